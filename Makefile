@@ -1,0 +1,58 @@
+# Two commands to know: `make demo` shows the product, `make test` tests it. Each sets itself up.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+UV     := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
+LINKED := core soap plugins migrations cli
+
+.PHONY: help demo test check types layers lint format lock bench clean
+
+help:            ## Show the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(READY)   ## A server, a device, one job completed and one cancelled
+	@$(BIN)/postscan demo
+
+test: $(READY)   ## All tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: lint types layers  ## Everything that is not a test: style, types, who imports whom
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+layers: $(READY)
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Let ruff lay out the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: $(READY)  ## The measurements that the documents quote (minutes)
+	@$(BIN)/python -m bench
+
+lock: $(READY)   ## Pin the dependencies anew
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
+	    --all-extras --group dev --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean:           ## Remove what the other commands made
+	rm -rf $(VENV) .types build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The environment: pinned, hashed, and made again when the pins change.
+# The type checkers cannot follow the mapped layout of an editable install, so .types/ shows them the packages as links.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	    { echo "postscan needs Python 3.11 or newer as '$(PYTHON)'; name another with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	    { echo "postscan needs Python's venv module; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@mkdir -p .types/postscan && for p in $(LINKED); do ln -sfn ../../$$p .types/postscan/$$p; done
+	@touch $(READY)

@@ -1,0 +1,215 @@
+"""Asking a filter to stop, and knowing that it was asked.
+
+A `CancelSource` belongs to the server; a `CancellationToken` to the filter, in another process. Between them lies
+one page of shared memory: no lock that a killed worker could leave held, and a check costs a tenth of a microsecond.
+Asked is not stopped: the token says only that somebody asked. Whether the filter stopped is what the server sees.
+
+The page, in native byte order:
+
+    0       1 once cancelled, and never 0 again         (the server writes)
+    8..16   the tick at which the process is killed     (the server writes, before byte 0)
+    16..24  how often the filter checked                (the filter writes)
+    24..32  the longest time between two checks         (the filter writes)
+    32..40  the tick of the last check                  (the filter writes)
+    64..    the reason, UTF-8, ends with NUL            (the server writes, before byte 0)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+PAGE = 4096
+POLL = 0.002  # seconds between two looks of a sleeping token
+
+_DOUBLE = struct.Struct("d")
+_COUNT = struct.Struct("Q")
+_DEADLINE, _CHECKS, _LONGEST, _LAST, _REASON = 8, 16, 24, 32, 64
+
+
+class Cancelled(BaseException):
+    """The job was cancelled while its filter was running.
+
+    It is no `Exception`, so that `except Exception` in a filter cannot swallow it by accident. A filter may catch it
+    to clean up, and lets it go on.
+    """
+
+
+class Checks(NamedTuple):
+    """How well a run looked at its token: how often, and the longest time in seconds between two looks."""
+
+    number: int
+    longest: float
+
+
+class CancellationToken:
+    """A filter's view of the cancel: it can only be read.
+
+    Call `check` before each document and around each slow call. A token never goes back: once cancelled, every
+    later `check` raises again.
+    """
+
+    def __init__(self, page: mmap.mmap) -> None:
+        self._page = page
+        self._shielded = 0
+        _DOUBLE.pack_into(page, _LAST, time.monotonic())
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Attach to the page that a `CancelSource` in another process made."""
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            return cls(mmap.mmap(descriptor, PAGE))
+        finally:
+            os.close(descriptor)
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the cancel was asked for, and for ever after."""
+        self._note()
+        return self._page[0] != 0
+
+    @property
+    def reason(self) -> str:
+        """Why the filter has to stop; empty until then."""
+        text = self._page[_REASON:PAGE] if self._page[0] else b""
+        return text.partition(b"\0")[0].decode("utf-8", "replace")
+
+    @property
+    def deadline(self) -> float | None:
+        """When the process will be killed, on `time.monotonic()`; None until the cancel."""
+        if not self._page[0]:
+            return None
+        at: float = _DOUBLE.unpack_from(self._page, _DEADLINE)[0]
+        return at
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the cancel was asked for."""
+        if self.cancelled and not self._shielded:
+            raise Cancelled(self.reason)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for *seconds* or until the cancel, whichever is first; return whether it is cancelled."""
+        end = time.monotonic() + seconds
+        while not self.cancelled:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, POLL))
+        return True
+
+    @contextlib.contextmanager
+    def calling(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Call *stop* from another thread if the cancel comes while the body runs, then raise `Cancelled`.
+
+        For what cannot look at a token by itself: a socket, an upload, a child process.
+        """
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(POLL):
+                if self._page[0]:
+                    stop()
+                    return
+
+        watcher = threading.Thread(target=watch, name="postscan-cancel", daemon=True)
+        self.check()
+        watcher.start()
+        try:
+            yield
+        except Exception:
+            self.check()  # the body broke because it was stopped: the cancel is the truth
+            raise
+        finally:
+            over.set()
+            watcher.join()
+        self.check()
+
+    @contextlib.contextmanager
+    def shield(self) -> Iterator[None]:
+        """Let the body finish: `check` does not raise inside, and does so at the first check after it.
+
+        For a short commit section, at most about two seconds; the kill comes at `deadline` all the same.
+        """
+        self._shielded += 1
+        try:
+            yield
+        finally:
+            self._shielded -= 1
+
+    def _note(self) -> None:
+        """Count this look, so that the server can tell how well the filter watches."""
+        now = time.monotonic()
+        gap = now - _DOUBLE.unpack_from(self._page, _LAST)[0]
+        if gap > _DOUBLE.unpack_from(self._page, _LONGEST)[0]:
+            _DOUBLE.pack_into(self._page, _LONGEST, gap)
+        _DOUBLE.pack_into(self._page, _LAST, now)
+        _COUNT.pack_into(self._page, _CHECKS, _COUNT.unpack_from(self._page, _CHECKS)[0] + 1)
+
+
+class CancelSource:
+    """The server's end: one per filter run.
+
+    `path` names the page for the worker; `fileno` becomes readable at the cancel, so that whoever waits for the
+    worker wakes at once.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        descriptor, self.path = tempfile.mkstemp(prefix="run-", suffix=".token", dir=folder)
+        try:
+            os.ftruncate(descriptor, PAGE)
+            self._page = mmap.mmap(descriptor, PAGE)
+        finally:
+            os.close(descriptor)
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once the cancel was asked for."""
+        return self._wakeup
+
+    @property
+    def cancelled(self) -> bool:
+        """True once `cancel` was called."""
+        return self._page[0] != 0
+
+    @property
+    def checks(self) -> Checks:
+        """How well the filter has watched its token so far."""
+        return Checks(_COUNT.unpack_from(self._page, _CHECKS)[0], _DOUBLE.unpack_from(self._page, _LONGEST)[0])
+
+    def cancel(self, reason: str, deadline: float = 0.0) -> None:
+        """Ask the filter to stop; *deadline* is the tick of `time.monotonic()` at which it will be killed."""
+        if self._page[0]:
+            return
+        text = reason.encode()[: PAGE - _REASON - 1]
+        self._page[_REASON : _REASON + len(text)] = text
+        _DOUBLE.pack_into(self._page, _DEADLINE, deadline)
+        self._page[0] = 1
+        os.eventfd_write(self._wakeup, 1)
+
+    def token(self) -> CancellationToken:
+        """Return the token of this source for use in this process."""
+        return CancellationToken(self._page)
+
+    def close(self) -> None:
+        """Remove the page; a worker that still has it mapped may go on reading it."""
+        with contextlib.suppress(FileNotFoundError):
+            Path(self.path).unlink()
+        os.close(self._wakeup)

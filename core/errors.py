@@ -1,0 +1,85 @@
+"""Every error that a caller of the core may catch.
+
+    PostscanError
+    ├── JobNotFound            no such job, or not yours: the two are never told apart
+    ├── WrongState             the job's state does not allow it
+    │   └── JobCanceled        ... because it was cancelled
+    ├── InvalidArgument        names the argument, the value, and what was expected
+    ├── StoredProcessInvalid   a stored scan process cannot be used; not the caller's fault
+    ├── Unavailable            may work later
+    │   ├── SpoolFull          no room for the image
+    │   └── StoreBusy          the database did not answer in time
+    ├── SettingsError          names the file, the key, and what was expected
+    └── PluginError            names the plugin and what is wrong with it
+
+Front ends translate these; the core never speaks of HTTP or SOAP.
+"""
+
+from __future__ import annotations
+
+
+class PostscanError(Exception):
+    """What all errors of postscan have in common."""
+
+
+class JobNotFound(PostscanError, LookupError):
+    """No job with this token belongs to the caller.
+
+    A foreign job and an unknown one raise the same error, so that nobody can probe for tokens.
+    """
+
+    def __init__(self, token: str) -> None:
+        super().__init__(f"there is no job {token!r} of this caller")
+        self.token = token
+
+
+class WrongState(PostscanError):
+    """The state of a job or of a filter does not allow the verb."""
+
+    def __init__(self, verb: str, state: str) -> None:
+        super().__init__(f"cannot {verb} while {state}")
+        self.verb = verb
+        self.state = state
+
+
+class JobCanceled(WrongState):
+    """The job takes nothing more because it was cancelled."""
+
+
+class InvalidArgument(PostscanError, ValueError):
+    """An argument of a request is missing, unknown or wrong.
+
+    `argument` is the element's name as the protocol spells it; `value` is what was sent ("" when missing).
+    """
+
+    def __init__(self, argument: str, value: str = "", expected: str = "") -> None:
+        shown = value if len(value) <= 64 else value[:61] + "..."
+        sentence = f"{argument}: {shown!r} is not valid" if value else f"{argument} is missing or empty"
+        super().__init__(f"{sentence}; expected {expected}" if expected else sentence)
+        self.argument = argument
+        self.value = value
+        self.expected = expected
+
+
+class StoredProcessInvalid(PostscanError):
+    """A scan process in the store is broken, so no job can be made of it."""
+
+
+class Unavailable(PostscanError):
+    """The server cannot do this now; the same request may work later."""
+
+
+class SpoolFull(Unavailable):
+    """There is no room for an image, or the disk refused it."""
+
+
+class StoreBusy(Unavailable):
+    """The database is locked or cannot be reached."""
+
+
+class SettingsError(PostscanError):
+    """A setting is unknown or has a value that cannot be used."""
+
+
+class PluginError(PostscanError):
+    """A plugin cannot be used; the sentence says why."""

@@ -1,0 +1,182 @@
+"""What a filter is, and the whole world that it sees.
+
+A filter runs in a worker process of its own, in a process group of its own, with a private folder. What must hold:
+
+* it looks at its token: before each document, and around each slow call;
+* nothing of it is visible at a destination before `FilterContext.publish` let it in, and then at once and whole;
+* running it twice for the same job does no harm, since a crash may have come between two runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from postscan.core import placing
+from postscan.core.cancellation import CancellationToken, Cancelled
+from postscan.core.model import User
+from postscan.core.states import FilterReason
+
+API = 1
+"""The version of this contract. A filter that declares another one is not loaded."""
+
+
+class FilterFailed(Exception):
+    """The filter could not do its work.
+
+    `reason` is one of `FilterReason`, or one of the author's own written `prefix:name`; `detail` is a sentence for
+    the administrator: what was wrong, and what was expected.
+    """
+
+    def __init__(self, reason: str = FilterReason.UNKNOWN_ERROR, detail: str = "", *more: str) -> None:
+        super().__init__(detail or reason)
+        self.reasons = (reason, *more)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class FilterResult:
+    """What a filter may return: nothing went wrong, but somebody should know this."""
+
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One image file as a filter sees it.
+
+    `format` is the protocol's keyword (`png`, `tiff-single-g4` ...), `size` in bytes, `sha256` in hex. `path` is
+    readable and belongs to the server: never change it. `name` is the file name that the document should get.
+    """
+
+    id: int
+    format: str
+    size: int
+    sha256: str
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """The job that a filter works for."""
+
+    token: str
+    process: str
+    created: datetime
+
+
+class Parent(Protocol):
+    """The server's side of a filter run, behind a pipe (or right here, in a test)."""
+
+    def grant(self, document: int | None, destination: str, name: str) -> bool:
+        """Ask for leave to make an output visible; False once the job was cancelled."""
+
+    def published(self, document: int | None, destination: str, name: str) -> None:
+        """Tell that a granted output is visible now."""
+
+    def withdrawn(self, document: int | None, destination: str, name: str) -> None:
+        """Tell that a granted output did not become visible."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Tell how far the filter is."""
+
+    def log(self, level: str, text: str) -> None:
+        """Write a line into the server's log."""
+
+
+@dataclass(frozen=True)
+class FilterContext:
+    """Everything that a filter knows and may do.
+
+    `instructions` is the filter's element of the scan process as XML: no DTD, no entities, checked by the server.
+    `settings` is an instance of the filter's `Settings`, or the plain table when it declares none.
+    `workdir` is private to this run and removed after it.
+    """
+
+    job: JobFacts
+    user: User
+    instructions: bytes
+    settings: Any
+    workdir: Path
+    token: CancellationToken
+    parent: Parent
+    all_documents: tuple[Document, ...]
+    earlier: Mapping[tuple[int | None, str], str] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> Iterator[Document]:
+        """The job's documents by ascending id; checks the token before each and after the last."""
+        for done, document in enumerate(self.all_documents):
+            self.token.check()
+            yield document
+            self.progress(done + 1, len(self.all_documents), "documents")
+        self.token.check()
+
+    @contextlib.contextmanager
+    def publish(self, document: Document | None, destination: str, name: str) -> Iterator[None]:
+        """Let the body make one output visible: rename, link, send or post it, and nothing that takes long.
+
+        The server is asked first, and records what the body is about to do; after a cancel it refuses, and this
+        raises `Cancelled`. The body itself is shielded. `document` is None for an output of the whole job.
+        """
+        about = (document.id if document else None, destination, name)
+        self.token.check()
+        if not self.parent.grant(*about):
+            raise Cancelled("the job was cancelled before this output was granted")
+        with self.token.shield():
+            try:
+                yield
+            except BaseException:
+                self.parent.withdrawn(*about)
+                raise
+            self.parent.published(*about)
+
+    def deliver(
+        self, document: Document, folder: Path, *, source: Path | None = None, name: str = "", destination: str = ""
+    ) -> Path:
+        """Put a file into a folder: whole, under a name that was free, and known to the server; return its path.
+
+        Copies `source` (the document itself if none is given) beside its place, then publishes it under `name` (the
+        document's own), or `name-2`, `name-3` ... if somebody else has that. A delivery that an earlier, crashed run
+        of this filter made is recognised and not repeated. Raises `OSError` as the file system does.
+        """
+        return placing.place(
+            self, document, folder, source or document.path, name or document.name, destination or str(folder)
+        )
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Tell people how far the filter is; cheap enough for every page."""
+        self.parent.progress(done, total, unit)
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Write a line into the server's log, beside the job's token; `level` as in `logging`."""
+        self.parent.log(level, text)
+
+
+class Filter(ABC):
+    """Base of all filters.
+
+    `dialect` is the namespace URI by which scan processes name the filter; `title` is for people. `grace` is how
+    many seconds the filter may take to stop after a cancel (the server caps it). `Settings`, if given, is a
+    dataclass that takes the table `[filters.<plugin>]` as keyword arguments and raises `ValueError` for a bad value.
+    """
+
+    dialect: ClassVar[str]
+    title: ClassVar[str]
+    api: ClassVar[int] = API
+    grace: ClassVar[float] = 5.0
+    Settings: ClassVar[type | None] = None
+
+    def requires(self) -> Iterable[str]:
+        """Return one sentence for each thing that this machine lacks; nothing if the filter can work here."""
+        return ()
+
+    @abstractmethod
+    def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
+        """Do the work for one job. Raise `FilterFailed` if it cannot be done; let `Cancelled` through."""
