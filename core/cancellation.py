@@ -157,13 +157,14 @@ class CancellationToken:
 
 
 class CancelSource:
-    """The server's end: one per filter run.
+    """The server's end: one per filter run; `patience` is how many seconds lie between the cancel and the kill.
 
     `path` names the page for the worker; `fileno` becomes readable at the cancel, so that whoever waits for the
     worker wakes at once.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, patience: float = 7.0) -> None:
+        self._patience = patience
         descriptor, self.path = tempfile.mkstemp(prefix="run-", suffix=".token", dir=folder)
         try:
             os.ftruncate(descriptor, PAGE)
@@ -194,13 +195,13 @@ class CancelSource:
         """How well the filter has watched its token so far."""
         return Checks(_COUNT.unpack_from(self._page, _CHECKS)[0], _DOUBLE.unpack_from(self._page, _LONGEST)[0])
 
-    def cancel(self, reason: str, deadline: float = 0.0) -> None:
-        """Ask the filter to stop; *deadline* is the tick of `time.monotonic()` at which it will be killed."""
+    def cancel(self, reason: str) -> None:
+        """Ask the filter to stop; from now on its token knows when it will be killed."""
         if self._page[0]:
             return
         text = reason.encode()[: PAGE - _REASON - 1]
         self._page[_REASON : _REASON + len(text)] = text
-        _DOUBLE.pack_into(self._page, _DEADLINE, deadline)
+        _DOUBLE.pack_into(self._page, _DEADLINE, time.monotonic() + self._patience)
         self._page[0] = 1
         os.eventfd_write(self._wakeup, 1)
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from postscan.core import placing
+from postscan.core import naming, placing
 from postscan.core.cancellation import CancellationToken, Cancelled
 from postscan.core.model import User
 from postscan.core.states import FilterReason
@@ -37,6 +37,12 @@ class FilterFailed(Exception):
         super().__init__(detail or reason)
         self.reasons = (reason, *more)
         self.detail = detail
+
+    @classmethod
+    def of(cls, failures: Sequence[FilterFailed]) -> FilterFailed:
+        """Return one failure that tells of all: each reason once, the sentences one after another."""
+        reason, *more = dict.fromkeys(reason for failure in failures for reason in failure.reasons)
+        return cls(reason, "; ".join(failure.detail for failure in failures), *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +143,32 @@ class FilterContext:
                 raise
             self.parent.published(*about)
 
+    @property
+    def user_folder(self) -> str:
+        """The name of the user's own folder below a destination; no two users share one."""
+        return naming.user_folder(self.user.name)
+
     def deliver(
-        self, document: Document, folder: Path, *, source: Path | None = None, name: str = "", destination: str = ""
+        self,
+        document: Document,
+        folder: Path,
+        *,
+        below: Sequence[str] = (),
+        source: Path | None = None,
+        name: str = "",
+        destination: str = "",
     ) -> Path:
         """Put a file into a folder: whole, under a name that was free, and known to the server; return its path.
 
         Copies `source` (the document itself if none is given) beside its place, then publishes it under `name` (the
         document's own), or `name-2`, `name-3` ... if somebody else has that. A delivery that an earlier, crashed run
         of this filter made is recognised and not repeated. Raises `OSError` as the file system does.
+
+        `below` names folders inside `folder`, one in the other. The last is made if it is missing, and none of them
+        may be a symbolic link: whoever may write into `folder` must not be able to lead the file elsewhere.
         """
         return placing.place(
-            self, document, folder, source or document.path, name or document.name, destination or str(folder)
+            self, document, folder, below, source or document.path, name or document.name, destination or str(folder)
         )
 
     def progress(self, done: int, total: int, unit: str) -> None:

@@ -107,7 +107,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class FilterStep:
-    """One filter of a job. `attempt` counts its starts; `detail` says in words what went wrong, `progress` how far it is."""
+    """One filter of a job.
+
+    `attempt` counts its starts; `detail` says in words what went wrong, `progress` how far it is.
+    """
 
     position: int
     instructions: FilterInstructions
@@ -178,6 +181,10 @@ class Job:
         """How many documents the job has taken."""
         return len(self.documents)
 
+    def check(self, verb: Verb) -> None:
+        """Raise `WrongState` or `JobCanceled` if the state does not allow *verb*; change nothing."""
+        self._next(verb)
+
     def receive(self, document: Document, at: datetime) -> bool:
         """Take one more document; return False if it is the identical resend of one that is here already.
 
@@ -214,10 +221,14 @@ class Job:
         """Take a waiting job in hand."""
         self._move(Verb.CLAIM, at)
 
+    def begin(self, at: datetime) -> bool:
+        """Begin, or go on, to process a job in hand; return False if a cancel came first."""
+        self._move(Verb.RUN, at)
+        return self.state is not JobState.TERMINATING
+
     def start(self, position: int, at: datetime) -> bool:
         """Start the filter at *position*; return False if a cancel came first, and nothing was started."""
-        self._move(Verb.RUN, at)
-        if self.state is JobState.TERMINATING:
+        if not self.begin(at):
             return False
         step = self.steps[position]
         self._step_filter(position, FilterVerb.START, (), "", at, attempt=step.attempt + 1)

@@ -27,7 +27,7 @@ OTHER: Final = (".bin", "application/octet-stream")
 LONGEST: Final = 200  # characters of a file name, extension included
 _LONGEST_BYTES: Final = 240  # most file systems stop at 255 bytes; leaves room for "-999"
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?$", re.IGNORECASE)
 
 
 def extension(format: str) -> str:
@@ -43,27 +43,28 @@ def media_type(format: str) -> str:
 def component(text: str, fallback: str = "Scan") -> str:
     """Return *text* as one path component that every file system takes; *fallback* if nothing is left of it.
 
-    Characters that some system forbids become `_`; invisible and direction-changing ones go.
+    Characters that some system forbids become `_`; invisible and direction-changing ones go; any run of blanks is one
+    space. What comes out goes in unchanged.
     """
-    visible = "".join(
-        c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn")
-    )
-    name = _UNSAFE.sub("_", visible).strip().rstrip(". ").lstrip("-.~ ")
+    visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
+    one_line = " ".join(_UNSAFE.sub("_", unicodedata.normalize("NFC", visible)).split())
+    name = _shorten(one_line.lstrip("-.~ "), LONGEST, _LONGEST_BYTES)
     if _RESERVED.match(name):
-        name = f"_{name}"
-    return _shorten(name, LONGEST, _LONGEST_BYTES) or fallback
+        name = _shorten(f"_{name}", LONGEST, _LONGEST_BYTES)
+    return name or fallback
 
 
 def user_folder(user: str) -> str:
     """Return the folder of *user* below a destination; two users never get the same one.
 
-    A name that had to be changed carries a piece of its own hash.
+    A name that had to be changed carries a piece of its own hash behind a `~`; so does one that has a `~` itself,
+    or it could be chosen to look like somebody else's.
     """
     name = component(user, fallback="user")
-    if name == user:
+    if name == user and "~" not in user:
         return name
-    digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{_shorten(name, LONGEST - 9, _LONGEST_BYTES - 9)}~{digest[:8]}"
+    digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{_shorten(name, LONGEST - 17, _LONGEST_BYTES - 17)}~{digest}"
 
 
 def document_name(root: str, user: str, created: datetime, document_id: int, format: str) -> str:

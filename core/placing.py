@@ -3,18 +3,22 @@
 Write beside, make durable, ask the server, link. A hard link is exclusive: if somebody else has the name, the next
 one is tried, and nothing is ever overwritten. Where a file system has no hard links, renameat2 with RENAME_NOREPLACE
 does the same.
+
+Everything happens relative to one open folder, so that nobody can swap it for a symbolic link meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import hashlib
-import itertools
 import os
 import secrets
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from postscan.core import naming
 
@@ -22,42 +26,80 @@ if TYPE_CHECKING:
     from postscan.core.filters import Document, FilterContext
 
 CHUNK = 1 << 20  # bytes copied between two looks at the token
-_AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def place(context: FilterContext, document: Document, folder: Path, source: Path, name: str, destination: str) -> Path:
-    """Put a copy of *source* into *folder* as *name* or the next free one, and return where it is."""
-    beside = folder / f".{secrets.token_hex(8)}.part"
+def place(
+    context: FilterContext,
+    document: Document,
+    folder: Path,
+    below: Sequence[str],
+    source: Path,
+    name: str,
+    destination: str,
+) -> Path:
+    """Put a copy of *source* into the last folder of *below* as *name* or the next free one; return where it is."""
+    for part in (*below, name):
+        if part in ("", ".", "..") or "/" in part or "\0" in part:
+            raise ValueError(f"{part!r} is not a name; expected one path component")
+    with contextlib.ExitStack() as opened:
+        where = _descend(folder, below, opened)
+        return folder.joinpath(*below, _place(context, document, where, source, name, destination))
+
+
+def _descend(folder: Path, below: Sequence[str], opened: contextlib.ExitStack) -> int:
+    """Open *folder* and walk down *below*; only the last may be missing, and none may be a symbolic link."""
+    where = os.open(folder, _FOLDER)
+    opened.callback(os.close, where)
+    for depth, name in enumerate(below, start=1):
+        if depth == len(below):
+            _make(name, where)
+        try:
+            where = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=where)
+        except NotADirectoryError as error:
+            path = str(folder.joinpath(*below[:depth]))
+            raise NotADirectoryError(error.errno, "a symbolic link or a file; expected a folder", path) from None
+        opened.callback(os.close, where)
+    return where
+
+
+def _make(name: str, where: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o750, dir_fd=where)
+        os.fsync(where)
+
+
+def _place(context: FilterContext, document: Document, where: int, source: Path, name: str, destination: str) -> str:
+    """Put the file into the open folder *where*, and return the name that it got."""
+    beside = f".{secrets.token_hex(8)}.part"
     try:
-        digest = _copy(context, source, beside)
+        digest = _copy(context, source, beside, where)
         earlier = context.earlier.get((document.id, destination))
-        if earlier and _digest(folder / earlier) == digest:
-            return folder / earlier
-        for number in itertools.count(1):
-            target = folder / naming.numbered(name, number)
-            if target.exists():
-                continue
-            try:
-                with context.publish(document, destination, target.name):
-                    _appear(beside, target)
-            except FileExistsError:
-                continue
-            _sync_names(folder)
-            return target
-        raise AssertionError("itertools.count ended")  # pragma: no cover
+        if earlier and _digest(context, earlier, where) == digest:
+            return earlier
+        number = 1
+        while True:
+            wanted = naming.numbered(name, number)
+            if not _taken(wanted, where):
+                with contextlib.suppress(FileExistsError):
+                    with context.publish(document, destination, wanted):
+                        _appear(beside, wanted, where)
+                    os.fsync(where)
+                    return wanted
+            number += 1
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=where)
 
 
-def _copy(context: FilterContext, source: Path, target: Path) -> str:
+def _copy(context: FilterContext, source: Path, name: str, where: int) -> str:
     """Copy durably, looking at the token for each MiB; return the SHA-256 in hex."""
     digest = hashlib.sha256()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with source.open("rb") as reader, os.fdopen(os.open(target, flags, 0o640), "wb") as writer:
-        while chunk := reader.read(CHUNK):
-            context.token.check()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with source.open("rb") as reader, os.fdopen(os.open(name, flags, 0o640, dir_fd=where), "wb") as writer:
+        for chunk in _chunks(context, reader):
             digest.update(chunk)
             writer.write(chunk)
         writer.flush()
@@ -65,36 +107,44 @@ def _copy(context: FilterContext, source: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+def _digest(context: FilterContext, name: str, where: int) -> str:
+    """Return the SHA-256 of a file in hex; empty if there is none, or something else under its name."""
+    if not _taken(name, where, kind=stat.S_ISREG):
         return ""
+    digest = hashlib.sha256()
+    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where), "rb") as reader:
+        for chunk in _chunks(context, reader):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
-def _appear(beside: Path, target: Path) -> None:
+def _chunks(context: FilterContext, reader: BinaryIO) -> Iterator[bytes]:
+    while chunk := reader.read(CHUNK):
+        context.token.check()
+        yield chunk
+
+
+def _taken(name: str, where: int, kind: Callable[[int], bool] = bool) -> bool:
+    """Return whether *name* is taken by something of that kind; a symbolic link is not followed."""
+    try:
+        return kind(os.stat(name, dir_fd=where, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _appear(beside: str, name: str, where: int) -> None:
     """Make the file visible under its name, or raise `FileExistsError`."""
     try:
-        os.link(beside, target, follow_symlinks=False)
+        os.link(beside, name, src_dir_fd=where, dst_dir_fd=where, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        _rename_exclusively(beside, target)
+        _rename_exclusively(beside, name, where)
 
 
-def _sync_names(folder: Path) -> None:
-    """Make the names in *folder* durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _rename_exclusively(source: Path, target: Path) -> None:
+def _rename_exclusively(source: str, target: str, where: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    done = libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE)
+    done = libc.renameat2(where, os.fsencode(source), where, os.fsencode(target), _RENAME_NOREPLACE)
     if done != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(target))
+        raise OSError(number, os.strerror(number), target)

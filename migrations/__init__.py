@@ -1,0 +1,53 @@
+"""The way from one schema to the next: Alembic, shipped inside the package.
+
+Run by `postscan migrate`, and by the server itself when it meets a new or an older database.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from postscan.core import database
+
+
+def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
+    """Bring the database to the newest revision; return the revisions that were applied, oldest first."""
+    writer, _reader = database.connect(url, busy_seconds)
+    try:
+        with writer.begin() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            pending = _pending(connection)
+            if pending:
+                command.upgrade(config, "head")
+            return pending
+    finally:
+        writer.dispose()
+
+
+def check(url: str, *, busy_seconds: float = 5.0) -> list[str]:
+    """Return the revisions that the database still lacks, oldest first; nothing if it is up to date."""
+    _writer, reader = database.connect(url, busy_seconds)
+    try:
+        with reader.begin() as connection:
+            return _pending(connection)
+    finally:
+        reader.dispose()
+
+
+def _pending(connection: sa.Connection) -> list[str]:
+    script = ScriptDirectory.from_config(_config())
+    present = MigrationContext.configure(connection).get_current_heads()
+    newer = script.iterate_revisions("head", present or "base")
+    return [revision.revision for revision in reversed(list(newer))]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "postscan.migrations:")
+    config.set_main_option("path_separator", "os")
+    return config

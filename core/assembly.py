@@ -1,0 +1,117 @@
+"""Put the parts together: settings in, the service out, and the machinery that runs jobs.
+
+`Core` alone is enough to look at jobs and to cancel them. A server also calls `running`, which starts workers and
+scheduler, and makes sure that it is the only server of its data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from postscan.core import registry, wire
+from postscan.core.cancellation import CancelSource
+from postscan.core.clock import Clock, SystemClock
+from postscan.core.errors import SettingsError
+from postscan.core.executor import LocalExecutor
+from postscan.core.pipeline import Pipeline
+from postscan.core.registry import Catalogue
+from postscan.core.scheduler import Scheduler
+from postscan.core.service import PostScanService, ScanProcesses
+from postscan.core.settings import Settings
+from postscan.core.spool import Spool
+from postscan.core.store import Store
+from postscan.core.uploads import Uploads
+from postscan.core.worker import Limits, Workers
+
+
+class Core:
+    """The engine on one set of data. Close it when done."""
+
+    def __init__(self, settings: Settings, processes: ScanProcesses, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        settings.storage.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.storage.run_dir.mkdir(exist_ok=True, mode=0o700)
+        self.store = Store(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
+        self.spool = Spool(settings.storage.spool_dir)
+        self.uploads = Uploads()
+        self.scheduler = Scheduler(self.store, self.uploads, self.clock)
+        self.service = PostScanService(
+            settings, self.store, self.spool, processes, self.scheduler, self.uploads, self.clock
+        )
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self.store.close()
+
+    def catalogue(self) -> Catalogue:
+        """Judge every installed plugin, each in a child of its own."""
+        workers = Workers()
+        try:
+            return self._catalogue(workers)
+        finally:
+            workers.close()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Catalogue]:
+        """Run jobs while the body runs; on leaving, drain. Raises `SettingsError` if another server has the data."""
+        with _alone(self.settings.storage.data_dir):
+            _empty(self.settings.storage.run_dir)
+            self.spool.sweep()
+            workers = Workers()
+            try:
+                catalogue = self._catalogue(workers)
+                self._start(workers, catalogue)
+                try:
+                    yield catalogue
+                finally:
+                    self.scheduler.stop(self.settings.server.drain_seconds)
+            finally:
+                workers.close()
+
+    def _start(self, workers: Workers, catalogue: Catalogue) -> None:
+        pipeline = Pipeline(self.store, self.spool, catalogue, workers, self.settings, self.clock)
+        executor = LocalExecutor(pipeline.run, self.scheduler.done, self.settings.running.slots)
+        workers.warm_up()
+        self.scheduler.start(executor, self.settings.limits.silence_seconds)
+
+    def _catalogue(self, workers: Workers) -> Catalogue:
+        def probe(plugin: str, table: Mapping[str, Any]) -> wire.Message:
+            limits = Limits(self.settings.plugins.probe_seconds, grace=0.1, term=0.1)
+            order = {"do": "probe", "plugin": plugin, "settings": dict(table)}
+            with CancelSource(self.settings.storage.run_dir) as source, workers.slot() as slot:
+                ended = slot.do(order, source, limits, lambda _message: None)
+            if ended.late:
+                return {"error": f"it took longer than {limits.seconds:g} s to load"}
+            return ended.message or {"error": f"its process died while it was loaded (exit code {ended.exit_code})"}
+
+        return registry.read(probe, self.settings.filters, self.settings.plugins.disabled)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the kernel gives back even if this process is killed."""
+    descriptor = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(f"{folder}: another postscan server is running with this data_dir") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what killed runs left behind."""
+    for left in folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""Loading one plugin, in a worker process: import it, register it with pluggy, and judge what it brings.
+
+The server never comes here. Whatever is wrong becomes a `PluginError` that names the plugin and the remedy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from postscan.core import hookspecs
+from postscan.core.errors import PluginError
+from postscan.core.filters import API, Filter
+
+
+def installed() -> list[EntryPoint]:
+    """Return the entry points of all installed plugins by name, without importing any of them."""
+    return sorted(entry_points(group=hookspecs.ENTRY_POINTS), key=lambda entry: entry.name)
+
+
+def load(name: str) -> list[Filter]:
+    """Import the plugin *name* and return its filters, each of them fit to run."""
+    entry = next((entry for entry in installed() if entry.name == name), None)
+    if entry is None:
+        raise PluginError(f"no plugin named {name!r} is installed")
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(entry.load(), name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"a hook does not fit: {error}") from error
+    filters = [one for group in manager.hook.postscan_filters() for one in group]
+    if not filters:
+        raise PluginError("it brings no filter: expected postscan_filters() to return some")
+    for one in filters:
+        _judge(one)
+    return filters
+
+
+def settings_for(plugin: str, one: Filter, table: dict[str, Any]) -> Any:
+    """Return the filter's own settings, made of the table `[filters.<plugin>]`."""
+    if one.Settings is None:
+        return table
+    known = {field.name for field in dataclasses.fields(one.Settings) if field.init}
+    for key in table:
+        if key not in known:
+            raise PluginError(f"[filters.{plugin}] has no setting {key!r}; it has: {', '.join(sorted(known))}")
+    try:
+        return one.Settings(**table)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"[filters.{plugin}]: {error}") from error
+
+
+def _judge(one: object) -> None:
+    """Refuse what is no filter, speaks another version of the contract, or cannot be told to stop."""
+    if not isinstance(one, Filter):
+        raise PluginError(f"{one!r} is not a filter: expected an instance of postscan.plugins.Filter")
+    kind = type(one).__name__
+    for attribute in ("dialect", "title"):
+        if not isinstance(getattr(one, attribute, None), str) or not getattr(one, attribute):
+            raise PluginError(f"{kind}.{attribute} is missing: expected a text")
+    if one.api != API:
+        raise PluginError(f"{kind}.api is {one.api!r}; this postscan offers version {API}")
+    try:
+        inspect.signature(one.run).bind(object(), object())
+    except TypeError:
+        raise PluginError(
+            f"{kind}.run{inspect.signature(one.run)} cannot be told to stop: expected run(self, job, token)"
+        ) from None

@@ -1,0 +1,247 @@
+"""Run one job's filters in their order, and close the job.
+
+Plain control flow in the server process. Each filter runs in a slot of its own (`postscan.core.worker`); what it
+says on its pipe becomes a stored change here. A cancel needs no special case: the row of Terminating in the table
+turns every report into Canceled, and `Job.start` refuses to begin anything new.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from postscan.core import naming, wire
+from postscan.core.cancellation import CancelSource
+from postscan.core.clock import Clock
+from postscan.core.model import Document, FilterStep, Job, JobToken
+from postscan.core.registry import Catalogue, FilterInfo, Plugin
+from postscan.core.settings import Settings
+from postscan.core.spool import Spool
+from postscan.core.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
+from postscan.core.store import Delivery, Store
+from postscan.core.verdict import Verdict, verdict
+from postscan.core.worker import Limits, Workers
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS: Final = 3
+"""How often a filter is started before its crashes count as its answer."""
+
+_PROGRESS_SECONDS: Final = 0.5
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Leaving(Exception):
+    """The server is stopping: the job stays as it is, and goes on when a server is there again."""
+
+
+class Interrupt:
+    """Whether a running job should stop, and the token of the filter that runs right now.
+
+    `cancel` is the user's wish; `leave` is the server's: the job is put down, not ended.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: CancelSource | None = None
+        self._reason = ""
+        self.leaving = False
+
+    def cancel(self) -> None:
+        """Ask the running filter to stop because the job was cancelled."""
+        self._set("the job was cancelled")
+
+    def leave(self) -> None:
+        """Ask the running filter to stop because the server is stopping."""
+        self.leaving = True
+        self._set("the server is stopping")
+
+    def watch(self, source: CancelSource | None) -> None:
+        """Name the token of the filter that runs now; None when it has ended."""
+        with self._lock:
+            self._source = source
+            if source is not None and self._reason:
+                source.cancel(self._reason)
+
+    def _set(self, reason: str) -> None:
+        with self._lock:
+            self._reason = self._reason or reason
+            if self._source is not None:
+                self._source.cancel(self._reason)
+
+
+class Pipeline:
+    """Carries one job at a time through its filters; several threads may use it at once."""
+
+    def __init__(
+        self, store: Store, spool: Spool, catalogue: Catalogue, workers: Workers, settings: Settings, clock: Clock
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._catalogue = catalogue
+        self._workers = workers
+        self._settings = settings
+        self._clock = clock
+
+    def run(self, token: JobToken, interrupt: Interrupt) -> None:
+        """Run what is left of a job's filters, and close it; raise `Leaving` to put it down instead."""
+        job = self._store.load(token)
+        if not any(self._catalogue.find(step.dialect) for step in job.steps):
+            self._close(token, JobReason.NO_VALID_INSTRUCTIONS)
+            return
+        for step in job.steps:
+            if step.state.ended:
+                continue
+            state = self._run_step(token, step.position, interrupt)
+            if state is FilterState.CANCELED:
+                break
+            if state is FilterState.ERRORS and not job.continue_on_error:
+                self._close(token, JobReason.PROCESSING_FAILED)
+                return
+        self._close(token)
+
+    def _run_step(self, token: JobToken, position: int, interrupt: Interrupt) -> FilterState:
+        """Run one filter to its end, again if its worker died; return how it ended, Canceled if it did not begin."""
+        job = self._store.load(token)
+        step = job.steps[position]
+        found = self._catalogue.find(step.dialect)
+        if found is None:
+            return self._skip(token, position, FilterVerb.FAIL, FilterReason.INVALID_ARGS, "no filter has this dialect")
+        if not job.documents:
+            return self._skip(token, position, FilterVerb.WARN, "", "the job has no images")
+        while step.attempt < ATTEMPTS:
+            if interrupt.leaving:
+                raise Leaving
+            with self._store.change(token) as job:
+                if not job.start(position, self._clock.now()):
+                    return FilterState.CANCELED
+            step = job.steps[position]
+            outcome = self._run_once(job, step, *found, interrupt)
+            if outcome.verb is FilterVerb.CANCEL and self._left(token, interrupt):
+                raise Leaving
+            if outcome.again and step.attempt < ATTEMPTS:
+                log.warning("filter %s of job %s died; it is started again", found[1].title, token)
+                continue
+            return self._report(token, position, outcome)
+        died = Verdict(FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), f"it died {step.attempt} times")
+        return self._report(token, position, died)
+
+    def _run_once(self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo, interrupt: Interrupt) -> Verdict:
+        """Give the filter one slot, and return what came of it."""
+        running = self._settings.running
+        limits = Limits(running.seconds, min(info.grace, running.grace_seconds), running.term_seconds)
+        workdir = Path(tempfile.mkdtemp(prefix=f"{job.token}-", dir=self._settings.storage.run_dir))
+        patience = limits.grace + limits.term
+        try:
+            with CancelSource(self._settings.storage.run_dir, patience=patience) as source:
+                interrupt.watch(source)
+                try:
+                    order = self._order(job, step, plugin, source, workdir)
+                    listener = _Listener(self._store, self._clock, job.token, step, info.title)
+                    with self._workers.slot() as slot:
+                        ended = slot.do(order, source, limits, listener.hear)
+                    return verdict(ended, source.checks, limits)
+                finally:
+                    interrupt.watch(None)
+        finally:
+            shutil.rmtree(workdir, ignore_errors=True)
+
+    def _order(self, job: Job, step: FilterStep, plugin: Plugin, source: CancelSource, workdir: Path) -> wire.Message:
+        """Say everything that the worker needs to know: ids, paths and texts, never bytes of images."""
+        earlier = [one for one in self._store.deliveries(job.token) if one.position == step.position]
+        return {
+            "do": "run",
+            "plugin": plugin.name,
+            "dialect": step.dialect,
+            "token": source.path,
+            "workdir": str(workdir),
+            "instructions": step.instructions.xml.decode(),
+            "settings": self._settings.filters.get(plugin.name, {}),
+            "job": {"token": job.token, "process": job.process_name, "created": job.created.isoformat()},
+            "user": {"sid": job.user.sid, "name": job.user.name, "mail": job.user.mail},
+            "documents": [self._document(job, document) for document in job.documents],
+            "earlier": [
+                {"document": one.document, "destination": one.destination, "name": one.name} for one in earlier
+            ],
+        }
+
+    def _document(self, job: Job, document: Document) -> dict[str, Any]:
+        return {
+            "id": document.id,
+            "format": document.format,
+            "size": document.size,
+            "sha256": document.sha256,
+            "path": str(self._spool.path(document)),
+            "name": naming.document_name(job.document_root, job.user.name, job.created, document.id, document.format),
+        }
+
+    def _skip(self, token: JobToken, position: int, verb: FilterVerb, reason: str, detail: str) -> FilterState:
+        """Note how a filter ended that was not started."""
+        with self._store.change(token) as job:
+            job.begin(self._clock.now())
+        return self._report(token, position, Verdict(verb, (reason,) if reason else (), detail))
+
+    def _left(self, token: JobToken, interrupt: Interrupt) -> bool:
+        """Return whether a filter was stopped for the server's sake only: its job was not cancelled."""
+        return interrupt.leaving and self._store.load(token).state is not JobState.TERMINATING
+
+    def _report(self, token: JobToken, position: int, outcome: Verdict) -> FilterState:
+        with self._store.change(token) as job:
+            if outcome.verb is FilterVerb.CANCEL and job.state is not JobState.TERMINATING:
+                outcome = Verdict(FilterVerb.FAIL, detail="it stopped although nobody asked it to")
+            job.report(position, outcome.verb, self._clock.now(), outcome.reasons, outcome.detail)
+            return job.steps[position].state
+
+    def _close(self, token: JobToken, failed: JobReason | None = None) -> None:
+        with self._store.change(token) as job:
+            if failed is None:
+                job.finish(self._clock.now())
+            else:
+                job.fail(failed, self._clock.now())
+        log.info("job %s ended: %s", token, job.state)
+
+
+class _Listener:
+    """Turns what one filter run says on its pipe into stored changes and log lines."""
+
+    def __init__(self, store: Store, clock: Clock, token: JobToken, step: FilterStep, title: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._token = token
+        self._step = step
+        self._title = title
+        self._noted = 0.0
+
+    def hear(self, message: wire.Message) -> wire.Message | None:
+        """Act on one message; return the answer if it was a question."""
+        if message.get("ask") == "grant":
+            about = self._delivery(message, published=False)
+            step = self._step
+            granted = self._store.grant(self._token, step.position, step.attempt, about, self._clock.now())
+            return {"granted": granted}
+        told = message["tell"]
+        if told in ("published", "withdrawn"):
+            about = self._delivery(message, published=told == "published")
+            self._store.settle(self._token, self._step.position, about)
+        elif told == "progress":
+            self._note(int(message["done"]), int(message["total"]), str(message["unit"]))
+        elif told == "log":
+            level = _LEVELS.get(message["level"], logging.INFO)
+            log.log(level, "%s: %s", self._title, message["text"], extra={"job": self._token})
+        return None
+
+    def _delivery(self, message: wire.Message, *, published: bool) -> Delivery:
+        document = None if message["document"] is None else int(message["document"])
+        return Delivery(self._step.position, document, str(message["destination"]), str(message["name"]), published)
+
+    def _note(self, done: int, total: int, unit: str) -> None:
+        """Keep the progress, but not each step of a fast filter: every note is a commit."""
+        now = time.monotonic()
+        if now - self._noted >= _PROGRESS_SECONDS:
+            self._noted = now
+            self._store.note_progress(self._token, self._step.position, f"{done}/{total} {unit}")

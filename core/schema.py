@@ -1,0 +1,116 @@
+"""The tables. `postscan.migrations` builds the same ones step by step, and a test holds the two together."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+WHOLE_JOB = 0
+"""Stands in `delivery.document` for an output of the whole job; document ids begin at 1."""
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC, with its zone on the way out; SQLite keeps none by itself."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store the moment in UTC; refuse one without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the moment its zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+JOB = sa.Table(
+    "job",
+    METADATA,
+    sa.Column("token", sa.String(36), primary_key=True),
+    sa.Column("owner", sa.String(512), nullable=False),
+    sa.Column("owner_proof", sa.String(16), nullable=False),
+    sa.Column("user_sid", sa.String(255), nullable=False),
+    sa.Column("user_name", sa.String(255), nullable=False),
+    sa.Column("user_mail", sa.String(255), nullable=False),
+    sa.Column("process_id", sa.String(255), nullable=False),
+    sa.Column("process_name", sa.String(255), nullable=False),
+    sa.Column("document_root", sa.String(255), nullable=False),
+    sa.Column("continue_on_error", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("created", UtcDateTime, nullable=False),
+    sa.Column("completed", UtcDateTime),
+    sa.Column("deadline", sa.Double, nullable=False),
+    sa.Column("boot", sa.String(36), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Index(None, "state", "created"),
+    sa.Index(None, "owner", "state"),
+)
+
+STEP = sa.Table(
+    "step",
+    METADATA,
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("dialect", sa.Text, nullable=False),
+    sa.Column("xml", sa.LargeBinary, nullable=False),
+    sa.Column("state", sa.String(24), nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("progress", sa.Text, nullable=False),
+)
+
+DOCUMENT = sa.Table(
+    "document",
+    METADATA,
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("format", sa.String(255), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("blob", sa.Text, nullable=False),
+)
+
+DELIVERY = sa.Table(
+    "delivery",
+    METADATA,
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("document", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("destination", sa.String(2048), primary_key=True),
+    sa.Column("name", sa.String(2048), nullable=False),
+    sa.Column("published", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+
+EVENT = sa.Table(
+    "event",
+    METADATA,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("fields", sa.JSON, nullable=False),
+    sa.Index(None, "token", "seq"),
+    # Numbers are never used again, so that a reader's cursor cannot skip an event.
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,149 @@
+"""Image bytes on disk. Nothing is a document until it is whole, durable, and known by its hash.
+
+An arriving image is written beside its place: `<spool>/<job>/<random>.part`. A clean end hashes, syncs the file,
+renames it and syncs the folder, in this order; without the first sync a power cut leaves an empty file under a good
+name. Any other end removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from postscan.core.errors import InvalidArgument, SpoolFull
+from postscan.core.model import Document, JobToken
+
+PART: Final = ".part"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Arrival:
+    """One image on its way in: `write` its bytes in order, from one thread at a time."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._limit = limit
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o600)
+        self._digest = hashlib.sha256()
+        self.path = path
+        self.size = 0
+        self.document: Document | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes; raise `SpoolFull` if the disk refuses them, `InvalidArgument` if they are too many."""
+        self.size += len(data)
+        if self.size > self._limit:
+            raise InvalidArgument("ImageData", f"{self.size} bytes and more", f"at most {self._limit} bytes")
+        self._digest.update(data)
+        view = memoryview(data)
+        with _disk_errors():
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+
+    def keep(self, blob: Path) -> str:
+        """Make the bytes durable under their final name; return their SHA-256 in hex."""
+        with _disk_errors():
+            os.fsync(self._descriptor)
+            self.close()
+            self.path.rename(blob)
+            _sync_folder(blob.parent)
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Close the file; harmless when repeated."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Spool:
+    """The folder of all images, one sub-folder a job."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @contextlib.contextmanager
+    def arrive(self, token: JobToken, document_id: int, format: str, limit: int) -> Iterator[Arrival]:
+        """Lend a writer for one image; on a clean exit its `document` is durable, else nothing is left.
+
+        *limit* is the most bytes it takes. Raises `SpoolFull` when the disk refuses, `InvalidArgument` (ImageData)
+        for too many bytes and for none.
+        """
+        folder = self._job_folder(token)
+        name = f"{document_id}-{secrets.token_hex(4)}"
+        with _disk_errors():
+            arrival = Arrival(folder / f"{name}{PART}", limit)
+        try:
+            yield arrival
+            if not arrival.size:
+                raise InvalidArgument("ImageData", "", "the bytes of an image")
+            digest = arrival.keep(folder / name)
+            arrival.document = Document(document_id, format, arrival.size, digest, f"{token}/{name}")
+        finally:
+            arrival.close()
+            if arrival.document is None:
+                arrival.path.unlink(missing_ok=True)
+                (folder / name).unlink(missing_ok=True)
+                self._drop_if_empty(folder)
+
+    def path(self, document: Document) -> Path:
+        """Return where the bytes of *document* lie."""
+        return self._folder / document.blob
+
+    def discard(self, document: Document) -> None:
+        """Remove the bytes of one document."""
+        self.path(document).unlink(missing_ok=True)
+        self._drop_if_empty(self.path(document).parent)
+
+    def discard_job(self, token: JobToken) -> None:
+        """Remove all bytes of a job."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._folder / token)
+
+    def sweep(self) -> int:
+        """Remove what a killed server left half-written; return how many files that were. Call it before serving."""
+        parts = list(self._folder.glob(f"*/*{PART}"))
+        for part in parts:
+            part.unlink(missing_ok=True)
+            self._drop_if_empty(part.parent)
+        return len(parts)
+
+    def _job_folder(self, token: JobToken) -> Path:
+        folder = self._folder / token
+        with _disk_errors():
+            try:
+                folder.mkdir(mode=0o700)
+            except FileExistsError:
+                return folder
+            _sync_folder(self._folder)
+        return folder
+
+    def _drop_if_empty(self, folder: Path) -> None:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Say what the disk said in a way that callers know."""
+    try:
+        yield
+    except OSError as error:
+        cause = "there is no room left in the spool" if error.errno in _FULL else "the spool cannot be written"
+        raise SpoolFull(f"{cause}: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,295 @@
+"""All that is kept of jobs: the only module that speaks SQL, besides the tables and the migrations.
+
+Every change has one shape. `with store.change(token) as job:` loads the job, lends it, and on leaving writes the row
+where its version is still the one that was read, together with the events that the job collected, in one
+transaction. So a cancel against a finish, an End or another cancel has exactly one winner: the database row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from postscan.core import database
+from postscan.core.errors import JobNotFound, StoreBusy
+from postscan.core.events import to_record
+from postscan.core.model import Document, Job, JobToken
+from postscan.core.rows import job_row, jobs_from, step_row
+from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, STEP, WHOLE_JOB
+from postscan.core.states import FilterState, JobState
+
+_OPEN = [state.value for state in JobState if not state.ended]
+_IN_HAND = [state.value for state in JobState if state.in_hand]
+
+
+class EventRow(NamedTuple):
+    """One event as it is stored: `seq` orders all events of the server."""
+
+    seq: int
+    token: JobToken
+    kind: str
+    at: datetime
+    fields: dict[str, Any]
+
+
+class Delivery(NamedTuple):
+    """One output of a filter: granted, and since then perhaps `published`. `document` is None for the whole job."""
+
+    position: int
+    document: int | None
+    destination: str
+    name: str
+    published: bool
+
+
+class Store:
+    """Jobs in a database. Safe to use from several threads and from several processes."""
+
+    def __init__(self, url: str, *, busy_seconds: float = 5.0) -> None:
+        self.url = url
+        self._writer, self._reader = database.connect(url, busy_seconds)
+        # SQLite has one writer at a time, and its own queue is unfair: threads may wait there for seconds.
+        self._turn = threading.Lock() if self._writer is not self._reader else contextlib.nullcontext()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    # --- one job -----------------------------------------------------------------------------------------------
+
+    def insert(self, job: Job) -> None:
+        """Store a new job with its first events."""
+        with self._write() as db:
+            db.execute(sa.insert(JOB), job_row(job))
+            db.execute(sa.insert(STEP), [{"token": job.token, **step_row(step)} for step in job.steps])
+            _append_events(db, job)
+
+    def load(self, token: str) -> Job:
+        """Return the job; raise `JobNotFound`."""
+        with self._read() as db:
+            return _load(db, token)
+
+    @contextlib.contextmanager
+    def change(self, token: str) -> Iterator[Job]:
+        """Lend the job, and save what its verbs did; an exception inside changes nothing."""
+        with self._write() as db:
+            job = _load(db, token, lock=True)
+            steps, documents = list(job.steps), {document.id for document in job.documents}
+            yield job
+            _save(db, job, steps, documents)
+
+    def claim(self, at: datetime) -> Job | None:
+        """Take the job that has waited longest, and return it Started; None if none waits."""
+        waiting = (
+            sa.select(JOB.c.token)
+            .where(JOB.c.state == JobState.PENDING)
+            .order_by(JOB.c.created, JOB.c.token)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._write() as db:
+            token = db.scalar(waiting)
+            if token is None:
+                return None
+            job = _load(db, token, lock=True)
+            steps, documents = list(job.steps), {document.id for document in job.documents}
+            job.claim(at)
+            _save(db, job, steps, documents)
+            return job
+
+    # --- many jobs ---------------------------------------------------------------------------------------------
+
+    def open_jobs(self, owner: str | None = None) -> list[Job]:
+        """Return the jobs that have not ended, oldest first; of one owner, or of all."""
+        return self._select(JOB.c.state.in_(_OPEN), owner, sa.asc(JOB.c.created))
+
+    def ended_jobs(self, owner: str | None = None, limit: int = 50) -> list[Job]:
+        """Return the jobs that have ended, newest first; of one owner, or of all."""
+        return self._select(JOB.c.state.not_in(_OPEN), owner, sa.desc(JOB.c.completed), limit)
+
+    def in_hand(self) -> dict[JobToken, JobState]:
+        """Return the jobs that an executor has, or had before it died, oldest first."""
+        query = sa.select(JOB.c.token, JOB.c.state).where(JOB.c.state.in_(_IN_HAND)).order_by(JOB.c.created)
+        with self._read() as db:
+            return {JobToken(row.token): JobState(row.state) for row in db.execute(query)}
+
+    def count_open(self, owner: str) -> int:
+        """Return how many jobs of *owner* have not ended."""
+        query = sa.select(sa.func.count()).where(JOB.c.owner == owner, JOB.c.state.in_(_OPEN))
+        with self._read() as db:
+            return db.scalar(query) or 0
+
+    def silent(self, ticks: float, boot: str) -> list[JobToken]:
+        """Return the jobs in Creating whose deadline of this boot has passed."""
+        query = sa.select(JOB.c.token).where(
+            JOB.c.state == JobState.CREATING, JOB.c.boot == boot, JOB.c.deadline < ticks
+        )
+        with self._read() as db:
+            return [JobToken(token) for token in db.scalars(query)]
+
+    def touch(self, token: str, deadline: float) -> None:
+        """Move the deadline of a job that is still in Creating."""
+        query = sa.update(JOB).where(JOB.c.token == token, JOB.c.state == JobState.CREATING)
+        with self._write() as db:
+            db.execute(query.values(deadline=deadline))
+
+    def adopt_deadlines(self, boot: str, deadline: float) -> None:
+        """Give the jobs in Creating that began before this boot a deadline that means something now."""
+        query = sa.update(JOB).where(JOB.c.state == JobState.CREATING, JOB.c.boot != boot)
+        with self._write() as db:
+            db.execute(query.values(boot=boot, deadline=deadline))
+
+    def events(self, token: str) -> list[EventRow]:
+        """Return all events of a job in their order."""
+        query = sa.select(EVENT).where(EVENT.c.token == token).order_by(EVENT.c.seq)
+        with self._read() as db:
+            return [EventRow(*row) for row in db.execute(query)]
+
+    # --- what filters do -----------------------------------------------------------------------------------------
+
+    def note_progress(self, token: str, position: int, text: str) -> None:
+        """Keep how far a running filter is."""
+        query = sa.update(STEP).where(
+            STEP.c.token == token, STEP.c.position == position, STEP.c.state == FilterState.PROCESSING
+        )
+        with self._write() as db:
+            db.execute(query.values(progress=text))
+
+    def grant(self, token: str, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
+        """Record that a filter is about to make an output visible, unless the job was cancelled or runs elsewhere.
+
+        One transaction decides and records, so no output is granted after a stored cancel.
+        """
+        allowed = (
+            sa.select(STEP.c.attempt)
+            .join(JOB, JOB.c.token == STEP.c.token)
+            .where(STEP.c.token == token, STEP.c.position == position, STEP.c.attempt == attempt)
+            .where(JOB.c.state == JobState.PROCESSING, STEP.c.state == FilterState.PROCESSING)
+            .with_for_update()
+        )
+        with self._write() as db:
+            if db.scalar(allowed) is None:
+                return False
+            key = _delivery_key(token, position, about)
+            db.execute(sa.delete(DELIVERY).where(*(DELIVERY.c[name] == value for name, value in key.items())))
+            db.execute(sa.insert(DELIVERY), {**key, "name": about.name, "published": False, "at": at})
+            return True
+
+    def settle(self, token: str, position: int, about: Delivery) -> None:
+        """Record that a granted output became visible, or did not."""
+        key = _delivery_key(token, position, about)
+        where = [DELIVERY.c[name] == value for name, value in key.items()] + [DELIVERY.c.name == about.name]
+        with self._write() as db:
+            if about.published:
+                db.execute(sa.update(DELIVERY).where(*where).values(published=True))
+            else:
+                db.execute(sa.delete(DELIVERY).where(*where))
+
+    def deliveries(self, token: str) -> list[Delivery]:
+        """Return the outputs of a job's filters."""
+        c = DELIVERY.c
+        query = sa.select(c.position, c.document, c.destination, c.name, c.published).where(c.token == token)
+        with self._read() as db:
+            return [
+                Delivery(row.position, row.document or None, row.destination, row.name, row.published)
+                for row in db.execute(query.order_by(c.position, c.document, c.destination))
+            ]
+
+    # --- transactions --------------------------------------------------------------------------------------------
+
+    def _select(
+        self, condition: sa.ColumnElement[bool], owner: str | None, order: sa.UnaryExpression[Any], limit: int = 10_000
+    ) -> list[Job]:
+        query = sa.select(JOB).where(condition).order_by(order).limit(limit)
+        if owner is not None:
+            query = query.where(JOB.c.owner == owner)
+        with self._read() as db:
+            return _jobs(db, query)
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._turn, _translated(), self._writer.begin() as db:
+            yield db
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with _translated(), self._reader.begin() as db:
+            yield db
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn a database that does not answer into an error that callers know."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
+        raise StoreBusy(f"the database does not answer: {error}") from error
+
+
+def _load(db: sa.Connection, token: str, *, lock: bool = False) -> Job:
+    query = sa.select(JOB).where(JOB.c.token == token)
+    jobs = _jobs(db, query.with_for_update() if lock else query)
+    if not jobs:
+        raise JobNotFound(token)
+    return jobs[0]
+
+
+def _jobs(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
+    rows = db.execute(query).all()
+    if not rows:
+        return []
+    tokens = [row.token for row in rows]
+    steps = db.execute(sa.select(STEP).where(STEP.c.token.in_(tokens)).order_by(STEP.c.position)).all()
+    documents = db.execute(sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(tokens)).order_by(DOCUMENT.c.id)).all()
+    return jobs_from(rows, steps, documents)
+
+
+def _save(db: sa.Connection, job: Job, steps: Sequence[object], documents: set[int]) -> None:
+    """Write what changed, where the version is still the one that was read."""
+    values = job_row(job) | {"version": job.version + 1}
+    changed = db.execute(
+        sa.update(JOB).where(JOB.c.token == job.token, JOB.c.version == job.version).values(values)
+    ).rowcount
+    if changed != 1:
+        raise StoreBusy(f"job {job.token} was changed by somebody else at the same time")
+    job.version += 1
+    for before, step in zip(steps, job.steps, strict=True):
+        if step != before:
+            where = (STEP.c.token == job.token, STEP.c.position == step.position)
+            db.execute(sa.update(STEP).where(*where).values(step_row(step)))
+    new = [document for document in job.documents if document.id not in documents]
+    if new:
+        db.execute(sa.insert(DOCUMENT), [_document_row(job.token, document) for document in new])
+    _append_events(db, job)
+
+
+def _append_events(db: sa.Connection, job: Job) -> None:
+    rows = []
+    for event in job.events:
+        kind, fields = to_record(event)
+        rows.append({"token": job.token, "kind": kind, "at": event.at, "fields": fields})
+    if rows:
+        db.execute(sa.insert(EVENT), rows)
+    job.events.clear()
+
+
+def _document_row(token: str, document: Document) -> dict[str, Any]:
+    return {
+        "token": token,
+        "id": document.id,
+        "format": document.format,
+        "size": document.size,
+        "sha256": document.sha256,
+        "blob": document.blob,
+    }
+
+
+def _delivery_key(token: str, position: int, about: Delivery) -> dict[str, Any]:
+    document = WHOLE_JOB if about.document is None else about.document
+    return {"token": token, "position": position, "document": document, "destination": about.destination}

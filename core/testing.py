@@ -1,0 +1,175 @@
+"""A filter run without a server, and a clock that a test moves: for our tests and for those of plugin authors.
+
+Nothing here is a mock: the token is the real one, files are really delivered, and the recording parent answers as
+the server would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from postscan.core import naming
+from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource, Checks
+from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts
+from postscan.core.model import User
+from postscan.core.states import FilterState
+
+Published = tuple[int | None, str, str]
+"""One output: the document's id (None: of the whole job), the destination, and the name that it got there."""
+
+ANNA: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example", "anna@fabrikam.example")
+MORNING: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
+
+_FORMATS: Final = {suffix: format for format, (suffix, _) in naming.MEDIA.items()} | {
+    ".tif": "tiff-single-uncompressed",
+    ".tiff": "tiff-single-uncompressed",
+}
+
+
+class FakeClock:
+    """A clock that stands still until a test advances it; `postscan.core.clock` says what a clock is."""
+
+    def __init__(self, now: datetime = MORNING, ticks: float = 1000.0, boot: str = "first-boot") -> None:
+        self.boot = boot
+        self._now = now
+        self._ticks = ticks
+
+    def now(self) -> datetime:
+        """Return the wall-clock time in UTC."""
+        return self._now
+
+    def ticks(self) -> float:
+        """Return seconds since boot."""
+        return self._ticks
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass, on the wall as well."""
+        self._now += timedelta(seconds=seconds)
+        self._ticks += seconds
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended, and all that the server would have heard of it.
+
+    `outcome` is the state that the filter would get. `published` holds the outputs that became visible, in their
+    order; give it to the next `run_filter` as `earlier` to see whether running twice does harm. `progress` holds
+    (done, total, unit), `log` (level, text).
+    """
+
+    outcome: FilterState
+    warnings: tuple[str, ...]
+    reasons: tuple[str, ...]
+    detail: str
+    published: list[Published]
+    progress: list[tuple[int, int, str]]
+    checks: Checks
+    log: list[tuple[str, str]]
+
+
+def run_filter(
+    filter: Filter,
+    files: Iterable[Path],
+    *,
+    instructions: bytes = b"",
+    settings: Mapping[str, Any] | None = None,
+    cancel_at: int | None = None,
+    user: User = ANNA,
+    earlier: Iterable[Published] = (),
+) -> RunResult:
+    """Run *filter* in this process for a job made of *files*, and return how that went.
+
+    The format of a file goes by its suffix. `settings` is the table `[filters.<plugin>]`. With `cancel_at=n` the job
+    is cancelled when the filter looks at its token for the n-th time (1 is the first). What the filter raises, other
+    than `FilterFailed` and `Cancelled`, is a defect of the filter and comes out as it is.
+    """
+    documents = tuple(_document(id, path) for id, path in enumerate(files, start=1))
+    table = dict(settings or {})
+    with CancelSource(patience=filter.grace) as source, tempfile.TemporaryDirectory(prefix="postscan-") as workdir:
+        parent = _RecordingParent(source)
+        token = _CancelAt.open(source.path).arm(source, cancel_at)
+        job = FilterContext(
+            job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", MORNING),
+            user=user,
+            instructions=instructions,
+            settings=filter.Settings(**table) if filter.Settings else table,
+            workdir=Path(workdir),
+            token=token,
+            parent=parent,
+            all_documents=documents,
+            earlier={(document, destination): name for document, destination, name in earlier},
+        )
+        outcome, warnings, reasons, detail = _outcome(filter, job)
+        return RunResult(outcome, warnings, reasons, detail, parent.outputs, parent.steps, source.checks, parent.lines)
+
+
+def _outcome(filter: Filter, job: FilterContext) -> tuple[FilterState, tuple[str, ...], tuple[str, ...], str]:
+    try:
+        result = filter.run(job, job.token)
+    except Cancelled:
+        return FilterState.CANCELED, (), (), ""
+    except FilterFailed as failure:
+        return FilterState.ERRORS, (), tuple(str(reason) for reason in failure.reasons), failure.detail
+    warnings = result.warnings if result else ()
+    return FilterState.WARNINGS if warnings else FilterState.SUCCEEDED, warnings, (), ""
+
+
+def _document(id: int, path: Path) -> Document:
+    format = _FORMATS.get(path.suffix.lower())
+    if format is None:
+        raise ValueError(f"{path.name}: no format goes by this suffix; expected one of {', '.join(sorted(_FORMATS))}")
+    content = path.read_bytes()
+    name = naming.document_name("Scan", ANNA.name, MORNING, id, format)
+    return Document(id, format, len(content), hashlib.sha256(content).hexdigest(), path, name)
+
+
+class _CancelAt(CancellationToken):
+    """The real token, with a cancel that comes exactly at one of its checks."""
+
+    def arm(self, source: CancelSource, number: int | None) -> _CancelAt:
+        self._source, self._number = source, number
+        return self
+
+    @property
+    def cancelled(self) -> bool:
+        if self._source.checks.number + 1 == self._number:
+            self._source.cancel("cancelled by the test")
+        return super().cancelled
+
+    def wait(self, seconds: float) -> bool:
+        """Look once and sleep: nobody cancels meanwhile, and a nap counts as one check however long it is."""
+        if not self.cancelled:
+            time.sleep(seconds)
+        return self._source.cancelled
+
+
+@dataclass
+class _RecordingParent:
+    """Grants as the server does, that is until the cancel, and remembers what it was told."""
+
+    source: CancelSource
+    outputs: list[Published] = field(default_factory=list)
+    steps: list[tuple[int, int, str]] = field(default_factory=list)
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def grant(self, document: int | None, destination: str, name: str) -> bool:
+        return not self.source.cancelled
+
+    def published(self, document: int | None, destination: str, name: str) -> None:
+        self.outputs.append((document, destination, name))
+
+    def withdrawn(self, document: int | None, destination: str, name: str) -> None:
+        """A granted name that did not become visible is no output."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        self.steps.append((done, total, unit))
+
+    def log(self, level: str, text: str) -> None:
+        self.lines.append((level, text))

@@ -1,0 +1,10 @@
+"""Run the migrations on the connection that `postscan.migrations.upgrade` brings; there is no offline mode."""
+
+from alembic import context
+
+from postscan.core.schema import METADATA
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

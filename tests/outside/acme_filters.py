@@ -1,0 +1,138 @@
+"""An outside plugin for the tests: filters that do one thing each, good or bad, as their instructions say.
+
+Every instruction is `<do>argument</do>`. What a filter did can be seen in the folder named by `[filters.acme]`.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from postscan.plugins import CancellationToken, Filter, FilterContext, FilterFailed, FilterResult, hookimpl
+
+
+@dataclass
+class Settings:
+    """`folder` is where the filters leave their traces."""
+
+    folder: str = ""
+
+
+class Acme(Filter):
+    """What the filters here have in common."""
+
+    title = "Acme"
+    Settings = Settings
+
+    def argument(self, job: FilterContext) -> str:
+        """Return the text of the instructions."""
+        return re.sub(rb"<[^>]*>", b"", job.instructions).decode()
+
+    def trace(self, job: FilterContext, text: str) -> None:
+        """Leave a line that a test can read."""
+        with (Path(job.settings.folder) / f"{job.job.token}.trace").open("a") as file:
+            file.write(f"{text} {time.monotonic()}\n")
+
+
+class Copy(Acme):
+    """Deliver every document to the folder."""
+
+    dialect = "urn:acme:copy"
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        self.trace(job, "copy")
+        for document in job.documents:
+            job.deliver(document, Path(job.settings.folder))
+
+
+class Sleep(Acme):
+    """Sleep for as many seconds as the instructions say, watching the token."""
+
+    dialect = "urn:acme:sleep"
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        self.trace(job, f"sleep {os.getpid()}")
+        token.wait(float(self.argument(job)))
+        token.check()
+        self.trace(job, "slept")
+
+
+class Deaf(Acme):
+    """Never look at the token, ignore SIGTERM, and keep a tool running."""
+
+    dialect = "urn:acme:deaf"
+    grace = 0.3
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        tool = subprocess.Popen(["sleep", "60"])
+        self.trace(job, f"deaf {os.getpid()} {tool.pid}")
+        time.sleep(60)
+
+
+class Swallow(Acme):
+    """Swallow the cancel and try to publish all the same."""
+
+    dialect = "urn:acme:swallow"
+    grace = 0.5
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        self.trace(job, "swallow")
+        try:
+            token.wait(30)
+            token.check()
+        except BaseException:
+            self.trace(job, "swallowed")
+        for document in job.all_documents:
+            job.deliver(document, Path(job.settings.folder))
+
+
+class Fail(Acme):
+    """Fail with the reason that the instructions give."""
+
+    dialect = "urn:acme:fail"
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        token.check()
+        raise FilterFailed(self.argument(job), "it was told to fail")
+
+
+class Warn(Acme):
+    """End with a warning."""
+
+    dialect = "urn:acme:warn"
+
+    def run(self, job: FilterContext, token: CancellationToken) -> FilterResult:
+        token.check()
+        return FilterResult(("the paper was thin",))
+
+
+class Raise(Acme):
+    """Break like a program with a mistake in it."""
+
+    dialect = "urn:acme:raise"
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        token.check()
+        raise SystemExit("no word about it")
+
+
+class Die(Acme):
+    """End the worker, on the runs that the instructions count: `2` means on the first two."""
+
+    dialect = "urn:acme:die"
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        self.trace(job, "die")
+        runs = (Path(job.settings.folder) / f"{job.job.token}.trace").read_text().count("die")
+        if runs <= int(self.argument(job)):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@hookimpl
+def postscan_filters() -> list[Filter]:
+    """Bring them all."""
+    return [Copy(), Sleep(), Deaf(), Swallow(), Fail(), Warn(), Raise(), Die()]
