@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 MEDIA: Final = {
@@ -70,7 +70,7 @@ def user_folder(user: str) -> str:
 def document_name(root: str, user: str, created: datetime, document_id: int, format: str) -> str:
     """Return `<root>_<user>_<yyyyMMdd-HHmmss>_<id>.<ext>`, time in UTC, at most 200 characters long."""
     suffix = extension(format)
-    tail = f"_{created:%Y%m%d-%H%M%S}_{document_id:03d}"
+    tail = f"_{created.astimezone(UTC):%Y%m%d-%H%M%S}_{document_id:03d}"
     who = _shorten(component(user, fallback="user"), 64, 80)
     room = len(tail) + len(suffix) + len(who) + 1
     stem = _shorten(component(root), LONGEST - room, _LONGEST_BYTES - room - len(who.encode()) + len(who))

@@ -112,7 +112,7 @@ class PostScanService:
         except WrongState:
             raise JobNotFound(token) from None
         if job.state is JobState.CANCELED:
-            self._spool.discard_job(job.token)
+            self._spool.discard(*job.documents)
             return job
         self._scheduler.interrupt(job.token)
         return self._wait_ended(job)

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -98,15 +97,11 @@ class Spool:
         """Return where the bytes of *document* lie."""
         return self._folder / document.blob
 
-    def discard(self, document: Document) -> None:
-        """Remove the bytes of one document."""
-        self.path(document).unlink(missing_ok=True)
-        self._drop_if_empty(self.path(document).parent)
-
-    def discard_job(self, token: JobToken) -> None:
-        """Remove all bytes of a job."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._folder / token)
+    def discard(self, *documents: Document) -> None:
+        """Remove the bytes of these documents; an image that is still on its way is left to whoever brings it."""
+        for document in documents:
+            self.path(document).unlink(missing_ok=True)
+            self._drop_if_empty(self.path(document).parent)
 
     def sweep(self) -> int:
         """Remove what a killed server left half-written; return how many files that were. Call it before serving."""

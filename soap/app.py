@@ -1,0 +1,243 @@
+"""HTTP in, SOAP out: routes, media types, limits and status codes. The only module that knows HTTP.
+
+A request is refused as early as it can be: by its head, by its envelope, by the job's state, by its bytes. What is
+refused below SOAP gets a bare status; everything else gets a fault of the protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from postscan.core.model import Principal, Proof
+from postscan.core.service import PostScanService
+from postscan.core.settings import Settings
+from postscan.soap import addressing, faults, mtom, operations, processing
+from postscan.soap.upload import Upload
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
+FRAMING: Final = 64 * 1024
+"""Bytes that boundaries and part headers may add to an envelope and an image."""
+
+DRAIN: Final = 16 << 20
+"""Bytes of a refused request that are read and thrown away, so that its sender gets to read the fault."""
+
+QUICK: Final = 32
+PATIENT: Final = 64
+"""Threads for the verbs that answer at once, and for those that may wait."""
+
+
+def create_app(service: PostScanService, settings: Settings) -> Starlette:
+    """Return the ASGI application that serves the processing service."""
+    endpoint = Endpoint(service, settings)
+    return Starlette(routes=[Route(settings.server.path, endpoint.post, methods=["POST"])])
+
+
+class Refused(operations.NoAnswer):
+    """A request that is not SOAP enough for a fault: it gets this status, and its connection is closed."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Gone(operations.NoAnswer):
+    """The client closed its connection in the middle of a request."""
+
+
+class Endpoint:
+    """The processing service at its address."""
+
+    def __init__(self, service: PostScanService, settings: Settings) -> None:
+        self._service = service
+        self._settings = settings
+        self._quick = CapacityLimiter(QUICK)
+        self._patient = CapacityLimiter(PATIENT)
+
+    async def post(self, request: Request) -> Response:
+        """Answer one request, whatever is in it."""
+        body = Body(request, self._settings.server.idle_seconds)
+        try:
+            data = await self._serve(request, body)
+        except Refused as refused:
+            log.info("refused with %d: %s", refused.status, refused)
+            return Response(status_code=refused.status, headers={"connection": "close"})
+        except Gone:
+            log.info("the client left in the middle of its request")
+            return Response(status_code=400)  # nobody reads it
+        except faults.Fault as fault:
+            return await self._fault(fault, body)
+        return Response(data, media_type=MEDIA_TYPE)
+
+    async def _serve(self, request: Request, body: Body) -> bytes:
+        media = self._check_head(request)
+        caller = _principal(request)
+        if media.kind == "mtom":
+            return await self._serve_parts(media, body, caller)
+        call = operations.read(await body.all(self._settings.limits.envelope_bytes))
+        _compare_actions(media, call)
+        return await self._answer(call, caller)
+
+    async def _serve_parts(self, media: mtom.Media, body: Body, caller: Principal) -> bytes:
+        """Answer a request whose envelope comes with an image, or could have."""
+        parts = Parts(media, body, self._settings)
+        call = operations.read(await parts.root())
+        _compare_actions(media, call)
+        with operations.related(call):
+            if isinstance(call.request, processing.SendImageRequest) and call.request.cid is not None:
+                await self._take_image(call.request, parts, caller)
+                return addressing.reply(call.header, processing.SEND_IMAGE_RESPONSE)
+            await parts.nothing_more()
+        return await self._answer(call, caller)
+
+    async def _take_image(self, sent: processing.SendImageRequest, parts: Parts, caller: Principal) -> None:
+        """Stream the image's part into the spool."""
+        async with Upload(self._service.receiving(sent.token, caller, sent.document_id, sent.format)) as upload:
+            async for data in parts.image(sent.cid or ""):
+                await upload.write(data)
+
+    async def _answer(self, call: operations.Call, caller: Principal) -> bytes:
+        limiter = self._patient if call.operation.waits else self._quick
+        return await to_thread.run_sync(operations.answer, call, self._service, caller, limiter=limiter)
+
+    async def _fault(self, fault: faults.Fault, body: Body) -> Response:
+        """Answer with a fault; its sender may still be sending, and some read the answer only after that."""
+        if fault.subcode == "dsp:ServerErrorInternalError":
+            log.error("internal error: %s", fault, exc_info=fault.__cause__)
+        else:
+            log.info("fault %s: %s", fault.subcode or fault.code, fault)
+        drained = await body.drain(DRAIN)
+        return Response(
+            faults.write(fault, fault.relates_to),
+            status_code=fault.status(self._settings.server.always_500),
+            media_type=MEDIA_TYPE,
+            headers={} if drained else {"connection": "close"},
+        )
+
+    def _check_head(self, request: Request) -> mtom.Media:
+        """Refuse by the head what cannot be served; return what the body is."""
+        headers = request.headers
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refused(415, f"content-encoding {headers['content-encoding']!r}; expected none")
+        media = mtom.media(headers.get("content-type", ""))
+        if media.kind == "other":
+            raise Refused(415, f"content-type {headers.get('content-type', '')!r}; expected SOAP 1.2, or MTOM")
+        limit = self._settings.limits.envelope_bytes
+        if media.kind == "mtom":
+            limit += self._settings.limits.image_bytes + FRAMING
+        if int(headers.get("content-length", "0")) > limit:
+            raise Refused(413, f"content-length {headers['content-length']}; expected at most {limit}")
+        return media
+
+
+class Body:
+    """The bytes of a request as they arrive; a silence within them ends the request."""
+
+    def __init__(self, request: Request, idle_seconds: float) -> None:
+        self._chunks = request.stream()
+        self._idle_seconds = idle_seconds
+        self._over = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield what arrives; may be left and taken up again."""
+        while not self._over:
+            try:
+                async with asyncio.timeout(self._idle_seconds):
+                    chunk = await anext(self._chunks, None)
+            except TimeoutError:
+                self._over = True
+                raise Refused(408, f"the body was silent for {self._idle_seconds:g} s") from None
+            except ClientDisconnect:
+                self._over = True
+                raise Gone from None
+            if chunk is None:
+                self._over = True
+            elif chunk:
+                yield chunk
+
+    async def all(self, limit: int) -> bytes:
+        """Return the whole body; raise a fault if it is longer than *limit* bytes."""
+        data = bytearray()
+        async for chunk in self.chunks():
+            data += chunk
+            if len(data) > limit:
+                raise faults.malformed(f"the envelope is longer than {limit} bytes")
+        return bytes(data)
+
+    async def drain(self, limit: int) -> bool:
+        """Throw away what is left; return False if it was more than *limit* bytes, or did not come."""
+        try:
+            async for chunk in self.chunks():
+                limit -= len(chunk)
+                if limit < 0:
+                    return False
+        except operations.NoAnswer:
+            return False
+        return True
+
+
+class Parts:
+    """A multipart body: its root first, then perhaps one image."""
+
+    def __init__(self, media: mtom.Media, body: Body, settings: Settings) -> None:
+        self._body = body
+        self._splitter = mtom.Splitter(
+            media.boundary,
+            media.start,
+            root_limit=settings.limits.envelope_bytes,
+            part_limit=settings.limits.image_bytes,
+        )
+        self._events = self._read()
+
+    async def root(self) -> bytes:
+        """Return the envelope."""
+        event = await anext(self._events, None)
+        if not isinstance(event, mtom.Root):
+            raise mtom.MtomError("the message has no root part")
+        return event.data
+
+    async def image(self, cid: str) -> AsyncIterator[bytes | memoryview]:
+        """Yield the bytes of the part that *cid* names, to the last; raise a fault if there is no such part."""
+        found = False
+        async for event in self._events:
+            if isinstance(event, mtom.PartStarted):
+                found = mtom.same_content_id(cid, event.content_id)
+                if not found:
+                    raise faults.invalid_argument("ImageData", cid, f"the part is called {event.content_id[:64]!r}")
+            elif isinstance(event, mtom.PartData):
+                yield event.data
+        if not found:
+            raise faults.invalid_argument("ImageData", cid, "the message has no part with this Content-ID")
+
+    async def nothing_more(self) -> None:
+        """Read to the end; raise a fault if there is a part that nobody asked for."""
+        async for event in self._events:
+            if isinstance(event, mtom.PartStarted):
+                raise mtom.MtomError("the message has a part that nothing in it refers to")
+
+    async def _read(self) -> AsyncIterator[mtom.Event]:
+        async for chunk in self._body.chunks():
+            for event in self._splitter.feed(chunk):
+                yield event
+        self._splitter.close()
+
+
+def _principal(request: Request) -> Principal:
+    """Return who is calling: over plain HTTP, the device at the other end of the connection (decision D1, weak)."""
+    address = request.client.host if request.client else ""
+    return Principal(f"device:{address}", Proof.ADDRESS)
+
+
+def _compare_actions(media: mtom.Media, call: operations.Call) -> None:
+    if media.action and media.action.strip() != call.header.action:
+        log.warning("the Content-Type's action %r is not the message's %r", media.action[:255], call.header.action)

@@ -1,0 +1,108 @@
+"""Run the server: a socket, uvicorn, and the engine around them, from the first signal to the last job put down."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from postscan.core.assembly import Core
+from postscan.core.errors import SettingsError
+from postscan.core.settings import Settings
+from postscan.soap.app import create_app
+from postscan.soap.http_head import protocol
+
+log = logging.getLogger(__name__)
+
+BACKLOG: Final = 1024
+KEPT: Final = 64 << 20
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. *ready* hears the URL as soon as requests are answered.
+
+    Raises `SettingsError` if the address cannot be listened on, or if another server has the data.
+    """
+    stop = _Stop()
+    with _listen(settings) as listener, core.running():
+        _keep_freed_memory()
+        server = _Server(_config(core, settings), ready, _url(listener, settings))
+        stop.server = server
+        server.run(sockets=[listener])
+        log.info("draining: running filters get %g s", settings.server.drain_seconds)
+
+
+class _Stop:
+    """Remembers a signal: uvicorn repeats it when it has stopped, and the drain must survive that."""
+
+    def __init__(self) -> None:
+        self.server: uvicorn.Server | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._hear)
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        if self.server is None:
+            raise SystemExit(0)  # it came before anything was served
+        self.server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None], url: str) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready(self._url)
+
+
+def _config(core: Core, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(core.service, settings),
+        http=protocol(settings.server.head_seconds),
+        loop="uvloop",
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # whoever may write X-Forwarded-For could be anybody's device
+        timeout_keep_alive=int(settings.server.idle_seconds),
+        timeout_graceful_shutdown=int(settings.server.drain_seconds),
+        backlog=BACKLOG,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _url(listener: socket.socket, settings: Settings) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}{settings.server.path}"
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep what is freed: uploads come in large pieces, and faulting each in anew costs a third."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return  # another C library; it works, only slower
+    for parameter in (_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD):
+        mallopt(parameter, KEPT if parameter != _M_TOP_PAD else 1 << 20)

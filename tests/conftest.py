@@ -1,0 +1,140 @@
+"""What all tests share: settings in a folder of their own, real databases, a real engine, and an outside plugin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import postgres
+import pytest
+import sqlalchemy as sa
+from works import Works
+
+from postscan import migrations
+from postscan.core.assembly import Core
+from postscan.core.model import FilterInstructions, Instructions, Job, JobToken, Principal, Proof, ScanProcess
+from postscan.core.settings import Settings
+from postscan.core.store import Store
+from postscan.core.testing import FakeClock
+
+OUTSIDE = Path(__file__).parent / "outside"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _outside_plugin_installed() -> Iterator[None]:
+    """The plugin `acme` is installed as far as Python can tell: for this process and for those that it starts."""
+    sys.path.append(str(OUTSIDE))
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(OUTSIDE)
+    yield
+    sys.path.remove(str(OUTSIDE))
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def _postgres_server() -> Iterator[str]:
+    if postgres.programs() is None:
+        pytest.skip(postgres.NOT_HERE)
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'data' / 'postscan.sqlite'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """An empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return sqlite_url
+    server: str = request.getfixturevalue("_postgres_server")
+    name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"create database {name}")
+    engine.dispose()
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store with all its tables, on each kind of database."""
+    migrations.upgrade(database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose data and whose filter `acme` live below the test's folder; short times."""
+    (tmp_path / "out").mkdir()
+    table: dict[str, Any] = {
+        "server": {"port": 0, "drain_seconds": 5},
+        "storage": {"data_dir": str(tmp_path / "data")},
+        "running": {"term_seconds": 0.3},
+        "filters": {"acme": {"folder": str(tmp_path / "out")}},
+    }
+    return Settings.model_validate(table)
+
+
+class AnyProcess:
+    """Stored scan processes: there is one for every identifier, and every deviation is admitted."""
+
+    def find(self, identifier: str) -> ScanProcess | None:
+        """Return a process of this name."""
+        return ScanProcess(identifier, "Test process", "", Instructions("Invoice", ()))
+
+    def admit(self, process: ScanProcess, sent: Instructions) -> None:
+        """Admit everything."""
+
+
+ANNA = Principal("device:192.0.2.7", Proof.ADDRESS)
+BORIS = Principal("device:192.0.2.8", Proof.ADDRESS)
+
+
+@pytest.fixture
+def core(settings: Settings) -> Iterator[Core]:
+    """An engine that is not running: jobs can be made, and nothing happens to them."""
+    migrations.upgrade(settings.storage.url)
+    core = Core(settings, AnyProcess())
+    yield core
+    core.close()
+
+
+@pytest.fixture
+def works(core: Core) -> Iterator[Works]:
+    """A running engine, and short words for what tests do with it."""
+    with core.running():
+        yield Works(core, ANNA)
+
+
+@pytest.fixture
+def job() -> Callable[..., Job]:
+    """Make a job in memory: `job("urn:acme:copy", ...)`."""
+
+    def make(*dialects: str, token: str = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935", owner: Principal = ANNA) -> Job:
+        from postscan.core.testing import ANNA as USER
+        from postscan.core.testing import MORNING
+
+        filters = tuple(FilterInstructions(dialect, b"<do/>") for dialect in dialects or ("urn:acme:copy",))
+        instructions = Instructions("Invoice", filters)
+        process = ScanProcess("7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7", "Invoices", "", instructions)
+        return Job.create(JobToken(token), owner, USER, process, instructions, MORNING)
+
+    return make

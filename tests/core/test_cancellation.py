@@ -1,0 +1,245 @@
+"""The token and its source."""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Lend a source whose page lies in the test's folder."""
+    with CancelSource(tmp_path) as source:
+        yield source
+
+
+@pytest.fixture
+def token(source):
+    """Lend the token of the source."""
+    return source.token()
+
+
+def test_a_token_is_not_cancelled_until_somebody_asks(token):
+    """Without a cancel a check does nothing, and there is neither a reason nor a deadline."""
+    token.check()
+
+    assert not token.cancelled
+    assert token.reason == ""
+    assert token.deadline is None
+
+
+def test_a_cancelled_token_stays_cancelled(source, token):
+    """It is level-triggered: every later check raises again."""
+    source.cancel("by the owner")
+
+    for _ in range(3):
+        assert token.cancelled
+        with pytest.raises(Cancelled, match="by the owner"):
+            token.check()
+
+
+def test_a_filter_cannot_swallow_the_cancel_by_accident(source, token):
+    """`except Exception` does not catch `Cancelled`."""
+    source.cancel("by the owner")
+
+    with pytest.raises(Cancelled):
+        try:
+            token.check()
+        except Exception:
+            pytest.fail("swallowed")
+
+
+def test_the_token_says_why_and_when_it_will_be_killed(tmp_path):
+    """The deadline lies `patience` seconds after the cancel, on the steady clock."""
+    with CancelSource(tmp_path, patience=4.0) as source:
+        token = source.token()
+        before = time.monotonic()
+        source.cancel("Grund: Abbruch durch Benutzer – ü")
+        after = time.monotonic()
+
+        assert token.reason == "Grund: Abbruch durch Benutzer – ü"
+        assert before + 4.0 <= token.deadline <= after + 4.0
+
+
+def test_the_first_cancel_counts(source, token):
+    """A second one changes neither reason nor deadline, so nobody can push the kill away."""
+    source.cancel("first")
+    deadline = token.deadline
+    source.cancel("second")
+
+    assert (token.reason, token.deadline) == ("first", deadline)
+
+
+def test_a_reason_too_long_for_the_page_is_cut(source, token):
+    """It cannot write beyond the page."""
+    source.cancel("x" * 10_000)
+
+    assert set(token.reason) == {"x"}
+    assert 4000 < len(token.reason) < 4096
+
+
+def test_another_process_sees_the_cancel(source):
+    """A filter that loops over its token in a process of its own stops."""
+    program = (
+        "import sys, time\n"
+        "from postscan.core.cancellation import CancellationToken, Cancelled\n"
+        "token = CancellationToken.open(sys.argv[1])\n"
+        "token.check()\n"
+        "print('running', flush=True)\n"
+        "try:\n"
+        "    while not token.wait(20): pass\n"
+        "    token.check()\n"
+        "except Cancelled as cancelled:\n"
+        "    print(cancelled)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, source.path], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "running\n"
+        source.cancel("over the page")
+        said, _ = child.communicate(timeout=30)
+
+    assert said == "over the page\n"
+    assert source.checks.number >= 3
+
+
+def test_whoever_waits_for_the_worker_wakes_at_the_cancel(source):
+    """The source is readable once, and from then on."""
+    assert select.select([source], [], [], 0)[0] == []
+    source.cancel("")
+
+    assert select.select([source], [], [], 0)[0] == [source]
+
+
+def test_the_server_sees_how_often_a_filter_checked(source, token):
+    """Each look counts, whichever way it was made."""
+    token.check()
+    _ = token.cancelled
+    token.wait(0)
+
+    assert source.checks.number == 3
+
+
+def test_the_server_sees_the_longest_time_between_two_checks(source, token):
+    """A filter that looks too seldom is known by it."""
+    token.check()
+    time.sleep(0.05)
+    token.check()
+    token.check()
+
+    assert source.checks.longest >= 0.05
+
+
+def test_a_sleep_ends_early_at_the_cancel(source, token):
+    """`wait` returns at once, and says why it did."""
+    timer = threading.Timer(0.02, source.cancel, ("",))
+    timer.start()
+    began = time.monotonic()
+    cancelled = token.wait(30)
+    timer.join()
+
+    assert cancelled
+    assert time.monotonic() - began < 10
+
+
+def test_a_sleep_without_cancel_lasts_as_long_as_asked(token):
+    """It returns False after the time."""
+    began = time.monotonic()
+
+    assert token.wait(0.02) is False
+    assert time.monotonic() - began >= 0.02
+
+
+def test_a_slow_call_is_stopped_by_the_cancel(source, token):
+    """`calling` calls the stop while the body blocks, and what comes out is the cancel."""
+    released = threading.Event()
+    threading.Timer(0.02, source.cancel, ("enough",)).start()
+
+    with pytest.raises(Cancelled, match="enough"), token.calling(released.set):
+        assert released.wait(30)
+
+
+def test_a_call_that_breaks_because_it_was_stopped_counts_as_cancelled(source, token):
+    """A socket closed under a read raises; the cancel is the truth of it."""
+    stopped = threading.Event()
+    threading.Timer(0.02, source.cancel, ("enough",)).start()
+
+    with pytest.raises(Cancelled, match="enough"), token.calling(stopped.set):
+        stopped.wait(30)
+        raise ConnectionResetError
+
+
+def test_a_call_that_breaks_by_itself_keeps_its_error(token):
+    """Without a cancel `calling` changes nothing."""
+    stopped = threading.Event()
+
+    with pytest.raises(ConnectionResetError), token.calling(stopped.set):
+        raise ConnectionResetError
+    assert not stopped.is_set()
+
+
+def test_a_call_that_ends_in_time_is_not_stopped(source, token):
+    """A cancel after the body finds nobody to stop."""
+    stopped = threading.Event()
+    with token.calling(stopped.set):
+        pass
+    source.cancel("late")
+    time.sleep(0.01)
+
+    assert not stopped.is_set()
+
+
+def test_a_cancelled_filter_does_not_begin_a_slow_call(source, token):
+    """`calling` checks before its body."""
+    source.cancel("before")
+
+    with pytest.raises(Cancelled), token.calling(lambda: None):
+        pytest.fail("the body ran")
+
+
+def test_a_shielded_section_runs_to_its_end(source, token):
+    """Inside, `check` does not raise but `cancelled` tells the truth; the first check after it raises."""
+    with token.shield():
+        source.cancel("meanwhile")
+        token.check()
+        assert token.cancelled
+
+    with pytest.raises(Cancelled):
+        token.check()
+
+
+def test_shields_nest(source, token):
+    """Leaving an inner shield does not open the outer one."""
+    source.cancel("")
+    with token.shield():
+        with token.shield():
+            pass
+        token.check()
+
+    with pytest.raises(Cancelled):
+        token.check()
+
+
+def test_a_shield_ends_with_its_body_even_if_that_breaks(source, token):
+    """An error in a commit section must not make the filter deaf."""
+    with pytest.raises(OSError), token.shield():
+        raise OSError
+    source.cancel("")
+
+    with pytest.raises(Cancelled):
+        token.check()
+
+
+def test_closing_the_source_removes_the_page_but_not_from_those_who_have_it(tmp_path):
+    """Nothing is left in the folder, and a worker that still runs may go on looking."""
+    with CancelSource(tmp_path) as source:
+        token = CancellationToken.open(source.path)
+        source.cancel("at the end")
+
+    assert list(tmp_path.iterdir()) == []
+    assert token.reason == "at the end"

@@ -1,0 +1,201 @@
+"""Names for what postscan writes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from postscan.core import naming
+
+MORNING = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
+FORMATS = st.sampled_from([*naming.MEDIA, "tiff-single-g4", "tiff-multi-jpeg-tn2", "x-vendor:raw"])
+
+HOSTILE = [
+    *("", ".", "..", "...", " ", "/", "\\", "../../etc/passwd", "..\\..\\x", "a/b", "a\\b", "x:y", "a\x00b", "~root"),
+    *("con", "CON", "Con.txt", "con .txt", "aux.", "NUL", "com1", "LPT9.tif", "com\u00b9", "CONIN$", "nul" + " " * 220),
+    *("-rf", ".hidden", "name.", "name ", "name. . ", "a\nb", "a\x1b[31mb", "a\u202egnp.exe", "a\u2028b", "\u3000x"),
+    *("con" + " " * 200 + "x", "e\u0301" * 150, "ä" * 255, "😀" * 255, "\ud800", "a\u200db", "PROGRA~1", "-.~ con"),
+]
+names = st.text(max_size=300) | st.text(alphabet="./\\~-: aCONcon1\u0301\u202e\x00\n😀", max_size=300)
+
+
+def hostile(test):
+    """Run a property on every name of threat F1, besides those that Hypothesis finds."""
+    for name in HOSTILE:
+        test = example(name)(test)
+    return test
+
+
+@hostile
+@given(names)
+def test_a_component_is_always_one_component(text):
+    """Whatever a device sends stays directly below the folder that it was meant for (T-F1, PSP-017)."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = os.path.join(folder, naming.component(text))
+
+        assert os.path.dirname(os.path.realpath(target)) == os.path.realpath(folder)
+        assert os.path.realpath(target) != os.path.realpath(folder)
+
+
+@hostile
+@given(names)
+def test_a_component_can_be_made_and_is_found_under_its_name(text):
+    """The file system takes it as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        name = naming.component(text)
+        with open(os.path.join(folder, name), "xb"):
+            pass
+
+        assert os.listdir(folder) == [name]
+
+
+@hostile
+@given(names)
+def test_a_component_is_fit_for_windows_too(text):
+    """No forbidden character, no reserved device, no blank or dot at the end, nothing an option or a home looks like."""
+    name = naming.component(text)
+
+    assert not set(name) & set('<>:"/\\|?*')
+    assert name.isprintable()
+    assert name[0] not in "-.~ "
+    assert name[-1] not in ". "
+    assert name.split(".")[0].strip().lower() not in {"con", "prn", "aux", "nul", "com1", "lpt9", "com¹", "conin$"}
+
+
+@hostile
+@given(names)
+def test_a_component_goes_in_unchanged(text):
+    """Cleaning twice is cleaning once."""
+    once = naming.component(text)
+
+    assert naming.component(once) == once
+
+
+@hostile
+@given(names)
+def test_a_component_is_not_too_long(text):
+    """At most 200 characters, and few enough bytes for a number behind it."""
+    name = naming.component(text)
+
+    assert 0 < len(name) <= 200
+    assert len(name.encode()) <= 240
+
+
+def test_an_empty_root_becomes_scan():
+    """What has no name left gets one (WS-DSP digest, section 10)."""
+    assert naming.component(" .. ") == "Scan"
+
+
+def test_an_ordinary_name_is_left_as_it_is():
+    """Letters of any script, digits, dots, blanks and most marks are fine."""
+    for name in ("Invoice 2026-03", "Rechnung_Süd (1)", "請求書", "anna@fabrikam.example", "a.b.c", "100% & more"):
+        assert naming.component(name) == name
+
+
+VARIANTS = [
+    *(("A@x", "a@X"), ("a@x", "a@x."), ("a@x", "a@x "), ("a@x", " a@x"), ("DOM\\a", "DOM/a"), ("DOM\\a", "DOM_a")),
+    *(("é@x", "e\u0301@x"), ("a@x", "а@x"), ("ﬁ@x", "fi@x"), ("a@x", "a\u200b@x"), ("a b@x", "a  b@x"), ("", "user")),
+    *(("con", "_con"), (".", ".."), ("/", "\\"), ("x" * 250, "x" * 251), ("a@x", "a@x\x00"), ("S-1-5-21", "S-1-5-21 ")),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), VARIANTS)
+def test_similar_users_have_different_folders(one, other):
+    """Case, blanks, dots, look-alikes, other normal forms: variants are other users (T-F2, T-O2)."""
+    assert naming.user_folder(one) != naming.user_folder(other)
+
+
+@given(names, names)
+def test_two_users_never_share_a_folder(one, other):
+    """The mapping is injective (T-F2)."""
+    assert (naming.user_folder(one) == naming.user_folder(other)) == (one == other)
+
+
+@hostile
+@given(names)
+def test_nobody_can_take_a_name_that_looks_like_another_users_folder(user):
+    """The folder of a user, used as a user name, gives another folder, unless it is the user's own name."""
+    folder = naming.user_folder(user)
+
+    assert naming.user_folder(folder) != folder or folder == user
+
+
+@hostile
+@given(names)
+def test_a_user_folder_is_one_component(user):
+    """It keeps the promises of a component (T-F2, PSP-015, PSP-017)."""
+    folder = naming.user_folder(user)
+
+    assert naming.component(folder) == folder
+
+
+def test_an_ordinary_user_has_a_folder_of_exactly_that_name():
+    """`user@domain`, as people expect it (PSP-015)."""
+    assert naming.user_folder("anna@fabrikam.example") == "anna@fabrikam.example"
+
+
+@hostile
+@given(names)
+@example("😀" * 255)
+def test_a_document_name_is_short_enough(root):
+    """At most 200 characters, and with a number behind it still at most 255 bytes."""
+    name = naming.document_name(root, root, MORNING, 2**31 - 1, "x-vendor:raw")
+
+    assert len(name) <= 200
+    assert len(naming.numbered(name, 99_999).encode()) <= 255
+
+
+@given(names, names, st.integers(1, 2**31 - 1), FORMATS)
+def test_a_document_name_is_one_component(root, user, document_id, format):
+    """Root and user are made safe, and stay so when they are put together (T-F1, DSP-081)."""
+    name = naming.document_name(root, user, MORNING, document_id, format)
+
+    assert naming.component(name) == name
+    assert name.endswith(f"_20260302-094107_{document_id:03d}{naming.extension(format)}")
+
+
+def test_a_document_name_tells_root_user_time_and_id():
+    """The pattern of the WS-DSP digest, section 10."""
+    name = naming.document_name("Invoice", "anna@fabrikam.example", MORNING, 7, "png")
+
+    assert name == "Invoice_anna@fabrikam.example_20260302-094107_007.png"
+
+
+def test_the_time_in_a_name_is_in_utc():
+    """Two servers in two zones name the same moment alike."""
+    there = MORNING.astimezone(timezone(timedelta(hours=9)))
+
+    assert naming.document_name("a", "b", there, 1, "png") == naming.document_name("a", "b", MORNING, 1, "png")
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix", "media"),
+    [
+        ("dib", ".bmp", "image/bmp"),
+        ("exif", ".jpg", "image/jpeg"),
+        ("jfif", ".jpg", "image/jpeg"),
+        ("jbig", ".jbg", "image/jbig"),
+        ("jpeg2k", ".jp2", "image/jp2"),
+        ("pdf-a", ".pdf", "application/pdf"),
+        ("png", ".png", "image/png"),
+        ("tiff-single-g4", ".tif", "image/tiff"),
+        ("tiff-multi-jpeg-tn2", ".tif", "image/tiff"),
+        ("xps", ".xps", "application/vnd.ms-xpsdocument"),
+        ("x-vendor:raw", ".bin", "application/octet-stream"),
+    ],
+)
+def test_each_format_has_its_extension_and_media_type(format, suffix, media):
+    """The table of the WS-DSP digest, section 10."""
+    assert (naming.extension(format), naming.media_type(format)) == (suffix, media)
+
+
+def test_a_taken_name_gets_a_number_before_its_extension():
+    """`a.png`, `a-2.png`, `a-3.png` (DSP-082)."""
+    assert [naming.numbered("a.b.png", n) for n in (1, 2, 3)] == ["a.b.png", "a.b-2.png", "a.b-3.png"]
+    assert naming.numbered("plain", 2) == "plain-2"
+    assert naming.numbered(".hidden", 2) == ".hidden-2"

@@ -1,0 +1,204 @@
+"""A job's way through its filters, with real worker processes: outcomes, order, cancels, deaths."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from works import Works, alive, until
+
+from postscan.core.errors import JobNotFound
+from postscan.core.states import FilterState, JobReason, JobState
+
+OK, ERRORS, WARNINGS, CANCELED = (
+    FilterState.SUCCEEDED,
+    FilterState.ERRORS,
+    FilterState.WARNINGS,
+    FilterState.CANCELED,
+)
+
+
+@pytest.mark.parametrize(
+    ("filters", "go_on", "state", "reason", "steps"),
+    [
+        (["copy", "copy"], False, JobState.COMPLETED, JobReason.SUCCEEDED, [OK, OK]),
+        (["copy", "warn"], False, JobState.COMPLETED, JobReason.WARNINGS, [OK, WARNINGS]),
+        (["fail x:y", "copy"], True, JobState.COMPLETED, JobReason.ERRORS, [ERRORS, OK]),
+        (["fail x:y", "copy"], False, JobState.ABORTED, JobReason.PROCESSING_FAILED, [ERRORS, CANCELED]),
+        (["unknown", "unknown"], False, JobState.ABORTED, JobReason.NO_VALID_INSTRUCTIONS, [CANCELED, CANCELED]),
+        (["unknown", "copy"], True, JobState.COMPLETED, JobReason.ERRORS, [ERRORS, OK]),
+        (["unknown", "copy"], False, JobState.ABORTED, JobReason.PROCESSING_FAILED, [ERRORS, CANCELED]),
+    ],
+)
+def test_a_job_ends_as_the_outcome_table_says(
+    works: Works, filters: list[str], go_on: bool, state: JobState, reason: JobReason, steps: list[FilterState]
+) -> None:
+    """DSP-069, DSP-070; WS-DSP digest, section 8, outcome table and O-7."""
+    job = works.ended(works.start(*filters, go_on=go_on))
+
+    assert (job.state, job.reasons) == (state, (reason,))
+    assert [step.state for step in job.steps] == steps
+
+
+def test_filters_run_one_after_another_in_the_order_of_the_instructions(works: Works) -> None:
+    """I17, PSP-027: the second begins when the first has ended; the same dialect twice is two filters (PSP-054)."""
+    token = works.start("sleep 0.1", "copy", "sleep 0")
+    works.ended(token)
+
+    assert [line[0] for line in works.trace(token)] == ["sleep", "slept", "copy", "sleep", "slept"]
+
+
+def test_nothing_runs_before_the_end_of_the_images(works: Works) -> None:
+    """DSP-043, I17."""
+    token = works.create("copy")
+    works.send(token)
+    time.sleep(0.6)  # more than two looks of the scheduler
+    assert works.job(token).state is JobState.CREATING
+    assert works.trace(token) == []
+
+    works.service.end(token, works.by)
+
+    assert works.ended(token).state is JobState.COMPLETED
+
+
+def test_a_filter_gets_the_documents_by_ascending_id_with_their_bytes(works: Works) -> None:
+    """O-21: ids give the order, not arrival; PSP-026: bytes unchanged."""
+    token = works.create("copy")
+    late, early = works.send(token, 12), works.send(token, 3)
+    works.service.end(token, works.by)
+    works.ended(token)
+
+    names = works.delivered()
+    assert [name[-8:] for name in names] == ["_003.png", "_012.png"]
+    assert [(works.out / name).read_bytes() for name in names] == [early, late]
+
+
+def test_a_job_without_images_completes_with_warnings_and_runs_nothing(works: Works) -> None:
+    """DSP-044, O-11."""
+    job = works.ended(works.start("copy", images=0))
+
+    assert (job.state, job.reasons) == (JobState.COMPLETED, (JobReason.WARNINGS,))
+    assert [step.state for step in job.steps] == [WARNINGS]
+    assert works.trace(job.token) == []
+
+
+def test_a_filters_own_reason_is_kept_and_a_malformed_one_is_unknown(works: Works) -> None:
+    """DSP-059: only values of the protocol, or of the vendor's form."""
+    own = works.ended(works.start("fail acme:PaperJam"))
+    known = works.ended(works.start("fail FileShareAccessDenied"))
+    malformed = works.ended(works.start("fail no good"))
+
+    reasons = [job.steps[0].reasons for job in (own, known, malformed)]
+    assert reasons == [("acme:PaperJam",), ("FileShareAccessDenied",), ("UnknownError",)]
+    assert own.steps[0].detail == "it was told to fail"
+
+
+def test_a_filter_that_raises_anything_costs_its_own_run_only(works: Works) -> None:
+    """F-R8: even SystemExit is an error of the filter, with its words kept."""
+    job = works.ended(works.start("raise", "copy", go_on=True))
+
+    assert [step.state for step in job.steps] == [ERRORS, OK]
+    assert job.steps[0].detail == "SystemExit: no word about it"
+
+
+def test_a_filter_whose_worker_dies_is_started_again(works: Works) -> None:
+    """F-R4: up to three attempts, each with its number."""
+    job = works.ended(works.start("die 2"))
+
+    assert (job.state, job.steps[0].attempt) == (JobState.COMPLETED, 3)
+
+
+def test_a_filter_that_kills_its_worker_each_time_is_given_up(works: Works) -> None:
+    """F-R26: after three attempts it counts as failed, and the queue behind it moves."""
+    poison, healthy = works.start("die 99"), works.start("copy")
+
+    job = works.ended(poison)
+    assert (job.state, job.steps[0].attempt) == (JobState.ABORTED, 3)
+    assert job.steps[0].detail == "its process was ended by SIGKILL"
+    assert works.ended(healthy).state is JobState.COMPLETED
+
+
+def test_a_cancel_stops_the_running_filter_and_starts_no_other(works: Works) -> None:
+    """DSP-046, DSP-047, I14; what was delivered before stays (DSP-048, I15)."""
+    token = works.start("copy", "sleep 30", "copy")
+    works.await_trace(token, "sleep")
+    before = works.delivered()
+    assert len(before) == 1
+
+    answer = works.service.cancel(token, works.by)
+
+    job = works.ended(token)
+    assert answer.state is JobState.CANCELED
+    assert (job.state, job.reasons) == (JobState.CANCELED, (JobReason.CANCELED,))
+    assert [step.state for step in job.steps] == [OK, CANCELED, CANCELED]
+    assert [line[0] for line in works.trace(token)] == ["copy", "sleep"]
+    assert works.delivered() == before
+
+
+def test_a_deaf_filter_is_killed_with_its_tools_after_its_grace_time(works: Works) -> None:
+    """Promise 4: it always ends. It declares 0.3 s of grace, and SIGTERM to SIGKILL is 0.3 s here."""
+    token = works.start("deaf")
+    _, worker, tool, _ = works.await_trace(token, "deaf")
+
+    works.service.cancel(token, works.by)
+
+    job = works.ended(token)
+    assert job.state is JobState.CANCELED
+    assert job.steps[0].detail == "it was killed: it looked at its token 1 times"
+    until(lambda: not alive(int(worker)) and not alive(int(tool)), "for the worker and its tool to be gone")
+
+
+def test_a_filter_that_swallows_the_cancel_publishes_nothing_after_it(works: Works) -> None:
+    """Promise 3: the parent grants no output after the stored cancel, whatever the filter does."""
+    token = works.start("swallow")
+    works.await_trace(token, "swallow")
+
+    works.service.cancel(token, works.by)
+
+    works.ended(token)
+    assert works.await_trace(token, "swallowed")
+    assert works.delivered() == []
+    assert works.service.deliveries(token, works.by) == []
+
+
+def test_a_cancel_between_end_and_claim_runs_nothing(works: Works) -> None:
+    """O-14 and the edge Pending → Canceled; the images are discarded, since nothing processed them."""
+    token = works.create("copy")
+    works.send(token)
+
+    assert works.service.cancel(token, works.by).state is JobState.CANCELED
+
+    assert works.trace(token) == []
+    assert not (works.core.settings.storage.spool_dir / token).exists()
+
+
+def test_a_second_cancel_of_an_ended_job_finds_no_job(works: Works) -> None:
+    """DSP-049, O-13, ruling 1."""
+    token = works.start("copy")
+    works.ended(token)
+
+    with pytest.raises(JobNotFound):
+        works.service.cancel(token, works.by)
+
+
+def test_a_neighbour_of_a_killed_filter_goes_on(works: Works) -> None:
+    """A kill ends one process group and nothing else."""
+    deaf, neighbour = works.start("deaf"), works.start("sleep 1.2")
+    works.await_trace(deaf, "deaf")
+    works.await_trace(neighbour, "sleep")
+
+    works.service.cancel(deaf, works.by)
+
+    assert works.ended(deaf).state is JobState.CANCELED
+    assert works.ended(neighbour).state is JobState.COMPLETED
+
+
+def test_no_folder_and_no_token_page_is_left_behind(works: Works) -> None:
+    """Private folders and control pages go with their run, however it ends."""
+    tokens = [works.start("copy"), works.start("fail x:y"), works.start("die 99"), works.start("deaf")]
+    works.await_trace(tokens[3], "deaf")
+    works.service.cancel(tokens[3], works.by)
+    for token in tokens:
+        works.ended(token)
+
+    until(lambda: not list(works.core.settings.storage.run_dir.iterdir()), "for the run folder to be empty")

@@ -1,0 +1,135 @@
+"""Reading the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from postscan.core.errors import SettingsError
+from postscan.core.settings import Settings, load
+
+
+def written(folder, text):
+    """Write a settings file and return its path."""
+    path = folder / "postscan.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def refusal(folder, text):
+    """Return what `load` says of a settings file that cannot be used."""
+    with pytest.raises(SettingsError) as caught:
+        load(written(folder, text))
+    return str(caught.value)
+
+
+def test_everything_has_a_default():
+    """The server works without any file."""
+    assert load(None) == Settings()
+
+
+def test_the_documented_defaults_are_the_real_ones():
+    """Ten minutes of silence (DSP-071), a grace of five seconds and two to the kill (promise 4), port 5362."""
+    settings = load(None)
+
+    assert settings.limits.silence_seconds == 600
+    assert (settings.running.grace_seconds, settings.running.term_seconds) == (5, 2)
+    assert settings.running.cancel_answer_seconds == 1
+    assert settings.server.port == 5362
+
+
+def test_data_goes_where_the_desktop_standard_says(monkeypatch, tmp_path):
+    """XDG_STATE_HOME is honoured."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    assert load(None).storage.data_dir == tmp_path / "postscan"
+
+
+def test_what_the_file_says_wins(tmp_path):
+    """A file may set any part of it."""
+    settings = load(written(tmp_path, "[limits]\nopen_jobs = 3\n[filters.fileshare.shares]\n'\\\\a\\b' = '/srv'\n"))
+
+    assert settings.limits.open_jobs == 3
+    assert settings.filters == {"fileshare": {"shares": {r"\\a\b": "/srv"}}}
+
+
+def test_relative_paths_count_from_the_file(tmp_path):
+    """So that it does not matter where the server is started."""
+    settings = load(written(tmp_path, "[storage]\ndata_dir = 'data'\n[processes]\nfolder = 'psp'\n"))
+
+    assert settings.storage.data_dir == tmp_path / "data"
+    assert settings.processes_dir == tmp_path / "psp"
+
+
+def test_processes_lie_beside_the_data_unless_told(tmp_path):
+    """The default follows data_dir."""
+    settings = load(written(tmp_path, "[storage]\ndata_dir = 'data'\n"))
+
+    assert settings.processes_dir == tmp_path / "data" / "processes"
+
+
+def test_the_database_is_a_file_in_the_data_folder_unless_told(tmp_path):
+    """SQLite needs no server; any other URL is taken as it is."""
+    assert load(written(tmp_path, "[storage]\ndata_dir = 'd'")).storage.url == f"sqlite:///{tmp_path}/d/postscan.sqlite"
+    assert load(written(tmp_path, "[storage]\ndatabase = 'postgresql://db'")).storage.url == "postgresql://db"
+
+
+def test_an_unknown_setting_is_named(tmp_path):
+    """A slip of the pen must not be ignored."""
+    assert refusal(tmp_path, "[limits]\nopen_job = 3\n") == (
+        f"{tmp_path}/postscan.toml: limits.open_job: there is no such setting"
+    )
+
+
+def test_every_wrong_value_is_named_in_one_go(tmp_path):
+    """Nobody has to start the server three times to find three mistakes."""
+    said = refusal(tmp_path, "[server]\nport = 70000\n[running]\nslots = 0\n").splitlines()
+
+    assert [line.split(": ")[1] for line in said] == ["server.port", "running.slots"]
+    assert all("got" in line for line in said)
+
+
+def test_broken_toml_is_said_to_be_that(tmp_path):
+    """The parser's own words say the line."""
+    assert "is not valid TOML" in refusal(tmp_path, "[server\n")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    """Not a traceback but a sentence."""
+    path = tmp_path / "postscan.toml"
+    path.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(SettingsError, match="is not valid TOML"):
+        load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """It was asked for by name, so the defaults would be a surprise."""
+    with pytest.raises(SettingsError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "scan.fabrikam.example"])  # noqa: S104
+def test_plain_http_leaves_the_machine_only_when_allowed(tmp_path, host):
+    """Ruling 23: on loopback without asking, elsewhere only with allow_plain_http."""
+    assert "allow_plain_http" in refusal(tmp_path, f"[server]\nhost = '{host}'\n")
+    assert load(written(tmp_path, f"[server]\nhost = '{host}'\nallow_plain_http = true\n")).server.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_leave(tmp_path, host):
+    """Nobody else can reach it."""
+    assert load(written(tmp_path, f"[server]\nhost = '{host}'\n")).server.host == host
+
+
+def test_users_are_listed_by_sid(tmp_path):
+    """A name in the place of a SID is refused by name."""
+    assert "'anna' is not a SID; expected S-1-..." in refusal(tmp_path, "[users.anna]\nname = 'anna@x'\n")
+
+
+def test_settings_are_frozen():
+    """They are read once at the door, and then nobody changes them."""
+    with pytest.raises(ValidationError, match="frozen"):
+        load(None).storage.data_dir = Path("/")

@@ -1,0 +1,211 @@
+"""What the store promises: one winner, events with their change, nothing half."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from postscan.core.errors import JobNotFound, PostscanError, WrongState
+from postscan.core.model import Document, Job
+from postscan.core.states import FilterState, FilterVerb, JobReason, JobState
+from postscan.core.store import Delivery, Store
+from postscan.core.testing import MORNING
+
+PAGE = Document(3, "png", 10, "ab" * 32, "5d2c/3-aa")
+
+
+def processing(store: Store, job: Job) -> Job:
+    """Store a job whose first filter runs."""
+    store.insert(job)
+    with store.change(job.token) as stored:
+        stored.receive(PAGE, MORNING)
+        stored.end(MORNING)
+    store.claim(MORNING)
+    with store.change(job.token) as stored:
+        stored.start(0, MORNING)
+    return store.load(job.token)
+
+
+def test_a_job_comes_back_as_it_was_stored(store: Store, job: Callable[..., Job]) -> None:
+    """Every field survives the way through the database."""
+    made = job("urn:acme:copy", "urn:acme:sleep")
+    made.deadline, made.boot = 1234.5, "boot"
+
+    store.insert(made)
+
+    assert store.load(made.token) == made
+
+
+def test_a_change_is_stored_with_its_events_or_not_at_all(store: Store, job: Callable[..., Job]) -> None:
+    """An exception inside `change` leaves neither the row nor the events changed."""
+    made = job()
+    store.insert(made)
+    with pytest.raises(RuntimeError), store.change(made.token) as stored:
+        stored.receive(PAGE, MORNING)
+        raise RuntimeError("in the middle")
+    assert store.load(made.token).documents == []
+    assert [event.kind for event in store.events(made.token)] == ["JobStateChanged"]
+
+    with store.change(made.token) as stored:
+        stored.receive(PAGE, MORNING)
+
+    assert store.load(made.token).documents == [PAGE]
+    assert [event.kind for event in store.events(made.token)] == ["JobStateChanged", "ImageReceived"]
+
+
+def test_an_unknown_token_is_not_found(store: Store) -> None:
+    """Loading and changing say the same."""
+    with pytest.raises(JobNotFound):
+        store.load("nobody")
+    with pytest.raises(JobNotFound), store.change("nobody"):
+        pass
+
+
+def test_the_longest_waiting_job_is_claimed_once(store: Store, job: Callable[..., Job]) -> None:
+    """Two claims never get the same job, and none gets one that is still in Creating."""
+    store.insert(job(token="creating"))
+    store.insert(job(token="waiting"))
+    with store.change("waiting") as stored:
+        stored.end(MORNING)
+
+    first, second = store.claim(MORNING), store.claim(MORNING)
+
+    assert first is not None
+    assert (first.token, first.state) == ("waiting", JobState.STARTED)
+    assert second is None
+
+
+def test_of_a_cancel_and_a_finish_exactly_one_wins(store: Store, job: Callable[..., Job]) -> None:
+    """Whatever the order of a race, the job ends Canceled exactly when its cancel was accepted, with one end event.
+
+    (I6, I8, I11; promise 5 of the cancellation contract)
+    """
+    for number in range(20):
+        token = f"race-{number}"
+        processing(store, job(token=token))
+        accepted: list[bool] = []
+        barrier = threading.Barrier(2)
+
+        def cancel(token: str = token, barrier: threading.Barrier = barrier, said: list[bool] = accepted) -> None:
+            barrier.wait()
+            try:
+                with store.change(token) as stored:
+                    stored.cancel(MORNING)
+                said.append(True)
+            except WrongState:
+                said.append(False)
+
+        def finish(token: str = token, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            with store.change(token) as stored:
+                stored.report(0, FilterVerb.SUCCEED, MORNING)
+            with store.change(token) as stored:
+                stored.finish(MORNING)
+
+        threads = [threading.Thread(target=cancel), threading.Thread(target=finish)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        ended = store.load(token)
+        assert ended.state is (JobState.CANCELED if accepted[0] else JobState.COMPLETED)
+        assert [event.kind for event in store.events(token)].count("JobEnded") == 1
+
+
+def test_no_update_is_lost_between_two_stores(store: Store, job: Callable[..., Job]) -> None:
+    """Two processes (here: two stores) that change one job at once both get their change in (I2)."""
+    other = Store(store.url)
+    store.insert(job())
+    token = job().token
+    errors: list[PostscanError] = []
+
+    def send(which: Store, start: int) -> None:
+        for number in range(start, start + 20):
+            try:
+                with which.change(token) as stored:
+                    stored.receive(Document(number, "png", 1, f"{number:064}", str(number)), MORNING)
+            except PostscanError as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=send, args=(store, 1)), threading.Thread(target=send, args=(other, 101))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.close()
+
+    assert errors == []
+    assert store.load(token).images_received == 40
+
+
+def test_an_output_is_granted_only_to_the_run_that_is_on(store: Store, job: Callable[..., Job]) -> None:
+    """A grant needs the job in Processing and the attempt that runs: never after a cancel (I14), never twice (I22)."""
+    made = processing(store, job())
+    about = Delivery(0, 3, "here", "a.png", published=False)
+
+    assert store.grant(made.token, 0, 1, about, MORNING)
+    assert not store.grant(made.token, 0, 2, about, MORNING)
+    with store.change(made.token) as stored:
+        stored.cancel(MORNING)
+    assert not store.grant(made.token, 0, 1, about, MORNING)
+
+
+def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callable[..., Job]) -> None:
+    """What was granted is on record from then on; a withdrawn output leaves no record."""
+    made = processing(store, job())
+    kept = Delivery(0, 3, "here", "a.png", published=False)
+    whole = Delivery(0, None, "there", "mail", published=False)
+    for about in (kept, whole):
+        store.grant(made.token, 0, 1, about, MORNING)
+    assert store.deliveries(made.token) == [whole, kept]
+
+    store.settle(made.token, 0, kept._replace(published=True))
+    store.settle(made.token, 0, whole)
+
+    assert store.deliveries(made.token) == [kept._replace(published=True)]
+
+
+def test_progress_is_kept_while_the_filter_runs_and_not_after(store: Store, job: Callable[..., Job]) -> None:
+    """A late word about progress does not change a filter that has ended (I7)."""
+    made = processing(store, job())
+    store.note_progress(made.token, 0, "1/3 documents")
+    assert store.load(made.token).steps[0].progress == "1/3 documents"
+
+    with store.change(made.token) as stored:
+        stored.report(0, FilterVerb.SUCCEED, MORNING)
+    store.note_progress(made.token, 0, "2/3 documents")
+
+    assert store.load(made.token).steps[0].progress == "1/3 documents"
+    assert store.load(made.token).steps[0].state is FilterState.SUCCEEDED
+
+
+def test_jobs_are_listed_by_owner_open_and_ended(store: Store, job: Callable[..., Job]) -> None:
+    """An owner sees only its own jobs; `count_open` counts the same."""
+    store.insert(job(token="mine"))
+    ended = job(token="mine, ended")
+    ended.fail(JobReason.PROCESSING_FAILED, MORNING)
+    store.insert(ended)
+    owner = ended.owner.name
+
+    assert [one.token for one in store.open_jobs(owner)] == ["mine"]
+    assert [one.token for one in store.ended_jobs(owner)] == ["mine, ended"]
+    assert [one.token for one in store.open_jobs()] == ["mine"]
+    assert store.open_jobs("device:somebody") == []
+    assert (store.count_open(owner), store.count_open("device:somebody")) == (1, 0)
+
+
+def test_a_silent_job_is_found_only_on_the_boot_of_its_deadline(store: Store, job: Callable[..., Job]) -> None:
+    """Ticks of another boot mean nothing until they are adopted (ruling 7)."""
+    made = job()
+    made.deadline, made.boot = 100.0, "old"
+    store.insert(made)
+    assert store.silent(101.0, "old") == [made.token]
+    assert store.silent(99.0, "old") == []
+    assert store.silent(101.0, "new") == []
+
+    store.adopt_deadlines("new", 50.0)
+
+    assert store.silent(51.0, "new") == [made.token]

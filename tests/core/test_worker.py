@@ -1,0 +1,121 @@
+"""The slots and the kill ladder, with real processes; the children's orders are those of the acme plugin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from works import alive
+
+from postscan.core import wire
+from postscan.core.cancellation import CancelSource
+from postscan.core.worker import Ended, How, Limits, Workers
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    """Slots of the test's own."""
+    workers = Workers()
+    yield workers
+    workers.close()
+
+
+class Run:
+    """One run of an acme filter, without job and database."""
+
+    def __init__(self, folder: Path, filter: str, argument: str = "") -> None:
+        self.source = CancelSource(folder)
+        self.heard: list[wire.Message] = []
+        self.trace = folder / "job.trace"
+        workdir = folder / "workdir"
+        workdir.mkdir()
+        self.order: dict[str, Any] = {
+            "do": "run",
+            "plugin": "acme",
+            "dialect": f"urn:acme:{filter}",
+            "token": self.source.path,
+            "workdir": str(workdir),
+            "instructions": f"<do>{argument}</do>",
+            "settings": {"folder": str(folder)},
+            "job": {"token": "job", "process": "Test", "created": "2026-03-02T09:41:07+00:00"},
+            "user": {"sid": "S-1-5-21-1-2-3-1001", "name": "anna", "mail": ""},
+            "documents": [],
+            "earlier": [],
+        }
+
+    def on(self, workers: Workers, limits: Limits) -> Ended:
+        """Carry it out."""
+        with self.source, workers.slot() as slot:
+            return slot.do(self.order, self.source, limits, self._hear)
+
+    def _hear(self, message: wire.Message) -> wire.Message | None:
+        self.heard.append(message)
+        if self.trace.exists():
+            self.source.cancel("the test says so")
+        return None
+
+
+def test_a_filter_that_ends_by_itself_says_so(workers: Workers, tmp_path: Path) -> None:
+    """The last word is the child's own."""
+    ended = Run(tmp_path, "warn").on(workers, Limits(10))
+
+    assert ended == Ended(How.SAID, {"end": "done", "warnings": ["the paper was thin"]})
+
+
+def test_a_filter_that_takes_too_long_is_asked_to_stop_first(workers: Workers, tmp_path: Path) -> None:
+    """F-R5: the time limit sets the token like a cancel does, so that a cooperative filter can clean up."""
+    run = Run(tmp_path, "sleep", "30")
+
+    ended = run.on(workers, Limits(seconds=0.3, grace=5))
+
+    assert ended == Ended(How.SAID, {"end": "cancelled"}, late=True)
+
+
+def test_a_deaf_filter_goes_down_the_whole_ladder(workers: Workers, tmp_path: Path) -> None:
+    """It ignores token and SIGTERM: after grace and term it is killed, and its tool with it."""
+    run = Run(tmp_path, "deaf")
+    begun = time.monotonic()
+
+    ended = run.on(workers, Limits(seconds=0.5, grace=0.2, term=0.2))
+
+    _, worker, tool, _ = run.trace.read_text().split()
+    assert (ended.how, ended.late, ended.exit_code) == (How.STOPPED, True, -9)
+    assert time.monotonic() - begun >= 0.9
+    assert not alive(int(worker))
+    assert not alive(int(tool))
+
+
+def test_a_worker_that_dies_is_seen_at_once(workers: Workers, tmp_path: Path) -> None:
+    """Not at the time limit, and with the signal that ended it."""
+    ended = Run(tmp_path, "die", "9").on(workers, Limits(60))
+
+    assert (ended.how, ended.exit_code) == (How.DIED, -9)
+
+
+def test_every_run_gets_a_process_of_its_own(workers: Workers, tmp_path: Path) -> None:
+    """What one filter does to its process cannot reach the next."""
+    processes = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        run = Run(folder, "sleep", "0")
+        run.on(workers, Limits(10))
+        processes.append(run.trace.read_text().split()[1])
+
+    assert processes[0] != processes[1]
+    assert not any(alive(int(process)) for process in processes)
+
+
+def test_closing_ends_every_child(tmp_path: Path) -> None:
+    """The warm ones, too."""
+    workers = Workers()
+    workers.warm_up()
+    children = [slot._process.pid for slot in workers._live]
+    assert children
+
+    workers.close()
+
+    assert not any(alive(child) for child in children)

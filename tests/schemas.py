@@ -1,0 +1,35 @@
+"""Our own schemas, as one: every message that we emit must be valid by them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from lxml import etree
+
+import postscan.soap
+
+FOLDER = Path(postscan.soap.__file__).parent / "wsdl"
+FILES = sorted(path.name for path in FOLDER.glob("*.xsd"))
+
+
+@functools.cache
+def all_schemas() -> etree.XMLSchema:
+    """Return a schema that knows every namespace of ours."""
+    imports = "".join(f'<xs:import namespace="{_namespace(name)}" schemaLocation="{FOLDER / name}"/>' for name in FILES)
+    return etree.XMLSchema(
+        etree.fromstring(f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">{imports}</xs:schema>')
+    )
+
+
+def assert_valid(message: bytes) -> etree._Element:
+    """Return the root of a message, or fail with the line and the reason why no schema of ours allows it."""
+    root = etree.fromstring(message)
+    all_schemas().assertValid(root)
+    return root
+
+
+def _namespace(name: str) -> str:
+    namespace = etree.parse(FOLDER / name).getroot().get("targetNamespace")
+    assert namespace
+    return namespace
