@@ -8,11 +8,15 @@ two processes that read, think and write would lose each other's updates without
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+
+from postscan.core.errors import StoreBusy
 
 _MENDED: Final = (3, 51, 3)
 _BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
@@ -36,6 +40,15 @@ def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) ->
     """Return the journal mode that is safe with this SQLite library."""
     mended = version >= _MENDED or any(version[:2] == port[:2] and version >= port for port in _BACKPORTS)
     return "WAL" if mended else "DELETE"
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn a database that does not answer into an error that callers know."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
+        raise StoreBusy(f"the database does not answer: {error.args[0] if error.args else error}") from error
 
 
 def _sqlite(url: str, busy_seconds: float, begin: str) -> sa.Engine:

@@ -231,14 +231,23 @@ class Job:
         if not self.begin(at):
             return False
         step = self.steps[position]
-        self._step_filter(position, FilterVerb.START, (), "", at, attempt=step.attempt + 1)
+        begun = replace(step, attempt=step.attempt + 1, reasons=(), detail="", progress="")
+        self._step_filter(begun, FilterVerb.START, at)
         return True
 
     def report(
-        self, position: int, verb: FilterVerb, at: datetime, reasons: Sequence[str] = (), detail: str = ""
+        self,
+        position: int,
+        verb: FilterVerb,
+        at: datetime,
+        reasons: Sequence[str] = (),
+        detail: str = "",
+        progress: str = "",
     ) -> None:
         """Note how the filter at *position* ended."""
-        self._step_filter(position, verb, tuple(reasons), detail, at, attempt=self.steps[position].attempt)
+        step = self.steps[position]
+        told = replace(step, reasons=tuple(reasons), detail=detail, progress=progress or step.progress)
+        self._step_filter(told, verb, at)
 
     def finish(self, at: datetime) -> None:
         """Close the job after its last filter: Completed, or Canceled if a cancel came meanwhile."""
@@ -298,15 +307,13 @@ class Job:
                 raise JobCanceled(verb, self.state) from None
             raise
 
-    def _step_filter(
-        self, position: int, verb: FilterVerb, reasons: tuple[str, ...], detail: str, at: datetime, *, attempt: int
-    ) -> None:
-        step = self.steps[position]
+    def _step_filter(self, step: FilterStep, verb: FilterVerb, at: datetime) -> None:
         state = filter_after(step.state, verb)
+        reasons = step.reasons
         if state is FilterState.ERRORS and not reasons:
             reasons = (FilterReason.UNKNOWN_ERROR,)
-        self.steps[position] = replace(step, state=state, reasons=reasons, detail=detail, attempt=attempt)
-        self._say(FilterStateChanged(position, state, reasons, at))
+        self.steps[step.position] = replace(step, state=state, reasons=reasons)
+        self._say(FilterStateChanged(step.position, state, reasons, at))
 
     def _say(self, event: Event) -> None:
         self.events.append(event)

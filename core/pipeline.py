@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -145,7 +146,7 @@ class Pipeline:
                     listener = _Listener(self._store, self._clock, job.token, step, info.title)
                     with self._workers.slot() as slot:
                         ended = slot.do(order, source, limits, listener.hear)
-                    return verdict(ended, source.checks, limits)
+                    return replace(verdict(ended, source.checks, limits), progress=listener.progress)
                 finally:
                     interrupt.watch(None)
         finally:
@@ -194,7 +195,8 @@ class Pipeline:
         with self._store.change(token) as job:
             if outcome.verb is FilterVerb.CANCEL and job.state is not JobState.TERMINATING:
                 outcome = Verdict(FilterVerb.FAIL, detail="it stopped although nobody asked it to")
-            job.report(position, outcome.verb, self._clock.now(), outcome.reasons, outcome.detail)
+            now = self._clock.now()
+            job.report(position, outcome.verb, now, outcome.reasons, outcome.detail, outcome.progress)
             return job.steps[position].state
 
     def _close(self, token: JobToken, failed: JobReason | None = None) -> None:
@@ -216,6 +218,7 @@ class _Listener:
         self._step = step
         self._title = title
         self._noted = 0.0
+        self.progress = ""
 
     def hear(self, message: wire.Message) -> wire.Message | None:
         """Act on one message; return the answer if it was a question."""
@@ -229,7 +232,7 @@ class _Listener:
             about = self._delivery(message, published=told == "published")
             self._store.settle(self._token, self._step.position, about)
         elif told == "progress":
-            self._note(int(message["done"]), int(message["total"]), str(message["unit"]))
+            self._note(f"{int(message['done'])}/{int(message['total'])} {str(message['unit'])[:64]}")
         elif told == "log":
             level = _LEVELS.get(message["level"], logging.INFO)
             log.log(level, "%s: %s", self._title, message["text"], extra={"job": self._token})
@@ -239,9 +242,10 @@ class _Listener:
         document = None if message["document"] is None else int(message["document"])
         return Delivery(self._step.position, document, str(message["destination"]), str(message["name"]), published)
 
-    def _note(self, done: int, total: int, unit: str) -> None:
+    def _note(self, progress: str) -> None:
         """Keep the progress, but not each step of a fast filter: every note is a commit."""
+        self.progress = progress
         now = time.monotonic()
         if now - self._noted >= _PROGRESS_SECONDS:
             self._noted = now
-            self._store.note_progress(self._token, self._step.position, f"{done}/{total} {unit}")
+            self._store.note_progress(self._token, self._step.position, progress)

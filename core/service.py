@@ -133,6 +133,11 @@ class PostScanService:
         with self._unknown_like_foreign(token):
             return _owned(self._store.load(_key(token)), token, by)
 
+    def glance(self, token: str, by: Principal) -> Job | None:
+        """Return the same as `job` if that needs no waiting, else None; it may be called from an event loop."""
+        job = self._store.glance(_key(token))
+        return None if job is None else _owned(job, token, by)
+
     def active(self, by: Principal) -> list[Job]:
         """Return the caller's jobs that have not ended, oldest first; an administrator sees all."""
         return self._store.open_jobs(None if by.admin else by.name)

@@ -51,7 +51,10 @@ class Shares:
     def _add(self, unc: str, folder: str) -> None:
         if not isinstance(folder, str | Path) or not Path(folder).is_absolute():
             raise ValueError(f"{self._key}: {unc} = {folder!r} is no folder; expected an absolute path")
-        prefix = _folded(_parts(unc))
+        try:
+            prefix = _folded(_parts(unc))
+        except ValueError as error:
+            raise ValueError(f"{self._key}: {error}") from None
         if prefix in self._folders:
             raise ValueError(f"{self._key}: {unc} is there twice; upper and lower case are the same")
         self._folders[prefix] = Path(folder)

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from postscan.core import database
 from postscan.core.errors import JobNotFound, StoreBusy
 from postscan.core.events import to_record
+from postscan.core.memory import Memory
 from postscan.core.model import Document, Job, JobToken
 from postscan.core.rows import job_row, jobs_from, step_row
 from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, STEP, WHOLE_JOB
@@ -55,9 +56,11 @@ class Store:
         self._writer, self._reader = database.connect(url, busy_seconds)
         # SQLite has one writer at a time, and its own queue is unfair: threads may wait there for seconds.
         self._turn = threading.Lock() if self._writer is not self._reader else contextlib.nullcontext()
+        self._memory = Memory(self._writer.url.database if self._writer is not self._reader else None)
 
     def close(self) -> None:
         """Give the connections back."""
+        self._memory.close()
         self._writer.dispose()
         self._reader.dispose()
 
@@ -72,8 +75,15 @@ class Store:
 
     def load(self, token: str) -> Job:
         """Return the job; raise `JobNotFound`."""
+        seen = self._memory.look()
         with self._read() as db:
-            return _load(db, token)
+            job = _load(db, token)
+        self._memory.learn(job, seen)
+        return job
+
+    def glance(self, token: str) -> Job | None:
+        """Return the job if that needs no waiting, else None. It is shared: do not call its verbs."""
+        return self._memory.recall(token)
 
     @contextlib.contextmanager
     def change(self, token: str) -> Iterator[Job]:
@@ -214,22 +224,15 @@ class Store:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with self._turn, _translated(), self._writer.begin() as db:
-            yield db
+        with self._turn, database.translated():
+            with self._writer.begin() as db:
+                yield db
+            self._memory.forget()
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[sa.Connection]:
-        with _translated(), self._reader.begin() as db:
+        with database.translated(), self._reader.begin() as db:
             yield db
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn a database that does not answer into an error that callers know."""
-    try:
-        yield
-    except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
-        raise StoreBusy(f"the database does not answer: {error}") from error
 
 
 def _load(db: sa.Connection, token: str, *, lock: bool = False) -> Job:

@@ -90,7 +90,7 @@ def run_filter(
     is cancelled when the filter looks at its token for the n-th time (1 is the first). What the filter raises, other
     than `FilterFailed` and `Cancelled`, is a defect of the filter and comes out as it is.
     """
-    documents = tuple(_document(id, path) for id, path in enumerate(files, start=1))
+    documents = tuple(_document(id, path, user) for id, path in enumerate(files, start=1))
     table = dict(settings or {})
     with CancelSource(patience=filter.grace) as source, tempfile.TemporaryDirectory(prefix="postscan-") as workdir:
         parent = _RecordingParent(source)
@@ -121,12 +121,12 @@ def _outcome(filter: Filter, job: FilterContext) -> tuple[FilterState, tuple[str
     return FilterState.WARNINGS if warnings else FilterState.SUCCEEDED, warnings, (), ""
 
 
-def _document(id: int, path: Path) -> Document:
+def _document(id: int, path: Path, user: User) -> Document:
     format = _FORMATS.get(path.suffix.lower())
     if format is None:
         raise ValueError(f"{path.name}: no format goes by this suffix; expected one of {', '.join(sorted(_FORMATS))}")
     content = path.read_bytes()
-    name = naming.document_name("Scan", ANNA.name, MORNING, id, format)
+    name = naming.document_name("Scan", user.name, MORNING, id, format)
     return Document(id, format, len(content), hashlib.sha256(content).hexdigest(), path, name)
 
 

@@ -18,11 +18,15 @@ _DETAIL: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a filter ended. `again` says that its worker died without a word, so another try may help."""
+    """How a filter ended, and how far it had come.
+
+    `again` says that its worker died without a word, so another try may help.
+    """
 
     verb: FilterVerb
     reasons: tuple[str, ...] = ()
     detail: str = ""
+    progress: str = ""
     again: bool = False
 
 

@@ -15,10 +15,13 @@ from postscan.core import database
 
 
 def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
-    """Bring the database to the newest revision; return the revisions that were applied, oldest first."""
+    """Bring the database to the newest revision; return the revisions that were applied, oldest first.
+
+    Raises `StoreBusy` if the database does not answer.
+    """
     writer, _reader = database.connect(url, busy_seconds)
     try:
-        with writer.begin() as connection:
+        with database.translated(), writer.begin() as connection:
             config = _config()
             config.attributes["connection"] = connection
             pending = _pending(connection)
@@ -33,7 +36,7 @@ def check(url: str, *, busy_seconds: float = 5.0) -> list[str]:
     """Return the revisions that the database still lacks, oldest first; nothing if it is up to date."""
     _writer, reader = database.connect(url, busy_seconds)
     try:
-        with reader.begin() as connection:
+        with database.translated(), reader.begin() as connection:
             return _pending(connection)
     finally:
         reader.dispose()

@@ -27,12 +27,14 @@ class NoAnswer(Exception):
 class Operation:
     """One row: `decode` reads the body, `run` calls the service, `encode` writes the answer's body.
 
-    `waits` marks the verbs that may take a second on purpose, so that they do not hold up the others.
+    `glance` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take a
+    second on purpose, so that they do not hold up the others.
     """
 
     decode: Callable[[etree._Element], Any]
     run: Callable[[PostScanService, Principal, Any], Any]
     encode: Callable[[Any, Any], str]
+    glance: Callable[[PostScanService, Principal, Any], Any] | None = None
     waits: bool = False
 
 
@@ -64,6 +66,10 @@ def _cancel(service: PostScanService, by: Principal, request: processing.TokenRe
     return service.cancel(request.token, by)
 
 
+def _glance(service: PostScanService, by: Principal, request: processing.ElementsRequest) -> Job | None:
+    return service.glance(request.token, by)
+
+
 def _elements(service: PostScanService, by: Principal, request: processing.ElementsRequest) -> Job:
     return service.job(request.token, by)
 
@@ -84,7 +90,10 @@ OPERATIONS: Final = {
             processing.read_cancel, _cancel, lambda _request, _job: processing.CANCEL_RESPONSE, waits=True
         ),
         "GetPostScanJobElements": Operation(
-            processing.read_elements, _elements, lambda request, job: processing.write_elements(job, request.names)
+            processing.read_elements,
+            _elements,
+            lambda request, job: processing.write_elements(job, request.names),
+            glance=_glance,
         ),
     }.items()
 }
@@ -111,6 +120,17 @@ def answer(call: Call, service: PostScanService, by: Principal) -> bytes:
     """Carry out a call and return the envelope of its answer; raise `Fault`."""
     with related(call):
         result = call.operation.run(service, by, call.request)
+        return addressing.reply(call.header, call.operation.encode(call.request, result))
+
+
+def glance(call: Call, service: PostScanService, by: Principal) -> bytes | None:
+    """Return the envelope of the answer if that needs no waiting, else None; raise `Fault`."""
+    if call.operation.glance is None:
+        return None
+    with related(call):
+        result = call.operation.glance(service, by, call.request)
+        if result is None:
+            return None
         return addressing.reply(call.header, call.operation.encode(call.request, result))
 
 

@@ -319,12 +319,12 @@ def test_a_folder_that_may_not_be_written_stays_as_it_is():
 
 def test_no_descriptor_stays_open(page, share):
     """A worker that delivers thousands of pages does not run out of them (I32)."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     run_filter(Deliver(share, below=("a",)), [page] * 20)
     with pytest.raises(FileNotFoundError):
         run_filter(Deliver(share, below=("b", "c")), [page])
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_relative_folder_is_one_too(page, share, monkeypatch):

@@ -111,7 +111,7 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / "nowhere.toml")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "scan.fabrikam.example"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "scan.fabrikam.example"])
 def test_plain_http_leaves_the_machine_only_when_allowed(tmp_path, host):
     """Ruling 23: on loopback without asking, elsewhere only with allow_plain_http."""
     assert "allow_plain_http" in refusal(tmp_path, f"[server]\nhost = '{host}'\n")

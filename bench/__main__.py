@@ -1,0 +1,25 @@
+"""Run the measurements that are named, or all of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+from bench import bystander, get_elements, send_image
+
+ALL = {"send_image": send_image.run, "get_elements": get_elements.run, "bystander": bystander.run}
+
+
+def main() -> None:
+    """Print where this is, then each measurement."""
+    names = sys.argv[1:] or list(ALL)
+    unknown = [name for name in names if name not in ALL]
+    if unknown:
+        sys.exit(f"there is no measurement {unknown[0]!r}; there are: {', '.join(ALL)}")
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores")
+    for name in names:
+        ALL[name]()
+
+
+main()

@@ -1,0 +1,67 @@
+"""What postscan is compared to: the least that a Starlette handler can do with the same bytes.
+
+POST /stream    stream the body to a file, sync it, answer
+POST /parse     parse the body with lxml, build an answer of the same shape with lxml
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import uvicorn
+from lxml import etree
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+FOLDER = Path(tempfile.mkdtemp(dir=sys.argv[2])) if len(sys.argv) > 2 else Path()
+SOAP = "http://www.w3.org/2003/05/soap-envelope"
+WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
+NSMAP = {"soap": SOAP, "wsa": WSA, "dsp": DSP}
+
+
+async def stream(request: Request) -> Response:
+    """Write what comes to a file, and sync it."""
+    path = FOLDER / "image"
+    with path.open("wb", buffering=0) as file:
+        async for chunk in request.stream():
+            file.write(chunk)
+        os.fsync(file.fileno())
+    path.unlink()
+    return Response(b"ok")
+
+
+async def parse(request: Request) -> Response:
+    """Read the names that the request asks for, and build an answer as long as ours."""
+    root = etree.fromstring(await request.body())
+    names = [name.text for name in root.iter(f"{{{DSP}}}Name")]
+    envelope = etree.Element(f"{{{SOAP}}}Envelope", nsmap=NSMAP)
+    header = etree.SubElement(envelope, f"{{{SOAP}}}Header")
+    for name in ("To", "Action", "MessageID", "RelatesTo"):
+        etree.SubElement(header, f"{{{WSA}}}{name}").text = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role"
+    body = etree.SubElement(envelope, f"{{{SOAP}}}Body")
+    elements = etree.SubElement(etree.SubElement(body, f"{{{DSP}}}Response"), f"{{{DSP}}}JobElements")
+    for name in names:
+        data = etree.SubElement(
+            elements, f"{{{DSP}}}ElementData", {f"{{{DSP}}}Name": name or "", f"{{{DSP}}}Valid": "true"}
+        )
+        status = etree.SubElement(data, f"{{{DSP}}}JobStatus")
+        for child in ("JobToken", "JobState", "ImagesReceived", "JobCreatedTime"):
+            etree.SubElement(status, f"{{{DSP}}}{child}").text = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935"
+        filters = etree.SubElement(status, f"{{{DSP}}}FilterStatuses")
+        for _ in range(2):
+            one = etree.SubElement(filters, f"{{{DSP}}}FilterStatus")
+            etree.SubElement(one, f"{{{DSP}}}Dialect").text = "http://schemas.microsoft.com/windows/2007/10/imaging"
+            etree.SubElement(one, f"{{{DSP}}}FilterState").text = "Pending"
+    return Response(etree.tostring(envelope), media_type="application/soap+xml")
+
+
+app = Starlette(routes=[Route("/stream", stream, methods=["POST"]), Route("/parse", parse, methods=["POST"])])
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="warning", access_log=False)

@@ -1,0 +1,62 @@
+"""SendImage in MB/s, against a bare Starlette handler that streams the same body to a file and syncs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import time
+
+from bench import servers
+
+SIZES = (64, 512)
+ROUNDS = {64: 9, 512: 5}
+BOUNDARY = "b41f7c0e2a"
+MEDIA = f'multipart/related; boundary="{BOUNDARY}"; type="application/xop+xml"; start="<env@bench>"'
+BLOCK = os.urandom(1 << 20)
+
+
+def run() -> None:
+    """Measure and print."""
+    with servers.folder() as folder, servers.postscan(folder) as ours, servers.bare(folder, "/stream") as bare:
+        for size in SIZES:
+            rates: dict[str, list[float]] = {"postscan": [], "bare": []}
+            send(ours, servers.create_job(ours), 1)
+            for _ in range(ROUNDS[size]):
+                rates["postscan"].append(size / send(ours, servers.create_job(ours), size))
+                rates["bare"].append(size / send(bare, "none", size))
+            mine, theirs = (statistics.median(rates[name]) for name in ("postscan", "bare"))
+            print(
+                f"SendImage {size:4} MB: postscan {mine:5.0f} MB/s, bare {theirs:5.0f} MB/s, ratio {mine / theirs:.2f}"
+            )
+        print(f"peak memory of the server after all: {ours.peak_memory():.0f} MiB")
+
+
+def send(server: servers.Server, token: str, megabytes: int) -> float:
+    """Send one image of random bytes; return the seconds until the answer."""
+    before, after = wrapping(token)
+    length = len(before) + (megabytes << 20) + len(after)
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        begun = time.perf_counter()
+        connection.sendall(servers.head(server, length, MEDIA) + before)
+        for _ in range(megabytes):
+            connection.sendall(BLOCK)
+        connection.sendall(after)
+        servers.answer(connection)
+        return time.perf_counter() - begun
+
+
+def wrapping(token: str) -> tuple[bytes, bytes]:
+    """Return what stands before and after the image."""
+    root = servers.envelope(
+        "SendImage",
+        f"<dsp:JobToken>{token}</dsp:JobToken><dsp:DocumentDescription><dsp:DocumentId>1</dsp:DocumentId>"
+        "<dsp:Format>png</dsp:Format></dsp:DocumentDescription>"
+        '<dsp:ImageData><xop:Include href="cid:image@bench"/></dsp:ImageData>',
+    )
+    mime = (
+        f'--{BOUNDARY}\r\nContent-Type: application/xop+xml; charset=utf-8; type="application/soap+xml"\r\n'
+        f"Content-ID: <env@bench>\r\n\r\n{root.decode()}\r\n--{BOUNDARY}\r\n"
+        "Content-Type: application/octet-stream\r\nContent-ID: <image@bench>\r\n\r\n"
+    )
+    return mime.encode(), f"\r\n--{BOUNDARY}--\r\n".encode()

@@ -1,0 +1,144 @@
+"""Start the two servers of a comparison as processes of their own, and talk to them like a device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROCESS = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
+ACTION = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
+INSTRUCTIONS = """<psp:DocumentRootName>Bench</psp:DocumentRootName><psp:FiltersToProcess>
+<psp:Filter><psp:Dialect>http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/fileshare</psp:Dialect>
+<psp:Instructions><f:FileShareConfig
+ xmlns:f="http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/fileshare"/></psp:Instructions></psp:Filter>
+<psp:Filter><psp:Dialect>urn:bench:other</psp:Dialect><psp:Instructions><o:Do xmlns:o="urn:bench:other"/>
+</psp:Instructions></psp:Filter></psp:FiltersToProcess>"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its process, where it listens, and the path to post to."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    path: str
+
+    def peak_memory(self) -> float:
+        """Return the highest resident memory so far, in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
+
+
+@contextlib.contextmanager
+def postscan(folder: Path) -> Iterator[Server]:
+    """Run `postscan serve` with its data below *folder*."""
+    config = folder / "postscan.toml"
+    config.write_text(
+        f'[server]\nport = 0\n[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'
+        "[limits]\nopen_jobs = 100000\n"
+    )
+    command = [sys.executable, "-m", "postscan.cli", "--config", str(config), "serve"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    url = process.stdout.readline().decode().strip()
+    port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]
+    with _ended(process):
+        yield Server(process, int(port), path)
+
+
+@contextlib.contextmanager
+def bare(folder: Path, path: str) -> Iterator[Server]:
+    """Run the bare Starlette handlers."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port), str(folder)])
+    with _ended(process):
+        _await(port)
+        yield Server(process, port, path)
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A folder on a real disk, removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("BENCH_DIR")) as name:
+        yield Path(name)
+
+
+def envelope(operation: str, body: str) -> bytes:
+    """Return a request of the processing service."""
+    return (
+        '<soap:Envelope xmlns:soap="http://www.w3.org/2003/05/soap-envelope"'
+        ' xmlns:wsa="http://schemas.xmlsoap.org/ws/2004/08/addressing"'
+        f' xmlns:dsp="{ACTION}" xmlns:psp="http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp"'
+        ' xmlns:xop="http://www.w3.org/2004/08/xop/include">'
+        f"<soap:Header><wsa:To>http://127.0.0.1/</wsa:To><wsa:Action>{ACTION}/{operation}</wsa:Action>"
+        f"<wsa:MessageID>urn:uuid:{uuid.uuid4()}</wsa:MessageID></soap:Header>"
+        f"<soap:Body><dsp:{operation}Request>{body}</dsp:{operation}Request></soap:Body></soap:Envelope>"
+    ).encode()
+
+
+def head(server: Server, length: int, media_type: str = "application/soap+xml; charset=utf-8") -> bytes:
+    """Return the head of a POST."""
+    return (
+        f"POST {server.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def exchange(server: Server, data: bytes) -> str:
+    """Post a request on a connection of its own; return the answer's body."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head(server, len(data)) + data)
+        return answer(connection)
+
+
+def answer(connection: socket.socket) -> str:
+    """Read one answer; raise if it is not 200."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    top, _, body = data.partition(b"\r\n\r\n")
+    length = int(re.findall(rb"(?i)content-length: (\d+)", top)[0])
+    while len(body) < length:
+        body += connection.recv(65536)
+    if not top.startswith(b"HTTP/1.1 200"):
+        raise AssertionError(data.decode())
+    return body.decode()
+
+
+def create_job(server: Server) -> str:
+    """Make a job and return its token."""
+    asked = (
+        "<dsp:UserIdentifier>S-1-5-21-1-2-3-1001</dsp:UserIdentifier>"
+        f"<dsp:PSP_Identifier>{PROCESS}</dsp:PSP_Identifier>"
+        f"<dsp:PostScanInstructions>{INSTRUCTIONS}</dsp:PostScanInstructions>"
+    )
+    made = exchange(server, envelope("CreatePostScanJob", asked))
+    return re.findall(r"JobToken>([^<]+)<", made)[0]
+
+
+def _await(port: int) -> None:
+    for _ in range(200):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)

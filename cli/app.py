@@ -1,0 +1,78 @@
+"""The commands of `postscan`, and how an error that was to be expected leaves: as one line, with exit code 1."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from postscan.cli import cancel, demo, exits, filters, jobs, migrate, process, send, serve, terminal
+from postscan.core.errors import PostscanError
+
+
+class Commands(typer.core.TyperGroup):
+    """The group of all commands."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; turn the errors that callers may expect into a sentence on stderr."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read our output has enough; typer ends quietly
+            raise
+        except (PostscanError, OSError) as error:
+            for line in _sentence(error).splitlines():
+                typer.echo(f"postscan: {terminal.plain(line)}", err=True)
+            raise typer.Exit(exits.ERROR) from None
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: the same on a terminal, in a pipe and as a man page
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"postscan {importlib.metadata.version('postscan')}")
+        raise typer.Exit
+
+
+@app.callback()
+def postscan(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", envvar="POSTSCAN_CONFIG", help="Settings file (TOML); without it: the defaults."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """A scan server, and a framework for post-scan filters.
+
+    Network scanners create jobs, send their images and end or cancel the job; the server runs the job's filters.
+    `postscan demo` shows all of it in less than a minute.
+    """
+    context.obj = config
+
+
+app.command()(serve.serve)
+app.command()(demo.demo)
+app.command()(send.send)
+app.add_typer(jobs.app, name="jobs")
+app.command()(cancel.cancel)
+app.add_typer(process.app, name="process")
+app.command()(filters.filters)
+app.command()(migrate.migrate)

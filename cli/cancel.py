@@ -1,0 +1,48 @@
+"""`postscan cancel`: an administrator cancels a job, and is told what is true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from postscan.cli import door
+from postscan.core.errors import JobNotFound, PostscanError
+
+if TYPE_CHECKING:
+    from postscan.core.assembly import Core
+    from postscan.core.model import Job, Principal
+
+
+def cancel(context: typer.Context, token: str) -> None:
+    """Cancel a job of anybody, as an administrator.
+
+    The cancel is stored at once and survives a crash; a running server sees it within a quarter of a second and
+    stops the job's filters. Waits a moment for that (`running.cancel_answer_seconds`) and then says what is true:
+    `Canceled`, or `Terminating` while filters are still stopping. What filters delivered before stays where it is.
+
+    \b
+    Example:
+      postscan cancel 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
+
+    \b
+    Exit codes:
+      0  the cancel is stored: the job is Canceled, or will be
+      1  there is no such job, or it has ended before
+    """
+    me = door.administrator()
+    with door.core(door.settings(context)) as core:
+        job = _cancel(core, token, me)
+    typer.echo(str(job.state) if job.state.ended else f"{job.state}: filters are stopping")
+
+
+def _cancel(core: Core, token: str, me: Principal) -> Job:
+    """Cancel and wait a moment, or say why not: to an administrator an ended job is no secret."""
+    try:
+        return core.service.cancel(token, me)
+    except JobNotFound:
+        try:
+            state = core.service.job(token, me).state
+        except JobNotFound:
+            raise PostscanError(f"there is no job {token!r}; see: postscan jobs list --all") from None
+        raise PostscanError(f"job {token} has ended before: it is {state}") from None

@@ -1,0 +1,290 @@
+"""A scan device in software: the client's half of WS-DSP, over HTTP with MTOM.
+
+It knows the server by its wire alone and shares no code with it, so that what the two agree on is the protocol.
+
+    DeviceError
+    ├── Unreachable     no connection, or it broke before the answer
+    ├── BadAnswer       what came back is not SOAP
+    └── SoapFault       the server refused, and said why
+
+Source: WS-DSP digest, sections 2, 4, 5, 7 and 10.1.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from xml.sax.saxutils import escape
+
+import httpx2
+from lxml import etree
+
+from postscan.core.errors import PostscanError
+
+SOAP: Final = "http://www.w3.org/2003/05/soap-envelope"
+WSA: Final = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+DSP: Final = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
+PSP: Final = "http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp"
+XOP: Final = "http://www.w3.org/2004/08/xop/include"
+
+CHUNK: Final = 256 * 1024  # bytes of an image that are in memory at a time
+_TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
+_PATIENCE: Final = (1.0, 2.0, 4.0)  # seconds before another try after a temporary error
+
+_ENVELOPE: Final = (
+    f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}" xmlns:dsp="{DSP}" xmlns:psp="{PSP}" xmlns:xop="{XOP}">'
+    "<soap:Header><wsa:To>{to}</wsa:To><wsa:Action>{action}</wsa:Action><wsa:MessageID>{id}</wsa:MessageID>"
+    f"<wsa:ReplyTo><wsa:Address>{WSA}/role/anonymous</wsa:Address></wsa:ReplyTo></soap:Header>"
+    "<soap:Body>{body}</soap:Body></soap:Envelope>"
+)
+
+
+class DeviceError(PostscanError):
+    """The device could not do what it wanted."""
+
+
+class Unreachable(DeviceError):
+    """There was no connection to the server, or it broke before the answer."""
+
+
+class BadAnswer(DeviceError):
+    """What came back is not an answer of a scan server."""
+
+
+class SoapFault(DeviceError):
+    """The server refused the request: `code` and `subcode` as `prefix:name`, `status` of HTTP."""
+
+    def __init__(self, code: str, subcode: str, reason: str, detail: str, status: int) -> None:
+        named = f"{code} {subcode}" if subcode else code
+        super().__init__(f"{named}: {reason}{f' [{detail}]' if detail else ''} (HTTP {status})")
+        self.code = code
+        self.subcode = subcode
+        self.reason = reason
+        self.detail = detail
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class FilterStatus:
+    """Where one filter of a job stands, in the words of the server."""
+
+    dialect: str
+    state: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Where a job stands, in the words of the server."""
+
+    state: str
+    reasons: tuple[str, ...]
+    filters: tuple[FilterStatus, ...]
+    images: int
+
+    @property
+    def ended(self) -> bool:
+        """True for the three states that nothing leaves (section 6.1)."""
+        return self.state in ("Completed", "Aborted", "Canceled")
+
+
+class Device:
+    """One device, signed in by one user, speaking to one processing service. Use it in a `with` block.
+
+    `user` is the SID of the user as text. Images go out with their length, or in chunks if `chunked` is set.
+    """
+
+    def __init__(self, url: str, user: str, *, chunked: bool = False, patience: tuple[float, ...] = _PATIENCE) -> None:
+        self.url = url
+        self.user = user
+        self._chunked = chunked
+        self._patience = patience
+        self._http = httpx2.Client(timeout=_TIMEOUT, trust_env=False)  # a device asks its server, never a proxy
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def create(self, process: str, instructions: str) -> str:
+        """Create a job of the scan process with this GUID and return its token.
+
+        *instructions* is the content of psp:PostScanInstructions as XML text.
+        """
+        answer = self._ask(
+            "CreatePostScanJob",
+            _element("UserIdentifier", self.user)
+            + _element("PSP_Identifier", process)
+            + f"<dsp:PostScanInstructions>{instructions}</dsp:PostScanInstructions>",
+        )
+        token = answer.findtext(f"{{{DSP}}}JobToken", "").strip()
+        if not token:
+            raise BadAnswer("the answer to CreatePostScanJob has no JobToken")
+        return token
+
+    def send_image(
+        self, token: str, document: int, format: str, file: Path, sent: Callable[[int], object] = lambda _count: None
+    ) -> None:
+        """Send one file as a document of the job; call *sent* with the bytes that have gone out so far."""
+        content_id = f"{uuid.uuid4()}@device.invalid"
+        description = _element("DocumentId", str(document)) + _element("Format", format)
+        self._ask(
+            "SendImage",
+            _element("JobToken", token)
+            + f"<dsp:DocumentDescription>{description}</dsp:DocumentDescription>"
+            + f'<dsp:ImageData><xop:Include href="cid:{content_id}"/></dsp:ImageData>',
+            lambda envelope: Package(envelope, content_id, file, sent),
+        )
+
+    def end(self, token: str) -> None:
+        """Tell that there are no more images, so that the filters may begin."""
+        self._ask("EndPostScanJob", _element("JobToken", token))
+
+    def cancel(self, token: str) -> None:
+        """Ask for the job to be cancelled."""
+        self._ask("CancelPostScanJob", _element("JobToken", token))
+
+    def status(self, token: str) -> JobStatus:
+        """Return where the job stands now."""
+        names = "<dsp:RequestedElements><dsp:Name>dsp:JobStatus</dsp:Name></dsp:RequestedElements>"
+        answer = self._ask("GetPostScanJobElements", _element("JobToken", token) + names)
+        status = answer.find(f".//{{{DSP}}}JobStatus")
+        if status is None:
+            raise BadAnswer("the answer to GetPostScanJobElements has no JobStatus")
+        return _job_status(status)
+
+    def _ask(self, operation: str, content: str, package: Callable[[bytes], Package] | None = None) -> etree._Element:
+        """Send a request and return the body of its answer; try again, as the same message, after a temporary error."""
+        envelope = _ENVELOPE.format(
+            to=escape(self.url),
+            action=f"{DSP}/{operation}",
+            id=f"urn:uuid:{uuid.uuid4()}",
+            body=f"<dsp:{operation}Request>{content}</dsp:{operation}Request>",
+        ).encode()
+        for pause in self._patience:
+            try:
+                return self._exchange(envelope, package)
+            except SoapFault as fault:
+                if fault.subcode != "dsp:ServerErrorTemporaryError":
+                    raise
+                time.sleep(pause)
+        return self._exchange(envelope, package)
+
+    def _exchange(self, envelope: bytes, package: Callable[[bytes], Package] | None) -> etree._Element:
+        try:
+            if package is None:
+                kind = {"Content-Type": "application/soap+xml; charset=utf-8"}
+                answer = self._http.post(self.url, content=envelope, headers=kind)
+            else:
+                sending = package(envelope)
+                answer = self._http.post(self.url, content=iter(sending), headers=sending.headers(self._chunked))
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise Unreachable(f"{self.url}: {error or type(error).__name__}") from error
+        return _body(answer)
+
+
+class Package:
+    """The MTOM form of a SendImage: the envelope and the image as the two parts of one body, read as it is sent."""
+
+    def __init__(self, envelope: bytes, content_id: str, file: Path, sent: Callable[[int], object]) -> None:
+        self._boundary = uuid.uuid4().hex
+        self._file = file
+        self._sent = sent
+        self._before = (
+            f"--{self._boundary}\r\n"
+            'Content-Type: application/xop+xml; charset=utf-8; type="application/soap+xml"\r\n'
+            "Content-Transfer-Encoding: binary\r\nContent-ID: <envelope@device.invalid>\r\n\r\n"
+        ).encode() + envelope
+        self._before += (
+            f"\r\n--{self._boundary}\r\nContent-Type: application/octet-stream\r\n"
+            f"Content-Transfer-Encoding: binary\r\nContent-ID: <{content_id}>\r\n\r\n"
+        ).encode()
+        self._after = f"\r\n--{self._boundary}--\r\n".encode()
+
+    def headers(self, chunked: bool) -> dict[str, str]:
+        """Return the headers of HTTP that announce this body."""
+        kind = (
+            f'multipart/related; boundary="{self._boundary}"; type="application/xop+xml"; '
+            'start="<envelope@device.invalid>"; start-info="application/soap+xml"'
+        )
+        headers = {"Content-Type": kind, "MIME-Version": "1.0"}
+        if not chunked:
+            size = len(self._before) + self._file.stat().st_size + len(self._after)
+            headers["Content-Length"] = str(size)
+        return headers
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._before
+        count = 0
+        with self._file.open("rb") as image:
+            while chunk := image.read(CHUNK):
+                yield chunk
+                count += len(chunk)
+                self._sent(count)
+        yield self._after
+
+
+def _element(name: str, text: str) -> str:
+    return f"<dsp:{name}>{escape(text)}</dsp:{name}>"
+
+
+def _body(answer: httpx2.Response) -> etree._Element:
+    """Return the one child of soap:Body; raise `SoapFault` if it is a fault."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    try:
+        envelope = etree.fromstring(answer.content, parser)
+    except etree.XMLSyntaxError:
+        raise BadAnswer(f"{answer.url}: HTTP {answer.status_code} without a SOAP message") from None
+    body = envelope.find(f"{{{SOAP}}}Body/*")
+    if body is None:
+        raise BadAnswer(f"{answer.url}: HTTP {answer.status_code} without a SOAP body")
+    if body.tag == f"{{{SOAP}}}Fault":
+        raise _fault(body, answer.status_code)
+    return body
+
+
+def _fault(fault: etree._Element, status: int) -> SoapFault:
+    def text(path: str) -> str:
+        return fault.findtext(path, "", {"soap": SOAP}).strip()
+
+    detail = fault.find(f"{{{SOAP}}}Detail/*")
+    shown = "" if detail is None else f"{etree.QName(detail).localname} {(detail.text or '').strip()!r}"
+    return SoapFault(
+        text("soap:Code/soap:Value"),
+        text("soap:Code/soap:Subcode/soap:Value"),
+        text("soap:Reason/soap:Text"),
+        shown,
+        status,
+    )
+
+
+def _job_status(status: etree._Element) -> JobStatus:
+    return JobStatus(
+        state=_text(status, "JobState"),
+        reasons=_texts(status, "JobStateReasons", "JobStateReason"),
+        filters=tuple(
+            FilterStatus(
+                _text(each, "Dialect"),
+                _text(each, "FilterState"),
+                _texts(each, "FilterStateReasons", "FilterStateReason"),
+            )
+            for each in status.iterfind(f"{{{DSP}}}FilterStatuses/{{{DSP}}}FilterStatus")
+        ),
+        images=int(_text(status, "ImagesReceived") or 0),
+    )
+
+
+def _text(element: etree._Element, name: str) -> str:
+    return element.findtext(f"{{{DSP}}}{name}", "").strip()
+
+
+def _texts(element: etree._Element, outer: str, inner: str) -> tuple[str, ...]:
+    return tuple((one.text or "").strip() for one in element.iterfind(f"{{{DSP}}}{outer}/{{{DSP}}}{inner}"))

@@ -1,0 +1,62 @@
+"""From a command to the core: which settings, which core, and as whom."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from postscan.core.assembly import Core
+    from postscan.core.model import Principal
+    from postscan.core.settings import Settings
+    from postscan.soap.processes import ProcessFolder
+
+
+def settings(context: typer.Context) -> Settings:
+    """Read the settings that `--config` or `POSTSCAN_CONFIG` names; the defaults if neither does."""
+    from postscan.core.settings import load
+
+    path: Path | None = context.find_root().obj
+    return load(path)
+
+
+@contextlib.contextmanager
+def core(settings: Settings) -> Iterator[Core]:
+    """Open the core on these settings for the body; migrate a database that is new or older. Nothing is started."""
+    from postscan import migrations
+    from postscan.core.assembly import Core
+
+    migrations.upgrade(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
+    opened = Core(settings, processes(settings))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def processes(settings: Settings) -> ProcessFolder:
+    """Return the stored scan processes of these settings."""
+    from postscan.soap.processes import ProcessFolder
+
+    return ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
+
+
+def administrator() -> Principal:
+    """Return the caller of this process: who may open the database may administer it.
+
+    The name is that of the process' own user id, not of the environment, which anybody can set.
+    """
+    from postscan.core.model import Principal, Proof
+
+    number = os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:  # a container may run under an id that has no name
+        name = str(number)
+    return Principal(f"local:{name}", Proof.LOCAL, admin=True)

@@ -1,0 +1,91 @@
+"""`postscan process`: the stored scan processes - list them, add one, check one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from postscan.cli import directory, door, terminal
+from postscan.core.errors import StoredProcessInvalid
+
+if TYPE_CHECKING:
+    from postscan.soap.processes import ProcessFolder
+
+app = typer.Typer(no_args_is_help=True, help="List, add and check the stored scan processes.")
+
+
+@app.command("list")
+def list_processes(context: typer.Context) -> None:
+    """List the stored scan processes, broken ones with the reason.
+
+    Each is a `<GUID>.xml`, with its name and its users in a `<GUID>.toml` beside it.
+
+    \b
+    Example:
+      postscan process list
+    """
+    folder = door.processes(door.settings(context))
+    identifiers = folder.names()
+    if identifiers:
+        rows = (_row(folder, identifier) for identifier in identifiers)
+        terminal.console().print(terminal.table(("GUID", "NAME", "FILTERS", "USERS"), rows))
+    else:
+        typer.echo("no scan processes are stored; add one: postscan process add FILE --name NAME")
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    file: Path,
+    name: Annotated[str, typer.Option(help="Name that people see at the device.")],
+    user: Annotated[
+        list[str] | None, typer.Option(help="SID or user@domain of somebody who may use it; may be repeated.")
+    ] = None,
+    id: Annotated[str, typer.Option(help="GUID; without it: a new one.", metavar="GUID")] = "",
+) -> None:
+    """Store a scan process and print its GUID.
+
+    FILE is the XML of a psp:PostScanProcess. The whole process is checked first. Without --user everybody may use
+    it. A running server sees it at once.
+
+    \b
+    Examples:
+      postscan process add archive.xml --name Archive
+      postscan process add payroll.xml --name Payroll --user ann@fabrikam.example --user S-1-5-21-1-2-3-1001
+    """
+    identifier = directory.identifier("--id", id) if id else None
+    stored = door.processes(door.settings(context)).add(
+        file.read_bytes(), display_name=name, users=tuple(user or ()), identifier=identifier
+    )
+    typer.echo(stored.identifier)
+
+
+@app.command()
+def check(context: typer.Context, file: Path) -> None:
+    """Check the scan process in FILE exactly as `add` does, and store nothing.
+
+    \b
+    Exit codes:
+      0  it can be stored
+      1  it cannot; stderr names the element and what was expected
+    """
+    from postscan.soap.processes import ProcessFolder
+
+    settings = door.settings(context).processes
+    with tempfile.TemporaryDirectory() as elsewhere:
+        process = ProcessFolder(Path(elsewhere), settings.server_names).add(file.read_bytes(), display_name="check")
+    typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
+
+
+def _row(folder: ProcessFolder, identifier: str) -> tuple[str, ...]:
+    try:
+        process = folder.find(identifier)
+    except StoredProcessInvalid as error:
+        return (identifier, f"cannot be used: {error}", "", "")
+    if process is None:
+        return (identifier, "was removed just now", "", "")
+    filters = ", ".join(terminal.short(one.dialect) for one in process.instructions.filters)
+    return (identifier, process.display_name, filters, ", ".join(sorted(process.users)) or "everybody")

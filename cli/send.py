@@ -1,0 +1,100 @@
+"""`postscan send`: scan files into a job, as a device would, and show what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from postscan.cli import directory, door, exits, formats
+
+if TYPE_CHECKING:
+    from postscan.cli.scan import Page
+    from postscan.core.settings import ServerSettings
+
+SOMEBODY: Final = "S-1-5-21-1-2-3-1001"
+"""The SID that the device claims when nobody names another one."""
+
+
+def send(
+    context: typer.Context,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Image files; one document each, numbered from 1.")
+    ],
+    process: Annotated[str, typer.Option(help="GUID of the scan process.", metavar="GUID")],
+    url: Annotated[str, typer.Option(metavar="URL", help="Processing service; default: the one of the settings.")] = "",
+    user: Annotated[
+        str, typer.Option(metavar="SID", help="SID of the user who is signed in at the device.")
+    ] = SOMEBODY,
+    process_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Read the stored scan process here, not in the folder of the settings."),
+    ] = None,
+    format: Annotated[
+        str, typer.Option(metavar="KEYWORD", help="Format keyword for all files, whatever they look like.")
+    ] = "",
+    chunked: Annotated[bool, typer.Option("--chunked", help="Send the images chunked, without their length.")] = False,
+    cancel_after: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Cancel the job this many seconds after its last image."),
+    ] = None,
+    cancel_after_images: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Cancel the job after this many images, before it is ended.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until the job has ended, and show its filters.")] = True,
+) -> None:
+    """Send image files to a scan server, as a scan device would.
+
+    Copies the post-scan instructions out of the stored scan process, creates a job, sends each file, ends the job,
+    and then shows each change of the job and its filters until it has ended. Files are sent as they are read, and
+    never held in memory. Ctrl-C is the Stop button: it cancels the job; a second one leaves at once.
+
+    If an image is refused, the device cancels its job, so that nothing half remains on the server.
+
+    \b
+    Examples:
+      postscan send page.png --process 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7
+      postscan send *.tif --process 7B0E... --url http://scan01:5362/ScanServer/processing
+      postscan send *.png --process 7B0E... --cancel-after 3
+
+    \b
+    Exit codes:
+      0  the job was Completed (with --no-wait: all images were sent)
+      1  it could not be done; stderr says why
+      3  the job was Canceled
+      4  the job was Aborted by the server
+    """
+    from postscan.cli import terminal
+    from postscan.cli.device import Device
+    from postscan.cli.scan import Scan, Stop
+
+    if cancel_after is not None and not wait:
+        raise typer.BadParameter("with --no-wait nobody is there to cancel", param_hint="--cancel-after")
+    settings = door.settings(context)
+    pages = _pages(files, format)
+    identifier = directory.identifier("--process", process)
+    instructions = directory.instructions(process_file or directory.stored(settings.processes_dir, identifier))
+    with Device(url or _address(settings.server), user, chunked=chunked) as device:
+        scan = Scan(device, device.create(identifier, instructions), terminal.console())
+        status = scan.run(pages, Stop(cancel_after, cancel_after_images), wait=wait)
+    if status is not None:
+        raise typer.Exit(exits.of_job(status.state))
+
+
+def _pages(files: list[Path], format: str) -> list[Page]:
+    """Look at every file before anything is sent, so that a wrong one costs no job."""
+    from postscan.cli.scan import Page
+
+    return [
+        Page(number, file, format or formats.keyword(file), file.stat().st_size)
+        for number, file in enumerate(files, start=1)
+    ]
+
+
+def _address(server: ServerSettings) -> str:
+    """Return where the server of these settings is reached."""
+    if not server.port:
+        raise typer.BadParameter("the settings let the server choose its port", param_hint="--url")
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"http://{host}:{server.port}{server.path}"

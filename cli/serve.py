@@ -1,0 +1,56 @@
+"""`postscan serve`: the scan server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from postscan.cli import door
+from postscan.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from postscan.core.settings import Settings
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on; overrides the settings.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="Port to listen on, 0 for a free one; overrides the settings.")
+    ] = None,
+) -> None:
+    """Run the scan server until SIGTERM or Ctrl-C.
+
+    Prints the URL of the processing service as one line on stdout as soon as devices can reach it; the log goes to
+    stderr. A database that is new or older is migrated first. When it stops, the server takes no new requests and
+    gives running filters a while to finish (`server.drain_seconds`); what is not done by then is done after the next
+    start.
+
+    \b
+    Examples:
+      postscan serve
+      postscan --config /etc/postscan.toml serve --port 0
+    """
+    from postscan.cli import logs
+    from postscan.soap import serving
+
+    settings = _overridden(door.settings(context), host, port)
+    logs.to_stderr(settings.log)
+    with door.core(settings) as core:
+        serving.serve(core, settings, ready=typer.echo)
+
+
+def _overridden(settings: Settings, host: str | None, port: int | None) -> Settings:
+    """Return the settings with what the command line says, judged by the same rules as the file."""
+    from pydantic import ValidationError
+
+    said = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    try:
+        server = type(settings.server).model_validate(settings.server.model_dump() | said)
+    except ValidationError as error:
+        reasons = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
+        raise SettingsError(f"{' '.join(f'--{key} {value}' for key, value in said.items())}: {reasons}") from None
+    return settings.model_copy(update={"server": server})

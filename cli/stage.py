@@ -1,0 +1,154 @@
+"""Where the demo plays: a folder, a real server, and real commands, each printed before it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import os
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from postscan.core.errors import PostscanError
+
+USER: Final = "S-1-5-21-1-2-3-1001"
+SHARES: Final = ("archive", "stamped", "afterwards")
+_LONGEST: Final = 45.0  # seconds for one command, for the server's start, and for its stop
+
+
+class Stage:
+    """A folder, and the commands that run in it. `differences` collects what was not as promised."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.differences: list[str] = []
+        self._environment = os.environ | {"POSTSCAN_CONFIG": "postscan.toml", "PYTHONUNBUFFERED": "1"}
+
+    def build(self, pictures: Path, pages: Sequence[str], processes: Sequence[str]) -> None:
+        """Lay out the pages, the share folders, the settings and the scan processes; go there."""
+        (self.folder / "pages").mkdir()
+        for page in pages:
+            shutil.copyfile(pictures / page, self.folder / "pages" / page)
+        for share in SHARES:
+            (self.folder / "share" / share).mkdir(parents=True)
+        for process in processes:
+            sample = importlib.resources.files("postscan.cli") / "samples" / process
+            (self.folder / process).write_bytes(sample.read_bytes())
+        (self.folder / "postscan.toml").write_text(_settings(self.folder), "utf-8")
+        typer.echo(f"$ cd {shlex.quote(str(self.folder))} && export POSTSCAN_CONFIG=postscan.toml")
+
+    @contextlib.contextmanager
+    def server(self) -> Iterator[None]:
+        """Run the server while the body runs, and stop it with SIGTERM whatever happens."""
+        typer.echo("\n$ postscan serve 2>server.log &")
+        with (self.folder / "server.log").open("wb") as log:
+            process = self._start("serve", stderr=log)
+        try:
+            typer.echo(self._first_line(process))
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(_LONGEST)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                self.expect(False, f"the server did not stop within {_LONGEST:.0f} seconds of SIGTERM")
+
+    def run(self, *arguments: str, promised: int = 0) -> list[str]:
+        """Print and run a command, show what it says, and return its lines; raise if its exit code is another one."""
+        typer.echo(f"\n$ postscan {shlex.join(arguments)}")
+        with self._limited(self._start(*arguments)) as process:
+            lines = []
+            for line in process.stdout or ():
+                typer.echo(line, nl=False)
+                lines.append(line)
+        if process.returncode != promised:
+            raise PostscanError(f"`postscan {arguments[0]}` ended with {process.returncode}; promised was {promised}")
+        return lines
+
+    def ask(self, *arguments: str) -> Any:
+        """Run a command that answers in JSON, quietly; return what it says."""
+        with self._limited(self._start(*arguments)) as process:
+            output = process.stdout.read() if process.stdout else ""
+        return json.loads(output or "{}")
+
+    def files(self, share: str) -> list[Path]:
+        """Return what lies in a share, hidden files too."""
+        return sorted(path for path in (self.folder / "share" / share).rglob("*") if path.is_file())
+
+    def show(self, *shares: str) -> None:
+        """Show what lies in these shares, with sizes in bytes."""
+        for share in shares:
+            files = self.files(share)
+            typer.echo(f"\nshare/{share}: {len(files)} file{'' if len(files) == 1 else 's'}")
+            for file in files:
+                typer.echo(f"{file.stat().st_size:>12,}  {file.relative_to(self.folder)}")
+
+    def expect(self, true: bool, otherwise: str) -> None:
+        """Note what differed from the promise, if it did."""
+        if not true:
+            self.differences.append(otherwise)
+
+    def _start(self, *arguments: str, stderr: Any = None) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-m", "postscan.cli", *arguments]
+        return subprocess.Popen(  # noqa: S603  (our own commands)
+            command, cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+
+    @contextlib.contextmanager
+    def _limited(self, process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+        """Lend a process and wait for its end; one that takes too long is killed."""
+        watchdog = threading.Timer(_LONGEST, process.kill)
+        watchdog.start()
+        try:
+            with process:
+                yield process
+        finally:
+            watchdog.cancel()
+
+    def _first_line(self, process: subprocess.Popen[str]) -> str:
+        """Return the line with which the server says that it is ready."""
+        output = process.stdout
+        line = output.readline().strip() if output and select.select([output], [], [], _LONGEST)[0] else ""
+        if not line:
+            log = (self.folder / "server.log").read_text("utf-8", "replace").strip().splitlines()
+            raise PostscanError(f"the server did not start: {log[-1] if log else 'it said nothing'}")
+        return line
+
+
+def _settings(folder: Path) -> str:
+    """Return the settings file of the demo: its own data, a free port, the shares, and a user with a name."""
+    shares = {share: json.dumps(str(folder / "share" / share), ensure_ascii=False) for share in SHARES}
+    return rf"""
+[server]
+port = {_free_port()}
+
+[storage]
+data_dir = "data"
+
+[filters.fileshare]
+shares = {{ '\\demo\archive' = {shares["archive"]}, '\\demo\afterwards' = {shares["afterwards"]} }}
+
+[filters.stamp]
+shares = {{ '\\demo\stamped' = {shares["stamped"]} }}
+
+[users."{USER}"]
+name = "ann@demo.example"
+""".lstrip()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,51 @@
+"""What people see: one console, tables that a pipe does not cut, and no text that could steer the terminal.
+
+Names and details come from devices, plugins and stored processes. `plain` shows what is not printable as an escape,
+so that nothing a stranger wrote can move the cursor, change colours or retitle the window.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_PIPE_WIDTH = 10_000  # a pipe has no edge: nothing is folded or cut
+
+
+def plain(text: str) -> str:
+    r"""Return *text* with everything unprintable, line ends too, as an escape: ESC becomes `\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def short(dialect: str) -> str:
+    """Return the last word of a dialect's URI, which is what people call the filter."""
+    return re.split(r"[/:]", dialect.rstrip("/:"))[-1]
+
+
+def console() -> Console:
+    """Return the console on stdout. It reads no markup and colours nothing by itself."""
+    import sys
+
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table of plain cells, as wide as its content; the first column, to be copied, is never folded."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for number, column in enumerate(columns):
+        result.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        result.add_row(*(Text(plain(cell)) for cell in row))
+    return result

@@ -1,0 +1,149 @@
+"""A job as people read it, and as programs do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from postscan.cli import terminal
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from postscan.core.model import FilterStep, Job
+    from postscan.core.store import Delivery, EventRow
+
+COLUMNS = ("TOKEN", "STATE", "CREATED", "USER", "PROCESS", "IMAGES", "FILTERS")
+
+
+def listed(jobs: Iterable[Job]) -> Table:
+    """Return jobs as a table, one a line."""
+    return terminal.table(COLUMNS, (_row(job) for job in jobs))
+
+
+def line(job: Job) -> str:
+    """Return a job as one line of text, for a log or a pipe."""
+    return terminal.plain("  ".join(part for part in (job.token, _state(job.state, job.reasons), _steps(job)) if part))
+
+
+def page(job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow]) -> Iterator[str | Table]:
+    """Yield all that is known of a job: facts, filters, documents, what was delivered, and what happened when."""
+    for name, value in _facts(job):
+        yield f"{name + ':':<11} {terminal.plain(value)}"
+    yield "\nFilters"
+    yield terminal.table(
+        ("#", "DIALECT", "STATE", "ATTEMPT", "PROGRESS", "DETAIL"), (_step(step) for step in job.steps)
+    )
+    yield "\nDocuments"
+    rows = ((str(one.id), one.format, f"{one.size:,}", one.sha256) for one in job.documents)
+    yield terminal.table(("ID", "FORMAT", "BYTES", "SHA-256"), rows)
+    yield "\nDelivered"
+    yield terminal.table(("FILTER", "DOCUMENT", "DESTINATION", "NAME"), (_delivery(one) for one in deliveries))
+    yield "\nEvents"
+    yield terminal.table(("TIME", "EVENT", ""), ((_time(one.at), one.kind, _fields(one.fields)) for one in events))
+
+
+def as_json(value: object) -> str:
+    """Return records as JSON for a program."""
+    return json.dumps(value, indent=2, ensure_ascii=True)
+
+
+def record(job: Job) -> dict[str, Any]:
+    """Return a job as a record of plain values; times in ISO 8601, sizes in bytes."""
+    return {
+        "token": job.token,
+        "state": str(job.state),
+        "reasons": list(job.reasons),
+        "owner": {"name": job.owner.name, "proof": str(job.owner.proof)},
+        "user": {"sid": job.user.sid, "name": job.user.name},
+        "process": {"id": job.process_id, "name": job.process_name},
+        "document_root": job.document_root,
+        "created": job.created.isoformat(),
+        "completed": job.completed.isoformat() if job.completed else None,
+        "images_received": job.images_received,
+        "filters": [_step_record(step) for step in job.steps],
+        "documents": [
+            {"id": one.id, "format": one.format, "size": one.size, "sha256": one.sha256} for one in job.documents
+        ],
+    }
+
+
+def delivery_record(delivery: Delivery) -> dict[str, Any]:
+    """Return a delivery as a record of plain values; `document` is null for an output of the whole job."""
+    return delivery._asdict()
+
+
+def event_record(event: EventRow) -> dict[str, Any]:
+    """Return an event as a record of plain values."""
+    return {"at": event.at.isoformat(), "kind": event.kind, **event.fields}
+
+
+def _facts(job: Job) -> Iterator[tuple[str, str]]:
+    yield "Job", job.token
+    yield "State", _state(job.state, job.reasons)
+    yield "Process", f"{job.process_name} ({job.process_id})"
+    yield "Owner", f"{job.owner.name} (known by {job.owner.proof})"
+    yield "User", f"{job.user.name} ({job.user.sid})" if job.user.name != job.user.sid else job.user.sid
+    yield "Root name", job.document_root
+    yield "Created", _time(job.created)
+    if job.completed:
+        yield "Ended", f"{_time(job.completed)}, {(job.completed - job.created).total_seconds():.1f} s after it began"
+    yield "Images", str(job.images_received)
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    user = job.user.name or job.user.sid
+    return (job.token, job.state, _time(job.created), user, job.process_name, str(job.images_received), _steps(job))
+
+
+def _step(step: FilterStep) -> tuple[str, ...]:
+    state = _state(step.state, step.reasons)
+    return (str(step.position + 1), step.dialect, state, str(step.attempt), _progress(step), step.detail)
+
+
+def _delivery(one: Delivery) -> tuple[str, ...]:
+    name = one.name if one.published else f"{one.name} (was about to appear)"
+    return (str(one.position + 1), str(one.document or "all"), one.destination, name)
+
+
+def _progress(step: FilterStep) -> str:
+    """Return how far the filter is, or was when it stopped; who succeeded did all of it."""
+    return "" if step.state == "CompletedSuccessfully" else step.progress
+
+
+def _step_record(step: FilterStep) -> dict[str, Any]:
+    return {
+        "position": step.position,
+        "dialect": step.dialect,
+        "state": str(step.state),
+        "reasons": list(step.reasons),
+        "detail": step.detail,
+        "progress": step.progress,
+        "attempt": step.attempt,
+    }
+
+
+def _steps(job: Job) -> str:
+    """Return the filters' states in their order, with how far each is."""
+    return ", ".join(f"{step.state} {_progress(step)}".rstrip() for step in job.steps)
+
+
+def _state(state: str, reasons: Sequence[str]) -> str:
+    return f"{state} ({', '.join(reasons)})" if reasons else str(state)
+
+
+def _fields(fields: dict[str, Any]) -> str:
+    """Return what an event says beyond its kind; the filters are counted as people do, digests stand elsewhere."""
+    shown: dict[str, Any] = {name: value for name, value in fields.items() if name != "sha256"}
+    if "position" in shown:
+        shown = {"filter": shown.pop("position") + 1} | shown
+    if "reasons" in shown:
+        shown["reasons"] = ", ".join(shown["reasons"])
+    return "  ".join(f"{name}={value}" for name, value in shown.items() if value != "")
+
+
+def _time(at: datetime) -> str:
+    """Return a time as UTC, to the millisecond that the store keeps."""
+    return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

@@ -1,0 +1,85 @@
+"""Namespaces, fixed URIs and qualified names: each is spelled once, here.
+
+A qualified name is a Clark name, `{uri}local`, as lxml writes it. Source: WS-DSP digest, section 1; scan-process
+digest, section 2; DPWS digest, section 2.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SOAP: Final = "http://www.w3.org/2003/05/soap-envelope"
+SOAP11: Final = "http://schemas.xmlsoap.org/soap/envelope/"
+WSA: Final = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+WSE: Final = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
+WSD: Final = "http://schemas.xmlsoap.org/ws/2005/04/discovery"
+DSP: Final = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
+DSC: Final = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/configuration"
+DSD: Final = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/device"
+PSP: Final = "http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp"
+SPX: Final = "http://schemas.microsoft.com/windows/2010/09/imaging/postscan/scanprocess/extensions"
+XOP: Final = "http://www.w3.org/2004/08/xop/include"
+XOP_2003: Final = "http://www.w3.org/2003/12/xop/include"
+XML: Final = "http://www.w3.org/XML/1998/namespace"
+
+FILESHARE: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/fileshare"
+EMAIL: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/email"
+SHAREPOINT: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/sharepoint"
+
+ANONYMOUS: Final = WSA + "/role/anonymous"
+FAULT_ACTION: Final = WSA + "/fault"
+UNSPECIFIED: Final = WSA + "/id/unspecified"
+"""What a fault relates to when the request's MessageID is not known."""
+
+PREFIXES: Final[dict[str, str]] = {
+    "soap": SOAP,
+    "wsa": WSA,
+    "wse": WSE,
+    "dsp": DSP,
+    "psp": PSP,
+    "xop": XOP,
+    "dsc": DSC,
+    "dsd": DSD,
+}
+"""The prefixes that every message of ours declares on its Envelope. Some firmware knows these very letters only."""
+
+DECLARATIONS: Final = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in PREFIXES.items())
+"""The same as attributes in XML."""
+
+LOCAL_PREFIXES: Final[dict[str, str]] = {"fsf": FILESHARE, "emlf": EMAIL, "spf": SHAREPOINT, "spx": SPX}
+"""Prefixes that are declared where they are used, if they are."""
+
+_BY_URI: Final = {uri: prefix for prefix, uri in (PREFIXES | LOCAL_PREFIXES).items()}
+
+
+def soap(name: str) -> str:
+    """Return the Clark name of *name* in the envelope namespace."""
+    return f"{{{SOAP}}}{name}"
+
+
+def wsa(name: str) -> str:
+    """Return the Clark name of *name* in the addressing namespace."""
+    return f"{{{WSA}}}{name}"
+
+
+def dsp(name: str) -> str:
+    """Return the Clark name of *name* in the namespace of the processing service."""
+    return f"{{{DSP}}}{name}"
+
+
+def psp(name: str) -> str:
+    """Return the Clark name of *name* in the scan-process namespace."""
+    return f"{{{PSP}}}{name}"
+
+
+def split(clark: str) -> tuple[str, str]:
+    """Return the namespace ("" if there is none) and the local name of a Clark name."""
+    if not clark.startswith("{"):
+        return "", clark
+    uri, _, local = clark[1:].rpartition("}")
+    return uri, local
+
+
+def prefix(uri: str) -> str:
+    """Return our prefix for a namespace; `x` for one that is not ours."""
+    return _BY_URI.get(uri, "x")

@@ -1,0 +1,167 @@
+"""`postscan jobs` and `postscan cancel` on a real database."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+from works import SID, Works, instructions, until
+
+from postscan.core.assembly import Core
+from postscan.core.model import Principal, Proof
+
+DEVICE = Principal("device:192.0.2.7", Proof.ADDRESS)
+UNKNOWN = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935"
+Postscan = Callable[..., Result]
+
+
+def a_job(core: Core, by: Principal = DEVICE) -> str:
+    """Make a job with one document in state Creating."""
+    token = core.service.create(by, SID, "7B0E", instructions("copy", "sleep 9"))
+    with core.service.receiving(token, by, 1, "png") as arrival:
+        arrival.write(b"picture")
+    return token
+
+
+def test_active_jobs_of_everybody_are_listed(postscan: Postscan, core: Core) -> None:
+    """An administrator sees the jobs of all devices."""
+    tokens = {a_job(core), a_job(core, Principal("device:192.0.2.8", Proof.ADDRESS))}
+    listed = json.loads(postscan("jobs", "list", "--json").stdout)
+
+    assert {job["token"] for job in listed} == tokens
+    assert {job["state"] for job in listed} == {"Creating"}
+
+
+def test_ended_jobs_are_listed_when_asked_for(postscan: Postscan, core: Core) -> None:
+    """--all adds what has ended."""
+    token = a_job(core)
+    core.service.cancel(token, DEVICE)
+
+    assert "no active jobs" in postscan("jobs", "list").stdout
+    assert token in postscan("jobs", "list", "--all").stdout
+
+
+def test_a_job_is_shown_with_its_owner_and_all_that_happened(postscan: Postscan, core: Core) -> None:
+    """Owner and proof (decision D1), user, filters, documents with sizes, events with times."""
+    shown = postscan("jobs", "show", a_job(core)).stdout
+
+    assert "device:192.0.2.7 (known by address)" in shown
+    assert SID in shown
+    assert "urn:acme:copy" in shown
+    assert "JobStateChanged" in shown
+    assert [line.split()[:3] for line in shown.splitlines() if line.startswith("1 ") and "png" in line] == [
+        ["1", "png", "7"]
+    ]
+
+
+def test_the_json_of_a_job_has_the_same_facts(postscan: Postscan, core: Core) -> None:
+    """For programs: stable names, plain values."""
+    job = json.loads(postscan("jobs", "show", a_job(core), "--json").stdout)
+
+    assert job["owner"] == {"name": "device:192.0.2.7", "proof": "address"}
+    assert [one["dialect"] for one in job["filters"]] == ["urn:acme:copy", "urn:acme:sleep"]
+    assert [one["size"] for one in job["documents"]] == [7]
+    assert [one["kind"] for one in job["events"]] == ["JobStateChanged", "ImageReceived"]
+
+
+def test_an_unknown_job_is_one_line(postscan: Postscan) -> None:
+    """Exit code 1 and a sentence."""
+    result = postscan("jobs", "show", UNKNOWN)
+
+    assert result.exit_code == 1
+    assert UNKNOWN in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_text_of_a_device_cannot_steer_the_terminal(postscan: Postscan, core: Core) -> None:
+    """XML can carry C1 control characters, CSI among them; they are shown as escapes."""
+    sent = instructions("copy")
+    token = core.service.create(DEVICE, SID, "7B0E\x9b31m", sent)
+    shown = postscan("jobs", "show", token).stdout
+
+    assert "\x9b" not in shown
+    assert "\\x9b31m" in shown
+
+
+def test_an_administrator_cancels_a_job_of_anybody(postscan: Postscan, core: Core) -> None:
+    """D3, I12: the job ends Canceled, and the device learns of it."""
+    token = a_job(core)
+    result = postscan("cancel", token)
+
+    assert (result.exit_code, result.stdout) == (0, "Canceled\n")
+    assert core.service.job(token, DEVICE).state == "Canceled"
+
+
+def test_a_job_that_has_ended_is_not_cancelled_again(postscan: Postscan, core: Core) -> None:
+    """To an administrator its state is no secret."""
+    token = a_job(core)
+    core.service.cancel(token, DEVICE)
+    result = postscan("cancel", token)
+
+    assert result.exit_code == 1
+    assert result.stderr == f"postscan: job {token} has ended before: it is Canceled\n"
+
+
+def test_an_unknown_job_cannot_be_cancelled(postscan: Postscan) -> None:
+    """The sentence says where to look."""
+    result = postscan("cancel", UNKNOWN)
+
+    assert result.exit_code == 1
+    assert f"there is no job '{UNKNOWN}'; see: postscan jobs list --all" in result.stderr
+
+
+def running(works: Works, *filters: str) -> str:
+    """Make a job and wait until its first filter works."""
+    token = works.create(*filters)
+    works.send(token)
+    works.service.end(token, works.by)
+    until(lambda: works.service.job(token, works.by).steps[0].state == "Processing")
+    return token
+
+
+def test_a_cancel_through_the_database_stops_running_filters(postscan: Postscan, works: Works) -> None:
+    """Ruling 16: another process cancels, and the running server stops the filter that listens."""
+    token = running(works, "sleep 60")
+    result = postscan("cancel", token)
+
+    assert (result.exit_code, result.stdout) == (0, "Canceled\n")
+
+
+def test_watching_a_job_ends_with_it(postscan: Postscan, works: Works) -> None:
+    """In a pipe: one line for each change, and the exit code of how it ended."""
+    token = running(works, "sleep 60")
+    threading.Timer(0.6, works.service.cancel, (token, works.by)).start()
+    result = postscan("jobs", "watch", token)
+    lines = result.stdout.splitlines()
+
+    assert result.exit_code == 3
+    assert lines[0].split()[:2] == [token, "Processing"]
+    assert lines[-1].split()[:2] == [token, "Canceled"]
+    assert len(set(lines)) == len(lines)
+
+
+def test_ctrl_c_is_the_way_out_of_watching_everything(settings_file: Path, core: Core) -> None:
+    """Nothing went wrong, so the exit code is 0."""
+    token = a_job(core)
+    command = [sys.executable, "-P", "-m", "postscan.cli", "--config", settings_file, "jobs", "watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+
+    assert first.split()[:2] == [token, "Creating"]
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["jobs", "list"], ["jobs", "watch", UNKNOWN], ["cancel", UNKNOWN]])
+def test_a_new_database_is_made_on_the_way(postscan: Postscan, arguments: list[str]) -> None:
+    """Whoever looks before the first scan sees that there is nothing, and no error about tables."""
+    result = postscan(*arguments)
+
+    assert "no active jobs" in result.stdout or UNKNOWN in result.stderr

@@ -1,0 +1,131 @@
+"""`postscan process`, and what a device reads of a stored process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lxml import etree
+from typer.testing import Result
+
+from postscan.cli import directory
+from postscan.core.errors import InvalidArgument, PostscanError
+
+SAMPLES = Path(directory.__file__).parent / "samples"
+ARCHIVE = SAMPLES / "archive.xml"
+GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
+
+
+def test_what_was_added_is_listed(postscan: Callable[..., Result], tmp_path: Path) -> None:
+    """Add prints the GUID; list shows it with its name, its filters and its users."""
+    added = postscan("process", "add", ARCHIVE, "--name", "Archive", "--user", "ann@demo.example", "--id", GUID.lower())
+    listed = postscan("process", "list")
+
+    assert (added.exit_code, added.stdout) == (0, f"{GUID}\n")
+    assert (tmp_path / "data" / "processes" / f"{GUID}.xml").read_bytes() == ARCHIVE.read_bytes()
+    assert listed.stdout.splitlines()[-1].split() == [GUID, "Archive", "fileshare", "ann@demo.example"]
+
+
+def test_without_a_guid_there_is_a_new_one(postscan: Callable[..., Result]) -> None:
+    """Two processes never share one."""
+    guids = {postscan("process", "add", ARCHIVE, "--name", "Archive").stdout for _ in range(2)}
+
+    assert len(guids) == 2
+
+
+def test_a_broken_process_is_listed_with_the_reason(postscan: Callable[..., Result], tmp_path: Path) -> None:
+    """PSP: somebody edited the file by hand; the others are still listed."""
+    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
+    postscan("process", "add", ARCHIVE, "--name", "Other")
+    (tmp_path / "data" / "processes" / f"{GUID}.xml").write_text("<oops>")
+    result = postscan("process", "list")
+
+    assert result.exit_code == 0
+    assert "cannot be used" in result.stdout
+    assert "Other" in result.stdout
+
+
+def test_an_empty_folder_is_said_to_be_so(postscan: Callable[..., Result]) -> None:
+    """And what to do about it."""
+    assert "no scan processes are stored; add one" in postscan("process", "list").stdout
+
+
+@pytest.mark.parametrize("sample", ["archive.xml", "archive-and-stamp.xml"])
+def test_the_samples_can_be_stored(postscan: Callable[..., Result], sample: str) -> None:
+    """What the demo uses passes the checks that everybody's process has to pass."""
+    result = postscan("process", "check", SAMPLES / sample)
+
+    assert result.exit_code == 0
+    assert "can be stored" in result.stdout
+
+
+def test_check_stores_nothing(postscan: Callable[..., Result], tmp_path: Path) -> None:
+    """It only looks."""
+    postscan("process", "check", ARCHIVE)
+
+    assert not (tmp_path / "data" / "processes").exists()
+
+
+@pytest.mark.parametrize("command", [["check"], ["add", "--name", "X"]])
+def test_a_wrong_process_is_refused_with_the_element(
+    postscan: Callable[..., Result], tmp_path: Path, command: list[str]
+) -> None:
+    """A process without DocumentRootName cannot name its documents."""
+    wrong = tmp_path / "wrong.xml"
+    wrong.write_text(ARCHIVE.read_text().replace("<psp:DocumentRootName>Archive</psp:DocumentRootName>", ""))
+    result = postscan("process", *command, wrong)
+
+    assert result.exit_code == 1
+    assert "DocumentRootName" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_wrong_guid_is_refused(postscan: Callable[..., Result]) -> None:
+    """The sentence names the option."""
+    result = postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", "seven")
+
+    assert result.exit_code == 1
+    assert "--id: 'seven' is not valid; expected a GUID" in result.stderr
+
+
+def test_a_device_copies_the_instructions_out_of_the_stored_process() -> None:
+    """All that stands in psp:PostScanInstructions, nothing else, and every prefix still bound."""
+    copied = etree.fromstring(f"<r>{directory.instructions(ARCHIVE)}</r>")
+    names = [etree.QName(element).localname for element in copied]
+
+    assert names == ["DocumentRootName", "FiltersToProcess"]
+    assert copied.find(".//{*}ShareUNC").text == r"\\demo\archive"
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        '<?xml version="1.0" encoding="utf-16"?>\n{}'.format,
+        lambda xml: "\ufeff" + xml,
+    ],
+    ids=["another encoding declared", "byte order mark"],
+)
+def test_a_directory_keeps_text_whatever_encoding_it_names(tmp_path: Path, stored: Callable[[str], str]) -> None:
+    """Scan-process digest, section 7: the declaration inside a directory attribute means nothing."""
+    path = tmp_path / "a.xml"
+    path.write_text(stored(ARCHIVE.read_text()), "utf-8")
+
+    assert directory.instructions(path) == directory.instructions(ARCHIVE)
+
+
+@pytest.mark.parametrize(("content", "expected"), [("<a", "not well-formed"), ("<a/>", "no psp:PostScanInstructions")])
+def test_a_file_that_is_no_scan_process_is_named(tmp_path: Path, content: str, expected: str) -> None:
+    """The file and what is wrong with it."""
+    path = tmp_path / "a.xml"
+    path.write_text(content)
+
+    with pytest.raises(PostscanError, match=rf"a\.xml: .*{expected}"):
+        directory.instructions(path)
+
+
+def test_a_guid_is_known_in_any_spelling() -> None:
+    """DSP-018: case and braces say nothing."""
+    assert directory.identifier("--process", f" {{{GUID.lower()}}} ") == GUID
+    with pytest.raises(InvalidArgument, match="--process"):
+        directory.identifier("--process", "x")

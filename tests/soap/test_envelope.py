@@ -1,0 +1,307 @@
+"""Bytes and envelopes."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import messages
+import pytest
+
+from postscan.soap import envelope, ns
+from postscan.soap.faults import Fault
+
+END = messages.message("EndPostScanJob")
+TEXT = END.decode()
+DECLARED = '<?xml version="1.0" encoding="{}"?>'
+
+
+def refused(data: bytes) -> Fault:
+    """Return the fault that reading *data* raises."""
+    with pytest.raises(Fault) as caught:
+        envelope.read(data)
+    return caught.value
+
+
+def nested(depth: int) -> bytes:
+    """Return an envelope whose deepest element stands *depth* deep."""
+    inner = depth - 2
+    return messages.envelope("", "<a>" * inner + "</a>" * inner)
+
+
+@pytest.mark.parametrize("action", messages.BODIES)
+def test_a_good_message_is_read(action):
+    """Each operation's message gives its header blocks and the one element of its body (DSP-003)."""
+    message = envelope.read(messages.message(action))
+
+    assert [block.tag for block in message.headers] == [
+        ns.wsa(name) for name in ("To", "Action", "MessageID", "ReplyTo")
+    ]
+    assert message.body.tag == ns.dsp(f"{action}Request")
+
+
+@pytest.mark.parametrize("prefix", ["S", "SOAP-ENV", "env"])
+def test_a_prefix_means_nothing(prefix):
+    """Any prefix will do (quirk 16, T-X10)."""
+    message = envelope.read(END.replace(b"soap:", prefix.encode() + b":").replace(b":soap=", f":{prefix}=".encode()))
+
+    assert message.body.tag == ns.dsp("EndPostScanJobRequest")
+
+
+def test_a_default_namespace_will_do():
+    """A message may use no prefix for the envelope at all."""
+    message = envelope.read(END.replace(b"soap:", b"").replace(b"xmlns:soap=", b"xmlns="))
+
+    assert message.body.tag == ns.dsp("EndPostScanJobRequest")
+
+
+def test_a_missing_header_is_no_concern_of_the_envelope():
+    """Whether headers are missing is for addressing to say."""
+    assert envelope.read(f"<e:Envelope xmlns:e='{ns.SOAP}'><e:Body><a/></e:Body></e:Envelope>".encode()).headers == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        END,
+        b"\xef\xbb\xbf" + END,
+        b"\r\n\r\n" + END,
+        b"\xef\xbb\xbf\r\n" + DECLARED.format("utf-8").encode() + END,
+        b"\n" + DECLARED.format("UTF-8").encode() + b"\n" + END,
+        b"<?xml version='1.0' encoding = 'utf-8' standalone='yes' ?>" + END,
+        b"<?xml version='1.0'?><!-- a comment -->" + END + b"<!-- and another -->\n",
+        TEXT.encode("utf-16"),
+        b"\xfe\xff" + TEXT.encode("utf-16-be"),
+        (DECLARED.format("UTF-16") + TEXT).encode("utf-16"),
+    ],
+    ids=range(10),
+)
+def test_utf_8_and_marked_utf_16_are_read(data):
+    """A byte order mark, a declaration and blank lines before it make no difference (quirk 9, T-X6)."""
+    assert envelope.read(data).body.findtext(ns.dsp("JobToken")) == messages.TOKEN
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"   ",
+        b"\xef\xbb\xbf",
+        TEXT.encode("utf-16-le"),
+        TEXT.encode("utf-16-be"),
+        TEXT.encode("utf-32"),
+        TEXT.encode("cp037"),
+        TEXT.replace("<", "+ADw-").replace(">", "+AD4-").encode(),
+        DECLARED.format("utf-7").encode() + END,
+        DECLARED.format("iso-8859-1").encode() + END,
+        DECLARED.format("utf-16").encode() + END,
+        (DECLARED.format("utf-8") + TEXT).encode("utf-16"),
+        TEXT.encode("utf-16") + b"\0",
+        TEXT.replace(messages.TOKEN, "\ud800").encode("utf-8", "surrogatepass"),
+        TEXT.replace(messages.TOKEN, "\ud800").encode("utf-16", "surrogatepass"),
+        END.replace(messages.TOKEN.encode(), b"\xc0\xbc"),
+        END.replace(messages.TOKEN.encode(), b"\xe4"),
+        END.replace(messages.TOKEN.encode(), b"\0"),
+        END.replace(messages.TOKEN.encode(), b"&#0;"),
+        END[:-1],
+        END + END,
+        END + b"text",
+    ],
+    ids=range(22),
+)
+def test_other_encodings_and_broken_xml_are_refused(data):
+    """What is not plainly UTF-8, or UTF-16 with its mark, is refused and never guessed at (T-X6)."""
+    fault = refused(data)
+
+    assert (fault.code, fault.subcode, fault.detail) == ("Sender", "dsp:InvalidArgs", None)
+    assert str(fault) != fault.reason
+
+
+@pytest.mark.parametrize(
+    "document_type",
+    [
+        "<!DOCTYPE a>",
+        '<!DOCTYPE a SYSTEM "http://127.0.0.1:{port}/x.dtd">',
+        '<!DOCTYPE a PUBLIC "-//a//b" "http://127.0.0.1:{port}/x.dtd">',
+        '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]>',
+        '<!DOCTYPE a [<!ENTITY e SYSTEM "http://127.0.0.1:{port}/">]>',
+        '<!DOCTYPE a [<!ENTITY % p SYSTEM "http://127.0.0.1:{port}/">%p;]>',
+        '<!DOCTYPE a [<!ENTITY e "ha"><!ENTITY f "&e;&e;&e;&e;"><!ENTITY g "&f;&f;&f;&f;">]>',
+        '<!DOCTYPE a [<!ENTITY e "&f;"><!ENTITY f "&e;">]>',
+        '<!DOCTYPE a [<!ATTLIST a b CDATA "default">]>',
+        '<!DOCTYPE a [<!NOTATION n SYSTEM "http://127.0.0.1:{port}/">]>',
+        "<!-- first --> <?pi?>\n<!DOCTYPE a>",
+        '<?xml version="1.0"?>\n<!DOCTYPE a>',
+    ],
+)
+def test_a_document_type_is_refused_unread(document_type):
+    """No entity is made, nothing is fetched, and no time is lost (DSP-087, T-X1, T-X2, T-X3)."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        text = document_type.format(port=listener.getsockname()[1]) if "{port}" in document_type else document_type
+        start = time.monotonic()
+        fault = refused(text.encode() + END.replace(messages.TOKEN.encode(), b"&e;"))
+
+        assert str(fault) == "a document type is not allowed"
+        assert time.monotonic() - start < 0.5
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_an_undeclared_entity_is_an_error():
+    """Without a document type there are no entities but the five of XML."""
+    assert "not well-formed" in str(refused(END.replace(messages.TOKEN.encode(), b"&e;")))
+
+
+def test_xinclude_stays_an_ordinary_element():
+    """Nothing is ever included from elsewhere (T-X3)."""
+    include = '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="file:///etc/hostname"/>'
+    body = envelope.read(messages.envelope("", f"<a>{include}</a>")).body
+
+    assert [child.tag for child in body] == ["{http://www.w3.org/2001/XInclude}include"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<?pi data?>" + END,
+        END + b"<?pi data?>",
+        b"<?xml-stylesheet href='http://127.0.0.1/x.xsl' type='text/xsl'?>" + END,
+        END.replace(b"<soap:Body>", b"<soap:Body><?pi?>"),
+        END.replace(messages.TOKEN.encode(), b"a<?pi?>b"),
+    ],
+    ids=range(5),
+)
+def test_a_processing_instruction_is_refused(data):
+    """SOAP has none, wherever it stands (D6, T-X3)."""
+    assert str(refused(data)) == "a processing instruction is not allowed"
+
+
+@pytest.mark.parametrize("text", ["8c1f<!-- split -->3a52", "<![CDATA[8c1f]]>3a52", "8c1f<![CDATA[3a52]]>"])
+def test_comments_and_cdata_do_not_split_a_value(text):
+    """Whoever checks a value and whoever uses it read the same one (T-X8)."""
+    body = envelope.read(END.replace(messages.TOKEN.encode(), text.encode())).body
+
+    assert body.findtext(ns.dsp("JobToken")) == "8c1f3a52"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "sentence"),
+    [
+        (nested(64), nested(65), "nested more than 64"),
+        (
+            messages.envelope("", "<a>" + "<b/>" * 9_996 + "</a>"),
+            messages.envelope("", "<a>" + "<b/>" * 9_997 + "</a>"),
+            "more than 10000 elements",
+        ),
+        (
+            messages.envelope("", "<a " + " ".join(f'a{n}=""' for n in range(500)) + "/>"),
+            messages.envelope("", "<a " + " ".join(f'a{n}=""' for n in range(501)) + "/>"),
+            "more than 500 attributes",
+        ),
+        (
+            messages.envelope("", f'<a b="{"x" * 65_536}"/>'),
+            messages.envelope("", f'<a b="{"x" * 65_537}"/>'),
+            "longer than 65536",
+        ),
+    ],
+    ids=["depth", "elements", "attributes", "attribute"],
+)
+def test_the_limits_are_exact(good, bad, sentence):
+    """At a limit a message is read, one step beyond it is refused (T-X4)."""
+    assert envelope.read(good)
+    assert sentence in str(refused(bad))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<a>" * 100_000,
+        "<a>" + "<b/>" * 150_000 + "</a>",
+        "<a " + " ".join(f'a{n}=""' for n in range(25_000)) + "/>",
+        f"<{'n' * 900_000}/>",
+        "<a><!--" + "-" * 900_000,
+        "<a " + " ".join(f'xmlns:a{n}="u{n}"' for n in range(20_000)) + ">" + "<b/>" * 10_000 + "</a>",
+    ],
+    ids=["deep", "many", "attributes", "name", "comment", "namespaces"],
+)
+def test_an_expensive_tree_is_refused_quickly(body):
+    """Nobody waits long for a message that was made to be expensive (T-X4)."""
+    start = time.monotonic()
+    refused(messages.envelope("", body))
+
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        messages.envelope("", ""),
+        messages.envelope("", "text only"),
+        messages.envelope(messages.headers("EndPostScanJob"), messages.END + messages.CANCEL),
+        END.replace(b"<soap:Body>", b"<soap:Header/><soap:Body>"),
+        END.replace(b"</soap:Envelope>", b"<soap:Body><a/></soap:Body></soap:Envelope>"),
+        END.replace(b"</soap:Envelope>", b"<extra/></soap:Envelope>"),
+        f"<e:Envelope xmlns:e='{ns.SOAP}'/>".encode(),
+        f"<e:Envelope xmlns:e='{ns.SOAP}'><e:Header/></e:Envelope>".encode(),
+    ],
+    ids=range(8),
+)
+def test_an_envelope_of_another_build_is_refused(data):
+    """One Header at most, then one Body with one element (T-X8)."""
+    fault = refused(data)
+
+    assert (fault.code, fault.subcode, fault.detail) == ("Sender", "dsp:InvalidArgs", None)
+
+
+def test_a_fault_knows_the_message_whose_header_could_be_read():
+    """The header was fine, so the fault relates to it although the body was not (ruling 21)."""
+    fault = refused(messages.envelope(messages.headers("EndPostScanJob"), messages.END + messages.CANCEL))
+
+    assert fault.relates_to == messages.MESSAGE_ID
+
+
+def test_a_fault_on_unreadable_xml_knows_no_message():
+    """What cannot be parsed has no MessageID (ruling 21)."""
+    assert refused(END[:-1]).relates_to is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        END.replace(b"Request><dsp:JobToken>", b'Request soap:encodingStyle="urn:any"><dsp:JobToken>'),
+        END.replace(b"<dsp:JobToken>", b'<dsp:JobToken soap:encodingStyle="http://www.w3.org/2003/05/soap-encoding">'),
+        END.replace(b"<soap:Body>", b'<soap:Body soap:encodingStyle="">'),
+    ],
+    ids=["on the request", "on an argument", "on the body"],
+)
+def test_an_encoding_style_is_refused(data):
+    """Messages are literal; no array is made by a count that somebody wrote (T-X5)."""
+    assert "encodingStyle" in str(refused(data))
+
+
+@pytest.mark.parametrize(
+    ("namespace", "soap11"),
+    [
+        (ns.SOAP11, True),
+        ("http://www.w3.org/2003/05/soapelope", False),
+        ("http://www.w3.org/2001/12/soap-envelope", False),
+    ],
+)
+def test_another_version_of_soap_is_a_version_mismatch(namespace, soap11):
+    """Whoever speaks SOAP 1.1 is answered in SOAP 1.1; quirk 11's typing error is no SOAP at all (T-X9)."""
+    fault = refused(END.replace(ns.SOAP.encode(), namespace.encode()))
+
+    assert (fault.code, fault.soap11, fault.upgrade) == ("VersionMismatch", soap11, True)
+
+
+def test_a_document_that_is_no_envelope_is_a_version_mismatch():
+    """SOAP 1.2 says so for any other root element."""
+    assert refused(b"<html/>").code == "VersionMismatch"
+
+
+def test_a_declaration_that_no_longer_holds_can_be_ignored():
+    """A directory keeps the text of a document together with its old declaration (PSP-041)."""
+    data = DECLARED.format("utf-16").encode() + "<a>ü</a>".encode()
+
+    assert envelope.parse(data, heed_declaration=False).text == "ü"

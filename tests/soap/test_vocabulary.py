@@ -1,0 +1,94 @@
+"""Names that libxml2 may remember."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import messages
+import pytest
+
+from postscan.soap import envelope
+from postscan.soap.vocabulary import Vocabulary, apart
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process has in use."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_what_devices_say_is_learned():
+    """The second message of a kind is familiar, whatever values it carries."""
+    vocabulary = Vocabulary()
+    first, second = messages.message("SendImage"), messages.message("SendImage").replace(b"p1%2Bfront", b"p2")
+    vocabulary.is_familiar(first)
+    room = vocabulary._room
+
+    assert vocabulary.is_familiar(second)
+    assert vocabulary._room == room
+
+
+def test_learning_ends_when_there_is_no_more_room():
+    """A stranger cannot make the vocabulary grow for ever; what was learned before stays familiar."""
+    vocabulary = Vocabulary(most_bytes=64)
+    vocabulary.is_familiar(b"<known/>")
+
+    assert not vocabulary.is_familiar(b"<%s/>" % (b"n" * 64))
+    assert vocabulary.is_familiar(b"<known/>")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"""<a b=">" evil="1"/>""",
+        b"""<a b='>' evil="1"/>""",
+        b"""<a b="'" c='>' evil="1"/>""",
+        b"""<a b='">"' evil=""/>""",
+        b"<a><!-- b --></a>",
+        b"<a><![CDATA[<b]]></a>",
+    ],
+)
+def test_a_tag_that_hides_names_is_never_familiar(document):
+    """A `>` in a value, a comment or a CDATA section could hide names from the look at the tags."""
+    vocabulary = Vocabulary()
+
+    assert not vocabulary.is_familiar(document)
+    assert not vocabulary.is_familiar(document)
+
+
+def test_a_namespace_counts_as_a_name():
+    """libxml2 remembers namespaces, too; an attribute within the text of one is no way around."""
+    vocabulary = Vocabulary(most_bytes=200)
+    accepted = [vocabulary.is_familiar(b"""<a xmlns:b='u c="%d"'/>""" % number) for number in range(100)]
+
+    assert accepted.count(True) < 12
+
+
+def test_other_attribute_values_cost_no_room():
+    """Every SendImage has another Content-ID."""
+    vocabulary = Vocabulary(most_bytes=200)
+
+    assert all(vocabulary.is_familiar(b'<a href="cid:%d"/>' % number) for number in range(100))
+
+
+def test_work_done_apart_returns_and_raises_like_any_other():
+    """The thread apart is invisible to its caller."""
+    assert apart(threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        apart(lambda: 1 // 0)
+
+
+def test_new_names_in_every_message_do_not_fill_the_memory():
+    """Without the vocabulary each of these messages would leave a MiB behind, for ever (T-X4)."""
+
+    def strange(number: int) -> bytes:
+        names = "".join(f"<n{number}_{n}_{'x' * 80}/>" for n in range(9000))
+        return messages.envelope(messages.headers("X"), f"<a>{names}</a>")
+
+    for number in range(5):
+        envelope.read(strange(number))
+    before = _resident()
+    for number in range(5, 35):
+        envelope.read(strange(number))
+
+    assert _resident() - before < 12 << 20

@@ -1,0 +1,34 @@
+"""Jobs in memory, for tests of the model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from postscan.core.model import (
+    Document,
+    FilterInstructions,
+    Instructions,
+    Job,
+    JobToken,
+    Principal,
+    Proof,
+    ScanProcess,
+    User,
+)
+
+AT = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
+ANNA = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")
+PAGE = Document(1, "png", 4, "aa", "blob-1")
+
+
+def new_job(filters=2, continue_on_error=False):
+    """Make a job in state Creating with that many filters."""
+    steps = tuple(FilterInstructions(f"urn:filter:{n}", b"<a/>") for n in range(filters))
+    instructions = Instructions("Invoice", steps, continue_on_error)
+    process = ScanProcess("{ID}", "Invoices", "scan01", instructions)
+    return Job.create(JobToken("token"), Principal("device", Proof.ADDRESS), ANNA, process, instructions, AT)
+
+
+def outcome(job):
+    """Return what the outcome table of the WS-DSP digest, section 8, speaks of."""
+    return job.state, job.reasons, [step.state for step in job.steps]
