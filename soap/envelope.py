@@ -26,10 +26,9 @@ LONGEST_ATTRIBUTE: Final = 64 * 1024
 
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-_UTF32_MARK: Final = b"\xff\xfe\0\0"
 _DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n][^>]*?\?>")
 _ENCODING: Final = re.compile(rb"""[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)["']""")
-_PROLOG: Final = re.compile(rb"(?:[ \t\r\n]+|<!--.*?-->|<\?.*?\?>)*+", re.DOTALL)
+_DOCUMENT_TYPE: Final = re.compile(rb"(?:[ \t\r\n]+|<!--.*?-->|<\?.*?\?>)*+<!DOCTYPE", re.DOTALL)
 _VOCABULARY: Final = Vocabulary()
 _STYLED: Final = etree.XPath("boolean(//@soap:encodingStyle)", namespaces={"soap": ns.SOAP})
 
@@ -65,7 +64,7 @@ def parse(data: bytes, *, heed_declaration: bool = True) -> etree._Element:
     text that was taken out of a directory together with its old declaration.
     """
     document = _undeclared(data, heed_declaration=heed_declaration)
-    if document.startswith(b"<!DOCTYPE", _PROLOG.match(document).end()):  # type: ignore[union-attr]  # matches ""
+    if _DOCUMENT_TYPE.match(document):
         raise faults.malformed("a document type is not allowed")
     try:
         familiar = _VOCABULARY.is_familiar(document)
@@ -105,15 +104,16 @@ def _undeclared(data: bytes, *, heed_declaration: bool) -> bytes:
 
 
 def _to_utf8(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return the same text in UTF-8, and the names that its declaration may give its encoding."""
+    """Return the same text in UTF-8, and the names that its declaration may give its encoding.
+
+    Without the byte order mark of UTF-16 it is taken for UTF-8, and the parser refuses what is not.
+    """
+    if not data.startswith(_UTF16_MARKS):
+        return data.removeprefix(_UTF8_MARK), (b"utf-8", b"utf8", b"us-ascii")
     try:
-        if data.startswith(_UTF16_MARKS) and not data.startswith(_UTF32_MARK):
-            return data.decode("utf-16").encode(), (b"utf-16",)
-        data = data.removeprefix(_UTF8_MARK)
-        data.decode("utf-8")  # libxml2 alone is not strict enough
-        return data, (b"utf-8", b"utf8", b"us-ascii")
+        return data.decode("utf-16").encode(), (b"utf-16",)
     except UnicodeError as error:
-        raise faults.malformed(f"neither UTF-8 nor UTF-16 with a byte order mark: {error}") from None
+        raise faults.malformed(f"broken UTF-16: {error}") from None
 
 
 def _check_size(root: etree._Element) -> None:

@@ -14,6 +14,7 @@ from postscan.core.errors import (
     InvalidArgument,
     JobCanceled,
     JobNotFound,
+    RequestReused,
     StoredProcessInvalid,
     Unavailable,
     WrongState,
@@ -146,6 +147,10 @@ def _no_such_job(error: JobNotFound) -> Fault:
     return Fault("Sender", "dsp:ClientErrorJobTokenNotFound", _NO_SUCH_JOB, detail, sentence=str(error))
 
 
+def _reused(error: RequestReused) -> Fault:
+    return invalid_argument(ns.wsa("MessageID"), error.message_id, str(error))
+
+
 def _invalid(error: InvalidArgument) -> Fault:
     return invalid_argument(error.argument, error.value, str(error))
 
@@ -157,6 +162,7 @@ FAULTS: Final[dict[type[Exception], Callable[[Any], Fault]]] = {
     JobCanceled: _server_error("dsp:ServerErrorPostScanJobCanceled", _CANCELED),
     WrongState: _server_error("dsp:OperationFailed", _NOT_NOW),
     InvalidArgument: _invalid,
+    RequestReused: _reused,
     StoredProcessInvalid: _server_error("dsp:OperationFailed", _NOT_NOW),
     Unavailable: _server_error("dsp:ServerErrorTemporaryError", _UNEXPECTED),
 }

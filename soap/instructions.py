@@ -104,7 +104,7 @@ def _only_config(inside: etree._Element, dialect: str, known: _Dialect, number: 
     if len(inside) != 1:
         raise InvalidArgument(tag(inside), f"{len(inside)} elements", expected)
     if tag(inside[0]) != f"{{{dialect}}}{known.config}":
-        raise InvalidArgument(tag(inside[0]), "", expected)
+        raise InvalidArgument(tag(inside), tag(inside[0]), expected)
     return inside[0]
 
 
@@ -172,7 +172,7 @@ def _check_filter(number: int, ours: FilterInstructions, theirs: FilterInstructi
     expected = f"filter {number} ({ours.dialect}) as in the stored scan process"
     if known is None:
         if _shape(envelope.parse(ours.xml)) != _shape(envelope.parse(theirs.xml)):
-            raise _deviation(ns.psp("Instructions"), "", expected)
+            raise _deviation(ns.psp("Instructions"), theirs.xml.decode(), expected)
         return
     wanted, sent = (_read_config(envelope.parse(one.xml), one.dialect, known) for one in (ours, theirs))
     if wanted.switch != sent.switch:
@@ -184,8 +184,9 @@ def _check_items(
     dialect: str, known: _Dialect, wanted: _Config, sent: _Config, expected: str, allow_path_change: bool
 ) -> None:
     """Compare two lists of destinations as sets, in the way of their dialect."""
+    group = f"{{{dialect}}}{known.group}"
     if (wanted.items is None) != (sent.items is None):
-        raise _deviation(f"{{{dialect}}}{known.group}", "", expected)
+        raise _deviation(group, ", ".join(sent.items or ()), expected)
     if dialect == ns.FILESHARE and allow_path_change:
         return
     ours = {known.same(item) for item in wanted.items or ()}
@@ -194,7 +195,7 @@ def _check_items(
     if added and not wanted.addable:
         raise _deviation(f"{{{dialect}}}{known.item}", added[0], expected)
     if not ours <= theirs.keys():
-        raise _deviation(f"{{{dialect}}}{known.group}", "", f"{expected}; {len(ours - theirs.keys())} were left out")
+        raise _deviation(group, ", ".join(theirs.values()), f"{expected}; some were left out")
 
 
 def _shape(element: etree._Element) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ Source: WS-DSP digest, section 10.1 and section 12 (quirks 5 to 9 and 22); RFC 2
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class PartEnded:
 Event = Root | PartStarted | PartData | PartEnded
 
 
+@functools.lru_cache(maxsize=64)  # a device says the same in every request
 def media(content_type: str) -> Media:
     """Read a Content-Type, with all that devices do to it: folds, mixed case, missing quotes and semicolons.
 
@@ -128,7 +130,7 @@ class Splitter:
         self._events: list[Event] = []
         self._parts = 0
         self._size = 0
-        self._root: list[bytes] = []
+        self._root = bytearray()
         self._root_id = ""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
@@ -218,9 +220,9 @@ class Splitter:
         return True
 
     def _safe_end(self) -> int:
-        """Return where a delimiter may begin whose end is still to come; a boundary never holds a CR."""
+        """Return where a delimiter may begin whose end is still to come: at the last CR, for a boundary has none."""
         last = self._data.rfind(b"\r", max(self._at, len(self._data) - len(self._delimiter) + 1))
-        return last if last >= 0 and self._delimiter.startswith(self._data[last:]) else len(self._data)
+        return last if last >= 0 else len(self._data)
 
     def _epilogue(self) -> bool:
         """Drop what follows the last delimiter."""
@@ -260,7 +262,7 @@ class Splitter:
         if self._size > limit:
             raise self._too_large(limit)
         if self._parts == 1:
-            self._root.append(bytes(piece))
+            self._root += piece
         else:
             self._events.append(PartData(piece))
 
@@ -274,7 +276,7 @@ class Splitter:
     def _part_end(self) -> None:
         """Close the part that a delimiter ended, if there was one."""
         if self._parts == 1:
-            self._events.append(Root(b"".join(self._root)))
+            self._events.append(Root(bytes(self._root)))
             self._root.clear()
         elif self._parts:
             self._events.append(PartEnded())
@@ -282,7 +284,7 @@ class Splitter:
 
 
 def _read_headers(block: bytes) -> dict[str, str]:
-    """Return the headers that matter here, by lower-case name; others are not even decoded."""
+    """Return the headers that matter here, by lower-case name; the rest is dropped."""
     lines = [line for line in _FOLD.sub(b" ", block).split(b"\r\n") if line]
     if len(lines) > MOST_HEADERS:
         raise MtomError(f"a MIME part has more than {MOST_HEADERS} headers")

@@ -26,6 +26,9 @@ FILESHARE: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postsca
 EMAIL: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/email"
 SHAREPOINT: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/sharepoint"
 
+PS: Final = "urn:postscan:2026"
+"""Our own namespace, for what the protocol has no word for."""
+
 ANONYMOUS: Final = WSA + "/role/anonymous"
 FAULT_ACTION: Final = WSA + "/fault"
 UNSPECIFIED: Final = WSA + "/id/unspecified"
@@ -46,7 +49,7 @@ PREFIXES: Final[dict[str, str]] = {
 DECLARATIONS: Final = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in PREFIXES.items())
 """The same as attributes in XML."""
 
-LOCAL_PREFIXES: Final[dict[str, str]] = {"fsf": FILESHARE, "emlf": EMAIL, "spf": SHAREPOINT, "spx": SPX}
+LOCAL_PREFIXES: Final[dict[str, str]] = {"fsf": FILESHARE, "emlf": EMAIL, "spf": SHAREPOINT, "spx": SPX, "ps": PS}
 """Prefixes that are declared where they are used, if they are."""
 
 _BY_URI: Final = {uri: prefix for prefix, uri in (PREFIXES | LOCAL_PREFIXES).items()}

@@ -66,7 +66,7 @@ class ProcessFolder:
             return None
         try:
             process = self._read(name, path)
-        except (InvalidArgument, OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (InvalidArgument, OSError) as error:
             raise StoredProcessInvalid(f"the scan process {path} cannot be used: {error}") from error
         return process if self._serves(process.repository) else None
 
@@ -158,7 +158,8 @@ def _parse(xml: bytes) -> etree._Element:
     try:
         return envelope.parse(xml, heed_declaration=False)
     except Fault as fault:
-        raise InvalidArgument(ns.psp("PostScanProcess"), "", f"XML that can be read, but: {fault}") from None
+        start = xml[:40].decode("utf-8", "replace")
+        raise InvalidArgument(ns.psp("PostScanProcess"), start, f"XML that can be read, but: {fault}") from None
 
 
 def _process(name: str, xml: bytes, shown: str, users: frozenset[str]) -> ScanProcess:
@@ -176,15 +177,18 @@ def _check_schema(xml: bytes) -> None:
     try:
         _schema().assertValid(_parse(xml))
     except etree.DocumentInvalid as error:
-        raise InvalidArgument(ns.psp("PostScanProcess"), "", f"a valid process, but: {error}") from None
+        line = f"line {error.error_log[0].line}"
+        raise InvalidArgument(ns.psp("PostScanProcess"), line, f"what the schema allows, but: {error}") from None
 
 
 def _read_beside(path: Path) -> tuple[str, frozenset[str]]:
     """Return display name and users; a key too many may be a misspelled `users`, so it is refused."""
-    table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    unknown = table.keys() - {"display_name", "users"}
-    if unknown:
-        raise InvalidArgument(f"{path.name}: {min(unknown)}", "", "display_name and users only")
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(path.name, "its text", f"TOML, but: {error}") from None
+    for key in sorted(table.keys() - {"display_name", "users"}):
+        raise InvalidArgument(f"{path.name}: {key}", str(table[key]), "display_name and users only")
     name, users = table.get("display_name", ""), table.get("users", [])
     if not isinstance(name, str) or not name.strip():
         raise InvalidArgument(f"{path.name}: display_name", str(name), "a text")

@@ -53,7 +53,9 @@ _NAME_START: Final = (
     "A-Z_a-z\xc0-\xd6\xd8-\xf6\xf8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
     "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
 )
-_NCNAME: Final = rf"[{_NAME_START}][{_NAME_START}0-9.\-\xb7\u0300-\u036f\u203f\u2040]*"
+_NAME: Final = rf"{_NAME_START}0-9.\-\xb7\u0300-\u036f\u203f\u2040"
+_NCNAME: Final = rf"[{_NAME_START}][{_NAME}]*"
+_NMTOKEN: Final = re.compile(rf"[{_NAME}:]{{1,255}}")
 _QNAME: Final = re.compile(rf"(?:({_NCNAME}):)?({_NCNAME})")
 _REASONS: Final = frozenset([*FilterReason, *JobReason])
 
@@ -193,9 +195,12 @@ def write_created(token: str) -> str:
     )
 
 
-def write_elements(job: Job, names: Sequence[RequestedName]) -> str:
-    """Write the body of a GetPostScanJobElementsResponse: one ElementData a name, in order."""
-    data = "".join(_element_data(job, name) for name in names)
+def write_elements(job: Job, names: Sequence[RequestedName], receipts: str = "") -> str:
+    """Write the body of a GetPostScanJobElementsResponse: one ElementData a name, in order.
+
+    *receipts* is the content of our own element (`postscan.soap.receipts`), needed if `asks_for_receipts`.
+    """
+    data = "".join(_element_data(name, _content(job, name, receipts)) for name in names)
     return (
         f"<dsp:GetPostScanJobElementsResponse><dsp:JobElements>{data}</dsp:JobElements>"
         "</dsp:GetPostScanJobElementsResponse>"
@@ -204,7 +209,7 @@ def write_elements(job: Job, names: Sequence[RequestedName]) -> str:
 
 def _arguments(body: etree._Element, request: str, *names: str) -> dict[str, etree._Element]:
     if tag(body) != ns.dsp(request):
-        raise InvalidArgument(tag(body), "", f"{request}, as the action says")
+        raise faults.invalid_argument(tag(body), "", f"the body is {tag(body)}; the action wants {request}")
     return _all(body, *names)
 
 
@@ -295,18 +300,29 @@ def _requested(element: etree._Element) -> RequestedName:
     return RequestedName(value, uri, local)
 
 
-def _element_data(job: Job, name: RequestedName) -> str:
-    writer = _WRITERS.get(name.local) if name.namespace == ns.DSP else None
+def asks_for_receipts(names: Sequence[RequestedName]) -> bool:
+    """Return whether our own element is among the names."""
+    return any((name.namespace, name.local) == (ns.PS, "Receipts") for name in names)
+
+
+def _content(job: Job, name: RequestedName, receipts: str) -> str | None:
+    """Return the content of the element that is asked for; None if there is no such element."""
+    if name.namespace == ns.DSP and name.local in _WRITERS:
+        return _WRITERS[name.local](job)
+    return receipts if asks_for_receipts([name]) else None
+
+
+def _element_data(name: RequestedName, content: str | None) -> str:
     prefix = name.text.rpartition(":")[0]
     own, declared = "dsp", ""
     if prefix == "dsp" and name.namespace != ns.DSP:  # the client's dsp is not ours: step aside for it
         own, declared = "ours", f' xmlns:ours="{ns.DSP}" xmlns:dsp="{attribute(name.namespace)}"'
-    elif prefix != "xml" and ns.PREFIXES.get(prefix) != name.namespace:
+    elif ns.PREFIXES.get(prefix) != name.namespace:
         declared = f' xmlns{":" if prefix else ""}{prefix}="{attribute(name.namespace)}"'
     start = f'<{own}:ElementData{declared} {own}:Name="{attribute(name.text)}" {own}:Valid='
-    if writer is None:
+    if content is None:
         return f'{start}"false"/>'
-    return f'{start}"true">{writer(job)}</dsp:ElementData>'
+    return f'{start}"true">{content}</{own}:ElementData>'
 
 
 def _job_status(job: Job) -> str:
@@ -338,16 +354,12 @@ def _reasons(name: str, reasons: Sequence[str], otherwise: str) -> str:
 
 
 def _is_keyword(value: str) -> bool:
-    r"""Return whether *value* is the protocol's, or a vendor's of the form `\w+:[\w_\-\.]+`."""
+    r"""Return whether *value* is the protocol's, or a vendor's: an NMTOKEN of the form `\w+:[\w_\-\.]+`."""
     if value in _REASONS:
         return True
     vendor, _, own = value.partition(":")
-    return (
-        0 < len(vendor) <= len(value) - 2
-        and len(value) <= 255
-        and all(map(_is_word, vendor))
-        and all(_is_word(c) or c in "_-." for c in own)
-    )
+    words = vendor and own and all(map(_is_word, vendor)) and all(_is_word(c) or c in "_-." for c in own)
+    return bool(words and _NMTOKEN.fullmatch(value))
 
 
 def _job_description(job: Job) -> str:

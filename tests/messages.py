@@ -96,7 +96,7 @@ BODIES = {
 
 TICKET = """
   <wscn:JobDescription>
-    <wscn:JobName>Delivery notes</wscn:JobName>
+    <wscn:JobName>Paper intake</wscn:JobName>
     <wscn:JobOriginatingUserName>CONTOSO\\clerk</wscn:JobOriginatingUserName>
   </wscn:JobDescription>
   <wscn:DocumentParameters>

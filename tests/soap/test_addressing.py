@@ -155,11 +155,14 @@ def test_an_endpoint_without_an_address_is_the_anonymous_one(name, content):
     assert read(element("Action", ACTION) + element("MessageID", "urn:a") + element(name, content))
 
 
-def test_an_endpoint_with_two_addresses_is_refused():
-    """A second one could be meant by somebody (T-X8)."""
-    addresses = element("Address", messages.ANONYMOUS) * 2
+@pytest.mark.parametrize(
+    "addresses", [element("Address", messages.ANONYMOUS) * 2, element("Address", messages.ANONYMOUS + "<a/>")]
+)
+def test_an_endpoint_has_one_plain_address(addresses):
+    """A second one, or one inside, could be meant by somebody (T-X8)."""
+    fault = refused(element("Action", "a") + element("MessageID", "b") + element("ReplyTo", addresses))
 
-    assert refused(element("Action", "a") + element("MessageID", "b") + element("ReplyTo", addresses))
+    assert fault.detail == (ns.wsa("ReplyTo"), messages.ANONYMOUS)
 
 
 def test_from_is_ignored():

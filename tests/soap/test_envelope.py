@@ -101,13 +101,18 @@ def test_utf_8_and_marked_utf_16_are_read(data):
         TEXT.replace(messages.TOKEN, "\ud800").encode("utf-16", "surrogatepass"),
         END.replace(messages.TOKEN.encode(), b"\xc0\xbc"),
         END.replace(messages.TOKEN.encode(), b"\xe4"),
+        END.replace(messages.TOKEN.encode(), b"\xf4\x90\x80\x80"),
+        END.replace(messages.TOKEN.encode(), b"<!-- \xe4 -->"),
+        END.replace(messages.TOKEN.encode(), b"<![CDATA[\xed\xa0\x80]]>"),
+        END.replace(messages.TOKEN.encode(), b"<a b='\xc0\xbc'/>"),
+        END.replace(b"JobToken", b"Job\xe4"),
         END.replace(messages.TOKEN.encode(), b"\0"),
         END.replace(messages.TOKEN.encode(), b"&#0;"),
         END[:-1],
         END + END,
         END + b"text",
     ],
-    ids=range(22),
+    ids=range(27),
 )
 def test_other_encodings_and_broken_xml_are_refused(data):
     """What is not plainly UTF-8, or UTF-16 with its mark, is refused and never guessed at (T-X6)."""

@@ -340,7 +340,7 @@ def test_bytes_trickling_in_cost_little():
         ("", Media("other")),
         (";;;=", Media("other")),
         (
-            'multipart/related; boundary="b41f"; type="application/xop+xml"; start="<e@s>"; start-info="application/soap+xml"',
+            'multipart/related; boundary="b41f"; type="application/xop+xml"; start="<e@s>"; start-info="a/b"',
             Media("mtom", "b41f", "e@s"),
         ),
         ("multipart/related;boundary=b41f", Media("mtom", "b41f")),

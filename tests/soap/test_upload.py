@@ -1,0 +1,144 @@
+"""An upload: pieces from the wire, batches on the disk, and nothing left when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from postscan.core.errors import InvalidArgument
+from postscan.core.model import JobToken
+from postscan.core.spool import Arrival, Spool
+from postscan.soap.upload import BATCH, Upload
+
+TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
+LIMIT = 8 * BATCH
+
+
+class Gate:
+    """Lets a test hold up the disk, and notes in which order things happen."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.reached = threading.Event()
+        self.order: list[str] = []
+
+    def take(self, _size: int) -> None:
+        """Be the spool's question whether there is room."""
+        self.reached.set()
+        assert self.open.wait(30)
+        self.order.append("written")
+
+    @contextlib.contextmanager
+    def arriving(self, spool: Spool) -> Iterator[Arrival]:
+        """Lend a writer of the spool that asks here."""
+        with spool.arrive(TOKEN, 1, "png", LIMIT, self.take) as arrival:
+            yield arrival
+        self.order.append("kept")
+
+
+def anything(_size: int) -> None:
+    """Have room for everything."""
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+@pytest.mark.parametrize("piece", [1000, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
+def test_an_image_is_kept_byte_for_byte_however_it_comes(tmp_path: Path, piece: int) -> None:
+    """T-M8: batches end where they like, and their order is kept."""
+    image, spool = os.urandom(3 * BATCH + 17), Spool(tmp_path)
+
+    async def send() -> None:
+        async with Upload(spool.arrive(TOKEN, 1, "png", LIMIT, anything)) as upload:
+            for at in range(0, len(image), piece):
+                await upload.write(memoryview(image)[at : at + piece])
+
+    asyncio.run(send())
+    _, kept = files(tmp_path)
+
+    assert kept.read_bytes() == image
+
+
+def test_an_error_of_the_sender_leaves_nothing(tmp_path: Path) -> None:
+    """T-M5: it goes on to whoever asked."""
+
+    async def send() -> None:
+        async with Upload(Spool(tmp_path).arrive(TOKEN, 1, "png", LIMIT, anything)) as upload:
+            await upload.write(bytes(2 * BATCH))
+            raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError, match="gone"):
+        asyncio.run(send())
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("pieces", [2, 3, 4])
+def test_what_the_disk_said_to_an_earlier_batch_is_raised(tmp_path: Path, pieces: int) -> None:
+    """F-R10: at the next batch, or at the end; nothing is kept."""
+
+    async def send() -> None:
+        async with Upload(Spool(tmp_path).arrive(TOKEN, 1, "png", BATCH + 1, anything)) as upload:
+            for _ in range(pieces):
+                await upload.write(bytes(BATCH))
+
+    with pytest.raises(InvalidArgument, match="ImageData"):
+        asyncio.run(send())
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["while it waits for more", "while it waits for the disk"])
+def test_a_server_that_stops_lets_the_disk_finish_first(tmp_path: Path, pieces: int) -> None:
+    """I4: a file is never closed under the hands of the thread that writes it; nothing is left of it."""
+    gate, spool = Gate(), Spool(tmp_path)
+
+    async def send() -> None:
+        async with Upload(gate.arriving(spool)) as upload:
+            for _ in range(pieces):
+                await upload.write(bytes(BATCH))
+            await asyncio.sleep(60)
+
+    async def stop_in_the_middle() -> None:
+        sending = asyncio.create_task(send())
+        await asyncio.to_thread(gate.reached.wait, 30)
+        sending.cancel()
+        await asyncio.sleep(0.05)
+        left_early = sending.done()
+        gate.open.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending
+        assert not left_early
+
+    asyncio.run(stop_in_the_middle())
+    assert gate.order == ["written"]
+    assert files(tmp_path) == []
+
+
+def test_a_server_that_stops_while_an_upload_begins_leaves_nothing(tmp_path: Path) -> None:
+    """I4: the file was made already, and nobody will ever write it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    @contextlib.contextmanager
+    def slowly() -> Iterator[Arrival]:
+        with Spool(tmp_path).arrive(TOKEN, 1, "png", LIMIT, anything) as arrival:
+            begun.set()
+            assert go_on.wait(30)
+            yield arrival
+
+    async def stop_at_the_beginning() -> None:
+        entering = asyncio.create_task(Upload(slowly()).__aenter__())
+        await asyncio.to_thread(begun.wait, 30)
+        entering.cancel()
+        await asyncio.sleep(0.05)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+
+    asyncio.run(stop_at_the_beginning())
+    assert files(tmp_path) == []
