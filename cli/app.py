@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from postscan.cli import cancel, demo, exits, filters, jobs, migrate, process, send, serve, terminal
+from postscan.cli import audit, cancel, demo, exits, filters, jobs, migrate, process, send, serve, terminal
 from postscan.core.errors import PostscanError
 
 
@@ -74,5 +74,6 @@ app.command()(send.send)
 app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")
+app.command()(audit.audit)
 app.command()(filters.filters)
 app.command()(migrate.migrate)

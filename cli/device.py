@@ -1,4 +1,4 @@
-"""A scan device in software: the client's half of WS-DSP, over HTTP with MTOM.
+"""A scan device in software: the client's half of WS-DSP, over HTTP or HTTPS with MTOM.
 
 It knows the server by its wire alone and shares no code with it, so that what the two agree on is the protocol.
 
@@ -12,6 +12,7 @@ Source: WS-DSP digest, sections 2, 4, 5, 7 and 10.1.
 
 from __future__ import annotations
 
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -96,15 +97,25 @@ class JobStatus:
 class Device:
     """One device, signed in by one user, speaking to one processing service. Use it in a `with` block.
 
-    `user` is the SID of the user as text. Images go out with their length, or in chunks if `chunked` is set.
+    `user` is the SID of the user as text. Images go out with their length, or in chunks if `chunked` is set. `tls` says
+    which servers it trusts, and holds its certificate; None trusts those that this machine trusts.
     """
 
-    def __init__(self, url: str, user: str, *, chunked: bool = False, patience: tuple[float, ...] = _PATIENCE) -> None:
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        *,
+        chunked: bool = False,
+        patience: tuple[float, ...] = _PATIENCE,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.url = url
         self.user = user
         self._chunked = chunked
         self._patience = patience
-        self._http = httpx2.Client(timeout=_TIMEOUT, trust_env=False)  # a device asks its server, never a proxy
+        # A device asks its server, never a proxy.
+        self._http = httpx2.Client(timeout=_TIMEOUT, trust_env=False, verify=True if tls is None else tls)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""`postscan jobs`: list, show, watch."""
+"""`postscan jobs`: list, show, watch; hold, release, discard."""
 
 from __future__ import annotations
 
@@ -74,6 +74,50 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
     console = terminal.console()
     for part in views.page(job, deliveries, events):
         console.print(part)
+
+
+@app.command()
+def hold(context: typer.Context, token: str) -> None:
+    """Keep a job that waits from being processed, until `release`.
+
+    \b
+    Example:
+      postscan jobs hold 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
+    """
+    with door.core(door.settings(context)) as core:
+        core.service.hold(token, door.administrator())
+    typer.echo("Pending-Held")
+
+
+@app.command()
+def release(context: typer.Context, token: str) -> None:
+    """Let a held job be processed, or the images of a job whose device fell silent.
+
+    A job that timed out stays Aborted: its images become a new job of the same owner. Prints the token of the job
+    that will run.
+
+    \b
+    Example:
+      postscan jobs release 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
+    """
+    with door.core(door.settings(context)) as core:
+        typer.echo(core.service.release(token, door.administrator()))
+
+
+@app.command()
+def discard(context: typer.Context, token: str) -> None:
+    """Remove the images of a job that has ended; what filters delivered stays where it is.
+
+    An aborted job keeps its images until somebody does this; those of completed and canceled jobs go by themselves
+    (`retention` in the settings).
+
+    \b
+    Example:
+      postscan jobs discard 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
+    """
+    with door.core(door.settings(context)) as core:
+        core.service.discard(token, door.administrator())
+    typer.echo("discarded")
 
 
 @app.command()

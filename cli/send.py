@@ -11,7 +11,7 @@ from postscan.cli import directory, door, exits, formats
 
 if TYPE_CHECKING:
     from postscan.cli.scan import Page
-    from postscan.core.settings import ServerSettings
+    from postscan.core.settings import Settings
 
 SOMEBODY: Final = "S-1-5-21-1-2-3-1001"
 """The SID that the device claims when nobody names another one."""
@@ -35,6 +35,13 @@ def send(
         str, typer.Option(metavar="KEYWORD", help="Format keyword for all files, whatever they look like.")
     ] = "",
     chunked: Annotated[bool, typer.Option("--chunked", help="Send the images chunked, without their length.")] = False,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="CA of the server; default: those of this machine.")
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", metavar="FILE", help="Certificate of the user or of the device.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key; default: in that file.")] = None,
     cancel_after: Annotated[
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="Cancel the job this many seconds after its last image."),
@@ -57,6 +64,7 @@ def send(
       postscan send page.png --process 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7
       postscan send *.tif --process 7B0E... --url http://scan01:5362/ScanServer/processing
       postscan send *.png --process 7B0E... --cancel-after 3
+      postscan send *.png --process 7B0E... --ca ca.pem --cert anna.pem --key anna.key
 
     \b
     Exit codes:
@@ -65,7 +73,7 @@ def send(
       3  the job was Canceled
       4  the job was Aborted by the server
     """
-    from postscan.cli import terminal
+    from postscan.cli import terminal, trust
     from postscan.cli.device import Device
     from postscan.cli.scan import Scan, Stop
 
@@ -75,7 +83,8 @@ def send(
     pages = _pages(files, format)
     identifier = directory.identifier("--process", process)
     instructions = directory.instructions(process_file or directory.stored(settings.processes_dir, identifier))
-    with Device(url or _address(settings.server), user, chunked=chunked) as device:
+    tls = trust.context(ca, cert, key)
+    with Device(url or _address(settings), user, chunked=chunked, tls=tls) as device:
         scan = Scan(device, device.create(identifier, instructions), terminal.console())
         status = scan.run(pages, Stop(cancel_after, cancel_after_images), wait=wait)
     if status is not None:
@@ -92,9 +101,11 @@ def _pages(files: list[Path], format: str) -> list[Page]:
     ]
 
 
-def _address(server: ServerSettings) -> str:
+def _address(settings: Settings) -> str:
     """Return where the server of these settings is reached."""
+    server = settings.server
     if not server.port:
         raise typer.BadParameter("the settings let the server choose its port", param_hint="--url")
     host = f"[{server.host}]" if ":" in server.host else server.host
-    return f"http://{host}:{server.port}{server.path}"
+    scheme = "https" if settings.tls.on else "http"
+    return f"{scheme}://{host}:{server.port}{server.path}"

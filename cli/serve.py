@@ -49,8 +49,7 @@ def _overridden(settings: Settings, host: str | None, port: int | None) -> Setti
 
     said = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     try:
-        server = type(settings.server).model_validate(settings.server.model_dump() | said)
+        return type(settings).model_validate(dict(settings) | {"server": settings.server.model_dump() | said})
     except ValidationError as error:
         reasons = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
         raise SettingsError(f"{' '.join(f'--{key} {value}' for key, value in said.items())}: {reasons}") from None
-    return settings.model_copy(update={"server": server})

@@ -12,6 +12,7 @@ from postscan.cli import terminal
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from postscan.core.ledger import AuditLine
     from postscan.core.model import FilterStep, Job
     from postscan.core.store import Delivery, EventRow
 
@@ -35,6 +36,10 @@ def page(job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow]) -
     yield "\nFilters"
     yield terminal.table(
         ("#", "DIALECT", "STATE", "ATTEMPT", "PROGRESS", "DETAIL"), (_step(step) for step in job.steps)
+    )
+    yield "\nReceipts"
+    yield terminal.table(
+        ("#", "RUN", "LOOKS AT ITS TOKEN", "LONGEST GAP", "STOPPED AFTER"), (_receipt(step) for step in job.steps)
     )
     yield "\nDocuments"
     rows = ((str(one.id), one.format, f"{one.size:,}", one.sha256) for one in job.documents)
@@ -63,6 +68,7 @@ def record(job: Job) -> dict[str, Any]:
         "created": job.created.isoformat(),
         "completed": job.completed.isoformat() if job.completed else None,
         "images_received": job.images_received,
+        "images_kept": job.images_kept,
         "filters": [_step_record(step) for step in job.steps],
         "documents": [
             {"id": one.id, "format": one.format, "size": one.size, "sha256": one.sha256} for one in job.documents
@@ -73,6 +79,17 @@ def record(job: Job) -> dict[str, Any]:
 def delivery_record(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery as a record of plain values; `document` is null for an output of the whole job."""
     return delivery._asdict()
+
+
+def audited(lines: Iterable[AuditLine]) -> Table:
+    """Return lines of the audit trail as a table."""
+    columns = ("TIME", "WHO", "KNOWN BY", "DID", "JOB", "OUTCOME", "DETAIL")
+    return terminal.table(columns, (_audited(one) for one in lines))
+
+
+def audit_record(one: AuditLine) -> dict[str, Any]:
+    """Return a line of the audit trail as a record of plain values."""
+    return {**one._asdict(), "at": one.at.isoformat()}
 
 
 def event_record(event: EventRow) -> dict[str, Any]:
@@ -90,7 +107,11 @@ def _facts(job: Job) -> Iterator[tuple[str, str]]:
     yield "Created", _time(job.created)
     if job.completed:
         yield "Ended", f"{_time(job.completed)}, {(job.completed - job.created).total_seconds():.1f} s after it began"
-    yield "Images", str(job.images_received)
+    yield "Images", f"{job.images_received}{'' if job.images_kept else ', removed from the spool'}"
+
+
+def _audited(one: AuditLine) -> tuple[str, ...]:
+    return (_time(one.at), one.who, one.proof, one.verb, one.token, one.outcome, one.detail)
 
 
 def _row(job: Job) -> tuple[str, ...]:
@@ -101,6 +122,19 @@ def _row(job: Job) -> tuple[str, ...]:
 def _step(step: FilterStep) -> tuple[str, ...]:
     state = _state(step.state, step.reasons)
     return (str(step.position + 1), step.dialect, state, str(step.attempt), _progress(step), step.detail)
+
+
+def _receipt(step: FilterStep) -> tuple[str, ...]:
+    """Return what the server can prove of a filter's run; blank where there is nothing to prove yet."""
+    receipt = step.receipt
+    ran = receipt.fate is not None and receipt.fate != "not-started"
+    return (
+        str(step.position + 1),
+        receipt.fate or "",
+        str(receipt.checks) if ran else "",
+        f"{receipt.longest_gap:.3f} s" if ran else "",
+        f"{receipt.stopped_after:.3f} s" if receipt.stopped_after is not None else "",
+    )
 
 
 def _delivery(one: Delivery) -> tuple[str, ...]:
@@ -122,6 +156,12 @@ def _step_record(step: FilterStep) -> dict[str, Any]:
         "detail": step.detail,
         "progress": step.progress,
         "attempt": step.attempt,
+        "receipt": {
+            "fate": step.receipt.fate,
+            "checks": step.receipt.checks,
+            "longest_gap": step.receipt.longest_gap,
+            "stopped_after": step.receipt.stopped_after,
+        },
     }
 
 

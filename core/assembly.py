@@ -12,16 +12,17 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from postscan.core import registry, wire
+from postscan.core import recovery, registry, survivors, wire
 from postscan.core.cancellation import CancelSource
 from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError
 from postscan.core.executor import LocalExecutor
 from postscan.core.pipeline import Pipeline
 from postscan.core.registry import Catalogue
-from postscan.core.scheduler import Scheduler
+from postscan.core.retention import Retention
+from postscan.core.scheduler import Chore, Scheduler
 from postscan.core.service import PostScanService, ScanProcesses
 from postscan.core.settings import Settings
 from postscan.core.spool import Spool
@@ -29,21 +30,25 @@ from postscan.core.store import Store
 from postscan.core.uploads import Uploads
 from postscan.core.worker import Limits, Workers
 
+MARK_SECONDS: Final = 10.0
+SWEEP_SECONDS: Final = 60.0
+
 
 class Core:
     """The engine on one set of data. Close it when done."""
 
     def __init__(self, settings: Settings, processes: ScanProcesses, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.clock = clock or SystemClock()
         settings.storage.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.storage.run_dir.mkdir(exist_ok=True, mode=0o700)
         self.store = Store(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
+        self.clock = clock or SystemClock(self.store.mark())
         self.spool = Spool(settings.storage.spool_dir)
         self.uploads = Uploads()
         self.scheduler = Scheduler(self.store, self.uploads, self.clock)
+        self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
         self.service = PostScanService(
-            settings, self.store, self.spool, processes, self.scheduler, self.uploads, self.clock
+            settings, self.store, self.spool, processes, self.scheduler, self.uploads, self.retention, self.clock
         )
 
     def close(self) -> None:
@@ -62,8 +67,10 @@ class Core:
     def running(self) -> Iterator[Catalogue]:
         """Run jobs while the body runs; on leaving, drain. Raises `SettingsError` if another server has the data."""
         with _alone(self.settings.storage.data_dir):
+            survivors.end_orphans()
             _empty(self.settings.storage.run_dir)
             self.spool.sweep()
+            recovery.reconcile(self.store, self.spool, self.clock)
             workers = Workers()
             try:
                 catalogue = self._catalogue(workers)
@@ -72,6 +79,7 @@ class Core:
                     yield catalogue
                 finally:
                     self.scheduler.stop(self.settings.server.drain_seconds)
+                    self._keep_time()
             finally:
                 workers.close()
 
@@ -79,7 +87,16 @@ class Core:
         pipeline = Pipeline(self.store, self.spool, catalogue, workers, self.settings, self.clock)
         executor = LocalExecutor(pipeline.run, self.scheduler.done, self.settings.running.slots)
         workers.warm_up()
-        self.scheduler.start(executor, self.settings.limits.silence_seconds)
+        if self.store.mark() is None:
+            self.store.adopt_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
+        self._keep_time()
+        chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
+        self.scheduler.start(executor, chores)
+
+    def _keep_time(self) -> None:
+        """Write down the steady clock, so that it goes on from here after a reboot."""
+        if isinstance(self.clock, SystemClock):
+            self.store.keep_mark(self.clock.mark())
 
     def _catalogue(self, workers: Workers) -> Catalogue:
         def probe(plugin: str, table: Mapping[str, Any]) -> wire.Message:

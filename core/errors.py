@@ -5,6 +5,8 @@
     ├── WrongState             the job's state does not allow it
     │   └── JobCanceled        ... because it was cancelled
     ├── InvalidArgument        names the argument, the value, and what was expected
+    ├── RequestReused          the name of an earlier request, for something else
+    ├── Throttled              too many tokens that are not the caller's
     ├── StoredProcessInvalid   a stored scan process cannot be used; not the caller's fault
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
@@ -59,6 +61,22 @@ class InvalidArgument(PostscanError, ValueError):
         self.argument = argument
         self.value = value
         self.expected = expected
+
+
+class RequestReused(PostscanError):
+    """A request has the MessageID of an earlier one of the same caller, but asks for something else."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"the request {message_id!r} was made before, and asked for something else")
+        self.message_id = message_id
+
+
+class Throttled(PostscanError):
+    """The caller has named too many tokens that are not its own; `seconds` is when it may try again."""
+
+    def __init__(self, who: str, seconds: float) -> None:
+        super().__init__(f"{who} has named too many unknown jobs; try again in {seconds:.0f} s")
+        self.seconds = seconds
 
 
 class StoredProcessInvalid(PostscanError):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from postscan.core.errors import InvalidArgument, JobCanceled, WrongState
 from postscan.core.events import Event, FilterStateChanged, ImageReceived, JobEnded, JobStateChanged
@@ -41,11 +41,15 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. Opaque and compared exactly: another spelling is another principal."""
+    """Who is calling. Opaque and compared exactly: another spelling is another principal.
+
+    `sid` is set if a certificate has proven which user that is.
+    """
 
     name: str
     proof: Proof
     admin: bool = False
+    sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,40 @@ class Document:
     blob: str
 
 
+class Fate(StrEnum):
+    """What became of a filter's run, as the server saw it."""
+
+    NOT_STARTED = "not-started"
+    COMPLETED = "completed"  # it came to its own end, good or bad, before any cancel stopped it
+    STOPPED = "stopped"  # at a check of its own
+    KILLED = "killed"  # it did not honour its token in time, or its server died
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the server can prove of a filter's run; `fate` is None while it is not over.
+
+    `checks` counts the looks at the token, `longest_gap` is the longest time between two of them, `stopped_after` the
+    time from the cancel to the end of the run, both in seconds.
+    """
+
+    fate: Fate | None = None
+    checks: int = 0
+    longest_gap: float = 0.0
+    stopped_after: float | None = None
+
+
+NO_RECEIPT: Final = Receipt()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Names a request that may be sent again: its MessageID, and a digest of everything that it asks for."""
+
+    message_id: str
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class FilterStep:
     """One filter of a job.
@@ -119,6 +157,7 @@ class FilterStep:
     detail: str = ""
     attempt: int = 0
     progress: str = ""
+    receipt: Receipt = NO_RECEIPT
 
     @property
     def dialect(self) -> str:
@@ -130,7 +169,8 @@ class FilterStep:
 class Job:
     """A PostScan job. Change it only through its verbs; the store saves it with the events it collected.
 
-    `deadline` is the tick at which a job that is still `Creating` has been silent for too long, on the boot `boot`.
+    `deadline` is the tick at which a job that is still `Creating` has been silent for too long. `images_kept` turns
+    false when the images of an ended job were removed.
     """
 
     token: JobToken
@@ -147,7 +187,7 @@ class Job:
     documents: list[Document] = field(default_factory=list)
     completed: datetime | None = None
     deadline: float = 0.0
-    boot: str = ""
+    images_kept: bool = True
     version: int = 0
     events: list[Event] = field(default_factory=list)
 
@@ -231,7 +271,7 @@ class Job:
         if not self.begin(at):
             return False
         step = self.steps[position]
-        begun = replace(step, attempt=step.attempt + 1, reasons=(), detail="", progress="")
+        begun = replace(step, attempt=step.attempt + 1, reasons=(), detail="", progress="", receipt=NO_RECEIPT)
         self._step_filter(begun, FilterVerb.START, at)
         return True
 
@@ -243,10 +283,11 @@ class Job:
         reasons: Sequence[str] = (),
         detail: str = "",
         progress: str = "",
+        receipt: Receipt = NO_RECEIPT,
     ) -> None:
         """Note how the filter at *position* ended."""
         step = self.steps[position]
-        told = replace(step, reasons=tuple(reasons), detail=detail, progress=progress or step.progress)
+        told = replace(step, reasons=tuple(reasons), detail=detail, progress=progress or step.progress, receipt=receipt)
         self._step_filter(told, verb, at)
 
     def finish(self, at: datetime) -> None:
@@ -283,7 +324,8 @@ class Job:
         self.completed = max(at, self.created)  # the wall clock may have been set back meanwhile
         for step in self.steps:
             if not step.state.ended:
-                self.report(step.position, FilterVerb.CANCEL, at)
+                fate = Fate.NOT_STARTED if step.state is FilterState.PENDING else Fate.KILLED
+                self.report(step.position, FilterVerb.CANCEL, at, receipt=Receipt(fate))
         self._say(JobStateChanged(self.state, self.reasons, at))
         self._say(JobEnded(self.state, self.reasons, self.completed))
 

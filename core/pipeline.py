@@ -19,6 +19,7 @@ from typing import Any, Final
 from postscan.core import naming, wire
 from postscan.core.cancellation import CancelSource
 from postscan.core.clock import Clock
+from postscan.core.limits import Resources
 from postscan.core.model import Document, FilterStep, Job, JobToken
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
 from postscan.core.settings import Settings
@@ -34,6 +35,7 @@ ATTEMPTS: Final = 3
 """How often a filter is started before its crashes count as its answer."""
 
 _PROGRESS_SECONDS: Final = 0.5
+_LONGEST: Final = 2048
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -135,7 +137,8 @@ class Pipeline:
     def _run_once(self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo, interrupt: Interrupt) -> Verdict:
         """Give the filter one slot, and return what came of it."""
         running = self._settings.running
-        limits = Limits(running.seconds, min(info.grace, running.grace_seconds), running.term_seconds)
+        grace = min(info.grace, running.grace_seconds)
+        limits = Limits(running.seconds, grace, running.term_seconds, Resources.of(running))
         workdir = Path(tempfile.mkdtemp(prefix=f"{job.token}-", dir=self._settings.storage.run_dir))
         patience = limits.grace + limits.term
         try:
@@ -146,7 +149,11 @@ class Pipeline:
                     listener = _Listener(self._store, self._clock, job.token, step, info.title)
                     with self._workers.slot() as slot:
                         ended = slot.do(order, source, limits, listener.hear)
-                    return replace(verdict(ended, source.checks, limits), progress=listener.progress)
+                    judged = verdict(ended, limits)
+                    if judged.longest_gap > info.grace:
+                        said = "filter %s did not look at its token for %.1f s; it declares a grace of %g s"
+                        log.warning(said, info.title, judged.longest_gap, info.grace, extra={"job": job.token})
+                    return replace(judged, progress=listener.progress)
                 finally:
                     interrupt.watch(None)
         finally:
@@ -240,6 +247,11 @@ class _Listener:
 
     def _delivery(self, message: wire.Message, *, published: bool) -> Delivery:
         document = None if message["document"] is None else int(message["document"])
+        if document is not None and not 0 < document < 1 << 31:
+            raise ValueError(f"document {document}")
+        for text in (message["destination"], message["name"]):
+            if not isinstance(text, str) or len(text) > _LONGEST:
+                raise ValueError(f"a name that is no text, or longer than {_LONGEST} characters")
         return Delivery(self._step.position, document, str(message["destination"]), str(message["name"]), published)
 
     def _note(self, progress: str) -> None:

@@ -10,12 +10,14 @@ import sqlalchemy as sa
 
 from postscan.core.model import (
     Document,
+    Fate,
     FilterInstructions,
     FilterStep,
     Job,
     JobToken,
     Principal,
     Proof,
+    Receipt,
     User,
 )
 from postscan.core.states import FilterState, JobState
@@ -41,7 +43,7 @@ def job_row(job: Job) -> dict[str, Any]:
         "created": job.created,
         "completed": job.completed,
         "deadline": job.deadline,
-        "boot": job.boot,
+        "images_kept": job.images_kept,
         "version": job.version,
     }
 
@@ -57,6 +59,10 @@ def step_row(step: FilterStep) -> dict[str, Any]:
         "detail": step.detail,
         "attempt": step.attempt,
         "progress": step.progress,
+        "receipt": step.receipt.fate or "",
+        "checks": step.receipt.checks,
+        "longest_gap": step.receipt.longest_gap,
+        "stopped_after": step.receipt.stopped_after,
     }
 
 
@@ -87,7 +93,7 @@ def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[Document]) -
         documents=documents,
         completed=row.completed,
         deadline=row.deadline,
-        boot=row.boot,
+        images_kept=row.images_kept,
         version=row.version,
     )
 
@@ -101,4 +107,5 @@ def _step(row: sa.Row[Any]) -> FilterStep:
         detail=row.detail,
         attempt=row.attempt,
         progress=row.progress,
+        receipt=Receipt(Fate(row.receipt) if row.receipt else None, row.checks, row.longest_gap, row.stopped_after),
     )

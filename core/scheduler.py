@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, StoreBusy, WrongState
@@ -28,6 +28,13 @@ TRIES: Final = 3  # how often the pipeline may break on one job
 _PAUSE: Final = 5.0  # seconds before a broken job is tried again
 
 
+class Chore(NamedTuple):
+    """Something to be done every so many seconds."""
+
+    seconds: float
+    do: Callable[[], None]
+
+
 class Scheduler:
     """Start it after the executor is set, stop it before the store is closed."""
 
@@ -42,13 +49,18 @@ class Scheduler:
         self._executor: Executor | None = None
         self._broken: Counter[JobToken] = Counter()
         self._not_before: dict[JobToken, float] = {}
+        self._chores: dict[Chore, float] = {}
 
-    def start(self, executor: Executor, silence_seconds: float) -> None:
-        """Take up what the last server left, and begin to look for work."""
-        self._executor = executor
-        self._store.adopt_deadlines(self._clock.boot, self._clock.ticks() + silence_seconds)
+    def start(self, executor: Executor, chores: Sequence[Chore] = ()) -> None:
+        """Take up what the last server left, and begin to look for work; do the chores from time to time."""
+        self.take_up(executor)
+        self._chores = dict.fromkeys(chores, 0.0)
         self._thread = threading.Thread(target=self._loop, name="postscan-scheduler", daemon=True)
         self._thread.start()
+
+    def take_up(self, executor: Executor) -> None:
+        """Know the executor."""
+        self._executor = executor
 
     def stop(self, drain_seconds: float) -> None:
         """Claim nothing more, let running filters end in this time, and put the rest down."""
@@ -79,25 +91,15 @@ class Scheduler:
         if error is None:
             self._broken.pop(token, None)
         else:
-            self._not_before[token] = time.monotonic() + _PAUSE
+            self._not_before[token] = self._clock.ticks() + _PAUSE
             if not isinstance(error, StoreBusy):
                 self._broken[token] += 1
         with self._moved:
             self._moved.notify_all()
         self.wake()
 
-    def _loop(self) -> None:
-        while not self._stopping:
-            try:
-                self._look()
-            except StoreBusy as error:
-                log.warning("the scheduler waits: %s", error)
-            except Exception:
-                log.exception("the scheduler stumbled")
-            self._wake.wait(LOOK)
-            self._wake.clear()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look at the database once: run what waits or was left, interrupt what was cancelled, expire the silent."""
         if self._executor is None:
             return
         in_hand = self._store.in_hand()
@@ -111,12 +113,31 @@ class Scheduler:
                 break
             self._executor.submit(job.token)
         self._expire()
+        self._do_chores()
+
+    def _do_chores(self) -> None:
+        now = self._clock.ticks()
+        for chore, due in self._chores.items():
+            if now >= due:
+                self._chores[chore] = now + chore.seconds
+                chore.do()
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            try:
+                self.look()
+            except StoreBusy as error:
+                log.warning("the scheduler waits: %s", error)
+            except Exception:
+                log.exception("the scheduler stumbled")
+            self._wake.wait(LOOK)
+            self._wake.clear()
 
     def _resume(self, executor: Executor, in_hand: dict[JobToken, JobState]) -> None:
         """Run again what is in hand and runs nowhere: its server died, or its pipeline broke."""
         running = executor.running()
         for token in in_hand:
-            if token in running or time.monotonic() < self._not_before.get(token, 0.0):
+            if token in running or self._clock.ticks() < self._not_before.get(token, 0.0):
                 continue
             self._not_before.pop(token, None)
             if self._broken[token] >= TRIES:
@@ -131,7 +152,7 @@ class Scheduler:
 
     def _expire(self) -> None:
         """Give up the jobs whose devices fell silent."""
-        for token in self._store.silent(self._clock.ticks(), self._clock.boot):
+        for token in self._store.silent(self._clock.ticks()):
             if token in self._uploads:
                 continue
             try:

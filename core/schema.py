@@ -59,8 +59,9 @@ JOB = sa.Table(
     sa.Column("created", UtcDateTime, nullable=False),
     sa.Column("completed", UtcDateTime),
     sa.Column("deadline", sa.Double, nullable=False),
-    sa.Column("boot", sa.String(36), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("ended_ticks", sa.Double),
+    sa.Column("images_kept", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index(None, "state", "created"),
     sa.Index(None, "owner", "state"),
 )
@@ -77,6 +78,10 @@ STEP = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("progress", sa.Text, nullable=False),
+    sa.Column("receipt", sa.String(16), nullable=False, server_default=sa.text("''")),
+    sa.Column("checks", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("longest_gap", sa.Double, nullable=False, server_default="0"),
+    sa.Column("stopped_after", sa.Double),
 )
 
 DOCUMENT = sa.Table(
@@ -114,3 +119,40 @@ EVENT = sa.Table(
     # Numbers are never used again, so that a reader's cursor cannot skip an event.
     sqlite_autoincrement=True,
 )
+
+REQUEST = sa.Table(
+    "request",
+    METADATA,
+    sa.Column("owner", sa.String(512), primary_key=True),
+    sa.Column("message_id", sa.String(2048), primary_key=True),
+    sa.Column("verb", sa.String(16), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("ticks", sa.Double, nullable=False),
+    sa.Index(None, "ticks"),
+)
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("who", sa.String(512), nullable=False),
+    sa.Column("proof", sa.String(16), nullable=False),
+    sa.Column("verb", sa.String(16), nullable=False),
+    sa.Column("token", sa.String(255), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Index(None, "token"),
+    sqlite_autoincrement=True,
+)
+
+MARK = sa.Table(
+    "mark",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("boot", sa.String(36), nullable=False),
+    sa.Column("uptime", sa.Double, nullable=False),
+    sa.Column("ticks", sa.Double, nullable=False),
+)
+"""One row: where the steady clock stood when it was last written down."""

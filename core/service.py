@@ -1,12 +1,14 @@
 """The verbs that every front end calls, and the rules that hold for all of them.
 
 Each verb takes the caller's `Principal`. The owner rule stands here, once: a job that is not yours answers exactly
-like one that does not exist (decisions D1 and D2).
+like one that does not exist (decisions D1 and D2). Each change is stored together with its line of the audit trail and
+with its answer, so that the same request, sent again, gets the same answer and has no second effect (decision D14).
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import time
 import uuid
@@ -14,14 +16,20 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from postscan.core.clock import Clock
-from postscan.core.errors import InvalidArgument, JobNotFound, Unavailable, WrongState
-from postscan.core.model import Instructions, Job, JobToken, Principal, ScanProcess, User
+from postscan.core.errors import InvalidArgument, JobNotFound, RequestReused, StoreBusy, Unavailable, WrongState
+from postscan.core.ledger import Answer, AuditLine
+from postscan.core.model import Document, Instructions, Job, JobToken, Principal, Request, ScanProcess, User
+from postscan.core.quota import Quota
+from postscan.core.retention import Retention
 from postscan.core.scheduler import Scheduler
 from postscan.core.settings import Settings
-from postscan.core.spool import Arrival, Spool
-from postscan.core.states import JobState, Verb
-from postscan.core.store import Delivery, EventRow, Store
+from postscan.core.spool import Echo, Spool
+from postscan.core.states import JobReason, JobState, Verb
+from postscan.core.store import AnsweredMeanwhile, Delivery, EventRow, Note, Store
+from postscan.core.throttle import Throttle
 from postscan.core.uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 SID: Final = re.compile(r"S-1-(?:\d{1,10}|0x[0-9A-Fa-f]{1,12})(?:-\d{1,10}){1,15}", re.ASCII)
 
@@ -36,8 +44,19 @@ class ScanProcesses(Protocol):
         """Raise `InvalidArgument` if the sent instructions deviate from the stored ones where they may not."""
 
 
+class Sink(Protocol):
+    """Takes the bytes of an image in order, from one thread at a time."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes."""
+
+
 class PostScanService:
-    """What can be done with jobs. Every method may block on the database or the disk; call it from a thread."""
+    """What can be done with jobs. Every method but `glance` may block; call it from a thread.
+
+    A `Request` names a request that its sender may send again. Raised by every verb that takes one: `RequestReused`;
+    by every verb that takes a token: `JobNotFound`, `Throttled`; by all: `StoreBusy`.
+    """
 
     def __init__(
         self,
@@ -47,6 +66,7 @@ class PostScanService:
         processes: ScanProcesses,
         scheduler: Scheduler,
         uploads: Uploads,
+        retention: Retention,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -55,96 +75,152 @@ class PostScanService:
         self._processes = processes
         self._scheduler = scheduler
         self._uploads = uploads
+        self._retention = retention
         self._clock = clock
+        self._quota = Quota(settings, store, spool)
+        self._throttle = Throttle(settings.limits.bad_tokens, clock)
 
-    def create(self, by: Principal, user_sid: str, process_id: str, instructions: Instructions) -> JobToken:
+    # --- what devices do -----------------------------------------------------------------------------------------
+
+    def create(
+        self, by: Principal, user_sid: str, process_id: str, instructions: Instructions, request: Request | None = None
+    ) -> JobToken:
         """Make a job of a scan process for a user, in state Creating, and return its token.
 
         Raises `InvalidArgument` (UserIdentifier, PSP_Identifier, or the element that deviates from the stored
         process), `StoredProcessInvalid`, `Unavailable` (too many open jobs).
         """
-        user = self._user(user_sid)
+        answered = self._answered(by, "create", request)
+        if answered is not None:
+            return JobToken(answered.result)
+        user = self._user(by, user_sid)
         process = self._process(process_id, user, instructions)
         self._processes.admit(process, instructions)
         if self._store.count_open(by.name) >= self._settings.limits.open_jobs:
+            answered = self._answered(by, "create", request)  # its twin's job may be the one too many
+            if answered is not None:
+                return JobToken(answered.result)
             raise Unavailable(f"{by.name} has {self._settings.limits.open_jobs} open jobs already")
-        job = Job.create(JobToken(str(uuid.uuid4())), by, user, process, instructions, self._clock.now())
-        job.boot, job.deadline = self._clock.boot, self._deadline()
-        self._store.insert(job)
+        job = Job.create(_new_token(), by, user, process, instructions, self._clock.now())
+        job.deadline = self._deadline()
+        detail = f"{user.name} ({user.sid}), process {process.identifier}"
+        try:
+            self._store.insert(job, *self._notes(by, "create", job.token, request, job.token, detail))
+        except AnsweredMeanwhile:
+            return self.create(by, user_sid, process_id, instructions, request)
         return job.token
 
     @contextlib.contextmanager
-    def receiving(self, token: str, by: Principal, document_id: int, format: str) -> Iterator[Arrival]:
+    def receiving(
+        self, token: str, by: Principal, document_id: int, format: str, request: Request | None = None
+    ) -> Iterator[Sink]:
         """Lend a writer for one image; on a clean exit it is durable and recorded, else nothing of it is left.
 
-        Refuses at once, before any byte, if the job takes no images. Raises `JobNotFound`, `WrongState`,
-        `JobCanceled`, `InvalidArgument` (DocumentId, ImageData), `SpoolFull`, `StoreBusy`.
+        Refuses at once, before any byte, if the job takes no images. Raises `WrongState`, `JobCanceled`,
+        `InvalidArgument` (DocumentId, ImageData), `SpoolFull`.
         """
-        job = self.job(token, by)
-        self._check_takes_images(job, document_id)
+        answered = self._answered(by, "send", request)
+        if answered is None:
+            job = self.job(token, by)
+            try:
+                self._check_takes_images(job, document_id)
+            except WrongState:
+                answered = self._answered(by, "send", request)  # its twin was faster, and the End after it
+                if answered is None:
+                    raise
+        if answered is not None:
+            echo = Echo()
+            yield echo
+            _check_same(answered, echo.sha256)
+            return
         try:
-            with self._uploads.one(job.token), self._arriving(job.token, document_id, format) as arrival:
-                yield arrival
+            with self._uploads.one(job.token), self._arriving(job, by, document_id, format, request) as sink:
+                yield sink
         except BaseException:
             self._store.touch(job.token, self._deadline())
             raise
 
-    def end(self, token: str, by: Principal) -> None:
+    def end(self, token: str, by: Principal, request: Request | None = None) -> None:
         """Let the job be processed; it takes no more images. Harmless when repeated while the job is active.
 
         Waits for an image that is still on its way, so that the last page is not lost.
         """
+        if self._answered(by, "end", request) is not None:
+            return
         key = self.job(token, by).token
         if not self._uploads.wait_for(key, self._settings.server.idle_seconds):
             raise Unavailable(f"an image of job {key} is still on its way")
-        with self._changing(token, by) as job:
+        with self._changing(token, by, "end", request) as job:
             job.end(self._clock.now())
         self._scheduler.wake()
 
-    def cancel(self, token: str, by: Principal) -> Job:
+    def cancel(self, token: str, by: Principal, request: Request | None = None) -> Job:
         """Cancel the job and return it: Canceled, or Terminating if its filters need longer than a moment to stop.
 
         The cancel is durable before anything is told to stop. A job that has ended is not found.
         """
+        if self._answered(by, "cancel", request) is not None:
+            return self.job(token, by)
         try:
-            with self._changing(token, by) as job:
+            with self._changing(token, by, "cancel", request) as job:
                 job.cancel(self._clock.now())
         except WrongState:
             raise JobNotFound(token) from None
+        # The cancel is stored: whatever fails from here on, its answer is no fault (I11).
         if job.state is JobState.CANCELED:
-            self._spool.discard(*job.documents)
+            if job.documents:
+                self._remove_images(job)
             return job
         self._scheduler.interrupt(job.token)
         return self._wait_ended(job)
 
-    def hold(self, token: str, by: Principal) -> None:
-        """Keep a waiting job from being processed."""
-        with self._changing(token, by) as job:
-            job.hold(self._clock.now())
-
-    def release(self, token: str, by: Principal) -> None:
-        """Let a held job be processed."""
-        with self._changing(token, by) as job:
-            job.release(self._clock.now())
-        self._scheduler.wake()
-
     def job(self, token: str, by: Principal) -> Job:
         """Return the job as it stands; do not call its verbs."""
-        with self._unknown_like_foreign(token):
-            return _owned(self._store.load(_key(token)), token, by)
+        with self._refusing(token, by, "get"):
+            return _owned(self._store.load(_key(token)), by)
 
     def glance(self, token: str, by: Principal) -> Job | None:
         """Return the same as `job` if that needs no waiting, else None; it may be called from an event loop."""
         job = self._store.glance(_key(token))
-        return None if job is None else _owned(job, token, by)
+        return job if job is not None and _is_owned(job, by) else None
+
+    # --- what administrators do ----------------------------------------------------------------------------------
+
+    def hold(self, token: str, by: Principal) -> None:
+        """Keep a waiting job from being processed. Raises `WrongState`."""
+        with self._changing(token, by, "hold") as job:
+            job.hold(self._clock.now())
+
+    def release(self, token: str, by: Principal) -> JobToken:
+        """Let a held job, or the images of one that timed out, be processed; return the token of the job that runs.
+
+        A job that timed out stays Aborted: its images become a new job of the same owner. Raises `WrongState`.
+        """
+        job = self.job(token, by)
+        if job.state is JobState.ABORTED and job.reasons == (JobReason.TIMED_OUT,) and job.images_kept:
+            return self._again(job, by)
+        with self._changing(token, by, "release") as job:
+            job.release(self._clock.now())
+        self._scheduler.wake()
+        return job.token
+
+    def discard(self, token: str, by: Principal) -> None:
+        """Remove the images of a job that has ended. Raises `WrongState`."""
+        job = self.job(token, by)
+        if not job.state.ended:
+            raise WrongState("discard", job.state)
+        self._retention.remove_images(job)
+        self._store.note(AuditLine.of(by, "discard", job.token, self._clock.now()))
 
     def active(self, by: Principal) -> list[Job]:
         """Return the caller's jobs that have not ended, oldest first; an administrator sees all."""
-        return self._store.open_jobs(None if by.admin else by.name)
+        jobs = self._store.open_jobs(None if by.admin else by.name)
+        return [job for job in jobs if _is_owned(job, by)]
 
     def history(self, by: Principal, limit: int = 50) -> list[Job]:
         """Return the caller's jobs that have ended, newest first; an administrator sees all."""
-        return self._store.ended_jobs(None if by.admin else by.name, limit)
+        jobs = self._store.ended_jobs(None if by.admin else by.name, limit)
+        return [job for job in jobs if _is_owned(job, by)]
 
     def events(self, token: str, by: Principal) -> list[EventRow]:
         """Return what happened to the job, in order."""
@@ -154,15 +230,23 @@ class PostScanService:
         """Return what the job's filters made visible, or were about to."""
         return self._store.deliveries(self.job(token, by).token)
 
+    def audit(self, by: Principal, token: str | None = None, limit: int = 100) -> list[AuditLine]:
+        """Return the newest lines of the audit trail, oldest first; nothing to anybody but an administrator."""
+        return self._store.audit(token, limit) if by.admin else []
+
     # --- rules ---------------------------------------------------------------------------------------------------
 
-    def _user(self, sid: str) -> User:
+    def _user(self, by: Principal, sid: str) -> User:
+        strong = bool(by.sid) or self._settings.tls.mode == "client"
+        if strong and by.sid not in (sid, sid.replace("s-", "S-", 1)):
+            raise InvalidArgument("UserIdentifier", sid, "the SID of the user whom the client's certificate names")
+        sid = by.sid or sid
         if not SID.fullmatch(sid):
             raise InvalidArgument("UserIdentifier", sid, "a SID as text: S-1-...")
         known = self._settings.users.get(sid)
         if known is not None:
             return User(sid, known.name, known.mail)
-        if not self._settings.allow_unknown_users:
+        if strong or not self._settings.allow_unknown_users:
             raise InvalidArgument("UserIdentifier", sid, "the SID of a known user")
         return User(sid, sid)
 
@@ -182,34 +266,109 @@ class PostScanService:
             raise InvalidArgument("DocumentId", str(document_id), expected)
 
     @contextlib.contextmanager
-    def _arriving(self, token: JobToken, document_id: int, format: str) -> Iterator[Arrival]:
+    def _arriving(
+        self, job: Job, by: Principal, document_id: int, format: str, request: Request | None
+    ) -> Iterator[Sink]:
         """Lend the spool's writer, and record its document; remove the bytes if they are not recorded."""
-        with self._spool.arrive(token, document_id, format, self._settings.limits.image_bytes) as arrival:
+        with (
+            self._quota.image(job.owner.name) as take,
+            self._spool.arrive(job.token, document_id, format, self._settings.limits.image_bytes, take) as arrival,
+        ):
             yield arrival
         document = arrival.document
         if document is None:
             raise AssertionError("an arrival that ended cleanly has a document")
         recorded = False
         try:
-            with self._store.change(token) as job:
-                new = job.receive(document, self._clock.now())
-                job.deadline = self._deadline()
-            recorded = new
+            notes = self._notes(by, "send", job.token, request, document.sha256)
+            with self._store.change(job.token, *notes) as changed:
+                recorded = changed.receive(document, self._clock.now())
+                changed.deadline = self._deadline()
+                if recorded:
+                    self._quota.check_kept(job.owner.name, document.size)
+        except (AnsweredMeanwhile, WrongState):
+            recorded = False
+            answered = self._answered(by, "send", request)
+            if answered is None:
+                raise
+            _check_same(answered, document.sha256)  # its twin was faster; the bytes are there under the twin's name
+        except BaseException:
+            recorded = False
+            raise
         finally:
             if not recorded:
                 self._spool.discard(document)
 
-    @contextlib.contextmanager
-    def _changing(self, token: str, by: Principal) -> Iterator[Job]:
-        with self._unknown_like_foreign(token), self._store.change(_key(token)) as job:
-            yield _owned(job, token, by)
+    def _again(self, job: Job, by: Principal) -> JobToken:
+        """Make a new job of the images of one that timed out, ready to be processed."""
+        token = _new_token()
+        process = ScanProcess(job.process_id, job.process_name, "", Instructions("", ()))
+        steps = tuple(step.instructions for step in job.steps)
+        again = Job.create(
+            token,
+            job.owner,
+            job.user,
+            process,
+            Instructions(job.document_root, steps, job.continue_on_error),
+            self._clock.now(),
+        )
+        copies: list[Document] = []
+        try:
+            for document in job.documents:
+                copies.append(self._spool.copy(document, token))
+                again.receive(copies[-1], self._clock.now())
+            again.end(self._clock.now())
+            line = AuditLine.of(by, "release", job.token, self._clock.now(), detail=f"its images became job {token}")
+            self._store.insert(again, line, heir_of=job.token)
+        except BaseException:
+            self._spool.discard(*copies)
+            raise
+        self._spool.discard(*job.documents)
+        self._scheduler.wake()
+        return token
+
+    def _answered(self, by: Principal, verb: str, request: Request | None) -> Answer | None:
+        """Return the answer to the same request; raise `RequestReused` if its name was used for something else."""
+        if request is None:
+            return None
+        answer = self._store.answered(_sender(by), request.message_id)
+        if answer is not None and (answer.verb, answer.request) != (verb, request):
+            raise RequestReused(request.message_id)
+        return answer
+
+    def _notes(
+        self, by: Principal, verb: str, token: str, request: Request | None, result: str = "", detail: str = ""
+    ) -> list[Note]:
+        """Return what is stored together with a change: its answer, and its line of the audit trail."""
+        notes: list[Note] = []
+        if verb != "send":  # images are told of by the job's events
+            notes.append(AuditLine.of(by, verb, token, self._clock.now(), detail=detail))
+        if request is not None:
+            notes.append(Answer(_sender(by), request, verb, result, self._clock.ticks()))
+        return notes
 
     @contextlib.contextmanager
-    def _unknown_like_foreign(self, token: str) -> Iterator[None]:
-        """Let both errors speak of the token as the caller wrote it."""
+    def _changing(self, token: str, by: Principal, verb: str, request: Request | None = None) -> Iterator[Job]:
+        """Lend the caller's job, and store what its verbs did. If a twin of the request was faster, store nothing."""
+        notes = self._notes(by, verb, _key(token), request)
+        try:
+            with self._refusing(token, by, verb), self._store.change(_key(token), *notes) as job:
+                yield _owned(job, by)
+        except AnsweredMeanwhile:
+            self._answered(by, verb, request)
+        except WrongState:
+            if self._answered(by, verb, request) is None:  # else it was its twin that moved the job on
+                raise
+
+    @contextlib.contextmanager
+    def _refusing(self, token: str, by: Principal, verb: str) -> Iterator[None]:
+        """Let a foreign job and an unknown one be refused alike, with the token as the caller wrote it."""
         try:
             yield
         except JobNotFound:
+            if not by.admin:
+                self._throttle.miss(by.name)
+                self._store.note(AuditLine.of(by, verb, token, self._clock.now(), "refused"))
             raise JobNotFound(token) from None
 
     def _deadline(self) -> float:
@@ -223,8 +382,21 @@ class PostScanService:
             if left <= 0:
                 break
             self._scheduler.wait_moved(min(left, 0.1))
-            job = self._store.load(job.token)
+            with contextlib.suppress(StoreBusy):
+                job = self._store.load(job.token)
         return job
+
+    def _remove_images(self, job: Job) -> None:
+        """Remove the images of a job that was cancelled; what cannot be removed now is left to the retention."""
+        try:
+            self._retention.remove_images(job)
+        except (StoreBusy, OSError) as error:
+            log.warning("the images of the canceled job %s stay for now: %s", job.token, error)
+
+
+def _new_token() -> JobToken:
+    """Return a token that nobody can guess: 122 random bits of the operating system."""
+    return JobToken(str(uuid.uuid4()))
 
 
 def _key(token: str) -> str:
@@ -232,7 +404,22 @@ def _key(token: str) -> str:
     return token.strip().removeprefix("{").removesuffix("}").lower()
 
 
-def _owned(job: Job, token: str, by: Principal) -> Job:
-    if not by.admin and (job.owner.name, job.owner.proof) != (by.name, by.proof):
-        raise JobNotFound(token)
+def _check_same(answered: Answer, sha256: str) -> None:
+    """Raise `RequestReused` if an image is not the one that was answered under this name."""
+    if answered.result != sha256:
+        raise RequestReused(answered.request.message_id)
+
+
+def _sender(by: Principal) -> str:
+    """Return whose request it is: the same name with another proof is somebody else."""
+    return f"{by.proof}:{by.name}"
+
+
+def _owned(job: Job, by: Principal) -> Job:
+    if not _is_owned(job, by):
+        raise JobNotFound(job.token)
     return job
+
+
+def _is_owned(job: Job, by: Principal) -> bool:
+    return by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,8 @@ GIB = 1 << 30
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
+
+_CERTIFICATE = re.compile(r"sha256:[0-9a-f]{64}|serial=(?:[0-9A-F]{2})+;issuer=.+")
 
 
 def default_data_dir() -> Path:
@@ -35,6 +38,11 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_sid(text: str) -> None:
+    if not text.startswith("S-1-"):
+        raise ValueError(f"{text!r} is not a SID; expected S-1-...")
 
 
 class _Table(BaseModel):
@@ -57,14 +65,71 @@ class ServerSettings(_Table):
     )
     drain_seconds: Seconds = Field(30.0, description="seconds that running filters get when the server stops")
 
+
+class TlsSettings(_Table):
+    """`[tls]`: proving who the server is, and asking who calls; files in PEM form, read at the start."""
+
+    certificate: Path | None = Field(
+        None, description="certificate of the server, with the intermediate ones behind it; none: plain HTTP"
+    )
+    key: Path | None = Field(None, description="its private key, without a passphrase; default: in `certificate`")
+    mode: Literal["off", "server", "client"] = Field(
+        "off",
+        description="plain HTTP, TLS, or TLS for users with certificates only; "
+        'default with a `certificate`: `"server"`, where a client may show a certificate and need not',
+    )
+    client_ca: Path | None = Field(
+        None, description="the CAs whose client certificates are believed; none: clients are not asked for any"
+    )
+    crl: Path | None = Field(
+        None, description="lists of revoked client certificates: one of each CA that issues any; none: no such check"
+    )
+    handshake_seconds: Seconds = Field(
+        10.0, description="seconds that a client may take for the TLS handshake, and for the farewell"
+    )
+
+    @property
+    def on(self) -> bool:
+        """Whether devices speak TLS with us."""
+        return self.mode != "off"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_certificate_turns_it_on(cls, table: Any) -> Any:
+        if isinstance(table, dict) and table.get("certificate") is not None:
+            return {"mode": "server"} | table
+        return table
+
     @model_validator(mode="after")
-    def _plain_http_stays_home(self) -> ServerSettings:
-        if not self.allow_plain_http and not _is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host!r} is not a loopback address, and there is no TLS yet: "
-                "set allow_plain_http = true to serve plain HTTP on it"
-            )
+    def _has_what_it_needs(self) -> TlsSettings:
+        needed = {
+            "certificate": self.on or self.key,
+            "client_ca": self.mode == "client" or self.crl,
+        }
+        for key, reason in needed.items():
+            if reason and getattr(self, key) is None:
+                raise ValueError(f"{key} is missing: mode {self.mode!r}, key or crl cannot do without it")
         return self
+
+
+class IdentitySettings(_Table):
+    """`[identity]`: which user a client certificate stands for."""
+
+    certificates: dict[str, str] = Field(
+        default_factory=dict,
+        description="SID of the user for certificates that name none themselves, "
+        'by `"sha256:<fingerprint>"` or `"serial=<hex>;issuer=<DN>"`',
+    )
+
+    @field_validator("certificates")
+    @classmethod
+    def _keys_and_sids(cls, certificates: dict[str, str]) -> dict[str, str]:
+        for key, sid in certificates.items():
+            if not _CERTIFICATE.fullmatch(key):
+                expected = "sha256: and 64 lower-case hex digits, or serial=<upper-case hex>;issuer=<DN>"
+                raise ValueError(f"{key!r} names no certificate; expected {expected}")
+            _check_sid(sid)
+        return certificates
 
 
 class StorageSettings(_Table):
@@ -76,6 +141,11 @@ class StorageSettings(_Table):
     )
     database: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in data_dir")
     busy_seconds: Seconds = Field(5.0, description="seconds to wait for a locked database")
+    reserve_bytes: int = Field(
+        64 * MIB,
+        ge=0,
+        description="room that images leave free on the disk, so that the database can always be written",
+    )
 
     @property
     def url(self) -> str:
@@ -100,7 +170,19 @@ class LimitSettings(_Table):
     image_bytes: Bytes = Field(2 * GIB, description="largest image")
     images_per_job: int = Field(1000, gt=0, description="most images in one job")
     open_jobs: int = Field(20, gt=0, description="most jobs that one caller may have open")
+    caller_bytes: Bytes = Field(20 * GIB, description="most bytes of images that are kept for one caller")
+    bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may name in a minute")
     silence_seconds: Seconds = Field(600.0, description="silence after which a job without its end is given up")
+
+
+class RetentionSettings(_Table):
+    """`[retention]`: how long what has ended is kept. Failed and held jobs are kept until somebody decides."""
+
+    image_hours: float = Field(24.0, ge=0, description="hours that the images of a completed or canceled job are kept")
+    image_bytes: Bytes = Field(50 * GIB, description="bytes of such images that are kept at most; the oldest go first")
+    job_hours: float = Field(24.0, ge=0, description="hours that an ended job can be asked for")
+    jobs: int = Field(1000, ge=0, description="ended jobs that can be asked for, however old they are")
+    request_hours: float = Field(24.0, ge=0, description="hours that an identical request gets the same answer")
 
 
 class ProcessSettings(_Table):
@@ -120,6 +202,12 @@ class FilterSettings(_Table):
     seconds: Seconds = Field(300.0, description="longest run of a filter")
     grace_seconds: Seconds = Field(5.0, description="longest time a filter may take to stop after a cancel")
     term_seconds: Seconds = Field(2.0, description="time between SIGTERM and SIGKILL")
+    memory_bytes: Bytes = Field(2 * GIB, description="most memory of a filter and of each tool that it runs")
+    processor_seconds: Seconds | None = Field(
+        None, description="most processor time of a filter and of each tool that it runs; default: as `seconds`"
+    )
+    file_bytes: Bytes = Field(4 * GIB, description="largest file that a filter may write")
+    open_files: int = Field(512, ge=32, description="most files that a filter may have open")
     cancel_answer_seconds: float = Field(
         1.0, ge=0, description="longest time a cancel waits for the filters to stop before it answers"
     )
@@ -137,14 +225,20 @@ class UserSettings(_Table):
 
     name: str = Field(min_length=1, max_length=255, description="`user@domain`; folders are named after it")
     mail: str = Field("", max_length=255, description="mail address")
+    upn: str = Field(
+        "", max_length=1024, description="user principal name as the user's certificate spells it; upper case matters"
+    )
 
 
 class Settings(_Table):
     """Everything that can be set."""
 
     server: ServerSettings = Field(default_factory=ServerSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
+    identity: IdentitySettings = Field(default_factory=IdentitySettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     processes: ProcessSettings = Field(default_factory=ProcessSettings)
     running: FilterSettings = Field(default_factory=FilterSettings)
     plugins: PluginSettings = Field(default_factory=PluginSettings)
@@ -159,9 +253,22 @@ class Settings(_Table):
     @classmethod
     def _sids(cls, users: dict[str, UserSettings]) -> dict[str, UserSettings]:
         for sid in users:
-            if not sid.startswith("S-1-"):
-                raise ValueError(f"{sid!r} is not a SID; expected S-1-...")
+            _check_sid(sid)
+        named = [user.upn for user in users.values() if user.upn]
+        for upn in named:
+            if named.count(upn) > 1:
+                raise ValueError(f"two users have the upn {upn!r}; expected one")
         return users
+
+    @model_validator(mode="after")
+    def _plain_http_stays_home(self) -> Settings:
+        host = self.server.host
+        if not (self.tls.on or self.server.allow_plain_http or _is_loopback(host)):
+            raise ValueError(
+                f"server.host {host!r} is not a loopback address: set tls.certificate to serve TLS on it, "
+                "or server.allow_plain_http = true to do without"
+            )
+        return self
 
     @property
     def processes_dir(self) -> Path:
@@ -194,7 +301,9 @@ def _rooted(settings: Settings, home: Path) -> Settings:
     processes = settings.processes
     if processes.folder is not None:
         processes = processes.model_copy(update={"folder": home / processes.folder})
-    return settings.model_copy(update={"storage": storage, "processes": processes})
+    files = {key: home / file for key, file in settings.tls if isinstance(file, Path)}
+    tls = settings.tls.model_copy(update=files)
+    return settings.model_copy(update={"storage": storage, "processes": processes, "tls": tls})
 
 
 def _sentence(error: Any) -> str:

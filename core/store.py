@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from postscan.core import database
-from postscan.core.errors import JobNotFound, StoreBusy
+from postscan.core import database, ledger
+from postscan.core.clock import Mark
+from postscan.core.errors import JobNotFound, StoreBusy, WrongState
 from postscan.core.events import to_record
+from postscan.core.ledger import Answer, AuditLine
 from postscan.core.memory import Memory
 from postscan.core.model import Document, Job, JobToken
 from postscan.core.rows import job_row, jobs_from, step_row
@@ -25,6 +27,7 @@ from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, STEP, WHOLE_JOB
 from postscan.core.states import FilterState, JobState
 
 _OPEN = [state.value for state in JobState if not state.ended]
+_DISPOSABLE = [JobState.COMPLETED.value, JobState.CANCELED.value]
 _IN_HAND = [state.value for state in JobState if state.in_hand]
 
 
@@ -38,6 +41,19 @@ class EventRow(NamedTuple):
     fields: dict[str, Any]
 
 
+class Blob(NamedTuple):
+    """One document as the spool has it: its key, its job, its size in bytes, whether the job is still open.
+
+    `kept` is false if the images of the job were removed, or passed on to another job.
+    """
+
+    key: str
+    token: JobToken
+    size: int
+    open: bool
+    kept: bool
+
+
 class Delivery(NamedTuple):
     """One output of a filter: granted, and since then perhaps `published`. `document` is None for the whole job."""
 
@@ -46,6 +62,14 @@ class Delivery(NamedTuple):
     destination: str
     name: str
     published: bool
+
+
+class AnsweredMeanwhile(Exception):
+    """The twin of a request was faster; nothing was changed, and its answer is there now."""
+
+
+Note = Answer | AuditLine
+"""What can be stored together with a change of a job."""
 
 
 class Store:
@@ -66,12 +90,20 @@ class Store:
 
     # --- one job -----------------------------------------------------------------------------------------------
 
-    def insert(self, job: Job) -> None:
-        """Store a new job with its first events."""
+    def insert(self, job: Job, *notes: Note, heir_of: str | None = None) -> None:
+        """Store a new job with its first events, its documents, and what is to be noted with it.
+
+        *heir_of* names an ended job whose images it takes over; raise `WrongState` if another job did so before.
+        """
         with self._write() as db:
+            if heir_of is not None:
+                _bequeath(db, heir_of)
             db.execute(sa.insert(JOB), job_row(job))
             db.execute(sa.insert(STEP), [{"token": job.token, **step_row(step)} for step in job.steps])
+            if job.documents:
+                db.execute(sa.insert(DOCUMENT), [_document_row(job.token, document) for document in job.documents])
             _append_events(db, job)
+            _write_notes(db, notes)
 
     def load(self, token: str) -> Job:
         """Return the job; raise `JobNotFound`."""
@@ -86,13 +118,14 @@ class Store:
         return self._memory.recall(token)
 
     @contextlib.contextmanager
-    def change(self, token: str) -> Iterator[Job]:
-        """Lend the job, and save what its verbs did; an exception inside changes nothing."""
+    def change(self, token: str, *notes: Note) -> Iterator[Job]:
+        """Lend the job, and save what its verbs did, with *notes*; an exception inside changes nothing."""
         with self._write() as db:
             job = _load(db, token, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             yield job
             _save(db, job, steps, documents)
+            _write_notes(db, notes)
 
     def claim(self, at: datetime) -> Job | None:
         """Take the job that has waited longest, and return it Started; None if none waits."""
@@ -135,11 +168,9 @@ class Store:
         with self._read() as db:
             return db.scalar(query) or 0
 
-    def silent(self, ticks: float, boot: str) -> list[JobToken]:
-        """Return the jobs in Creating whose deadline of this boot has passed."""
-        query = sa.select(JOB.c.token).where(
-            JOB.c.state == JobState.CREATING, JOB.c.boot == boot, JOB.c.deadline < ticks
-        )
+    def silent(self, ticks: float) -> list[JobToken]:
+        """Return the jobs in Creating whose deadline has passed."""
+        query = sa.select(JOB.c.token).where(JOB.c.state == JobState.CREATING, JOB.c.deadline < ticks)
         with self._read() as db:
             return [JobToken(token) for token in db.scalars(query)]
 
@@ -149,11 +180,17 @@ class Store:
         with self._write() as db:
             db.execute(query.values(deadline=deadline))
 
-    def adopt_deadlines(self, boot: str, deadline: float) -> None:
-        """Give the jobs in Creating that began before this boot a deadline that means something now."""
-        query = sa.update(JOB).where(JOB.c.state == JobState.CREATING, JOB.c.boot != boot)
+    def adopt_deadlines(self, deadline: float) -> None:
+        """Give every job in Creating this deadline: theirs are on a clock that nobody knows any more."""
+        query = sa.update(JOB).where(JOB.c.state == JobState.CREATING)
         with self._write() as db:
-            db.execute(query.values(boot=boot, deadline=deadline))
+            db.execute(query.values(deadline=deadline))
+
+    def blobs(self) -> list[Blob]:
+        """Return what the spool should hold of open jobs, and may hold of the others."""
+        query = sa.select(DOCUMENT.c.blob, DOCUMENT.c.token, DOCUMENT.c.size, JOB.c.state.in_(_OPEN), JOB.c.images_kept)
+        with self._read() as db:
+            return [Blob(*row) for row in db.execute(query.join(JOB, JOB.c.token == DOCUMENT.c.token))]
 
     def events(self, token: str) -> list[EventRow]:
         """Return all events of a job in their order."""
@@ -210,6 +247,79 @@ class Store:
                 Delivery(row.position, row.document or None, row.destination, row.name, row.published)
                 for row in db.execute(query.order_by(c.position, c.document, c.destination))
             ]
+
+    # --- the ledger ----------------------------------------------------------------------------------------------
+
+    def answered(self, owner: str, message_id: str) -> Answer | None:
+        """Return the answer that was given to a request of this name."""
+        with self._read() as db:
+            return ledger.read_answer(db, owner, message_id)
+
+    def note(self, *notes: Note) -> None:
+        """Write down what belongs to no change of a job."""
+        with self._write() as db:
+            _write_notes(db, notes)
+
+    def audit(self, token: str | None = None, limit: int = 100) -> list[AuditLine]:
+        """Return the newest lines of the audit trail, oldest first; of one job, or of all."""
+        with self._read() as db:
+            return ledger.read_audit(db, token, limit)
+
+    def mark(self) -> Mark | None:
+        """Return where the steady clock stood when it was last written down."""
+        with self._read() as db:
+            return ledger.read_mark(db)
+
+    def keep_mark(self, mark: Mark) -> None:
+        """Write down where the steady clock stands."""
+        with self._write() as db:
+            ledger.write_mark(db, mark)
+
+    # --- retention -----------------------------------------------------------------------------------------------
+
+    def spooled_bytes(self, owner: str | None = None) -> int:
+        """Return how many bytes of images the spool keeps, of one owner or of all."""
+        query = sa.select(sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)).join(JOB, JOB.c.token == DOCUMENT.c.token)
+        query = query.where(JOB.c.images_kept)
+        if owner is not None:
+            query = query.where(JOB.c.owner == owner)
+        with self._read() as db:
+            return int(db.scalar(query) or 0)
+
+    def note_ended(self, ticks: float) -> None:
+        """Write down when the jobs ended that have ended since the last call."""
+        query = sa.update(JOB).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN))
+        with self._write() as db:
+            db.execute(query.values(ended_ticks=ticks))
+
+    def disposable(self, ended_before: float | None = None) -> list[Job]:
+        """Return the Completed and Canceled jobs whose images are kept, the one that ended first at the head."""
+        query = sa.select(JOB).where(JOB.c.images_kept, JOB.c.state.in_(_DISPOSABLE), JOB.c.ended_ticks.is_not(None))
+        if ended_before is not None:
+            query = query.where(JOB.c.ended_ticks < ended_before)
+        with self._read() as db:
+            return _jobs(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(1000))
+
+    def images_removed(self, token: str) -> None:
+        """Note that the images of an ended job are gone."""
+        query = sa.update(JOB).where(JOB.c.token == token)
+        with self._write() as db:
+            db.execute(query.values(images_kept=False, version=JOB.c.version + 1))
+
+    def drop_jobs(self, ended_before: float, keep: int) -> int:
+        """Forget ended jobs without images that are both old and beyond the newest *keep*; return how many."""
+        newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
+        newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)
+        query = sa.delete(JOB).where(
+            JOB.c.ended_ticks < ended_before, sa.not_(JOB.c.images_kept), JOB.c.token.not_in(newest)
+        )
+        with self._write() as db:
+            return db.execute(query).rowcount
+
+    def drop_answers(self, before: float) -> int:
+        """Forget the answers that nobody will ask for again; return how many they were."""
+        with self._write() as db:
+            return ledger.drop_answers_before(db, before)
 
     # --- transactions --------------------------------------------------------------------------------------------
 
@@ -270,6 +380,23 @@ def _save(db: sa.Connection, job: Job, steps: Sequence[object], documents: set[i
     if new:
         db.execute(sa.insert(DOCUMENT), [_document_row(job.token, document) for document in new])
     _append_events(db, job)
+
+
+def _bequeath(db: sa.Connection, token: str) -> None:
+    query = sa.update(JOB).where(JOB.c.token == token, JOB.c.images_kept)
+    if db.execute(query.values(images_kept=False, version=JOB.c.version + 1)).rowcount != 1:
+        raise WrongState("release", JobState.ABORTED)
+
+
+def _write_notes(db: sa.Connection, notes: Sequence[Note]) -> None:
+    for note in notes:
+        if isinstance(note, Answer):
+            try:
+                ledger.write_answer(db, note)
+            except sa.exc.IntegrityError as error:
+                raise AnsweredMeanwhile(note.request.message_id) from error
+        else:
+            ledger.write_audit(db, note)
 
 
 def _append_events(db: sa.Connection, job: Job) -> None:

@@ -36,8 +36,7 @@ _FORMATS: Final = {suffix: format for format, (suffix, _) in naming.MEDIA.items(
 class FakeClock:
     """A clock that stands still until a test advances it; `postscan.core.clock` says what a clock is."""
 
-    def __init__(self, now: datetime = MORNING, ticks: float = 1000.0, boot: str = "first-boot") -> None:
-        self.boot = boot
+    def __init__(self, now: datetime = MORNING, ticks: float = 1000.0) -> None:
         self._now = now
         self._ticks = ticks
 
@@ -46,7 +45,7 @@ class FakeClock:
         return self._now
 
     def ticks(self) -> float:
-        """Return seconds since boot."""
+        """Return steady seconds."""
         return self._ticks
 
     def advance(self, seconds: float) -> None:

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from postscan.core.model import Principal, Proof
+from postscan.core.errors import Throttled
+from postscan.core.model import Principal
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
 from postscan.soap import addressing, faults, mtom, operations, processing
+from postscan.soap.identity import Identities
 from postscan.soap.upload import Upload
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
+SOAP11_MEDIA_TYPE: Final = "text/xml; charset=utf-8"
 FRAMING: Final = 64 * 1024
 """Bytes that boundaries and part headers may add to an envelope and an image."""
 
@@ -40,7 +45,18 @@ PATIENT: Final = 64
 def create_app(service: PostScanService, settings: Settings) -> Starlette:
     """Return the ASGI application that serves the processing service."""
     endpoint = Endpoint(service, settings)
-    return Starlette(routes=[Route(settings.server.path, endpoint.post, methods=["POST"])])
+    app = Starlette(
+        routes=[Route(settings.server.path, endpoint.post, methods=["POST"])],
+        exception_handlers={HTTPException: _not_served},
+    )
+    app.router.redirect_slashes = False  # a redirection repeats whatever the request calls its host
+    return app
+
+
+def _not_served(_request: Request, error: Exception) -> Response:
+    """Answer a path that is not there, or a method that is not POST."""
+    assert isinstance(error, HTTPException)
+    return Response(status_code=error.status_code, headers={**(error.headers or {}), "connection": "close"})
 
 
 class Refused(operations.NoAnswer):
@@ -61,6 +77,7 @@ class Endpoint:
     def __init__(self, service: PostScanService, settings: Settings) -> None:
         self._service = service
         self._settings = settings
+        self._identities = Identities(settings)
         self._quick = CapacityLimiter(QUICK)
         self._patient = CapacityLimiter(PATIENT)
 
@@ -72,6 +89,9 @@ class Endpoint:
         except Refused as refused:
             log.info("refused with %d: %s", refused.status, refused)
             return Response(status_code=refused.status, headers={"connection": "close"})
+        except Throttled as throttled:
+            log.warning("refused with 429: %s", throttled)
+            return Response(status_code=429, headers={"retry-after": str(math.ceil(throttled.seconds))})
         except Gone:
             log.info("the client left in the middle of its request")
             return Response(status_code=400)  # nobody reads it
@@ -81,7 +101,7 @@ class Endpoint:
 
     async def _serve(self, request: Request, body: Body) -> bytes:
         media = self._check_head(request)
-        caller = _principal(request)
+        caller = self._identities.caller(request.scope)
         if media.kind == "mtom":
             return await self._serve_parts(media, body, caller)
         call = operations.read(await body.all(self._settings.limits.envelope_bytes))
@@ -95,14 +115,17 @@ class Endpoint:
         _compare_actions(media, call)
         with operations.related(call):
             if isinstance(call.request, processing.SendImageRequest) and call.request.cid is not None:
-                await self._take_image(call.request, parts, caller)
+                await self._take_image(call, call.request, parts, caller)
                 return addressing.reply(call.header, processing.SEND_IMAGE_RESPONSE)
             await parts.nothing_more()
         return await self._answer(call, caller)
 
-    async def _take_image(self, sent: processing.SendImageRequest, parts: Parts, caller: Principal) -> None:
+    async def _take_image(
+        self, call: operations.Call, sent: processing.SendImageRequest, parts: Parts, caller: Principal
+    ) -> None:
         """Stream the image's part into the spool."""
-        async with Upload(self._service.receiving(sent.token, caller, sent.document_id, sent.format)) as upload:
+        receiving = self._service.receiving(sent.token, caller, sent.document_id, sent.format, call.id)
+        async with Upload(receiving) as upload:
             async for data in parts.image(sent.cid or ""):
                 await upload.write(data)
 
@@ -123,7 +146,7 @@ class Endpoint:
         return Response(
             faults.write(fault, fault.relates_to),
             status_code=fault.status(self._settings.server.always_500),
-            media_type=MEDIA_TYPE,
+            media_type=SOAP11_MEDIA_TYPE if fault.soap11 else MEDIA_TYPE,
             headers={} if drained else {"connection": "close"},
         )
 
@@ -147,35 +170,36 @@ class Body:
     """The bytes of a request as they arrive; a silence within them ends the request."""
 
     def __init__(self, request: Request, idle_seconds: float) -> None:
-        self._chunks = request.stream()
+        self._receive = request.receive
         self._idle_seconds = idle_seconds
         self._over = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield what arrives; may be left and taken up again."""
         while not self._over:
-            try:
-                async with asyncio.timeout(self._idle_seconds):
-                    chunk = await anext(self._chunks, None)
-            except TimeoutError:
-                self._over = True
-                raise Refused(408, f"the body was silent for {self._idle_seconds:g} s") from None
-            except ClientDisconnect:
-                self._over = True
-                raise Gone from None
-            if chunk is None:
-                self._over = True
-            elif chunk:
-                yield chunk
+            yield await self._next()
+
+    async def _next(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                message = await self._receive()
+        except TimeoutError:
+            self._over = True
+            raise Refused(408, f"the body was silent for {self._idle_seconds:g} s") from None
+        self._over = not message.get("more_body", False)
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body: bytes = message.get("body", b"")
+        return body
 
     async def all(self, limit: int) -> bytes:
         """Return the whole body; raise a fault if it is longer than *limit* bytes."""
-        data = bytearray()
-        async for chunk in self.chunks():
-            data += chunk
+        data = b""
+        while not self._over:
+            data += await self._next()
             if len(data) > limit:
                 raise faults.malformed(f"the envelope is longer than {limit} bytes")
-        return bytes(data)
+        return data
 
     async def drain(self, limit: int) -> bool:
         """Throw away what is left; return False if it was more than *limit* bytes, or did not come."""
@@ -233,12 +257,6 @@ class Parts:
             for event in self._splitter.feed(chunk):
                 yield event
         self._splitter.close()
-
-
-def _principal(request: Request) -> Principal:
-    """Return who is calling: over plain HTTP, the device at the other end of the connection (decision D1, weak)."""
-    address = request.client.host if request.client else ""
-    return Principal(f"device:{address}", Proof.ADDRESS)
 
 
 def _compare_actions(media: mtom.Media, call: operations.Call) -> None:

@@ -7,16 +7,20 @@ for its words only: its bytes come as a stream, and `postscan.soap.app` carries 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 from lxml import etree
 
-from postscan.core.errors import PostscanError
-from postscan.core.model import Job, JobToken, Principal
+from postscan.core.errors import PostscanError, Throttled
+from postscan.core.model import Job, JobToken, Principal, Request
 from postscan.core.service import PostScanService
-from postscan.soap import addressing, envelope, faults, ns, processing
+from postscan.soap import addressing, envelope, faults, ns, processing, receipts
+
+_GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
 
 class NoAnswer(Exception):
@@ -28,50 +32,74 @@ class Operation:
     """One row: `decode` reads the body, `run` calls the service, `encode` writes the answer's body.
 
     `glance` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take a
-    second on purpose, so that they do not hold up the others.
+    second on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one answer,
+    however often the same request comes (decision D14).
     """
 
     decode: Callable[[etree._Element], Any]
-    run: Callable[[PostScanService, Principal, Any], Any]
+    run: Callable[[PostScanService, Principal, Any, Request | None], Any]
     encode: Callable[[Any, Any], str]
     glance: Callable[[PostScanService, Principal, Any], Any] | None = None
     waits: bool = False
+    once: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that was read and understood."""
+    """A request that was read and understood; `id` names it, if it may come again."""
 
     header: addressing.Header
     operation: Operation
     request: Any
+    id: Request | None
 
 
-def _create(service: PostScanService, by: Principal, request: processing.CreateRequest) -> JobToken:
-    return service.create(by, request.user_sid, request.process_id, request.instructions)
+class Seen(NamedTuple):
+    """What a caller gets to see of a job: the job, and its receipts as XML if they were asked for."""
+
+    job: Job
+    receipts: str = ""
 
 
-def _send_image(service: PostScanService, by: Principal, request: processing.SendImageRequest) -> None:
+def _create(service: PostScanService, by: Principal, request: processing.CreateRequest, id: Request | None) -> JobToken:
+    return service.create(by, request.user_sid, request.process_id, request.instructions, id)
+
+
+def _send_image(
+    service: PostScanService, by: Principal, request: processing.SendImageRequest, id: Request | None
+) -> None:
     if request.inline is None:
         raise faults.invalid_argument("ImageData", request.cid or "", "the message has no part with this Content-ID")
-    with service.receiving(request.token, by, request.document_id, request.format) as arrival:
-        arrival.write(request.inline)
+    with service.receiving(request.token, by, request.document_id, request.format, id) as sink:
+        sink.write(request.inline)
 
 
-def _end(service: PostScanService, by: Principal, request: processing.TokenRequest) -> None:
-    service.end(request.token, by)
+def _end(service: PostScanService, by: Principal, request: processing.TokenRequest, id: Request | None) -> None:
+    service.end(request.token, by, id)
 
 
-def _cancel(service: PostScanService, by: Principal, request: processing.TokenRequest) -> Job:
-    return service.cancel(request.token, by)
+def _cancel(service: PostScanService, by: Principal, request: processing.TokenRequest, id: Request | None) -> Job:
+    return service.cancel(request.token, by, id)
 
 
-def _glance(service: PostScanService, by: Principal, request: processing.ElementsRequest) -> Job | None:
-    return service.glance(request.token, by)
+def _glance(service: PostScanService, by: Principal, request: processing.ElementsRequest) -> Seen | None:
+    if processing.asks_for_receipts(request.names):
+        return None
+    job = service.glance(request.token, by)
+    return None if job is None else Seen(job)
 
 
-def _elements(service: PostScanService, by: Principal, request: processing.ElementsRequest) -> Job:
-    return service.job(request.token, by)
+def _elements(
+    service: PostScanService, by: Principal, request: processing.ElementsRequest, _id: Request | None
+) -> Seen:
+    job = service.job(request.token, by)
+    if not processing.asks_for_receipts(request.names):
+        return Seen(job)
+    return Seen(job, receipts.write(job, service.deliveries(request.token, by)))
+
+
+def _write_elements(request: processing.ElementsRequest, seen: Seen) -> str:
+    return processing.write_elements(seen.job, request.names, seen.receipts)
 
 
 OPERATIONS: Final = {
@@ -92,8 +120,9 @@ OPERATIONS: Final = {
         "GetPostScanJobElements": Operation(
             processing.read_elements,
             _elements,
-            lambda request, job: processing.write_elements(job, request.names),
+            _write_elements,
             glance=_glance,
+            once=False,
         ),
     }.items()
 }
@@ -108,7 +137,8 @@ def read(data: bytes) -> Call:
         if operation is None:
             raise faults.action_not_supported(header.action)
         try:
-            return Call(header, operation, operation.decode(message.body))
+            request = operation.decode(message.body)
+            return Call(header, operation, request, _identity(header, request) if operation.once else None)
         except PostscanError as error:
             raise faults.from_error(error) from error
     except faults.Fault as fault:
@@ -116,10 +146,23 @@ def read(data: bytes) -> Call:
         raise
 
 
+def _identity(header: addressing.Header, request: Any) -> Request | None:
+    """Return what names a request that may come again; None if its MessageID names nothing.
+
+    Some devices send a fixed text as MessageID: only a GUID tells one request from another. The bytes of an image are
+    not in the digest; the service compares them by their own.
+    """
+    if not _GUID.search(header.message_id):
+        return None
+    if isinstance(request, processing.SendImageRequest):
+        request = replace(request, cid=None, inline=None)
+    return Request(header.message_id, hashlib.sha256(repr(request).encode()).hexdigest())
+
+
 def answer(call: Call, service: PostScanService, by: Principal) -> bytes:
     """Carry out a call and return the envelope of its answer; raise `Fault`."""
     with related(call):
-        result = call.operation.run(service, by, call.request)
+        result = call.operation.run(service, by, call.request, call.id)
         return addressing.reply(call.header, call.operation.encode(call.request, result))
 
 
@@ -139,7 +182,7 @@ def related(call: Call) -> Iterator[None]:
     """Turn every error of the body into a fault that relates to *call*."""
     try:
         yield
-    except NoAnswer:
+    except (NoAnswer, Throttled):
         raise
     except faults.Fault as fault:
         fault.relates_to = call.header.message_id

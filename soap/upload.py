@@ -7,14 +7,14 @@ work, and the event loop never waits for the disk. At most two batches are in me
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from anyio import to_thread
 
-from postscan.core.spool import Arrival
+from postscan.core.service import Sink
 
 BATCH: Final = 1 << 20
 
@@ -22,15 +22,23 @@ BATCH: Final = 1 << 20
 class Upload:
     """An image on its way in. Leaving it cleanly makes the image durable and recorded; any other way drops it."""
 
-    def __init__(self, receiving: AbstractContextManager[Arrival]) -> None:
+    def __init__(self, receiving: AbstractContextManager[Sink]) -> None:
         self._receiving = receiving
-        self._arrival: Arrival | None = None
+        self._sink: Sink | None = None
         self._batch = bytearray()
         self._writing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._arrival = await to_thread.run_sync(self._receiving.__enter__)
+        try:
+            await _to_the_end(to_thread.run_sync(self._enter))
+        except asyncio.CancelledError as cancelled:
+            if self._sink is not None:
+                await self._leave(type(cancelled), cancelled, cancelled.__traceback__)
+            raise
         return self
+
+    def _enter(self) -> None:
+        self._sink = self._receiving.__enter__()
 
     async def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes; what the disk said to an earlier batch may be raised here."""
@@ -45,7 +53,7 @@ class Upload:
             if error is None:
                 await self._flush()
             await self._written()
-        except Exception as failed:
+        except BaseException as failed:
             await self._leave(type(failed), failed, failed.__traceback__)
             raise
         await self._leave(kind, error, trace)
@@ -54,25 +62,30 @@ class Upload:
         """Hand the batch to a thread, once the one before is written."""
         await self._written()
         batch, self._batch = self._batch, bytearray()
-        if batch and self._arrival is not None:
-            self._writing = asyncio.create_task(_in_thread(self._arrival.write, batch))
+        if batch and self._sink is not None:
+            self._writing = asyncio.create_task(_in_thread(self._sink.write, batch))
 
     async def _written(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
-            await writing
+            await _to_the_end(writing)
 
     async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the spool's writer, in a thread, and even when this task is being cancelled."""
-        leaving = asyncio.ensure_future(to_thread.run_sync(self._receiving.__exit__, kind, error, trace))
-        try:
-            await asyncio.shield(leaving)
-        except asyncio.CancelledError:
-            await asyncio.wait([leaving])
-            raise
+        """Leave the spool's writer, in a thread."""
+        await _to_the_end(to_thread.run_sync(self._receiving.__exit__, kind, error, trace))
 
 
 async def _in_thread(write: Callable[[bytearray], None], batch: bytearray) -> None:
     await to_thread.run_sync(write, batch)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> None:
+    """Wait for *work*, even when this task is being cancelled: a thread has the file in its hands."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -31,7 +31,7 @@ def processing(store: Store, job: Job) -> Job:
 def test_a_job_comes_back_as_it_was_stored(store: Store, job: Callable[..., Job]) -> None:
     """Every field survives the way through the database."""
     made = job("urn:acme:copy", "urn:acme:sleep")
-    made.deadline, made.boot = 1234.5, "boot"
+    made.deadline = 1234.5
 
     store.insert(made)
 
@@ -197,15 +197,19 @@ def test_jobs_are_listed_by_owner_open_and_ended(store: Store, job: Callable[...
     assert (store.count_open(owner), store.count_open("device:somebody")) == (1, 0)
 
 
-def test_a_silent_job_is_found_only_on_the_boot_of_its_deadline(store: Store, job: Callable[..., Job]) -> None:
-    """Ticks of another boot mean nothing until they are adopted (ruling 7)."""
+def test_a_silent_job_is_found_after_its_deadline(store: Store, job: Callable[..., Job]) -> None:
+    """And only while it is in Creating; its deadline can be moved (D4)."""
     made = job()
-    made.deadline, made.boot = 100.0, "old"
+    made.deadline = 100.0
     store.insert(made)
-    assert store.silent(101.0, "old") == [made.token]
-    assert store.silent(99.0, "old") == []
-    assert store.silent(101.0, "new") == []
+    assert store.silent(101.0) == [made.token]
+    assert store.silent(99.0) == []
 
-    store.adopt_deadlines("new", 50.0)
+    store.touch(made.token, 200.0)
+    assert store.silent(101.0) == []
+    store.adopt_deadlines(50.0)
+    assert store.silent(51.0) == [made.token]
+    with store.change(made.token) as stored:
+        stored.end(MORNING)
 
-    assert store.silent(51.0, "new") == [made.token]
+    assert store.silent(51.0) == []

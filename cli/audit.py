@@ -1,0 +1,36 @@
+"""`postscan audit`: who did what, and how it was known that it was them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from postscan.cli import door, terminal, views
+
+
+def audit(
+    context: typer.Context,
+    token: Annotated[str | None, typer.Argument(help="One job; without it: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many lines, the newest.")] = 100,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Show the audit trail: every change of a job, and every attempt that was refused.
+
+    KNOWN BY says how the caller was recognised: `address` (plain HTTP, the device at that address), `certificate`, or
+    `local` (an administrator at this machine). The trail is append-only; the database refuses to change it.
+
+    \b
+    Examples:
+      postscan audit
+      postscan audit 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
+      postscan audit --limit 10000 --json | jq '.[] | select(.outcome == "refused")'
+    """
+    with door.core(door.settings(context)) as core:
+        lines = core.service.audit(door.administrator(), token, limit)
+    if json:
+        typer.echo(views.as_json([views.audit_record(line) for line in lines]))
+    elif lines:
+        terminal.console().print(views.audited(lines))
+    else:
+        typer.echo("nothing has happened yet" if token is None else f"nothing is known of {token}")

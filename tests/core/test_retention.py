@@ -1,0 +1,154 @@
+"""What is let go of, and what is not; and how an administrator takes up what a device abandoned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import ANNA, AnyProcess
+from works import SID, Works, instructions
+
+from postscan import migrations
+from postscan.core.assembly import Core
+from postscan.core.errors import JobNotFound, WrongState
+from postscan.core.model import JobToken, Principal, Proof, Request
+from postscan.core.settings import Settings
+from postscan.core.states import FilterVerb, JobReason, JobState
+from postscan.core.testing import FakeClock
+
+ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
+HOUR = 3600.0
+
+
+@pytest.fixture
+def core(settings: Settings, clock: FakeClock) -> Iterator[Core]:
+    """An engine that is not running, on a clock of the test's; it keeps 2 jobs however old, and 5,000 bytes."""
+    retention = settings.retention.model_copy(update={"jobs": 2, "image_bytes": 5000, "image_hours": 10.0})
+    settings = settings.model_copy(update={"retention": retention})
+    migrations.upgrade(settings.storage.url)
+    core = Core(settings, AnyProcess(), clock)
+    yield core
+    core.close()
+
+
+def ended(core: Core, size: int = 1000, *, failed: bool = False) -> JobToken:
+    """Make a job with one image that has ended, and let the sweep see it."""
+    works = Works(core, ANNA)
+    token = works.create("copy")
+    works.send(token, 1, b"x" * size)
+    core.service.end(token, ANNA)
+    core.store.claim(core.clock.now())
+    with core.store.change(token) as job:
+        job.start(0, core.clock.now())
+        job.report(0, FilterVerb.FAIL if failed else FilterVerb.SUCCEED, core.clock.now())
+        if failed:
+            job.fail(JobReason.PROCESSING_FAILED, core.clock.now())
+        else:
+            job.finish(core.clock.now())
+    core.retention.sweep()
+    return token
+
+
+def kept(core: Core, token: str) -> bool:
+    """Return whether the images of a job are on the disk; its row says the same."""
+    job = core.service.job(token, ANNA)
+    there = [core.spool.path(document).exists() for document in job.documents]
+    assert there == [job.images_kept] * len(there)
+    return job.images_kept
+
+
+def test_images_of_completed_jobs_go_after_their_time(core: Core, clock: FakeClock) -> None:
+    """D15: not before; the job itself can still be asked for."""
+    token = ended(core)
+    clock.advance(9 * HOUR)
+    core.retention.sweep()
+    assert kept(core, token)
+
+    clock.advance(2 * HOUR)
+    core.retention.sweep()
+
+    assert not kept(core, token)
+
+
+def test_the_oldest_images_go_when_they_are_too_many(core: Core, clock: FakeClock) -> None:
+    """D15: the budget is in bytes."""
+    tokens = []
+    for _ in range(6):
+        tokens.append(ended(core))
+        clock.advance(1)
+    core.retention.sweep()
+
+    assert [kept(core, token) for token in tokens] == [False, True, True, True, True, True]
+
+
+def test_failed_jobs_keep_their_images_until_somebody_discards_them(core: Core, clock: FakeClock) -> None:
+    """D15: never purged silently; `discard` is a decision, and in the audit trail."""
+    token = ended(core, failed=True)
+    clock.advance(1000 * HOUR)
+    core.retention.sweep()
+    assert kept(core, token)
+
+    core.service.discard(token, ADMIN)
+
+    assert not kept(core, token)
+    assert core.service.audit(ADMIN, token)[-1].verb == "discard"
+
+
+def test_ended_jobs_are_forgotten_when_they_are_old_and_beyond_the_number(core: Core, clock: FakeClock) -> None:
+    """D15, DSP-085: at least 24 hours, and at least so many."""
+    tokens = [ended(core, 10) for _ in range(4)]
+    clock.advance(23 * HOUR)
+    core.retention.sweep()
+    assert len(core.service.history(ANNA)) == 4
+
+    clock.advance(2 * HOUR)
+    core.retention.sweep()
+
+    assert len(core.service.history(ANNA)) == 2
+    with pytest.raises(JobNotFound):
+        [core.service.job(token, ANNA) for token in tokens]
+
+
+def test_answers_are_forgotten_after_a_day(core: Core, clock: FakeClock) -> None:
+    """D14: the window of identical requests."""
+    request = Request("urn:uuid:0b7c2f14-5f0e-4a5d-8e0b-2f6a9c1d3e01", "same")
+    token = core.service.create(ANNA, SID, "P", instructions("copy"), request)
+    clock.advance(23 * HOUR)
+    core.retention.sweep()
+    assert core.service.create(ANNA, SID, "P", instructions("copy"), request) == token
+
+    clock.advance(2 * HOUR)
+    core.retention.sweep()
+
+    assert core.service.create(ANNA, SID, "P", instructions("copy"), request) != token
+
+
+def test_an_abandoned_job_can_be_released_as_a_new_one(core: Core, clock: FakeClock) -> None:
+    """D4, ruling 4: new token, same owner, same bytes; the old one stays Aborted."""
+    works = Works(core, ANNA)
+    token = works.create("copy", go_on=True)
+    data = works.send(token, 4)
+    with core.store.change(token) as job:
+        job.expire(clock.now())
+
+    released = core.service.release(token, ADMIN)
+
+    job = core.service.job(released, ANNA)
+    assert (job.state, job.images_received, job.continue_on_error) == (JobState.PENDING, 1, True)
+    assert core.spool.path(job.documents[0]).read_bytes() == data
+    assert core.service.job(token, ANNA).state is JobState.ABORTED
+    assert not kept(core, token)
+    with pytest.raises(WrongState):
+        core.service.release(token, ADMIN)
+
+
+def test_only_an_abandoned_or_held_job_can_be_released(core: Core) -> None:
+    """A job that failed for another reason is not run again by this road."""
+    with pytest.raises(WrongState):
+        core.service.release(ended(core, failed=True), ADMIN)
+
+
+def test_a_job_that_has_not_ended_cannot_be_discarded(core: Core) -> None:
+    """Cancel it first."""
+    with pytest.raises(WrongState):
+        core.service.discard(Works(core, ANNA).create("copy"), ADMIN)
