@@ -11,6 +11,7 @@ from typing import Any
 import postgres
 import pytest
 import sqlalchemy as sa
+from no_skips import pytest_sessionfinish, pytest_terminal_summary
 from works import Works
 
 from postscan import migrations
@@ -19,6 +20,8 @@ from postscan.core.model import FilterInstructions, Instructions, Job, JobToken,
 from postscan.core.settings import Settings
 from postscan.core.store import Store
 from postscan.core.testing import FakeClock
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks: pytest looks for them here
 
 OUTSIDE = Path(__file__).parent / "outside"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -41,11 +42,27 @@ def without_privileges() -> Iterator[None]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """Lend a file system of *size* bytes; the test is skipped, and says so, where none can be mounted."""
+    """Lend a file system of *size* bytes; the test is skipped, and says so, where none can be mounted.
+
+    *folder* must be empty. Who is not root mounts it in a name space of their own, which /proc shows to us.
+    """
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "postscan-test", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a full disk needs a small file system, and this user may not mount one: run it as root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    if os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        return
+    point = folder.with_name(f"{folder.name}.disk")
+    point.mkdir()
+    mount[-1] = str(point)
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", f"{shlex.join(mount)} && echo mounted && read _"]
+    with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as keeper:
+        if keeper.stdout.readline() != b"mounted\n":
+            pytest.skip("a full disk needs a small file system, and this user may not mount one")
+        folder.rmdir()
+        folder.symlink_to(f"/proc/{keeper.pid}/root{point}")
+        try:
+            yield folder
+        finally:
+            keeper.stdin.close()

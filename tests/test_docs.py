@@ -1,0 +1,164 @@
+"""Documents that can fail: what there is must be on its page, and what a page draws must be there."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import runpy
+import tomllib
+import typing
+from collections.abc import Iterator
+
+import pytest
+import typer.main
+from documents import PAGES, ROOT, blocks, headings, page
+from pydantic import BaseModel
+
+from postscan import plugins
+from postscan.cli.app import app
+from postscan.core import events, hookspecs, states
+from postscan.core.filters import FilterContext
+from postscan.core.settings import Settings, UserSettings
+from postscan.plugins import fileshare, stamp
+
+GUIDE = "docs/writing-a-filter.md"
+LISTED = ("core", "soap", "plugins", "migrations", "cli")
+
+
+# --- what there is, is documented --------------------------------------------------------------------------------
+
+
+def test_every_hook_has_its_page_with_its_exact_arguments() -> None:
+    """An author writes the signature from there."""
+    hooks = [hook for name, hook in vars(hookspecs).items() if hasattr(hook, f"{hookspecs.PROJECT}_spec")]
+
+    assert hooks
+    for hook in hooks:
+        assert f"## `{hook.__name__}{re.sub(chr(39), '', str(inspect.signature(hook)))}`" in page("docs/hooks.md")
+
+
+def test_the_settings_page_is_what_the_settings_say() -> None:
+    """It is generated: python tools/settings_page.py > docs/settings.md."""
+    generated = runpy.run_path(str(ROOT / "tools" / "settings_page.py"))["page"]()
+
+    assert page("docs/settings.md") == generated
+
+
+def test_no_setting_is_left_out_of_the_settings_page() -> None:
+    """Each key has its line below the heading of its table."""
+    sections = {part.partition("`\n")[0]: part for part in page("docs/settings.md").split("\n## ")}
+    tables = {f"`[{name}]": field.annotation for name, field in Settings.model_fields.items()}
+    tables['`[users."<SID>"]'] = UserSettings
+    missing = [
+        f"{table}.{key}"
+        for table, kind in tables.items()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for key in kind.model_fields
+        if f"| `{key}` |" not in sections.get(table, "")
+    ]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("plugin", [fileshare, stamp])
+def test_every_setting_of_a_shipped_filter_is_documented(plugin: typing.Any) -> None:
+    """Their tables are not on the generated page."""
+    table = plugin.__name__.rpartition(".")[2]
+
+    for field in dataclasses.fields(plugin.Settings):
+        assert f"`filters.{table}.{field.name}`" in page("docs/administration.md")
+
+
+def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
+    """Yield every command of the command line as people type it."""
+    if not hasattr(group, "commands"):
+        yield words
+        return
+    for name, command in group.commands.items():
+        yield from commands(command, f"{words} {name}")
+
+
+def test_every_command_is_documented() -> None:
+    """Administration has them all."""
+    text = " ".join(page("docs/administration.md").split())
+    found = list(commands(typer.main.get_command(app)))
+
+    assert len(found) > 10
+    assert [command for command in found if f"`{command}`" not in text] == []
+
+
+def test_every_kind_of_event_is_in_the_glossary() -> None:
+    """`jobs show` prints these words."""
+    kinds = [kind.__name__ for kind in typing.get_args(events.Event)]
+
+    assert [kind for kind in kinds if f"| `{kind}` |" not in page("docs/glossary.md")] == []
+
+
+@pytest.mark.parametrize(("object_", "name"), [(FilterContext, "job"), (plugins.CancellationToken, "token")])
+def test_everything_that_a_filter_sees_is_in_the_guide(object_: type, name: str) -> None:
+    """Each member of the two things that `run` gets."""
+    fields = [field.name for field in dataclasses.fields(object_)] if dataclasses.is_dataclass(object_) else []
+    members = {*fields, *(member for member in dir(object_) if not member.startswith("_"))}
+
+    assert [member for member in members if not re.search(rf"`{name}\.{member}\b", page(GUIDE))] == []
+
+
+def test_every_public_name_and_every_reason_is_in_the_guide_or_with_the_hooks() -> None:
+    """An author should not have to read our code."""
+    text = page(GUIDE) + page("docs/hooks.md")
+
+    assert [name for name in plugins.__all__ if name not in text] == []
+    assert [reason for reason in states.FilterReason if f"`{reason}`" not in page(GUIDE)] == []
+
+
+# --- what is drawn, is true --------------------------------------------------------------------------------------
+
+
+def test_the_diagram_of_states_is_the_table() -> None:
+    """It is the output of python -m postscan.core.states."""
+    assert f"{states.diagram()}\n" in blocks("docs/architecture.md", "text")
+
+
+def test_the_tree_is_the_tree() -> None:
+    """Every module of a package is in the drawing, and nothing else."""
+    drawing = blocks("docs/architecture.md", "text")[0]
+    drawn = {
+        f"{part.partition('/')[0]}/{module}"
+        for part in re.split(r"\n(?=\w+/)", drawing)
+        for module in re.findall(r"^  (\w+\.py) ", part, re.MULTILINE)
+    }
+    there = {f"{package}/{path.name}" for package in LISTED for path in (ROOT / package).glob("[!_]*.py")}
+
+    assert sorted(there - drawn) == []
+    assert sorted(drawn - there) == []
+
+
+def test_the_layers_are_those_that_are_checked() -> None:
+    """`make layers` reads them from pyproject.toml."""
+    contracts = tomllib.loads(page("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["name"] == "Inside the core, arrows point down")
+
+    assert "".join(f"{layer}\n" for layer in layers).replace("postscan.core.", "") in blocks(
+        "docs/architecture.md", "text"
+    )
+
+
+def test_links_lead_somewhere() -> None:
+    """Between the pages, and to headings in them."""
+    broken = []
+    for source in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", source.read_text("utf-8")):
+            path, _, anchor = target.partition("#")
+            found = (source.parent / path).resolve() if path else source
+            if not found.exists() or (anchor and anchor not in headings(str(found.relative_to(ROOT)))):
+                broken.append(f"{source.name}: {target}")
+
+    assert broken == []
+
+
+def test_the_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
+    """They are the first things that anybody does."""
+    for target in ("demo", "test"):
+        assert f"`make {target}`" in page("README.md")
+        assert re.search(rf"^{target}: ", page("Makefile"), re.MULTILINE)

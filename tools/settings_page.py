@@ -1,0 +1,109 @@
+"""Write `docs/settings.md` out of `postscan.core.settings`: one table for each table of the file.
+
+Run it as `python tools/settings_page.py > docs/settings.md`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from postscan.core.settings import Settings
+
+HEAD: Final = """\
+# Settings
+
+One TOML file, named by `--config` or by the variable `POSTSCAN_CONFIG`; without one, the defaults below hold.
+It is read once, when a command starts. A key that does not exist, or a value of the wrong kind, is an error that
+names the file, the key, and what was expected. Relative paths count from the file's folder.
+
+This page is generated from `core/settings.py` by `tools/settings_page.py`.
+"""
+KINDS: Final = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text"}
+BOUNDS: Final = {
+    "exclusiveMinimum": "more than {}",
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "maxLength": "at most {} characters",
+}
+
+Schema = Mapping[str, Any]
+
+
+def page() -> str:
+    """Return the whole page."""
+    schema = Settings.model_json_schema()
+    return "\n".join([HEAD, *_sections(schema["properties"], schema["$defs"])])
+
+
+def _sections(properties: Mapping[str, Schema], tables: Mapping[str, Schema]) -> Iterator[str]:
+    plain = {name: key for name, key in properties.items() if not _inner(key) and not _is_table_of_tables(key)}
+    yield f"## Top of the file\n\nBefore the first table.\n\n{_table(plain, [])}"
+    for name, key in properties.items():
+        inner = _inner(key)
+        if inner:
+            heading = f'[{name}."<SID>"]' if "additionalProperties" in key else f"[{name}]"
+            table = tables[inner]
+            about = _sentence(table["description"].partition(": ")[2])
+            yield f"## `{heading}`\n\n{about}\n\n{_table(table['properties'], table.get('required', []))}"
+    yield f"## `[filters.<plugin>]`\n\n{_sentence(properties['filters']['description'])}"
+    yield "Those of the shipped filters: [administration.md](administration.md#shares).\n"
+
+
+def _inner(key: Schema) -> str:
+    """Return the name of the table that a key stands for, or that each of its entries is; empty if neither."""
+    entries = key.get("additionalProperties")
+    reference = key.get("$ref") or (entries.get("$ref") if isinstance(entries, dict) else None) or ""
+    return str(reference).rpartition("/")[2]
+
+
+def _is_table_of_tables(key: Schema) -> bool:
+    entries = key.get("additionalProperties")
+    return isinstance(entries, dict) and entries.get("type") == "object"
+
+
+def _table(keys: Mapping[str, Schema], required: list[str]) -> str:
+    rows = (
+        f"| `{name}` | {_kind(key)} | {'(required)' if name in required else _default(key)} | {key['description']} |"
+        for name, key in keys.items()
+    )
+    return "\n".join(["| Key | Value | Default | Meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _kind(key: Schema) -> str:
+    """Return what a value may be; one that may be left out is what it is when it is there."""
+    if "anyOf" in key:
+        return _kind(next(one for one in key["anyOf"] if one.get("type") != "null"))
+    if "enum" in key:
+        return " or ".join(f'`"{choice}"`' for choice in key["enum"])
+    if key["type"] in ("array", "object"):
+        return "list of texts" if key["type"] == "array" else "table of texts"
+    kind = "path" if key.get("format") == "path" else KINDS[key["type"]]
+    return ", ".join([kind, *(words.format(_number(key[rule])) for rule, words in BOUNDS.items() if rule in key)])
+
+
+def _default(key: Schema) -> str:
+    """Return the default as it would stand in the file; one that depends on something is told in the meaning."""
+    value = key.get("default")
+    if value is None:
+        return "(none)" if key.get("type") == "object" else "(see there)"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int | float):
+        return f"`{_number(value)}`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def _number(value: float) -> str:
+    """Return a number as TOML may write it: the long ones in groups of three."""
+    return f"{value:_}" if value >= 1e6 else f"{value}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
