@@ -6,9 +6,15 @@ import os
 import platform
 import sys
 
-from bench import bystander, get_elements, send_image
+from bench import bystander, cancel, get_elements, oracle, send_image
 
-ALL = {"send_image": send_image.run, "get_elements": get_elements.run, "bystander": bystander.run}
+ALL = {
+    "send_image": send_image.run,
+    "get_elements": get_elements.run,
+    "bystander": bystander.run,
+    "cancel": cancel.run,
+    "oracle": oracle.run,
+}
 
 
 def main() -> None:

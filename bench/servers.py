@@ -40,15 +40,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def postscan(folder: Path) -> Iterator[Server]:
-    """Run `postscan serve` with its data below *folder*."""
+def postscan(folder: Path, more: str = "", plugins: Path | None = None) -> Iterator[Server]:
+    """Run `postscan serve` with its data below *folder*, more settings, and perhaps the plugins of one more folder."""
     config = folder / "postscan.toml"
     config.write_text(
         f'[server]\nport = 0\n[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'
-        "[limits]\nopen_jobs = 100000\n"
+        f"[limits]\nopen_jobs = 100000\n{more}"
     )
     command = [sys.executable, "-m", "postscan.cli", "--config", str(config), "serve"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    environment = os.environ | ({"PYTHONPATH": str(plugins)} if plugins else {})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     assert process.stdout is not None
     url = process.stdout.readline().decode().strip()
     port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]

@@ -1,48 +1,67 @@
 """The worker's side of a slot: take one order from the server, do it, say how it ended.
 
-This is the only process in which code of a plugin runs. It leads a process group of its own, so that the tools
-that a filter starts can be ended with it, and it dies with the server.
+This is the only process in which code of a plugin runs. It leads a process group of its own, within limits that the
+kernel watches, and its keeper ends it together with everything that it started.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import errno
 import os
-import signal
 import socket
+import sys
 import threading
 import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import loading, wire
+from postscan.core import limits, loading, survivors, wire
 from postscan.core.cancellation import CancellationToken, Cancelled
 from postscan.core.errors import PluginError
 from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts
+from postscan.core.limits import Resources
 from postscan.core.model import User
+from postscan.core.settings import MIB
+from postscan.core.states import FilterReason
 
-_KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV")
+_KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", survivors.MARK)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(channel: socket.socket) -> None:
-    """Wait for one order, carry it out, and end."""
-    os.setsid()
-    _die_with_the_server()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; it tells us what to do
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Wait for one order, carry it out, and say how it ended."""
     pipe = Pipe(channel)
     order = pipe.receive()
     if order is None:
         return
-    try:
-        answer = _probe(order) if order["do"] == "probe" else _run(order, pipe)
-    except PluginError as error:
-        answer = {"end": "broken", "error": str(error), "traceback": ""}
-    except BaseException as error:  # noqa: BLE001  (a plugin may raise anything; the server must hear of it)
-        answer = {"end": "broken", "error": _sentence(error), "traceback": traceback.format_exc()[-8000:]}
+    answer = _carried_out(order, pipe)
+    with contextlib.suppress(Exception):  # a filter may have put anything in its place
+        sys.stdout.flush()
     pipe.send(answer)
+
+
+def _carried_out(order: wire.Message, pipe: Pipe) -> wire.Message:
+    """Do it, and turn whatever comes out of it into the last word."""
+    try:
+        Resources.read(order["resources"]).enforce()
+        sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115  (for good)
+        return _probe(order) if order["do"] == "probe" else _run(order, pipe)
+    except PluginError as error:
+        return {"end": "broken", "error": str(error), "traceback": ""}
+    except MemoryError:
+        limits.use_the_spare()
+        most = order["resources"]["memory"] // MIB
+        return _failed(FilterReason.SERVER_OUT_OF_MEMORY, f"it needed more than {most} MiB of memory")
+    except BaseException as error:  # noqa: BLE001  (a plugin may raise anything; the server must hear of it)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return _failed(FilterReason.OUT_OF_DISK_SPACE, _sentence(error))
+        return {"end": "broken", "error": _sentence(error), "traceback": traceback.format_exc()[-8000:]}
+
+
+def _failed(reason: str, detail: str) -> wire.Message:
+    return {"end": "failed", "error": detail, "reasons": [reason], "detail": detail}
 
 
 class Pipe:
@@ -113,7 +132,7 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     one = next(one for one in loading.load(order["plugin"]) if one.dialect == order["dialect"])
     lacks = list(one.requires())
     if lacks:
-        return {"end": "failed", "reasons": ["UnknownError"], "detail": " ".join(lacks)}
+        return _failed(FilterReason.UNKNOWN_ERROR, " ".join(lacks))
     settings = loading.settings_for(order["plugin"], one, order["settings"])
     token = CancellationToken.open(order["token"])
     try:
@@ -122,7 +141,11 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     except Cancelled:
         return {"end": "cancelled"}
     except FilterFailed as failure:
-        return {"end": "failed", "reasons": [str(reason) for reason in failure.reasons], "detail": failure.detail}
+        return {
+            "end": "failed",
+            "reasons": [str(reason) for reason in failure.reasons],
+            "detail": str(failure.detail)[:2000],
+        }
     return {"end": "done", "warnings": [str(warning)[:2000] for warning in result.warnings] if result else []}
 
 
@@ -149,24 +172,6 @@ def _settle_in(workdir: Path) -> None:
         if name not in _KEPT_ENVIRONMENT and not name.startswith("LC_"):
             del os.environ[name]
     os.environ["TMPDIR"] = str(workdir)
-
-
-def _die_with_the_server() -> None:
-    """End this process group when the server dies, even if it was killed.
-
-    An idle worker would see the pipe close; a busy one needs this thread. PR_SET_PDEATHSIG does not help, since the
-    kernel's parent of a worker is the forkserver, which lives as long as any worker does.
-    """
-    server = multiprocessing.parent_process()
-    if server is None:
-        raise AssertionError("a worker is started by multiprocessing")
-
-    def watch() -> None:
-        server.join()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, name="postscan-orphan", daemon=True).start()
 
 
 def _about(document: int | None, destination: str, name: str) -> wire.Message:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -66,6 +67,10 @@ def _judge(one: object) -> None:
             raise PluginError(f"{kind}.{attribute} is missing: expected a text")
     if one.api != API:
         raise PluginError(f"{kind}.api is {one.api!r}; this postscan offers version {API}")
+    if not isinstance(one.grace, int | float) or not 0 <= one.grace < math.inf:
+        raise PluginError(f"{kind}.grace is {one.grace!r}; expected seconds")
+    if inspect.iscoroutinefunction(one.run) or inspect.isgeneratorfunction(one.run):
+        raise PluginError(f"{kind}.run would never run: expected a plain function, neither async nor a generator")
     try:
         inspect.signature(one.run).bind(object(), object())
     except TypeError:

@@ -110,12 +110,14 @@ class Document:
 
 
 class Fate(StrEnum):
-    """What became of a filter's run, as the server saw it."""
+    """What became of a filter's run, as the server saw it: the words of its receipt."""
 
     NOT_STARTED = "not-started"
-    COMPLETED = "completed"  # it came to its own end, good or bad, before any cancel stopped it
-    STOPPED = "stopped"  # at a check of its own
-    KILLED = "killed"  # it did not honour its token in time, or its server died
+    COMPLETED = "completed"  # it came to its end, perhaps with warnings
+    FAILED = "failed"  # it said that it could not, or broke
+    STOPPED = "stopped"  # at its own check, after it was asked
+    KILLED = "killed"  # it did not honour its token in time, or could not be talked to, or its server died
+    DIED = "died"  # its process ended without a word
 
 
 @dataclass(frozen=True, slots=True)

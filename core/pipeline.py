@@ -20,7 +20,7 @@ from postscan.core import naming, wire
 from postscan.core.cancellation import CancelSource
 from postscan.core.clock import Clock
 from postscan.core.limits import Resources
-from postscan.core.model import Document, FilterStep, Job, JobToken
+from postscan.core.model import Document, Fate, FilterStep, Job, JobToken, Receipt
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool import Spool
@@ -131,7 +131,9 @@ class Pipeline:
                 log.warning("filter %s of job %s died; it is started again", found[1].title, token)
                 continue
             return self._report(token, position, outcome)
-        died = Verdict(FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), f"it died {step.attempt} times")
+        died = Verdict(
+            FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), f"it died {step.attempt} times", receipt=Receipt(Fate.DIED)
+        )
         return self._report(token, position, died)
 
     def _run_once(self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo, interrupt: Interrupt) -> Verdict:
@@ -150,9 +152,9 @@ class Pipeline:
                     with self._workers.slot() as slot:
                         ended = slot.do(order, source, limits, listener.hear)
                     judged = verdict(ended, limits)
-                    if judged.longest_gap > info.grace:
+                    if judged.receipt.longest_gap > info.grace:
                         said = "filter %s did not look at its token for %.1f s; it declares a grace of %g s"
-                        log.warning(said, info.title, judged.longest_gap, info.grace, extra={"job": job.token})
+                        log.warning(said, info.title, judged.receipt.longest_gap, info.grace, extra={"job": job.token})
                     return replace(judged, progress=listener.progress)
                 finally:
                     interrupt.watch(None)
@@ -192,7 +194,9 @@ class Pipeline:
         """Note how a filter ended that was not started."""
         with self._store.change(token) as job:
             job.begin(self._clock.now())
-        return self._report(token, position, Verdict(verb, (reason,) if reason else (), detail))
+        return self._report(
+            token, position, Verdict(verb, (reason,) if reason else (), detail, receipt=Receipt(Fate.NOT_STARTED))
+        )
 
     def _left(self, token: JobToken, interrupt: Interrupt) -> bool:
         """Return whether a filter was stopped for the server's sake only: its job was not cancelled."""
@@ -203,7 +207,7 @@ class Pipeline:
             if outcome.verb is FilterVerb.CANCEL and job.state is not JobState.TERMINATING:
                 outcome = Verdict(FilterVerb.FAIL, detail="it stopped although nobody asked it to")
             now = self._clock.now()
-            job.report(position, outcome.verb, now, outcome.reasons, outcome.detail, outcome.progress)
+            job.report(position, outcome.verb, now, outcome.reasons, outcome.detail, outcome.progress, outcome.receipt)
             return job.steps[position].state
 
     def _close(self, token: JobToken, failed: JobReason | None = None) -> None:

@@ -14,7 +14,6 @@ import ctypes
 import errno
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -73,7 +72,8 @@ def _make(name: str, where: int) -> None:
 
 def _place(context: FilterContext, document: Document, where: int, source: Path, name: str, destination: str) -> str:
     """Put the file into the open folder *where*, and return the name that it got."""
-    beside = f".{secrets.token_hex(8)}.part"
+    beside = _beside(context, document, destination)
+    _remove(beside, where)
     try:
         digest = _copy(context, source, beside, where)
         earlier = context.earlier.get((document.id, destination))
@@ -90,8 +90,20 @@ def _place(context: FilterContext, document: Document, where: int, source: Path,
                     return wanted
             number += 1
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside, dir_fd=where)
+        _remove(beside, where)
+
+
+def _beside(context: FilterContext, document: Document, destination: str) -> str:
+    """Return the name under which this delivery grows: the same in every run, so that the next one finds what a
+    killed one left; and nobody else can guess it, since the job's token is in it.
+    """
+    delivery = f"{context.job.token}\0{document.id}\0{destination}"
+    return f".{hashlib.sha256(delivery.encode()).hexdigest()[:16]}.part"
+
+
+def _remove(name: str, where: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=where)
 
 
 def _copy(context: FilterContext, source: Path, name: str, where: int) -> str:

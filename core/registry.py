@@ -7,6 +7,7 @@ quarantined: it stays visible with its reason, and its filters do not exist. A d
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -100,6 +101,8 @@ def _judged(plugin: Plugin, answer: wire.Message, taken: Mapping[str, str]) -> P
 
 
 def _info(declared: Mapping[str, Any]) -> FilterInfo:
+    if not 0 <= float(declared["grace"]) < math.inf:
+        raise ValueError(f"grace is {declared['grace']!r}; expected seconds")
     return FilterInfo(
         dialect=str(declared["dialect"]).strip(),
         title=str(declared["title"]),

@@ -102,8 +102,9 @@ class Scheduler:
         """Look at the database once: run what waits or was left, interrupt what was cancelled, expire the silent."""
         if self._executor is None:
             return
+        running = self._executor.running()  # before the rows are read: a job may end and leave at any moment
         in_hand = self._store.in_hand()
-        self._resume(self._executor, in_hand)
+        self._resume(self._executor, [token for token in in_hand if token not in running])
         for token, state in in_hand.items():
             if state is JobState.TERMINATING:
                 self._executor.interrupt(token)
@@ -133,11 +134,10 @@ class Scheduler:
             self._wake.wait(LOOK)
             self._wake.clear()
 
-    def _resume(self, executor: Executor, in_hand: dict[JobToken, JobState]) -> None:
+    def _resume(self, executor: Executor, left: Sequence[JobToken]) -> None:
         """Run again what is in hand and runs nowhere: its server died, or its pipeline broke."""
-        running = executor.running()
-        for token in in_hand:
-            if token in running or self._clock.ticks() < self._not_before.get(token, 0.0):
+        for token in left:
+            if self._clock.ticks() < self._not_before.get(token, 0.0):
                 continue
             self._not_before.pop(token, None)
             if self._broken[token] >= TRIES:

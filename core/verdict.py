@@ -1,19 +1,20 @@
-"""What the end of a filter's run means for the filter's state."""
+"""What the end of a filter's run means for the filter's state, and what its receipt says."""
 
 from __future__ import annotations
 
 import re
 import signal
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from postscan.core.cancellation import Checks
+from postscan.core.model import NO_RECEIPT, Fate, Receipt
 from postscan.core.states import FilterReason, FilterVerb
 from postscan.core.worker import Ended, How, Limits
 
 _KNOWN: Final = frozenset(reason.value for reason in FilterReason)
 _OWN = re.compile(r"\w+:[\w.-]{1,200}", re.ASCII)
 _DETAIL: Final = 2000
+_REASONS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +29,55 @@ class Verdict:
     detail: str = ""
     progress: str = ""
     again: bool = False
+    receipt: Receipt = NO_RECEIPT
 
 
-def verdict(ended: Ended, checks: Checks, limits: Limits) -> Verdict:
-    """Judge one run by what the child said, or by how it went."""
+def verdict(ended: Ended, limits: Limits) -> Verdict:
+    """Judge one run by what the worker said, or by how it went."""
+    verb, how, reasons, detail = _judged(ended, limits)
+    return Verdict(
+        verb=verb,
+        reasons=reasons,
+        detail=detail[:_DETAIL],
+        again=how is Fate.DIED and ended.exit_code != -signal.SIGXCPU,
+        receipt=Receipt(how, ended.checks.number, ended.checks.longest, ended.stopped_after),
+    )
+
+
+_Judged = tuple[FilterVerb, Fate, tuple[str, ...], str]
+
+
+def _judged(ended: Ended, limits: Limits) -> _Judged:
     said = ended.message.get("end")
     if said == "done":
-        warnings = " ".join(str(warning) for warning in ended.message.get("warnings", ()))
-        return Verdict(FilterVerb.WARN if warnings else FilterVerb.SUCCEED, detail=warnings[:_DETAIL])
+        warnings = " ".join(_texts(ended.message.get("warnings")))
+        return FilterVerb.WARN if warnings else FilterVerb.SUCCEED, Fate.COMPLETED, (), warnings
     if ended.late:
-        return _failed(f"it ran longer than {limits.seconds:g} s and was stopped")
+        how = Fate.KILLED if said is None else Fate.STOPPED
+        return _failed(how, f"it ran longer than {limits.seconds:g} s and was stopped")
     if said == "cancelled":
-        return Verdict(FilterVerb.CANCEL, detail="it stopped when it was asked to")
+        return FilterVerb.CANCEL, Fate.STOPPED, (), "it stopped when it was asked to"
     if said == "failed":
-        reasons = tuple(_reason(reason) for reason in ended.message.get("reasons", ()))
-        return Verdict(FilterVerb.FAIL, reasons, str(ended.message.get("detail", ""))[:_DETAIL])
+        reasons = tuple(_reason(reason) for reason in _texts(ended.message.get("reasons"))[:_REASONS])
+        return FilterVerb.FAIL, Fate.FAILED, reasons, str(ended.message.get("detail", ""))
     if said is not None:
-        return _failed(str(ended.message.get("error", "it said nothing that makes sense")))
+        return _failed(Fate.FAILED, str(ended.message.get("error", "it said nothing that makes sense")))
     if ended.how is How.STOPPED:
-        looks = f"it looked at its token {checks.number} times" if checks.number else "it never looked at its token"
-        return Verdict(FilterVerb.CANCEL, detail=f"it was killed: {looks}")
-    return Verdict(FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), _death(ended.exit_code), again=True)
+        looked = ended.checks.number
+        looks = f"it looked at its token {looked} times" if looked else "it never looked at its token"
+        return FilterVerb.CANCEL, Fate.KILLED, (), f"it was killed: {looks}"
+    if ended.how is How.UNRULY:
+        return _failed(Fate.KILLED, f"it was killed: {ended.why}")
+    return _failed(Fate.DIED, _death(ended.exit_code, limits))
 
 
-def _failed(detail: str) -> Verdict:
-    return Verdict(FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), detail[:_DETAIL])
+def _failed(how: Fate, detail: str) -> _Judged:
+    return FilterVerb.FAIL, how, (FilterReason.UNKNOWN_ERROR,), detail
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a list of texts as texts, and nothing for what is no list: it comes from a stranger."""
+    return [str(one) for one in value] if isinstance(value, list) else []
 
 
 def _reason(reason: str) -> str:
@@ -60,7 +85,12 @@ def _reason(reason: str) -> str:
     return reason if reason in _KNOWN or _OWN.fullmatch(reason) else FilterReason.UNKNOWN_ERROR
 
 
-def _death(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"its process was ended by {signal.Signals(-exit_code).name}"
+def _death(exit_code: int | None, limits: Limits) -> str:
+    if exit_code is None:
+        return "its process and its keeper were killed"
+    if exit_code == -signal.SIGXCPU:
+        return f"it used more than {limits.resources.processor:g} s of processor time and was ended"
+    if exit_code < 0:
+        known = -exit_code in {number.value for number in signal.Signals}
+        return f"its process was ended by {signal.Signals(-exit_code).name if known else f'signal {-exit_code}'}"
     return f"its process ended by itself with exit code {exit_code}"

@@ -36,3 +36,22 @@ def read(data: bytes) -> Message:
     if not isinstance(message, dict):
         raise BadMessage(f"expected an object, got {type(message).__name__}")
     return message
+
+
+def heard(data: bytes) -> Message:
+    """Return the message of a stranger in *data*: as `read`, and its texts hold only what a database takes."""
+    message = read(data)
+    if b"\\u" in data or not data.isascii():
+        message = {_clean(key): _clean(value) for key, value in message.items()}
+    return message
+
+
+def _clean(value: Any) -> Any:
+    """Replace NUL and halves of characters in all texts of *value*."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "?")
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    if isinstance(value, dict):
+        return {_clean(key): _clean(one) for key, one in value.items()}
+    return value

@@ -1,10 +1,11 @@
-"""The server's side of the slots: one child process and process group for each filter run, and the kill ladder.
+"""The server's side of the slots: one keeper and one worker for each filter run.
 
-A slot is used once. What a filter leaves behind (threads, tools, open files, a changed umask) ends with its process
-group, so nothing of one user's job can meet another's. A few slots are kept warm, since a fork takes longer than a
-small filter.
+A slot is used once. What a filter leaves behind (threads, tools, daemons, open files, a changed umask) ends with its
+keeper, so nothing of one user's job can meet another's. A few slots are kept warm, since starting one takes longer
+than a small filter.
 
-The ladder: token → grace time → SIGTERM to the group → a moment → SIGKILL to the group.
+What a worker says is heard in the thread that ordered the run, and the kill ladder (`postscan.core.ladder`) stands
+in another: neither a database that is slow nor a worker that talks without end can delay it.
 """
 
 from __future__ import annotations
@@ -19,56 +20,86 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import Any, Final
 
-from postscan.core import child, wire
-from postscan.core.cancellation import CancelSource
+from postscan.core import keeper, survivors, wire
+from postscan.core.cancellation import CancelSource, Checks
+from postscan.core.keeper import Report
+from postscan.core.ladder import Ladder
+from postscan.core.limits import Resources
 
 log = logging.getLogger(__name__)
 
 WARM: Final = 2
+MOST_HEARD: Final = 64 << 20  # bytes that a worker may say in one run
 _READ: Final = 1 << 16
+_HANGING: Final = 1.0  # seconds for a keeper to end what is below it
+_LAST_WORDS: Final = 1.0  # seconds for which a killed worker's unread messages are still heard
+_TRIES: Final = 3
+_forkserver_starts = threading.Lock()
 
 OnMessage = Callable[[wire.Message], wire.Message | None]
 """What the server does with a message of the child; what it returns is sent back."""
 
 
 class How(StrEnum):
-    """How a child's work ended, as the server saw it."""
+    """How a worker's run ended, as the server saw it."""
 
-    SAID = "said"  # the child said how
+    SAID = "said"  # the worker said how
     STOPPED = "stopped"  # the ladder ended it
+    UNRULY = "unruly"  # it could not be talked to, and was ended for that
     DIED = "died"  # it ended by itself and said nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a child may take, all in seconds: to work, to stop after the token, to die after SIGTERM."""
+    """How long a run may take, all in seconds: to work, to stop after the token, to die after SIGTERM.
+
+    `resources` is what else it may use.
+    """
 
     seconds: float
     grace: float = 5.0
     term: float = 2.0
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a child's work: `message` is its last word, `late` says that the time limit was reached."""
+    """The end of a run: `message` is the worker's last word, `late` says that the time limit was reached.
+
+    `why` says what was wrong with an unruly one. `checks` counts the time from the last look to the end as well.
+    `stopped_after` counts the seconds since it was asked to stop; None
+    if nobody asked.
+    """
 
     how: How
     message: wire.Message
     late: bool = False
     exit_code: int | None = None
+    why: str = ""
+    checks: Checks = field(default=Checks(0, 0.0), compare=False)
+    stopped_after: float | None = field(default=None, compare=False)
+
+
+class Closed(Exception):
+    """No more workers are started: the server is stopping."""
+
+
+class Unruly(Exception):
+    """What a worker says cannot be understood or does not end."""
 
 
 class Workers:
-    """All slots. Closing it ends every child at once."""
+    """All slots. Closing it ends every worker at once."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([child.__name__])
+        self._context.set_forkserver_preload([keeper.__name__])
         self._warm: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._live: set[Slot] = set()
         self._lock = threading.Lock()
@@ -81,7 +112,7 @@ class Workers:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[Slot]:
-        """Lend a slot for one order; its whole process group is gone afterwards."""
+        """Lend a slot for one order; nothing that it started is left afterwards."""
         try:
             slot = self._warm.get_nowait()
         except queue.Empty:
@@ -94,19 +125,21 @@ class Workers:
             self._end(slot)
 
     def close(self) -> None:
-        """Kill every child that is left."""
+        """End every worker that is left."""
         with self._lock:
             self._closed = True
             left = list(self._live)
         for slot in left:
+            slot.kill()  # all at once, then wait for each
+        for slot in left:
             self._end(slot)
 
     def _refill(self) -> None:
-        with contextlib.suppress(OSError, Closed):
+        with contextlib.suppress(OSError, EOFError, Closed):
             self.warm_up()
 
     def _start(self) -> Slot:
-        slot = Slot(self._context)
+        slot = _first_that_starts(self._context)
         with self._lock:
             if not self._closed:
                 self._live.add(slot)
@@ -115,152 +148,212 @@ class Workers:
         raise Closed("the server is stopping")
 
     def _end(self, slot: Slot) -> None:
-        slot.end()
+        if not slot.end():
+            with self._lock:
+                keepers = {one.keeper for one in self._live}
+            strays = survivors.end_strays(keepers)
+            log.warning("the keeper of a run was killed; it left %d processes, which are ended", strays)
         with self._lock:
             self._live.discard(slot)
 
 
-class Closed(Exception):
-    """No more children are started: the server is stopping."""
+def _first_that_starts(context: Any) -> Slot:
+    """Start a slot; again if the forkserver dies meanwhile, which the next start mends."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(OSError, EOFError):
+            return _started(context)
+    return _started(context)
+
+
+def _started(context: Any) -> Slot:
+    with _forkserver_starts:
+        os.environ[survivors.MARK] = survivors.mark()  # for the forkserver and all that comes of it
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ[survivors.MARK]
+    return Slot(context)
 
 
 class Slot:
-    """One child process."""
+    """One keeper and its worker."""
 
     def __init__(self, context: Any) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = context.Process(target=child.main, args=(theirs,), daemon=True)
-            self._process.start()
-        ours.setblocking(False)
-        self._channel = ours
+        self._channel, theirs = socket.socketpair()
+        self._report, its_report = socket.socketpair()
+        with theirs, its_report:
+            self._process = context.Process(target=keeper.main, args=(theirs, its_report), daemon=True)
+            try:
+                self._process.start()
+                self._handle = os.pidfd_open(self._process.pid)
+            except BaseException:
+                self._channel.close()
+                self._report.close()
+                raise
+        self.keeper: int = self._process.pid
+        self._busy = threading.Lock()  # one thread talks to it or ends it
+        self._signalling = threading.Lock()
+        self._order: wire.Message = {}
         self._unread = bytearray()
+        self._heard = 0
+        self._told = bytearray()
+        self._closed = False
 
     def do(self, order: wire.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
-        """Give the child its order and return when it has ended, one way or another.
+        """Give the worker its order and return when the run has ended, one way or another."""
+        self._order = order | {"resources": limits.resources.as_table()}
+        with self._busy, Ladder(source, self, limits.seconds, limits.grace, limits.term) as ladder:
+            how, message, why = self._talk(ladder, on_message)
+            report = None if how is How.SAID else self._read_report()
+            asked = ladder.asked
+            return Ended(
+                how=How.STOPPED if how is How.DIED and asked is not None else how,
+                message=message,
+                late=ladder.late,
+                exit_code=report.exit_code if report else None,
+                why=why,
+                checks=Checks(source.checks.number, max(source.checks.longest, source.unchecked)),
+                stopped_after=None if asked is None else time.monotonic() - asked,
+            )
 
-        A child that floods the pipe, or does not read what it asked for, is stopped like one that is late.
-        """
-        self._channel.setblocking(True)
-        with contextlib.suppress(BrokenPipeError):  # it is dead already; the sentinel says so below
-            self._channel.sendall(wire.write(order) + b"\n")
-        self._channel.setblocking(False)
-        ladder = _Ladder(self, source, limits)
-        watched: list[Any] = [self._process.sentinel, self._channel, source]
-        while True:
-            ready: list[Any] = wait(watched, timeout=ladder.left())
-            if self._channel in ready:
-                last, more = self._listen(on_message, ladder)
-                if last is not None:
-                    return Ended(How.SAID, last, ladder.late)
-                if not more:
-                    watched.remove(self._channel)
-            elif self._process.sentinel in ready:
-                self._process.join()
-                how = How.STOPPED if ladder.asked else How.DIED
-                return Ended(how, {}, ladder.late, self._process.exitcode)
-            if source in ready:
-                watched.remove(source)
-                ladder.ask()
-            ladder.climb()
+    def ask(self) -> None:
+        """Send SIGTERM to the worker and its tools."""
+        self._signal(signal.SIGUSR1)
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the child's process group."""
+    def kill(self) -> None:
+        """Let the keeper end everything below it, and then itself."""
+        self._signal(signal.SIGTERM)
+
+    def bury(self) -> None:
+        """End everything from outside, the keeper last."""
+        survivors.end_below(self.keeper)
+        self._signal(signal.SIGKILL)
+
+    def end(self) -> bool:
+        """End what is left of the run; return False if its keeper was killed, so that something may have escaped."""
+        with self._busy:
+            if self._closed:
+                return True
+            self.kill()
+            if not self._is_gone(_HANGING):
+                self.bury()
+            report = self._read_report()
+            self._process.join(_HANGING)
+            with self._signalling:
+                self._closed = True
+                os.close(self._handle)
+            self._channel.close()
+            self._report.close()
+        if report is not None:
+            _log_printed(self._order, report)
+        return report is not None or not self._order
+
+    # --- what the worker says ------------------------------------------------------------------------------------
+
+    def _talk(self, ladder: Ladder, on_message: OnMessage) -> tuple[How, wire.Message, str]:
+        """Send the order, hear the worker out; return how that ended, its last word, and what was wrong."""
         try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)  # it has not come to lead its group yet, or is gone
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is dead; the report will say so
+                self._channel.sendall(wire.write(self._order) + b"\n")
+            self._channel.setblocking(False)
+            last = self._hear_out(ladder, on_message)
+        except Unruly as unruly:
+            log.warning("a worker is killed: %s", unruly)
+            self.kill()
+            if not self._is_gone(_HANGING):
+                self.bury()
+            return How.UNRULY, {}, str(unruly)
+        return (How.DIED, {}, "") if last is None else (How.SAID, last, "")
 
-    def end(self) -> None:
-        """Kill what is left of the child and of everything that it started."""
-        self.signal(signal.SIGKILL)
-        self._process.join()
-        self._channel.close()
+    def _hear_out(self, ladder: Ladder, on_message: OnMessage) -> wire.Message | None:
+        """Heed message after message until the last; None if the run ended without one."""
+        watched: list[Any] = [self._report, self._channel]
+        while True:
+            while (line := self._line()) is not None:
+                killed = ladder.killed
+                if killed is not None and time.monotonic() > killed + _LAST_WORDS:
+                    return None
+                message = _understood(line)
+                if "end" in message:
+                    return message
+                if killed is None or "ask" not in message:  # nobody is left to hear an answer
+                    self._heed(message, on_message)
+            ready = wait(watched)
+            if self._channel not in ready:
+                return None
+            if not self._read():
+                watched.remove(self._channel)
+                if not self._is_gone(_HANGING):
+                    raise Unruly("it closed its pipe")
 
-    def _listen(self, on_message: OnMessage, ladder: _Ladder) -> tuple[wire.Message | None, bool]:
-        """Read what is there; return the child's last word if that was among it, and whether more may come."""
+    def _heed(self, message: wire.Message, on_message: OnMessage) -> None:
+        try:
+            answer = on_message(message)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise Unruly(f"it sent nonsense: {error!r}") from None
+        if answer is None:
+            return
+        try:
+            self._channel.sendall(wire.write(answer) + b"\n")
+        except BlockingIOError:
+            raise Unruly("it does not read its answers") from None
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it is dead; the report will say so
+
+    def _line(self) -> bytes | None:
+        """Return the next whole message that was read already."""
+        line, end, rest = self._unread.partition(b"\n")
+        if not end:
+            return None
+        self._unread = rest
+        return bytes(line)
+
+    def _read(self) -> bool:
+        """Read what is there; return False if nothing more will come."""
         try:
             data = self._channel.recv(_READ)
         except ConnectionResetError:
-            data = b""
-        if not data:
-            self._process.join(0.2)  # it closed its pipe: it has just died, or it wants to hide
-            if self._process.is_alive():
-                ladder.kill("it closed its pipe")
-            return None, False
+            return False
         self._unread += data
-        if len(self._unread) > wire.LONGEST:
-            ladder.kill("it sent a message without end")
-            self._unread.clear()
-        while b"\n" in self._unread:
-            line, _, rest = self._unread.partition(b"\n")
-            self._unread = rest
-            try:
-                message = wire.read(bytes(line))
-                if "end" in message:
-                    return message, False
-                self._answer(on_message(message))
-            except (wire.BadMessage, KeyError, TypeError, ValueError, BlockingIOError) as error:
-                ladder.kill(f"it sent nonsense: {error}")
-        return None, True
+        self._heard += len(data)
+        if len(self._unread) > wire.LONGEST or self._heard > MOST_HEARD:
+            raise Unruly("it talks without end")
+        return bool(data)
 
-    def _answer(self, message: wire.Message | None) -> None:
-        if message is not None:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._channel.sendall(wire.write(message) + b"\n")
+    # --- what the keeper says ------------------------------------------------------------------------------------
+
+    def _is_gone(self, seconds: float) -> bool:
+        """Wait for the keeper's end, or for *seconds*; return whether it has come."""
+        return bool(wait([self._report], seconds))
+
+    def _read_report(self) -> Report | None:
+        """Return what the keeper said at its end; None if it was killed, or cannot be."""
+        self._report.settimeout(_HANGING)
+        try:
+            while data := self._report.recv(_READ):
+                self._told += data
+        except (TimeoutError, ConnectionResetError):
+            log.error("keeper %d does not end, not even by SIGKILL", self.keeper)  # noqa: TRY400  (no trace helps)
+        return Report.read(bytes(self._told))
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._signalling, contextlib.suppress(ProcessLookupError):
+            if not self._closed:
+                signal.pidfd_send_signal(self._handle, number)
 
 
-class _Ladder:
-    """What to do to a child that should end, and when to do the next thing."""
+def _understood(line: bytes) -> wire.Message:
+    try:
+        return wire.heard(line)
+    except wire.BadMessage as error:
+        raise Unruly(f"it sent nonsense: {error}") from None
 
-    def __init__(self, slot: Slot, source: CancelSource, limits: Limits) -> None:
-        self._slot = slot
-        self._source = source
-        self._limits = limits
-        self._due = time.monotonic() + limits.seconds
-        self._next: Callable[[], None] = self._too_late
-        self.asked = False
-        self.late = False
 
-    def left(self) -> float:
-        """Return how long to wait before `climb` has something to do."""
-        return max(0.0, self._due - time.monotonic())
-
-    def climb(self) -> None:
-        """Take the next rung if its time has come."""
-        if time.monotonic() >= self._due:
-            self._next()
-
-    def ask(self) -> None:
-        """Give the child its grace time; its token is set."""
-        if not self.asked:
-            self.asked = True
-            self._then(self._limits.grace, self._terminate)
-
-    def kill(self, why: str) -> None:
-        """Skip the other rungs: the child cannot be talked to any more."""
-        if self._next != self._wait:
-            log.warning("a worker is killed: %s", why)
-            self._kill()
-
-    def _too_late(self) -> None:
-        self.late = True
-        self._source.cancel("the time limit of this filter")
-        self.ask()
-
-    def _terminate(self) -> None:
-        self._slot.signal(signal.SIGTERM)
-        self._then(self._limits.term, self._kill)
-
-    def _kill(self) -> None:
-        self._slot.signal(signal.SIGKILL)
-        self.asked = True
-        self._then(3600.0, self._wait)
-
-    def _wait(self) -> None:
-        self._then(3600.0, self._wait)  # the kernel has it; the sentinel will tell
-
-    def _then(self, seconds: float, step: Callable[[], None]) -> None:
-        self._due = time.monotonic() + seconds
-        self._next = step
+def _log_printed(order: wire.Message, report: Report) -> None:
+    """Write what a run printed into the log, without what could trick a terminal."""
+    about = {"job": order["job"]["token"]} if "job" in order else {}
+    for line in report.printed.decode("utf-8", "replace").splitlines():
+        text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+        log.debug("plugin %s printed: %s", order.get("plugin"), text, extra=about)
+    if report.size > len(report.printed):
+        log.debug("plugin %s printed %d bytes in all", order.get("plugin"), report.size, extra=about)

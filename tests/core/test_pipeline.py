@@ -8,6 +8,7 @@ import pytest
 from works import Works, alive, until
 
 from postscan.core.errors import JobNotFound
+from postscan.core.model import Fate
 from postscan.core.states import FilterState, JobReason, JobState
 
 OK, ERRORS, WARNINGS, CANCELED = (
@@ -202,3 +203,33 @@ def test_no_folder_and_no_token_page_is_left_behind(works: Works) -> None:
         works.ended(token)
 
     until(lambda: not list(works.core.settings.storage.run_dir.iterdir()), "for the run folder to be empty")
+
+
+def test_every_filter_of_a_canceled_job_has_a_receipt(works: Works) -> None:
+    """Promise 7: completed, stopped at its own check, or not started; with its looks and the time it took to stop."""
+    token = works.start("copy", "sleep 30", "copy")
+    works.await_trace(token, "sleep")
+    works.service.cancel(token, works.by)
+
+    done, stopped, never = (step.receipt for step in works.ended(token).steps)
+
+    assert (done.fate, done.stopped_after) == (Fate.COMPLETED, None)
+    assert done.checks > 0
+    assert stopped.fate is Fate.STOPPED
+    assert stopped.checks > 0
+    assert stopped.stopped_after is not None
+    assert 0 <= stopped.stopped_after < 20
+    assert (never.fate, never.checks) == (Fate.NOT_STARTED, 0)
+
+
+def test_a_filter_that_had_to_be_killed_has_a_receipt_that_says_so(works: Works) -> None:
+    """Promise 7: and how often it had looked at its token."""
+    token = works.start("deaf")
+    works.await_trace(token, "deaf")
+    works.service.cancel(token, works.by)
+
+    receipt = works.ended(token).steps[0].receipt
+
+    assert receipt.fate is Fate.KILLED
+    assert receipt.stopped_after is not None
+    assert receipt.stopped_after >= 0.3

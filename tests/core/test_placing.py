@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import gc
 import itertools
 import os
 import stat
@@ -153,6 +154,29 @@ def test_a_run_again_does_not_deliver_twice(page, share):
     assert names(share) == [NAME]
     assert deliver.paths == [share / NAME]
     assert second.published == []
+
+
+@pytest.mark.parametrize("after", ["_copy", "_appear"])
+def test_a_run_again_removes_what_a_killed_run_left(page, share, after):
+    """F-R1, F-R16: bytes beside their place, or the second name of a delivered file, are gone after the next run."""
+    earlier = [(1, str(share), NAME)]
+    die_after(after, lambda: run_filter(Deliver(share), [page]))
+    left = names(share)
+    run_filter(Deliver(share), [page], earlier=earlier)
+
+    assert [name for name in left if name != NAME] == [name for name in left if name.endswith(".part")] != []
+    assert names(share) == [NAME]
+
+
+def die_after(step, work):
+    """Do *work* in a process that dies as soon as this function of the module under test returns."""
+    process = os.fork()
+    if process == 0:
+        really = getattr(placing, step)
+        setattr(placing, step, lambda *given: (really(*given), os._exit(0)))
+        work()
+        os._exit(1)
+    assert os.waitpid(process, 0)[1] == 0
 
 
 def test_a_grant_that_led_to_nothing_is_made_good(page, share):
@@ -319,6 +343,7 @@ def test_a_folder_that_may_not_be_written_stays_as_it_is():
 
 def test_no_descriptor_stays_open(page, share):
     """A worker that delivers thousands of pages does not run out of them (I32)."""
+    gc.collect()  # what other tests left
     before = len(list(Path("/proc/self/fd").iterdir()))
     run_filter(Deliver(share, below=("a",)), [page] * 20)
     with pytest.raises(FileNotFoundError):

@@ -1,0 +1,116 @@
+"""Whether the time of an answer tells a foreign job from one that does not exist (threat O4), by Welch's t.
+
+The application is called without a socket, so that nothing of the network hides a difference. Each kind is asked for
+in turn, in an order drawn anew each time. A common rule of thumb: |t| above 4.5 is a difference that can be measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import servers
+from bench.get_elements import request
+from postscan import migrations
+from postscan.core.assembly import Core
+from postscan.core.model import FilterInstructions, Instructions, Principal, Proof
+from postscan.core.settings import Settings
+from postscan.soap.app import create_app
+from postscan.soap.processes import ProcessFolder
+
+NUMBER = 10_000
+SLOWEST = 0.1  # the part that says more about the machine than about us
+OWNER = Principal("device:127.0.0.1", Proof.ADDRESS)
+STRANGER = ("127.0.0.2", 40000)
+Measure = Callable[[str], float]
+
+
+def run() -> None:
+    """Measure and print."""
+    with servers.folder() as folder:
+        core = _core(folder)
+        try:
+            token = _job(core)
+            kinds: dict[str, Callable[[], str]] = {"foreign": lambda: token, "unknown": lambda: str(uuid.uuid4())}
+            seconds = asyncio.run(_measure(create_app(core.service, core.settings), kinds))
+        finally:
+            core.close()
+    _print(seconds)
+
+
+def welch(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return Welch's t of two samples."""
+    error = statistics.variance(one) / len(one) + statistics.variance(other) / len(other)
+    return (statistics.fmean(one) - statistics.fmean(other)) / error**0.5
+
+
+async def _measure(app: Any, kinds: dict[str, Callable[[], str]]) -> dict[str, list[float]]:
+    """Return the seconds of each answer, by kind."""
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(NUMBER):
+        for kind in random.sample(list(kinds), len(kinds)):
+            body = request(kinds[kind]())
+            begun = time.perf_counter()
+            await _ask(app, body)
+            seconds[kind].append(time.perf_counter() - begun)
+    return seconds
+
+
+async def _ask(app: Any, body: bytes) -> None:
+    """Post a request as the stranger; raise if the answer is anything but a refusal."""
+    status = 0
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    await app(
+        {
+            "type": "http",
+            "method": "POST",
+            "path": Settings().server.path,
+            "headers": [(b"content-type", b"application/soap+xml; charset=utf-8")],
+            "client": STRANGER,
+            "query_string": b"",
+        },
+        receive,
+        send,
+    )
+    if status != 400:
+        raise AssertionError(f"expected a refusal, got HTTP {status}")
+
+
+def _core(folder: Path) -> Core:
+    table = {
+        "storage": {"data_dir": str(folder / "data")},
+        "processes": {"lenient": True},
+        "limits": {"bad_tokens": 10 * NUMBER},
+    }
+    settings = Settings.model_validate(table)
+    migrations.upgrade(settings.storage.url)
+    return Core(settings, ProcessFolder(settings.processes_dir, lenient=True))
+
+
+def _job(core: Core) -> str:
+    instructions = Instructions("Bench", (FilterInstructions("urn:bench:one", b"<do/>"),))
+    return core.service.create(OWNER, "S-1-5-21-1-2-3-1001", servers.PROCESS, instructions)
+
+
+def _print(seconds: dict[str, list[float]]) -> None:
+    foreign, unknown = seconds["foreign"], seconds["unknown"]
+    limit = sorted([*foreign, *unknown])[int(2 * NUMBER * (1 - SLOWEST))]
+    cropped = welch([s for s in foreign if s < limit], [s for s in unknown if s < limit])
+    medians = ", ".join(f"{kind} {statistics.median(all) * 1e6:.0f} µs" for kind, all in seconds.items())
+    print(
+        f"a job that is not yours: {medians}; t = {welch(foreign, unknown):.1f}, "
+        f"without the slowest {SLOWEST:.0%} {cropped:.1f} (n = {NUMBER})"
+    )

@@ -1,0 +1,18 @@
+"""What takes too long for a test: crashes, faults and attacks by the hundred, against a real server.
+
+A campaign is a client like any other. It uses the tests' device and the tests' server process, and shares no code
+with the server's front end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_TESTS = Path(__file__).resolve().parent.parent / "tests"
+
+if str(_TESTS) not in sys.path:
+    sys.path.append(str(_TESTS))
+# The servers that a campaign starts have the plugin acme.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_TESTS / "outside"), os.environ.get("PYTHONPATH"))))

@@ -1,0 +1,30 @@
+"""Run one campaign: `python -m campaigns NAME [arguments]`. Its exit code is 1 if a promise was broken."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Final
+
+ALL: Final = {
+    "cancels": "campaigns.cancels",
+    "crash": "campaigns.crash_points",
+    "faults": "campaigns.disk_faults",
+    "recovery": "campaigns.recovery",
+    "model": "campaigns.model",
+}
+
+
+def main() -> int:
+    """Run the campaign that is named."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a campaign that is stopped ends its servers
+    name, *arguments = sys.argv[1:] or [""]
+    if name not in ALL:
+        print(f"there is no campaign {name!r}; there are: {', '.join(ALL)}")
+        return 2
+    code: int = importlib.import_module(ALL[name]).run(*arguments)
+    return code
+
+
+sys.exit(main())

@@ -1,0 +1,146 @@
+"""The process between the server and one worker: it holds on to everything that the worker starts.
+
+    server ── forkserver ── keeper ── worker ── tools, daemons, and whatever else the filter starts
+
+No code of a plugin runs here. The keeper adopts what loses its parent below it, drains what is printed, and does
+not end before everything below it has. So when the server sees it end, nothing of the run is left. It hears three
+signals and is deaf to all others:
+
+    SIGCHLD   a child ended: if it was the worker, sweep and end
+    SIGUSR1   pass SIGTERM on to the worker and its tools
+    SIGTERM   sweep and end; the death of the server does the same
+
+Its last act is a report on a socket that the worker does not have: what was printed, then how the worker ended. A
+keeper that ends without it was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import struct
+import threading
+from typing import Final, NamedTuple
+
+from postscan.core import child, survivors
+
+PRINTED: Final = 1 << 16
+"""Most bytes that are kept of what a run prints; the rest is read and forgotten."""
+
+_HEARD: Final = frozenset({signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM})
+_LAST = struct.Struct("!iQ")  # the worker's exit code as Python spells it, and how many bytes it printed
+
+
+class Report(NamedTuple):
+    """What a keeper says at its end; `exit_code` is the worker's, negative for a signal."""
+
+    exit_code: int
+    printed: bytes
+    size: int
+
+    @classmethod
+    def read(cls, data: bytes) -> Report | None:
+        """Return the report in *data*; None if it is not whole: the keeper was killed."""
+        if len(data) < _LAST.size:
+            return None
+        code, size = _LAST.unpack(data[-_LAST.size :])
+        return cls(code, data[: -_LAST.size], size)
+
+    def write(self) -> bytes:
+        """Return the bytes of the report."""
+        return self.printed + _LAST.pack(self.exit_code, self.size)
+
+
+def main(channel: socket.socket, report: socket.socket) -> None:
+    """Start the worker, which talks on *channel*; see it and all of its own to their end; *report*."""
+    os.setsid()
+    survivors.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; it tells us what to do
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    output, printing = os.pipe()
+    keeper = os.getpid()
+    worker = os.fork()
+    if worker == 0:
+        report.close()
+        os.close(output)
+        _work(channel, printing, keeper)
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpgid(worker, worker)  # here and there, whoever comes first
+    channel.close()
+    os.close(printing)
+    drain = _Drain(output)
+    threading.Thread(target=_end_with_the_server, name="postscan-orphan", daemon=True).start()
+    status = _keep(worker)
+    status = survivors.sweep().get(worker, status)
+    kept, size = drain.end()
+    with contextlib.suppress(OSError):  # the server is gone
+        report.sendall(Report(os.waitstatus_to_exitcode(status), kept, size).write())
+    os._exit(0)
+
+
+def _work(channel: socket.socket, printing: int, keeper: int) -> None:
+    """Become the worker; never return."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        survivors.die_with(keeper)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+        for stream in (1, 2):
+            os.dup2(printing, stream)
+        os.close(printing)
+        child.main(channel)
+        code = 0
+    finally:
+        os._exit(code)  # threads that a filter left running are not waited for
+
+
+def _keep(worker: int) -> int:
+    """Wait until the worker has ended, or should; return its status, 0 if it has not."""
+    while (number := signal.sigwait(_HEARD)) != signal.SIGTERM:
+        if number == signal.SIGUSR1:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker, signal.SIGTERM)
+        else:
+            with contextlib.suppress(ChildProcessError):
+                while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                    if found[0] == worker:
+                        return found[1]
+    return 0
+
+
+def _end_with_the_server() -> None:
+    """Let the death of the server be heard as a signal, even if it was killed.
+
+    PR_SET_PDEATHSIG does not help here: the kernel's parent of a keeper is the forkserver, which lives as long as
+    any keeper does.
+    """
+    server = multiprocessing.parent_process()
+    if server is None:
+        raise AssertionError("a keeper is started by multiprocessing")
+    server.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Drain:
+    """Reads a pipe to its end in a thread, and keeps its head: a filter that prints without end never waits."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._kept = bytearray()
+        self._size = 0
+        self._thread = threading.Thread(target=self._read, name="postscan-drain", daemon=True)
+        self._thread.start()
+
+    def end(self) -> tuple[bytes, int]:
+        """Return the head, and how much there was in all."""
+        self._thread.join(1.0)  # no writer is left; only one that escaped could keep us
+        return bytes(self._kept), self._size
+
+    def _read(self) -> None:
+        while data := os.read(self._pipe, PRINTED):
+            self._kept += data[: PRINTED - len(self._kept)]
+            self._size += len(data)

@@ -1,0 +1,186 @@
+"""What a filter started and left behind: finding it and ending it.
+
+Three nets, one behind the other:
+
+* The keeper of a run (`postscan.core.keeper`) adopts every orphan below it, so whatever daemonises lands there, with
+  or without its own session, environment or process group, and `sweep` ends it.
+* A keeper that was itself killed leaves a mark behind: the variable POSTSCAN_RUN, which forkserver, keeper, filter
+  and tools inherit. `end_strays` ends what carries this server's mark and stands below none of its processes.
+* The next server ends what carries the mark of a server that is dead (`end_orphans`).
+
+What can still escape: a process that kills its keeper and, before that, has executed a program with an environment
+from which the mark was taken; and one that forks faster than it can be killed. A filter also runs as the server's
+own user, so it could kill the server itself. Only a control group and a user of its own fence that in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+MARK: Final = "POSTSCAN_RUN"
+"""The environment variable that every process below a server carries; its value names the server."""
+
+_PROC: Final = Path("/proc")
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_STATE, _PARENT, _START = 0, 1, 19  # fields of /proc/<pid>/stat after the name
+_PAUSE: Final = 0.002
+_LONGEST: Final = 5.0  # seconds after which a chase is given up
+
+
+@cache
+def mark() -> str:
+    """Return what this process marks its own with: process-number space, number and birth, never the same twice."""
+    process = os.getpid()
+    return f"{_number_space()}.{process}.{_birth(process)}"
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of whatever loses its own parent below it (Linux: child subreaper)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent dies."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)  # it died before we asked
+
+
+def sweep() -> dict[int, int]:
+    """Kill everything below this process until nothing is left; return the statuses of its children by number.
+
+    For a process that adopts orphans: it kills its own children only, whose numbers nobody gets before they are
+    waited for, and their children become its own. Nothing is left when the kernel says that there is no child.
+    """
+    ended: dict[int, int] = {}
+    while True:
+        for child in _children():
+            _kill(child)
+        try:
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                ended[found[0]] = found[1]
+        except ChildProcessError:
+            return ended
+        time.sleep(_PAUSE)
+
+
+def end_below(process: int) -> None:
+    """Kill what stands below *process*, as seen from outside; for a keeper that does not answer."""
+    for one in _below({process}) - {process}:
+        _kill(one)
+
+
+def end_strays(keepers: set[int]) -> int:
+    """Kill what carries this server's mark and stands neither below it nor below its *keepers*; return how many."""
+    return _chase(lambda: _strays(keepers))
+
+
+def end_orphans(patience: float = 1.0) -> int:
+    """Kill what servers left that are dead themselves, and return how many.
+
+    Their keepers do that by themselves, so they get *patience* seconds for it first.
+    """
+    until = time.monotonic() + patience
+    while _orphans() and time.monotonic() < until:
+        time.sleep(0.02)
+    return _chase(_orphans)
+
+
+def _chase(quarry: Callable[[], set[int]]) -> int:
+    killed: set[int] = set()
+    until = time.monotonic() + _LONGEST
+    while (found := quarry()) and time.monotonic() < until:
+        for process in found:
+            _kill(process)
+        killed |= found
+        time.sleep(_PAUSE)
+    return len(killed)
+
+
+def _strays(keepers: set[int]) -> set[int]:
+    found = {process for process, owner in _marked() if owner == mark()}
+    return found - _below({os.getpid(), *keepers}) if found else found
+
+
+def _orphans() -> set[int]:
+    return {process for process, owner in _marked() if _is_dead(owner)}
+
+
+def _is_dead(owner: str) -> bool:
+    """Return whether a mark names a server of this number space that is no more."""
+    space, number, birth = (*owner.split("."), "", "")[:3]
+    return space == _number_space() and number.isdecimal() and _birth(int(number)) != birth
+
+
+def _marked() -> Iterator[tuple[int, str]]:
+    """Return every process that carries a mark, and its mark."""
+    start = f"{MARK}=".encode()
+    for process in _all():
+        with contextlib.suppress(OSError):  # it is gone, or not ours to read
+            environment = (_PROC / str(process) / "environ").read_bytes()
+            if start in environment:
+                for one in environment.split(b"\0"):
+                    if one.startswith(start) and _birth(process):
+                        yield process, one.removeprefix(start).decode("ascii", "replace")
+
+
+def _below(roots: set[int]) -> set[int]:
+    """Return *roots* and every process that descends from them."""
+    children: dict[int, list[int]] = {}
+    for process in _all():
+        if (fields := _stat(process)) is not None:
+            children.setdefault(int(fields[_PARENT]), []).append(process)
+    found, new = set(roots), list(roots)
+    while new:
+        new = [child for process in new for child in children.get(process, ()) if child not in found]
+        found.update(new)
+    return found
+
+
+def _children() -> list[int]:
+    """Return the children of this process, whichever of its threads the kernel gave them to."""
+    lists = (_PROC / "self" / "task").glob("*/children")
+    return [int(child) for one in lists for child in one.read_text().split()]
+
+
+def _all() -> Iterator[int]:
+    return (int(name) for name in os.listdir(_PROC) if name.isdecimal())  # noqa: PTH208  (twice as fast as Path)
+
+
+def _birth(process: int) -> str:
+    """Return the tick at which a process was born; empty if there is none, or only what waits to be reaped."""
+    fields = _stat(process)
+    return "" if fields is None or fields[_STATE] in "ZX" else fields[_START]
+
+
+def _stat(process: int) -> list[str] | None:
+    try:
+        text = (_PROC / str(process) / "stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()  # the name before it may hold anything
+
+
+@cache
+def _number_space() -> str:
+    return str((_PROC / "self" / "ns" / "pid").stat().st_ino)
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")

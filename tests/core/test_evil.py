@@ -1,0 +1,396 @@
+"""Filters that do harm, with real processes: what they do stays theirs (T-P4, T-P7, F-R4 to F-R8, F-R26)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ANNA, AnyProcess
+from works import SID, Works, alive, until
+
+from postscan import migrations
+from postscan.core import keeper, survivors, wire
+from postscan.core.assembly import Core
+from postscan.core.cancellation import CancelSource
+from postscan.core.model import FilterInstructions, Instructions, Job, JobToken
+from postscan.core.settings import Settings
+from postscan.core.states import FilterState, JobReason, JobState
+from postscan.core.worker import How, Limits, Workers
+
+OUTSIDE = Path(__file__).parent.parent / "outside" / "evil"
+KILLED = "it was killed: it looked at its token 1 times"
+GRACE, TERM = 0.3, 0.3
+SLACK = 8.0  # a busy machine needs it; `python -m campaigns cancels` and `python -m bench cancel` measure
+SERVER = """
+import json, sys
+from postscan.core.cancellation import CancelSource
+from postscan.core.worker import Limits, Workers
+
+workers = Workers()
+with CancelSource() as source, workers.slot() as slot:
+    slot.do(json.loads(sys.argv[1]) | {"token": source.path}, source, Limits(60), lambda message: None)
+    sys.stdin.read()
+"""
+
+
+class Den(Works):
+    """A running engine whose jobs have one evil filter each."""
+
+    def start_evil(self, name: str) -> JobToken:
+        """Make a job of one evil filter, with one image, and end it."""
+        asked = (FilterInstructions(f"urn:evil:{name}", b"<do/>"),)
+        token = self.service.create(self.by, SID, "P", Instructions("Invoice", asked))
+        self.send(token)
+        self.service.end(token, self.by)
+        return token
+
+    def cancelled(self, token: str) -> Job:
+        """Cancel the job, and wait for its end."""
+        self.service.cancel(token, self.by)
+        return self.ended(token)
+
+    def left(self, token: str) -> list[int]:
+        """Return the processes that the job's filter started, living or not."""
+        return [int(line[1]) for line in self.trace(token) if line[0] == "left"]
+
+
+@pytest.fixture(scope="module")
+def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Small limits, so that they are met soon."""
+    folder = tmp_path_factory.mktemp("den")
+    (folder / "out").mkdir()
+    table = {
+        "storage": {"data_dir": str(folder / "data")},
+        "limits": {"open_jobs": 1000},
+        "plugins": {"disabled": ["stamp", "fileshare"]},
+        "running": {
+            "slots": 4,
+            "seconds": 30,
+            "term_seconds": TERM,
+            "memory_bytes": 512 << 20,
+            "processor_seconds": 3,
+            "file_bytes": 3 << 20,
+            "open_files": 64,
+        },
+        "filters": {"acme": {"folder": str(folder / "out")}, "evil": {"folder": str(folder / "out")}},
+    }
+    return Settings.model_validate(table)
+
+
+@pytest.fixture(scope="module")
+def engine(settings_of_the_den: Settings) -> Iterator[Core]:
+    """One engine for all of them: each is the neighbour of those before."""
+    sys.path.append(str(OUTSIDE))
+    migrations.upgrade(settings_of_the_den.storage.url)
+    core = Core(settings_of_the_den, AnyProcess())
+    with core.running():
+        yield core
+    core.close()
+    sys.path.remove(str(OUTSIDE))
+
+
+@pytest.fixture
+def den(engine: Core) -> Iterator[Den]:
+    """The engine, and a job beside the test: whatever happens, it is not disturbed and nothing is left of the rest."""
+    den = Den(engine, ANNA)
+    neighbour = den.start("sleep 0.7", "copy")
+    yield den
+
+    job = den.ended(neighbour)
+    assert job.state is JobState.COMPLETED
+    assert [step.attempt for step in job.steps] == [1, 1]
+    left = {process for path in den.out.glob("*.trace") for process in den.left(path.stem)}
+    until(lambda: not any(alive(one) for one in left), f"for {left} to be gone")
+    until(lambda: not list(engine.settings.storage.run_dir.iterdir()), "for the run folder to be empty")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hang",
+        "ignore-sigterm",
+        "deaf-in-c",
+        "swallow",
+        "blocked-in-a-tool",
+        "stop-the-keeper",
+        "leave-daemons-and-hang",
+        "print-without-end",
+        "send-half-a-line",
+        "flood",
+        "ask-without-listening",
+        "write-around",
+    ],
+)
+def test_a_filter_that_does_not_stop_is_killed_in_time(den: Den, name: str) -> None:
+    """Promise 4, F-R6, T-P7: grace, SIGTERM, SIGKILL, and the job ends Canceled, whatever the filter does meanwhile."""
+    token = den.start_evil(name)
+    den.await_trace(token, "begun")
+    time.sleep(0.3)
+    begun = time.monotonic()
+
+    job = den.cancelled(token)
+
+    took = time.monotonic() - begun
+    assert (job.state, job.reasons) == (JobState.CANCELED, (JobReason.CANCELED,))
+    assert took < GRACE + TERM + SLACK
+    assert not any(alive(process) for process in den.left(token))
+
+
+@pytest.mark.parametrize("name", ["leave-a-daemon", "leave-a-nameless-daemon", "threads", "print-much"])
+def test_what_a_good_run_leaves_behind_ends_with_it(den: Den, name: str) -> None:
+    """T-P7, ruling 13: setsid, two forks and an empty environment do not help, and the run counts as done."""
+    token = den.start_evil(name)
+
+    job = den.ended(token)
+
+    assert (job.state, job.steps[0].attempt) == (JobState.COMPLETED, 1)
+    assert not any(alive(process) for process in den.left(token))
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("exit-with-0", "its process ended by itself with exit code 0"),
+        ("crash", "its process was ended by SIGSEGV"),
+        ("end-by-a-nameless-signal", "its process was ended by signal 40"),
+        ("leave-a-daemon-and-die", "its process was ended by SIGKILL"),
+        ("kill-the-keeper", "its process and its keeper were killed"),
+    ],
+)
+def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name: str, detail: str) -> None:
+    """F-R8, F-R26: then it has failed, in the words of how it ended; what it left is gone."""
+    job = den.ended(den.start_evil(name))
+
+    step = job.steps[0]
+    assert (job.state, job.reasons) == (JobState.ABORTED, (JobReason.PROCESSING_FAILED,))
+    assert (step.state, step.reasons, step.attempt) == (FilterState.ERRORS, ("UnknownError",), 3)
+    assert step.detail == detail
+    assert not any(alive(process) for process in den.left(job.token))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "detail"),
+    [
+        ("eat-memory", "ServerOutOfMemory", "it needed more than 512 MiB of memory"),
+        ("fill-the-disk", "OutOfDiskSpace", "OSError: [Errno 27] File too large"),
+        ("open-files", "UnknownError", "OSError: [Errno 24] Too many open files"),
+        ("deaf-in-c", "UnknownError", "it used more than 3 s of processor time and was ended"),
+        ("raise-something", "UnknownError", "Odd: half a sign ? and a nul ?"),
+        ("close-everything", "UnknownError", "it was killed: it closed its pipe"),
+        ("send-garbage", "UnknownError", "it was killed: it sent nonsense"),
+        ("send-a-line-without-end", "UnknownError", "it was killed: it talks without end"),
+        ("ask-the-impossible", "UnknownError", "it was killed: it sent nonsense"),
+        ("ask-for-infinity", "UnknownError", "it was killed: it sent nonsense"),
+        ("lie-about-the-end", "UnknownError", ""),
+    ],
+)
+def test_a_filter_that_breaks_a_rule_has_failed_at_once(den: Den, name: str, reason: str, detail: str) -> None:
+    """F-R7, F-R8, T-P4: one attempt, with the reason of the protocol and a sentence that says what it did."""
+    job = den.ended(den.start_evil(name))
+
+    step = job.steps[0]
+    assert (job.state, job.reasons) == (JobState.ABORTED, (JobReason.PROCESSING_FAILED,))
+    assert (step.state, step.reasons[0], step.attempt) == (FilterState.ERRORS, reason, 1)
+    assert step.detail.startswith(detail)
+
+
+def test_odd_names_are_stored_in_a_form_that_every_database_takes(den: Den) -> None:
+    """T-P6: what a filter says is data of a stranger; halves of characters and NUL become question marks."""
+    job = den.ended(den.start_evil("ask-with-odd-names"))
+
+    assert job.state is JobState.COMPLETED
+    [delivery] = den.service.deliveries(job.token, den.by)
+    assert (delivery.destination, delivery.name, delivery.published) == ("??", "?", False)
+
+
+def test_nothing_is_granted_after_the_cancel(den: Den) -> None:
+    """Promise 3: the row decides, even for a filter that asks behind the back of `publish`."""
+    token = den.start_evil("ask-after-the-cancel")
+    den.await_trace(token, "begun")
+
+    den.cancelled(token)
+
+    assert den.await_trace(token, "granted") == ["granted", "False"]
+    assert den.service.deliveries(token, den.by) == []
+
+
+def test_a_filter_that_writes_around_the_framework_writes_nothing_after_its_job_has_ended(den: Den) -> None:
+    """Ruling 5: the ladder bounds what asking nobody can do."""
+    token = den.start_evil("write-around")
+    until(lambda: len(list(den.out.glob(f"{token}.*"))) > 3, "for it to write")
+
+    den.cancelled(token)
+
+    before = len(list(den.out.glob(f"{token}.*")))
+    time.sleep(0.2)
+    assert len(list(den.out.glob(f"{token}.*"))) == before
+
+
+def test_a_run_finds_nothing_of_what_the_one_before_changed(den: Den) -> None:
+    """Folder, umask, environment, signals and priority are those of a new process."""
+    den.ended(den.start_evil("change-everything"))
+
+    looks = looks_of(den)
+    assert (looks["home"], looks["umask"], looks["sigterm"], looks["nice"]) == (True, 0o027, True, os.nice(0))
+    assert looks["path"] == os.environ["PATH"]
+
+
+def test_a_worker_has_no_descriptor_and_no_secret_of_the_server(den: Den, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T-P4: neither its sockets nor its database, and of its environment only what a program needs to run."""
+    monkeypatch.setenv("DATABASE_PASSWORD", "secret")
+    looks = looks_of(den)
+
+    ours = set(descriptors())
+    sockets = {one for one in looks["descriptors"] if one.startswith("socket:")}
+    files = [Path(one) for one in looks["descriptors"] if one.startswith("/") and not one.startswith("/proc/")]
+    assert len(sockets) == 1
+    assert not sockets & ours
+    assert {file.suffix or str(file) for file in files} == {"/dev/null", ".token"}
+    assert "DATABASE_PASSWORD" not in looks["environment"]
+
+
+def test_what_a_filter_prints_is_logged_up_to_its_cap_and_cannot_trick_a_terminal(
+    den: Den, caplog: pytest.LogCaptureFixture
+) -> None:
+    """20 MB do not fill the log; escape sequences are replaced."""
+    with caplog.at_level(logging.DEBUG, logger="postscan.core.worker"):
+        den.ended(den.start_evil("print-much"))
+
+    printed = [record.getMessage() for record in caplog.records if "evil printed" in record.getMessage()]
+    assert printed[0] == "plugin evil printed: \N{REPLACEMENT CHARACTER}[2J the first line"
+    assert printed[-1] == "plugin evil printed 20000040 bytes in all"
+    assert sum(len(line) for line in printed) < keeper.PRINTED + 1000
+
+
+def test_the_death_of_the_forkserver_costs_no_run(den: Den) -> None:
+    """The neighbour (see the fixture) goes on in its first attempt, and the next job gets a new forkserver."""
+    job = den.ended(den.start_evil("kill-the-forkserver"))
+    assert job.state is JobState.COMPLETED
+
+    assert den.ended(den.start("copy")).state is JobState.COMPLETED
+
+
+def test_a_filter_that_looks_away_for_longer_than_its_grace_is_named_in_the_log(
+    den: Den, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ "Must check" is enforced: the warning names the filter, how long it was, and what it declares."""
+    token = den.start_evil("hang")
+    den.await_trace(token, "begun")
+    time.sleep(0.5)
+    den.cancelled(token)
+
+    [warning] = [record.getMessage() for record in caplog.records if "did not look at its token" in record.getMessage()]
+    assert warning.startswith("filter hang did not look at its token for ")
+    assert warning.endswith("it declares a grace of 0.3 s")
+
+
+def looks_of(den: Den) -> dict[str, Any]:
+    """Return what a filter's process looks like."""
+    token = den.start_evil("look-around")
+    den.ended(token)
+    [line] = [line for line in (den.out / f"{token}.trace").read_text().splitlines() if line.startswith("looks")]
+    looks: dict[str, Any] = json.loads(line.removeprefix("looks "))
+    return looks
+
+
+def descriptors() -> Iterator[str]:
+    """Yield what the descriptors of this process lead to."""
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield str(one.readlink())
+
+
+def test_what_a_killed_server_left_is_ended_before_the_next_one_begins(tmp_path: Path) -> None:
+    """Ruling 13: it carries the mark of a server that is no more; one of a living server is spared."""
+    space, _, _ = survivors.mark().split(".")
+    dead = marked(f"{space}.{os.getpid()}.1")
+    spared = marked(survivors.mark())
+    elsewhere = marked("1.1.1")
+
+    ended = survivors.end_orphans(patience=0.05)
+
+    try:
+        assert ended >= 1
+        assert not alive(dead)
+        assert alive(spared)
+        assert alive(elsewhere)
+    finally:
+        for process in (spared, elsewhere):
+            os.kill(process, 9)
+        for process in (dead, spared, elsewhere):
+            os.waitpid(process, 0)
+
+
+@pytest.mark.parametrize(("name", "word"), [("leave-daemons-and-hang", "hanging"), ("leave-a-nameless-daemon", "left")])
+def test_what_a_killed_server_was_running_ends_with_it(tmp_path: Path, name: str, word: str) -> None:
+    """Ruling 13, F-R1: the keeper outlives the server for a moment, and takes a daemon without a name along."""
+    trace = tmp_path / "job.trace"
+    command = [sys.executable, "-c", SERVER, json.dumps(order_of(name, tmp_path))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=with_plugins()) as server:
+        until(lambda: trace.exists() and word in trace.read_text(), "for the filter to run")
+        left = [int(line.split()[1]) for line in trace.read_text().splitlines() if line.startswith("left")]
+        server.kill()
+
+    assert left
+    until(lambda: not any(alive(one) for one in left), f"for {left} to be gone")
+
+
+def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Core) -> None:
+    """The ladder stands in a thread of its own: a message that takes long to be heard delays nothing."""
+    workers = Workers()
+    gone: list[float] = []
+    begun = time.monotonic()
+
+    def hear(message: wire.Message) -> None:
+        if gone:
+            return
+        source.cancel("the test says so")
+        until(lambda: not alive(process()), "for the filter to be gone while we are busy")
+        gone.append(time.monotonic() - begun)
+
+    def process() -> int:
+        return int((tmp_path / "job.trace").read_text().split()[1])
+
+    with CancelSource(tmp_path) as source, workers.slot() as slot:
+        order = order_of("flood", tmp_path) | {"token": source.path}
+        ended = slot.do(order, source, Limits(60, GRACE, TERM), hear)
+    workers.close()
+
+    assert ended.how is How.STOPPED
+    assert gone
+
+
+def order_of(name: str, folder: Path) -> wire.Message:
+    """Return the order to run an evil filter without job and database."""
+    return {
+        "do": "run",
+        "plugin": "evil",
+        "dialect": f"urn:evil:{name}",
+        "token": "",
+        "workdir": str(folder),
+        "instructions": "<do/>",
+        "settings": {"folder": str(folder)},
+        "job": {"token": "job", "process": "Test", "created": "2026-03-02T09:41:07+00:00"},
+        "user": {"sid": SID, "name": "anna", "mail": ""},
+        "documents": [],
+        "earlier": [],
+    }
+
+
+def with_plugins() -> dict[str, str]:
+    """Return this environment, in which Python finds the evil filters."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(OUTSIDE), os.environ.get("PYTHONPATH", "")))}
+
+
+def marked(mark: str) -> int:
+    """Start a process with this mark."""
+    return os.posix_spawn("/bin/sleep", ["sleep", "60"], {survivors.MARK: mark})
