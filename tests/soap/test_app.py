@@ -339,3 +339,13 @@ def test_every_fault_may_be_answered_with_500(tmp_path: Path) -> None:
 
         assert [(fault.status, fault.code) for fault in faults] == [(500, "soap:Sender")] * 3
         assert NOT_NOW not in {fault.reason for fault in faults}
+
+
+def test_a_connection_is_kept_even_if_it_may_be_idle_for_a_moment_only(tmp_path: Path) -> None:
+    """T-H1: a time below a second is no reason to hang up at once."""
+    with running(tmp_path, {"server": {"port": 0, "idle_seconds": 0.9}}) as server, connected(server.url) as line:
+        for _ in range(2):
+            line.send(line.head("Content-Length: 0"))
+
+            assert line.answer().status == 400
+            time.sleep(0.1)

@@ -1,0 +1,134 @@
+"""One whole job, step by step, as the device remembers it: what it sent, and what it was told.
+
+delivered   create, two images, end; the file share filter delivers; the job is Completed
+withdrawn   create, an image, cancel: nothing has run yet
+stopped     create, an image, end; delivered, then a second filter works, and is cancelled
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from acceptance.scanning import ENDED, instructions, status
+from acceptance.server import SHARE, Server
+from device import Answer, Device, Fault
+
+_SHARE: Final = f"share {SHARE}"
+_PATIENCE: Final = 30.0
+
+FILTERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "delivered": (_SHARE,),
+    "withdrawn": (_SHARE,),
+    "stopped": (_SHARE, "sleep 60"),
+}
+STEPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "delivered": ("create", "image 1", "image 2", "end"),
+    "withdrawn": ("create", "image 1", "cancel"),
+    "stopped": ("create", "image 1", "end", "wait", "cancel"),
+}
+
+
+class NoAnswer(Exception):
+    """The server did not answer: it is gone, or its connection broke."""
+
+
+class Refused(Exception):
+    """The server answered with a fault where the device expected an answer."""
+
+    def __init__(self, step: str, fault: Fault | None) -> None:
+        super().__init__(f"{step}: {fault}")
+        self.subcode = fault[1] if fault else ""
+
+
+def knock(server: Server) -> None:
+    """Ask for a job that nobody has: a request that changes nothing."""
+    Device(server.url, timeout=_PATIENCE).elements(str(uuid.uuid4()))
+
+
+class Job:
+    """A job of one kind on a server that may break at any moment.
+
+    `told` are the steps that were acknowledged; `asked` is the one that was sent and never answered.
+    """
+
+    def __init__(self, server: Server, kind: str) -> None:
+        self.server = server
+        self.kind = kind
+        self.token = ""
+        self.told: list[str] = []
+        self.asked = ""
+        self.images = {number: os.urandom(3000) for number in (1, 2) if f"image {number}" in STEPS[kind]}
+        self._messages = {step: f"urn:uuid:{uuid.uuid4()}" for step in STEPS[kind]}
+
+    def go_on(self) -> None:
+        """Do every step that was not acknowledged yet, the unanswered one with the identical request; await the end.
+
+        Raises `NoAnswer` when the server is gone, `Refused` for a fault that is no answer to a repeated request.
+        """
+        for step in STEPS[self.kind][len(self.told) :]:
+            self._do(step)
+        self._await(ENDED)
+
+    def state(self) -> str:
+        """Return the job's state as the server tells it now."""
+        return status(self._send("get", self.token)).state
+
+    def acknowledged_images(self) -> list[int]:
+        """Return the document ids that the server said it has."""
+        return [number for number in self.images if f"image {number}" in self.told]
+
+    def _do(self, step: str) -> None:
+        again = self.asked == step
+        self.asked = step
+        if step == "wait":
+            self._await_last_filter()
+        else:
+            answer = self._send(step, self.token)
+            if answer.fault() and not (again and self._done_before(step)):
+                raise Refused(step, answer.fault())
+            if step == "create":
+                self.token = answer.find("JobToken") or ""
+        self.told.append(step)
+        self.asked = ""
+
+    def _done_before(self, step: str) -> bool:
+        """Return whether the job shows that an unanswered request was carried out, so that its repetition may fault."""
+        if step == "cancel":
+            return self.state() == "Canceled"
+        return step == "end" and self.state() in ENDED
+
+    def _send(self, step: str, token: str) -> Answer:
+        device = Device(self.server.url, timeout=_PATIENCE)
+        name, _, number = step.partition(" ")
+        message = self._messages.get(step, "")
+        try:
+            if name == "create":
+                asked = instructions(*FILTERS[self.kind])
+                return device.create(self.server.store(asked), asked, message_id=message)
+            if name == "image":
+                return device.send_image(token, number, self.images[int(number)], message_id=message)
+            if name == "get":
+                return device.elements(token)
+            return getattr(device, name)(token, message_id=message)  # type: ignore[no-any-return]
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(step) from error
+
+    def _await_last_filter(self) -> None:
+        end = time.monotonic() + _PATIENCE
+        while status(self._send("get", self.token)).filters[-1] != "Processing":
+            self._pause(end, "its last filter to run")
+
+    def _await(self, states: tuple[str, ...]) -> None:
+        end = time.monotonic() + _PATIENCE
+        while self.state() not in states:
+            self._pause(end, f"one of {', '.join(states)}")
+
+    def _pause(self, end: float, what: str) -> None:
+        if time.monotonic() > end:
+            raise AssertionError(f"job {self.token} is stuck in {self.state()}: waited {_PATIENCE:g} s for {what}")
+        time.sleep(0.05)

@@ -1,0 +1,31 @@
+"""Servers that many tests share, and the devices in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from acceptance.scanning import Scanner
+from acceptance.server import Server, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with small limits. Nothing that a device sends ever makes it stumble: its log has no traceback."""
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture(scope="session")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that runs one job at a time."""
+    with running(tmp_path_factory.mktemp("single"), {"running": {"slots": 1, "term_seconds": 0.3}}) as server:
+        yield server
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture
+def scanner(server: Server) -> Scanner:
+    """A device at 127.0.0.1."""
+    return Scanner(server)
