@@ -98,9 +98,8 @@ class Pipeline:
             self._close(token, JobReason.NO_VALID_INSTRUCTIONS)
             return
         for step in job.steps:
-            if step.state.ended:
-                continue
-            state = self._run_step(token, step.position, interrupt)
+            # One that ended before a crash counts like one that ends now: its error may not have closed the job yet.
+            state = step.state if step.state.ended else self._run_step(token, step.position, interrupt)
             if state is FilterState.CANCELED:
                 break
             if state is FilterState.ERRORS and not job.continue_on_error:

@@ -177,7 +177,7 @@ class PostScanService:
     def job(self, token: str, by: Principal) -> Job:
         """Return the job as it stands; do not call its verbs."""
         with self._refusing(token, by, "get"):
-            return _owned(self._store.load(_key(token)), by)
+            return self._store.load(_key(token), owner=_owner(by))
 
     def glance(self, token: str, by: Principal) -> Job | None:
         """Return the same as `job` if that needs no waiting, else None; it may be called from an event loop."""
@@ -352,8 +352,8 @@ class PostScanService:
         """Lend the caller's job, and store what its verbs did. If a twin of the request was faster, store nothing."""
         notes = self._notes(by, verb, _key(token), request)
         try:
-            with self._refusing(token, by, verb), self._store.change(_key(token), *notes) as job:
-                yield _owned(job, by)
+            with self._refusing(token, by, verb), self._store.change(_key(token), *notes, owner=_owner(by)) as job:
+                yield job
         except AnsweredMeanwhile:
             self._answered(by, verb, request)
         except WrongState:
@@ -415,10 +415,9 @@ def _sender(by: Principal) -> str:
     return f"{by.proof}:{by.name}"
 
 
-def _owned(job: Job, by: Principal) -> Job:
-    if not _is_owned(job, by):
-        raise JobNotFound(job.token)
-    return job
+def _owner(by: Principal) -> Principal | None:
+    """Return whose jobs the caller may touch: its own, or everybody's."""
+    return None if by.admin else by
 
 
 def _is_owned(job: Job, by: Principal) -> bool:

@@ -21,7 +21,7 @@ from postscan.core.errors import JobNotFound, StoreBusy, WrongState
 from postscan.core.events import to_record
 from postscan.core.ledger import Answer, AuditLine
 from postscan.core.memory import Memory
-from postscan.core.model import Document, Job, JobToken
+from postscan.core.model import Document, Job, JobToken, Principal
 from postscan.core.rows import job_row, jobs_from, step_row
 from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, STEP, WHOLE_JOB
 from postscan.core.states import FilterState, JobState
@@ -105,11 +105,14 @@ class Store:
             _append_events(db, job)
             _write_notes(db, notes)
 
-    def load(self, token: str) -> Job:
-        """Return the job; raise `JobNotFound`."""
+    def load(self, token: str, owner: Principal | None = None) -> Job:
+        """Return the job; raise `JobNotFound`, also if it is not the *owner*'s.
+
+        The database compares the owner, so that a foreign job takes no more time than one that does not exist.
+        """
         seen = self._memory.look()
         with self._read() as db:
-            job = _load(db, token)
+            job = _load(db, token, owner)
         self._memory.learn(job, seen)
         return job
 
@@ -118,10 +121,13 @@ class Store:
         return self._memory.recall(token)
 
     @contextlib.contextmanager
-    def change(self, token: str, *notes: Note) -> Iterator[Job]:
-        """Lend the job, and save what its verbs did, with *notes*; an exception inside changes nothing."""
+    def change(self, token: str, *notes: Note, owner: Principal | None = None) -> Iterator[Job]:
+        """Lend the job, and save what its verbs did, with *notes*; an exception inside changes nothing.
+
+        Raises `JobNotFound`, also if it is not the *owner*'s.
+        """
         with self._write() as db:
-            job = _load(db, token, lock=True)
+            job = _load(db, token, owner, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             yield job
             _save(db, job, steps, documents)
@@ -345,8 +351,10 @@ class Store:
             yield db
 
 
-def _load(db: sa.Connection, token: str, *, lock: bool = False) -> Job:
+def _load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock: bool = False) -> Job:
     query = sa.select(JOB).where(JOB.c.token == token)
+    if owner is not None:
+        query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
     jobs = _jobs(db, query.with_for_update() if lock else query)
     if not jobs:
         raise JobNotFound(token)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import functools
 import logging
+import math
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -15,6 +19,7 @@ import uvicorn
 from postscan.core.assembly import Core
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
+from postscan.soap import tls
 from postscan.soap.app import create_app
 from postscan.soap.http_head import protocol
 
@@ -28,12 +33,14 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. *ready* hears the URL as soon as requests are answered.
 
-    Raises `SettingsError` if the address cannot be listened on, or if another server has the data.
+    Raises `SettingsError` if the address cannot be listened on, if another server has the data, or if a file of
+    `[tls]` cannot be used.
     """
     stop = _Stop()
+    context = tls.context(settings.tls)
     with _listen(settings) as listener, core.running():
         _keep_freed_memory()
-        server = _Server(_config(core, settings), ready, _url(listener, settings))
+        server = _Server(_config(core, settings, context), ready, _url(listener, settings))
         stop.server = server
         server.run(sockets=[listener])
         log.info("draining: running filters get %g s", settings.server.drain_seconds)
@@ -66,21 +73,31 @@ class _Server(uvicorn.Server):
             self._ready(self._url)
 
 
-def _config(core: Core, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
+class _Config(uvicorn.Config):
+    handshake_seconds = 10.0
+
+    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
+        """Run on uvloop, with a deadline for TLS handshakes."""
+        return functools.partial(tls.Loop, self.handshake_seconds)
+
+
+def _config(core: Core, settings: Settings, context: ssl.SSLContext | None) -> uvicorn.Config:
+    config = _Config(
         create_app(core.service, settings),
         http=protocol(settings.server.head_seconds),
-        loop="uvloop",
         lifespan="off",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # whoever may write X-Forwarded-For could be anybody's device
-        timeout_keep_alive=int(settings.server.idle_seconds),
-        timeout_graceful_shutdown=int(settings.server.drain_seconds),
+        timeout_keep_alive=math.ceil(settings.server.idle_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
         backlog=BACKLOG,
+        ssl_context_factory=None if context is None else lambda _config, _default: context,
     )
+    config.handshake_seconds = settings.tls.handshake_seconds
+    return config
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -95,7 +112,8 @@ def _listen(settings: Settings) -> socket.socket:
 def _url(listener: socket.socket, settings: Settings) -> str:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}{settings.server.path}"
+    scheme = "https" if settings.tls.on else "http"
+    return f"{scheme}://{shown}:{port}{settings.server.path}"
 
 
 def _keep_freed_memory() -> None:

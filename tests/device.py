@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import ssl
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,12 +58,16 @@ class Answer:
 
 @dataclass
 class Device:
-    """One device at `source_address`, with `user` (a SID) signed in, in front of the service at `url`."""
+    """One device at `source_address`, with `user` (a SID) signed in, in front of the service at `url`.
+
+    With https, `tls` says whom it trusts, and holds its certificate.
+    """
 
     url: str
     user: str = "S-1-5-21-1-2-3-1001"
     source_address: str | None = None
     timeout: float = 30.0
+    tls: ssl.SSLContext | None = None
 
     def create(self, process_id: str, instructions_xml: str, **more: str) -> Answer:
         """Create a job; *instructions_xml* is the content of PostScanInstructions, with psp bound to its namespace."""
@@ -177,7 +182,12 @@ class Device:
 
     def _connect(self) -> http.client.HTTPConnection:
         source = (self.source_address, 0) if self.source_address else None
-        return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=self.timeout, source_address=source)
+        parts = urlsplit(self.url)
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(
+                parts.netloc, timeout=self.timeout, source_address=source, context=self.tls
+            )
+        return http.client.HTTPConnection(parts.netloc, timeout=self.timeout, source_address=source)
 
 
 def _element(name: str, text: str) -> str:

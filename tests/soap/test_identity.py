@@ -97,7 +97,11 @@ def test_the_layout_of_the_extension_is_that_of_windows() -> None:
     assert sid_extension(sid.decode()).value == value
 
 
-@pytest.mark.parametrize("key", [f"sha256:{FINGERPRINT}", f"serial={SERIAL};issuer=CN=Test CA,O=Fabrikam"])
+@pytest.mark.parametrize(
+    "key",
+    [f"sha256:{FINGERPRINT}", f"serial={SERIAL};issuer=CN=Test CA,O=Fabrikam"],
+    ids=["fingerprint", "issuer and serial"],
+)
 def test_a_certificate_that_names_nobody_may_be_listed(key: str) -> None:
     """By its fingerprint, or by issuer and serial number."""
     assert caller(LISTED, identity={"certificates": {key: CLARA}}).sid == CLARA
@@ -347,6 +351,7 @@ def test_a_certificate_re_issued_by_another_ca_is_not_the_one_that_is_listed() -
     "key",
     ["", "anna", "CN=anna", f"sha256:{FINGERPRINT.upper()}", f"sha256:{FINGERPRINT[:-1]}", f"sha1:{FINGERPRINT[:40]}",
      "serial=1;issuer=CN=x", "serial=0a;issuer=CN=x", "serial=0A;issuer=", "serial=0A; issuer=CN=x"],
+    ids=range(10),
 )  # fmt: skip
 def test_a_line_that_names_no_certificate_is_refused(key: str) -> None:
     """It could never match, so it is a mistake."""
