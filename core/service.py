@@ -96,16 +96,12 @@ class PostScanService:
         user = self._user(by, user_sid)
         process = self._process(process_id, user, instructions)
         self._processes.admit(process, instructions)
-        if self._store.count_open(by.name) >= self._settings.limits.open_jobs:
-            answered = self._answered(by, "create", request)  # its twin's job may be the one too many
-            if answered is not None:
-                return JobToken(answered.result)
-            raise Unavailable(f"{by.name} has {self._settings.limits.open_jobs} open jobs already")
         job = Job.create(_new_token(), by, user, process, instructions, self._clock.now())
         job.deadline = self._deadline()
         detail = f"{user.name} ({user.sid}), process {process.identifier}"
         try:
-            self._store.insert(job, *self._notes(by, "create", job.token, request, job.token, detail))
+            notes = self._notes(by, "create", job.token, request, job.token, detail)
+            self._store.insert(job, *notes, most_open=self._settings.limits.open_jobs)
         except AnsweredMeanwhile:
             return self.create(by, user_sid, process_id, instructions, request)
         return job.token
@@ -282,6 +278,7 @@ class PostScanService:
         try:
             notes = self._notes(by, "send", job.token, request, document.sha256)
             with self._store.change(job.token, *notes) as changed:
+                self._check_takes_images(changed, document_id)  # again: it may have taken others meanwhile
                 recorded = changed.receive(document, self._clock.now())
                 changed.deadline = self._deadline()
                 if recorded:

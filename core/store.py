@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from postscan.core import database, ledger
 from postscan.core.clock import Mark
-from postscan.core.errors import JobNotFound, StoreBusy, WrongState
+from postscan.core.errors import JobNotFound, StoreBusy, Unavailable, WrongState
 from postscan.core.events import to_record
 from postscan.core.ledger import Answer, AuditLine
 from postscan.core.memory import Memory
@@ -90,10 +90,11 @@ class Store:
 
     # --- one job -----------------------------------------------------------------------------------------------
 
-    def insert(self, job: Job, *notes: Note, heir_of: str | None = None) -> None:
+    def insert(self, job: Job, *notes: Note, heir_of: str | None = None, most_open: int | None = None) -> None:
         """Store a new job with its first events, its documents, and what is to be noted with it.
 
         *heir_of* names an ended job whose images it takes over; raise `WrongState` if another job did so before.
+        With *most_open*, raise `Unavailable` if its owner would have more jobs than that which have not ended.
         """
         with self._write() as db:
             if heir_of is not None:
@@ -104,6 +105,8 @@ class Store:
                 db.execute(sa.insert(DOCUMENT), [_document_row(job.token, document) for document in job.documents])
             _append_events(db, job)
             _write_notes(db, notes)
+            if most_open is not None and _count_open(db, job.owner.name) > most_open:
+                raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
 
     def load(self, token: str, owner: Principal | None = None) -> Job:
         """Return the job; raise `JobNotFound`, also if it is not the *owner*'s.
@@ -167,12 +170,6 @@ class Store:
         query = sa.select(JOB.c.token, JOB.c.state).where(JOB.c.state.in_(_IN_HAND)).order_by(JOB.c.created)
         with self._read() as db:
             return {JobToken(row.token): JobState(row.state) for row in db.execute(query)}
-
-    def count_open(self, owner: str) -> int:
-        """Return how many jobs of *owner* have not ended."""
-        query = sa.select(sa.func.count()).where(JOB.c.owner == owner, JOB.c.state.in_(_OPEN))
-        with self._read() as db:
-            return db.scalar(query) or 0
 
     def silent(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed."""
@@ -388,6 +385,11 @@ def _save(db: sa.Connection, job: Job, steps: Sequence[object], documents: set[i
     if new:
         db.execute(sa.insert(DOCUMENT), [_document_row(job.token, document) for document in new])
     _append_events(db, job)
+
+
+def _count_open(db: sa.Connection, owner: str) -> int:
+    query = sa.select(sa.func.count()).where(JOB.c.owner == owner, JOB.c.state.in_(_OPEN))
+    return db.scalar(query) or 0
 
 
 def _bequeath(db: sa.Connection, token: str) -> None:

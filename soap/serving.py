@@ -9,6 +9,7 @@ import logging
 import math
 import signal
 import socket
+import sys
 import ssl
 from collections.abc import Callable
 from types import FrameType
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 KEPT: Final = 64 << 20
+SWITCH: Final = 0.0005
+"""Seconds after which a thread lets another one in: the one that hashes and writes an image must not wait for long."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -40,6 +43,7 @@ def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
     context = tls.context(settings.tls)
     with _listen(settings) as listener, core.running():
         _keep_freed_memory()
+        sys.setswitchinterval(SWITCH)
         server = _Server(_config(core, settings, context), ready, _url(listener, settings))
         stop.server = server
         server.run(sockets=[listener])
