@@ -9,8 +9,8 @@ import logging
 import math
 import signal
 import socket
-import sys
 import ssl
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Final

@@ -183,7 +183,7 @@ def test_progress_is_kept_while_the_filter_runs_and_not_after(store: Store, job:
 
 
 def test_jobs_are_listed_by_owner_open_and_ended(store: Store, job: Callable[..., Job]) -> None:
-    """An owner sees only its own jobs; `count_open` counts the same."""
+    """An owner sees only its own jobs."""
     store.insert(job(token="mine"))
     ended = job(token="mine, ended")
     ended.fail(JobReason.PROCESSING_FAILED, MORNING)
@@ -194,7 +194,6 @@ def test_jobs_are_listed_by_owner_open_and_ended(store: Store, job: Callable[...
     assert [one.token for one in store.ended_jobs(owner)] == ["mine, ended"]
     assert [one.token for one in store.open_jobs()] == ["mine"]
     assert store.open_jobs("device:somebody") == []
-    assert (store.count_open(owner), store.count_open("device:somebody")) == (1, 0)
 
 
 def test_a_silent_job_is_found_after_its_deadline(store: Store, job: Callable[..., Job]) -> None:
