@@ -1,0 +1,86 @@
+"""Workers whose filters do what the test says next: publish, end in any way, or die.
+
+They stand where `postscan.core.worker.Workers` stands, at the border of the process: the pipeline above is the real
+one, and so is every answer that it gives them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any, Final
+
+from model.actors import gate
+
+from postscan.core import wire
+from postscan.core.cancellation import CancelSource
+from postscan.core.worker import Ended, How, Limits, OnMessage
+
+ENDS: Final = MappingProxyType(
+    {
+        "done": Ended(How.SAID, {"end": "done"}),
+        "warn": Ended(How.SAID, {"end": "done", "warnings": ["a page is empty"]}),
+        "fail": Ended(How.SAID, {"end": "failed", "reasons": ["acme:PaperJam"], "detail": "it jammed"}),
+        "broken": Ended(How.SAID, {"end": "broken", "error": "KeyError: 'x'"}),
+        "nonsense": Ended(How.SAID, {"end": "perhaps"}),
+        "die": Ended(How.DIED, {}, exit_code=-9),
+        "late": Ended(How.STOPPED, {}, late=True),
+        "stop": Ended(How.SAID, {"end": "cancelled"}),
+        "killed": Ended(How.STOPPED, {}, exit_code=-15),
+    }
+)
+"""How a filter can end. "killed" is said only of one that was asked to stop; "stop" may be a lie."""
+
+OUTCOMES: Final = MappingProxyType(
+    {
+        "done": "CompletedSuccessfully",
+        "warn": "CompletedWithWarnings",
+        "fail": "CompletedWithErrors",
+        "broken": "CompletedWithErrors",
+        "nonsense": "CompletedWithErrors",
+        "late": "CompletedWithErrors",
+    }
+)
+"""What the filter's state becomes, whatever else happens."""
+
+
+class ScriptedWorkers:
+    """`shown` is the destination: what filters made visible, by job, position, document and name."""
+
+    def __init__(self, shown: dict[tuple[str, int, int | None, str], str]) -> None:
+        self._shown = shown
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[ScriptedWorkers]:
+        """Lend a slot for one order."""
+        yield self
+
+    def do(self, order: wire.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
+        """Do what each step says until one is an end."""
+        documents = [document["id"] for document in order["documents"]]
+        while True:
+            said = gate("asked to stop" if source.cancelled else "filter")
+            if said == "publish" and documents:
+                self._publish(order, documents.pop(0), on_message)
+            elif said == "progress":
+                on_message({"tell": "progress", "done": 1, "total": 2, "unit": "pages"})
+            elif said in ENDS and (said != "killed" or source.cancelled):
+                return ENDS[said]
+
+    def _publish(self, order: wire.Message, document: int, on_message: OnMessage) -> None:
+        about: dict[str, Any] = {"document": document, "destination": order["dialect"], "name": f"{document}.png"}
+        answer = on_message({"ask": "grant", **about})
+        if not answer or not answer["granted"]:
+            return
+        gate("granted")
+        token = order["job"]["token"]
+        place = (token, _position(order), document, about["name"])
+        self._shown[place] = next(one["sha256"] for one in order["documents"] if one["id"] == document)
+        gate("shown")
+        on_message({"tell": "published", **about})
+
+
+def _position(order: wire.Message) -> int:
+    """Each filter of the model has a dialect of its own, so its dialect says where it stands."""
+    return 0 if order["dialect"].endswith("a") else 1
