@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from model.chance import NOBODYS, interleaving, opened
+from model.engine import unheard
 from model.saved import back_to, save
 from model.trial import Trial, Violation
 from model.world import ANNA, BORIS, Ask, Verb
@@ -81,7 +82,8 @@ class _Spread:
         self._function = function
 
     def __call__(self, arguments: tuple[object, ...]) -> Found:
-        return self._function(*arguments)
+        with unheard():
+            return self._function(*arguments)
 
 
 def _some_interleavings(first: int, last: int) -> Found:
