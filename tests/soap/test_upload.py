@@ -14,7 +14,7 @@ import pytest
 from postscan.core.errors import InvalidArgument
 from postscan.core.model import JobToken
 from postscan.core.spool import Arrival, Spool
-from postscan.soap.upload import BATCH, Upload
+from postscan.soap.upload import AHEAD, BATCH, Upload
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
 LIMIT = 8 * BATCH
@@ -93,7 +93,7 @@ def test_what_the_disk_said_to_an_earlier_batch_is_raised(tmp_path: Path, pieces
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize("pieces", [1, 2], ids=["while it waits for more", "while it waits for the disk"])
+@pytest.mark.parametrize("pieces", [1, AHEAD + 1], ids=["while it waits for more", "while it waits for the disk"])
 def test_a_server_that_stops_lets_the_disk_finish_first(tmp_path: Path, pieces: int) -> None:
     """I4: a file is never closed under the hands of the thread that writes it; nothing is left of it."""
     gate, spool = Gate(), Spool(tmp_path)
@@ -116,7 +116,7 @@ def test_a_server_that_stops_lets_the_disk_finish_first(tmp_path: Path, pieces: 
         assert not left_early
 
     asyncio.run(stop_in_the_middle())
-    assert gate.order == ["written"]
+    assert set(gate.order) == {"written"}
     assert files(tmp_path) == []
 
 
