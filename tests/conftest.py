@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ from postscan.core.store import Store
 from postscan.core.testing import FakeClock
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks: pytest looks for them here
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Whoever is started in the background ignores Ctrl-C, and so would every process that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OUTSIDE = Path(__file__).parent / "outside"
 
