@@ -1,8 +1,7 @@
 """Putting one file into a folder so that its name never shows less than the whole file.
 
-Write beside, make durable, ask the server, link. A hard link is exclusive: if somebody else has the name, the next
-one is tried, and nothing is ever overwritten. Where a file system has no hard links, renameat2 with RENAME_NOREPLACE
-does the same.
+Write unseen, make durable, ask the server, appear (`postscan.core.growing`). If somebody else has the name, the next
+one is tried, and nothing is ever overwritten.
 
 Everything happens relative to one open folder, so that nobody can swap it for a symbolic link meanwhile.
 """
@@ -10,8 +9,6 @@ Everything happens relative to one open folder, so that nobody can swap it for a
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import hashlib
 import os
 import stat
@@ -19,14 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from postscan.core import naming
+from postscan.core import growing, naming
 
 if TYPE_CHECKING:
     from postscan.core.filters import Document, FilterContext
 
 CHUNK = 1 << 20  # bytes copied between two looks at the token
-_RENAME_NOREPLACE = 1
-_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -72,10 +67,8 @@ def _make(name: str, where: int) -> None:
 
 def _place(context: FilterContext, document: Document, where: int, source: Path, name: str, destination: str) -> str:
     """Put the file into the open folder *where*, and return the name that it got."""
-    beside = _beside(context, document, destination)
-    _remove(beside, where)
-    try:
-        digest = _copy(context, source, beside, where)
+    with growing.growing(where, _hidden(context, document, destination)) as new:
+        digest = _copy(context, source, new.fd)
         earlier = context.earlier.get((document.id, destination))
         if earlier and _digest(context, earlier, where) == digest:
             return earlier
@@ -85,37 +78,31 @@ def _place(context: FilterContext, document: Document, where: int, source: Path,
             if not _taken(wanted, where):
                 with contextlib.suppress(FileExistsError):
                     with context.publish(document, destination, wanted):
-                        _appear(beside, wanted, where)
+                        new.appear(wanted)
                     os.fsync(where)
                     return wanted
             number += 1
-    finally:
-        _remove(beside, where)
 
 
-def _beside(context: FilterContext, document: Document, destination: str) -> str:
-    """Return the name under which this delivery grows: the same in every run, so that the next one finds what a
-    killed one left; and nobody else can guess it, since the job's token is in it.
+def _hidden(context: FilterContext, document: Document, destination: str) -> str:
+    """Return the name under which this delivery grows if it needs one.
+
+    It is the same in every run, so that the next one finds what a killed one left; and nobody else can guess it,
+    since the job's token is in it.
     """
     delivery = f"{context.job.token}\0{document.id}\0{destination}"
     return f".{hashlib.sha256(delivery.encode()).hexdigest()[:16]}.part"
 
 
-def _remove(name: str, where: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=where)
-
-
-def _copy(context: FilterContext, source: Path, name: str, where: int) -> str:
+def _copy(context: FilterContext, source: Path, target: int) -> str:
     """Copy durably, looking at the token for each MiB; return the SHA-256 in hex."""
     digest = hashlib.sha256()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with source.open("rb") as reader, os.fdopen(os.open(name, flags, 0o640, dir_fd=where), "wb") as writer:
+    with source.open("rb") as reader, os.fdopen(target, "wb", closefd=False) as writer:
         for chunk in _chunks(context, reader):
             digest.update(chunk)
             writer.write(chunk)
         writer.flush()
-        os.fsync(writer.fileno())
+        os.fsync(target)
     return digest.hexdigest()
 
 
@@ -142,21 +129,3 @@ def _taken(name: str, where: int, kind: Callable[[int], bool] = bool) -> bool:
         return kind(os.stat(name, dir_fd=where, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return False
-
-
-def _appear(beside: str, name: str, where: int) -> None:
-    """Make the file visible under its name, or raise `FileExistsError`."""
-    try:
-        os.link(beside, name, src_dir_fd=where, dst_dir_fd=where, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        _rename_exclusively(beside, name, where)
-
-
-def _rename_exclusively(source: str, target: str, where: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    done = libc.renameat2(where, os.fsencode(source), where, os.fsencode(target), _RENAME_NOREPLACE)
-    if done != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), target)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from destinations import open_folder, small_disk, without_privileges
 
-from postscan.core import placing
+from postscan.core import growing, placing
 from postscan.core.filters import Filter
 from postscan.core.states import FilterState
 from postscan.core.testing import run_filter
@@ -121,6 +121,7 @@ def test_a_name_that_is_taken_at_the_last_moment_is_not_overwritten(page, share,
         return [path for path in share.iterdir() if path.suffix == ".png"]
 
     if not links:
+        without_nameless_files(monkeypatch)
         monkeypatch.setattr(os, "link", no_hard_links)
     result = run_filter(Deliver(share, Rival), [page])
     third = NAME.replace(".png", "-3.png")
@@ -136,8 +137,14 @@ def no_hard_links(*args, **options):
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
 
+def without_nameless_files(monkeypatch):
+    """Do as on a file system that has none, such as a mounted share."""
+    monkeypatch.setattr(growing, "_nameless", lambda where: None)
+
+
 def test_a_file_system_without_hard_links_will_do(page, share, monkeypatch):
     """Renaming without replacing is as good, and leaves nothing beside."""
+    without_nameless_files(monkeypatch)
     monkeypatch.setattr(os, "link", no_hard_links)
     run_filter(Deliver(share), [page])
 
@@ -156,11 +163,20 @@ def test_a_run_again_does_not_deliver_twice(page, share):
     assert second.published == []
 
 
-@pytest.mark.parametrize("after", ["_copy", "_appear"])
-def test_a_run_again_removes_what_a_killed_run_left(page, share, after):
+@pytest.mark.parametrize(("whose", "step"), [(placing, "_copy"), (growing.Growing, "appear")])
+def test_a_killed_run_leaves_nothing_beside_its_place(page, share, whose, step):
+    """F-R16: a file has no name before it is whole, and only the one it should have from then on."""
+    die_after(whose, step, lambda: run_filter(Deliver(share), [page]))
+
+    assert names(share) == ([NAME] if step == "appear" else [])
+
+
+@pytest.mark.parametrize(("whose", "step"), [(placing, "_copy"), (growing.Hidden, "appear")])
+def test_a_run_again_removes_what_a_killed_run_left(page, share, monkeypatch, whose, step):
     """F-R1, F-R16: bytes beside their place, or the second name of a delivered file, are gone after the next run."""
+    without_nameless_files(monkeypatch)
     earlier = [(1, str(share), NAME)]
-    die_after(after, lambda: run_filter(Deliver(share), [page]))
+    die_after(whose, step, lambda: run_filter(Deliver(share), [page]))
     left = names(share)
     run_filter(Deliver(share), [page], earlier=earlier)
 
@@ -168,12 +184,12 @@ def test_a_run_again_removes_what_a_killed_run_left(page, share, after):
     assert names(share) == [NAME]
 
 
-def die_after(step, work):
-    """Do *work* in a process that dies as soon as this function of the module under test returns."""
+def die_after(whose, step, work):
+    """Do *work* in a process that dies as soon as this function of the code under test returns."""
     process = os.fork()
     if process == 0:
-        really = getattr(placing, step)
-        setattr(placing, step, lambda *given: (really(*given), os._exit(0)))
+        really = getattr(whose, step)
+        setattr(whose, step, lambda *given: (really(*given), os._exit(0)))
         work()
         os._exit(1)
     assert os.waitpid(process, 0)[1] == 0

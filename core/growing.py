@@ -1,0 +1,94 @@
+"""A file that grows unseen in an open folder, and appears there at once: whole, and under a name that was free.
+
+Where the file system has nameless files (O_TMPFILE), nothing of it is left whatever kills its process. Elsewhere it
+grows under a hidden name, and a hard link is what makes it appear: that is exclusive, so nothing is ever overwritten.
+Where there are no hard links either, renameat2 with RENAME_NOREPLACE does the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_MODE: Final = 0o640
+_RENAME_NOREPLACE: Final = 1
+_NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)  # EISDIR: older kernels
+
+
+class Growing:
+    """A file under way: write to `fd`, then let it `appear`."""
+
+    def __init__(self, fd: int, where: int) -> None:
+        self.fd = fd
+        self._where = where
+
+    def appear(self, name: str) -> None:
+        """Make the file visible as *name*, or raise `FileExistsError`; durable once the folder is synced."""
+        os.link(f"/proc/self/fd/{self.fd}", name, dst_dir_fd=self._where)
+
+
+class Hidden(Growing):
+    """One that has a name of its own until then."""
+
+    def __init__(self, fd: int, where: int, name: str) -> None:
+        super().__init__(fd, where)
+        self._name = name
+
+    def appear(self, name: str) -> None:
+        """Make the file visible as *name*, or raise `FileExistsError`."""
+        try:
+            os.link(self._name, name, src_dir_fd=self._where, dst_dir_fd=self._where, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            _rename_exclusively(self._name, name, self._where)
+
+
+@contextlib.contextmanager
+def growing(where: int, hidden: str) -> Iterator[Growing]:
+    """Lend a new file in the open folder *where*; what did not appear is gone afterwards.
+
+    *hidden* is its name for as long as it needs one. A file that has this name already is left over, and removed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(hidden, dir_fd=where)
+    fd = _nameless(where)
+    if fd is not None:
+        try:
+            yield Growing(fd, where)
+        finally:
+            os.close(fd)
+        return
+    fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE, dir_fd=where)
+    try:
+        yield Hidden(fd, where, hidden)
+    finally:
+        os.close(fd)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(hidden, dir_fd=where)
+
+
+def _nameless(where: int) -> int | None:
+    """Open a file without a name, or return None where it could not be had, or not be named later."""
+    if not Path("/proc/self/fd").exists():
+        return None
+    try:
+        return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, _MODE, dir_fd=where)
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS_FILES:
+            raise
+        return None
+
+
+def _rename_exclusively(source: str, target: str, where: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.renameat2(where, os.fsencode(source), where, os.fsencode(target), _RENAME_NOREPLACE)
+    if done != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), target)
