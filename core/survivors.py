@@ -145,10 +145,16 @@ def _below(roots: set[int]) -> set[int]:
     return found
 
 
-def _children() -> list[int]:
-    """Return the children of this process, whichever of its threads the kernel gave them to."""
-    lists = (_PROC / "self" / "task").glob("*/children")
-    return [int(child) for one in lists for child in one.read_text().split()]
+def _children(tasks: Path = _PROC / "self" / "task") -> list[int]:
+    """Return the children of this process, whichever of its threads the kernel gave them to.
+
+    A thread may end meanwhile: then another one has its children, and the next look finds them.
+    """
+    found: list[int] = []
+    for thread in os.listdir(tasks):  # noqa: PTH208  (as names; a Path would look for each of them)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, (tasks / thread / "children").read_text().split())
+    return found
 
 
 def _all() -> Iterator[int]:
