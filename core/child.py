@@ -7,6 +7,7 @@ kernel watches, and its keeper ends it together with everything that it started.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import socket
@@ -17,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import limits, loading, survivors, wire
+from postscan.core import changes, limits, loading, survivors, typed, wire
 from postscan.core.cancellation import CancellationToken, Cancelled
 from postscan.core.errors import PluginError
 from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts
@@ -123,6 +124,8 @@ def _declaration(one: Filter) -> wire.Message:
         "summary": summary,
         "grace": float(one.grace),
         "lacks": [str(lack) for lack in one.requires()],
+        "instructions": typed.schema(one.Instructions).as_data() if one.Instructions else None,
+        "settings": [dataclasses.asdict(setting) for setting in typed.settings(one.Settings)] if one.Settings else [],
     }
 
 
@@ -134,10 +137,15 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     if lacks:
         return _failed(FilterReason.UNKNOWN_ERROR, " ".join(lacks))
     settings = loading.settings_for(order["plugin"], one, order["settings"])
+    try:
+        instructions = loading.instructions_for(one, order["instructions"].encode())
+    except ValueError as error:
+        return _failed(FilterReason.INVALID_ARGS, str(error))
     token = CancellationToken.open(order["token"])
+    job = _context(order, instructions, settings, token, pipe)
     try:
         token.check()
-        result = one.run(_context(order, settings, token, pipe), token)
+        result = one.run(job, token)
     except Cancelled:
         return {"end": "cancelled"}
     except FilterFailed as failure:
@@ -146,15 +154,19 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
             "reasons": [str(reason) for reason in failure.reasons],
             "detail": str(failure.detail)[:2000],
         }
-    return {"end": "done", "warnings": [str(warning)[:2000] for warning in result.warnings] if result else []}
+    warnings = [str(warning)[:2000] for warning in result.warnings] if result else []
+    made = changes.told(job.changes.entries)
+    return {"end": "done", "warnings": warnings} | ({} if made is None else {"documents": made})
 
 
-def _context(order: wire.Message, settings: Any, token: CancellationToken, pipe: Pipe) -> FilterContext:
+def _context(
+    order: wire.Message, instructions: Any, settings: Any, token: CancellationToken, pipe: Pipe
+) -> FilterContext:
     job = order["job"]
     return FilterContext(
         job=JobFacts(job["token"], job["process"], datetime.fromisoformat(job["created"])),
         user=User(**order["user"]),
-        instructions=order["instructions"].encode(),
+        instructions=instructions,
         settings=settings,
         workdir=Path(order["workdir"]),
         token=token,

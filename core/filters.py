@@ -10,15 +10,18 @@ A filter runs in a worker process of its own, in a process group of its own, wit
 from __future__ import annotations
 
 import contextlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from postscan.core import naming, placing
+from postscan.core import naming, placing, tools
 from postscan.core.cancellation import CancellationToken, Cancelled
+from postscan.core.changes import Changes
 from postscan.core.model import User
 from postscan.core.states import FilterReason
 
@@ -100,20 +103,26 @@ class Parent(Protocol):
 class FilterContext:
     """Everything that a filter knows and may do.
 
-    `instructions` is the filter's element of the scan process as XML: no DTD, no entities, checked by the server.
-    `settings` is an instance of the filter's `Settings`, or the plain table when it declares none.
+    `instructions` is an instance of the filter's `Instructions`; or, if it declares none, its element of the scan
+    process as XML: no DTD, no entities. `settings` is an instance of its `Settings`, or the plain table if it declares
+    none.
     `workdir` is private to this run and removed after it.
     """
 
     job: JobFacts
     user: User
-    instructions: bytes
+    instructions: Any
     settings: Any
     workdir: Path
     token: CancellationToken
     parent: Parent
     all_documents: tuple[Document, ...]
     earlier: Mapping[tuple[int | None, str], str] = field(default_factory=dict)
+
+    @cached_property
+    def changes(self) -> Changes:
+        """What was replaced, added and removed so far."""
+        return Changes(((one.id, one.format) for one in self.all_documents), self.workdir)
 
     @property
     def documents(self) -> Iterator[Document]:
@@ -123,6 +132,34 @@ class FilterContext:
             yield document
             self.progress(done + 1, len(self.all_documents), "documents")
         self.token.check()
+
+    def replace(self, document: Document, path: Path, format: str = "") -> None:
+        """Let the filters after this one see another file in place of *document*; its *format*, if that is another.
+
+        The file must be finished; one in the `workdir` is taken away from there. This and the next two calls count when
+        the filter has come to a good end, and not before; what the device sent stays as it is.
+        """
+        self.changes.replace(document.id, path, format or document.format)
+
+    def add(self, path: Path, format: str, after: Document | None = None) -> None:
+        """Let the filters after this one see one more document, as the last one or right behind another."""
+        self.changes.add(path, format, after.id if after else None)
+
+    def remove(self, document: Document) -> None:
+        """Let the filters after this one not see *document*."""
+        self.changes.remove(document.id)
+
+    def run_tool(
+        self, command: Sequence[str | os.PathLike[str]], *, environment: Mapping[str, str] | None = None
+    ) -> tools.ToolEnded:
+        """Run another program in the `workdir` and return how it ended; a cancel ends it.
+
+        Raises `FilterFailed` if it cannot be started.
+        """
+        try:
+            return tools.run(self.token, command, self.workdir, environment or {})
+        except OSError as error:
+            raise FilterFailed(detail=f"{command[0]} cannot be started: {error.strerror or error}") from error
 
     @contextlib.contextmanager
     def publish(self, document: Document | None, destination: str, name: str) -> Iterator[None]:
@@ -184,14 +221,18 @@ class Filter(ABC):
     """Base of all filters.
 
     `dialect` is the namespace URI by which scan processes name the filter; `title` is for people. `grace` is how
-    many seconds the filter may take to stop after a cancel (the server caps it). `Settings`, if given, is a
-    dataclass that takes the table `[filters.<plugin>]` as keyword arguments and raises `ValueError` for a bad value.
+    many seconds the filter may take to stop after a cancel (the server caps it).
+
+    `Instructions`, if given, is a dataclass of what a scan process may ask of the filter (`postscan.core.typed`); the
+    server checks each job by it before it makes the job. `Settings`, if given, is a dataclass that takes the table
+    `[filters.<plugin>]` as keyword arguments. Both may raise `ValueError` for a bad value.
     """
 
     dialect: ClassVar[str]
     title: ClassVar[str]
     api: ClassVar[int] = API
     grace: ClassVar[float] = 5.0
+    Instructions: ClassVar[type | None] = None
     Settings: ClassVar[type | None] = None
 
     def requires(self) -> Iterable[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pluggy
 
-from postscan.core import hookspecs
+from postscan.core import hookspecs, typed
 from postscan.core.errors import PluginError
 from postscan.core.filters import API, Filter
 
@@ -57,6 +57,11 @@ def settings_for(plugin: str, one: Filter, table: dict[str, Any]) -> Any:
         raise PluginError(f"[filters.{plugin}]: {error}") from error
 
 
+def instructions_for(one: Filter, xml: bytes) -> Any:
+    """Return what a job asks of the filter, made of its element; raise `ValueError` that names what is wrong."""
+    return typed.read(one.Instructions, xml, one.dialect)
+
+
 def _judge(one: object) -> None:
     """Refuse what is no filter, speaks another version of the contract, or cannot be told to stop."""
     if not isinstance(one, Filter):
@@ -69,6 +74,11 @@ def _judge(one: object) -> None:
         raise PluginError(f"{kind}.api is {one.api!r}; this postscan offers version {API}")
     if not isinstance(one.grace, int | float) or not 0 <= one.grace < math.inf:
         raise PluginError(f"{kind}.grace is {one.grace!r}; expected seconds")
+    if one.Instructions is not None:
+        try:
+            typed.schema(one.Instructions)
+        except (ValueError, TypeError, NameError) as error:
+            raise PluginError(f"{kind}.Instructions cannot be used: {error}") from error
     if inspect.iscoroutinefunction(one.run) or inspect.isgeneratorfunction(one.run):
         raise PluginError(f"{kind}.run would never run: expected a plain function, neither async nor a generator")
     try:

@@ -149,7 +149,8 @@ class Request:
 class FilterStep:
     """One filter of a job.
 
-    `attempt` counts its starts; `detail` says in words what went wrong, `progress` how far it is.
+    `attempt` counts its starts; `detail` says in words what went wrong, `progress` how far it is. `documents` is what
+    the filters after it get to see, if it made something else of what it got.
     """
 
     position: int
@@ -160,6 +161,7 @@ class FilterStep:
     attempt: int = 0
     progress: str = ""
     receipt: Receipt = NO_RECEIPT
+    documents: tuple[Document, ...] | None = None
 
     @property
     def dialect(self) -> str:
@@ -222,6 +224,18 @@ class Job:
     def images_received(self) -> int:
         """How many documents the job has taken."""
         return len(self.documents)
+
+    def documents_for(self, position: int) -> Sequence[Document]:
+        """Return what the filter at *position* gets to see: what the last filter before it made of the images."""
+        made = (step.documents for step in reversed(self.steps[:position]) if step.documents is not None)
+        return next(made, self.documents)
+
+    @property
+    def made(self) -> list[Document]:
+        """What filters have made of the images: documents that are no images of the device."""
+        sent = {document.blob for document in self.documents}
+        new = {one.blob: one for step in self.steps for one in step.documents or () if one.blob not in sent}
+        return list(new.values())
 
     def check(self, verb: Verb) -> None:
         """Raise `WrongState` or `JobCanceled` if the state does not allow *verb*; change nothing."""
@@ -286,10 +300,17 @@ class Job:
         detail: str = "",
         progress: str = "",
         receipt: Receipt = NO_RECEIPT,
+        documents: tuple[Document, ...] | None = None,
     ) -> None:
-        """Note how the filter at *position* ended."""
-        step = self.steps[position]
-        told = replace(step, reasons=tuple(reasons), detail=detail, progress=progress or step.progress, receipt=receipt)
+        """Note how the filter at *position* ended, and what it made of the documents."""
+        told = replace(
+            self.steps[position],
+            reasons=tuple(reasons),
+            detail=detail,
+            progress=progress or self.steps[position].progress,
+            receipt=receipt,
+            documents=documents,
+        )
         self._step_filter(told, verb, at)
 
     def finish(self, at: datetime) -> None:

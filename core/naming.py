@@ -17,6 +17,7 @@ MEDIA: Final = {
     "jfif": (".jpg", "image/jpeg"),
     "jbig": (".jbg", "image/jbig"),
     "jpeg2k": (".jp2", "image/jp2"),
+    "pdf": (".pdf", "application/pdf"),
     "pdf-a": (".pdf", "application/pdf"),
     "png": (".png", "image/png"),
     "xps": (".xps", "application/vnd.ms-xpsdocument"),
@@ -26,6 +27,7 @@ OTHER: Final = (".bin", "application/octet-stream")
 
 LONGEST: Final = 200  # characters of a file name, extension included
 _LONGEST_BYTES: Final = 240  # most file systems stop at 255 bytes; leaves room for "-999"
+_TIFF = re.compile(r"tiff-[a-z0-9-]{1,40}")
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?$", re.IGNORECASE)
 
@@ -38,6 +40,11 @@ def extension(format: str) -> str:
 def media_type(format: str) -> str:
     """Return the media type for a Format keyword of the protocol."""
     return _media(format)[1]
+
+
+def is_known(format: str) -> bool:
+    """Return whether this is a Format keyword whose extension is known here."""
+    return format in MEDIA or bool(_TIFF.fullmatch(format))
 
 
 def component(text: str, fallback: str = "Scan") -> str:

@@ -7,6 +7,7 @@ turns every report into Canceled, and `Job.start` refuses to begin anything new.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -16,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import naming, wire
+from postscan.core import making, naming, wire
 from postscan.core.cancellation import CancelSource
 from postscan.core.clock import Clock
+from postscan.core.errors import SpoolFull
 from postscan.core.limits import Resources
 from postscan.core.model import Document, Fate, FilterStep, Job, JobToken, Receipt
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
@@ -114,8 +116,9 @@ class Pipeline:
         found = self._catalogue.find(step.dialect)
         if found is None:
             return self._skip(token, position, FilterVerb.FAIL, FilterReason.INVALID_ARGS, "no filter has this dialect")
-        if not job.documents:
-            return self._skip(token, position, FilterVerb.WARN, "", "the job has no images")
+        if not job.documents_for(position):
+            lack = "the filters before it left no document" if job.documents else "the job has no images"
+            return self._skip(token, position, FilterVerb.WARN, "", lack)
         while step.attempt < ATTEMPTS:
             if interrupt.leaving:
                 raise Leaving
@@ -150,7 +153,7 @@ class Pipeline:
                     listener = _Listener(self._store, self._clock, job.token, step, info.title)
                     with self._workers.slot() as slot:
                         ended = slot.do(order, source, limits, listener.hear)
-                    judged = verdict(ended, limits)
+                    judged = self._taken_over(job, step, verdict(ended, limits), ended.message, workdir)
                     if judged.receipt.longest_gap > info.grace:
                         said = "filter %s did not look at its token for %.1f s; it declares a grace of %g s"
                         log.warning(said, info.title, judged.receipt.longest_gap, info.grace, extra={"job": job.token})
@@ -159,6 +162,20 @@ class Pipeline:
                     interrupt.watch(None)
         finally:
             shutil.rmtree(workdir, ignore_errors=True)
+
+    def _taken_over(self, job: Job, step: FilterStep, judged: Verdict, said: wire.Message, workdir: Path) -> Verdict:
+        """Put what a filter has made into the spool, now that nothing of it runs any more; only after a good end."""
+        if judged.verb not in (FilterVerb.SUCCEED, FilterVerb.WARN) or said.get("documents") is None:
+            return judged
+        given = job.documents_for(step.position)
+        try:
+            made = making.take_over(said["documents"], given, job.token, self._spool, workdir, self._settings)
+        except ValueError as error:
+            detail = f"what it made cannot be used: {error}"
+            return replace(judged, verb=FilterVerb.FAIL, detail=detail, reasons=(FilterReason.UNKNOWN_ERROR,))
+        except SpoolFull as error:
+            return replace(judged, verb=FilterVerb.FAIL, detail=str(error), reasons=(FilterReason.OUT_OF_DISK_SPACE,))
+        return replace(judged, documents=made)
 
     def _order(self, job: Job, step: FilterStep, plugin: Plugin, source: CancelSource, workdir: Path) -> wire.Message:
         """Say everything that the worker needs to know: ids, paths and texts, never bytes of images."""
@@ -173,7 +190,7 @@ class Pipeline:
             "settings": self._settings.filters.get(plugin.name, {}),
             "job": {"token": job.token, "process": job.process_name, "created": job.created.isoformat()},
             "user": {"sid": job.user.sid, "name": job.user.name, "mail": job.user.mail},
-            "documents": [self._document(job, document) for document in job.documents],
+            "documents": [self._document(job, document) for document in job.documents_for(step.position)],
             "earlier": [
                 {"document": one.document, "destination": one.destination, "name": one.name} for one in earlier
             ],
@@ -206,7 +223,16 @@ class Pipeline:
             if outcome.verb is FilterVerb.CANCEL and job.state is not JobState.TERMINATING:
                 outcome = Verdict(FilterVerb.FAIL, detail="it stopped although nobody asked it to")
             now = self._clock.now()
-            job.report(position, outcome.verb, now, outcome.reasons, outcome.detail, outcome.progress, outcome.receipt)
+            job.report(
+                position,
+                outcome.verb,
+                now,
+                outcome.reasons,
+                outcome.detail,
+                outcome.progress,
+                outcome.receipt,
+                outcome.documents,
+            )
             return job.steps[position].state
 
     def _close(self, token: JobToken, failed: JobReason | None = None) -> None:
@@ -216,6 +242,8 @@ class Pipeline:
             else:
                 job.fail(failed, self._clock.now())
         log.info("job %s ended: %s", token, job.state)
+        with contextlib.suppress(OSError):  # the next start looks for them as well
+            self._spool.discard(*job.made)
 
 
 class _Listener:

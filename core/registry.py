@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from postscan.core import loading, wire
+from postscan.core.typed import Parameter, Schema
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,18 @@ class PluginState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FilterInfo:
-    """What a filter declares; `lacks` says what this machine lacks for it, `grace` is in seconds."""
+    """What a filter declares; `lacks` says what this machine lacks for it, `grace` is in seconds.
+
+    `instructions` is None for a filter that reads its XML itself.
+    """
 
     dialect: str
     title: str
     summary: str
     grace: float
     lacks: tuple[str, ...] = ()
+    instructions: Schema | None = None
+    settings: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,8 @@ def _info(declared: Mapping[str, Any]) -> FilterInfo:
         summary=str(declared["summary"]),
         grace=float(declared["grace"]),
         lacks=tuple(str(lack) for lack in declared["lacks"]),
+        instructions=Schema.from_data(declared["instructions"]) if declared["instructions"] else None,
+        settings=tuple(Parameter.from_data(one) for one in declared["settings"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Between rows of the database and values of the core: jobs, their filter steps and their documents."""
+"""Jobs between the database and the core: their rows, read as values, and what changed of them, written back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from postscan.core.errors import JobNotFound, StoreBusy
+from postscan.core.events import to_record
 from postscan.core.model import (
     Document,
     Fate,
@@ -20,12 +22,96 @@ from postscan.core.model import (
     Receipt,
     User,
 )
+from postscan.core.schema import DOCUMENT, EVENT, JOB, MADE, STEP
 from postscan.core.states import FilterState, JobState
 
 Rows = Sequence[sa.Row[Any]]
 
 
-def job_row(job: Job) -> dict[str, Any]:
+def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock: bool = False) -> Job:
+    """Return the job; raise `JobNotFound`, also if it is not the *owner*'s. *lock* keeps others away."""
+    query = sa.select(JOB).where(JOB.c.token == token)
+    if owner is not None:
+        query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
+    jobs = select(db, query.with_for_update() if lock else query)
+    if not jobs:
+        raise JobNotFound(token)
+    return jobs[0]
+
+
+def select(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
+    """Return the jobs that the query finds in `job`, whole, in its order."""
+    found = db.execute(query).all()
+    if not found:
+        return []
+    tokens = [row.token for row in found]
+    steps = db.execute(sa.select(STEP).where(STEP.c.token.in_(tokens)).order_by(STEP.c.position)).all()
+    documents = db.execute(sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(tokens)).order_by(DOCUMENT.c.id)).all()
+    made: Rows = []
+    if any(step.transformed for step in steps):
+        made = db.execute(sa.select(MADE).where(MADE.c.token.in_(tokens)).order_by(MADE.c.position, MADE.c.place)).all()
+    return _jobs(found, steps, documents, made)
+
+
+def insert(db: sa.Connection, job: Job) -> None:
+    """Write a new job with its steps, documents and events."""
+    db.execute(sa.insert(JOB), _job_row(job))
+    db.execute(sa.insert(STEP), [{"token": job.token, **_step_row(step)} for step in job.steps])
+    _insert_documents(db, job.token, job.documents)
+    _append_events(db, job)
+
+
+def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: set[int]) -> None:
+    """Write what changed since it had these *steps* and *documents*; raise `StoreBusy` if the row is another by now."""
+    values = _job_row(job) | {"version": job.version + 1}
+    changed = db.execute(
+        sa.update(JOB).where(JOB.c.token == job.token, JOB.c.version == job.version).values(values)
+    ).rowcount
+    if changed != 1:
+        raise StoreBusy(f"job {job.token} was changed by somebody else at the same time")
+    job.version += 1
+    for before, step in zip(steps, job.steps, strict=True):
+        if step != before:
+            _save_step(db, job.token, before, step)
+    _insert_documents(db, job.token, [document for document in job.documents if document.id not in documents])
+    _append_events(db, job)
+
+
+def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterStep) -> None:
+    where = (STEP.c.token == token, STEP.c.position == step.position)
+    db.execute(sa.update(STEP).where(*where).values(_step_row(step)))
+    if step.documents == before.documents:
+        return
+    db.execute(sa.delete(MADE).where(MADE.c.token == token, MADE.c.position == step.position))
+    if step.documents:
+        db.execute(
+            sa.insert(MADE),
+            [
+                {"position": step.position, "place": place, **_document_row(token, document)}
+                for place, document in enumerate(step.documents)
+            ],
+        )
+
+
+def _insert_documents(db: sa.Connection, token: str, documents: Sequence[Document]) -> None:
+    if documents:
+        db.execute(sa.insert(DOCUMENT), [_document_row(token, document) for document in documents])
+
+
+def _append_events(db: sa.Connection, job: Job) -> None:
+    events = []
+    for event in job.events:
+        kind, fields = to_record(event)
+        events.append({"token": job.token, "kind": kind, "at": event.at, "fields": fields})
+    if events:
+        db.execute(sa.insert(EVENT), events)
+    job.events.clear()
+
+
+# --- one row, one value ----------------------------------------------------------------------------------------------
+
+
+def _job_row(job: Job) -> dict[str, Any]:
     """Return the columns of the job itself."""
     return {
         "token": job.token,
@@ -48,7 +134,7 @@ def job_row(job: Job) -> dict[str, Any]:
     }
 
 
-def step_row(step: FilterStep) -> dict[str, Any]:
+def _step_row(step: FilterStep) -> dict[str, Any]:
     """Return the columns of one filter step, without its token."""
     return {
         "position": step.position,
@@ -63,18 +149,37 @@ def step_row(step: FilterStep) -> dict[str, Any]:
         "checks": step.receipt.checks,
         "longest_gap": step.receipt.longest_gap,
         "stopped_after": step.receipt.stopped_after,
+        "transformed": step.documents is not None,
     }
 
 
-def jobs_from(rows: Rows, steps: Rows, documents: Rows) -> list[Job]:
-    """Return the jobs of *rows* in their order; the other rows are sorted by position and by id."""
+def _document_row(token: str, document: Document) -> dict[str, Any]:
+    return {
+        "token": token,
+        "id": document.id,
+        "format": document.format,
+        "size": document.size,
+        "sha256": document.sha256,
+        "blob": document.blob,
+    }
+
+
+def _jobs(found: Rows, steps: Rows, documents: Rows, made: Rows) -> list[Job]:
+    """Return the jobs that were found in their order; the other rows are sorted by position, id and place."""
+    made_by: dict[tuple[str, int], list[Document]] = defaultdict(list)
+    for row in made:
+        made_by[row.token, row.position].append(_document(row))
     steps_of: dict[str, list[FilterStep]] = defaultdict(list)
     for row in steps:
-        steps_of[row.token].append(_step(row))
+        steps_of[row.token].append(_step(row, made_by[row.token, row.position]))
     documents_of: dict[str, list[Document]] = defaultdict(list)
     for row in documents:
-        documents_of[row.token].append(Document(row.id, row.format, row.size, row.sha256, row.blob))
-    return [_job(row, steps_of[row.token], documents_of[row.token]) for row in rows]
+        documents_of[row.token].append(_document(row))
+    return [_job(row, steps_of[row.token], documents_of[row.token]) for row in found]
+
+
+def _document(row: sa.Row[Any]) -> Document:
+    return Document(row.id, row.format, row.size, row.sha256, row.blob)
 
 
 def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[Document]) -> Job:
@@ -98,7 +203,7 @@ def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[Document]) -
     )
 
 
-def _step(row: sa.Row[Any]) -> FilterStep:
+def _step(row: sa.Row[Any], made: Sequence[Document]) -> FilterStep:
     return FilterStep(
         position=row.position,
         instructions=FilterInstructions(row.dialect, row.xml),
@@ -108,4 +213,5 @@ def _step(row: sa.Row[Any]) -> FilterStep:
         attempt=row.attempt,
         progress=row.progress,
         receipt=Receipt(Fate(row.receipt) if row.receipt else None, row.checks, row.longest_gap, row.stopped_after),
+        documents=tuple(made) if row.transformed else None,
     )

@@ -82,6 +82,7 @@ STEP = sa.Table(
     sa.Column("checks", sa.Integer, nullable=False, server_default="0"),
     sa.Column("longest_gap", sa.Double, nullable=False, server_default="0"),
     sa.Column("stopped_after", sa.Double),
+    sa.Column("transformed", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 DOCUMENT = sa.Table(
@@ -94,6 +95,20 @@ DOCUMENT = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("blob", sa.Text, nullable=False),
 )
+
+MADE = sa.Table(
+    "made",
+    METADATA,
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
+    sa.Column("format", sa.String(255), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("blob", sa.Text, nullable=False),
+)
+"""The documents after each step that has `transformed` them, untouched ones included, in their order."""
 
 DELIVERY = sa.Table(
     "delivery",

@@ -15,15 +15,13 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from postscan.core import database, ledger
+from postscan.core import database, ledger, rows
 from postscan.core.clock import Mark
-from postscan.core.errors import JobNotFound, StoreBusy, Unavailable, WrongState
-from postscan.core.events import to_record
+from postscan.core.errors import Unavailable, WrongState
 from postscan.core.ledger import Answer, AuditLine
 from postscan.core.memory import Memory
-from postscan.core.model import Document, Job, JobToken, Principal
-from postscan.core.rows import job_row, jobs_from, step_row
-from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, STEP, WHOLE_JOB
+from postscan.core.model import Job, JobToken, Principal
+from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, MADE, STEP, WHOLE_JOB
 from postscan.core.states import FilterState, JobState
 
 _OPEN = [state.value for state in JobState if not state.ended]
@@ -44,7 +42,7 @@ class EventRow(NamedTuple):
 class Blob(NamedTuple):
     """One document as the spool has it: its key, its job, its size in bytes, whether the job is still open.
 
-    `kept` is false if the images of the job were removed, or passed on to another job.
+    `kept` is false if it was removed, or passed on to another job; what filters made, when the job has ended.
     """
 
     key: str
@@ -99,11 +97,7 @@ class Store:
         with self._write() as db:
             if heir_of is not None:
                 _bequeath(db, heir_of)
-            db.execute(sa.insert(JOB), job_row(job))
-            db.execute(sa.insert(STEP), [{"token": job.token, **step_row(step)} for step in job.steps])
-            if job.documents:
-                db.execute(sa.insert(DOCUMENT), [_document_row(job.token, document) for document in job.documents])
-            _append_events(db, job)
+            rows.insert(db, job)
             _write_notes(db, notes)
             if most_open is not None and _count_open(db, job.owner.name) > most_open:
                 raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
@@ -115,7 +109,7 @@ class Store:
         """
         seen = self._memory.look()
         with self._read() as db:
-            job = _load(db, token, owner)
+            job = rows.load(db, token, owner)
         self._memory.learn(job, seen)
         return job
 
@@ -130,10 +124,10 @@ class Store:
         Raises `JobNotFound`, also if it is not the *owner*'s.
         """
         with self._write() as db:
-            job = _load(db, token, owner, lock=True)
+            job = rows.load(db, token, owner, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             yield job
-            _save(db, job, steps, documents)
+            rows.save(db, job, steps, documents)
             _write_notes(db, notes)
 
     def claim(self, at: datetime) -> Job | None:
@@ -149,10 +143,10 @@ class Store:
             token = db.scalar(waiting)
             if token is None:
                 return None
-            job = _load(db, token, lock=True)
+            job = rows.load(db, token, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             job.claim(at)
-            _save(db, job, steps, documents)
+            rows.save(db, job, steps, documents)
             return job
 
     # --- many jobs ---------------------------------------------------------------------------------------------
@@ -191,9 +185,16 @@ class Store:
 
     def blobs(self) -> list[Blob]:
         """Return what the spool should hold of open jobs, and may hold of the others."""
-        query = sa.select(DOCUMENT.c.blob, DOCUMENT.c.token, DOCUMENT.c.size, JOB.c.state.in_(_OPEN), JOB.c.images_kept)
+        is_open = JOB.c.state.in_(_OPEN)
+        sent = sa.select(DOCUMENT.c.blob, DOCUMENT.c.token, DOCUMENT.c.size, is_open, JOB.c.images_kept)
+        made = sa.select(MADE.c.blob, MADE.c.token, MADE.c.size, is_open, is_open)  # kept until the job ends
         with self._read() as db:
-            return [Blob(*row) for row in db.execute(query.join(JOB, JOB.c.token == DOCUMENT.c.token))]
+            found = {
+                blob.key: blob for blob in map(Blob._make, db.execute(made.join(JOB, JOB.c.token == MADE.c.token)))
+            }
+            of_devices = db.execute(sent.join(JOB, JOB.c.token == DOCUMENT.c.token))
+            found |= {blob.key: blob for blob in map(Blob._make, of_devices)}
+        return list(found.values())
 
     def events(self, token: str) -> list[EventRow]:
         """Return all events of a job in their order."""
@@ -301,7 +302,7 @@ class Store:
         if ended_before is not None:
             query = query.where(JOB.c.ended_ticks < ended_before)
         with self._read() as db:
-            return _jobs(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(1000))
+            return rows.select(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(1000))
 
     def images_removed(self, token: str) -> None:
         """Note that the images of an ended job are gone."""
@@ -333,7 +334,7 @@ class Store:
         if owner is not None:
             query = query.where(JOB.c.owner == owner)
         with self._read() as db:
-            return _jobs(db, query)
+            return rows.select(db, query)
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sa.Connection]:
@@ -346,45 +347,6 @@ class Store:
     def _read(self) -> Iterator[sa.Connection]:
         with database.translated(), self._reader.begin() as db:
             yield db
-
-
-def _load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock: bool = False) -> Job:
-    query = sa.select(JOB).where(JOB.c.token == token)
-    if owner is not None:
-        query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
-    jobs = _jobs(db, query.with_for_update() if lock else query)
-    if not jobs:
-        raise JobNotFound(token)
-    return jobs[0]
-
-
-def _jobs(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
-    rows = db.execute(query).all()
-    if not rows:
-        return []
-    tokens = [row.token for row in rows]
-    steps = db.execute(sa.select(STEP).where(STEP.c.token.in_(tokens)).order_by(STEP.c.position)).all()
-    documents = db.execute(sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(tokens)).order_by(DOCUMENT.c.id)).all()
-    return jobs_from(rows, steps, documents)
-
-
-def _save(db: sa.Connection, job: Job, steps: Sequence[object], documents: set[int]) -> None:
-    """Write what changed, where the version is still the one that was read."""
-    values = job_row(job) | {"version": job.version + 1}
-    changed = db.execute(
-        sa.update(JOB).where(JOB.c.token == job.token, JOB.c.version == job.version).values(values)
-    ).rowcount
-    if changed != 1:
-        raise StoreBusy(f"job {job.token} was changed by somebody else at the same time")
-    job.version += 1
-    for before, step in zip(steps, job.steps, strict=True):
-        if step != before:
-            where = (STEP.c.token == job.token, STEP.c.position == step.position)
-            db.execute(sa.update(STEP).where(*where).values(step_row(step)))
-    new = [document for document in job.documents if document.id not in documents]
-    if new:
-        db.execute(sa.insert(DOCUMENT), [_document_row(job.token, document) for document in new])
-    _append_events(db, job)
 
 
 def _count_open(db: sa.Connection, owner: str) -> int:
@@ -407,27 +369,6 @@ def _write_notes(db: sa.Connection, notes: Sequence[Note]) -> None:
                 raise AnsweredMeanwhile(note.request.message_id) from error
         else:
             ledger.write_audit(db, note)
-
-
-def _append_events(db: sa.Connection, job: Job) -> None:
-    rows = []
-    for event in job.events:
-        kind, fields = to_record(event)
-        rows.append({"token": job.token, "kind": kind, "at": event.at, "fields": fields})
-    if rows:
-        db.execute(sa.insert(EVENT), rows)
-    job.events.clear()
-
-
-def _document_row(token: str, document: Document) -> dict[str, Any]:
-    return {
-        "token": token,
-        "id": document.id,
-        "format": document.format,
-        "size": document.size,
-        "sha256": document.sha256,
-        "blob": document.blob,
-    }
 
 
 def _delivery_key(token: str, position: int, about: Delivery) -> dict[str, Any]:

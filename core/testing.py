@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import naming
+from postscan.core import changes, naming, typed
 from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource, Checks
 from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts
 from postscan.core.model import User
@@ -55,12 +55,22 @@ class FakeClock:
 
 
 @dataclass(frozen=True)
+class Made:
+    """One document as the filters afterwards would get it; `id` is None for a new one."""
+
+    id: int | None
+    format: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class RunResult:
     """How a run ended, and all that the server would have heard of it.
 
     `outcome` is the state that the filter would get. `published` holds the outputs that became visible, in their
     order; give it to the next `run_filter` as `earlier` to see whether running twice does harm. `progress` holds
-    (done, total, unit), `log` (level, text).
+    (done, total, unit), `log` (level, text). `documents` is what the filters after this one would get; None if it is
+    what this one got.
     """
 
     outcome: FilterState
@@ -71,13 +81,14 @@ class RunResult:
     progress: list[tuple[int, int, str]]
     checks: Checks
     log: list[tuple[str, str]]
+    documents: list[Made] | None = None
 
 
 def run_filter(
     filter: Filter,
     files: Iterable[Path],
     *,
-    instructions: bytes = b"",
+    instructions: Any = b"",
     settings: Mapping[str, Any] | None = None,
     cancel_at: int | None = None,
     user: User = ANNA,
@@ -85,9 +96,11 @@ def run_filter(
 ) -> RunResult:
     """Run *filter* in this process for a job made of *files*, and return how that went.
 
-    The format of a file goes by its suffix. `settings` is the table `[filters.<plugin>]`. With `cancel_at=n` the job
-    is cancelled when the filter looks at its token for the n-th time (1 is the first). What the filter raises, other
-    than `FilterFailed` and `Cancelled`, is a defect of the filter and comes out as it is.
+    The format of a file goes by its suffix. `instructions` is an instance of the filter's `Instructions`, or the XML
+    that a scan process has for it; without them, what an empty element says. `settings` is the table
+    `[filters.<plugin>]`. With `cancel_at=n` the job is cancelled when the filter looks at its token for the n-th time
+    (1 is the first). What the filter raises, other than `FilterFailed` and `Cancelled`, is a defect of the filter and
+    comes out as it is.
     """
     documents = tuple(_document(id, path, user) for id, path in enumerate(files, start=1))
     table = dict(settings or {})
@@ -97,7 +110,7 @@ def run_filter(
         job = FilterContext(
             job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", MORNING),
             user=user,
-            instructions=instructions,
+            instructions=_instructions(filter, instructions),
             settings=filter.Settings(**table) if filter.Settings else table,
             workdir=Path(workdir),
             token=token,
@@ -106,7 +119,36 @@ def run_filter(
             earlier={(document, destination): name for document, destination, name in earlier},
         )
         outcome, warnings, reasons, detail = _outcome(filter, job)
-        return RunResult(outcome, warnings, reasons, detail, parent.outputs, parent.steps, source.checks, parent.lines)
+        return RunResult(
+            outcome=outcome,
+            warnings=warnings,
+            reasons=reasons,
+            detail=detail,
+            published=parent.outputs,
+            progress=parent.steps,
+            checks=source.checks,
+            log=parent.lines,
+            documents=_made(job) if outcome in (FilterState.SUCCEEDED, FilterState.WARNINGS) else None,
+        )
+
+
+def _instructions(filter: Filter, given: Any) -> Any:
+    """Return what the filter's process would make of the instructions."""
+    if filter.Instructions is None or not isinstance(given, bytes):
+        return given
+    return typed.read(filter.Instructions, given or b"<Instructions xmlns='urn:x'/>", filter.dialect)
+
+
+def _made(job: FilterContext) -> list[Made] | None:
+    entries = job.changes.entries
+    if entries is None:
+        return None
+    given = {document.id: document.path for document in job.all_documents}
+    files = job.workdir / changes.FOLDER
+    return [
+        Made(one.id, one.format, (given[one.id or 0] if one.made is None else files / str(one.made)).read_bytes())
+        for one in entries
+    ]
 
 
 def _outcome(filter: Filter, job: FilterContext) -> tuple[FilterState, tuple[str, ...], tuple[str, ...], str]:

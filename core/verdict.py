@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any, Final
 
-from postscan.core.model import NO_RECEIPT, Fate, Receipt
+from postscan.core.model import NO_RECEIPT, Document, Fate, Receipt
 from postscan.core.states import FilterReason, FilterVerb
 from postscan.core.worker import Ended, How, Limits
 
@@ -21,7 +21,7 @@ _REASONS: Final = 8
 class Verdict:
     """How a filter ended, and how far it had come.
 
-    `again` says that its worker died without a word, so another try may help.
+    `again` says that its worker died without a word, so another try may help. `documents` is what it made of them.
     """
 
     verb: FilterVerb
@@ -30,6 +30,7 @@ class Verdict:
     progress: str = ""
     again: bool = False
     receipt: Receipt = NO_RECEIPT
+    documents: tuple[Document, ...] | None = None
 
 
 def verdict(ended: Ended, limits: Limits) -> Verdict:

@@ -12,6 +12,8 @@ from postscan.core.filters import Document, Filter, FilterContext, FilterFailed,
 from postscan.core.hookspecs import hookimpl
 from postscan.core.shares import Place, Shares
 from postscan.core.states import FilterReason
+from postscan.core.tools import ToolEnded
+from postscan.core.typed import element, setting
 
 __all__ = [
     "CancellationToken",
@@ -24,5 +26,8 @@ __all__ = [
     "FilterResult",
     "Place",
     "Shares",
+    "ToolEnded",
+    "element",
     "hookimpl",
+    "setting",
 ]

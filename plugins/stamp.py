@@ -11,12 +11,10 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from lxml import etree
 
 from postscan.plugins import (
     CancellationToken,
@@ -27,7 +25,9 @@ from postscan.plugins import (
     FilterReason,
     FilterResult,
     Shares,
+    element,
     hookimpl,
+    setting,
 )
 
 if TYPE_CHECKING:
@@ -45,10 +45,18 @@ LINE: Final = 44  # height of the text
 
 
 @dataclass(frozen=True)
-class Settings:
-    """`[filters.stamp]`: `shares` maps UNC prefixes to folders."""
+class Instructions:
+    """StampConfig: what is written on the pages, and where they go."""
 
-    shares: Mapping[str, str] = field(default_factory=dict)
+    text: str = element("Text", default="", help="written behind the date and the user")
+    folder: str = element("FolderUNC", default="", help="the share that gets the stamped pages")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`[filters.stamp]`: where the shares of scan processes are."""
+
+    shares: Mapping[str, str] = setting({}, help="folders on this machine by UNC prefix")
 
     def __post_init__(self) -> None:
         """Refuse a table that cannot be used, before any job needs it."""
@@ -60,32 +68,13 @@ class Settings:
         return Shares(self.shares, "filters.stamp.shares")
 
 
-@dataclass(frozen=True)
-class StampConfig:
-    """What a scan process asks for: the text, and the share that gets the pages."""
-
-    text: str
-    folder: str
-
-    @classmethod
-    def read(cls, instructions: bytes) -> StampConfig:
-        """Read a StampConfig element; raise `FilterFailed` (InvalidArgs) if it is none."""
-        try:
-            config = etree.fromstring(instructions, etree.XMLParser(resolve_entities=False, no_network=True))
-        except etree.XMLSyntaxError as error:
-            raise FilterFailed(FilterReason.INVALID_ARGS, f"StampConfig is not well-formed: {error}") from None
-        if config.tag != f"{{{NAMESPACE}}}StampConfig":
-            raise FilterFailed(FilterReason.INVALID_ARGS, f"{config.tag!r}: expected StampConfig of {NAMESPACE}")
-        text, folder = (config.findtext(f"{{{NAMESPACE}}}{name}", "").strip() for name in ("Text", "FolderUNC"))
-        return cls(text, folder)
-
-
 class Stamp(Filter):
     """Lay every page on A4 at 300 dpi and write the date, the user and a text on it."""
 
     dialect = NAMESPACE
     title = "Stamp"
     grace = 3.0
+    Instructions = Instructions
     Settings = Settings
 
     def requires(self) -> Iterable[str]:
@@ -97,7 +86,7 @@ class Stamp(Filter):
         """Stamp every document that is an image; one that cannot be read does not keep the others from it."""
         for lack in self.requires():
             raise FilterFailed(detail=lack)
-        config = StampConfig.read(job.instructions)
+        config = job.instructions
         if not config.folder:
             return FilterResult(("the scan process names no FolderUNC: nothing was stamped",))
         skipped: list[str] = []
@@ -115,7 +104,7 @@ class Stamp(Filter):
         return FilterResult(tuple(skipped))
 
 
-def _stamp(job: FilterContext, document: Document, config: StampConfig, token: CancellationToken) -> None:
+def _stamp(job: FilterContext, document: Document, config: Instructions, token: CancellationToken) -> None:
     """Stamp and deliver each page of one document."""
     line = " · ".join(part for part in (f"{job.job.created:%Y-%m-%d %H:%M} UTC", job.user.name, config.text) if part)
     stamped = job.workdir / "stamped.png"

@@ -90,6 +90,38 @@ class Swallow(Acme):
             job.deliver(document, Path(job.settings.folder))
 
 
+class Turn(Acme):
+    """Change the documents as the instructions say, word by word."""
+
+    dialect = "urn:acme:turn"
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        documents = {document.id: document for document in job.documents}
+        made = job.workdir / "made by turn"
+        for step in self.argument(job).split():
+            what, _, id = step.partition(":")
+            document = documents.get(int(id or 0))
+            match what:
+                case "reverse":
+                    made.write_bytes(document.path.read_bytes()[::-1])
+                    job.replace(document, made)
+                case "remove":
+                    job.remove(document)
+                case "add":
+                    made.write_bytes(b"added")
+                    job.add(made, "pdf", after=document)
+                case "link":  # what the server must not follow
+                    job.add(document.path, "pdf")
+                    (job.workdir / "made" / "0").unlink()
+                    (job.workdir / "made" / "0").symlink_to("/etc/hostname")
+                case "fail":
+                    raise FilterFailed("x:y", "after the work was done")
+                case "wait":
+                    self.trace(job, "waiting")
+                    token.wait(30)
+                    token.check()
+
+
 class Fail(Acme):
     """Fail with the reason that the instructions give."""
 
@@ -135,4 +167,4 @@ class Die(Acme):
 @hookimpl
 def postscan_filters() -> list[Filter]:
     """Bring them all."""
-    return [Copy(), Sleep(), Deaf(), Swallow(), Fail(), Warn(), Raise(), Die()]
+    return [Copy(), Sleep(), Deaf(), Swallow(), Turn(), Fail(), Warn(), Raise(), Die()]

@@ -1,0 +1,76 @@
+"""Taking over what a filter has made: from its folder into the spool, as documents for the filters after it.
+
+The filter's processes are gone by then, so nothing can change a file any more. Its folder is a stranger's all the
+same: a name is a number, and what is no plain file is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from postscan.core import changes
+from postscan.core.errors import InvalidArgument, SpoolFull
+from postscan.core.model import Document, JobToken
+from postscan.core.settings import Settings
+from postscan.core.spool import Spool
+
+CHUNK: Final = 1 << 20
+
+
+def take_over(
+    told: Any, given: Sequence[Document], token: JobToken, spool: Spool, workdir: Path, settings: Settings
+) -> tuple[Document, ...]:
+    """Return the new list of documents, every new file durable in the spool.
+
+    *told* is what the worker sent, *given* what the filter got. Raises `ValueError` for what makes no sense,
+    `SpoolFull`; then nothing new is left in the spool.
+    """
+    before = {document.id: document for document in given}
+    entries = changes.heard(told, before) or []
+    if len(entries) > settings.limits.images_per_job:
+        raise ValueError(f"{len(entries)} documents; expected at most {settings.limits.images_per_job}")
+    number = max(before, default=0)
+    documents: list[Document] = []
+    new: list[Document] = []
+    try:
+        for entry in entries:
+            if entry.made is None:
+                documents.append(before[entry.id or 0])
+                continue
+            number += entry.id is None
+            id = number if entry.id is None else entry.id
+            new.append(_kept(spool, token, id, entry.format, workdir / changes.FOLDER / str(entry.made), settings))
+            documents.append(new[-1])
+    except BaseException:
+        spool.discard(*new)
+        raise
+    return tuple(documents)
+
+
+def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, settings: Settings) -> Document:
+    """Copy one file into the spool."""
+
+    def take(size: int) -> None:
+        if spool.free_bytes() - size < settings.storage.reserve_bytes:
+            raise SpoolFull(f"the spool's disk has less than {settings.storage.reserve_bytes} bytes left")
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ValueError(f"{path.name}: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as reader:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{path.name} is no file")
+        try:
+            with spool.arrive(token, id, format, settings.limits.image_bytes, take) as arrival:
+                while chunk := reader.read(CHUNK):
+                    arrival.write(chunk)
+        except InvalidArgument as error:
+            raise ValueError(f"a file of {error.value or 'no'} bytes; expected {error.expected}") from None
+    if arrival.document is None:
+        raise AssertionError("an arrival that ended cleanly has a document")
+    return arrival.document
