@@ -85,7 +85,7 @@ class Sweep:
         return False
 
     def _restart(self, point: Point, family: list[int]) -> None:
-        if alive(self._server.pid):
+        if not _dies(self._server.pid):
             self._note(point, ["the server did not answer, and it was not killed"])
         self._server.kill()
         for call in tracing.read(self._log)[-1:]:
@@ -133,6 +133,16 @@ class Sweep:
         with tracing.recorded(self._server.pid, self._log):
             self._job(kind).go_on()
         return [(roles[one.thread], one) for one in tracing.read(self._log) if one.thread in roles]
+
+
+def _dies(process: int) -> bool:
+    """Return whether a process is dead, or so soon: its sockets close a moment before it is gone."""
+    begun = time.monotonic()
+    while alive(process):
+        if time.monotonic() - begun > _GONE_SECONDS:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def run(*arguments: str) -> int:

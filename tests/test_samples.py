@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import http.server
+import importlib
+import socket
 import sys
+import threading
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +23,21 @@ from works import SID, until
 
 from postscan import migrations
 from postscan.core.assembly import Core
+from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource
 from postscan.core.model import Job, JobToken
 from postscan.core.registry import PluginState
 from postscan.core.settings import Settings
 from postscan.core.states import FilterState, JobState
 from postscan.plugins import fileshare
+from postscan.plugins.testing import run_filter
 from postscan.soap.processes import ProcessFolder
 
 GUIDE = "docs/writing-a-filter.md"
-SMALL, SLOW, TEST, TOOL = blocks(GUIDE, "python")
+SMALL, SLOW, TYPED, ONCE, TOOL = blocks(GUIDE, "python")
+TESTS = blocks("docs/testing-your-filter.md", "python")
+LOOP, CUT, ANNOUNCE = blocks("docs/cancelling-well.md", "python")
 PACKAGE, SETTINGS = (tomllib.loads(block) for block in blocks(GUIDE, "toml"))
-(PROCESS,) = blocks(GUIDE, "xml")
+PROCESS, ASKED = blocks(GUIDE, "xml")
 GUID = "3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E10"
 PAGES = (b"the first page" * 100, b"the second page" * 100, b"the third page" * 100)
 
@@ -130,26 +139,81 @@ def test_the_slow_one_is_cancelled_between_its_pages(reader: Reader) -> None:
     assert took < 1  # shorter than the nap that it was in
 
 
-def test_the_guides_test_passes(reader: Reader, tmp_path: Path) -> None:
-    """As pytest would run it."""
-    reader.install(SMALL)
-    space: dict[str, Any] = {}
-    exec(compile(TEST, GUIDE, "exec"), space)
-    (test,) = (value for name, value in space.items() if name.startswith("test_"))
-
-    test(tmp_path)
+SMALL_DELIVERS = 'job.deliver(document, Path(job.settings["folder"]))'
+TYPED_DELIVERS = "job.deliver(document, Path(job.settings.folder), below=below)"
 
 
-def test_the_guides_test_notices_a_filter_that_leaves_half_a_page(reader: Reader, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("filter", "sample"), [(SMALL, TESTS[0]), (TYPED, TESTS[1])], ids=["run", "contract"])
+def test_the_guides_tests_pass(reader: Reader, tmp_path: Path, filter: str, sample: str) -> None:
+    """As pytest would run them."""
+    reader.install(filter)
+
+    only_test(sample)(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("filter", "line", "folder", "sample"),
+    [
+        (SMALL, SMALL_DELIVERS, 'job.settings["folder"]', TESTS[0]),
+        (TYPED, TYPED_DELIVERS, "job.settings.folder", TESTS[1]),
+    ],
+    ids=["run", "contract"],
+)
+def test_the_guides_tests_notice_a_filter_that_leaves_half_a_page(
+    reader: Reader, tmp_path: Path, filter: str, line: str, folder: str, sample: str
+) -> None:
     """A test that cannot fail would be a bad example."""
-    half = 'Path(job.settings["folder"], f"{document.id}.png").write_bytes(b"half"); token.check()'
-    reader.install(SMALL.replace('job.deliver(document, Path(job.settings["folder"]))', half))
-    space: dict[str, Any] = {}
-    exec(compile(TEST, GUIDE, "exec"), space)
-    (test,) = (value for name, value in space.items() if name.startswith("test_"))
+    half = f'Path({folder}, f"{{document.id}}.png").write_bytes(b"half"); token.check()'
+    assert line in filter
+    reader.install(filter.replace(line, half))
 
     with pytest.raises(AssertionError):
-        test(tmp_path)
+        only_test(sample)(tmp_path)
+
+
+def only_test(code: str) -> Callable[[Path], None]:
+    """Return the one test of a sample."""
+    space: dict[str, Any] = {}
+    exec(compile(code, GUIDE, "exec"), space)
+    (test,) = (value for name, value in space.items() if name.startswith("test_"))
+    return test
+
+
+@pytest.mark.parametrize(("asked", "folders"), [("user", 1), ("nothing", 0)])
+def test_the_filter_with_instructions_sorts_as_it_is_asked(reader: Reader, asked: str, folders: int) -> None:
+    """Its instructions come from the scan process, its settings from the administrator."""
+    reader.install(TYPED)
+    core = reader.core(PROCESS.replace("<psp:Instructions/>", ASKED.replace(">user<", f">{asked}<")))
+    with core.running():
+        job = ended(core, send(core))
+    core.close()
+
+    assert (job.state, job.steps[0].state, job.steps[0].detail) == (JobState.COMPLETED, FilterState.SUCCEEDED, "")
+    assert sorted(path.read_bytes() for path in reader.scans.rglob("*.png")) == sorted(PAGES)
+    assert len([path for path in reader.scans.iterdir() if path.is_dir()]) == folders
+
+
+def test_the_filter_with_settings_refuses_those_that_cannot_be_used(reader: Reader) -> None:
+    """The catalogue says so before any job."""
+    reader.install(TYPED)
+    core = reader.core()
+    core.settings = core.settings.model_copy(update={"filters": {"folder": {"folder": "scans"}}})
+    (plugin,) = (one for one in core.catalogue().plugins if one.name == "folder")
+    core.close()
+
+    assert plugin.reason == "[filters.folder]: folder: 'scans' is not an absolute path"
+
+
+def test_the_filter_that_changes_the_pages_lets_equal_ones_go_on_once(reader: Reader, tmp_path: Path) -> None:
+    """The first of them."""
+    reader.install(ONCE)
+    pages = [tmp_path / f"{number}.png" for number in range(3)]
+    for page, content in zip(pages, (b"one", b"two", b"one"), strict=True):
+        page.write_bytes(content)
+    module = importlib.import_module("acme_folder")
+    result = run_filter(module.Once(), pages)
+
+    assert [(one.id, one.content) for one in result.documents or []] == [(1, b"one"), (2, b"two")]
 
 
 def test_the_filter_with_a_tool_packs_every_page(reader: Reader) -> None:
@@ -165,15 +229,49 @@ def test_the_filter_with_a_tool_packs_every_page(reader: Reader) -> None:
     assert {path.suffixes[-1] for path in reader.scans.iterdir()} == {".gz"}
 
 
-def test_the_filter_with_a_tool_refuses_settings_that_cannot_be_used(reader: Reader) -> None:
-    """The catalogue says so before any job."""
-    reader.install(TOOL)
-    core = reader.core()
-    core.settings = core.settings.model_copy(update={"filters": {"folder": {"folder": "scans"}}})
-    (plugin,) = (one for one in core.catalogue().plugins if one.name == "folder")
-    core.close()
+def test_a_slow_loop_and_a_silent_peer_are_left_at_once(tmp_path: Path) -> None:
+    """The two small functions of the page on cancelling."""
+    space: dict[str, Any] = {}
+    for code in (LOOP, CUT):
+        exec(compile(code, "docs/cancelling-well.md", "exec"), space)
+    with CancelSource() as source, socket.create_server(("127.0.0.1", 0)) as silent:
+        token = CancellationToken.open(source.path)
+        assert space["rotated"]([[1, 2], [3, 4]], token) == [[4, 3], [2, 1]]
+        threading.Timer(0.2, source.cancel, ["enough"]).start()
+        with pytest.raises(Cancelled):
+            space["exchanged"](silent.getsockname(), b"are you there?", token)
+        with pytest.raises(Cancelled):
+            space["rotated"]([[1, 2], [3, 4]], token)
 
-    assert plugin.reason == "[filters.folder]: folder: 'scans' is not an absolute path"
+
+def test_the_filter_that_announces_posts_each_page_once_under_its_key(reader: Reader, tmp_path: Path) -> None:
+    """And says who did not answer."""
+    reader.install(ANNOUNCE)
+    module = importlib.import_module("acme_folder")
+    page = tmp_path / "page.png"
+    page.write_bytes(b"page")
+    heard: list[tuple[str | None, bytes]] = []
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append((self.headers["Idempotency-Key"], self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        result = run_filter(module.Announce(), [page, page], settings={"url": url})
+        server.shutdown()
+    silent = run_filter(module.Announce(), [page], settings={"url": url})
+
+    digest = hashlib.sha256(b"page").hexdigest().encode()
+    assert heard == [(name, digest) for _, _, name in result.published]
+    assert len(heard) == 2
+    assert (silent.outcome, silent.published) == (FilterState.ERRORS, [])
 
 
 def test_the_readmes_filter_is_the_guides() -> None:
