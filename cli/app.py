@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from postscan.cli import audit, cancel, demo, exits, filters, jobs, migrate, process, send, serve, terminal
+from postscan.cli import audit, cancel, demo, exits, jobs, migrate, naming, plugin, process, send, serve, terminal
 from postscan.core.errors import PostscanError
 
 
@@ -75,5 +75,6 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")
 app.command()(audit.audit)
-app.command()(filters.filters)
+app.add_typer(plugin.app, name="plugin")
+app.add_typer(naming.app, name="naming")
 app.command()(migrate.migrate)

@@ -12,6 +12,8 @@ from postscan.cli import directory, door, terminal
 from postscan.core.errors import StoredProcessInvalid
 
 if TYPE_CHECKING:
+    from postscan.core.model import ScanProcess
+    from postscan.core.settings import Settings
     from postscan.soap.processes import ProcessFolder
 
 app = typer.Typer(no_args_is_help=True, help="List, add and check the stored scan processes.")
@@ -48,8 +50,8 @@ def add(
 ) -> None:
     """Store a scan process and print its GUID.
 
-    FILE is the XML of a psp:PostScanProcess. The whole process is checked first. Without --user everybody may use
-    it. A running server sees it at once.
+    FILE is the XML of a psp:PostScanProcess. The whole process is checked first, the instructions of each filter by
+    the installed plugins. Without --user everybody may use it. A running server sees it at once.
 
     \b
     Examples:
@@ -57,9 +59,9 @@ def add(
       postscan process add payroll.xml --name Payroll --user ann@fabrikam.example --user S-1-5-21-1-2-3-1001
     """
     identifier = directory.identifier("--id", id) if id else None
-    stored = door.processes(door.settings(context)).add(
-        file.read_bytes(), display_name=name, users=tuple(user or ()), identifier=identifier
-    )
+    settings, xml = door.settings(context), file.read_bytes()
+    _checked(settings, xml)
+    stored = door.processes(settings).add(xml, display_name=name, users=tuple(user or ()), identifier=identifier)
     typer.echo(stored.identifier)
 
 
@@ -70,14 +72,21 @@ def check(context: typer.Context, file: Path) -> None:
     \b
     Exit codes:
       0  it can be stored
-      1  it cannot; stderr names the element and what was expected
+      1  it cannot; stderr names the filter, the element and what was expected
     """
+    process = _checked(door.settings(context), file.read_bytes())
+    typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
+
+
+def _checked(settings: Settings, xml: bytes) -> ScanProcess:
+    """Return the process that would be stored; raise `InvalidArgument` if it cannot be, or if no job could run it."""
     from postscan.soap.processes import ProcessFolder
 
-    settings = door.settings(context).processes
     with tempfile.TemporaryDirectory() as elsewhere:
-        process = ProcessFolder(Path(elsewhere), settings.server_names).add(file.read_bytes(), display_name="check")
-    typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
+        process = ProcessFolder(Path(elsewhere), settings.processes.server_names).add(xml, display_name="check")
+    with door.core(settings) as core:
+        core.check(process.instructions)
+    return process
 
 
 def _row(folder: ProcessFolder, identifier: str) -> tuple[str, ...]:

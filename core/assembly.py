@@ -19,6 +19,8 @@ from postscan.core.cancellation import CancelSource
 from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError
 from postscan.core.executor import LocalExecutor
+from postscan.core.judging import Judging
+from postscan.core.model import Instructions
 from postscan.core.pipeline import Pipeline
 from postscan.core.registry import Catalogue
 from postscan.core.retention import Retention
@@ -57,11 +59,16 @@ class Core:
 
     def catalogue(self) -> Catalogue:
         """Judge every installed plugin, each in a child of its own."""
-        workers = Workers()
-        try:
+        with contextlib.closing(Workers()) as workers:
             return self._catalogue(workers)
-        finally:
-            workers.close()
+
+    def check(self, instructions: Instructions) -> None:
+        """Let the filters judge instructions as a server does before it makes a job of them; raise as `Judging.check`.
+
+        Reads the catalogue for it, which takes about as long as `catalogue`.
+        """
+        with contextlib.closing(Workers()) as workers:
+            self._judging(workers, self._catalogue(workers)).check(instructions)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Catalogue]:
@@ -79,6 +86,7 @@ class Core:
                     yield catalogue
                 finally:
                     self.scheduler.stop(self.settings.server.drain_seconds)
+                    self.service.judge = None
                     self._keep_time()
             finally:
                 workers.close()
@@ -90,6 +98,7 @@ class Core:
         if self.store.mark() is None:
             self.store.adopt_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
         self._keep_time()
+        self.service.judge = self._judging(workers, catalogue)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
         self.scheduler.start(executor, chores)
 
@@ -100,15 +109,22 @@ class Core:
 
     def _catalogue(self, workers: Workers) -> Catalogue:
         def probe(plugin: str, table: Mapping[str, Any]) -> wire.Message:
-            limits = Limits(self.settings.plugins.probe_seconds, grace=0.1, term=0.1)
             order = {"do": "probe", "plugin": plugin, "settings": dict(table)}
-            with CancelSource(self.settings.storage.run_dir) as source, workers.slot() as slot:
-                ended = slot.do(order, source, limits, lambda _message: None)
-            if ended.late:
-                return {"error": f"it took longer than {limits.seconds:g} s to load"}
-            return ended.message or {"error": f"its process died while it was loaded (exit code {ended.exit_code})"}
+            return self._ask(workers, order, self.settings.plugins.probe_seconds)
 
         return registry.read(probe, self.settings.filters, self.settings.plugins.disabled)
+
+    def _judging(self, workers: Workers, catalogue: Catalogue) -> Judging:
+        return Judging(catalogue, lambda order, seconds: self._ask(workers, order, seconds))
+
+    def _ask(self, workers: Workers, order: wire.Message, seconds: float) -> wire.Message:
+        """Ask a plugin something short in a worker process; return its answer, or `{"error": ...}` without an end."""
+        limits = Limits(seconds, grace=0.1, term=0.1)
+        with CancelSource(self.settings.storage.run_dir) as source, workers.slot() as slot:
+            ended = slot.do(order, source, limits, lambda _message: None)
+        if ended.late:
+            return {"error": f"the {order['do']} took longer than {seconds:g} s"}
+        return ended.message or {"error": f"its process died during the {order['do']} (exit code {ended.exit_code})"}
 
 
 @contextlib.contextmanager

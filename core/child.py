@@ -48,7 +48,13 @@ def _carried_out(order: wire.Message, pipe: Pipe) -> wire.Message:
     try:
         Resources.read(order["resources"]).enforce()
         sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115  (for good)
-        return _probe(order) if order["do"] == "probe" else _run(order, pipe)
+        match order["do"]:
+            case "probe":
+                return _probe(order)
+            case "check":
+                return _check(order)
+            case _:
+                return _run(order, pipe)
     except PluginError as error:
         return {"end": "broken", "error": str(error), "traceback": ""}
     except MemoryError:
@@ -125,14 +131,25 @@ def _declaration(one: Filter) -> wire.Message:
         "grace": float(one.grace),
         "lacks": [str(lack) for lack in one.requires()],
         "instructions": typed.schema(one.Instructions).as_data() if one.Instructions else None,
+        "checks": type(one).check is not Filter.check,
         "settings": [dataclasses.asdict(setting) for setting in typed.settings(one.Settings)] if one.Settings else [],
     }
+
+
+def _check(order: wire.Message) -> wire.Message:
+    """Say whether a filter takes these instructions."""
+    one = _filter(order)
+    try:
+        loading.instructions_for(one, order["instructions"].encode())
+    except ValueError as error:
+        return {"end": "refused", "error": str(error)[:2000]}
+    return {"end": "checked"}
 
 
 def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     """Run one filter for one job."""
     _settle_in(Path(order["workdir"]))
-    one = next(one for one in loading.load(order["plugin"]) if one.dialect == order["dialect"])
+    one = _filter(order)
     lacks = list(one.requires())
     if lacks:
         return _failed(FilterReason.UNKNOWN_ERROR, " ".join(lacks))
@@ -157,6 +174,11 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     warnings = [str(warning)[:2000] for warning in result.warnings] if result else []
     made = changes.told(job.changes.entries)
     return {"end": "done", "warnings": warnings} | ({} if made is None else {"documents": made})
+
+
+def _filter(order: wire.Message) -> Filter:
+    """Load the filter that the order is about."""
+    return next(one for one in loading.load(order["plugin"]) if one.dialect == order["dialect"])
 
 
 def _context(

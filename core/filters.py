@@ -239,6 +239,14 @@ class Filter(ABC):
         """Return one sentence for each thing that this machine lacks; nothing if the filter can work here."""
         return ()
 
+    def check(self, instructions: Any) -> None:  # noqa: B027  (most filters have nothing to add)
+        """Judge what a job asks of the filter: an instance of `Instructions`, or its XML if there is none.
+
+        Raise `ValueError` with a sentence if the filter cannot do that, for what `Instructions` cannot say by itself.
+        Called in a worker process before the job is made, for at most 2 s, and again before each run: so judge the
+        instructions, not the world around them.
+        """
+
     @abstractmethod
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Do the work for one job. Raise `FilterFailed` if it cannot be done; let `Cancelled` through."""

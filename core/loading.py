@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -58,8 +59,13 @@ def settings_for(plugin: str, one: Filter, table: dict[str, Any]) -> Any:
 
 
 def instructions_for(one: Filter, xml: bytes) -> Any:
-    """Return what a job asks of the filter, made of its element; raise `ValueError` that names what is wrong."""
-    return typed.read(one.Instructions, xml, one.dialect)
+    """Return what a job asks of the filter, made of its element and judged by the filter itself.
+
+    Raises `ValueError` that says what is wrong.
+    """
+    instructions = typed.read(one.Instructions, xml, one.dialect)
+    one.check(instructions)
+    return instructions
 
 
 def _judge(one: object) -> None:
@@ -79,11 +85,15 @@ def _judge(one: object) -> None:
             typed.schema(one.Instructions)
         except (ValueError, TypeError, NameError) as error:
             raise PluginError(f"{kind}.Instructions cannot be used: {error}") from error
-    if inspect.iscoroutinefunction(one.run) or inspect.isgeneratorfunction(one.run):
-        raise PluginError(f"{kind}.run would never run: expected a plain function, neither async nor a generator")
+    _judge_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, job, token)")
+    _judge_method(f"{kind}.check", one.check, 1, "cannot be asked: expected check(self, instructions)")
+
+
+def _judge_method(name: str, method: Callable[..., Any], arguments: int, otherwise: str) -> None:
+    """Refuse a method that cannot be called with so many arguments, or that would do nothing when it is."""
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+        raise PluginError(f"{name} would never run: expected a plain function, neither async nor a generator")
     try:
-        inspect.signature(one.run).bind(object(), object())
+        inspect.signature(method).bind(*(object() for _ in range(arguments)))
     except TypeError:
-        raise PluginError(
-            f"{kind}.run{inspect.signature(one.run)} cannot be told to stop: expected run(self, job, token)"
-        ) from None
+        raise PluginError(f"{name}{inspect.signature(method)} {otherwise}") from None

@@ -1,15 +1,22 @@
 """Names for what postscan writes: always one safe path component, whatever the device or the directory sent.
 
+A document is named by a template: text, and fields in braces. A template can say where a field goes and how a date is
+written, and nothing else: Python's own formatting, which could reach into objects, is never asked.
+
 Source: WS-DSP digest, section 10 (file names, extensions), and the folder rule of the scan-process digest, section 6.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import re
+import string
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 MEDIA: Final = {
     "dib": (".bmp", "image/bmp"),
@@ -24,6 +31,19 @@ MEDIA: Final = {
 }
 TIFF: Final = (".tif", "image/tiff")
 OTHER: Final = (".bin", "application/octet-stream")
+
+TEMPLATE: Final = "{root}_{user}_{date}_{page}"
+"""How documents are named unless the administrator says otherwise."""
+
+FIELDS: Final = ("root", "user", "date", "process", "page")
+DATE: Final = "%Y%m%d-%H%M%S"
+PAGE: Final = "03d"
+DIRECTIVES: Final = "YymdHMSjGV"
+"""What may stand behind a `%` in the form of a date: digits in every language."""
+
+_FIXED_BYTES: Final = 100  # of a template's text and dates; leaves room for what tells the documents apart
+_SHARE: Final = (64, 80)  # most characters and bytes of a user or a process in a name; the root name gets the rest
+_FALLBACKS: Final = {"root": "Scan", "user": "user", "process": "Process"}
 
 LONGEST: Final = 200  # characters of a file name, extension included
 _LONGEST_BYTES: Final = 240  # most file systems stop at 255 bytes; leaves room for "-999"
@@ -53,12 +73,7 @@ def component(text: str, fallback: str = "Scan") -> str:
     Characters that some system forbids become `_`; invisible and direction-changing ones go; any run of blanks is one
     space. What comes out goes in unchanged.
     """
-    visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
-    one_line = " ".join(_UNSAFE.sub("_", unicodedata.normalize("NFC", visible)).split())
-    name = _shorten(one_line.lstrip("-.~ "), LONGEST, _LONGEST_BYTES)
-    if _RESERVED.match(name):
-        name = _shorten(f"_{name}", LONGEST, _LONGEST_BYTES)
-    return name or fallback
+    return _shorten(_cleaned(text), LONGEST, _LONGEST_BYTES) or fallback
 
 
 def user_folder(user: str) -> str:
@@ -74,14 +89,56 @@ def user_folder(user: str) -> str:
     return f"{_shorten(name, LONGEST - 17, _LONGEST_BYTES - 17)}~{digest}"
 
 
-def document_name(root: str, user: str, created: datetime, document_id: int, format: str) -> str:
-    """Return `<root>_<user>_<yyyyMMdd-HHmmss>_<id>.<ext>`, time in UTC, at most 200 characters long."""
+class Piece(NamedTuple):
+    """A piece of a template: a field and how it is written, or (without a field) text as it stands."""
+
+    field: str
+    text: str
+
+
+@functools.lru_cache(maxsize=16)
+def pieces(template: str) -> tuple[Piece, ...]:
+    """Take a template apart; raise `ValueError` that names what is wrong with it and what was expected."""
+    found = tuple(_pieces(template))
+    fields = [piece.field for piece in found]
+    if "page" not in fields:
+        raise ValueError("{page} is missing: without it, all documents of a job would have the same name")
+    for field in ("page", *_FALLBACKS):
+        if fields.count(field) > 1:
+            raise ValueError(f"{{{field}}} is there more than once")
+    now = datetime.now(UTC)
+    fixed = "".join(_filled(piece, {}, now, 1) for piece in found if piece.field in ("", "date"))
+    if len(fixed.encode()) > _FIXED_BYTES:
+        raise ValueError(f"its text and dates take {len(fixed.encode())} bytes; expected at most {_FIXED_BYTES}")
+    return found
+
+
+def document_name(
+    root: str,
+    user: str,
+    created: datetime,
+    document_id: int,
+    format: str,
+    *,
+    process: str = "",
+    template: str = TEMPLATE,
+) -> str:
+    """Return the name of a document with its extension, at most 200 characters long; the time in it is in UTC.
+
+    Each value is made safe by itself, and so is what they give together. Names that are too long are cut; the date,
+    the number and the extension always stay whole. Raises `ValueError` as `pieces` does.
+    """
     suffix = extension(format)
-    tail = f"_{created.astimezone(UTC):%Y%m%d-%H%M%S}_{document_id:03d}"
-    who = _shorten(component(user, fallback="user"), 64, 80)
-    room = len(tail) + len(suffix) + len(who) + 1
-    stem = _shorten(component(root), LONGEST - room, _LONGEST_BYTES - room - len(who.encode()) + len(who))
-    return f"{stem}_{who}{tail}{suffix}"
+    parts = pieces(template)
+    moment = created.astimezone(UTC)
+    values = {"root": root, "user": user, "process": process}
+    texts = {field: component(value, _FALLBACKS[field]) for field, value in values.items()}
+    for less in itertools.count():
+        short = _fitted(texts, parts, moment, document_id, len(suffix) + less)
+        stem = _cleaned("".join(_filled(part, short, moment, document_id) for part in parts)).rstrip(". ")
+        if len(stem + suffix) <= LONGEST and len((stem + suffix).encode()) <= _LONGEST_BYTES:
+            break  # always at once, unless the neighbours of a piece have made it longer
+    return stem + suffix
 
 
 def numbered(name: str, number: int) -> str:
@@ -94,6 +151,82 @@ def numbered(name: str, number: int) -> str:
 
 def _media(format: str) -> tuple[str, str]:
     return TIFF if format.startswith("tiff-") else MEDIA.get(format, OTHER)
+
+
+def _pieces(template: str) -> Iterator[Piece]:
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"{error}; expected text and fields such as {{page}}, braces as {{{{ and }}}}") from None
+    for text, field, form, conversion in parsed:
+        if text:
+            yield Piece("", _literal(text))
+        if field is None:
+            continue
+        if field not in FIELDS:
+            known = ", ".join(f"{{{one}}}" for one in FIELDS)
+            raise ValueError(f"{{{field}}} is no field; expected one of {known}")
+        if conversion:
+            raise ValueError(f"{{{field}!{conversion}}} has a conversion; expected {{{field}}}")
+        yield Piece(field, _form(field, form or ""))
+
+
+def _literal(text: str) -> str:
+    """Return text of a template as it is; raise `ValueError` if a file name cannot hold it."""
+    if component(f"x{text}x") != f"x{text}x":
+        wrong = [c for c in text if component(f"x{c}x") != f"x{c}x"] or [text]
+        raise ValueError(f"a file name cannot hold {wrong[0]!r}")
+    return text
+
+
+def _form(field: str, form: str) -> str:
+    """Return how a field is written; raise `ValueError` if it cannot be written so."""
+    if field == "page":
+        if not re.fullmatch(r"(0[1-9])?d", form or PAGE):
+            raise ValueError(f"{{page:{form}}} is no form of a number; expected {{page}}, {{page:d}} or {{page:04d}}")
+        return form or PAGE
+    if field == "date":
+        for wrong in re.findall(rf"%(?![{DIRECTIVES}]).?", form):
+            known = " ".join(f"%{one}" for one in DIRECTIVES)
+            raise ValueError(f"{{date:{form}}}: {wrong} is no part of a date here; expected one of {known}")
+        if set(form) & set("{}"):
+            raise ValueError(f"{{date:{form}}} has a field in its form; expected something like {{date:%Y-%m-%d}}")
+        _literal(re.sub(r"%.", "0", form))
+        return form or DATE
+    if form:
+        raise ValueError(f"{{{field}:{form}}} has a form, which only dates and pages have; expected {{{field}}}")
+    return ""
+
+
+def _filled(piece: Piece, texts: dict[str, str], moment: datetime, number: int) -> str:
+    if piece.field == "page":
+        return f"{number:{piece.text}}"
+    if piece.field == "date":
+        return re.sub(r"%.", lambda found: f"{moment:{found[0]}}", piece.text)  # %Y and the like alone
+    return texts[piece.field] if piece.field else piece.text
+
+
+def _fitted(
+    texts: dict[str, str], parts: tuple[Piece, ...], moment: datetime, number: int, taken: int
+) -> dict[str, str]:
+    """Return the texts so short that a name with *taken* characters more is not too long."""
+    fixed = "".join(_filled(part, {}, moment, number) for part in parts if part.field not in texts)
+    length, size = LONGEST - taken - len(fixed), _LONGEST_BYTES - taken - len(fixed.encode())
+    present = [part.field for part in parts if part.field in texts]
+    short: dict[str, str] = {}
+    share = min(_SHARE[0], length // max(1, len(present))), min(_SHARE[1], size // max(1, len(present)))
+    for field in sorted(present, key=lambda field: field == "root"):
+        short[field] = _shorten(texts[field], *((length, size) if field == "root" else share))
+        length, size = length - len(short[field]), size - len(short[field].encode())
+    return short
+
+
+def _cleaned(text: str) -> str:
+    """Return *text* without anything that a component must not hold, however long it is."""
+    visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
+    one_line = " ".join(_UNSAFE.sub("_", unicodedata.normalize("NFC", visible)).split())
+    name = one_line.lstrip("-.~ ")
+    return f"_{name}" if _RESERVED.match(name) else name
 
 
 def _shorten(text: str, characters: int, size: int) -> str:

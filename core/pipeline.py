@@ -203,7 +203,15 @@ class Pipeline:
             "size": document.size,
             "sha256": document.sha256,
             "path": str(self._spool.path(document)),
-            "name": naming.document_name(job.document_root, job.user.name, job.created, document.id, document.format),
+            "name": naming.document_name(
+                job.document_root,
+                job.user.name,
+                job.created,
+                document.id,
+                document.format,
+                process=job.process_name,
+                template=self._settings.naming.template,
+            ),
         }
 
     def _skip(self, token: JobToken, position: int, verb: FilterVerb, reason: str, detail: str) -> FilterState:

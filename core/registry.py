@@ -8,15 +8,32 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from postscan.core import loading, wire
 from postscan.core.typed import Parameter, Schema
 
 log = logging.getLogger(__name__)
+
+MOST_PARAMETERS: Final = 200
+DEEPEST: Final = 8
+"""Most elements that one filter's instructions may declare, and how deep one may lie."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+_TYPES: Final[dict[str, Any]] = {
+    "name": str,
+    "kind": str,
+    "many": bool,
+    "required": bool,
+    "help": str,
+    "longest": int,
+    "least": int | float | None,
+    "most": int | float | None,
+}
 
 Probe = Callable[[str, Mapping[str, Any]], wire.Message]
 """Loads one plugin in a child and returns what it declares, or `{"end": "broken", "error": ..., "traceback": ...}`."""
@@ -34,7 +51,7 @@ class PluginState(StrEnum):
 class FilterInfo:
     """What a filter declares; `lacks` says what this machine lacks for it, `grace` is in seconds.
 
-    `instructions` is None for a filter that reads its XML itself.
+    `instructions` is None for a filter that reads its XML itself; `checks` says that it has a `check` of its own.
     """
 
     dialect: str
@@ -44,6 +61,12 @@ class FilterInfo:
     lacks: tuple[str, ...] = ()
     instructions: Schema | None = None
     settings: tuple[Parameter, ...] = ()
+    checks: bool = False
+
+    @property
+    def judges(self) -> bool:
+        """Whether code of the author has a say about instructions, beside what is declared."""
+        return self.checks or (self.instructions is not None and self.instructions.judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +119,7 @@ def _judged(plugin: Plugin, answer: wire.Message, taken: Mapping[str, str]) -> P
         return _quarantined(plugin, str(answer.get("error", "it said nothing")), str(answer.get("traceback", "")))
     try:
         filters = tuple(_info(one) for one in answer["filters"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         return _quarantined(plugin, f"what it declares makes no sense: {error}")
     seen = dict(taken)
     for info in filters:
@@ -115,9 +138,33 @@ def _info(declared: Mapping[str, Any]) -> FilterInfo:
         summary=str(declared["summary"]),
         grace=float(declared["grace"]),
         lacks=tuple(str(lack) for lack in declared["lacks"]),
-        instructions=Schema.from_data(declared["instructions"]) if declared["instructions"] else None,
+        instructions=_schema(declared["instructions"]) if declared["instructions"] else None,
         settings=tuple(Parameter.from_data(one) for one in declared["settings"]),
+        checks=bool(declared["checks"]),
     )
+
+
+def _schema(declared: Mapping[str, Any]) -> Schema:
+    """Return what the instructions look like, now that this process can read by it without harm.
+
+    It was made by a stranger: its names come back in faults, its bounds are compared with, its paths are walked.
+    """
+    schema = Schema.from_data(declared)
+    if len(schema.parameters) > MOST_PARAMETERS:
+        raise ValueError(f"{len(schema.parameters)} elements; expected at most {MOST_PARAMETERS}")
+    for one in schema.parameters:
+        if not 0 < len(one.path) <= DEEPEST:
+            raise ValueError(f"an element in {len(one.path) - 1} others; expected 0 to {DEEPEST - 1}")
+        for key, kind in _TYPES.items():
+            if not isinstance(getattr(one, key), kind):
+                raise TypeError(f"{key} of {one.path[-1]} is {getattr(one, key)!r:.64}")
+        if one.many and not isinstance(one.default, list | None):
+            raise TypeError(f"default of {one.path[-1]} is {one.default!r:.64}; expected a list")
+        _ = one.expected  # a bound that cannot be written down raises
+    for name in (schema.element, *(part for one in schema.parameters for part in one.path)):
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r:.64} names no element; expected a letter, then letters, digits, . - _")
+    return schema
 
 
 def _quarantined(plugin: Plugin, reason: str, traceback: str = "") -> Plugin:

@@ -44,6 +44,13 @@ class ScanProcesses(Protocol):
         """Raise `InvalidArgument` if the sent instructions deviate from the stored ones where they may not."""
 
 
+class Judge(Protocol):
+    """Knows what the filters take."""
+
+    def check(self, instructions: Instructions) -> None:
+        """Raise `InvalidArgument` if a filter does not take what it is asked; `Unavailable` if it does not say."""
+
+
 class Sink(Protocol):
     """Takes the bytes of an image in order, from one thread at a time."""
 
@@ -56,6 +63,8 @@ class PostScanService:
 
     A `Request` names a request that its sender may send again. Raised by every verb that takes one: `RequestReused`;
     by every verb that takes a token: `JobNotFound`, `Throttled`; by all: `StoreBusy`.
+
+    `judge` is there while workers are: nobody else can ask a filter.
     """
 
     def __init__(
@@ -79,6 +88,7 @@ class PostScanService:
         self._clock = clock
         self._quota = Quota(settings, store, spool)
         self._throttle = Throttle(settings.limits.bad_tokens, clock)
+        self.judge: Judge | None = None
 
     # --- what devices do -----------------------------------------------------------------------------------------
 
@@ -88,7 +98,8 @@ class PostScanService:
         """Make a job of a scan process for a user, in state Creating, and return its token.
 
         Raises `InvalidArgument` (UserIdentifier, PSP_Identifier, or the element that deviates from the stored
-        process), `StoredProcessInvalid`, `Unavailable` (too many open jobs).
+        process or that its filter does not take), `StoredProcessInvalid`, `Unavailable` (too many open jobs, or a
+        filter that does not say what it takes).
         """
         answered = self._answered(by, "create", request)
         if answered is not None:
@@ -96,6 +107,8 @@ class PostScanService:
         user = self._user(by, user_sid)
         process = self._process(process_id, user, instructions)
         self._processes.admit(process, instructions)
+        if self.judge is not None:
+            self.judge.check(instructions)
         job = Job.create(_new_token(), by, user, process, instructions, self._clock.now())
         job.deadline = self._deadline()
         detail = f"{user.name} ({user.sid}), process {process.identifier}"

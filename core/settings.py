@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from postscan.core import naming
 from postscan.core.errors import SettingsError
 
 MIB = 1 << 20
@@ -195,6 +196,22 @@ class ProcessSettings(_Table):
     server_names: tuple[str, ...] = Field((), description="names of this server that a process may carry; empty: any")
 
 
+class NamingSettings(_Table):
+    """`[naming]`: what the documents are called where filters deliver them."""
+
+    template: str = Field(
+        naming.TEMPLATE,
+        description="name of a document without its extension: text, and the fields `{root}`, `{user}`, `{date}`, "
+        "`{process}` and `{page}`, of which `{page}` must be there",
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _can_be_filled(cls, template: str) -> str:
+        naming.pieces(template)
+        return template
+
+
 class FilterSettings(_Table):
     """`[running]`: how filters run."""
 
@@ -240,6 +257,7 @@ class Settings(_Table):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     processes: ProcessSettings = Field(default_factory=ProcessSettings)
+    naming: NamingSettings = Field(default_factory=NamingSettings)
     running: FilterSettings = Field(default_factory=FilterSettings)
     plugins: PluginSettings = Field(default_factory=PluginSettings)
     filters: dict[str, dict[str, Any]] = Field(

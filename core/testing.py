@@ -134,9 +134,11 @@ def run_filter(
 
 def _instructions(filter: Filter, given: Any) -> Any:
     """Return what the filter's process would make of the instructions."""
-    if filter.Instructions is None or not isinstance(given, bytes):
-        return given
-    return typed.read(filter.Instructions, given or b"<Instructions xmlns='urn:x'/>", filter.dialect)
+    made = given
+    if filter.Instructions is not None and isinstance(given, bytes):
+        made = typed.read(filter.Instructions, given or b"<Instructions xmlns='urn:x'/>", filter.dialect)
+    filter.check(made)
+    return made
 
 
 def _made(job: FilterContext) -> list[Made] | None:

@@ -19,6 +19,7 @@ The XML was parsed by the front end before: it has no DTD, no entities and no pr
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ STRING255: Final = 255
 """Most characters of a text, as in the protocol's own instructions, unless the author says otherwise."""
 
 _KINDS: Final = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_NUMBER: Final = re.compile(r"[+-]?(?:\d{1,300}(?:\.\d{0,100})?|\.\d{1,100})(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
 _MISSING: Final = dataclasses.MISSING
 
@@ -96,6 +98,8 @@ class Parameter:
             if len(value) > self.longest or (self.choices and value not in self.choices):
                 raise ValueError(value)
             return value
+        if not _NUMBER.fullmatch(value):
+            raise ValueError(value)
         number = int(value) if self.kind == "whole number" else float(value)
         if (
             not (self.least if self.least is not None else number)
@@ -152,7 +156,7 @@ class Schema:
         paths = {one.path for one in self.parameters}
         groups = {path[:length] for path in paths for length in range(len(path))}
         found: dict[tuple[str, ...], list[ElementTree.Element]] = {}
-        for path, one in _below(root, namespace, (), groups):
+        for path, one in _below(root, namespace):
             if path not in paths and path not in groups:
                 known = ", ".join("/".join(path) for path in sorted(paths)) or "nothing"
                 raise InvalidArgument(one.tag, one.tag, f"what {self.element} may hold: {known}")
@@ -264,16 +268,15 @@ def _kind(hint: Any) -> tuple[str, bool, tuple[str, ...]]:
 
 
 def _below(
-    root: ElementTree.Element, namespace: str, path: tuple[str, ...], groups: set[tuple[str, ...]]
+    root: ElementTree.Element, namespace: str, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], ElementTree.Element]]:
-    """Yield every element of *namespace* with its path, down into the groups."""
+    """Yield every element of *namespace* with its path, but for what lies in others."""
     start = f"{{{namespace}}}"
     for child in root:
         if child.tag.startswith(start):
             below = (*path, child.tag.removeprefix(start))
             yield below, child
-            if below in groups:
-                yield from _below(child, namespace, below, groups)
+            yield from _below(child, namespace, below)
 
 
 def _field(default: Any, metadata: dict[str, Any]) -> Any:

@@ -31,8 +31,8 @@ class NoAnswer(Exception):
 class Operation:
     """One row: `decode` reads the body, `run` calls the service, `encode` writes the answer's body.
 
-    `glance` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take a
-    second on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one answer,
+    `glance` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take
+    seconds on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one answer,
     however often the same request comes (decision D14).
     """
 
@@ -106,7 +106,7 @@ OPERATIONS: Final = {
     ns.DSP + "/" + name: operation
     for name, operation in {
         "CreatePostScanJob": Operation(
-            processing.read_create, _create, lambda _request, token: processing.write_created(token)
+            processing.read_create, _create, lambda _request, token: processing.write_created(token), waits=True
         ),
         "SendImage": Operation(
             processing.read_send_image, _send_image, lambda _request, _none: processing.SEND_IMAGE_RESPONSE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,8 +15,9 @@ from typer.testing import CliRunner, Result
 from postscan.cli.app import app
 
 COMMANDS = (
-    *("serve", "demo", "send", "cancel", "filters", "migrate", "jobs", "process"),
+    *("serve", "demo", "send", "cancel", "migrate", "jobs", "process", "plugin", "naming", "naming preview"),
     *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check"),
+    *("plugin list", "plugin info", "plugin check", "plugin enable", "plugin disable", "plugin new"),
 )
 HEAVY = ("sqlalchemy", "alembic", "httpx2", "lxml", "pydantic", "uvicorn", "starlette", "structlog")
 
@@ -112,22 +112,6 @@ def test_serve_judges_its_options_like_the_settings(postscan: Callable[..., Resu
 
     assert result.exit_code == 1
     assert "allow_plain_http = true" in result.stderr
-
-
-def test_the_filters_are_listed_with_what_they_are(postscan: Callable[..., Result]) -> None:
-    """The shipped plugins come in through the door that is open to everybody."""
-    plugins = {one["name"]: one for one in json.loads(postscan("filters", "--json").stdout)}
-
-    assert plugins["fileshare"]["state"] == "ready"
-    assert [one["dialect"] for one in plugins["stamp"]["filters"]] == ["urn:postscan:2026:filter:stamp"]
-
-
-def test_a_disabled_plugin_is_listed_as_such(postscan: Callable[..., Result], settings_file: Path) -> None:
-    """It stays visible, without its filters."""
-    settings_file.write_text('plugins.disabled = ["stamp"]\nstorage.data_dir = "data"\n')
-    row = next(line for line in postscan("filters").stdout.splitlines() if line.startswith("stamp"))
-
-    assert row.split()[2:] == ["disabled"]
 
 
 def test_the_demo_without_its_pictures_says_what_to_install() -> None:

@@ -81,6 +81,50 @@ def test_a_wrong_process_is_refused_with_the_element(
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", [["check"], ["add", "--name", "X"]])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("t" * 256, "{urn:postscan:2026:filter:stamp}Text"),
+        ("</st:Text><st:Colour/><st:Text>", "{urn:postscan:2026:filter:stamp}Colour"),
+    ],
+    ids=["too long", "unknown"],
+)
+def test_what_a_filter_does_not_take_is_refused_when_it_is_stored(
+    postscan: Callable[..., Result], tmp_path: Path, command: list[str], text: str, sentence: str
+) -> None:
+    """PSP-030: not when somebody stands at the device; the sentence names the filter and the element."""
+    wrong = tmp_path / "wrong.xml"
+    wrong.write_text((SAMPLES / "archive-and-stamp.xml").read_text().replace("Received", text))
+    result = postscan("process", *command, wrong)
+
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert "in filter 2 (Stamp, urn:postscan:2026:filter:stamp)" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "data" / "processes").exists()
+
+
+def test_a_filters_own_check_is_asked_when_a_process_is_stored(postscan: Callable[..., Result], tmp_path: Path) -> None:
+    """With the words of its author."""
+    dialect, asked = "urn:postscan:2026:filter:stamp", '<do xmlns="urn:acme">refuse</do>'
+    before, _, rest = (SAMPLES / "archive-and-stamp.xml").read_text().partition("<st:StampConfig")
+    wrong = tmp_path / "wrong.xml"
+    wrong.write_text(f"{before}{asked}{rest.partition('</st:StampConfig>')[2]}".replace(dialect, "urn:acme:moody"))
+    result = postscan("process", "add", wrong, "--name", "X")
+
+    assert result.exit_code == 1
+    assert "but: it does not want to, in filter 2 (Moody, urn:acme:moody)" in result.stderr
+
+
+def test_a_process_for_a_plugin_that_is_not_here_can_be_stored(postscan: Callable[..., Result], tmp_path: Path) -> None:
+    """O-7: it may come later, or a job may do without it."""
+    other = tmp_path / "other.xml"
+    other.write_text((SAMPLES / "archive-and-stamp.xml").read_text().replace("urn:postscan:2026:filter:stamp", "urn:x"))
+
+    assert postscan("process", "add", other, "--name", "X").exit_code == 0
+
+
 def test_a_wrong_guid_is_refused(postscan: Callable[..., Result]) -> None:
     """The sentence names the option."""
     result = postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", "seven")

@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from conftest import ANNA
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from works import Works
 
 from postscan.core import naming
+from postscan.core.errors import SettingsError
+from postscan.core.settings import NamingSettings, load
 
 MORNING = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 FORMATS = st.sampled_from([*naming.MEDIA, "tiff-single-g4", "tiff-multi-jpeg-tn2", "x-vendor:raw"])
@@ -177,6 +181,148 @@ def test_the_time_in_a_name_is_in_utc():
     there = MORNING.astimezone(timezone(timedelta(hours=9)))
 
     assert naming.document_name("a", "b", there, 1, "png") == naming.document_name("a", "b", MORNING, 1, "png")
+
+
+# --- templates ---------------------------------------------------------------------------------------------------
+
+
+def named(template, **changes):
+    """Return the name of a document by this template."""
+    values = {"root": "Invoice", "user": "anna@fabrikam.example", "created": MORNING, "document_id": 7, "format": "png"}
+    return naming.document_name(**values | {"process": "Archive"} | changes, template=template)
+
+
+texts = st.text(alphabet="aZ09 ._-~()+%äé\u0301請😀", max_size=12)
+dates = st.lists(st.sampled_from([f"%{one}" for one in naming.DIRECTIVES] + ["-", "_", ".", "é"]), max_size=6)
+fields = st.permutations(["{root}", "{user}", "{process}"]).flatmap(
+    lambda all: st.integers(0, 3).map(lambda number: all[:number])
+)
+
+
+@st.composite
+def templates(draw):
+    """Draw templates that can be used: each field at most once, dates as they come, text between all of them."""
+    pages = st.sampled_from(["{page}", "{page:d}", "{page:02d}", "{page:09d}"])
+    when = st.lists(dates.map(lambda form: f"{{date:{''.join(form)}}}"), max_size=2)
+    pieces = draw(st.permutations([*draw(fields), *draw(when), draw(pages)]))
+    template = draw(texts) + "".join(piece + draw(texts) for piece in pieces)
+    try:
+        naming.pieces(template)
+    except ValueError:
+        assume(False)
+    return template
+
+
+@given(templates(), names, names, names, st.timedeltas(timedelta(-45_000), timedelta(2_900_000)), FORMATS)
+@example("com1.{root}{page}", "x" * 200, "", "", timedelta(), "png")
+@example("." * 90 + "{page}", "", "", "", timedelta(), "png")
+@example("{process}{root}\u0301{user}{page}", "é" * 200, "\u0323" * 200, "é" * 200, timedelta(), "png")
+def test_whatever_the_template_and_the_values_a_name_is_one_component(template, root, user, process, later, format):
+    """Nobody leads a document elsewhere, hides it, or makes its name too long for the file system (T-F1, PSP-017)."""
+    changes = {"root": root, "user": user, "process": process, "created": MORNING + later}
+    name = named(template, **changes, format=format, document_id=1234567890)
+
+    assert naming.component(name) == name
+    assert len(name) <= 200
+    assert len(naming.numbered(name, 99_999).encode()) <= 255
+    assert name.endswith(naming.extension(format))
+    assert "1234567890" in name
+
+
+@given(names, names, st.integers(1, 2**31 - 1), FORMATS)
+def test_without_a_template_names_are_what_they_always_were(root, user, document_id, format):
+    """An update must not rename the documents of a job that is being delivered."""
+    tail = f"_20260302-094107_{document_id:03d}{naming.extension(format)}"
+    name = naming.document_name(root, user, MORNING, document_id, format)
+
+    assert named(naming.TEMPLATE, root=root, user=user, document_id=document_id, format=format) == name
+    assert name.endswith(tail)
+    short_root, short_user = naming.component(root), naming.component(user, "user")
+    if len(short_root.encode()) <= 100 and len(short_user.encode()) <= 64:
+        assert name == f"{short_root}_{short_user}{tail}"
+
+
+def test_every_field_goes_where_the_template_says():
+    """With text around it; a date and a page in the form that is asked for."""
+    template = "{date:%Y-%m-%d} {process} - {root}, {user} {{p. {page:d}}}"
+
+    assert named(template) == "2026-03-02 Archive - Invoice, anna@fabrikam.example {p. 7}.png"
+    assert named("{date:%G-W%V %H%M}_{page}") == "2026-W10 0941_007.png"
+
+
+def test_a_user_who_is_called_like_a_path_leads_nowhere():
+    """Each field is made safe by itself (T-F1)."""
+    assert named("{user}_{page}", user="../../x") == "_.._x_007.png"
+    assert named("{process}{page}", process="..") == "Process007.png"
+
+
+def test_a_value_is_never_taken_for_a_template():
+    """Braces in a name are braces."""
+    assert named("{root}_{page}", root="{user.__class__}") == "{user.__class__}_007.png"
+
+
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        ("{usr}_{page}", "{usr} is no field; expected one of {root}, {user}, {date}, {process}, {page}"),
+        ("{user.__class__}_{page}", "{user.__class__} is no field"),
+        ("{user[0]}_{page}", "{user[0]} is no field"),
+        ("{0}_{page}", "{0} is no field"),
+        ("{}_{page}", "{} is no field"),
+        ("{user!r}_{page}", "{user!r} has a conversion"),
+        ("{user:>999999999}_{page}", "{user:>999999999} has a form"),
+        ("{user:{root}}_{page}", "{user:{root}} has a form"),
+        ("{page:999999999d}", "is no form of a number"),
+        ("{page:{page}}", "is no form of a number"),
+        ("{date:%A}_{page}", "%A is no part of a date here; expected one of %Y %y"),
+        ("{date:%}_{page}", "% is no part of a date here"),
+        ("{date:{root}}_{page}", "{date:{root}} has a field in its form"),
+        ("{date:%H:%M}_{page}", "a file name cannot hold ':'"),
+        ("{user}/{page}", "a file name cannot hold '/'"),
+        ("..\\{page}", r"a file name cannot hold '\\'"),
+        ("a\u202e{page}", r"a file name cannot hold '\u202e'"),
+        ("{root}  {page}", "a file name cannot hold '  '"),
+        ("{root}_{page", "expected '}'"),
+        ("{root}_{page}}", "Single '}'"),
+        ("{root}_{user}", "{page} is missing"),
+        ("", "{page} is missing"),
+        ("{page}-{page:d}", "{page} is there more than once"),
+        ("{root}{root}{page}", "{root} is there more than once"),
+        ("x" * 101 + "{page}", "take 101 bytes; expected at most 100"),
+        ("{date}" * 7 + "{page}", "take 105 bytes; expected at most 100"),
+    ],
+)
+def test_a_template_that_could_mean_anything_else_is_refused(template, fault):
+    """The sentence names what is wrong; Python's own formatting is never asked (PSP-017)."""
+    with pytest.raises(ValueError) as caught:
+        named(template)
+
+    assert fault in str(caught.value)
+
+
+def test_a_template_that_cannot_be_used_is_refused_when_the_settings_are_read(tmp_path):
+    """Not by the first job; the sentence names the file, the key and the fault."""
+    file = tmp_path / "postscan.toml"
+    file.write_text("[naming]\ntemplate = '{usr}_{page}'\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    assert str(caught.value) == (
+        f"{file}: naming.template: {{usr}} is no field; expected one of {{root}}, {{user}}, {{date}}, {{process}}, "
+        "{page} (got '{usr}_{page}')"
+    )
+
+
+def test_filters_get_the_names_of_the_settings(core):
+    """The date is that of the job, so that a run after a restart names its documents alike."""
+    template = "{date:%Y-%m-%d %H%M%S} {process} {page:d}"
+    core.settings = core.settings.model_copy(update={"naming": NamingSettings(template=template)})
+    with core.running():
+        works = Works(core, ANNA)
+        job = works.ended(works.start("copy", images=2))
+
+    when = f"{job.created:%Y-%m-%d %H%M%S}"
+    assert works.delivered() == [f"{when} Test process 1.png", f"{when} Test process 2.png"]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from postscan.core import registry, typed, wire
 from postscan.core.assembly import Core
-from postscan.core.registry import Plugin, PluginState
+from postscan.core.registry import FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
 
 GOOD = """
@@ -74,12 +78,21 @@ def test_a_good_plugin_is_ready_and_found_by_its_dialect(core: Core, install: Ca
         ([('dialect = "urn:test:good"', "")], "Good.dialect is missing"),
         ([("def run(self, job, token):", "async def run(self, job, token):")], "would never run"),
         ([("token.check()", "yield token.check()")], "would never run"),
+        ([("    def run", "    def check(self):\n        pass\n    def run")], "Good.check() cannot be asked"),
+        (
+            [("    def run", "    async def check(self, asked):\n        pass\n    def run")],
+            "Good.check would never run",
+        ),
+        (
+            [("    def run", "    Instructions = int\n    def run")],
+            "Good.Instructions cannot be used: int is no datacl",
+        ),
         ([('title = "Good"', 'title = "Good"\n    grace = float("nan")')], "Good.grace is nan; expected seconds"),
         ([("return [Good()]", "return []")], "it brings no filter"),
         ([("return [Good()]", "return [Good]")], "is not a filter"),
         ([("def postscan_filters():", "def postscan_filters(config):")], "a hook does not fit"),
         ([("def run(self, job, token):", "def walk(self):"), ("token.check()", "pass")], "abstract"),
-        ([("@hookimpl", "import os; os._exit(7)\n@hookimpl")], "died while it was loaded (exit code 7)"),
+        ([("@hookimpl", "import os; os._exit(7)\n@hookimpl")], "died during the probe (exit code 7)"),
         ([("urn:test:good", "urn:acme:copy")], "belongs to plugin acme already"),
     ],
 )
@@ -129,3 +142,102 @@ def test_an_unknown_key_in_a_plugins_settings_quarantines_it(core: Core, setting
     core.settings = settings.model_copy(update={"filters": {"acme": {"folders": "x"}}})
 
     assert plugin(core, "acme").reason == "[filters.acme] has no setting 'folders'; it has: folder"
+
+
+def test_the_catalogue_knows_what_a_filter_takes_and_whether_it_judges_by_itself(core: Core) -> None:
+    """Its elements as data; a rule of the class and a `check` are code, and can only be asked."""
+    catalogue = core.catalogue()
+    found = {name: catalogue.find(f"urn:acme:{name}") for name in ("copy", "print", "moody")}
+    infos = {name: one[1] for name, one in found.items() if one is not None}
+    declared = infos["print"].instructions
+
+    assert declared is not None
+    assert [one.path for one in declared.parameters] == [
+        ("Copies",),
+        ("Colour",),
+        ("Pages", "First"),
+        ("Pages", "Last"),
+    ]
+    assert {name: (one.checks, one.judges) for name, one in infos.items()} == {
+        "copy": (False, False),
+        "print": (False, True),
+        "moody": (True, True),
+    }
+
+
+# --- declarations of strangers ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Order:
+    """Order: something to do."""
+
+    pages: tuple[str, ...] = typed.element("Pages/Page", default=("1",))
+    copies: int = typed.element("Copies", default=1, least=1, most=9)
+
+
+GOOD_DECLARATION: dict[str, Any] = {
+    "dialect": "urn:test:declared",
+    "title": "Declared",
+    "summary": "",
+    "grace": 1.0,
+    "lacks": [],
+    "instructions": typed.schema(Order).as_data(),
+    "settings": [],
+    "checks": False,
+}
+
+
+def declaring(**changes: Any) -> FilterInfo | str:
+    """Let the plugin acme declare one filter; return what the catalogue makes of it, or the reason why not."""
+
+    def probe(name: str, _settings: Mapping[str, Any]) -> wire.Message:
+        filters = [GOOD_DECLARATION | changes] if name == "acme" else []
+        answer: wire.Message = json.loads(json.dumps({"end": "declared", "filters": filters}))
+        return answer
+
+    plugins = registry.read(probe, {}, disabled=()).plugins
+    acme = next(one for one in plugins if one.name == "acme")
+    return acme.filters[0] if acme.state is PluginState.READY else acme.reason
+
+
+def with_copies(**changes: Any) -> dict[str, Any]:
+    """Change what is declared of the element Copies."""
+    pages, copies = GOOD_DECLARATION["instructions"]["parameters"]
+    return GOOD_DECLARATION["instructions"] | {"parameters": [pages, copies | changes]}
+
+
+def test_what_was_declared_is_what_is_known() -> None:
+    """Across the pipe and back."""
+    info = declaring()
+
+    assert isinstance(info, FilterInfo)
+    assert info.instructions == typed.Schema.from_data(json.loads(json.dumps(typed.schema(Order).as_data())))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"grace": 10**400},
+        {"grace": float("nan")},
+        {"instructions": {"element": "Order"}},
+        {"instructions": GOOD_DECLARATION["instructions"] | {"element": "Order><evil"}},
+        {"instructions": GOOD_DECLARATION["instructions"] | {"element": ""}},
+        {"instructions": GOOD_DECLARATION["instructions"] | {"parameters": [with_copies()["parameters"][1]] * 201}},
+        {"instructions": with_copies(path=[])},
+        {"instructions": with_copies(path=["a"] * 100_000)},
+        {"instructions": with_copies(path=["Group", "Copies>1</x><x"])},
+        {"instructions": with_copies(path=["1st"])},
+        {"instructions": with_copies(name=["copies"])},
+        {"instructions": with_copies(kind=None)},
+        {"instructions": with_copies(kind="text", longest="1")},
+        {"instructions": with_copies(least="one")},
+        {"instructions": with_copies(most=10**400)},
+        {"instructions": with_copies(many=True, default=1)},
+        {"instructions": with_copies(many="yes")},
+    ],
+    ids=lambda changes: repr(changes)[-60:],
+)
+def test_a_declaration_by_which_nothing_can_be_checked_quarantines_the_plugin(changes: dict[str, Any]) -> None:
+    """T-P5, T-P6: the server will read by it, and put its names into faults; so none of it may surprise later."""
+    assert str(declaring(**changes)).startswith("what it declares makes no sense: ")

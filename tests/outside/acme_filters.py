@@ -8,10 +8,12 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from postscan.plugins import CancellationToken, Filter, FilterContext, FilterFailed, FilterResult, hookimpl
+from postscan.plugins import CancellationToken, Filter, FilterContext, FilterFailed, FilterResult, element, hookimpl
 
 
 @dataclass
@@ -164,7 +166,72 @@ class Die(Acme):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+@dataclass(frozen=True)
+class Instructions:
+    """Order: which pages are printed, and how."""
+
+    copies: int = element("Copies", default=1, least=1, most=9)
+    colour: Literal["grey", "red"] = element("Colour", default="grey")
+    first: int = element("Pages/First", default=1)
+    last: int = element("Pages/Last", default=9999)
+
+    def __post_init__(self) -> None:
+        """Refuse pages in the wrong order."""
+        if self.last < self.first:
+            raise ValueError(f"First is {self.first}, after Last, which is {self.last}")
+
+
+class Print(Acme):
+    """Take typed instructions."""
+
+    dialect = "urn:acme:print"
+    title = "Print"
+    Instructions = Instructions
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        token.check()
+        asked = job.instructions
+        self.trace(job, f"print {asked.copies} {asked.colour} {asked.first} {asked.last}")
+
+
+class Moody(Acme):
+    """Judge instructions as they say themselves."""
+
+    dialect = "urn:acme:moody"
+    title = "Moody"
+
+    def check(self, instructions: bytes) -> None:
+        match re.sub(rb"<[^>]*>", b"", instructions).decode():
+            case "refuse":
+                raise ValueError("it does not want to")
+            case "break":
+                raise RuntimeError("a secret of the inside")
+            case "leave":
+                raise SystemExit(0)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "sleep":
+                time.sleep(60)
+            case path if path.startswith("/"):  # wait until somebody has made it
+                while not Path(path).exists():
+                    time.sleep(0.01)
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        token.check()
+        self.trace(job, "moody")
+
+
+class Helpless(Moody):
+    """Lack something, and be unable to judge without it."""
+
+    dialect = "urn:acme:helpless"
+    title = "Helpless"
+
+    def requires(self) -> Iterable[str]:
+        yield "there is no moon here"
+
+
 @hookimpl
 def postscan_filters() -> list[Filter]:
     """Bring them all."""
-    return [Copy(), Sleep(), Deaf(), Swallow(), Turn(), Fail(), Warn(), Raise(), Die()]
+    return [Copy(), Sleep(), Deaf(), Swallow(), Turn(), Fail(), Warn(), Raise(), Die(), Print(), Moody(), Helpless()]

@@ -6,11 +6,13 @@ import itertools
 import os
 import time
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 import pytest
 from destinations import open_folder, small_disk, without_privileges
 from lxml import etree
 
+from postscan.core.errors import InvalidArgument
 from postscan.core.model import User
 from postscan.core.states import FilterState
 from postscan.plugins.fileshare import NAMESPACE, FileShare, Settings
@@ -133,13 +135,13 @@ def test_any_prefix_blanks_and_foreign_elements_are_fine(shares, pages):
     assert shares.files() == [f"one/{USER}/{NAMES[0]}"]
 
 
-@pytest.mark.parametrize("xml", [b"", b"<a", b"<FileShareConfig/>", b"<x:FileShareConfig xmlns:x='urn:x'/>"])
+@pytest.mark.parametrize("xml", [b"<a/>", b"<FileShareConfig/>", b"<x:FileShareConfig xmlns:x='urn:x'/>"])
 def test_what_is_no_config_is_refused(shares, pages, xml):
-    """InvalidArgs, and the sentence says what was expected (PSP-007, PSP-030)."""
-    result = run_filter(FileShare(), pages, instructions=xml, settings=shares.settings())
+    """Before the filter runs, and the sentence says what was expected (PSP-007, PSP-030)."""
+    with pytest.raises(InvalidArgument, match=rf"expected {{{NAMESPACE}}}FileShareConfig"):
+        run_filter(FileShare(), pages, instructions=xml, settings=shares.settings())
 
-    assert (result.outcome, result.reasons) == (FilterState.ERRORS, ("InvalidArgs",))
-    assert "FileShareConfig" in result.detail
+    assert shares.files() == []
 
 
 def test_no_entity_is_read_from_the_disk(shares, pages, tmp_path):
@@ -148,9 +150,9 @@ def test_no_entity_is_read_from_the_disk(shares, pages, tmp_path):
     secret.write_text(r"\\files\one")
     xml = f"""<!DOCTYPE a [<!ENTITY e SYSTEM "file://{secret}">]>
         <FileShareConfig xmlns='{NAMESPACE}'><FileShares><ShareUNC>&e;</ShareUNC></FileShares></FileShareConfig>"""
-    result = run_filter(FileShare(), pages, instructions=xml.encode(), settings=shares.settings())
+    with pytest.raises(ElementTree.ParseError, match="undefined entity"):
+        run_filter(FileShare(), pages, instructions=xml.encode(), settings=shares.settings())
 
-    assert result.outcome is FilterState.ERRORS
     assert shares.files() == []
 
 

@@ -1,0 +1,63 @@
+"""`postscan naming`: what documents are called by a template, before any of them is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from postscan.cli import door, terminal
+
+app = typer.Typer(no_args_is_help=True, help="Try the names of documents.")
+
+
+@app.command()
+def preview(
+    context: typer.Context,
+    template: Annotated[
+        str | None, typer.Option(metavar="T", help="Template to try; default: the one of the settings.")
+    ] = None,
+    root: Annotated[str, typer.Option(metavar="R", help="DocumentRootName of the scan process or device.")] = "Invoice",
+    user: Annotated[str, typer.Option(metavar="U", help="Name of the user.")] = "ann@fabrikam.example",
+    process: Annotated[str, typer.Option(metavar="P", help="Name of the scan process.")] = "Archive",
+    pages: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Number of documents.")] = 3,
+    format: Annotated[str, typer.Option(metavar="F", help="Format keyword, which decides on the extension.")] = "png",
+) -> None:
+    """Show what documents would be called, for a job that is made now.
+
+    Shows the name of each document, the user's folder where a filter makes one, and what the first document is called
+    if somebody else has its name there. Nothing is ever overwritten.
+
+    \b
+    A template is text and these fields; {page} must be there:
+      {root}     root name of the documents
+      {user}     name of the user
+      {process}  name of the scan process
+      {date}     when the job was made, in UTC; {date:%Y-%m-%d} with %Y %y %m %d %H %M %S %j %G %V
+      {page}     number of the document; {page:d} without zeros, {page:05d} with five digits
+
+    Each field is made safe by itself, so that no name leads elsewhere; long ones are cut. The extension is added.
+
+    \b
+    Examples:
+      postscan naming preview
+      postscan naming preview --template '{date:%Y-%m-%d} {process} {page:d}' --format tiff-single-g4
+      postscan naming preview --user '../../x' --root 'a/b'
+    """
+    from postscan.core import naming
+
+    chosen = door.settings(context).naming.template if template is None else template
+    try:
+        naming.pieces(chosen)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--template") from None
+    now = datetime.now(UTC)
+    names = [
+        naming.document_name(root, user, now, number, format, process=process, template=chosen)
+        for number in range(1, pages + 1)
+    ]
+    for name in names:
+        typer.echo(terminal.plain(name))
+    typer.echo(f"\nThe user's folder:  {terminal.plain(naming.user_folder(user))}")
+    typer.echo(f"If a name is taken: {terminal.plain(naming.numbered(names[0], 2))}")

@@ -1,0 +1,100 @@
+"""`postscan plugin enable` and `disable`: one name in or out of `plugins.disabled`, and no other change of the file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postscan.cli import door
+from postscan.core.errors import PluginError, SettingsError
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")]
+
+
+def enable(context: typer.Context, name: Name) -> None:
+    """Use a disabled plugin again: take its name out of `plugins.disabled`.
+
+    Writes the settings file that --config or POSTSCAN_CONFIG names; comments and layout stay. Restart a running
+    server: it reads its settings when it starts.
+
+    \b
+    Example:
+      postscan --config /etc/postscan.toml plugin enable stamp
+    """
+    _switch(context, name, disabled=False)
+
+
+def disable(context: typer.Context, name: Name) -> None:
+    """Never import a plugin again: put its name into `plugins.disabled`.
+
+    It stays in `postscan plugin list`, without its filters; jobs that name them fail. Writes the settings file that
+    --config or POSTSCAN_CONFIG names; comments and layout stay. Restart a running server: it reads its settings when
+    it starts.
+
+    \b
+    Example:
+      postscan --config /etc/postscan.toml plugin disable stamp
+    """
+    _switch(context, name, disabled=True)
+
+
+def _switch(context: typer.Context, name: str, *, disabled: bool) -> None:
+    from postscan.core import loading
+
+    listed = door.settings(context).plugins.disabled  # a file that cannot be used is refused before it is touched
+    installed = [entry.name for entry in loading.installed()]
+    word = "disabled" if disabled else "enabled"
+    if name not in installed and name not in listed:
+        raise PluginError(f"no plugin {name!r} is installed; installed are: {', '.join(installed) or 'none'}")
+    if (name in listed) is disabled:
+        typer.echo(f"{name} is {word} already")
+        return
+    path: Path | None = context.find_root().obj
+    if path is None:
+        line = f'plugins.disabled = ["{name}"]'
+        raise SettingsError(f"there is no settings file; begin one with the line {line}, and name it with --config")
+    path = path.resolve()  # a symbolic link stays one
+    _replace(path, _edited(path.read_bytes().decode(), name, disabled=disabled))
+    typer.echo(f"{name} is {word} in {path}; restart a running server")
+
+
+def _edited(text: str, name: str, *, disabled: bool) -> str:
+    """Return the settings with that name in or out of the list; raise `SettingsError` if anything else would change."""
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    names = document.setdefault("plugins", tomlkit.table()).setdefault("disabled", tomlkit.array())
+    if disabled:
+        names.append(name)
+    while not disabled and name in names:
+        names.remove(name)
+    edited = tomlkit.dumps(document)
+    wanted = tomllib.loads(text)
+    table = wanted.setdefault("plugins", {})
+    table["disabled"] = [one for one in table.get("disabled", []) if one != name] + [name] * disabled
+    if tomllib.loads(edited) != wanted:
+        raise SettingsError(f"the settings cannot be edited; write it yourself: plugins.disabled = {table['disabled']}")
+    return edited
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a text in the place of a file, whole or not at all, with the owner and the mode that the file had."""
+    before = path.stat()
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(number, before.st_uid, before.st_gid)
+            os.fchmod(number, before.st_mode & 0o7777)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(number)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise

@@ -1,0 +1,341 @@
+"""What filters have to say about instructions before a job is made of them, and that the server only listens."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import ANNA, AnyProcess
+from works import SID, Works
+
+from postscan import migrations
+from postscan.core import judging, typed, wire
+from postscan.core.assembly import Core
+from postscan.core.errors import InvalidArgument, Unavailable
+from postscan.core.judging import Judging
+from postscan.core.model import FilterInstructions, Instructions, Request, ScanProcess
+from postscan.core.registry import Catalogue, FilterInfo, Plugin, PluginState
+from postscan.core.settings import Settings
+from postscan.core.states import FilterState
+from postscan.core.typed import element
+from postscan.core.worker import Closed
+
+PRINT, MOODY = "urn:acme:print", "urn:acme:moody"
+
+
+def asking(*filters: tuple[str, str]) -> Instructions:
+    """Make instructions of dialects and their XML."""
+    return Instructions("Invoice", tuple(FilterInstructions(dialect, xml.encode()) for dialect, xml in filters))
+
+
+def printing(inside: str) -> tuple[str, str]:
+    """Ask the filter Print, which declares what it takes."""
+    return PRINT, f"<Order xmlns='{PRINT}'>{inside}</Order>"
+
+
+def moody(mood: str) -> tuple[str, str]:
+    """Ask the filter Moody, which judges by itself."""
+    return MOODY, f"<do xmlns='urn:acme'>{mood}</do>"
+
+
+ANYTHING = ("urn:acme:copy", "<do/>")
+
+
+def refused(works: Works, *filters: tuple[str, str]) -> InvalidArgument:
+    """Return why no job is made of these filters."""
+    with pytest.raises(InvalidArgument) as caught:
+        works.service.create(ANNA, SID, "P", asking(*filters))
+    return caught.value
+
+
+def unanswered(works: Works, mood: str) -> str:
+    """Return in which words the server excuses itself."""
+    with pytest.raises(Unavailable) as caught:
+        works.service.create(ANNA, SID, "P", asking(ANYTHING, moody(mood)))
+    return str(caught.value)
+
+
+# --- by what is declared --------------------------------------------------------------------------------------------
+
+
+def test_an_element_that_does_not_fit_is_named_with_its_filter(works: Works) -> None:
+    """Before there is a job: which filter, by number and name, which element, and what was expected."""
+    error = refused(works, ANYTHING, printing("<Copies>12</Copies>"))
+
+    assert (error.argument, error.value) == (f"{{{PRINT}}}Copies", "12")
+    assert error.expected == f"a whole number, at least 1, at most 9, in filter 2 (Print, {PRINT})"
+    assert works.service.active(ANNA) == []
+
+
+def test_a_config_that_has_no_namespace_is_not_taken_for_an_argument_of_the_service(works: Works) -> None:
+    """A bare name would mean an element of the processing service."""
+    assert refused(works, (PRINT, "<Order/>")).argument == "{}Order"
+
+
+def test_what_is_refused_as_declared_is_not_asked_about(works: Works, caplog: pytest.LogCaptureFixture) -> None:
+    """The filter before it, whose own code would break, is never asked."""
+    error = refused(works, moody("break"), printing("<Colour>blue</Colour>"))
+
+    assert error.expected.startswith("one of grey, red, in filter 2")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_dialect_that_nobody_has_is_not_judged(works: Works) -> None:
+    """O-7: the job is made; its filter ends with errors."""
+    token = works.service.create(ANNA, SID, "P", asking(ANYTHING, ("urn:nobody", "<do/>")))
+    works.send(token)
+    works.service.end(token, ANNA)
+
+    assert [step.reasons for step in works.ended(token).steps] == [(), ("InvalidArgs",)]
+
+
+def test_without_workers_nobody_is_asked(core: Core) -> None:
+    """The command line makes no jobs of its own; what it opens does not start anything."""
+    assert core.service.create(ANNA, SID, "P", asking(printing("<Copies>12</Copies>"), moody("refuse")))
+
+
+def test_when_the_engine_stops_nobody_is_asked_any_more(core: Core) -> None:
+    """Its workers have ended."""
+    with core.running():
+        pass
+
+    assert core.service.create(ANNA, SID, "P", asking(moody("refuse")))
+
+
+# --- by the author's own code ---------------------------------------------------------------------------------------
+
+
+def test_a_rule_of_the_class_is_asked_of_a_worker(works: Works) -> None:
+    """Its sentence, the element, and the filter; and the server has not imported the plugin."""
+    error = refused(works, printing("<Pages><First>5</First><Last>3</Last></Pages>"))
+
+    assert error.argument == f"{{{PRINT}}}Order"
+    assert error.expected == (f"what it takes, but: First is 5, after Last, which is 3, in filter 1 (Print, {PRINT})")
+    assert "acme_filters" not in sys.modules
+
+
+def test_a_filters_own_check_is_asked_of_a_worker(works: Works) -> None:
+    """Also one that reads its XML itself."""
+    error = refused(works, ANYTHING, moody("refuse"))
+
+    assert (error.argument, error.value) == ("{urn:acme}do", moody("refuse")[1])
+    assert error.expected == f"what it takes, but: it does not want to, in filter 2 (Moody, {MOODY})"
+
+
+def test_what_is_taken_reaches_the_filter_as_its_class(works: Works) -> None:
+    """With the defaults filled in."""
+    token = works.service.create(ANNA, SID, "P", asking(printing("<Copies>3</Copies>"), moody("well")))
+    works.send(token)
+    works.service.end(token, ANNA)
+
+    assert {step.state for step in works.ended(token).steps} == {FilterState.SUCCEEDED}
+    assert [line[:-1] for line in works.trace(token)] == [["print", "3", "grey", "1", "9999"], ["moody"]]
+
+
+def test_a_filter_never_runs_with_what_its_check_refuses(core: Core, works: Works) -> None:
+    """A job that was made without being judged ends with the reason of the protocol."""
+    core.service.judge = None
+    token = works.service.create(ANNA, SID, "P", asking(moody("refuse")))
+    works.send(token)
+    works.service.end(token, ANNA)
+    (step,) = works.ended(token).steps
+
+    assert (step.state, step.reasons, step.detail) == (FilterState.ERRORS, ("InvalidArgs",), "it does not want to")
+    assert works.trace(token) == []
+
+
+def test_a_filter_that_lacks_something_is_not_asked(works: Works) -> None:
+    """Its check may need what is missing; its run says what that is."""
+    token = works.service.create(ANNA, SID, "P", asking(("urn:acme:helpless", "<do>break</do>")))
+    works.send(token)
+    works.service.end(token, ANNA)
+
+    assert works.ended(token).steps[0].detail == "there is no moon here"
+
+
+@pytest.mark.parametrize(
+    ("mood", "why"),
+    [
+        ("break", "RuntimeError: a secret of the inside"),
+        ("leave", "SystemExit: 0"),
+        ("die", "its process died during the check (exit code -9)"),
+        ("sleep", "the check took longer than 0.3 s"),
+    ],
+)
+def test_a_check_that_gives_no_answer_makes_no_job_and_does_no_harm(
+    works: Works, mood: str, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T-P5, F-R8: nobody has said whether the instructions are right; the log says why, and the next job runs."""
+    if mood == "sleep":
+        monkeypatch.setattr(judging, "SECONDS", 0.3)
+    said = unanswered(works, mood)
+    monkeypatch.undo()
+
+    assert said == f"filter 2 (Moody, {MOODY}) did not judge its instructions: {why}"
+    assert said in [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert works.service.active(ANNA) == []
+    assert works.ended(works.start("copy", "moody well")).steps[1].state is FilterState.SUCCEEDED
+
+
+class Refusing:
+    """A judge who takes nothing."""
+
+    def check(self, instructions: Instructions) -> None:
+        """Refuse them."""
+        raise InvalidArgument("{}do", "", "nothing")
+
+
+def test_the_same_request_is_not_judged_again(core: Core) -> None:
+    """D14: it has its answer already, whatever the filters think by now."""
+    request = Request("urn:uuid:1", "digest")
+    first = core.service.create(ANNA, SID, "P", asking(ANYTHING), request)
+    core.service.judge = Refusing()
+
+    assert core.service.create(ANNA, SID, "P", asking(ANYTHING), request) == first
+    with pytest.raises(InvalidArgument):
+        core.service.create(ANNA, SID, "P", asking(ANYTHING))
+
+
+def test_what_does_not_equal_the_stored_process_is_not_judged(settings: Settings) -> None:
+    """A device has no business with the filters before it was admitted."""
+
+    class Strict(AnyProcess):
+        def admit(self, process: ScanProcess, sent: Instructions) -> None:
+            raise InvalidArgument("Dialect", "", "another")
+
+    migrations.upgrade(settings.storage.url)
+    with contextlib.closing(Core(settings, Strict())) as core:
+        core.service.judge = Refusing()
+
+        with pytest.raises(InvalidArgument, match="Dialect"):
+            core.service.create(ANNA, SID, "P", asking(ANYTHING))
+
+
+def test_checks_that_hang_do_not_keep_filters_from_running(
+    works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have processes of their own. When they answer at last, their jobs are made."""
+    monkeypatch.setattr(judging, "SECONDS", 60.0)
+    waiting = asking(moody(str(tmp_path / "now")))
+    with ThreadPoolExecutor(judging.AT_ONCE) as pool:
+        created = [pool.submit(works.service.create, ANNA, SID, "P", waiting) for _ in range(judging.AT_ONCE)]
+        try:
+            job = works.ended(works.start("copy"))
+            hung = not any(one.done() for one in created)
+        finally:
+            (tmp_path / "now").touch()
+
+    assert job.steps[0].state is FilterState.SUCCEEDED
+    assert hung
+    assert len({one.result() for one in created}) == judging.AT_ONCE
+
+
+# --- what is asked, and what is made of the answer ------------------------------------------------------------------
+
+
+@dataclass
+class Order:
+    """Order: something."""
+
+    copies: int = element("Copies", default=1)
+
+
+def judge(answer: Callable[[wire.Message, float], wire.Message], *, lacks: tuple[str, ...] = ()) -> Judging:
+    """Make a judge whose workers give this answer; the filter `urn:test` has a check of its own."""
+    info = FilterInfo("urn:test", "Test", "", 1.0, lacks, typed.schema(Order), checks=True)
+    return Judging(Catalogue((Plugin("test", "", "", PluginState.READY, filters=(info,)),)), answer)
+
+
+ASKED = ("urn:test", "<Order xmlns='urn:test'/>")
+
+
+def test_a_worker_gets_the_instructions_and_no_settings() -> None:
+    """They hold secrets."""
+    orders: list[wire.Message] = []
+
+    def answer(order: wire.Message, seconds: float) -> wire.Message:
+        orders.append(order | {"seconds": seconds})
+        return {"end": "checked"}
+
+    judge(answer).check(asking(ANYTHING, ASKED))
+
+    assert orders == [
+        {"do": "check", "plugin": "test", "dialect": "urn:test", "instructions": ASKED[1], "seconds": 2.0}
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"end": "done"}, {"end": None}, {"end": ["checked"]}, {"end": "failed", "error": 7}]
+)
+def test_an_answer_that_is_none_makes_no_job(answer: wire.Message) -> None:
+    """T-P6: the worker is a stranger."""
+    with pytest.raises(Unavailable, match=r"filter 1 \(Test, urn:test\) did not judge its instructions: "):
+        judge(lambda _order, _seconds: answer).check(asking(ASKED))
+
+
+@pytest.mark.parametrize("sentence", ["x" * 100_000, {"a": 1}, None])
+def test_a_sentence_is_cut(sentence: object) -> None:
+    """T-P6: whatever it is."""
+    with pytest.raises(InvalidArgument) as caught:
+        judge(lambda _order, _seconds: {"end": "refused", "error": sentence}).check(asking(ASKED))
+
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("error", [Closed("the server is stopping"), OSError("no more processes"), EOFError()])
+def test_if_no_worker_can_be_started_there_is_no_job(error: Exception) -> None:
+    """The same request may work later."""
+
+    def answer(_order: wire.Message, _seconds: float) -> wire.Message:
+        raise error
+
+    with pytest.raises(Unavailable, match="cannot be asked"):
+        judge(answer).check(asking(ASKED))
+
+
+def test_filters_that_take_long_one_after_another_are_not_all_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T-Q1: nobody can keep a thread of the server with a process of a thousand filters."""
+    monkeypatch.setattr(judging, "TOGETHER", 0.05)
+    asked = []
+
+    def answer(order: wire.Message, _seconds: float) -> wire.Message:
+        asked.append(order)
+        time.sleep(0.02)
+        return {"end": "checked"}
+
+    with pytest.raises(Unavailable, match=r"is not asked any more: those before it took 0\.05 s"):
+        judge(answer).check(asking(*[ASKED] * 1000))
+    assert 0 < len(asked) < 10
+
+
+def test_only_a_few_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T-Q1: the next one waits for a turn, and not for ever; afterwards there are turns again."""
+    monkeypatch.setattr(judging, "SECONDS", 0.05)
+    begun, over = threading.Semaphore(0), threading.Event()
+
+    def answer(_order: wire.Message, _seconds: float) -> wire.Message:
+        begun.release()
+        over.wait()
+        return {"end": "checked"}
+
+    one = judge(answer)
+    with ThreadPoolExecutor(judging.AT_ONCE) as pool:
+        first = [pool.submit(one.check, asking(ASKED)) for _ in range(judging.AT_ONCE)]
+        try:
+            for _ in first:
+                begun.acquire()
+            with pytest.raises(Unavailable, match="the instructions of 4 other jobs are being checked"):
+                one.check(asking(ASKED))
+        finally:
+            over.set()
+
+    assert [future.result() for future in first] == [None] * judging.AT_ONCE
+    one.check(asking(ASKED))
