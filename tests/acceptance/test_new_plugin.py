@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from documents import ROOT
+from elsewhere import Elsewhere
 
 NAME = "acme-letter"
 PAGE = b"\x89PNG\r\n\x1a\n" + b"a page that nobody looks at" * 100
-SOURCE = ("core", "soap", "plugins", "migrations", "cli", "pyproject.toml", "README.md", "LICENSE")
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("new_plugin")]
 
@@ -39,32 +35,16 @@ class Author:
 
     def __init__(self, home: Path) -> None:
         self.package = home / NAME
-        self._home = home
-        bin = home / "env" / "bin"
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "POSTSCAN"))},
-            "PATH": f"{bin}:{os.environ['PATH']}",
-            "VIRTUAL_ENV": str(home / "env"),
-        }
+        self._elsewhere = Elsewhere(home)
+        self._environment = self._elsewhere.variables
 
     def prepare(self) -> None:
         """Install postscan, as it is in this checkout, and begin a package."""
-        source = self._home / "source"  # a build leaves things beside what it builds
-        source.mkdir()
-        for name in SOURCE:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-            copy(ROOT / name, source / name)
-        uv = [sys.executable, "-m", "uv", "--quiet"]
-        self._do([*uv, "venv", "--seed", "--python", sys.executable, "env"], self._home)
-        self._do([*uv, "pip", "install", "--python", "env/bin/python", "./source"], self._home)
-        self._do(["postscan", "plugin", "new", NAME], self._home)
+        self._elsewhere.install()
+        self._elsewhere.do("postscan", "plugin", "new", NAME)
         (self.package / "page.png").write_bytes(PAGE)
         with (self.package / "try" / "postscan.toml").open("a") as settings:
             settings.write(f"\n[server]\nport = {_free_port()}  # the usual one may be taken here\n")
-
-    def _do(self, command: list[str], folder: Path) -> None:
-        done = subprocess.run(command, cwd=folder, env=self._environment, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stdout + done.stderr
 
     def read(self) -> list[Step]:
         """Do what the README says, from top to bottom."""
@@ -109,7 +89,7 @@ class Author:
     @contextlib.contextmanager
     def _running(self, command: str) -> Iterator[str]:
         """Run a server while the body runs; give what it says when it is ready."""
-        with (self._home / "server.log").open("w") as log:
+        with (self._elsewhere.home / "server.log").open("w") as log:
             server = subprocess.Popen(
                 command.split(),
                 cwd=self.package,
