@@ -53,6 +53,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@rm -rf *.egg-info  # an old one would hide the entry points of the new one from whoever runs here
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@mkdir -p .types/postscan && for p in $(LINKED); do ln -sfn ../../$$p .types/postscan/$$p; done
 	@touch $(READY)

@@ -192,9 +192,12 @@ def _pages(given: Sequence[Path] | None) -> Iterator[Sequence[Path]]:
 
 def _png(bars: int, width: int = 620, height: int = 877) -> bytes:
     """Return an A4 page at 75 dpi: so many black bars on white."""
+    margin = b"\xff" * (width // 10)
     white = b"\0" + b"\xff" * width
-    black = b"\0" + b"\xff" * 60 + b"\0" * (width - 120) + b"\xff" * 60
-    rows = [black if row % 100 < 30 and row < 100 * bars else white for row in range(height)]
+    black = b"\0" + margin + b"\0" * (width - 2 * len(margin)) + margin
+    rows = [
+        black if row % (height // 8) < height // 24 and row < bars * (height // 8) else white for row in range(height)
+    ]
     dots = round(75 / 0.0254)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data))

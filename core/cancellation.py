@@ -117,6 +117,7 @@ class CancellationToken:
 
         def watch() -> None:
             while not over.wait(POLL):
+                self._note_time()
                 if self._page[0]:
                     stop()
                     return
@@ -148,12 +149,15 @@ class CancellationToken:
 
     def _note(self) -> None:
         """Count this look, so that the server can tell how well the filter watches."""
+        self._note_time()
+        _COUNT.pack_into(self._page, _CHECKS, _COUNT.unpack_from(self._page, _CHECKS)[0] + 1)
+
+    def _note_time(self) -> None:
         now = time.monotonic()
         gap = now - _DOUBLE.unpack_from(self._page, _LAST)[0]
         if gap > _DOUBLE.unpack_from(self._page, _LONGEST)[0]:
             _DOUBLE.pack_into(self._page, _LONGEST, gap)
         _DOUBLE.pack_into(self._page, _LAST, now)
-        _COUNT.pack_into(self._page, _CHECKS, _COUNT.unpack_from(self._page, _CHECKS)[0] + 1)
 
 
 class CancelSource:

@@ -89,7 +89,7 @@ def examine(
     It is cancelled at no more than *most* looks; a run that nobody cancels may take as many *seconds*.
     """
     try:
-        loading._judge(filter)
+        loading.judge(filter)
     except PluginError as error:
         return Examination((defects.refused(str(error)),))
     order = Order(filter, tuple(files), instructions, dict(settings or {}), user, seconds=seconds)
@@ -143,14 +143,14 @@ class _Examiner:
         return whole
 
     def _cancelled(self, whole: Account) -> Iterator[Account]:
-        """Cancel a run at each look in turn, and yield what was seen; the last one is that which had to be killed."""
+        """Cancel a run at each look in turn, and yield what was seen; one that does not stop in time is the last."""
         patience = 2 * whole.seconds + self._order.filter.grace + _STOPPING
         for number in _spread(self._looks, self._most):
             account = self._run(cancel_at=number, seconds=patience)
             self._cancels += 1
             self._find(defects.of_cancel(number, account, whole))
             yield account
-            if account.first("killed"):
+            if account.first("killed") or account.first("late"):
                 return
 
     def _run(self, **changes: Any) -> Account:

@@ -136,12 +136,12 @@ def of_rest(whole: Account, partly: Account, rest: Account) -> Iterator[Defect]:
 
 def no_success(account: Account) -> str:
     """Return why a run did not come to a good end; empty if it did."""
+    if died := account.first("died"):
+        return f"its process ended by itself ({died})"
     if account.succeeded:
         return ""
     if seconds := account.first("killed"):
         return f"it had not ended after {seconds:g} seconds"
-    if died := account.first("died"):
-        return f"its process ended by itself ({died})"
     if account.first("outcome") == FilterState.CANCELED:
         return "it raised Cancelled, and nobody had cancelled it"
     return str(account.first("lacks") or account.first("failed") or "nothing is known of its run")

@@ -40,7 +40,7 @@ def load(name: str) -> list[Filter]:
     if not filters:
         raise PluginError("it brings no filter: expected postscan_filters() to return some")
     for one in filters:
-        _judge(one)
+        judge(one)
     return filters
 
 
@@ -68,7 +68,7 @@ def instructions_for(one: Filter, xml: bytes) -> Any:
     return instructions
 
 
-def _judge(one: object) -> None:
+def judge(one: object) -> None:
     """Refuse what is no filter, speaks another version of the contract, or cannot be told to stop."""
     if not isinstance(one, Filter):
         raise PluginError(f"{one!r} is not a filter: expected an instance of postscan.plugins.Filter")

@@ -28,6 +28,7 @@ ANNA: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example", "anna@fabrika
 MORNING: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 
 _FORMATS: Final = {suffix: format for format, (suffix, _) in naming.MEDIA.items()} | {
+    ".pdf": "pdf",
     ".tif": "tiff-single-uncompressed",
     ".tiff": "tiff-single-uncompressed",
 }

@@ -1,11 +1,18 @@
-"""Running another program for a filter: it ends with the cancel, and its last words are kept."""
+"""Running another program for a filter: it ends with the cancel, and its last words are kept.
+
+A tool leads a process group of its own, so that it can be ended together with what it has started. The SIGTERM of
+the ladder, for the group of the worker, does not reach it; it need not: the tool is ended at the cancel itself, which
+comes before, and the keeper sweeps below the worker whatever group a process is in.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,6 +21,7 @@ from postscan.core.cancellation import CancellationToken
 
 LAST_WORDS: Final = 8192  # bytes of a tool's output that are kept
 _POLITE: Final = 0.5  # seconds from SIGTERM to SIGKILL
+_PAUSE: Final = 0.01  # seconds between two looks at a tool that was asked to end
 
 
 class ToolEnded(NamedTuple):
@@ -31,8 +39,10 @@ def run(
 ) -> ToolEnded:
     """Run *command* in *folder* until it ends, or until the cancel: then it is ended, and `Cancelled` raised.
 
-    Raises `OSError` if it cannot be started.
+    What it has started itself and left in its group ends with it, however it ends. Raises `OSError` if it cannot be
+    started.
     """
+    token.check()
     with tempfile.TemporaryFile(dir=folder) as output:
         process = subprocess.Popen(  # noqa: S603  (no shell; the command is the filter's)
             command,
@@ -41,19 +51,33 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            process_group=0,
         )
         try:
-            with token.calling(process.terminate):
-                process.wait()
+            with token.calling(lambda: _end(process.pid)):
+                # It is not reaped here: as long as it waits for that, nobody else can get its number.
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         finally:
-            _end(process)
+            _end(process.pid)
+            process.wait()
         output.seek(max(0, output.seek(0, os.SEEK_END) - LAST_WORDS))
         return ToolEnded(process.returncode, output.read().decode("utf-8", "replace").strip())
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_POLITE)
-        return
-    process.kill()
-    process.wait()
+def _end(leader: int) -> None:
+    """End a tool, politely first, and all of its group."""
+    until = time.monotonic() + _POLITE
+    if not _has_ended(leader):
+        _signal(leader, signal.SIGTERM)
+    while not _has_ended(leader) and time.monotonic() < until:
+        time.sleep(_PAUSE)
+    _signal(leader, signal.SIGKILL)
+
+
+def _has_ended(process: int) -> bool:
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -106,12 +106,14 @@ def run(order: Order) -> Account:
         for name in ("home", "tmp"):
             (lair / name).mkdir()
         watcher = _forked(functools.partial(_watch, order, lair, book.fileno(), printed.fileno()))
-        _see_to_its_end(watcher, order.seconds + _LEAVING + _SWEEPING)
+        code = _see_to_its_end(watcher, order.seconds + _LEAVING + _SWEEPING)
         seconds = time.monotonic() - began
         book.seek(0)
         printed.seek(0)
-        text = printed.read(_PRINTED).decode("utf-8", "replace")
-        return Account(_what_lies_about(_facts(book), lair / "home"), text, seconds)
+        facts = _what_lies_about(_facts(book), lair / "home")
+        if code != 0:
+            facts["died"] = ["it stopped or killed the process above it"]
+        return Account(facts, printed.read(_PRINTED).decode("utf-8", "replace"), seconds)
 
 
 def _watch(order: Order, lair: Path, book: int, printed: int) -> None:
@@ -211,11 +213,15 @@ def _ended(child: int, seconds: float) -> int | None:
         time.sleep(_PAUSE)
 
 
-def _see_to_its_end(watcher: int, seconds: float) -> None:
-    """Wait for the watcher; end it, and what stands below it, if it does not end or if we are interrupted."""
+def _see_to_its_end(watcher: int, seconds: float) -> int | None:
+    """Wait for the watcher and return its exit code.
+
+    If it does not end, or if we are interrupted, it is ended with what stands below it.
+    """
     code = None
     try:
         code = _ended(watcher, seconds)
+        return code
     finally:
         if code is None:
             survivors.end_below(watcher)

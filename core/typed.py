@@ -280,9 +280,10 @@ def _below(
 
 
 def _field(default: Any, metadata: dict[str, Any]) -> Any:
+    shown = not metadata.get("secret")
     if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata, repr=shown)
+    return dataclasses.field(default=default, metadata=metadata, repr=shown)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

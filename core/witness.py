@@ -1,7 +1,7 @@
 """What a filter does to the world around it while it runs, written down as it happens.
 
 A `Witness` stands between `run_filter` and a filter's `run`, in a process that ends afterwards (`postscan.core.trial`):
-Python's audit events show what is written, and where to it connects; a token, a context and a parent of its own pass
+Python's audit events show what it writes, and where it connects to; a token, a context and a parent of its own pass
 everything on to those of the run and note what they saw. A fact is a word and a value:
 
     began        True                           run was called
@@ -147,10 +147,11 @@ class Witness:
         if event == "socket.connect":
             self._connected(arguments[1])
         elif event in _TOUCHED:
-            appending = event == "open" and bool(arguments[2] & os.O_APPEND)
+            opened = event == "open"
+            appending = opened and bool(arguments[2] & os.O_APPEND)
             for path, folder in _TOUCHED[event](*arguments):
                 if isinstance(path, str | bytes | os.PathLike):  # and no open file, which was judged before
-                    self._touched(_resolved(path, folder), appending)
+                    self._touched(_resolved(path, folder, follow=opened), appending)
 
     def _touched(self, path: str, appending: bool) -> None:
         if any(path == free or path.startswith(f"{free}/") for free in self._free) or "__pycache__" in path:
@@ -288,11 +289,11 @@ class _Context(FilterContext):
             yield
 
 
-def _resolved(path: str | bytes | os.PathLike[Any], folder: int) -> str:
-    """Return where a path leads; its last component as it stands, since that is what changes."""
+def _resolved(path: str | bytes | os.PathLike[Any], folder: int, *, follow: bool = False) -> str:
+    """Return where a path leads; its last component as it stands, unless a link in its place would be followed."""
     base = Path("/proc/self") / ("cwd" if folder == _HERE else f"fd/{folder}")
     full = base.resolve() / os.fsdecode(path)
-    return str(full.parent.resolve() / full.name)
+    return str(full.resolve() if follow else full.parent.resolve() / full.name)
 
 
 def _is_folder(path: Any) -> bool:

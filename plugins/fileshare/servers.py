@@ -1,0 +1,133 @@
+"""The SMB servers that the administrator has named, and which of them a UNC path means.
+
+A server that is not in the table is never called, whatever a scan process says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+PORT: Final = 445
+SECONDS: Final = 30.0  # that one operation may take
+MOST_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server, and the account that delivers there; `seconds` is what one operation may take."""
+
+    name: str
+    host: str
+    user: str
+    password: str = field(repr=False)
+    port: int = PORT
+    encrypt: bool = False
+    seconds: float = SECONDS
+
+
+class Where(NamedTuple):
+    """A destination on a server: its UNC path as the scan process has it, and the pieces of that."""
+
+    unc: str
+    server: Server
+    share: str
+    below: tuple[str, ...]
+
+
+class Servers:
+    """The servers by name; case does not count.
+
+    `table` is what the settings have, `key` where in them it is written, for the sentences. Raises `ValueError` for a
+    table that cannot be used; no sentence shows a password.
+    """
+
+    def __init__(self, table: Mapping[str, Any], key: str) -> None:
+        if not isinstance(table, Mapping):
+            raise ValueError(f"{key}: expected a table for each server, by its name")  # noqa: TRY004
+        self._servers: dict[str, Server] = {}
+        for name, line in table.items():
+            if not name or set(name) & set('\\/@ "'):
+                raise ValueError(f"{key}: {name!r} is no name of a server; expected one as in \\\\server\\share")
+            if name.casefold() in self._servers:
+                raise ValueError(f"{key}: {name} is there twice; upper and lower case are the same")
+            self._servers[name.casefold()] = _server(name, line, f'{key}."{name}"')
+
+    def __repr__(self) -> str:
+        return f"Servers({[server.name for server in self._servers.values()]})"
+
+    def find(self, unc: str) -> Where | None:
+        """Return where a (well-formed) UNC path leads; None if its server is not in the table."""
+        name, share, *below = unc[2:].rstrip("\\").split("\\")
+        server = self._servers.get(name.casefold())
+        return None if server is None else Where(unc, server, share, tuple(below))
+
+
+def _server(name: str, line: Any, key: str) -> Server:
+    """Read the table of one server."""
+    if not isinstance(line, Mapping):
+        raise ValueError(f"{key}: expected a table with user and password")  # noqa: TRY004
+    known = {one.name for one in fields(Server)} - {"name"} | {"password_file"}
+    for one in line:
+        if one not in known:
+            raise ValueError(f"{key}.{one}: there is no such setting; known are {', '.join(sorted(known))}")
+    return Server(
+        name=name,
+        host=_text(line, key, "host", name),
+        user=_text(line, key, "user"),
+        password=_password(line, key),
+        port=int(_number(line, key, "port", PORT, 1, 65535, whole=True)),
+        encrypt=_truth(line, key, "encrypt"),
+        seconds=_number(line, key, "seconds", SECONDS, 1, MOST_SECONDS),
+    )
+
+
+def _password(line: Mapping[str, Any], key: str) -> str:
+    """Return the password, from the settings or from the file that they name."""
+    if ("password" in line) == ("password_file" in line):
+        raise ValueError(f"{key}: expected either password or password_file")
+    if "password" in line:
+        if not isinstance(line["password"], str) or not line["password"]:
+            raise ValueError(f"{key}.password: expected a text that is not empty")
+        return line["password"]
+    path = line["password_file"]
+    if not isinstance(path, str) or not Path(path).is_absolute():
+        raise ValueError(f"{key}.password_file: {path!r} is no file; expected an absolute path")
+    try:
+        password = Path(path).read_text("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{key}.password_file: {path} is no text in UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"{key}.password_file: {path} cannot be read: {error.strerror}") from None
+    if not password or "\n" in password:
+        raise ValueError(f"{key}.password_file: {path} holds no password; expected one line")
+    return password
+
+
+def _text(line: Mapping[str, Any], key: str, name: str, default: Any = MISSING) -> str:
+    value = line.get(name, default)
+    if value is MISSING:
+        raise ValueError(f"{key}.{name}: it is missing; expected a text")
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{key}.{name}: {value!r} is no text; expected one that is not empty")
+    return value
+
+
+def _truth(line: Mapping[str, Any], key: str, name: str) -> bool:
+    value = line.get(name, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key}.{name}: {value!r} is neither true nor false")  # noqa: TRY004
+    return value
+
+
+def _number(
+    line: Mapping[str, Any], key: str, name: str, default: float, least: float, most: float, *, whole: bool = False
+) -> float:
+    value = line.get(name, default)
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        kind = "whole number" if whole else "number"
+        raise ValueError(f"{key}.{name}: {value!r} is out of place; expected a {kind} from {least:g} to {most:g}")
+    return value

@@ -1,0 +1,39 @@
+"""What the tests of several filters share: a file server, and two pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from destinations import open_folder
+from samba import Samba, samba
+from smb_runs import SHARES, empty
+
+from postscan.plugins.fileshare import smb
+
+
+@pytest.fixture(scope="session")
+def _file_server() -> Iterator[Samba]:
+    with open_folder() as home, samba(home, SHARES, host_msdfs="yes") as server:
+        yield server
+
+
+@pytest.fixture
+def server(_file_server: Samba, monkeypatch: pytest.MonkeyPatch) -> Iterator[Samba]:
+    """A file server with empty shares; and what is tried again over SMB is so at once."""
+    pytest.importorskip("smbprotocol", reason="file shares over SMB need the extra [smb]")
+    monkeypatch.setattr(smb, "PAUSES", (0.05, 0.1, 0.2, 0.4))
+    yield _file_server
+    for folder in _file_server.shares.values():
+        empty(folder)
+
+
+@pytest.fixture
+def two_pages(tmp_path: Path) -> list[Path]:
+    """Two pages, of bytes that mean nothing."""
+    paths = [tmp_path / "page.png", tmp_path / "page.tif"]
+    for path in paths:
+        path.write_bytes(os.urandom(5000))
+    return paths
