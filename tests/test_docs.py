@@ -9,6 +9,7 @@ import runpy
 import tomllib
 import typing
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 
 import pytest
 import typer.main
@@ -17,10 +18,9 @@ from pydantic import BaseModel
 
 from postscan import plugins
 from postscan.cli.app import app
-from postscan.core import events, hookspecs, states
+from postscan.core import events, hookspecs, loading, states, typed
 from postscan.core.filters import FilterContext
 from postscan.core.settings import Settings, UserSettings
-from postscan.plugins import fileshare, stamp
 
 GUIDE = "docs/writing-a-filter.md"
 LISTED = ("core", "soap", "plugins", "migrations", "cli")
@@ -61,13 +61,19 @@ def test_no_setting_is_left_out_of_the_settings_page() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("plugin", [fileshare, stamp])
-def test_every_setting_of_a_shipped_filter_is_documented(plugin: typing.Any) -> None:
-    """Their tables are not on the generated page."""
-    table = plugin.__name__.rpartition(".")[2]
+SHIPPED = [entry for entry in loading.installed() if entry.value.startswith("postscan.plugins.")]
 
-    for field in dataclasses.fields(plugin.Settings):
-        assert f"`filters.{table}.{field.name}`" in page("docs/administration.md")
+
+@pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
+def test_everything_that_a_shipped_filter_takes_is_documented(entry: EntryPoint) -> None:
+    """Its dialect; the keys of its table, which are not on the generated page; the elements of our own filters."""
+    (one,) = entry.load().postscan_filters()
+    text = page("docs/filters.md")
+    keys = [f"filters.{entry.name}.{field.name}" for field in dataclasses.fields(one.Settings)] if one.Settings else []
+    ours = one.dialect.startswith("urn:postscan:")
+    elements = [parameter.path[-1] for parameter in typed.schema(one.Instructions).parameters] if ours else []
+
+    assert [word for word in (one.dialect, *keys, *elements) if f"`{word}`" not in text] == []
 
 
 def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
@@ -126,9 +132,12 @@ def test_the_tree_is_the_tree() -> None:
     drawn = {
         f"{part.partition('/')[0]}/{module}"
         for part in re.split(r"\n(?=\w+/)", drawing)
-        for module in re.findall(r"^  (\w+\.py) ", part, re.MULTILINE)
+        for module in re.findall(r"^  (\w+(?:\.py|/)) ", part, re.MULTILINE)
     }
     there = {f"{package}/{path.name}" for package in LISTED for path in (ROOT / package).glob("[!_]*.py")}
+    there |= {
+        f"{path.parent.parent.name}/{path.parent.name}/" for name in LISTED for path in ROOT.glob(f"{name}/*/*.*")
+    }
 
     assert sorted(there - drawn) == []
     assert sorted(drawn - there) == []

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.server
 import importlib
+import re
 import socket
 import sys
 import threading
@@ -22,6 +23,7 @@ from documents import blocks
 from works import SID, until
 
 from postscan import migrations
+from postscan.core import loading
 from postscan.core.assembly import Core
 from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource
 from postscan.core.model import Job, JobToken
@@ -272,6 +274,20 @@ def test_the_filter_that_announces_posts_each_page_once_under_its_key(reader: Re
     assert heard == [(name, digest) for _, _, name in result.published]
     assert len(heard) == 2
     assert (silent.outcome, silent.published) == (FilterState.ERRORS, [])
+
+
+def test_the_tables_of_the_shipped_filters_can_be_used(tmp_path: Path) -> None:
+    """As they stand, but for the files that they name."""
+    seen = []
+    for block in blocks("docs/filters.md", "toml"):
+        table = tomllib.loads(block.replace("/etc/postscan/", f"{tmp_path}/"))["filters"]
+        for name in re.findall(rf'"{tmp_path}/(\S+)"', block.replace("/etc/postscan/", f"{tmp_path}/")):
+            (tmp_path / name).write_text("a line\n")
+        for name, values in table.items():
+            loading.settings_for(name, *loading.load(name), values)
+            seen.append(name)
+
+    assert seen == ["fileshare", "email", "sharepoint", "webhook"]
 
 
 def test_the_readmes_filter_is_the_guides() -> None:

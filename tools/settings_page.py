@@ -48,7 +48,7 @@ def _sections(properties: Mapping[str, Schema], tables: Mapping[str, Schema]) ->
             about = _sentence(table["description"].partition(": ")[2])
             yield f"## `{heading}`\n\n{about}\n\n{_table(table['properties'], table.get('required', []))}"
     yield f"## `[filters.<plugin>]`\n\n{_sentence(properties['filters']['description'])}"
-    yield "Those of the shipped filters: [administration.md](administration.md#shares).\n"
+    yield "Those of the shipped filters: [filters.md](filters.md).\n"
 
 
 def _inner(key: Schema) -> str:
