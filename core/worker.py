@@ -17,6 +17,7 @@ import os
 import queue
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,13 +167,25 @@ def _first_that_starts(context: Any) -> Slot:
 
 
 def _started(context: Any) -> Slot:
-    with _forkserver_starts:
+    with _forkserver_starts, _main_hidden():
         os.environ[survivors.MARK] = survivors.mark()  # for the forkserver and all that comes of it
         try:
             forkserver.ensure_running()
         finally:
             del os.environ[survivors.MARK]
-    return Slot(context)
+        return Slot(context)
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running this program's main script again in every worker, which needs nothing of it."""
+    main = sys.modules["__main__"].__dict__
+    file = main.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if file is not None:
+            main["__file__"] = file
 
 
 class Slot:

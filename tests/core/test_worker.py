@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,3 +121,24 @@ def test_closing_ends_every_child(tmp_path: Path) -> None:
     workers.close()
 
     assert not any(alive(child) for child in children)
+
+
+def test_a_worker_does_not_run_the_main_script_again(tmp_path: Path) -> None:
+    """It may be large, or do things once only; multiprocessing alone would run it in every worker."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import pathlib\n"
+        "from postscan.core.cancellation import CancelSource\n"
+        "from postscan.core.worker import Limits, Workers\n"
+        f"with pathlib.Path({str(tmp_path / 'runs')!r}).open('a') as runs:\n"
+        "    runs.write('run\\n')\n"
+        "workers = Workers()\n"
+        "with CancelSource() as source, workers.slot() as slot:\n"
+        "    order = {'do': 'probe', 'plugin': 'acme', 'settings': {}}\n"
+        "    print(slot.do(order, source, Limits(30), lambda message: None).message['end'])\n"
+        "workers.close()\n"
+    )
+    said = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=60).stdout
+
+    assert said == "declared\n"
+    assert (tmp_path / "runs").read_text() == "run\n"
