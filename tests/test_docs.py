@@ -85,6 +85,16 @@ def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
         yield from commands(command, f"{words} {name}")
 
 
+def test_the_ten_minutes_are_those_of_a_new_packages_readme() -> None:
+    """Which a test follows, from an empty folder."""
+    readme = page("cli/template/README.md.in")
+    begin, cd, *commands = (line.removeprefix("$ ") for line in blocks(GUIDE, "console")[0].splitlines())
+
+    assert (begin, cd) == ("postscan plugin new acme-letter", "cd acme-letter")
+    assert len(commands) == 4
+    assert [command for command in commands if f"$ {command}\n" not in readme] == []
+
+
 def test_every_command_is_documented() -> None:
     """Administration has them all."""
     text = " ".join(page("docs/administration.md").split())

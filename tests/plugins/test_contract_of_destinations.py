@@ -1,4 +1,4 @@
-"""The contract test on the filters that talk to servers: each runs against a real one, and none raises a false alarm."""
+"""The contract test on the filters that talk to servers: each against a real one, and none raises a false alarm."""
 
 from __future__ import annotations
 
