@@ -50,7 +50,7 @@ def check(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Look for defects of a plugin: run its filters, run them again, and cancel them wherever they look.
+    """Look for defects of a plugin: run its filters, and cancel them everywhere.
 
     Found are: an import error, a wrong API version, a `run` without token, a filter that never checks its token,
     swallows the cancel, publishes after it, writes outside its workdir, leaves temporary files or processes behind,

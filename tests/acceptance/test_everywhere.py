@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import messages
 import psutil
 import pytest
 from acceptance.scanning import Scanner, good
-from acceptance.server import Server, running
+from acceptance.server import Server, none_alive, running
 from samba import NAME, Samba, samba
 from smtp import MailServer
 from webdav import PASSWORD, USER, WebDav, serve
@@ -123,8 +124,7 @@ def _png(image: Image.Image) -> bytes:
 def test_a_job_arrives_everywhere_as_one_searchable_pdf(world: World, pages: list[bytes]) -> None:
     """It opens, has the text, and is the same file at each destination; one mail."""
     token = world.scan(pages)
-    until(lambda: world.server.works.job(token).state.ended, f"for the job: {world.server.log()}")
-    job = world.server.works.job(token)
+    job = world.server.works.ended(token)
 
     assert [(step.state, step.detail) for step in job.steps] == [(FilterState.SUCCEEDED, "")] * 5
     (shared,) = world.shared()
@@ -147,7 +147,7 @@ def test_a_job_that_is_cancelled_while_its_text_is_read_arrives_nowhere(world: W
     good(Scanner(world.server).device.cancel(token))
     until(lambda: world.server.works.job(token).state.ended, "for the end")
 
-    assert [tool for tool in tools if tool.is_running() and tool.status() != psutil.STATUS_ZOMBIE] == []
+    assert none_alive(tools)
     assert _tools(world.server) == []
     job = world.server.works.job(token)
     assert job.state is JobState.CANCELED
@@ -155,6 +155,11 @@ def test_a_job_that_is_cancelled_while_its_text_is_read_arrives_nowhere(world: W
     assert (world.shared(), world.mail.messages, world.library.methods()) == ([], [], [])
 
 
-def _tools(server: Server) -> list[psutil.Process]:
-    """Return the tesseract processes that stand below the server."""
-    return [one for one in psutil.Process(server.pid).children(recursive=True) if one.name() == "tesseract"]
+def _tools(server: Server) -> list[int]:
+    """Return the tesseract processes that stand below the server and run."""
+    found = []
+    for one in psutil.Process(server.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if one.name() == "tesseract" and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one.pid)
+    return found

@@ -28,7 +28,7 @@ class Faulty(Filter):
     Settings = Settings
 
     def run(self, job, token):
-        job.log(f"it is delivered by {job.settings}")
+        job.log(f"it is delivered with {job.settings.phrase}")
         for document in job.documents:
             job.deliver(document, Path(job.settings.folder))
 
