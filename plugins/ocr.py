@@ -9,7 +9,6 @@ import importlib.util
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +27,11 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
+from postscan.plugins.pictures import TIFF, decoders, opened, readable
 
 NAMESPACE: Final = "urn:postscan:2026:filter:ocr"
 PDF: Final = ("pdf", "pdf-a")
-DECODERS: Final = {"png": ("PNG",), "jfif": ("JPEG",), "exif": ("JPEG",)}
-TIFF: Final = ("TIFF",)  # for every tiff-*
+FORMATS: Final = ("png", "jfif", "exif")  # and every tiff-*
 
 CREDIBLE: Final = 96
 """OCRmyPDF asks back if an image says that it has no more dots per inch: that is a screen's number, not a scanner's."""
@@ -98,7 +97,7 @@ class Ocr(Filter):
         remarks: list[str] = []
         failures: list[FilterFailed] = []
         for document in job.documents:
-            if document.format not in PDF and not _decoders(document.format):
+            if document.format not in (*PDF, *FORMATS) and decoders(document.format) is not TIFF:
                 remarks.append(f"{document.name}: text in {document.format} cannot be recognised; it stays as it is")
                 continue
             try:
@@ -151,27 +150,13 @@ def _command(job: FilterContext, document: Document, output: Path) -> list[str |
     return [sys.executable, "-P", "-m", "ocrmypdf", *options, document.path, output]
 
 
-def _decoders(format: str) -> tuple[str, ...]:
-    """Return Pillow's names of the decoders that may read a document of this format."""
-    return TIFF if format.startswith("tiff-") else DECODERS.get(format, ())
-
-
 def _resolution(document: Document) -> float:
     """Return the dots per inch that an image says it has, 0 if it says nothing.
 
     Only the decoder of the declared format is asked, so what is something else comes no further than here.
     """
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(document.path, formats=_decoders(document.format)) as image:
-                return min(float(one) for one in image.info.get("dpi", (0,)))
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise FilterFailed(FilterReason.SERVER_OUT_OF_MEMORY, f"{document.name}: {error}") from error
-        except (OSError, SyntaxError, ValueError) as error:
-            raise FilterFailed(detail=f"{document.name}: cannot be read as {document.format}: {error}") from error
+    with readable(document), opened(document) as image:
+        return min(float(one) for one in image.info.get("dpi", (0,)))
 
 
 def _check_pdf(document: Document) -> None:

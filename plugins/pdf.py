@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import io
 import struct
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,26 +23,17 @@ from postscan.plugins import (
     Filter,
     FilterContext,
     FilterFailed,
-    FilterReason,
     FilterResult,
     element,
     hookimpl,
 )
+from postscan.plugins.pictures import DECODERS, TIFF, decoders, opened, readable
 
 if TYPE_CHECKING:
     from PIL import Image
 
 NAMESPACE: Final = "urn:postscan:2026:filter:pdf"
 PDF: Final = ("pdf", "pdf-a")
-DECODERS: Final = {
-    "png": ("PNG",),
-    "jfif": ("JPEG",),
-    "exif": ("JPEG",),
-    "dib": ("BMP", "DIB"),
-    "jpeg2k": ("JPEG2000",),
-}
-TIFF: Final = ("TIFF",)  # for every tiff-*
-
 PAPER: Final = {"a4": (210 / 25.4 * 72, 297 / 25.4 * 72), "letter": (612, 792)}  # in points
 MOST_OPEN: Final = 100  # files that are joined at once; a worker may not open many more
 
@@ -125,14 +115,14 @@ def _parts(job: FilterContext, document: Document, layout: Callable[..., Any], r
     parts: list[Path] = []
     for content in _pages(document):
         job.token.check()
-        with _as_failures(document), _open(document, content) as image:
+        with readable(document), opened(document, io.BytesIO(content)) as image:
             if image.getexif().get(_ORIENTATION) in _MIRRORED:
                 remarks.append(f"{document.name}: says that it is mirrored; a PDF cannot say so, and shows it as it is")
             image.draft(None, (1, 1))  # only a JPEG listens: it is read whole, and unpacked small
             image.load()
             content = _as_png(image) if document.format == "dib" else content
         job.token.check()
-        with _as_failures(document):
+        with readable(document):
             page = _page(content, layout)
         parts.append(job.workdir / f"{document.id}-{len(parts)}.pdf")
         parts[-1].write_bytes(page)
@@ -161,16 +151,16 @@ def _check_pdf(document: Document) -> None:
 
 def _pages(document: Document) -> Iterator[bytes]:
     """Yield an image file for each page of a document."""
-    if not _decoders(document.format):
+    if not decoders(document.format):
         known = ", ".join((*DECODERS, "tiff-...", *PDF))
         raise FilterFailed(detail=f"{document.name}: pages in {document.format} cannot go into a PDF; expected {known}")
     content = document.path.read_bytes()
-    if _decoders(document.format) is not TIFF:
+    if decoders(document.format) is not TIFF:
         yield content
         return
     pages = _frames(content)
     while True:
-        with _as_failures(document):
+        with readable(document):
             page = next(pages, None)
         if page is None:
             return
@@ -195,18 +185,6 @@ def _frames(tiff: bytes) -> Iterator[bytes]:
         (at,) = place.unpack_from(tiff, at + count.size + entries * entry)
 
 
-def _decoders(format: str) -> tuple[str, ...]:
-    """Return Pillow's names of the decoders that may read a document of this format."""
-    return TIFF if format.startswith("tiff-") else DECODERS.get(format, ())
-
-
-def _open(document: Document, content: bytes) -> Image.Image:
-    """Open a page with the decoder of its declared format, and no other."""
-    from PIL import Image
-
-    return Image.open(io.BytesIO(content), formats=_decoders(document.format))
-
-
 def _as_png(image: Image.Image) -> bytes:
     """Return the image as PNG, with its resolution."""
     png = io.BytesIO()
@@ -227,23 +205,6 @@ def _page(content: bytes, layout: Callable[..., Any]) -> bytes:
         layout_fun=layout,
     )
     return page
-
-
-@contextlib.contextmanager
-def _as_failures(document: Document) -> Iterator[None]:
-    """Turn what the image libraries may raise into a failure of the filter."""
-    from PIL import Image
-
-    bomb = (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            yield
-        except bomb as error:
-            raise FilterFailed(FilterReason.SERVER_OUT_OF_MEMORY, f"{document.name}: {error}") from error
-        except Exception as error:  # img2pdf has a dozen of its own, with nothing in common
-            reason = f"{document.name}: cannot be read as {document.format}: {error or type(error).__name__}"
-            raise FilterFailed(FilterReason.UNKNOWN_ERROR, reason) from error
 
 
 def _facts(job: FilterContext) -> dict[str, str]:

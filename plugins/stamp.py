@@ -6,10 +6,8 @@ longest of them.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import io
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,14 +27,14 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
+from postscan.plugins.pictures import TIFF, decoders, opened, readable
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
     from PIL import Image
 
 NAMESPACE: Final = "urn:postscan:2026:filter:stamp"
-DECODERS: Final = {"png": ("PNG",), "jfif": ("JPEG",), "exif": ("JPEG",), "dib": ("BMP", "DIB")}
-TIFF: Final = ("TIFF",)  # for every tiff-*
+FORMATS: Final = ("png", "jfif", "exif", "dib")  # and every tiff-*
 
 DPI: Final = 300
 PAGE: Final = (2480, 3508)  # A4 in pixels
@@ -92,7 +90,7 @@ class Stamp(Filter):
         skipped: list[str] = []
         failures: list[FilterFailed] = []
         for document in job.documents:
-            if not _decoders(document.format):
+            if document.format not in FORMATS and decoders(document.format) is not TIFF:
                 skipped.append(f"{document.name}: pages in {document.format} cannot be stamped")
                 continue
             try:
@@ -126,37 +124,14 @@ def _stamp(job: FilterContext, document: Document, config: Instructions, token: 
         )
 
 
-def _decoders(format: str) -> tuple[str, ...]:
-    """Return Pillow's names of the decoders that may read a document of this format."""
-    return TIFF if format.startswith("tiff-") else DECODERS.get(format, ())
-
-
 def _pages(document: Document) -> Iterator[Image.Image]:
     """Yield the pages of a document, decoded, in grey or in colour."""
-    from PIL import Image, ImageOps, ImageSequence
+    from PIL import ImageOps, ImageSequence
 
-    decoders = _decoders(document.format)
-    with _as_failures(document), Image.open(document.path, formats=decoders) as image:
-        for frame in ImageSequence.Iterator(image) if decoders == TIFF else [image]:
+    with readable(document), opened(document) as image:
+        for frame in ImageSequence.Iterator(image) if decoders(document.format) is TIFF else [image]:
             grey = frame.mode in ("1", "L", "LA", "I;16")
             yield ImageOps.exif_transpose(frame).convert("L" if grey else "RGB")
-
-
-@contextlib.contextmanager
-def _as_failures(document: Document) -> Iterator[None]:
-    """Turn what an image decoder may raise into a failure of the filter."""
-    from PIL import Image
-
-    bomb = (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            yield
-        except bomb as error:
-            raise FilterFailed(FilterReason.SERVER_OUT_OF_MEMORY, f"{document.name}: {error}") from error
-        except (OSError, SyntaxError, ValueError) as error:
-            reason = f"{document.name}: cannot be read as {document.format}: {error}"
-            raise FilterFailed(FilterReason.UNKNOWN_ERROR, reason) from error
 
 
 def _on_a4(page: Image.Image) -> Image.Image:
