@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from postscan.cli.check import _png
+from postscan.cli.testpage import png
 from postscan.core import contract, defects, loading
 from postscan.core.defects import DefectKind
 from postscan.plugins import fileshare, stamp
@@ -39,7 +39,7 @@ def pages(tmp_path):
     """Two small pages."""
     found = [tmp_path / "one.png", tmp_path / "two.png"]
     for number, page in enumerate(found, start=1):
-        page.write_bytes(_png(number, 62, 88))
+        page.write_bytes(png(number, 62, 88))
     return found
 
 

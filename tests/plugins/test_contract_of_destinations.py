@@ -9,7 +9,7 @@ from samba import NAME, samba
 from smtp import MailServer
 from webdav import PASSWORD, USER, serve
 
-from postscan.cli.check import _png
+from postscan.cli.testpage import png
 from postscan.plugins import email, fileshare, ocr, sharepoint
 from postscan.plugins.testing import assert_filter_contract
 
@@ -21,7 +21,7 @@ def pages(tmp_path):
     """Two small pages."""
     found = [tmp_path / "one.png", tmp_path / "two.png"]
     for number, page in enumerate(found, start=1):
-        page.write_bytes(_png(number, 62, 88))
+        page.write_bytes(png(number, 62, 88))
     return found
 
 

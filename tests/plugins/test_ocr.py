@@ -90,13 +90,15 @@ class Cancelled(Ocr):
 
     def run(self, job, token):
         self.family = []
+        others = {process.pid for process in psutil.Process().children(recursive=True)}  # of other tests
 
         def reads(process):
             command = process.cmdline()
             return command[:1] == ["tesseract"] and any(job.workdir.name in word for word in command)
 
         def tesseract_reads():
-            self.family = psutil.Process().children(recursive=True)
+            children = psutil.Process().children(recursive=True)
+            self.family = [process for process in children if process.pid not in others]
             with contextlib.suppress(psutil.NoSuchProcess):
                 return any(map(reads, self.family))
 
