@@ -6,10 +6,11 @@ the server would.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,22 +104,7 @@ def run_filter(
     (1 is the first). What the filter raises, other than `FilterFailed` and `Cancelled`, is a defect of the filter and
     comes out as it is.
     """
-    documents = tuple(_document(id, path, user) for id, path in enumerate(files, start=1))
-    table = dict(settings or {})
-    with CancelSource(patience=filter.grace) as source, tempfile.TemporaryDirectory(prefix="postscan-") as workdir:
-        parent = _RecordingParent(source)
-        token = _CancelAt.open(source.path).arm(source, cancel_at)
-        job = FilterContext(
-            job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", MORNING),
-            user=user,
-            instructions=_instructions(filter, instructions),
-            settings=filter.Settings(**table) if filter.Settings else table,
-            workdir=Path(workdir),
-            token=token,
-            parent=parent,
-            all_documents=documents,
-            earlier={(document, destination): name for document, destination, name in earlier},
-        )
+    with _lent(filter, files, instructions, settings, user, earlier, cancel_at) as (job, parent, source):
         outcome, warnings, reasons, detail = _outcome(filter, job)
         return RunResult(
             outcome=outcome,
@@ -131,6 +117,52 @@ def run_filter(
             log=parent.lines,
             documents=_made(job) if outcome in (FilterState.SUCCEEDED, FilterState.WARNINGS) else None,
         )
+
+
+@contextlib.contextmanager
+def job_for(
+    filter: Filter,
+    files: Iterable[Path],
+    *,
+    instructions: Any = b"",
+    settings: Mapping[str, Any] | None = None,
+    user: User = ANNA,
+    earlier: Iterable[Published] = (),
+) -> Iterator[FilterContext]:
+    """Lend what `run` of *filter* would get, to test a piece of it; the arguments are those of `run_filter`.
+
+    It is real: what is delivered is delivered, and its `workdir` is gone afterwards.
+    """
+    with _lent(filter, files, instructions, settings, user, earlier) as (job, _parent, _source):
+        yield job
+
+
+@contextlib.contextmanager
+def _lent(
+    filter: Filter,
+    files: Iterable[Path],
+    instructions: Any,
+    settings: Mapping[str, Any] | None,
+    user: User,
+    earlier: Iterable[Published],
+    cancel_at: int | None = None,
+) -> Iterator[tuple[FilterContext, _RecordingParent, CancelSource]]:
+    documents = tuple(_document(id, path, user) for id, path in enumerate(files, start=1))
+    table = dict(settings or {})
+    with CancelSource(patience=filter.grace) as source, tempfile.TemporaryDirectory(prefix="postscan-") as workdir:
+        parent = _RecordingParent(source)
+        job = FilterContext(
+            job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", MORNING),
+            user=user,
+            instructions=_instructions(filter, instructions),
+            settings=filter.Settings(**table) if filter.Settings else table,
+            workdir=Path(workdir),
+            token=_CancelAt.open(source.path).arm(source, cancel_at),
+            parent=parent,
+            all_documents=documents,
+            earlier={(document, destination): name for document, destination, name in earlier},
+        )
+        yield job, parent, source
 
 
 def _instructions(filter: Filter, given: Any) -> Any:

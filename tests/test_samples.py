@@ -145,7 +145,9 @@ SMALL_DELIVERS = 'job.deliver(document, Path(job.settings["folder"]))'
 TYPED_DELIVERS = "job.deliver(document, Path(job.settings.folder), below=below)"
 
 
-@pytest.mark.parametrize(("filter", "sample"), [(SMALL, TESTS[0]), (TYPED, TESTS[1])], ids=["run", "contract"])
+@pytest.mark.parametrize(
+    ("filter", "sample"), [(SMALL, TESTS[0]), (SMALL, TESTS[1]), (TYPED, TESTS[2])], ids=["run", "job", "contract"]
+)
 def test_the_guides_tests_pass(reader: Reader, tmp_path: Path, filter: str, sample: str) -> None:
     """As pytest would run them."""
     reader.install(filter)
@@ -157,7 +159,7 @@ def test_the_guides_tests_pass(reader: Reader, tmp_path: Path, filter: str, samp
     ("filter", "line", "folder", "sample"),
     [
         (SMALL, SMALL_DELIVERS, 'job.settings["folder"]', TESTS[0]),
-        (TYPED, TYPED_DELIVERS, "job.settings.folder", TESTS[1]),
+        (TYPED, TYPED_DELIVERS, "job.settings.folder", TESTS[2]),
     ],
     ids=["run", "contract"],
 )

@@ -84,6 +84,7 @@ def test_their_tests_have_exactly_these_names():
         "Made",
         "RunResult",
         "assert_filter_contract",
+        "job_for",
         "run_filter",
     ]
 
