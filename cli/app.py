@@ -9,7 +9,21 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from postscan.cli import audit, cancel, demo, exits, jobs, migrate, naming, plugin, process, send, serve, terminal
+from postscan.cli import (
+    audit,
+    cancel,
+    demo,
+    doctor,
+    exits,
+    jobs,
+    migrate,
+    naming,
+    plugin,
+    process,
+    send,
+    serve,
+    terminal,
+)
 from postscan.core.errors import PostscanError
 
 
@@ -78,3 +92,4 @@ app.command()(audit.audit)
 app.add_typer(plugin.app, name="plugin")
 app.add_typer(naming.app, name="naming")
 app.command()(migrate.migrate)
+app.command()(doctor.doctor)

@@ -7,17 +7,15 @@ import dataclasses
 import json as encoder
 import multiprocessing
 import os
-import struct
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from postscan.cli import door, terminal, views
+from postscan.cli import door, terminal, testpage, views
 from postscan.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -186,25 +184,5 @@ def _pages(given: Sequence[Path] | None) -> Iterator[Sequence[Path]]:
     with tempfile.TemporaryDirectory(prefix="postscan-") as folder:
         made = [Path(folder) / f"page{number}.png" for number in (1, 2)]
         for number, path in enumerate(made, start=1):
-            path.write_bytes(_png(number))
+            path.write_bytes(testpage.png(number))
         yield made
-
-
-def _png(bars: int, width: int = 620, height: int = 877) -> bytes:
-    """Return an A4 page at 75 dpi: so many black bars on white."""
-    margin = b"\xff" * (width // 10)
-    white = b"\0" + b"\xff" * width
-    black = b"\0" + margin + b"\0" * (width - 2 * len(margin)) + margin
-    rows = [
-        black if row % (height // 8) < height // 24 and row < bars * (height // 8) else white for row in range(height)
-    ]
-    dots = round(75 / 0.0254)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data))
-        for kind, data in (
-            (b"IHDR", struct.pack("!2I5B", width, height, 8, 0, 0, 0, 0)),
-            (b"pHYs", struct.pack("!2IB", dots, dots, 1)),
-            (b"IDAT", zlib.compress(b"".join(rows))),
-            (b"IEND", b""),
-        )
-    )

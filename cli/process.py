@@ -1,4 +1,4 @@
-"""`postscan process`: the stored scan processes - list them, add one, check one."""
+"""`postscan process`: the stored scan processes - list them, add one, check one, try one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postscan.cli import directory, door, terminal
+from postscan.cli import directory, door, terminal, trial
 from postscan.core.errors import StoredProcessInvalid
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from postscan.core.settings import Settings
     from postscan.soap.processes import ProcessFolder
 
-app = typer.Typer(no_args_is_help=True, help="List, add and check the stored scan processes.")
+app = typer.Typer(no_args_is_help=True, help="List, add, check and try the stored scan processes.")
 
 
 @app.command("list")
@@ -76,6 +76,9 @@ def check(context: typer.Context, file: Path) -> None:
     """
     process = _checked(door.settings(context), file.read_bytes())
     typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
+
+
+app.command("test")(trial.send_page)
 
 
 def _checked(settings: Settings, xml: bytes) -> ScanProcess:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,7 @@ from postscan.core.worker import Limits, Workers
 
 MARK_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 60.0
+_LOCK: Final = "server.lock"
 
 
 class Core:
@@ -59,16 +61,23 @@ class Core:
 
     def catalogue(self) -> Catalogue:
         """Judge every installed plugin, each in a child of its own."""
-        with contextlib.closing(Workers()) as workers:
-            return self._catalogue(workers)
+        with self.asking() as (catalogue, _):
+            return catalogue
 
     def check(self, instructions: Instructions) -> None:
         """Let the filters judge instructions as a server does before it makes a job of them; raise as `Judging.check`.
 
         Reads the catalogue for it, which takes about as long as `catalogue`.
         """
+        with self.asking() as (_, judging):
+            judging.check(instructions)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[tuple[Catalogue, Judging]]:
+        """Lend the catalogue, and somebody who asks its filters, while the body runs. No job is run."""
         with contextlib.closing(Workers()) as workers:
-            self._judging(workers, self._catalogue(workers)).check(instructions)
+            catalogue = self._catalogue(workers)
+            yield catalogue, self._judging(workers, catalogue)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Catalogue]:
@@ -120,17 +129,38 @@ class Core:
     def _ask(self, workers: Workers, order: wire.Message, seconds: float) -> wire.Message:
         """Ask a plugin something short in a worker process; return its answer, or `{"error": ...}` without an end."""
         limits = Limits(seconds, grace=0.1, term=0.1)
-        with CancelSource(self.settings.storage.run_dir) as source, workers.slot() as slot:
+        folder = self.settings.storage.run_dir
+        with (
+            tempfile.TemporaryDirectory(prefix="ask-", dir=folder, ignore_cleanup_errors=True) as workdir,
+            CancelSource(folder) as source,
+            workers.slot() as slot,
+        ):
+            order = order | {"token": source.path, "workdir": workdir}
             ended = slot.do(order, source, limits, lambda _message: None)
         if ended.late:
             return {"error": f"the {order['do']} took longer than {seconds:g} s"}
         return ended.message or {"error": f"its process died during the {order['do']} (exit code {ended.exit_code})"}
 
 
+def is_served(folder: Path) -> bool:
+    """Return whether a server is running with this data folder, on this machine."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the kernel gives back even if this process is killed."""
-    descriptor = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

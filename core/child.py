@@ -15,17 +15,21 @@ import sys
 import threading
 import traceback
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from postscan.core import changes, limits, loading, survivors, typed, wire
 from postscan.core.cancellation import CancellationToken, Cancelled
 from postscan.core.errors import PluginError
-from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts
+from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts, Parent
 from postscan.core.limits import Resources
 from postscan.core.model import User
 from postscan.core.settings import MIB
 from postscan.core.states import FilterReason
+
+MOST_FOUND: Final = 50
+"""Sentences of one diagnosis that are heard."""
 
 _KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", survivors.MARK)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,6 +57,8 @@ def _carried_out(order: wire.Message, pipe: Pipe) -> wire.Message:
                 return _probe(order)
             case "check":
                 return _check(order)
+            case "diagnose":
+                return _diagnose(order)
             case _:
                 return _run(order, pipe)
     except PluginError as error:
@@ -146,6 +152,36 @@ def _check(order: wire.Message) -> wire.Message:
     return {"end": "checked"}
 
 
+class _Nobody:
+    """The `Parent` of a filter that only looks: it gives leave for nothing, and hears nothing."""
+
+    def grant(self, document: int | None, destination: str, name: str) -> bool:
+        """Refuse."""
+        return False
+
+    def published(self, document: int | None, destination: str, name: str) -> None:
+        """Never happens."""
+
+    def withdrawn(self, document: int | None, destination: str, name: str) -> None:
+        """Never happens."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Tell nobody."""
+
+    def log(self, level: str, text: str) -> None:
+        """Tell nobody."""
+
+
+def _diagnose(order: wire.Message) -> wire.Message:
+    """Let a filter look whether it would reach its destinations; it has nothing to deliver, and no leave to."""
+    _settle_in(Path(order["workdir"]))
+    one = _filter(order)
+    settings = loading.settings_for(order["plugin"], one, order["settings"])
+    instructions = loading.instructions_for(one, order["instructions"].encode())
+    job = _context(order, instructions, settings, CancellationToken.open(order["token"]), _Nobody())
+    return {"end": "diagnosed", "found": [str(said)[:1000] for said in islice(one.diagnose(job), MOST_FOUND)]}
+
+
 def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     """Run one filter for one job."""
     _settle_in(Path(order["workdir"]))
@@ -182,7 +218,7 @@ def _filter(order: wire.Message) -> Filter:
 
 
 def _context(
-    order: wire.Message, instructions: Any, settings: Any, token: CancellationToken, pipe: Pipe
+    order: wire.Message, instructions: Any, settings: Any, token: CancellationToken, parent: Parent
 ) -> FilterContext:
     job = order["job"]
     return FilterContext(
@@ -192,7 +228,7 @@ def _context(
         settings=settings,
         workdir=Path(order["workdir"]),
         token=token,
-        parent=pipe,
+        parent=parent,
         all_documents=tuple(Document(**{**one, "path": Path(one["path"])}) for one in order["documents"]),
         earlier={(one["document"], one["destination"]): one["name"] for one in order["earlier"]},
     )

@@ -247,6 +247,14 @@ class Filter(ABC):
         instructions, not the world around them.
         """
 
+    def diagnose(self, job: FilterContext) -> Iterable[str]:
+        """Return one sentence for each thing that would keep documents from where the instructions send them.
+
+        Called for `postscan doctor`, in a worker process, for at most 10 s. `job` is as in `run`, but has no documents
+        and a user who is nobody, and it publishes nothing: connect, log in, look, and deliver nothing.
+        """
+        return ()
+
     @abstractmethod
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Do the work for one job. Raise `FilterFailed` if it cannot be done; let `Cancelled` through."""

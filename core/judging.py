@@ -1,5 +1,7 @@
 """What the filters have to say about instructions, before a job is made of them or a scan process is stored.
 
+For `postscan doctor` they also look whether they would reach the destinations that instructions name.
+
 What a filter declares is a table, and is checked right here. What only its author's code can tell (`__post_init__` of
 its `Instructions`, or its `check`) is asked in a worker process, for a moment: no code of a plugin runs in the server.
 """
@@ -10,11 +12,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
 from postscan.core import wire
+from postscan.core.child import MOST_FOUND
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.model import FilterInstructions, Instructions
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
@@ -28,9 +33,13 @@ SECONDS: Final = 2.0
 TOGETHER: Final = 6.0
 """Seconds after which no further filter of the same instructions is asked."""
 
+LOOKING: Final = 10.0
+"""Longest time that a filter may look at its destinations."""
+
 AT_ONCE: Final = 4
 """Instructions about which filters are asked at the same time, so that a slow one does not fill the machine."""
 
+_NO_JOB: Final = str(uuid.UUID(int=0))
 _SENTENCE: Final = 255
 _TITLE: Final = 64
 
@@ -78,6 +87,32 @@ class Judging:
         judges = [asked for asked in known if asked.info.judges and not asked.info.lacks]
         if judges:
             self._ask_them(judges)
+
+    def diagnose(self, process: str, one: FilterInstructions, settings: Mapping[str, Any]) -> list[str]:
+        """Return what would keep the documents of a scan process from where *one* of its filters sends them.
+
+        *settings* are the table of the filter's plugin. A dialect that nobody has, and a filter that lacks something
+        on this machine, has nothing to say.
+        """
+        found = self._catalogue.find(one.dialect)
+        if found is None or found[1].lacks:
+            return []
+        order = {
+            "do": "diagnose",
+            "plugin": found[0].name,
+            "dialect": one.dialect,
+            "instructions": one.xml.decode(),
+            "settings": dict(settings),
+            "job": {"token": _NO_JOB, "process": process, "created": datetime.now(UTC).isoformat()},
+            "user": {"sid": "S-1-0-0", "name": "nobody@localhost"},
+            "documents": [],
+            "earlier": [],
+        }
+        said = self._ask(order, LOOKING)
+        heard = said.get("found")
+        if said.get("end") == "diagnosed" and isinstance(heard, list):
+            return [str(sentence) for sentence in heard[:MOST_FOUND]]
+        return [str(said.get("error", "it said nothing that makes sense"))[:1000]]
 
     def _known(self, instructions: Instructions) -> Iterator[_Asked]:
         for number, one in enumerate(instructions.filters, 1):

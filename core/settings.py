@@ -12,7 +12,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from postscan.core import naming
 from postscan.core.errors import SettingsError
@@ -22,7 +30,10 @@ GIB = 1 << 30
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256)]
+"""A text of a device (DPWS: MAX_FIELD_SIZE)."""
 
+_TYPE = re.compile(r"(?=.{4,250}$)\{[^{}<>&\"\s]+\}[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _CERTIFICATE = re.compile(r"sha256:[0-9a-f]{64}|serial=(?:[0-9A-F]{2})+;issuer=.+")
 
 
@@ -55,7 +66,22 @@ class ServerSettings(_Table):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(5362, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    path: str = Field("/ScanServer/processing", pattern=r"^/[\w/.~-]*$", description="path of the processing service")
+    path: str = Field(
+        "/ScanServer/processing", pattern=r"^/[\w/.~-]*$", max_length=256, description="path of the processing service"
+    )
+    device_path: str = Field(
+        "/ScanServer",
+        pattern=r"^/[\w/.~-]*$",
+        max_length=256,
+        description="path of the device: there it says what it is, and where its service is",
+    )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?$",
+        max_length=300,
+        description="how devices reach us: scheme, host and port, without a path; under TLS the name in the "
+        "certificate; empty: the address that the one who asks has reached",
+    )
     allow_plain_http: bool = Field(
         False, description="serve plain HTTP on other addresses than loopback, without any proof of who calls"
     )
@@ -65,6 +91,74 @@ class ServerSettings(_Table):
         15.0, description="seconds that a connection may stay silent within a body or between requests"
     )
     drain_seconds: Seconds = Field(30.0, description="seconds that running filters get when the server stops")
+
+    @model_validator(mode="after")
+    def _two_paths(self) -> ServerSettings:
+        if self.path == self.device_path:
+            raise ValueError(f"path and device_path are both {self.path!r}; expected two")
+        return self
+
+
+class DeviceSettings(_Table):
+    """`[device]`: what the server tells devices of itself."""
+
+    friendly_name: Word = Field("postscan scan server", min_length=1, description="what people call it")
+    manufacturer: Word = Field("postscan", min_length=1, description="who made it")
+    manufacturer_url: str = Field("", max_length=1000, description="where to read about them; empty: left out")
+    model_name: Word = Field("postscan", min_length=1, description="what it is")
+    model_number: Word = Field("", description="which one of its kind; empty: left out")
+    serial_number: Word = Field("", description="empty: the GUID that the server has given itself")
+    types: tuple[str, ...] = Field(
+        (),
+        max_length=5,
+        description="further types of the device, as `{namespace}name`, for scanners that look for them",
+    )
+    service_types: tuple[str, ...] = Field(
+        (), max_length=5, description="further types of the processing service, in the same form"
+    )
+
+    @field_validator("types", "service_types")
+    @classmethod
+    def _clark_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        for one in types:
+            if not _TYPE.fullmatch(one):
+                raise ValueError(f"{one[:64]!r} is no type; expected {{namespace}}name of at most 250 characters")
+        return types
+
+
+class DiscoverySettings(_Table):
+    """`[discovery]`: how devices find the server when nobody has typed in its address."""
+
+    enabled: bool = Field(
+        False, description="answer Probe and Resolve by UDP, say Hello and Bye; on a loopback address to nobody unasked"
+    )
+    port: int = Field(3702, ge=0, le=65535, description="UDP port for questions to everybody; 0: none")
+    directed_port: int = Field(5362, ge=0, le=65535, description="UDP port for questions to this server; 0: none")
+    scopes: tuple[str, ...] = Field((), max_length=10, description="URIs of the scopes that the server lies in")
+    networks: tuple[str, ...] = Field(
+        (), description="networks, as `10.2.0.0/16`, whose questions by UDP are answered, beside those of our own links"
+    )
+
+    @field_validator("scopes")
+    @classmethod
+    def _uris(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        for one in scopes:
+            if not 0 < len(one) <= 500 or one.split() != [one]:
+                raise ValueError(f"{one[:64]!r} is no scope; expected a URI without blanks, at most 500 characters")
+        return scopes
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for one in networks:
+            ipaddress.ip_network(one)  # its error names the text, and what is wrong with it
+        return networks
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> DiscoverySettings:
+        if self.port == self.directed_port != 0:
+            raise ValueError(f"port and directed_port are both {self.port}; expected two")
+        return self
 
 
 class TlsSettings(_Table):
@@ -251,6 +345,8 @@ class Settings(_Table):
     """Everything that can be set."""
 
     server: ServerSettings = Field(default_factory=ServerSettings)
+    device: DeviceSettings = Field(default_factory=DeviceSettings)
+    discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     identity: IdentitySettings = Field(default_factory=IdentitySettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
@@ -286,6 +382,12 @@ class Settings(_Table):
                 f"server.host {host!r} is not a loopback address: set tls.certificate to serve TLS on it, "
                 "or server.allow_plain_http = true to do without"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _found_by_the_name_in_the_certificate(self) -> Settings:
+        if self.discovery.enabled and self.tls.on and not self.server.public_url:
+            raise ValueError("server.public_url is missing: discovery under TLS tells devices the certificate's name")
         return self
 
     @property

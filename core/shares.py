@@ -8,6 +8,8 @@ Source: scan-process digest, sections 6.1 and 6.4.
 from __future__ import annotations
 
 import errno
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,6 +17,9 @@ from typing import Final, NamedTuple
 from postscan.core import naming
 from postscan.core.filters import Document, FilterContext, FilterFailed
 from postscan.core.states import FilterReason
+
+LEAST_FREE: Final = 64 << 20
+"""Bytes on the disk of a share with which it does not count as full yet."""
 
 _REASONS: Final = {
     errno.EACCES: FilterReason.FILE_SHARE_ACCESS_DENIED,
@@ -77,6 +82,23 @@ class Shares:
                 raise FilterFailed(detail=f"{unc}: there is no folder {folder}; make it, or change {self._key}")
             return Place(folder, parts[length:])
         raise FilterFailed(detail=f"{unc}: no folder stands for it; add it to {self._key}")
+
+    def probe(self, unc: str) -> None:
+        """Make sure that a file can be put below *unc*, with an empty, hidden one that is gone again at once.
+
+        Raises `FilterFailed` as `deliver` does, also if next to nothing fits there any more.
+        """
+        place = self.find(unc)
+        where = place.folder.joinpath(*place.below)
+        try:
+            with tempfile.NamedTemporaryFile(prefix=".postscan-", dir=where):
+                free = shutil.disk_usage(where).free
+        except OSError as error:
+            reason = _REASONS.get(error.errno or 0, FilterReason.UNKNOWN_ERROR)
+            raise FilterFailed(reason, f"{unc}: no file can be made in {where}: {error.strerror or error}") from error
+        if free < LEAST_FREE:
+            detail = f"{unc}: {where} has only {free:,} bytes left; expected at least {LEAST_FREE:,}"
+            raise FilterFailed(FilterReason.FILE_SHARE_OUT_OF_DISK_SPACE, detail)
 
     def deliver(
         self,

@@ -275,6 +275,24 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
+def knock(url: str, ca_file: str = "") -> None:
+    """Connect to the host of an address, in TLS if that says so, and hang up without a word.
+
+    Raises `FilterFailed` with the host, and never with the rest of the address, which may hold a secret.
+    """
+    there, parts = origin(url), urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    trust = _trust([there], ca_file)
+    try:
+        with socket.create_connection((str(parts.hostname), port), CONNECTING) as line:
+            if parts.scheme == "https":
+                trust.wrap_socket(line, server_hostname=parts.hostname).close()
+    except ssl.SSLCertVerificationError as error:
+        raise FilterFailed(detail=f"{there} is not believed: {error.verify_message}") from None
+    except OSError as error:
+        raise FilterFailed(detail=f"{there} cannot be reached: {error.strerror or error}") from None
+
+
 def _timeouts(seconds: float) -> dict[str, float]:
     return {"connect": min(CONNECTING, seconds), "read": seconds, "write": seconds, "pool": seconds}
 

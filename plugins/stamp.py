@@ -80,6 +80,14 @@ class Stamp(Filter):
         if importlib.util.find_spec("PIL") is None:
             yield "Pillow is not installed; pip install 'postscan[image]'"
 
+    def diagnose(self, job: FilterContext) -> Iterable[str]:
+        """Look whether the share takes a file."""
+        if job.instructions.folder:
+            try:
+                job.settings.mapped.probe(job.instructions.folder)
+            except FilterFailed as failure:
+                yield failure.detail
+
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Stamp every document that is an image; one that cannot be read does not keep the others from it."""
         for lack in self.requires():

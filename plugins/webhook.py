@@ -36,7 +36,7 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
-from postscan.plugins.outbound import Line, origin
+from postscan.plugins.outbound import Line, knock, origin
 
 NAMESPACE: Final = "urn:postscan:2026:filter:webhook"
 SIGNATURE: Final = "X-Postscan-Signature-256"
@@ -119,18 +119,32 @@ class Webhook(Filter):
     Instructions = Instructions
     Settings = Settings
 
+    def diagnose(self, job: FilterContext) -> Iterable[str]:
+        """Look whether the target is configured, and whether its host can be reached."""
+        try:
+            target = _target(job)
+            knock(target.url, target.ca_file)
+        except FilterFailed as failure:
+            yield failure.detail
+
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Write the message down, then send it until it is taken or the time is over."""
-        name = job.instructions.target
-        target = job.settings.known.get(name)
-        if target is None:
-            known = ", ".join(sorted(job.settings.known)) or "nothing; add it to filters.webhook.targets"
-            raise FilterFailed(FilterReason.INVALID_ARGS, f"Target {name!r} is not configured; there is {known}")
-        message = _written(job, name, target)
+        target = _target(job)
+        message = _written(job, job.instructions.target, target)
         there = [origin(target.url)]
         with Line(job, there, seconds=target.seconds, ca_file=target.ca_file, busy=BUSY) as line:
             line.patiently(lambda: _post(job, line, message))
         return None
+
+
+def _target(job: FilterContext) -> Target:
+    """Return the host that the instructions name; raise `FilterFailed` if the settings do not know it."""
+    name = job.instructions.target
+    target: Target | None = job.settings.known.get(name)
+    if target is None:
+        known = ", ".join(sorted(job.settings.known)) or "nothing; add it to filters.webhook.targets"
+        raise FilterFailed(FilterReason.INVALID_ARGS, f"Target {name!r} is not configured; there is {known}")
+    return target
 
 
 class Message(NamedTuple):

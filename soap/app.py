@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
-from typing import Final
+import posixpath
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
@@ -23,16 +24,22 @@ from postscan.core.errors import Throttled
 from postscan.core.model import Principal
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
-from postscan.soap import addressing, faults, mtom, operations, processing
+from postscan.soap import addressing, discovery, faults, metadata, mtom, operations, processing, published, transfer
+from postscan.soap.endpoint import endpoint_id
 from postscan.soap.identity import Identities
+from postscan.soap.responding import Host
 from postscan.soap.upload import Upload
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
 SOAP11_MEDIA_TYPE: Final = "text/xml; charset=utf-8"
+FILE_MEDIA_TYPE: Final = "text/xml; charset=utf-8"
 FRAMING: Final = 64 * 1024
 """Bytes that boundaries and part headers may add to an envelope and an image."""
+
+QUESTION_BYTES: Final = 32_767
+"""Largest envelope that the device takes (DPWS: MAX_ENVELOPE_SIZE)."""
 
 DRAIN: Final = 16 << 20
 """Bytes of a refused request that are read and thrown away, so that its sender gets to read the fault."""
@@ -42,19 +49,39 @@ PATIENT: Final = 64
 """Threads for the verbs that answer at once, and for those that may wait."""
 
 
-def create_app(service: PostScanService, settings: Settings) -> Starlette:
-    """Return the ASGI application that serves the processing service."""
-    endpoint = Endpoint(service, settings)
+def create_app(service: PostScanService, settings: Settings, host: Host | None = None) -> Starlette:
+    """Return the ASGI application that serves the processing service, and the device that hosts it.
+
+    *host* answers the Probes that are sent to the device; without one they are an unknown action.
+    Raises `SettingsError` if the server has no name and cannot keep one.
+    """
+    endpoint = Endpoint(service, settings, host)
+    path, device_path = settings.server.path, settings.server.device_path
     app = Starlette(
-        routes=[Route(settings.server.path, endpoint.post, methods=["POST"])],
+        routes=[
+            Route(path, endpoint.post, methods=["POST"]),
+            Route(path, endpoint.get_wsdl, methods=["GET"]),
+            Route(device_path, endpoint.post_to_device, methods=["POST"]),
+            Route(discovery.DIRECTED_PATH, endpoint.post_to_device, methods=["POST"]),
+            *(_schema(posixpath.join(posixpath.dirname(path), name), xsd) for name, xsd in published.schemas().items()),
+        ],
         exception_handlers={HTTPException: _not_served},
     )
     app.router.redirect_slashes = False  # a redirection repeats whatever the request calls its host
     return app
 
 
+def _schema(path: str, xsd: bytes) -> Route:
+    """Return the route of a schema, which lies beside the service as its file does beside the WSDL."""
+
+    async def get(_request: Request) -> Response:
+        return Response(xsd, media_type=FILE_MEDIA_TYPE)
+
+    return Route(path, get, methods=["GET"])
+
+
 def _not_served(_request: Request, error: Exception) -> Response:
-    """Answer a path that is not there, or a method that is not POST."""
+    """Answer a path that is not there, or a method that it does not have."""
     assert isinstance(error, HTTPException)
     return Response(status_code=error.status_code, headers={**(error.headers or {}), "connection": "close"})
 
@@ -72,20 +99,35 @@ class Gone(operations.NoAnswer):
 
 
 class Endpoint:
-    """The processing service at its address."""
+    """The processing service at its address, and the device at its own."""
 
-    def __init__(self, service: PostScanService, settings: Settings) -> None:
+    def __init__(self, service: PostScanService, settings: Settings, host: Host | None) -> None:
         self._service = service
         self._settings = settings
+        self._host = host
         self._identities = Identities(settings)
+        self._endpoint_id = endpoint_id(settings.storage.data_dir)
         self._quick = CapacityLimiter(QUICK)
         self._patient = CapacityLimiter(PATIENT)
 
     async def post(self, request: Request) -> Response:
-        """Answer one request, whatever is in it."""
+        """Answer one request to the service, whatever is in it."""
+        return await self._answered(request, self._serve)
+
+    async def post_to_device(self, request: Request) -> Response:
+        """Answer one request to the device, whatever is in it."""
+        return await self._answered(request, self._describe)
+
+    async def get_wsdl(self, request: Request) -> Response:
+        """Answer `?wsdl`; without it, nothing is there to be got."""
+        if request.scope["query_string"].lower() != b"wsdl":
+            raise HTTPException(405, headers={"allow": "POST"})
+        return Response(metadata.wsdl(published.wsdl(), self._site(request.scope)), media_type=FILE_MEDIA_TYPE)
+
+    async def _answered(self, request: Request, serve: Callable[[Request, Body], Awaitable[bytes | None]]) -> Response:
         body = Body(request, self._settings.server.idle_seconds)
         try:
-            data = await self._serve(request, body)
+            data = await serve(request, body)
         except Refused as refused:
             log.info("refused with %d: %s", refused.status, refused)
             return Response(status_code=refused.status, headers={"connection": "close"})
@@ -97,22 +139,56 @@ class Endpoint:
             return Response(status_code=400)  # nobody reads it
         except faults.Fault as fault:
             return await self._fault(fault, body)
+        if data is None:
+            return Response(status_code=202)
         return Response(data, media_type=MEDIA_TYPE)
 
     async def _serve(self, request: Request, body: Body) -> bytes:
         media = self._check_head(request)
         caller = self._identities.caller(request.scope)
         if media.kind == "mtom":
-            return await self._serve_parts(media, body, caller)
-        call = operations.read(await body.all(self._settings.limits.envelope_bytes))
-        _compare_actions(media, call)
-        return await self._answer(call, caller)
+            return await self._serve_parts(media, body, caller, request.scope)
+        message = operations.opened(await body.all(self._settings.limits.envelope_bytes))
+        _compare_actions(media, message)
+        if message.header.action in transfer.QUESTIONS:
+            return self._describe_service(message, request.scope)
+        return await self._answer(operations.read(message), caller)
 
-    async def _serve_parts(self, media: mtom.Media, body: Body, caller: Principal) -> bytes:
+    def _describe_service(self, message: operations.Message, scope: Mapping[str, Any]) -> bytes:
+        """Answer what is asked of the service: where its WSDL is, and whose it is."""
+        device = self._settings.device
+        return transfer.reply(message, metadata.of_service(self._site(scope), device), device)
+
+    async def _describe(self, request: Request, body: Body) -> bytes | None:
+        """Answer what is asked of the device: what it is, or, by a Probe, whether it is what somebody looks for."""
+        media = self._check_head(request)
+        if media.kind == "mtom":
+            raise Refused(415, "a multipart for the device; expected SOAP 1.2 alone")
+        message = operations.opened(await body.all(min(QUESTION_BYTES, self._settings.limits.envelope_bytes)))
+        _compare_actions(media, message)
+        if self._host is not None and message.header.action == discovery.PROBE:
+            with operations.related(message):
+                question = discovery.question(message.header, message.body)
+            return self._host.answer(question, request.scope["server"][0], lenient=True)
+        device, site = self._settings.device, self._site(request.scope)
+        return transfer.reply(message, metadata.of_device(site, device, self._endpoint_id), device)
+
+    def _site(self, scope: Mapping[str, Any]) -> metadata.Site:
+        """Return where we are: as the settings say, or where this very connection has ended; never as its Host says."""
+        server = self._settings.server
+        origin = server.public_url or metadata.origin(scope["scheme"], *scope["server"])
+        return metadata.site(origin, server, self._endpoint_id)
+
+    async def _serve_parts(self, media: mtom.Media, body: Body, caller: Principal, scope: Mapping[str, Any]) -> bytes:
         """Answer a request whose envelope comes with an image, or could have."""
         parts = Parts(media, body, self._settings)
-        call = operations.read(await parts.root())
-        _compare_actions(media, call)
+        message = operations.opened(await parts.root())
+        _compare_actions(media, message)
+        if message.header.action in transfer.QUESTIONS:
+            with operations.related(message):
+                await parts.nothing_more()
+            return self._describe_service(message, scope)
+        call = operations.read(message)
         with operations.related(call):
             if isinstance(call.request, processing.SendImageRequest) and call.request.cid is not None:
                 await self._take_image(call, call.request, parts, caller)
@@ -259,6 +335,6 @@ class Parts:
         self._splitter.close()
 
 
-def _compare_actions(media: mtom.Media, call: operations.Call) -> None:
-    if media.action and media.action.strip() != call.header.action:
-        log.warning("the Content-Type's action %r is not the message's %r", media.action[:255], call.header.action)
+def _compare_actions(media: mtom.Media, message: operations.Message) -> None:
+    if media.action and media.action.strip() != message.header.action:
+        log.warning("the Content-Type's action %r is not the message's %r", media.action[:255], message.header.action)

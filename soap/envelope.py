@@ -15,6 +15,7 @@ from lxml import etree
 
 from postscan.soap import addressing, faults, ns
 from postscan.soap.answer import attribute, escape, write
+from postscan.soap.elements import trim
 from postscan.soap.vocabulary import Vocabulary, apart
 
 __all__ = ["Envelope", "attribute", "escape", "parse", "read", "write"]
@@ -35,7 +36,7 @@ _STYLED: Final = etree.XPath("boolean(//@soap:encodingStyle)", namespaces={"soap
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message: its header blocks, and the one element in its body."""
+    """A message: its header blocks, and the one element in its body; the Body itself if it is empty."""
 
     headers: tuple[etree._Element, ...]
     body: etree._Element
@@ -149,13 +150,15 @@ def _instruction() -> faults.Fault:
 
 
 def _body(root: etree._Element) -> etree._Element:
-    """Return the element in the body of an envelope that is built as it must be."""
+    """Return the element in the body, or else the body, of an envelope that is built as it must be."""
     names = [child.tag for child in root]
     if names not in ([ns.soap("Header"), ns.soap("Body")], [ns.soap("Body")]):
         raise faults.malformed("expected an Envelope of at most one Header and then one Body")
     if _STYLED(root):
         raise faults.malformed("an encodingStyle is given; expected literal XML")
     content = list(root[-1])
-    if len(content) != 1:
-        raise faults.malformed(f"the Body holds {len(content)} elements; expected one")
-    return content[0]
+    if len(content) > 1:
+        raise faults.malformed(f"the Body holds {len(content)} elements; expected at most one")
+    if not content and trim(root[-1].text):
+        raise faults.malformed("the Body holds text; expected one element, or nothing")
+    return content[0] if content else root[-1]

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from lxml import etree
 
-from postscan.core.errors import PostscanError, Throttled
+from postscan.core.errors import Throttled
 from postscan.core.model import Job, JobToken, Principal, Request
 from postscan.core.service import PostScanService
 from postscan.soap import addressing, envelope, faults, ns, processing, receipts
@@ -42,6 +42,14 @@ class Operation:
     glance: Callable[[PostScanService, Principal, Any], Any] | None = None
     waits: bool = False
     once: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request that was read and not yet understood; if its body is empty, `body` is the Body itself."""
+
+    header: addressing.Header
+    body: etree._Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +136,27 @@ OPERATIONS: Final = {
 }
 
 
-def read(data: bytes) -> Call:
-    """Return the call in the SOAP part of a request; the `Fault` that it raises instead knows what it relates to."""
+def opened(data: bytes) -> Message:
+    """Return the message in the SOAP part of a request; the `Fault` that it raises knows what it relates to."""
     message = envelope.read(data)
     try:
-        header = addressing.read(message.headers)
-        operation = OPERATIONS.get(header.action)
-        if operation is None:
-            raise faults.action_not_supported(header.action)
-        try:
-            request = operation.decode(message.body)
-            return Call(header, operation, request, _identity(header, request) if operation.once else None)
-        except PostscanError as error:
-            raise faults.from_error(error) from error
+        return Message(addressing.read(message.headers), message.body)
     except faults.Fault as fault:
         fault.relates_to = addressing.message_id(message.headers)
         raise
+
+
+def read(message: Message) -> Call:
+    """Return the call that a message is; the `Fault` that it raises instead knows what it relates to."""
+    with related(message):
+        header = message.header
+        operation = OPERATIONS.get(header.action)
+        if operation is None:
+            raise faults.action_not_supported(header.action)
+        if message.body.tag == ns.soap("Body"):
+            raise faults.malformed("the Body is empty; expected the request of an operation")
+        request = operation.decode(message.body)
+        return Call(header, operation, request, _identity(header, request) if operation.once else None)
 
 
 def _identity(header: addressing.Header, request: Any) -> Request | None:
@@ -178,7 +191,7 @@ def glance(call: Call, service: PostScanService, by: Principal) -> bytes | None:
 
 
 @contextlib.contextmanager
-def related(call: Call) -> Iterator[None]:
+def related(call: Message | Call) -> Iterator[None]:
     """Turn every error of the body into a fault that relates to *call*."""
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import functools
 import logging
@@ -20,9 +21,10 @@ import uvicorn
 from postscan.core.assembly import Core
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
-from postscan.soap import tls
+from postscan.soap import announcing, responding, sequence, tls
 from postscan.soap.app import create_app
 from postscan.soap.http_head import protocol
+from postscan.soap.responding import Host
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,16 @@ def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
     """
     stop = _Stop()
     context = tls.context(settings.tls)
-    with _listen(settings) as listener, core.running():
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings))
+        address, port = listener.getsockname()[:2]
+        lines = stack.enter_context(announcing.listening(settings.discovery, address))
+        stack.enter_context(core.running())
         _keep_freed_memory()
         sys.setswitchinterval(SWITCH)
-        server = _Server(_config(core, settings, context), ready, _url(listener, settings))
+        host = responding.host(settings, port, sequence.begin(settings.storage.data_dir, core.clock.now()))
+        announcer = announcing.Announcer(host, settings.discovery, address, lines) if lines else None
+        server = _Server(_config(core, settings, context, host), ready, _url(listener, settings), announcer)
         stop.server = server
         server.run(sockets=[listener])
         log.info("draining: running filters get %g s", settings.server.drain_seconds)
@@ -65,16 +73,27 @@ class _Stop:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None], url: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[str], None], url: str, announcer: announcing.Announcer | None
+    ) -> None:
         super().__init__(config)
         self._ready = ready
         self._url = url
+        self._announcer = announcer
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)
         if self.started:
+            if self._announcer is not None:
+                await self._announcer.start()
             self._ready(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so, and stop."""
+        if self._announcer is not None:
+            await self._announcer.stop()
+        await super().shutdown(sockets)
 
 
 class _Config(uvicorn.Config):
@@ -85,9 +104,9 @@ class _Config(uvicorn.Config):
         return functools.partial(tls.Loop, self.handshake_seconds)
 
 
-def _config(core: Core, settings: Settings, context: ssl.SSLContext | None) -> uvicorn.Config:
+def _config(core: Core, settings: Settings, context: ssl.SSLContext | None, host: Host) -> uvicorn.Config:
     config = _Config(
-        create_app(core.service, settings),
+        create_app(core.service, settings, host),
         http=protocol(settings.server.head_seconds),
         lifespan="off",
         ws="none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 from lxml import etree
@@ -27,6 +28,11 @@ def assert_valid(message: bytes) -> etree._Element:
     root = etree.fromstring(message)
     all_schemas().assertValid(root)
     return root
+
+
+def with_its_image(body: str) -> str:
+    """Return a request as the schema means it: the image where an xop:Include stands for it (XOP, section 2)."""
+    return re.sub(r"<xop:Include[^>]*/>", "cGFnZQ==", body)
 
 
 def _namespace(name: str) -> str:

@@ -11,8 +11,9 @@ Source: scan-process digest, section 6.2 (PSP-018 to PSP-023); WS-DSP digest, se
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
+from typing import Final
 
 from postscan.plugins import (
     CancellationToken,
@@ -32,6 +33,8 @@ from postscan.plugins.email.settings import KEY, Settings
 
 NAMESPACE = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/email"
 
+SOON: Final = 4.0  # seconds for an answer of the mail server when we only look
+
 
 @dataclass(frozen=True)
 class Instructions:
@@ -49,6 +52,16 @@ class Email(Filter):
     Instructions = Instructions
     Settings = Settings
 
+    def diagnose(self, job: FilterContext) -> Iterable[str]:
+        """Look at the addresses, and go as far with the mail server as without a mail: TLS, log in, goodbye."""
+        failures: list[FilterFailed] = []
+        _recipients(replace(job, instructions=replace(job.instructions, send_to_scan_user=False)), failures)
+        try:
+            _greet(job)
+        except FilterFailed as failure:
+            failures.append(failure)
+        return [failure.detail for failure in failures]
+
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Send to everybody who can be sent to; then tell of the others."""
         failures: list[FilterFailed] = []
@@ -65,6 +78,15 @@ class Email(Filter):
         if failures:
             raise FilterFailed.of(failures)
         return None
+
+
+def _greet(job: FilterContext) -> None:
+    """Let the mail server let us in, once and soon; raise `FilterFailed` if it does not."""
+    settings: Settings = job.settings
+    if settings.missing:
+        raise FilterFailed(FilterReason.INVALID_SMTP_SERVER, settings.missing)
+    with MailServer(replace(job, settings=replace(settings, tries=1, seconds=min(settings.seconds, SOON)))) as server:
+        server.offer()
 
 
 def _recipients(job: FilterContext, failures: list[FilterFailed]) -> tuple[str, ...]:

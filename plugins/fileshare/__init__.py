@@ -26,7 +26,7 @@ from postscan.plugins import (
     setting,
 )
 from postscan.plugins.fileshare.servers import Servers, Where
-from postscan.plugins.fileshare.smb import Deliveries
+from postscan.plugins.fileshare.smb import Deliveries, knock
 
 NAMESPACE = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/fileshare"
 
@@ -85,6 +85,18 @@ class FileShare(Filter):
     title = "File share"
     Instructions = Instructions
     Settings = Settings
+
+    def diagnose(self, job: FilterContext) -> Iterable[str]:
+        """Look at each destination: a folder takes a hidden file, a server lets us in and has the folders."""
+        for unc in job.instructions.destinations:
+            try:
+                where = job.settings.remote(unc)
+                if where is None:
+                    job.settings.mapped.probe(unc)
+                else:
+                    knock(where)
+            except FilterFailed as failure:
+                yield failure.detail
 
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Try every destination for every document; a destination that failed once is not tried again."""

@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from postscan.plugins.fileshare.share import Growing, Line, Share
 
 CHUNK: Final = 1 << 20  # bytes copied between two looks at the token
+KNOCKING: Final = 4.0  # seconds that one operation may take when we only look
 PAUSES: Final = (0.25, 1.0, 2.0, 4.0)  # seconds before each further try after a lost connection
 
 Found = TypeVar("Found")
@@ -54,8 +56,7 @@ class Deliveries:
         A server that cannot be used is called no more in this run: that would cost its whole time again, or bring its
         account nearer to being locked.
         """
-        if importlib.util.find_spec("smbprotocol") is None:
-            raise FilterFailed(detail=f"{where.unc}: smbprotocol is not installed; pip install 'postscan[smb]'")
+        _check_installed(where)
         from postscan.plugins.fileshare.answers import ServerFailed
 
         name = where.server.name
@@ -83,6 +84,31 @@ class Deliveries:
         line = self._lines.pop(name, None)
         if line is not None:
             line.close()
+
+
+def knock(where: Where) -> None:
+    """Log on to the server of *where*, and look whether its folders are there; raise `FilterFailed` if not."""
+    _check_installed(where)
+    from postscan.plugins.fileshare.answers import Lost
+    from postscan.plugins.fileshare.share import Line
+
+    line = Line(replace(where.server, seconds=min(where.server.seconds, KNOCKING)))
+    try:
+        share = line.share(where.share)
+        for depth in range(1, len(where.below) + 1):
+            share.folder("\\".join(where.below[:depth]), make=False)
+    except FilterFailed as failure:
+        raise FilterFailed(failure.reasons[0], f"{where.unc}: {failure.detail}") from failure
+    except (Lost, OSError) as error:
+        detail = f"{where.unc}: {where.server.host}:{where.server.port} cannot be used: {error}"
+        raise FilterFailed(detail=detail) from error
+    finally:
+        line.close()
+
+
+def _check_installed(where: Where) -> None:
+    if importlib.util.find_spec("smbprotocol") is None:
+        raise FilterFailed(detail=f"{where.unc}: smbprotocol is not installed; pip install 'postscan[smb]'")
 
 
 class _Delivery:

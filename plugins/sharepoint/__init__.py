@@ -26,6 +26,7 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
+from postscan.plugins.outbound import knock
 from postscan.plugins.sharepoint import graph, webdav
 from postscan.plugins.sharepoint.delivery import Address, Delivery
 
@@ -116,6 +117,17 @@ class SharePoint(Filter):
     Instructions = Instructions
     Settings = Settings
 
+    def diagnose(self, job: FilterContext) -> Iterable[str]:
+        """Look whether a site covers each library, and whether its hosts can be reached; nobody logs in."""
+        failures: dict[str, FilterFailed] = {}
+        for library, destination in _libraries(job, failures).items():
+            try:
+                for url, ca_file in _hosts(job.settings, library):
+                    knock(url, ca_file)
+            except FilterFailed as failure:
+                failures[destination] = failure
+        return [_about(destination, failure).detail for destination, failure in failures.items()]
+
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Try every library for every document; one that failed once is not tried again."""
         if not job.instructions.site_urls and not job.instructions.save_to_my_site:
@@ -173,6 +185,16 @@ def _libraries(job: FilterContext, failures: dict[str, FilterFailed]) -> dict[Ad
         except ValueError as error:
             failures[destination] = FilterFailed(FilterReason.INVALID_ARGS, str(error))
     return found
+
+
+def _hosts(settings: Settings, library: Address) -> list[tuple[str, str]]:
+    """Return an address on each host that a delivery to *library* calls, and the file of the CAs that it may be of."""
+    prefix = settings.site_of(library)
+    if prefix is None:
+        raise FilterFailed(detail=f"no site covers it; add it to {_KEY}")
+    site = settings.by_prefix[prefix]
+    urls = [site.authority, site.graph] if isinstance(site, graph.Site) else [prefix.url]
+    return [(url, site.ca_file) for url in urls]
 
 
 def _about(destination: str, failure: FilterFailed) -> FilterFailed:

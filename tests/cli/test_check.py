@@ -12,7 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from postscan.cli.check import _png, check
+from postscan.cli.check import check
+from postscan.cli.testpage import png
 
 FAULTY = Path(__file__).parent.parent / "plugins" / "faulty"
 
@@ -72,7 +73,7 @@ def test_a_good_plugin_has_no_defects(postscan_check, instructions, out):
     assert result.exit_code == 0
     assert "no defects found (10 runs, cancelled at each of 7 looks)" in result.stdout
     assert len(result.stdout.splitlines()) == 1
-    assert {path.read_bytes() for path in out.rglob("*.png")} == {_png(1), _png(2)}
+    assert {path.read_bytes() for path in out.rglob("*.png")} == {png(1), png(2)}
 
 
 def test_the_pages_may_be_the_authors_own(postscan_check, instructions, page, out):
@@ -183,7 +184,7 @@ def test_no_code_of_the_plugin_runs_in_the_process_of_the_command(postscan_check
 
 def test_the_page_of_our_own_is_a_png():
     """Every chunk with its checksum, and as many rows as it says."""
-    data, chunks = _png(1)[8:], {}
+    data, chunks = png(1)[8:], {}
     while data:
         (size,) = struct.unpack("!I", data[:4])
         kind, body, (crc,) = data[4:8], data[8 : 8 + size], struct.unpack("!I", data[8 + size : 12 + size])

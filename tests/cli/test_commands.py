@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from postscan.cli.app import app
 
 COMMANDS = (
-    *("serve", "demo", "send", "cancel", "migrate", "jobs", "process", "plugin", "naming", "naming preview"),
-    *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check"),
+    *("serve", "demo", "send", "cancel", "migrate", "jobs", "process", "plugin", "naming", "naming preview", "doctor"),
+    *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check", "process test"),
     *("plugin list", "plugin info", "plugin check", "plugin enable", "plugin disable", "plugin new"),
 )
 HEAVY = ("sqlalchemy", "alembic", "httpx2", "lxml", "pydantic", "uvicorn", "starlette", "structlog")

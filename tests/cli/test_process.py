@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lxml import etree
 from typer.testing import Result
 
-from postscan.cli import directory
+from postscan.cli import directory, testpage
 from postscan.core.errors import InvalidArgument, PostscanError
 
 SAMPLES = Path(directory.__file__).parent / "samples"
@@ -173,3 +177,105 @@ def test_a_guid_is_known_in_any_spelling() -> None:
     assert directory.identifier("--process", f" {{{GUID.lower()}}} ") == GUID
     with pytest.raises(InvalidArgument, match="--process"):
         directory.identifier("--process", "x")
+
+
+# --- test --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serving(settings_file: Path, tmp_path: Path) -> Iterator[Path]:
+    """A running server that can deliver the sample to a share; lend the share."""
+    share = tmp_path / "share"
+    share.mkdir()
+    settings_file.write_text(
+        '[server]\nport = 0\n[storage]\ndata_dir = "data"\n'
+        f"[filters.fileshare.shares]\n'\\\\demo\\archive' = '{share}'\n"
+    )
+    command = [sys.executable, "-m", "postscan.cli", "--config", str(settings_file), "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout
+            assert server.stdout.readline().startswith("http://127.0.0.1:")
+            yield share
+        finally:
+            server.terminate()
+
+
+def jobs(postscan: Callable[..., Result]) -> Any:
+    """Return all jobs that there ever were."""
+    return json.loads(postscan("jobs", "list", "--all", "--json").stdout)
+
+
+def test_one_page_goes_through_a_running_server(serving: Path, postscan: Callable[..., Result]) -> None:
+    """It arrives where documents of the process do, and all that happened is shown; the maker is in the audit trail."""
+    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
+    result = postscan("process", "test", GUID, "--user", "S-1-5-21-1-2-3-1002")
+    (page,) = serving.rglob("*.png")
+
+    assert result.exit_code == 0
+    assert page.read_bytes() == testpage.png(1)
+    assert page.parent.name.startswith("S-1-5-21-1-2-3-1002")
+    assert "Completed" in result.stdout
+    assert "CompletedSuccessfully" in result.stdout
+    assert page.name in result.stdout
+    assert [(job["state"], job["owner"]["proof"]) for job in jobs(postscan)] == [("Completed", "local")]
+
+
+def test_a_page_that_cannot_be_delivered_tells_why(serving: Path, postscan: Callable[..., Result]) -> None:
+    """The filter's own words, and the exit code of the job's state."""
+    serving.rmdir()
+    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
+    result = postscan("process", "test", GUID)
+
+    assert result.exit_code == 4
+    assert "Aborted" in result.stdout
+    assert "there is no folder" in result.stdout
+
+
+def test_a_job_that_takes_longer_is_left_to_the_server(serving: Path, postscan: Callable[..., Result]) -> None:
+    """Nothing is waited for here, so the job has hardly begun; how to go on is said."""
+    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
+    result = postscan("process", "test", GUID, "--wait", "0")
+    (job,) = jobs(postscan)
+
+    assert result.exit_code == 1
+    assert f"after 0 s; go on with: postscan jobs watch {job['token']}" in result.stderr
+    assert postscan("jobs", "watch", job["token"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([GUID], "no scan process 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7 is stored"),
+        (["seven"], "ID: 'seven' is not valid"),
+    ],
+)
+def test_a_process_that_is_not_there_cannot_be_tested(
+    serving: Path, postscan: Callable[..., Result], arguments: list[str], sentence: str
+) -> None:
+    """And there is no job of it."""
+    result = postscan("process", "test", *arguments)
+
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert jobs(postscan) == []
+
+
+def test_a_user_who_may_not_use_the_process_cannot_test_it(serving: Path, postscan: Callable[..., Result]) -> None:
+    """The rules of a device count for an administrator's page as well."""
+    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID, "--user", "S-1-5-21-1-2-3-1003")
+    result = postscan("process", "test", GUID)
+
+    assert result.exit_code == 1
+    assert "expected the GUID of a scan process of this user" in result.stderr
+    assert jobs(postscan) == []
+
+
+def test_without_a_server_no_job_is_left_behind(postscan: Callable[..., Result]) -> None:
+    """Nobody would run it; the command that starts one is told."""
+    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
+    result = postscan("process", "test", GUID)
+
+    assert result.exit_code == 1
+    assert result.stderr == ("postscan: no server is running with this data folder; start it with: postscan serve\n")
+    assert jobs(postscan) == []

@@ -55,7 +55,7 @@ def assert_bare(answer: Answer, status: int) -> None:
 # --- refused by the head ---------------------------------------------------------------------------------------------
 
 
-PATHS = ("/", "/ScanServer", "/ScanServer/processing/", "/ScanServer/processing/x", "/%2e%2e/etc", "//x")
+PATHS = ("/", "/ScanServer/", "/ScanServer/processing/", "/ScanServer/processing/x", "/%2e%2e/etc", "//x")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -235,8 +235,8 @@ def test_an_expensive_tree_is_refused(body):
 @pytest.mark.parametrize(
     "data",
     [
-        messages.envelope("", ""),
         messages.envelope("", "text only"),
+        messages.envelope("", "<![CDATA[text]]>"),
         messages.envelope(messages.headers("EndPostScanJob"), messages.END + messages.CANCEL),
         END.replace(b"<soap:Body>", b"<soap:Header/><soap:Body>"),
         END.replace(b"</soap:Envelope>", b"<soap:Body><a/></soap:Body></soap:Envelope>"),
@@ -247,10 +247,16 @@ def test_an_expensive_tree_is_refused(body):
     ids=range(8),
 )
 def test_an_envelope_of_another_build_is_refused(data):
-    """One Header at most, then one Body with one element (T-X8)."""
+    """One Header at most, then one Body with at most one element (T-X8)."""
     fault = refused(data)
 
     assert (fault.code, fault.subcode, fault.detail) == ("Sender", "dsp:InvalidArgs", None)
+
+
+@pytest.mark.parametrize("content", ["", " ", "\n\t"])
+def test_an_empty_body_is_a_message(content):
+    """A Get has nothing to say: then the Body itself is what there is, and no operation is called that."""
+    assert envelope.read(messages.envelope("", content)).body.tag == ns.soap("Body")
 
 
 def test_a_fault_knows_the_message_whose_header_could_be_read():

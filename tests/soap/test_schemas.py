@@ -5,7 +5,7 @@ from __future__ import annotations
 import messages
 import pytest
 from lxml import etree
-from schemas import FILES, FOLDER, all_schemas
+from schemas import FILES, FOLDER, all_schemas, with_its_image
 
 from postscan.soap import ns
 
@@ -39,7 +39,9 @@ def test_good_requests_are_valid(action):
     """The schema that we publish describes what devices send."""
     schema = all_schemas()
 
-    assert schema.validate(etree.fromstring(messages.envelope("", messages.BODIES[action]))), schema.error_log
+    assert schema.validate(etree.fromstring(messages.envelope("", with_its_image(messages.BODIES[action])))), (
+        schema.error_log
+    )
 
 
 def test_a_good_process_is_valid():

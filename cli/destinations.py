@@ -1,0 +1,107 @@
+"""The checks of plugins, scan processes and destinations. All code of plugins runs in workers, far from our data.
+
+The workers get a data folder that is thrown away afterwards: nothing is migrated, and a running server is left alone.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from postscan.cli import door, terminal
+from postscan.cli.finding import Finding, ok, problem, warning
+from postscan.core.errors import PostscanError, StoredProcessInvalid
+from postscan.core.registry import PluginState
+
+if TYPE_CHECKING:
+    from postscan.core.judging import Judging
+    from postscan.core.model import FilterInstructions, ScanProcess
+    from postscan.core.registry import Catalogue
+    from postscan.core.settings import Settings
+
+
+def destinations(settings: Settings) -> Iterator[Finding]:
+    """Whether plugins load, whether each scan process can run, and whether its documents would arrive."""
+    with tempfile.TemporaryDirectory(prefix="postscan-doctor-") as elsewhere:
+        storage = settings.storage.model_copy(update={"data_dir": Path(elsewhere), "database": ""})
+        with door.core(settings.model_copy(update={"storage": storage})) as core, core.asking() as (catalogue, judging):
+            yield from _plugins(catalogue)
+            processes = []
+            for found in _processes(settings):
+                if isinstance(found, Finding):
+                    yield found
+                else:
+                    processes.append(found)
+            for process in processes:
+                yield from _process(process, catalogue, judging, settings)
+
+
+def _plugins(catalogue: Catalogue) -> Iterator[Finding]:
+    broken = [plugin for plugin in catalogue.plugins if plugin.state is PluginState.QUARANTINED]
+    for plugin in broken:
+        yield problem(
+            "plugins", f"{plugin.name} is quarantined: {plugin.reason}", f"postscan plugin info {plugin.name}"
+        )
+    if not broken:
+        ready = [plugin.name for plugin in catalogue.plugins if plugin.state is PluginState.READY]
+        yield ok("plugins", f"ready are {', '.join(ready) or 'none'}")
+
+
+def _processes(settings: Settings) -> Iterator[ScanProcess | Finding]:
+    """Yield the stored scan processes, or what is wrong with one."""
+    folder = door.processes(settings)
+    names = folder.names()
+    if not names:
+        yield warning("scan processes", "none are stored", "postscan process add FILE --name NAME")
+    for name in names:
+        try:
+            process = folder.find(name)
+        except StoredProcessInvalid as error:
+            yield problem("scan processes", str(error), f"postscan process check {name}.xml")
+            continue
+        if process is None:
+            sentence = f"{name} is for another server than processes.server_names say"
+            yield warning("scan processes", sentence, "[processes] server_names = [...]")
+        else:
+            yield process
+
+
+def _process(process: ScanProcess, catalogue: Catalogue, judging: Judging, settings: Settings) -> Iterator[Finding]:
+    """Judge one scan process: its instructions first, and if they can be used, each of its filters."""
+    name = f"process {process.display_name}"
+    file = f"{process.identifier}.xml"
+    try:
+        judging.check(process.instructions)
+    except PostscanError as error:
+        yield problem(name, f"no job could be made of it: {error}", f"postscan process check {file}")
+        return
+    yield ok(name, "its instructions can be used")
+    for one in process.instructions.filters:
+        yield from _filter(f"{name}, {terminal.short(one.dialect)}", process, one, catalogue, judging, settings)
+
+
+def _filter(
+    name: str,
+    process: ScanProcess,
+    one: FilterInstructions,
+    catalogue: Catalogue,
+    judging: Judging,
+    settings: Settings,
+) -> Iterator[Finding]:
+    """Judge what one filter of a process needs, and where it sends documents."""
+    found = catalogue.find(one.dialect)
+    if found is None:
+        yield problem(name, f"no plugin that is ready has the dialect {one.dialect}", "postscan plugin list")
+        return
+    plugin, info = found
+    for lack in info.lacks:
+        yield problem(name, lack, f"postscan plugin info {plugin.name}")
+    if info.lacks:
+        return
+    said = judging.diagnose(process.display_name, one, settings.filters.get(plugin.name, {}))
+    for sentence in said:
+        yield problem(name, sentence, f"[filters.{plugin.name}] in the settings; postscan plugin info {plugin.name}")
+    if not said:
+        yield ok(name, "nothing stands between it and its destinations, as far as it can tell")

@@ -1,0 +1,97 @@
+"""`postscan process test`: one page through the running server, and what became of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from postscan.cli import directory, door, exits, terminal, testpage, views
+from postscan.cli.send import SOMEBODY
+from postscan.core.errors import PostscanError
+
+if TYPE_CHECKING:
+    from postscan.core.assembly import Core
+    from postscan.core.model import Job, JobToken, Principal
+    from postscan.core.settings import Settings
+
+POLL: Final = 0.1  # seconds between two looks at the job
+
+
+def send_page(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="GUID of the scan process.")],
+    user: Annotated[str, typer.Option(metavar="SID", help="SID of the user whose page it is.")] = SOMEBODY,
+    wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Longest time to wait for the end of the job.")
+    ] = 60.0,
+) -> None:
+    """Send one made-up page through a scan process, and show what became of it.
+
+    The job is made by you, as an administrator of this machine, and run by the running server with its real filters:
+    what they deliver is delivered. Shows the job as `postscan jobs show` does.
+
+    \b
+    Exit codes:
+      0  the job was Completed
+      1  it could not be done, or has not ended in time; stderr says why
+      3  the job was Canceled
+      4  the job was Aborted
+
+    \b
+    Examples:
+      postscan process test 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7
+      postscan process test 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7 --user S-1-5-21-1-2-3-1001 --wait 300
+    """
+    settings, identifier = door.settings(context), directory.identifier("ID", id)
+    _check_served(settings)
+    me = _me(settings, user)
+    with door.core(settings) as core:
+        job = _ended(core, _made(core, settings, identifier, user, me), me, wait)
+        deliveries, events = core.service.deliveries(job.token, me), core.service.events(job.token, me)
+    console = terminal.console()
+    for part in views.page(job, deliveries, events):
+        console.print(part)
+    if not job.state.ended:
+        raise PostscanError(f"the job is {job.state} after {wait:g} s; go on with: postscan jobs watch {job.token}")
+    raise typer.Exit(exits.of_job(job.state))
+
+
+def _check_served(settings: Settings) -> None:
+    """Raise if nobody would run the job."""
+    from postscan.core.assembly import is_served
+
+    if not is_served(settings.storage.data_dir):
+        raise PostscanError("no server is running with this data folder; start it with: postscan serve")
+
+
+def _me(settings: Settings, user: str) -> Principal:
+    """Return the administrator; where only users with certificates may come, as one who has shown that of the user."""
+    me = door.administrator()
+    return dataclasses.replace(me, sid=user) if settings.tls.mode == "client" else me
+
+
+def _made(core: Core, settings: Settings, identifier: str, user: str, me: Principal) -> JobToken:
+    """Make the job with its page, and end it; leave nothing behind if that fails."""
+    process = door.processes(settings).find(identifier)
+    if process is None:
+        raise PostscanError(f"no scan process {identifier} is stored; see: postscan process list")
+    token = core.service.create(me, user, identifier, process.instructions)
+    try:
+        with core.service.receiving(token, me, 1, "png") as image:
+            image.write(testpage.png(1))
+        core.service.end(token, me)
+    except BaseException:
+        core.service.cancel(token, me)
+        raise
+    return token
+
+
+def _ended(core: Core, token: JobToken, me: Principal, seconds: float) -> Job:
+    """Return the job when it has ended, or when so many seconds are over."""
+    until = time.monotonic() + seconds
+    while not (job := core.service.job(token, me)).state.ended and time.monotonic() < until:
+        time.sleep(POLL)
+    return job

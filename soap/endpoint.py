@@ -1,0 +1,60 @@
+"""Who the server is, whatever its address is: one name, made once and kept with the data.
+
+Metadata and discovery tell it to devices, which know the server by it after a restart and after a move. Source: DPWS
+digest, sections 4 and 6.3 (R0004 to R0006).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Final
+
+from postscan.core.errors import SettingsError
+
+FILE: Final = "endpoint-id"
+
+_ID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+def endpoint_id(data_dir: Path) -> str:
+    """Return the server's name, `urn:uuid:` and a GUID in lower case; make it if there is none yet.
+
+    However many processes ask at once, all get the same. Raises `SettingsError` if the file in *data_dir* holds
+    something else, or can be neither read nor written.
+    """
+    file = data_dir / FILE
+    try:
+        if not file.exists():
+            _make(file)
+        text = file.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: the name of this server cannot be kept there: {error}") from error
+    if not _ID.fullmatch(text):
+        raise SettingsError(
+            f"{file}: holds {text[:64]!r}; expected urn:uuid: and a GUID in lower case, or no such file"
+        )
+    return text
+
+
+def _make(file: Path) -> None:
+    """Let a whole file appear under its name; who comes second keeps the name of the first."""
+    with tempfile.NamedTemporaryFile("w", prefix=f".{FILE}-", dir=file.parent, encoding="ascii") as temporary:
+        temporary.write(f"urn:uuid:{uuid.uuid4()}\n")
+        temporary.flush()
+        os.fsync(temporary.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary.name, file)
+    _sync(file.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,182 @@
+"""What we are, for those who ask: the device and its model, the service that it hosts, and where its WSDL lies.
+
+No address here comes from a request: `Site` is made of the settings and of the interface that the caller reached.
+Source: DPWS digest, sections 6.3, 6.4 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from postscan.core.settings import DeviceSettings, ServerSettings
+from postscan.soap import elements, faults, ns
+from postscan.soap.addressing import LONGEST_URI
+from postscan.soap.answer import attribute, escape
+
+THIS_MODEL: Final = ns.WSDP + "/ThisModel"
+THIS_DEVICE: Final = ns.WSDP + "/ThisDevice"
+RELATIONSHIP: Final = ns.WSDP + "/Relationship"
+
+DEVICE_TYPES: Final = (f"{{{ns.WSDP}}}Device", ns.dsp("RepositoryDeviceType"))
+SERVICE_TYPES: Final = (ns.dsp("RepositoryProcessingServiceType"),)
+"""Types as Clark names. The first is certain; no public document gives the other two (DPWS digest, section 6.4)."""
+
+DEVICE_ID: Final = ns.PS + ":Device"
+SERVICE_ID: Final = ns.PS + ":RepositoryProcessingService"
+
+LOCATION: Final = b"urn:postscan:2026:location"
+"""What the WSDL file says instead of an address."""
+
+_PREFIXES: Final = {ns.WSX: "wsx", ns.WSDP: "wsdp", ns.DSP: "dsp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the one who asks finds us: the device's name as an endpoint, and two addresses."""
+
+    endpoint: str
+    device: str
+    service: str
+
+    @property
+    def wsdl(self) -> str:
+        """Where the WSDL lies."""
+        return self.service + "?wsdl"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants to know: sections of this dialect and this identifier; None: of any."""
+
+    dialect: str | None = None
+    identifier: str | None = None
+
+    def fits(self, section: Section) -> bool:
+        """Return whether *section* is wanted."""
+        return self.dialect in (None, section.dialect) and self.identifier in (None, section.identifier or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of metadata; *xml* is its content."""
+
+    dialect: str
+    xml: str
+    identifier: str = ""
+
+
+def origin(scheme: str, host: str, port: int) -> str:
+    """Return scheme, host and port as a URL without a path; *host* is a name or an address, IPv6 without brackets."""
+    host = host.partition("%")[0]  # the zone of a link-local address means nothing to anybody else
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def site(origin: str, server: ServerSettings, endpoint_id: str) -> Site:
+    """Return where we are for somebody who reaches us at *origin*.
+
+    Under https the endpoint is the device's address itself, for Windows drops all others (section 6.3).
+    """
+    device = origin + server.device_path
+    return Site(device if origin.startswith("https:") else endpoint_id, device, origin + server.path)
+
+
+def read_get(body: etree._Element) -> Wanted:
+    """Read a Get, which says nothing: everything is wanted. Raises `Fault` if it does say something."""
+    if body.tag != ns.soap("Body"):
+        raise faults.invalid_argument(elements.tag(body), "", "a Get has an empty Body")
+    return Wanted()
+
+
+def read_get_metadata(body: etree._Element) -> Wanted:
+    """Read a GetMetadata: Dialect and Identifier, each at most once. Raises `Fault` or `InvalidArgument`."""
+    expected = f"{{{ns.WSX}}}GetMetadata"
+    if body.tag != expected:
+        raise faults.invalid_argument(expected, "", f"the Body does not hold {expected}")
+    found = elements.children(body, ns.WSX, ("Dialect", "Identifier"))
+    asked = {name: elements.text(one, LONGEST_URI) for name, one in found.items()}
+    return Wanted(asked.get("Dialect"), asked.get("Identifier"))
+
+
+def of_device(site: Site, device: DeviceSettings, endpoint_id: str) -> tuple[Section, ...]:
+    """Return what the device tells of itself: model, device, and what it hosts."""
+    return (
+        Section(THIS_MODEL, _this_model(device)),
+        Section(THIS_DEVICE, _this_device(device, endpoint_id)),
+        Section(RELATIONSHIP, _relationship(site, device)),
+    )
+
+
+def of_service(site: Site, device: DeviceSettings) -> tuple[Section, ...]:
+    """Return what the service tells of itself: its WSDL by address, and the device that it belongs to."""
+    return (
+        Section(ns.WSDL, f"<wsx:Location>{escape(site.wsdl)}</wsx:Location>", ns.DSP),
+        Section(RELATIONSHIP, _relationship(site, device)),
+    )
+
+
+def write(sections: Iterable[Section], wanted: Wanted, device: DeviceSettings) -> str:
+    """Return the Metadata element with the sections that are wanted, which may be none.
+
+    Its root declares the namespaces of all types: some readers look for the prefix without looking for its meaning.
+    """
+    declared = {**_PREFIXES, **_further_prefixes((*device.types, *device.service_types))}
+    names = "".join(f' xmlns:{prefix}="{attribute(uri)}"' for uri, prefix in declared.items() if uri != ns.DSP)
+    return f"<wsx:Metadata{names}>{''.join(map(_section, filter(wanted.fits, sections)))}</wsx:Metadata>"
+
+
+def wsdl(document: bytes, site: Site) -> bytes:
+    """Return the WSDL with the service's address in its place."""
+    return document.replace(LOCATION, attribute(site.service).encode())
+
+
+def _section(section: Section) -> str:
+    identifier = f' Identifier="{attribute(section.identifier)}"' if section.identifier else ""
+    return f'<wsx:MetadataSection Dialect="{section.dialect}"{identifier}>{section.xml}</wsx:MetadataSection>'
+
+
+def _this_model(device: DeviceSettings) -> str:
+    return (
+        "<wsdp:ThisModel>"
+        f"{_spoken('Manufacturer', device.manufacturer)}{_optional('ManufacturerUrl', device.manufacturer_url)}"
+        f"{_spoken('ModelName', device.model_name)}{_optional('ModelNumber', device.model_number)}"
+        "</wsdp:ThisModel>"
+    )
+
+
+def _this_device(device: DeviceSettings, endpoint_id: str) -> str:
+    serial = device.serial_number or endpoint_id.removeprefix("urn:uuid:")
+    friendly = _spoken("FriendlyName", device.friendly_name)
+    return f"<wsdp:ThisDevice>{friendly}{_optional('SerialNumber', serial)}</wsdp:ThisDevice>"
+
+
+def _relationship(site: Site, device: DeviceSettings) -> str:
+    host = _hosting("Host", site.endpoint, (*DEVICE_TYPES, *device.types), device, DEVICE_ID)
+    hosted = _hosting("Hosted", site.service, (*SERVICE_TYPES, *device.service_types), device, SERVICE_ID)
+    return f'<wsdp:Relationship Type="{ns.WSDP}/host">{host}{hosted}</wsdp:Relationship>'
+
+
+def _hosting(name: str, address: str, types: Iterable[str], device: DeviceSettings, id: str) -> str:
+    prefixes = {**_PREFIXES, **_further_prefixes((*device.types, *device.service_types))}
+    names = " ".join(f"{prefixes[uri]}:{local}" for uri, local in map(ns.split, types))
+    return (
+        f"<wsdp:{name}><wsa:EndpointReference><wsa:Address>{escape(address)}</wsa:Address></wsa:EndpointReference>"
+        f"<wsdp:Types>{escape(names)}</wsdp:Types><wsdp:ServiceId>{id}</wsdp:ServiceId></wsdp:{name}>"
+    )
+
+
+def _further_prefixes(types: Collection[str]) -> dict[str, str]:
+    """Return a prefix for each namespace of types from the settings that has none yet."""
+    uris = dict.fromkeys(uri for uri, _ in map(ns.split, types) if uri not in _PREFIXES)
+    return {uri: f"t{number}" for number, uri in enumerate(uris)}
+
+
+def _spoken(name: str, text: str) -> str:
+    return f'<wsdp:{name} xml:lang="en">{escape(text)}</wsdp:{name}>'
+
+
+def _optional(name: str, text: str) -> str:
+    return f"<wsdp:{name}>{escape(text)}</wsdp:{name}>" if text else ""

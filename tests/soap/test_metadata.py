@@ -1,0 +1,485 @@
+"""What we say of ourselves, element by element; and the WSDL against what is really served."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import messages
+import pytest
+from lxml import etree
+from pydantic import ValidationError
+from schemas import FILES, FOLDER, with_its_image
+
+from postscan.core.settings import DeviceSettings, ServerSettings
+from postscan.soap import faults, metadata, ns, operations, published, transfer
+from postscan.soap.faults import Fault
+from postscan.soap.metadata import Wanted
+
+ID = "urn:uuid:a5f3a0c8-51f7-4c4b-b1e5-0d9c8b7a6f03"
+PLAIN = metadata.site("http://10.20.30.40:5362", ServerSettings(), ID)
+SECURE = metadata.site("https://scan01.fabrikam.example:5362", ServerSettings(), ID)
+GET = ns.WXF + "/Get"
+GET_METADATA = ns.WSX + "/GetMetadata/Request"
+DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
+NAMES = {
+    "soap": "http://www.w3.org/2003/05/soap-envelope",
+    "wsa": "http://schemas.xmlsoap.org/ws/2004/08/addressing",
+    "wsx": "http://schemas.xmlsoap.org/ws/2004/09/mex",
+    "wsdp": "http://schemas.xmlsoap.org/ws/2006/02/devprof",
+    "wsdl": "http://schemas.xmlsoap.org/wsdl/",
+    "wsoap12": "http://schemas.xmlsoap.org/wsdl/soap12/",
+    "wsp": "http://schemas.xmlsoap.org/ws/2004/09/policy",
+    "wsoma": "http://schemas.xmlsoap.org/ws/2004/09/policy/optimizedmimeserialization",
+    "xs": "http://www.w3.org/2001/XMLSchema",
+}
+
+
+def request(action: str, body: str = "") -> operations.Message:
+    """Return a question as the front end has read it."""
+    blocks = f"<wsa:Action>{action}</wsa:Action><wsa:MessageID>{messages.MESSAGE_ID}</wsa:MessageID>"
+    return operations.opened(messages.envelope(blocks, body))
+
+
+def get_metadata(content: str) -> operations.Message:
+    """Return a GetMetadata with this content."""
+    return request(GET_METADATA, f'<wsx:GetMetadata xmlns:wsx="{NAMES["wsx"]}">{content}</wsx:GetMetadata>')
+
+
+def ask_device(
+    message: operations.Message, site: metadata.Site = PLAIN, device: DeviceSettings | None = None
+) -> etree._Element:
+    """Return the envelope in which the device answers."""
+    device = device or DeviceSettings()
+    return etree.fromstring(transfer.reply(message, metadata.of_device(site, device, ID), device))
+
+
+def ask_service(message: operations.Message, site: metadata.Site = PLAIN) -> etree._Element:
+    """Return the envelope in which the service answers."""
+    return etree.fromstring(transfer.reply(message, metadata.of_service(site, DeviceSettings()), DeviceSettings()))
+
+
+def dialects(answer: etree._Element) -> list[str]:
+    """Return the dialects of all sections, in order."""
+    return [str(one.get("Dialect")) for one in answer.iterfind("soap:Body/wsx:Metadata/wsx:MetadataSection", NAMES)]
+
+
+def tree(element: etree._Element) -> object:
+    """Return an element as (name, text) or (name, [children]), names in the prefixes that it has."""
+    name = f"{element.prefix}:{etree.QName(element).localname}"
+    return (name, [tree(child) for child in element]) if len(element) else (name, element.text)
+
+
+def section(answer: etree._Element, dialect: str) -> object:
+    """Return what stands in the section of a dialect of the device profile."""
+    found = answer.find(f".//wsx:MetadataSection[@Dialect='{NAMES['wsdp']}/{dialect}']", NAMES)
+    assert found is not None
+    return [tree(child) for child in found]
+
+
+# --- the device ------------------------------------------------------------------------------------------------------
+
+
+def test_the_device_says_what_it_is() -> None:
+    """DPW-030, DPW-031, DPW-032: three sections, and each element in its place; nothing else in the body."""
+    answer = ask_device(request(GET))
+    body = answer.find("soap:Body", NAMES)
+
+    assert body is not None
+    assert [child.tag for child in body] == [f"{{{NAMES['wsx']}}}Metadata"]
+    assert dialects(answer) == [NAMES["wsdp"] + name for name in ("/ThisModel", "/ThisDevice", "/Relationship")]
+    assert section(answer, "ThisModel") == [
+        ("wsdp:ThisModel", [("wsdp:Manufacturer", "postscan"), ("wsdp:ModelName", "postscan")])
+    ]
+    assert section(answer, "ThisDevice") == [
+        (
+            "wsdp:ThisDevice",
+            [("wsdp:FriendlyName", "postscan scan server"), ("wsdp:SerialNumber", ID.removeprefix("urn:uuid:"))],
+        )
+    ]
+
+
+def test_everything_that_can_be_said_stands_in_its_order() -> None:
+    """DPWS digest, section 7.1."""
+    device = DeviceSettings(manufacturer_url="https://a.example/?a&b", model_number="<7>", serial_number="0001")
+    answer = ask_device(request(GET), device=device)
+
+    assert section(answer, "ThisModel") == [
+        (
+            "wsdp:ThisModel",
+            [
+                ("wsdp:Manufacturer", "postscan"),
+                ("wsdp:ManufacturerUrl", "https://a.example/?a&b"),
+                ("wsdp:ModelName", "postscan"),
+                ("wsdp:ModelNumber", "<7>"),
+            ],
+        )
+    ]
+    assert answer.findtext(".//wsdp:SerialNumber", None, NAMES) == "0001"
+
+
+def test_what_people_read_has_a_language() -> None:
+    """The three texts that may be there in several of them."""
+    answer = ask_device(request(GET))
+    spoken = {etree.QName(one).localname: one.get(f"{{{ns.XML}}}lang") for one in answer.iter() if one.attrib}
+
+    assert {name: spoken.get(name) for name in ("Manufacturer", "ModelName", "FriendlyName")} == dict.fromkeys(
+        ("Manufacturer", "ModelName", "FriendlyName"), "en"
+    )
+
+
+def test_the_device_leads_to_its_service() -> None:
+    """DPW-034, DPW-035: a Host with the device's name, a Hosted with an http address; each with its own ServiceId."""
+    answer = ask_device(request(GET))
+
+    assert section(answer, "Relationship") == [
+        (
+            "wsdp:Relationship",
+            [
+                (
+                    "wsdp:Host",
+                    [
+                        ("wsa:EndpointReference", [("wsa:Address", ID)]),
+                        ("wsdp:Types", "wsdp:Device dsp:RepositoryDeviceType"),
+                        ("wsdp:ServiceId", "urn:postscan:2026:Device"),
+                    ],
+                ),
+                (
+                    "wsdp:Hosted",
+                    [
+                        (
+                            "wsa:EndpointReference",
+                            [("wsa:Address", "http://10.20.30.40:5362/ScanServer/processing")],
+                        ),
+                        ("wsdp:Types", "dsp:RepositoryProcessingServiceType"),
+                        ("wsdp:ServiceId", "urn:postscan:2026:RepositoryProcessingService"),
+                    ],
+                ),
+            ],
+        )
+    ]
+    relationship = answer.find(".//wsdp:Relationship", NAMES)
+    assert relationship is not None
+    assert relationship.get("Type") == NAMES["wsdp"] + "/host"
+
+
+def test_under_https_the_address_is_the_name() -> None:
+    """DPW-016, DPW-017: Windows drops every other endpoint."""
+    answer = ask_device(request(GET), SECURE)
+    addresses = [one.text for one in answer.iterfind(".//wsa:EndpointReference/wsa:Address", NAMES)]
+
+    assert addresses == [
+        "https://scan01.fabrikam.example:5362/ScanServer",
+        "https://scan01.fabrikam.example:5362/ScanServer/processing",
+    ]
+
+
+def test_endpoints_have_no_reference_properties() -> None:
+    """DPW-050: an address, and nothing that would have to be sent back."""
+    references = list(ask_device(request(GET)).iter(ns.wsa("EndpointReference")))
+
+    assert len(references) == 2
+    assert all([child.tag for child in one] == [ns.wsa("Address")] for one in references)
+
+
+def test_every_type_is_a_name_in_scope() -> None:
+    """DPW-029: further types come from the settings; their namespaces are declared above the Types, not on them."""
+    device = DeviceSettings(types=("{urn:a}B", "{urn:c}D", f"{{{DSP}}}E"), service_types=("{urn:a}F",))
+    found = {}
+    for one in ask_device(request(GET), device=device).iter(f"{{{ns.WSDP}}}Types"):
+        above = one.getparent()
+        assert above is not None
+        assert not one.attrib
+        assert one.nsmap == above.nsmap
+        names = [name.partition(":") for name in (one.text or "").split(" ")]
+        found[etree.QName(above).localname] = [f"{{{one.nsmap[prefix]}}}{local}" for prefix, _, local in names]
+
+    assert found == {
+        "Host": [*metadata.DEVICE_TYPES, "{urn:a}B", "{urn:c}D", f"{{{DSP}}}E"],
+        "Hosted": [*metadata.SERVICE_TYPES, "{urn:a}F"],
+    }
+
+
+def test_the_answer_relates_to_the_question() -> None:
+    """DPW-045: its Action is the question's, answered; it goes to nobody but the one who asked."""
+    header = ask_device(request(GET)).find("soap:Header", NAMES)
+    other = ask_device(get_metadata("")).find("soap:Header", NAMES)
+
+    assert header is not None
+    assert other is not None
+    assert header.findtext("wsa:RelatesTo", None, NAMES) == messages.MESSAGE_ID
+    assert header.findtext("wsa:To", None, NAMES) == NAMES["wsa"] + "/role/anonymous"
+    assert header.findtext("wsa:Action", None, NAMES) == "http://schemas.xmlsoap.org/ws/2004/09/transfer/GetResponse"
+    assert other.findtext("wsa:Action", None, NAMES) == NAMES["wsx"] + "/GetMetadata/Response"
+
+
+def test_the_largest_answer_is_within_the_profile() -> None:
+    """DPW-033, DPW-043: with every setting as long and as awkward as it may be, at most 32767 octets."""
+    words = dict.fromkeys(("friendly_name", "manufacturer", "model_name", "model_number", "serial_number"), "&" * 256)
+    types = tuple("{urn:" + f"{number:04}" + "\U0001f5a8" * 230 + "}name" for number in range(5))
+    device = DeviceSettings.model_validate(
+        words
+        | {
+            "manufacturer_url": "&" * 1000,
+            "types": types,
+            "service_types": [one.replace("urn", "urm") for one in types],
+        }
+    )
+    server = ServerSettings(path="/" + "\u65e5" * 255, device_path="/" + "\u672c" * 255)
+    site = metadata.site("https://" + "a" * 287 + ":5362", server, ID)
+
+    assert len(transfer.reply(request(GET), metadata.of_device(site, device, ID), device)) <= 32_767
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"friendly_name": ""},
+        {"friendly_name": "  "},
+        {"friendly_name": "x" * 257},
+        {"manufacturer_url": "x" * 1001},
+        {"types": ["wsdp:Device"]},
+        {"types": ["{urn:a}b c"]},
+        {"types": ['{urn:a"}b']},
+        {"types": ["{urn:a}" + "b" * 250]},
+        {"types": ["{urn:a}b"] * 6},
+    ],
+)
+def test_what_a_device_cannot_be_called_is_refused(table: dict[str, object]) -> None:
+    """At the door, not in front of a scanner (DPW-033)."""
+    with pytest.raises(ValidationError):
+        DeviceSettings.model_validate(table)
+
+
+# --- where it is -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arrival", "origin"),
+    [
+        (("http", "10.1.2.3", 80), "http://10.1.2.3:80"),
+        (("https", "2001:db8::1", 5362), "https://[2001:db8::1]:5362"),
+        (("http", "fe80::1%eth0", 5362), "http://[fe80::1]:5362"),
+    ],
+)
+def test_an_address_is_written_as_in_a_url(arrival: tuple[str, str, int], origin: str) -> None:
+    """Brackets around IPv6, and no zone: that is the name of a network card of ours (T-D4)."""
+    assert metadata.origin(*arrival) == origin
+
+
+GOOD_URLS = ("", "http://scan01", "https://scan01.example:5362", "http://10.1.2.3:1", "https://[2001:db8::1]:5362")
+BAD_URLS = (
+    "scan01",
+    "ftp://scan01",
+    "https://scan01/",
+    "https://u@scan01",
+    "https://a b",
+    "https://a?b",
+    "https://a\n",
+)
+
+
+def test_a_public_url_is_scheme_host_and_port() -> None:
+    """The paths have settings of their own."""
+    for url in GOOD_URLS:
+        assert ServerSettings(public_url=url).public_url == url
+    for url in BAD_URLS:
+        with pytest.raises(ValidationError):
+            ServerSettings(public_url=url)
+
+
+def test_device_and_service_have_two_paths() -> None:
+    """One address cannot be both."""
+    with pytest.raises(ValidationError, match="expected two"):
+        ServerSettings(path="/a", device_path="/a")
+
+
+# --- the service, and choosing ---------------------------------------------------------------------------------------
+
+
+def test_the_service_says_where_its_wsdl_is() -> None:
+    """DPW-037: and whose it is."""
+    answer = ask_service(request(GET))
+    first = answer.find(".//wsx:MetadataSection", NAMES)
+
+    assert first is not None
+    assert dict(first.attrib) == {"Dialect": NAMES["wsdl"], "Identifier": DSP}
+    assert [tree(one) for one in first] == [("wsx:Location", "http://10.20.30.40:5362/ScanServer/processing?wsdl")]
+    assert section(answer, "Relationship") == section(ask_device(request(GET)), "Relationship")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", [ns.WSDL, metadata.RELATIONSHIP]),
+        (f"<wsx:Dialect> {ns.WSDL} </wsx:Dialect>", [ns.WSDL]),
+        (f"<wsx:Identifier>{DSP}</wsx:Identifier><wsx:Dialect>{ns.WSDL}</wsx:Dialect>", [ns.WSDL]),
+        (f"<wsx:Identifier>{DSP}</wsx:Identifier>", [ns.WSDL]),
+        (f"<wsx:Identifier>urn:other</wsx:Identifier><wsx:Dialect>{ns.WSDL}</wsx:Dialect>", []),
+        ("<wsx:Dialect>http://www.w3.org/2001/XMLSchema</wsx:Dialect>", []),
+        ("<wsx:Dialect/>", []),
+        ('<a xmlns="urn:extension"/>', [ns.WSDL, metadata.RELATIONSHIP]),
+    ],
+)
+def test_get_metadata_gets_what_it_asks_for(content: str, expected: list[str]) -> None:
+    """DPW-038: an unknown dialect is a Metadata without sections, no fault; an extension is ignored."""
+    answer = ask_service(get_metadata(content))
+
+    assert dialects(answer) == expected
+    assert answer.find("soap:Body/wsx:Metadata", NAMES) is not None
+
+
+def refused(message: operations.Message) -> Fault:
+    """Return the fault that the device answers with; it relates to the question."""
+    with pytest.raises(Fault) as caught:
+        ask_device(message)
+    assert caught.value.relates_to == messages.MESSAGE_ID
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<wsx:Dialekt/>",
+        "<wsx:Dialect>a</wsx:Dialect>" * 2,
+        "<wsx:Dialect><a/></wsx:Dialect>",
+        f"<wsx:Dialect>{'x' * 2049}</wsx:Dialect>",
+    ],
+)
+def test_a_crooked_get_metadata_is_refused(content: str) -> None:
+    """The Detail names the element (T-X8)."""
+    fault = refused(get_metadata(content))
+
+    assert (fault.code, fault.subcode) == ("Sender", "dsp:InvalidArgs")
+    assert fault.detail is not None
+    assert fault.detail[0].startswith(f"{{{ns.WSX}}}")
+
+
+@pytest.mark.parametrize(
+    ("action", "body"), [(GET, messages.CANCEL), (GET_METADATA, messages.CANCEL), (GET_METADATA, "")]
+)
+def test_action_and_body_must_agree(action: str, body: str) -> None:
+    """T-X7, ruling 17."""
+    assert refused(request(action, body)).subcode == "dsp:InvalidArgs"
+
+
+@pytest.mark.parametrize(
+    "action", [f"{ns.WXF}/Put", f"{ns.WXF}/Create", f"{ns.WXF}/Delete", f"{DSP}/CancelPostScanJob"]
+)
+def test_nothing_can_be_written(action: str) -> None:
+    """DPW-039: nor does the device do what only the service does."""
+    fault = refused(request(action))
+
+    assert (fault.code, fault.subcode) == ("Sender", "wsa:ActionNotSupported")
+    assert fault.detail == (ns.wsa("Action"), action)
+
+
+def test_a_get_wants_everything() -> None:
+    """Its body is empty, or it is none."""
+    assert metadata.read_get(request(GET).body) == Wanted()
+
+
+# --- the WSDL --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wsdl() -> etree._Element:
+    """The WSDL as somebody gets it."""
+    return etree.fromstring(metadata.wsdl(published.wsdl(), SECURE))
+
+
+def test_the_wsdl_has_the_operations_that_there_are(wsdl: etree._Element) -> None:
+    """In port type and binding: with the actions of the table, and messages whose elements the schema has."""
+    schema = etree.parse(FOLDER / "processing.xsd")
+    elements = {f"dsp:{one.get('name')}" for one in schema.getroot().iterfind("xs:element", NAMES)}
+    parts = {f"dsp:{one.get('name')}": one[0].get("element") for one in wsdl.iterfind("wsdl:message", NAMES)}
+    described = {}
+    for one in wsdl.iterfind("wsdl:portType/wsdl:operation", NAMES):
+        ends = [one.find(f"wsdl:{end}", NAMES) for end in ("input", "output")]
+        described[one.get("name")] = [
+            (end.get(ns.wsa("Action")), parts[str(end.get("message"))]) for end in ends if end is not None
+        ]
+    bound = {
+        one.get("name"): one.find("wsoap12:operation", NAMES).get("soapAction")
+        for one in wsdl.iterfind("wsdl:binding/wsdl:operation", NAMES)
+    }
+    served = {action.rpartition("/")[2]: action for action in operations.OPERATIONS}
+
+    assert len(served) == 5
+    assert bound == served
+    assert described == {
+        name: [(action, f"dsp:{name}Request"), (f"{action}Response", f"dsp:{name}Response")]
+        for name, action in served.items()
+    }
+    assert {element for ends in described.values() for _, element in ends} <= elements
+
+
+def test_the_wsdl_names_the_faults_that_there_are(wsdl: etree._Element) -> None:
+    """Every subcode of the service's own, somewhere; port type and binding name the same for each operation."""
+
+    def faults_of(path: str) -> dict[str | None, list[str | None]]:
+        return {
+            one.get("name"): [fault.get("name") for fault in one.iterfind("wsdl:fault", NAMES)]
+            for one in wsdl.iterfind(f"wsdl:{path}/wsdl:operation", NAMES)
+        }
+
+    raised = set(re.findall(r'"dsp:(\w+)"', inspect.getsource(faults)))
+    named = faults_of("portType")
+
+    assert raised
+    assert {name for names in named.values() for name in names} == raised
+    assert faults_of("binding") == named
+
+
+def test_the_wsdl_is_document_literal_over_soap_1_2(wsdl: etree._Element) -> None:
+    """DPWS digest, section 7.3; the port type has the name that the service has as its type."""
+    binding = wsdl.find("wsdl:binding/wsoap12:binding", NAMES)
+    uses = {str(one.get("use")) for one in wsdl.iter(f"{{{NAMES['wsoap12']}}}body", f"{{{NAMES['wsoap12']}}}fault")}
+    port_types = [
+        f"{{{wsdl.get('targetNamespace')}}}{one.get('name')}" for one in wsdl.iterfind("wsdl:portType", NAMES)
+    ]
+
+    assert binding is not None
+    assert dict(binding.attrib) == {"style": "document", "transport": "http://schemas.xmlsoap.org/soap/http"}
+    assert uses == {"literal"}
+    assert tuple(port_types) == metadata.SERVICE_TYPES
+
+
+def test_the_wsdl_says_profile_and_mtom(wsdl: etree._Element) -> None:
+    """Each policy is referred to where it holds: the profile by the binding, MTOM by SendImage alone."""
+    id_name = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd}Id"
+    policies = {f"#{one.get(id_name)}": one[0].tag for one in wsdl.iterfind("wsp:Policy", NAMES)}
+    references = {
+        (one.getparent().get("name"), policies[str(one.get("URI"))])
+        for one in wsdl.iter(f"{{{NAMES['wsp']}}}PolicyReference")
+    }
+
+    assert references == {
+        ("RepositoryProcessingServiceBinding", f"{{{NAMES['wsdp']}}}Profile"),
+        ("SendImage", f"{{{NAMES['wsoma']}}}OptimizedMimeSerialization"),
+    }
+
+
+def test_the_wsdl_has_the_address_and_no_mark_of_it(wsdl: etree._Element) -> None:
+    """There is one place for it."""
+    (address,) = wsdl.iterfind("wsdl:service/wsdl:port/wsoap12:address", NAMES)
+
+    assert address.get("location") == SECURE.service
+    assert published.wsdl().count(metadata.LOCATION) == 1
+    assert metadata.LOCATION not in metadata.wsdl(published.wsdl(), SECURE)
+
+
+def test_the_schemas_of_the_wsdl_are_those_that_check_our_messages(wsdl: etree._Element, tmp_path: Path) -> None:
+    """Alone in a folder they are complete: every import is relative, and a good request is valid by them."""
+    for name, xsd in published.schemas().items():
+        (tmp_path / name).write_bytes(xsd)
+    (inline,) = wsdl.iterfind("wsdl:types/xs:schema", NAMES)
+    (tmp_path / "inline.xsd").write_bytes(etree.tostring(inline))
+    schema = etree.XMLSchema(etree.parse(tmp_path / "inline.xsd"))
+
+    assert set(published.schemas()) < set(FILES)
+    for body in messages.BODIES.values():
+        (content,) = etree.fromstring(messages.envelope("", with_its_image(body))).iterfind("soap:Body/*", NAMES)
+        schema.assertValid(etree.fromstring(etree.tostring(content)))
+    assert not schema.validate(etree.fromstring(f'<SendImageResponse xmlns="{DSP}">text</SendImageResponse>'))
