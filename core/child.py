@@ -25,8 +25,8 @@ from postscan.core.errors import PluginError
 from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts, Parent
 from postscan.core.limits import Resources
 from postscan.core.model import User
-from postscan.core.settings import MIB
 from postscan.core.states import FilterReason
+from postscan.core.tables import MIB
 
 MOST_FOUND: Final = 50
 """Sentences of one diagnosis that are heard."""

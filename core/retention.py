@@ -11,9 +11,9 @@ from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.model import Job
-from postscan.core.settings import RetentionSettings
 from postscan.core.spool import Spool
 from postscan.core.store import Store
+from postscan.core.tables import RetentionSettings
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from postscan.core.errors import SettingsError
-from postscan.core.settings import DiscoverySettings
+from postscan.core.tables import DiscoverySettings
 from postscan.soap import links
 from postscan.soap.links import Link, Neighbours
 from postscan.soap.responding import LARGEST, Arrival, Host, Responder

@@ -12,7 +12,7 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.core.settings import DeviceSettings, ServerSettings
+from postscan.core.tables import DeviceSettings, ServerSettings
 from postscan.soap import elements, faults, ns
 from postscan.soap.addressing import LONGEST_URI
 from postscan.soap.answer import attribute, escape

@@ -20,7 +20,8 @@ from postscan import plugins
 from postscan.cli.app import app
 from postscan.core import events, hookspecs, loading, states, typed
 from postscan.core.filters import FilterContext
-from postscan.core.settings import Settings, UserSettings
+from postscan.core.settings import Settings
+from postscan.core.tables import UserSettings
 
 GUIDE = "docs/writing-a-filter.md"
 LISTED = ("core", "soap", "plugins", "migrations", "cli")

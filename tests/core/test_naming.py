@@ -15,7 +15,8 @@ from works import Works
 
 from postscan.core import naming
 from postscan.core.errors import SettingsError
-from postscan.core.settings import NamingSettings, load
+from postscan.core.settings import load
+from postscan.core.tables import NamingSettings
 
 MORNING = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 FORMATS = st.sampled_from([*naming.MEDIA, "tiff-single-g4", "tiff-multi-jpeg-tn2", "x-vendor:raw"])

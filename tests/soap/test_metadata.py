@@ -12,7 +12,7 @@ from lxml import etree
 from pydantic import ValidationError
 from schemas import FILES, FOLDER, with_its_image
 
-from postscan.core.settings import DeviceSettings, ServerSettings
+from postscan.core.tables import DeviceSettings, ServerSettings
 from postscan.soap import faults, metadata, ns, operations, published, transfer
 from postscan.soap.faults import Fault
 from postscan.soap.metadata import Wanted

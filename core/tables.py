@@ -1,0 +1,342 @@
+"""What can be set: one class for each table of the file, with every key, its bounds and its default.
+
+`docs/settings.md` is generated from the descriptions.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from postscan.core import naming
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256)]
+"""A text of a device (DPWS: MAX_FIELD_SIZE)."""
+
+_TYPE = re.compile(r"(?=.{4,250}$)\{[^{}<>&\"\s]+\}[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_CERTIFICATE = re.compile(r"sha256:[0-9a-f]{64}|serial=(?:[0-9A-F]{2})+;issuer=.+")
+
+
+def default_data_dir() -> Path:
+    """Return where postscan keeps its data when nobody says: `$XDG_STATE_HOME/postscan`, usually below the home."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "postscan"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine and no other."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_sid(text: str) -> None:
+    """Raise `ValueError` if the text is no SID."""
+    if not text.startswith("S-1-"):
+        raise ValueError(f"{text!r} is not a SID; expected S-1-...")
+
+
+class Table(BaseModel):
+    """What all tables have in common: they are frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(Table):
+    """`[server]`: where devices reach us."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(5362, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    path: str = Field(
+        "/ScanServer/processing", pattern=r"^/[\w/.~-]*$", max_length=256, description="path of the processing service"
+    )
+    device_path: str = Field(
+        "/ScanServer",
+        pattern=r"^/[\w/.~-]*$",
+        max_length=256,
+        description="path of the device: there it says what it is, and where its service is",
+    )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?$",
+        max_length=300,
+        description="how devices reach us: scheme, host and port, without a path; under TLS the name in the "
+        "certificate; empty: the address that the one who asks has reached",
+    )
+    allow_plain_http: bool = Field(
+        False, description="serve plain HTTP on other addresses than loopback, without any proof of who calls"
+    )
+    always_500: bool = Field(False, description="answer every fault with HTTP 500, for clients that read no other")
+    head_seconds: Seconds = Field(10.0, description="seconds that a client may take to send the head of a request")
+    idle_seconds: Seconds = Field(
+        15.0, description="seconds that a connection may stay silent within a body or between requests"
+    )
+    drain_seconds: Seconds = Field(30.0, description="seconds that running filters get when the server stops")
+
+    @model_validator(mode="after")
+    def _two_paths(self) -> ServerSettings:
+        if self.path == self.device_path:
+            raise ValueError(f"path and device_path are both {self.path!r}; expected two")
+        return self
+
+
+class DeviceSettings(Table):
+    """`[device]`: what the server tells devices of itself."""
+
+    friendly_name: Word = Field("postscan scan server", min_length=1, description="what people call it")
+    manufacturer: Word = Field("postscan", min_length=1, description="who made it")
+    manufacturer_url: str = Field("", max_length=1000, description="where to read about them; empty: left out")
+    model_name: Word = Field("postscan", min_length=1, description="what it is")
+    model_number: Word = Field("", description="which one of its kind; empty: left out")
+    serial_number: Word = Field("", description="empty: the GUID that the server has given itself")
+    types: tuple[str, ...] = Field(
+        (),
+        max_length=5,
+        description="further types of the device, as `{namespace}name`, for scanners that look for them",
+    )
+    service_types: tuple[str, ...] = Field(
+        (), max_length=5, description="further types of the processing service, in the same form"
+    )
+
+    @field_validator("types", "service_types")
+    @classmethod
+    def _clark_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        for one in types:
+            if not _TYPE.fullmatch(one):
+                raise ValueError(f"{one[:64]!r} is no type; expected {{namespace}}name of at most 250 characters")
+        return types
+
+
+class DiscoverySettings(Table):
+    """`[discovery]`: how devices find the server when nobody has typed in its address."""
+
+    enabled: bool = Field(
+        False, description="answer Probe and Resolve by UDP, say Hello and Bye; on a loopback address to nobody unasked"
+    )
+    port: int = Field(3702, ge=0, le=65535, description="UDP port for questions to everybody; 0: none")
+    directed_port: int = Field(5362, ge=0, le=65535, description="UDP port for questions to this server; 0: none")
+    scopes: tuple[str, ...] = Field((), max_length=10, description="URIs of the scopes that the server lies in")
+    networks: tuple[str, ...] = Field(
+        (), description="networks, as `10.2.0.0/16`, whose questions by UDP are answered, beside those of our own links"
+    )
+
+    @field_validator("scopes")
+    @classmethod
+    def _uris(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        for one in scopes:
+            if not 0 < len(one) <= 500 or one.split() != [one]:
+                raise ValueError(f"{one[:64]!r} is no scope; expected a URI without blanks, at most 500 characters")
+        return scopes
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for one in networks:
+            ipaddress.ip_network(one)  # its error names the text, and what is wrong with it
+        return networks
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> DiscoverySettings:
+        if self.port == self.directed_port != 0:
+            raise ValueError(f"port and directed_port are both {self.port}; expected two")
+        return self
+
+
+class TlsSettings(Table):
+    """`[tls]`: proving who the server is, and asking who calls; files in PEM form, read at the start."""
+
+    certificate: Path | None = Field(
+        None, description="certificate of the server, with the intermediate ones behind it; none: plain HTTP"
+    )
+    key: Path | None = Field(None, description="its private key, without a passphrase; default: in `certificate`")
+    mode: Literal["off", "server", "client"] = Field(
+        "off",
+        description="plain HTTP, TLS, or TLS for users with certificates only; "
+        'default with a `certificate`: `"server"`, where a client may show a certificate and need not',
+    )
+    client_ca: Path | None = Field(
+        None, description="the CAs whose client certificates are believed; none: clients are not asked for any"
+    )
+    crl: Path | None = Field(
+        None, description="lists of revoked client certificates: one of each CA that issues any; none: no such check"
+    )
+    handshake_seconds: Seconds = Field(
+        10.0, description="seconds that a client may take for the TLS handshake, and for the farewell"
+    )
+
+    @property
+    def on(self) -> bool:
+        """Whether devices speak TLS with us."""
+        return self.mode != "off"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_certificate_turns_it_on(cls, table: Any) -> Any:
+        if isinstance(table, dict) and table.get("certificate") is not None:
+            return {"mode": "server"} | table
+        return table
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> TlsSettings:
+        needed = {
+            "certificate": self.on or self.key,
+            "client_ca": self.mode == "client" or self.crl,
+        }
+        for key, reason in needed.items():
+            if reason and getattr(self, key) is None:
+                raise ValueError(f"{key} is missing: mode {self.mode!r}, key or crl cannot do without it")
+        return self
+
+
+class IdentitySettings(Table):
+    """`[identity]`: which user a client certificate stands for."""
+
+    certificates: dict[str, str] = Field(
+        default_factory=dict,
+        description="SID of the user for certificates that name none themselves, "
+        'by `"sha256:<fingerprint>"` or `"serial=<hex>;issuer=<DN>"`',
+    )
+
+    @field_validator("certificates")
+    @classmethod
+    def _keys_and_sids(cls, certificates: dict[str, str]) -> dict[str, str]:
+        for key, sid in certificates.items():
+            if not _CERTIFICATE.fullmatch(key):
+                expected = "sha256: and 64 lower-case hex digits, or serial=<upper-case hex>;issuer=<DN>"
+                raise ValueError(f"{key!r} names no certificate; expected {expected}")
+            check_sid(sid)
+        return certificates
+
+
+class StorageSettings(Table):
+    """`[storage]`: where jobs and images are kept."""
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="folder for everything that postscan keeps; default `$XDG_STATE_HOME/postscan`",
+    )
+    database: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in data_dir")
+    busy_seconds: Seconds = Field(5.0, description="seconds to wait for a locked database")
+    reserve_bytes: int = Field(
+        64 * MIB,
+        ge=0,
+        description="room that images leave free on the disk, so that the database can always be written",
+    )
+
+    @property
+    def url(self) -> str:
+        """The database that is really used."""
+        return self.database or f"sqlite:///{self.data_dir / 'postscan.sqlite'}"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the images lie."""
+        return self.data_dir / "spool"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where filter runs have their private folders."""
+        return self.data_dir / "run"
+
+
+class LimitSettings(Table):
+    """`[limits]`: how much a device may send."""
+
+    envelope_bytes: Bytes = Field(MIB, description="largest SOAP part")
+    image_bytes: Bytes = Field(2 * GIB, description="largest image")
+    images_per_job: int = Field(1000, gt=0, description="most images in one job")
+    open_jobs: int = Field(20, gt=0, description="most jobs that one caller may have open")
+    caller_bytes: Bytes = Field(20 * GIB, description="most bytes of images that are kept for one caller")
+    bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may name in a minute")
+    silence_seconds: Seconds = Field(600.0, description="silence after which a job without its end is given up")
+
+
+class RetentionSettings(Table):
+    """`[retention]`: how long what has ended is kept. Failed and held jobs are kept until somebody decides."""
+
+    image_hours: float = Field(24.0, ge=0, description="hours that the images of a completed or canceled job are kept")
+    image_bytes: Bytes = Field(50 * GIB, description="bytes of such images that are kept at most; the oldest go first")
+    job_hours: float = Field(24.0, ge=0, description="hours that an ended job can be asked for")
+    jobs: int = Field(1000, ge=0, description="ended jobs that can be asked for, however old they are")
+    request_hours: float = Field(24.0, ge=0, description="hours that an identical request gets the same answer")
+
+
+class ProcessSettings(Table):
+    """`[processes]`: the stored scan processes."""
+
+    folder: Path | None = Field(
+        None, description="folder of `<GUID>.xml` and `<GUID>.toml`; default `data_dir/processes`"
+    )
+    lenient: bool = Field(False, description="run what the device sent, even if no stored process says so")
+    server_names: tuple[str, ...] = Field((), description="names of this server that a process may carry; empty: any")
+
+
+class NamingSettings(Table):
+    """`[naming]`: what the documents are called where filters deliver them."""
+
+    template: str = Field(
+        naming.TEMPLATE,
+        description="name of a document without its extension: text, and the fields `{root}`, `{user}`, `{date}`, "
+        "`{process}` and `{page}`, of which `{page}` must be there",
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _can_be_filled(cls, template: str) -> str:
+        naming.pieces(template)
+        return template
+
+
+class FilterSettings(Table):
+    """`[running]`: how filters run."""
+
+    slots: int = Field(4, gt=0, le=256, description="filters that may run at the same time")
+    seconds: Seconds = Field(300.0, description="longest run of a filter")
+    grace_seconds: Seconds = Field(5.0, description="longest time a filter may take to stop after a cancel")
+    term_seconds: Seconds = Field(2.0, description="time between SIGTERM and SIGKILL")
+    memory_bytes: Bytes = Field(2 * GIB, description="most memory of a filter and of each tool that it runs")
+    processor_seconds: Seconds | None = Field(
+        None, description="most processor time of a filter and of each tool that it runs; default: as `seconds`"
+    )
+    file_bytes: Bytes = Field(4 * GIB, description="largest file that a filter may write")
+    open_files: int = Field(512, ge=32, description="most files that a filter may have open")
+    cancel_answer_seconds: float = Field(
+        1.0, ge=0, description="longest time a cancel waits for the filters to stop before it answers"
+    )
+
+
+class PluginSettings(Table):
+    """`[plugins]`: which plugins are used."""
+
+    disabled: tuple[str, ...] = Field((), description="names of plugins that are never imported")
+    probe_seconds: Seconds = Field(10.0, description="longest time a plugin may take to load")
+
+
+class UserSettings(Table):
+    """`[users."<SID>"]`: what is known of a user."""
+
+    name: str = Field(min_length=1, max_length=255, description="`user@domain`; folders are named after it")
+    mail: str = Field("", max_length=255, description="mail address")
+    upn: str = Field(
+        "", max_length=1024, description="user principal name as the user's certificate spells it; upper case matters"
+    )
