@@ -236,7 +236,9 @@ def test_a_host_that_says_when_is_not_asked_before(host, pages):
 
 
 @pytest.mark.parametrize(
-    "when", ["3600", email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)]
+    "when",
+    ["3600", email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)],
+    ids=["seconds", "a date"],
 )
 def test_a_host_that_wants_more_time_than_it_has_is_given_up(host, pages, when):
     """At once: Retry-After may be seconds or a date."""
