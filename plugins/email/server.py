@@ -130,10 +130,10 @@ class MailServer:
             given_up.set()
             answers.put(ConnectionAbortedError())
 
-        threading.Thread(target=dial, name="postscan-dial", daemon=True).start()
         answer: socket.socket | Exception | None = None
         try:
             with self._token.calling(give_up):
+                threading.Thread(target=dial, name="postscan-dial", daemon=True).start()
                 answer = answers.get()
         except BaseException:
             given_up.set()
