@@ -52,7 +52,7 @@ def postscan(folder: Path, more: str = "", plugins: Path | None = None) -> Itera
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     assert process.stdout is not None
     url = process.stdout.readline().decode().strip()
-    port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]
+    port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]  # the address is our own server's
     with _ended(process):
         yield Server(process, int(port), path)
 

@@ -114,7 +114,7 @@ class Job:
                 return device.send_image(token, number, self.images[int(number)], message_id=message)
             if name == "get":
                 return device.elements(token)
-            return getattr(device, name)(token, message_id=message)  # type: ignore[no-any-return]
+            return getattr(device, name)(token, message_id=message)  # type: ignore[no-any-return]  # End or Cancel, by its name
         except (OSError, http.client.HTTPException) as error:
             raise NoAnswer(step) from error
 

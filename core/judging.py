@@ -148,7 +148,8 @@ class Judging:
         sentence = str(said.get("error", "it said nothing that makes sense"))[:_SENTENCE]
         if said.get("end") == "refused":
             xml = asked.instructions.xml.decode()
-            raise InvalidArgument(ElementTree.fromstring(xml).tag, xml, f"what it takes, but: {sentence}")  # noqa: S314
+            name = ElementTree.fromstring(xml).tag  # noqa: S314  (the front end has refused what could harm)
+            raise InvalidArgument(name, xml, f"what it takes, but: {sentence}")
         if said.get("end") != "checked":
             traceback = {"traceback": said.get("traceback", "")}
             log.error("%s did not judge its instructions: %s", asked, sentence, extra=traceback)

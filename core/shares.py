@@ -49,7 +49,7 @@ class Shares:
         self._key = key
         self._folders: dict[tuple[str, ...], Path] = {}
         if not isinstance(table, Mapping):
-            raise ValueError(f"{key}: {table!r} is not a table; expected lines of UNC prefix = folder")  # noqa: TRY004
+            raise ValueError(f"{key}: {table!r} is not a table; expected lines of UNC prefix = folder")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
         for unc, folder in table.items():
             self._add(unc, folder)
 

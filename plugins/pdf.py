@@ -99,7 +99,7 @@ def _groups(job: FilterContext) -> list[Sequence[Document]]:
 
 def _layout(size: str) -> Callable[..., Any]:
     """Return img2pdf's idea of a page size."""
-    import img2pdf  # type: ignore[import-untyped]
+    import img2pdf  # type: ignore[import-untyped]  # it ships no types
 
     layout: Callable[..., Any] = (
         img2pdf.get_layout_fun(PAPER[size], auto_orient=True) if size in PAPER else img2pdf.default_layout_fun

@@ -75,7 +75,7 @@ class Target:
     def read(cls, key: str, table: object) -> Target:
         """Return the target that a table of the settings describes; raise `ValueError` naming the key."""
         if not isinstance(table, Mapping):
-            raise ValueError(f"{key}: expected a table with {', '.join(_TYPES)}")  # noqa: TRY004
+            raise ValueError(f"{key}: expected a table with {', '.join(_TYPES)}")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
         for name, value in table.items():
             if name not in _TYPES:
                 raise ValueError(f"{key}.{name} is unknown; expected one of {', '.join(_TYPES)}")
@@ -107,7 +107,7 @@ class Settings:
     def known(self) -> dict[str, Target]:
         """The same, ready for use."""
         if not isinstance(self.targets, Mapping):
-            raise ValueError("filters.webhook.targets: expected tables")  # noqa: TRY004
+            raise ValueError("filters.webhook.targets: expected tables")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
         return {name: Target.read(f"filters.webhook.targets.{name}", one) for name, one in self.targets.items()}
 
 

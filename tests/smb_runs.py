@@ -69,7 +69,7 @@ def calls() -> Iterator[list[tuple[str, int]]]:
     """Lend a list of the hosts and ports that this process looks up or calls meanwhile."""
     if not hasattr(_watch, "added"):
         sys.addaudithook(_watch)  # for good: Python never takes one back
-        _watch.added = True  # type: ignore[attr-defined]
+        _watch.added = True  # type: ignore[attr-defined]  # functions may carry a mark
     _CALLS.clear()
     _WATCHED.set()
     try:

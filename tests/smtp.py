@@ -191,27 +191,27 @@ class _Session(SMTP):
         self.transport.pause_reading()
         await asyncio.Event().wait()
 
-    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802  (aiosmtpd finds it by this name)
         if not await self._scripted("EHLO"):
             await super().smtp_EHLO(hostname)
 
-    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802  (aiosmtpd finds it by this name)
         if not await self._scripted("STARTTLS"):
             await super().smtp_STARTTLS(arg)
 
-    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802
+    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802  (aiosmtpd finds it by this name)
         if not await self._scripted("AUTH"):
             await super().smtp_AUTH(arg)
 
-    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
+    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802  (aiosmtpd finds it by this name)
         if not await self._scripted("MAIL"):
             await super().smtp_MAIL(arg)
 
-    async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
+    async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802  (aiosmtpd finds it by this name)
         if not await self._scripted("RCPT"):
             await super().smtp_RCPT(arg)
 
-    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  (aiosmtpd finds it by this name)
         if await self._scripted("DATA"):
             return
         if self._mail_server.script.get("BODY"):
@@ -221,7 +221,7 @@ class _Session(SMTP):
             return
         await super().smtp_DATA(arg)
 
-    async def smtp_QUIT(self, arg: str) -> None:  # noqa: N802
+    async def smtp_QUIT(self, arg: str) -> None:  # noqa: N802  (aiosmtpd finds it by this name)
         self._mail_server.heard.append("QUIT")
         await super().smtp_QUIT(arg)
 
@@ -261,7 +261,7 @@ class _Hooks:
     def __init__(self, server: MailServer) -> None:
         self._server = server
 
-    async def handle_DATA(self, session: _Session, _state: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, session: _Session, _state: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd finds it by this name)
         answer = await session.after_the_dot()
         if answer is None or answer == LOST or answer.startswith("2"):
             self._server.encrypted.append(session.is_encrypted)

@@ -86,7 +86,7 @@ class Line(smtplib.SMTP):
         with contextlib.suppress(OSError):
             self.putcmd("QUIT")
 
-    def send(self, s: str | bytes) -> None:  # type: ignore[override]
+    def send(self, s: str | bytes) -> None:  # type: ignore[override]  # the hints for smtplib know more buffers
         """Send, within the seconds of the settings."""
         if self.sock is not None:
             self.sock.settimeout(self._seconds)

@@ -3,6 +3,7 @@
 This module needs the extra `[smb]`; import it where it is used.
 """
 
+# smbprotocol ships no types.
 # mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Servers:
 
     def __init__(self, table: Mapping[str, Any], key: str) -> None:
         if not isinstance(table, Mapping):
-            raise ValueError(f"{key}: expected a table for each server, by its name")  # noqa: TRY004
+            raise ValueError(f"{key}: expected a table for each server, by its name")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
         self._servers: dict[str, Server] = {}
         for name, line in table.items():
             if not name or set(name) & set('\\/@ "'):
@@ -68,7 +68,7 @@ class Servers:
 def _server(name: str, line: Any, key: str) -> Server:
     """Read the table of one server."""
     if not isinstance(line, Mapping):
-        raise ValueError(f"{key}: expected a table with user and password")  # noqa: TRY004
+        raise ValueError(f"{key}: expected a table with user and password")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
     known = {one.name for one in fields(Server)} - {"name"} | {"password_file"}
     for one in line:
         if one not in known:
@@ -118,7 +118,7 @@ def _text(line: Mapping[str, Any], key: str, name: str, default: Any = MISSING) 
 def _truth(line: Mapping[str, Any], key: str, name: str) -> bool:
     value = line.get(name, False)
     if not isinstance(value, bool):
-        raise ValueError(f"{key}.{name}: {value!r} is neither true nor false")  # noqa: TRY004
+        raise ValueError(f"{key}.{name}: {value!r} is neither true nor false")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
     return value
 
 

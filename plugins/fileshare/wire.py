@@ -5,6 +5,7 @@ The library (smbprotocol) by itself waits for ever, follows links, and calls wha
 This module needs the extra `[smb]`; import it where it is used.
 """
 
+# smbprotocol ships no types.
 # mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ CHUNK: Final = 1 << 20  # bytes of one write or read at most
 LAST_WORDS: Final = 2.0  # seconds for what only tidies up
 
 
-class Connection(connection.Connection):  # type: ignore[misc]
+class Connection(connection.Connection):  # type: ignore[misc]  # the library ships no types
     """The library's connection, over a line of ours: every answer has its time, and no link is followed."""
 
     # The library would connect by itself, by name, and out of anybody's reach.
@@ -126,7 +127,7 @@ class Connection(connection.Connection):  # type: ignore[misc]
         return FilterFailed(detail=f"the server's answer makes no sense: {error!r}")
 
 
-class _Tcp(transport.Tcp):  # type: ignore[misc]
+class _Tcp(transport.Tcp):  # type: ignore[misc]  # the library ships no types
     """The library's socket, with a time for each step, and an end from outside at any moment."""
 
     def __init__(self, host: str, port: int, seconds: float) -> None:

@@ -81,7 +81,7 @@ class Settings:
     def by_prefix(self) -> dict[Address, Site]:
         """The sites by their parsed prefixes, the longest first."""
         if not isinstance(self.sites, Mapping):
-            raise ValueError(f"{_KEY}: expected tables by URL prefix")  # noqa: TRY004
+            raise ValueError(f"{_KEY}: expected tables by URL prefix")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
         found: dict[Address, Site] = {}
         for prefix, entry in self.sites.items():
             try:
@@ -206,7 +206,7 @@ def _about(destination: str, failure: FilterFailed) -> FilterFailed:
 def _site(entry: object) -> Site:
     """Return an entry of `sites`, whose values have the right types; raise `ValueError` for anything else."""
     if not isinstance(entry, Mapping):
-        raise ValueError('expected a table with kind = "webdav" or kind = "online"')  # noqa: TRY004
+        raise ValueError('expected a table with kind = "webdav" or kind = "online"')  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
     kind: type[Site] | None = _KINDS.get(str(entry.get("kind", "")))
     if kind is None:
         raise ValueError(f"kind is {entry.get('kind')!r}; expected one of {', '.join(_KINDS)}")

@@ -41,7 +41,7 @@ class Entra:
 
     def token(self, scope: str) -> str:
         """Return a token that is good for some minutes at least; raise `FilterFailed` if there is none for us."""
-        from msal.exceptions import MsalError  # type: ignore[import-untyped]
+        from msal.exceptions import MsalError  # type: ignore[import-untyped]  # it ships no types
 
         try:
             found = self._line.patiently(lambda: self._acquire(scope))
@@ -61,7 +61,7 @@ class Entra:
         )
 
     def _acquire(self, scope: str) -> Mapping[str, Any]:
-        import msal  # type: ignore[import-untyped]
+        import msal  # type: ignore[import-untyped]  # it ships no types
 
         if self._application is None:
             self._application = msal.ConfidentialClientApplication(

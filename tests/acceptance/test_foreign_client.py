@@ -22,7 +22,7 @@ from postscan.soap import ns
 PSP = "http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp"
 
 
-class Addressed(Plugin):  # type: ignore[misc]
+class Addressed(Plugin):  # type: ignore[misc]  # the library ships no types
     """Adds WS-Addressing as of August 2004, with the action that the WSDL gives."""
 
     def egress(self, envelope: Any, http_headers: Any, operation: Any, binding_options: Any) -> Any:

@@ -6,8 +6,8 @@ import json
 import struct
 import sys
 import zlib
-from pathlib import Path
 
+import faulty_plugins
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -15,15 +15,12 @@ from typer.testing import CliRunner
 from postscan.cli.check import check
 from postscan.cli.testpage import png
 
-FAULTY = Path(__file__).parent.parent / "plugins" / "faulty"
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _faulty_plugins_installed():
     """The faulty plugins are installed as far as Python can tell."""
-    sys.path.append(str(FAULTY))
-    yield
-    sys.path.remove(str(FAULTY))
+    with faulty_plugins.installed():
+        yield
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from works import SID, Works, instructions
 
 from postscan.core.assembly import Core
 from postscan.core.errors import JobNotFound, RequestReused
-from postscan.core.model import JobToken, Request
+from postscan.core.model import JobToken, Principal, Request
 from postscan.core.states import JobState
 
 ID = "urn:uuid:0b7c2f14-5f0e-4a5d-8e0b-2f6a9c1d3e01"
@@ -22,9 +22,9 @@ def idle(core: Core) -> Works:
     return Works(core, ANNA)
 
 
-def create(works: Works, digest: str = "same", by: object = ANNA, id: str = ID) -> JobToken:
+def create(works: Works, digest: str = "same", by: Principal = ANNA, id: str = ID) -> JobToken:
     """Ask for a job under a name."""
-    return works.service.create(by, SID, "P", instructions("copy"), Request(id, digest))  # type: ignore[arg-type]
+    return works.service.create(by, SID, "P", instructions("copy"), Request(id, digest))
 
 
 def test_a_create_that_comes_again_makes_no_second_job(idle: Works) -> None:

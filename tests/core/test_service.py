@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ANNA, BORIS, AnyProcess
@@ -160,13 +161,13 @@ def test_an_identical_resend_is_stored_once(idle: Works) -> None:
 
 
 @pytest.mark.parametrize("other", [{"data": b"other bytes"}, {"format": "jfif"}])
-def test_other_content_under_a_known_id_is_refused_and_the_first_kept(idle: Works, other: dict[str, object]) -> None:
+def test_other_content_under_a_known_id_is_refused_and_the_first_kept(idle: Works, other: dict[str, Any]) -> None:
     """DSP-035, F-R21."""
     token = idle.create("copy")
     data = idle.send(token, 1)
 
     with pytest.raises(InvalidArgument) as refused:
-        idle.send(token, 1, **({"data": data} | other))  # type: ignore[arg-type]
+        idle.send(token, 1, **({"data": data} | other))
 
     kept = idle.core.spool.path(idle.job(token).documents[0])
     assert refused.value.argument == "DocumentId"

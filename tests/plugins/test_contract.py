@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+import faulty_plugins
 import pytest
 
 from postscan.cli.testpage import png
@@ -14,16 +13,14 @@ from postscan.core.defects import DefectKind
 from postscan.plugins import fileshare, stamp
 from postscan.plugins.testing import assert_filter_contract
 
-FAULTY = Path(__file__).parent / "faulty"
 UNC = r"\\demo\out"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _faulty_plugins_installed() -> Iterator[None]:
     """The faulty plugins are installed as far as Python can tell."""
-    sys.path.append(str(FAULTY))
-    yield
-    sys.path.remove(str(FAULTY))
+    with faulty_plugins.installed():
+        yield
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_scopes_are_read_with_their_rule() -> None:
     )
     without = usual().replace(b"</wsd:Types>", b"</wsd:Types><wsd:Scopes>a</wsd:Scopes>")
 
-    assert [(one.scopes, one.rule) for one in map(discovery.read, (with_rule, without))] == [  # type: ignore[union-attr]
+    assert [(one.scopes, one.rule) for one in map(discovery.read, (with_rule, without))] == [  # type: ignore[union-attr]  # both are Probes
         (("a", "b"), f"{WSD}/strcmp0"),
         (("a",), f"{WSD}/rfc2396"),
     ]
