@@ -41,7 +41,8 @@ class Fault(Exception):
 
     `code` is the local name of the SOAP code, `subcode` has its prefix (`dsp:InvalidArgs`). `detail` is the offending
     element's Clark name and its value. `not_understood` names header blocks as (namespace, local name). `relates_to`
-    is the request's MessageID where whoever raised the fault knew it. `str()` is the sentence for the log.
+    is the request's MessageID where whoever raised the fault knew it. `action` is the one of its message: some of the
+    specifications have a fault action of their own. `str()` is the sentence for the log.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Fault(Exception):
         not_understood: tuple[tuple[str, str], ...] = (),
         upgrade: bool = False,
         soap11: bool = False,
+        action: str = ns.FAULT_ACTION,
     ) -> None:
         super().__init__(sentence or reason)
         self.code = code
@@ -64,6 +66,7 @@ class Fault(Exception):
         self.not_understood = not_understood
         self.upgrade = upgrade
         self.soap11 = soap11
+        self.action = action
         self.relates_to: str | None = None
 
     def status(self, always_500: bool = False) -> int:
@@ -183,20 +186,26 @@ def write(fault: Fault, relates_to: str | None) -> bytes:
         return _write_soap11(fault)
     blocks = "".join(_not_understood(*name) for name in fault.not_understood) + (_UPGRADE if fault.upgrade else "")
     related = relates_to or fault.relates_to or ns.UNSPECIFIED
-    return answer.write(ns.FAULT_ACTION, related, answer.new_message_id(), _body(fault), blocks)
+    return answer.write(fault.action, related, answer.new_message_id(), _body(fault), blocks)
 
 
 _UPGRADE: Final = '<soap:Upgrade><soap:SupportedEnvelope qname="soap:Envelope"/></soap:Upgrade>'
 
 
 def _body(fault: Fault) -> str:
-    subcode = f"<soap:Subcode><soap:Value>{fault.subcode}</soap:Value></soap:Subcode>" if fault.subcode else ""
+    subcode = f"<soap:Subcode>{_subcode(fault.subcode)}</soap:Subcode>" if fault.subcode else ""
     detail = f"<soap:Detail>{_detail(*fault.detail)}</soap:Detail>" if fault.detail else ""
     return (
         f"<soap:Fault><soap:Code><soap:Value>soap:{fault.code}</soap:Value>{subcode}</soap:Code>"
         f'<soap:Reason><soap:Text xml:lang="en">{answer.escape(fault.reason)}</soap:Text></soap:Reason>'
         f"{detail}</soap:Fault>"
     )
+
+
+def _subcode(name: str) -> str:
+    prefix = name.partition(":")[0]
+    declared = "" if prefix in ns.PREFIXES else f' xmlns:{prefix}="{ns.LOCAL_PREFIXES[prefix]}"'
+    return f"<soap:Value{declared}>{name}</soap:Value>"
 
 
 def _detail(clark: str, value: str) -> str:

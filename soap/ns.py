@@ -53,7 +53,15 @@ PREFIXES: Final[dict[str, str]] = {
 DECLARATIONS: Final = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in PREFIXES.items())
 """The same as attributes in XML."""
 
-LOCAL_PREFIXES: Final[dict[str, str]] = {"fsf": FILESHARE, "emlf": EMAIL, "spf": SHAREPOINT, "spx": SPX, "ps": PS}
+LOCAL_PREFIXES: Final[dict[str, str]] = {
+    "wsd": WSD,
+    "wsdp": WSDP,
+    "fsf": FILESHARE,
+    "emlf": EMAIL,
+    "spf": SHAREPOINT,
+    "spx": SPX,
+    "ps": PS,
+}
 """Prefixes that are declared where they are used, if they are."""
 
 _BY_URI: Final = {uri: prefix for prefix, uri in (PREFIXES | LOCAL_PREFIXES).items()}
@@ -72,6 +80,11 @@ def wsa(name: str) -> str:
 def dsp(name: str) -> str:
     """Return the Clark name of *name* in the namespace of the processing service."""
     return f"{{{DSP}}}{name}"
+
+
+def dsc(name: str) -> str:
+    """Return the Clark name of *name* in the namespace of the configuration service."""
+    return f"{{{DSC}}}{name}"
 
 
 def psp(name: str) -> str:

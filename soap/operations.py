@@ -18,7 +18,8 @@ from lxml import etree
 from postscan.core.errors import Throttled
 from postscan.core.model import Job, JobToken, Principal, Request
 from postscan.core.service import PostScanService
-from postscan.soap import addressing, envelope, faults, ns, processing, receipts
+from postscan.soap import addressing, asking, envelope, faults, ns, processing, receipts
+from postscan.soap.arguments import ElementsRequest, TokenRequest
 
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
@@ -82,31 +83,29 @@ def _send_image(
         sink.write(request.inline)
 
 
-def _end(service: PostScanService, by: Principal, request: processing.TokenRequest, id: Request | None) -> None:
+def _end(service: PostScanService, by: Principal, request: TokenRequest, id: Request | None) -> None:
     service.end(request.token, by, id)
 
 
-def _cancel(service: PostScanService, by: Principal, request: processing.TokenRequest, id: Request | None) -> Job:
+def _cancel(service: PostScanService, by: Principal, request: TokenRequest, id: Request | None) -> Job:
     return service.cancel(request.token, by, id)
 
 
-def _glance(service: PostScanService, by: Principal, request: processing.ElementsRequest) -> Seen | None:
-    if processing.asks_for_receipts(request.names):
+def _glance(service: PostScanService, by: Principal, request: ElementsRequest) -> Seen | None:
+    if asking.asks_for_receipts(request.names):
         return None
     job = service.glance(request.token, by)
     return None if job is None else Seen(job)
 
 
-def _elements(
-    service: PostScanService, by: Principal, request: processing.ElementsRequest, _id: Request | None
-) -> Seen:
+def _elements(service: PostScanService, by: Principal, request: ElementsRequest, _id: Request | None) -> Seen:
     job = service.job(request.token, by)
-    if not processing.asks_for_receipts(request.names):
+    if not asking.asks_for_receipts(request.names):
         return Seen(job)
     return Seen(job, receipts.write(job, service.deliveries(request.token, by)))
 
 
-def _write_elements(request: processing.ElementsRequest, seen: Seen) -> str:
+def _write_elements(request: ElementsRequest, seen: Seen) -> str:
     return processing.write_elements(seen.job, request.names, seen.receipts)
 
 

@@ -26,8 +26,10 @@ from postscan.core.model import (
 )
 from postscan.core.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 from postscan.soap import answer, envelope, ns, processing
+from postscan.soap.arguments import ElementsRequest, TokenRequest
+from postscan.soap.asking import RequestedName
 from postscan.soap.faults import Fault
-from postscan.soap.processing import ElementsRequest, RequestedName, SendImageRequest, TokenRequest
+from postscan.soap.processing import SendImageRequest
 
 READERS = {
     "CreatePostScanJob": processing.read_create,
@@ -359,7 +361,7 @@ def test_what_a_word_is_is_for_xsd_to_say():
     characters = [*map(chr, range(0x20, 0x7F)), "\u0301", "\u00aa", "é", "×", "«", "一", "\u2028", "\u200b"]
     by_schema = [one for one in characters if WORD.validate(_holding(one))]
 
-    assert [one for one in characters if processing._is_word(one)] == by_schema
+    assert [one for one in characters if telling.is_word(one)] == by_schema
 
 
 def _holding(text: str) -> etree._Element:

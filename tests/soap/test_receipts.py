@@ -10,13 +10,14 @@ from schemas import assert_valid
 from postscan.core.model import Fate, Job, Receipt
 from postscan.core.store import Delivery
 from postscan.soap import addressing, ns, processing, receipts
+from postscan.soap.asking import RequestedName
 
 HEADER = addressing.Header(ns.DSP + "/GetPostScanJobElements", "urn:uuid:1", "")
-RECEIPTS = processing.RequestedName("r:Receipts", ns.PS, "Receipts")
-STATUS = processing.RequestedName("dsp:JobStatus", ns.DSP, "JobStatus")
+RECEIPTS = RequestedName("r:Receipts", ns.PS, "Receipts")
+STATUS = RequestedName("dsp:JobStatus", ns.DSP, "JobStatus")
 
 
-def answered(job: Job, *names: processing.RequestedName, deliveries: list[Delivery] | None = None) -> str:
+def answered(job: Job, *names: RequestedName, deliveries: list[Delivery] | None = None) -> str:
     """Return a whole valid answer as text."""
     body = processing.write_elements(job, names, receipts.write(job, deliveries or []))
     envelope = addressing.reply(HEADER, body)
@@ -54,6 +55,6 @@ def test_who_does_not_ask_never_sees_our_namespace(job: Callable[..., Job]) -> N
 
 def test_another_name_of_our_namespace_is_not_known(job: Callable[..., Job]) -> None:
     """Valid is false, as for any unknown name (DSP-054)."""
-    unknown = processing.RequestedName("r:Cost", ns.PS, "Cost")
+    unknown = RequestedName("r:Cost", ns.PS, "Cost")
 
     assert 'dsp:Name="r:Cost" dsp:Valid="false"/>' in answered(job(), unknown)
