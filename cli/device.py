@@ -1,13 +1,7 @@
 """A scan device in software: the client's half of WS-DSP, over HTTP or HTTPS with MTOM.
 
 It knows the server by its wire alone and shares no code with it, so that what the two agree on is the protocol.
-
-    DeviceError
-    ├── Unreachable     no connection, or it broke before the answer
-    ├── BadAnswer       what came back is not SOAP
-    └── SoapFault       the server refused, and said why
-
-Source: WS-DSP digest, sections 2, 4, 5, 7 and 10.1.
+Source: WS-DSP digest, sections 2, 4, 5 and 10.1.
 """
 
 from __future__ import annotations
@@ -22,52 +16,29 @@ from types import TracebackType
 from typing import Final, Self
 from xml.sax.saxutils import escape
 
-import httpx2
 from lxml import etree
 
-from postscan.core.errors import PostscanError
+from postscan.cli import exchange
+from postscan.cli.exchange import (
+    DSP,
+    BadAnswer,
+    Courier,
+    DeviceError,
+    Message,
+    Post,
+    Request,
+    SoapFault,
+    Unreachable,
+)
 
-SOAP: Final = "http://www.w3.org/2003/05/soap-envelope"
-WSA: Final = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
-DSP: Final = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
+__all__ = ["BadAnswer", "Device", "DeviceError", "FilterStatus", "JobStatus", "Package", "SoapFault", "Unreachable"]
+
 PSP: Final = "http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp"
 XOP: Final = "http://www.w3.org/2004/08/xop/include"
 
 CHUNK: Final = 256 * 1024  # bytes of an image that are in memory at a time
-_TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
+_NAMES: Final = {"dsp": DSP, "psp": PSP, "xop": XOP}
 _PATIENCE: Final = (1.0, 2.0, 4.0)  # seconds before another try after a temporary error
-
-_ENVELOPE: Final = (
-    f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}" xmlns:dsp="{DSP}" xmlns:psp="{PSP}" xmlns:xop="{XOP}">'
-    "<soap:Header><wsa:To>{to}</wsa:To><wsa:Action>{action}</wsa:Action><wsa:MessageID>{id}</wsa:MessageID>"
-    f"<wsa:ReplyTo><wsa:Address>{WSA}/role/anonymous</wsa:Address></wsa:ReplyTo></soap:Header>"
-    "<soap:Body>{body}</soap:Body></soap:Envelope>"
-)
-
-
-class DeviceError(PostscanError):
-    """The device could not do what it wanted."""
-
-
-class Unreachable(DeviceError):
-    """There was no connection to the server, or it broke before the answer."""
-
-
-class BadAnswer(DeviceError):
-    """What came back is not an answer of a scan server."""
-
-
-class SoapFault(DeviceError):
-    """The server refused the request: `code` and `subcode` as `prefix:name`, `status` of HTTP."""
-
-    def __init__(self, code: str, subcode: str, reason: str, detail: str, status: int) -> None:
-        named = f"{code} {subcode}" if subcode else code
-        super().__init__(f"{named}: {reason}{f' [{detail}]' if detail else ''} (HTTP {status})")
-        self.code = code
-        self.subcode = subcode
-        self.reason = reason
-        self.detail = detail
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +69,8 @@ class Device:
     """One device, signed in by one user, speaking to one processing service. Use it in a `with` block.
 
     `user` is the SID of the user as text. Images go out with their length, or in chunks if `chunked` is set. `tls` says
-    which servers it trusts, and holds its certificate; None trusts those that this machine trusts.
+    which servers it trusts, and holds its certificate; None trusts those that this machine trusts. Instead, a `courier`
+    may carry its requests, who stays open afterwards.
     """
 
     def __init__(
@@ -109,13 +81,14 @@ class Device:
         chunked: bool = False,
         patience: tuple[float, ...] = _PATIENCE,
         tls: ssl.SSLContext | None = None,
+        courier: Courier | None = None,
     ) -> None:
         self.url = url
         self.user = user
         self._chunked = chunked
         self._patience = patience
-        # A device asks its server, never a proxy.
-        self._http = httpx2.Client(timeout=_TIMEOUT, trust_env=False, verify=True if tls is None else tls)
+        self._own = Post(tls) if courier is None else None
+        self._courier: Courier = courier or self._own or Post(tls)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +96,8 @@ class Device:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.close()
+        if self._own is not None:
+            self._own.close()
 
     def create(self, process: str, instructions: str) -> str:
         """Create a job of the scan process with this GUID and return its token.
@@ -170,36 +144,29 @@ class Device:
         status = answer.find(f".//{{{DSP}}}JobStatus")
         if status is None:
             raise BadAnswer("the answer to GetPostScanJobElements has no JobStatus")
-        return _job_status(status)
+        return job_status(status)
 
     def _ask(self, operation: str, content: str, package: Callable[[bytes], Package] | None = None) -> etree._Element:
         """Send a request and return the body of its answer; try again, as the same message, after a temporary error."""
-        envelope = _ENVELOPE.format(
-            to=escape(self.url),
-            action=f"{DSP}/{operation}",
-            id=f"urn:uuid:{uuid.uuid4()}",
-            body=f"<dsp:{operation}Request>{content}</dsp:{operation}Request>",
-        ).encode()
+        action, body = f"{DSP}/{operation}", f"<dsp:{operation}Request>{content}</dsp:{operation}Request>"
+        message = exchange.envelope(self.url, action, body, names=_NAMES)
         for pause in self._patience:
             try:
-                return self._exchange(envelope, package)
+                return self._exchange(message, package, operation)
             except SoapFault as fault:
                 if fault.subcode != "dsp:ServerErrorTemporaryError":
                     raise
                 time.sleep(pause)
-        return self._exchange(envelope, package)
+        return self._exchange(message, package, operation)
 
-    def _exchange(self, envelope: bytes, package: Callable[[bytes], Package] | None) -> etree._Element:
-        try:
-            if package is None:
-                kind = {"Content-Type": "application/soap+xml; charset=utf-8"}
-                answer = self._http.post(self.url, content=envelope, headers=kind)
-            else:
-                sending = package(envelope)
-                answer = self._http.post(self.url, content=iter(sending), headers=sending.headers(self._chunked))
-        except (httpx2.TransportError, httpx2.InvalidURL) as error:
-            raise Unreachable(f"{self.url}: {error or type(error).__name__}") from error
-        return _body(answer)
+    def _exchange(self, message: Message, package: Callable[[bytes], Package] | None, operation: str) -> etree._Element:
+        if package is None:
+            request = exchange.alone(self.url, message)
+        else:
+            sending = package(message.data)
+            request = Request(self.url, sending.headers(self._chunked), lambda: sending, image=True)
+        body = exchange.opened(self._courier(request), message.id)
+        return exchange.only_child(body, f"dsp:{operation}Response")
 
 
 class Package:
@@ -247,37 +214,8 @@ def _element(name: str, text: str) -> str:
     return f"<dsp:{name}>{escape(text)}</dsp:{name}>"
 
 
-def _body(answer: httpx2.Response) -> etree._Element:
-    """Return the one child of soap:Body; raise `SoapFault` if it is a fault."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    try:
-        envelope = etree.fromstring(answer.content, parser)
-    except etree.XMLSyntaxError:
-        raise BadAnswer(f"{answer.url}: HTTP {answer.status_code} without a SOAP message") from None
-    body = envelope.find(f"{{{SOAP}}}Body/*")
-    if body is None:
-        raise BadAnswer(f"{answer.url}: HTTP {answer.status_code} without a SOAP body")
-    if body.tag == f"{{{SOAP}}}Fault":
-        raise _fault(body, answer.status_code)
-    return body
-
-
-def _fault(fault: etree._Element, status: int) -> SoapFault:
-    def text(path: str) -> str:
-        return fault.findtext(path, "", {"soap": SOAP}).strip()
-
-    detail = fault.find(f"{{{SOAP}}}Detail/*")
-    shown = "" if detail is None else f"{etree.QName(detail).localname} {(detail.text or '').strip()!r}"
-    return SoapFault(
-        text("soap:Code/soap:Value"),
-        text("soap:Code/soap:Subcode/soap:Value"),
-        text("soap:Reason/soap:Text"),
-        shown,
-        status,
-    )
-
-
-def _job_status(status: etree._Element) -> JobStatus:
+def job_status(status: etree._Element) -> JobStatus:
+    """Read a dsp:JobStatus (section 5)."""
     return JobStatus(
         state=_text(status, "JobState"),
         reasons=_texts(status, "JobStateReasons", "JobStateReason"),

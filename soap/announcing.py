@@ -1,7 +1,8 @@
 """WS-Discovery by UDP: hear questions, answer them, say Hello at the start and Bye at the stop.
 
 One socket for each port. The kernel tells with every datagram at which address and on which interface it arrived, and
-the answer leaves from there. A server on a loopback address answers those who ask it and says nothing to groups.
+the answer leaves from there. Links come and go while the server runs: it joins the groups on new ones, and says Hello
+there. A server on a loopback address answers those who ask it and says nothing to groups.
 Source: DPWS digest, sections 1, 3 and 6.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import random
@@ -22,7 +24,7 @@ from typing import Any, Final
 from postscan.core.errors import SettingsError
 from postscan.core.tables import DiscoverySettings
 from postscan.soap import links
-from postscan.soap.links import Link, Neighbours
+from postscan.soap.links import FRESH_SECONDS, Link, Neighbours
 from postscan.soap.responding import LARGEST, Arrival, Host, Responder
 
 log = logging.getLogger(__name__)
@@ -42,16 +44,30 @@ _CHANCE: Final = random.SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A socket on one port; `links` are those where it hears the group, `lenient` as in `Arrival`."""
+    """A socket on one port of a server at `address`; `lenient` as in `Arrival`.
+
+    `links` are those where it hears the group, `deaf` those where it cannot.
+    """
 
     udp: socket.socket
+    address: str
     lenient: bool
-    links: list[Link] = field(default_factory=list)
+    links: set[Link] = field(default_factory=set)
+    deaf: set[Link] = field(default_factory=set)
 
     @property
     def family(self) -> socket.AddressFamily:
         """Whether it speaks IPv4 or IPv6."""
         return socket.AddressFamily(self.udp.family)
+
+    def follow(self) -> list[Link]:
+        """Leave the group on links that are gone, join it on those that have come; return the latter."""
+        if self.lenient or _is_loopback(self.address):
+            return []
+        there = links.multicast_links(self.family, "" if _is_wildcard(self.address) else self.address)
+        for link in self.links.difference(there):
+            _leave(self, link)
+        return [link for link in there if _join(self, link)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +91,16 @@ def listening(found: DiscoverySettings, address: str) -> Iterator[list[Line]]:
         lines = []
         for port, directed in ports:
             if port:
-                lines.append(Line(stack.enter_context(_open(address, port, shared=not directed)), directed))
-                if not directed and not _is_loopback(address):
-                    lines[-1].links.extend(_join(lines[-1], address))
+                lines.append(Line(stack.enter_context(_open(address, port, shared=not directed)), address, directed))
+                lines[-1].follow()
         yield lines
 
 
 class Announcer:
     """The server's voice on the network, from `start` to `stop`; both run on the event loop.
 
-    `delay` gives the seconds before an answer to a group's question, `pause` those between two repeats.
+    `delay` gives the seconds before an answer to a group's question, `pause` those between two repeats, `rest` those
+    between two looks at the links.
     """
 
     def __init__(
@@ -96,6 +112,7 @@ class Announcer:
         *,
         delay: Callable[[], float] = lambda: _CHANCE.uniform(0, LONGEST_DELAY),
         pause: Callable[[], float] = lambda: _CHANCE.uniform(*REPEAT_SECONDS),
+        rest: float = FRESH_SECONDS,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
@@ -105,15 +122,16 @@ class Announcer:
         self._responder = Responder(host, Neighbours(found.networks, ticks).include, ticks)
         self._delay = delay
         self._pause = pause
+        self._rest = rest
         self._waiting: set[asyncio.TimerHandle] = set()
-        self._greeting: asyncio.Task[None] | None = None
+        self._talking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Hear from now on, and say Hello a little later."""
         loop = asyncio.get_running_loop()
         for line in self._lines:
             loop.add_reader(line.udp, self._hear, line)
-        self._greeting = asyncio.create_task(self._greet())
+        self._talking = asyncio.create_task(self._talk())
 
     async def stop(self) -> None:
         """Hear nothing any more, and say Bye if Hello was said."""
@@ -122,18 +140,37 @@ class Announcer:
             loop.remove_reader(line.udp)
         for waiting in self._waiting:
             waiting.cancel()
-        if self._greeting is not None:
-            self._greeting.cancel()
-            await asyncio.gather(self._greeting, return_exceptions=True)
-        await self._tell(self._host.bye())
+        if self._talking is not None:
+            self._talking.cancel()
+            await asyncio.gather(self._talking, return_exceptions=True)
+        await self._tell(self._host.bye(), self._everywhere())
 
-    async def _greet(self) -> None:
+    async def _talk(self) -> None:
+        """Say Hello, and once more wherever a link has come."""
+        await self._greet(self._everywhere())
+        while True:
+            await asyncio.sleep(self._rest)
+            came = self._look_around()
+            if came:
+                await self._greet(came)
+
+    async def _greet(self, there: list[tuple[Line, Link]]) -> None:
         await asyncio.sleep(self._delay())
-        await self._tell(self._host.hello())
+        await self._tell(self._host.hello(), there)
 
-    async def _tell(self, data: bytes) -> None:
-        """Send the same message to the group on every link, and again."""
-        talking = [(line, link) for line in self._lines for link in line.links]
+    def _everywhere(self) -> list[tuple[Line, Link]]:
+        return [(line, link) for line in self._lines for link in line.links]
+
+    def _look_around(self) -> list[tuple[Line, Link]]:
+        """Return the links that have come since the last look; they have joined the group."""
+        try:
+            return [(line, link) for line in self._lines for link in line.follow()]
+        except OSError as error:
+            log.info("the links could not be looked at: %s", error.strerror)  # one was taken away that very moment
+            return []
+
+    async def _tell(self, data: bytes, talking: list[tuple[Line, Link]]) -> None:
+        """Send the same message to the group on these links, and again."""
         for time_ in range(TIMES if talking else 0):
             if time_:
                 await asyncio.sleep(self._pause())
@@ -234,25 +271,35 @@ def _open(address: str, port: int, *, shared: bool) -> socket.socket:
     return opened
 
 
-def _join(line: Line, address: str) -> list[Link]:
-    """Join the group on every link that the server serves; return those where it worked."""
-    joined = []
-    for link in links.multicast_links(line.family, "" if _is_wildcard(address) else address):
-        try:
-            line.udp.setsockopt(*_membership(line.family, link))
-        except OSError as error:
+def _join(line: Line, link: Link) -> bool:
+    """Join the group on a link; return whether it was not joined before. What cannot be joined is logged once."""
+    try:
+        line.udp.setsockopt(*_membership(line.family, link, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:  # the kernel's word for a group that is joined already
+            return False
+        if link not in line.deaf:
             log.warning("discovery: no multicast at %s: %s", link.address, error.strerror)
-        else:
-            joined.append(link)
-    return joined
+        line.deaf.add(link)
+        return False
+    line.deaf.discard(link)
+    line.links.add(link)
+    return True
 
 
-def _membership(family: socket.AddressFamily, link: Link) -> tuple[int, int, bytes]:
+def _leave(line: Line, link: Link) -> None:
+    """Leave the group on a link that is gone: the kernel keeps the place of a membership until then."""
+    line.links.discard(link)
+    with contextlib.suppress(OSError):
+        line.udp.setsockopt(*_membership(line.family, link, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP))
+
+
+def _membership(family: socket.AddressFamily, link: Link, option4: int, option6: int) -> tuple[int, int, bytes]:
     group = socket.inet_pton(family, GROUPS[family])
     if family == socket.AF_INET:
         request = struct.pack("=4s4si", group, socket.inet_aton(link.address), link.index)
-        return socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request
-    return socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, struct.pack("=16si", group, link.index)
+        return socket.IPPROTO_IP, option4, request
+    return socket.IPPROTO_IPV6, option6, struct.pack("=16si", group, link.index)
 
 
 def _is_loopback(address: str) -> bool:

@@ -2,7 +2,7 @@
 
 A question that is read here may still come from anybody; whether it is answered is decided in `responding`. Answers
 declare only the namespaces that they use, because whoever asks by UDP may have lied about where the answer goes.
-Source: DPWS digest, sections 2, 6 and 10; decision D24.
+Source: DPWS digest, sections 2, 6, 10 and 11.7; decision D24.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ DIRECTED_PATH: Final = "/StableWSDiscoveryEndpoint/schemas-xmlsoap-org_ws_2005_0
 TO_ALL: Final = "urn:schemas-xmlsoap-org:ws:2005:04:discovery"
 PROBE: Final = ns.WSD + "/Probe"
 RESOLVE: Final = ns.WSD + "/Resolve"
+FAULT: Final = ns.WSD + "/fault"
 BY_PATH: Final = ns.WSD + "/rfc2396"
 BY_TEXT: Final = ns.WSD + "/strcmp0"
 BY_UUID: Final = ns.WSD + "/uuid"
 
 _PREFIXES: Final = {ns.SOAP: "soap", ns.WSA: "wsa", ns.WSD: "wsd", ns.WSDP: "wsdp", ns.DSP: "dsp", ns.DSC: "dsc"}
+_NO_SUCH_RULE: Final = "the matching rule specified is not supported"
 _REFERENCE: Final = ("Address", "ReferenceProperties", "ReferenceParameters", "PortType", "ServiceName")
 _QNAME: Final = re.compile(r"(?:([\w.-]+):)?([\w.-]+)")
 _OF_SCANNING: Final = re.compile(
@@ -112,6 +114,19 @@ def types_for(probe: Probe, target: Target, *, lenient: bool = False) -> tuple[s
     return target.types + strange
 
 
+def check_rule(probe: Probe) -> None:
+    """Raise `Fault`, related to the probe, if its scopes are to be matched by a rule that nobody here knows."""
+    if not probe.scopes or probe.rule in _RULES:
+        return
+    supported = (f"{{{ns.WSD}}}SupportedMatchingRules", " ".join(_RULES))
+    sentence = f"MatchBy is {probe.rule[: faults.LONGEST_VALUE]!r}; expected one of {supported[1]}"
+    fault = faults.Fault(
+        "Sender", "wsd:MatchingRuleNotSupported", _NO_SUCH_RULE, supported, sentence=sentence, action=FAULT
+    )
+    fault.relates_to = probe.message_id
+    raise fault
+
+
 def is_meant(resolve: Resolve, target: Target) -> bool:
     """Return whether somebody looks for the address of just this target."""
     return _comparable(resolve.endpoint) == _comparable(target.endpoint)
@@ -136,6 +151,13 @@ def hello(target: Target, stamp: Stamp) -> bytes:
 def bye(target: Target, stamp: Stamp) -> bytes:
     """Return the message that a server is going."""
     return _write("Bye", TO_ALL, None, stamp, f"<wsd:Bye>{_endpoint(target)}</wsd:Bye>", ())
+
+
+def refusal(fault: faults.Fault) -> bytes:
+    """Return a fault as a datagram, which declares no more namespaces than an answer does."""
+    message = etree.fromstring(faults.write(fault, None))
+    etree.cleanup_namespaces(message, top_nsmap={"wsd": ns.WSD}, keep_ns_prefixes=["wsd"])
+    return etree.tostring(message)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

@@ -62,8 +62,10 @@ class Host:
         """Return the answer to a question that came to the address *local*; None if it is for somebody else.
 
         If there is not *room* for all that could be told (bytes), what was not asked for is left out; if that does
-        not help, there is no answer.
+        not help, there is no answer. Raises `Fault` if nobody here knows how the question wants to be matched.
         """
+        if isinstance(question, Probe):
+            discovery.check_rule(question)
         types = self._types(question, lenient)
         if types is None:
             return None
@@ -145,12 +147,21 @@ class Responder:
             return None
         if self._seen.before(arrival.source, question.message_id):
             return None
-        lenient = arrival.lenient and not arrival.multicast
-        found = self._host.answer(question, arrival.local, lenient=lenient, room=GROWTH * len(data))
+        found = self._answer(question, arrival, room=GROWTH * len(data))
         if found is not None:
             self._seen.remember(arrival.source, question.message_id)
             self._allowance.spend(arrival.source)
         return found
+
+    def _answer(self, question: Probe | Resolve, arrival: Arrival, room: float) -> bytes | None:
+        """Return what the host says; a fault only to who asked this very server, and if there is room for it."""
+        lenient = arrival.lenient and not arrival.multicast
+        try:
+            return self._host.answer(question, arrival.local, lenient=lenient, room=room)
+        except Fault as fault:
+            log.info("a device at %s: %s", arrival.source, fault)
+            refusal = None if arrival.multicast else discovery.refusal(fault)
+        return refusal if refusal is not None and len(refusal) <= room else None
 
 
 class Allowance:

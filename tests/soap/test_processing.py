@@ -25,7 +25,7 @@ from postscan.core.model import (
     User,
 )
 from postscan.core.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
-from postscan.soap import answer, envelope, ns, processing
+from postscan.soap import answer, envelope, ns, processing, telling
 from postscan.soap.arguments import ElementsRequest, TokenRequest
 from postscan.soap.asking import RequestedName
 from postscan.soap.faults import Fault
