@@ -15,6 +15,7 @@ from postscan.core.errors import SettingsError
 from postscan.core.tables import (
     DeviceSettings,
     DiscoverySettings,
+    EventSettings,
     FilterSettings,
     IdentitySettings,
     LimitSettings,
@@ -38,6 +39,7 @@ class Settings(Table):
     server: ServerSettings = Field(default_factory=ServerSettings)
     device: DeviceSettings = Field(default_factory=DeviceSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
+    events: EventSettings = Field(default_factory=EventSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     identity: IdentitySettings = Field(default_factory=IdentitySettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)

@@ -56,6 +56,13 @@ def check_sid(text: str) -> None:
         raise ValueError(f"{text!r} is not a SID; expected S-1-...")
 
 
+def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the texts; raise `ValueError` if one is no network."""
+    for one in networks:
+        ipaddress.ip_network(one)  # its error names the text, and what is wrong with it
+    return networks
+
+
 class Table(BaseModel):
     """What all tables have in common: they are frozen, and an unknown key is an error."""
 
@@ -76,6 +83,12 @@ class ServerSettings(Table):
         max_length=256,
         description="path of the device: there it says what it is, and where its service is",
     )
+    configuration_path: str = Field(
+        "/ScanServer/configuration",
+        pattern=r"^/[\w/.~-]*$",
+        max_length=256,
+        description="path of the configuration service, where administrators see and cancel jobs",
+    )
     public_url: str = Field(
         "",
         pattern=r"^(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?$",
@@ -94,9 +107,10 @@ class ServerSettings(Table):
     drain_seconds: Seconds = Field(30.0, description="seconds that running filters get when the server stops")
 
     @model_validator(mode="after")
-    def _two_paths(self) -> ServerSettings:
-        if self.path == self.device_path:
-            raise ValueError(f"path and device_path are both {self.path!r}; expected two")
+    def _three_paths(self) -> ServerSettings:
+        paths = (self.path, self.device_path, self.configuration_path)
+        if len(set(paths)) != len(paths):
+            raise ValueError(f"path, device_path and configuration_path are {', '.join(paths)}; expected three")
         return self
 
 
@@ -151,14 +165,41 @@ class DiscoverySettings(Table):
     @field_validator("networks")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        for one in networks:
-            ipaddress.ip_network(one)  # its error names the text, and what is wrong with it
-        return networks
+        return check_networks(networks)
 
     @model_validator(mode="after")
     def _two_ports(self) -> DiscoverySettings:
         if self.port == self.directed_port != 0:
             raise ValueError(f"port and directed_port are both {self.port}; expected two")
+        return self
+
+
+class EventSettings(Table):
+    """`[events]`: how many may hear of what happens, for how long, and how hard the server tries to tell them."""
+
+    most: int = Field(2000, gt=0, description="most subscriptions at a time")
+    most_per_caller: int = Field(8, gt=0, description="most subscriptions of one caller")
+    default_seconds: Seconds = Field(3600.0, description="life of a subscription that was asked for without an end")
+    longest_seconds: Seconds = Field(86_400.0, description="longest life of a subscription; it can be renewed")
+    deadline_seconds: Seconds = Field(5.0, description="seconds that a subscriber may take to accept one event")
+    tries: int = Field(6, gt=0, description="failed deliveries of one event after which a subscription is ended")
+    backlog: int = Field(10_000, gt=0, description="events that may wait for one subscriber before it is given up")
+    networks: tuple[str, ...] = Field(
+        (),
+        description="networks, as `10.2.0.0/16`, that any caller may have events sent to; "
+        "elsewhere only to the caller's own address",
+    )
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return check_networks(networks)
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> EventSettings:
+        if self.default_seconds > self.longest_seconds:
+            longest = f"longest_seconds, {self.longest_seconds:g}"
+            raise ValueError(f"default_seconds is {self.default_seconds:g}; expected at most {longest}")
         return self
 
 
@@ -209,13 +250,26 @@ class TlsSettings(Table):
 
 
 class IdentitySettings(Table):
-    """`[identity]`: which user a client certificate stands for."""
+    """`[identity]`: which user a client certificate stands for, and who administers."""
 
     certificates: dict[str, str] = Field(
         default_factory=dict,
         description="SID of the user for certificates that name none themselves, "
         'by `"sha256:<fingerprint>"` or `"serial=<hex>;issuer=<DN>"`',
     )
+    administrators: tuple[str, ...] = Field(
+        (),
+        description="who may use the configuration service: SIDs of users whom a certificate proves, and certificates, "
+        "named as in `certificates`",
+    )
+
+    @field_validator("administrators")
+    @classmethod
+    def _sids_or_certificates(cls, administrators: tuple[str, ...]) -> tuple[str, ...]:
+        for one in administrators:
+            if not _CERTIFICATE.fullmatch(one):
+                check_sid(one)
+        return administrators
 
     @field_validator("certificates")
     @classmethod

@@ -1,4 +1,4 @@
-"""What we are, for those who ask: the device and its model, the service that it hosts, and where its WSDL lies.
+"""What we are, for those who ask: the device and its model, the services that it hosts, and where their WSDL lies.
 
 No address here comes from a request: `Site` is made of the settings and of the interface that the caller reached.
 Source: DPWS digest, sections 6.3, 6.4 and 7.
@@ -12,7 +12,8 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.core.tables import DeviceSettings, ServerSettings
+from postscan.core.settings import Settings
+from postscan.core.tables import DeviceSettings
 from postscan.soap import elements, faults, ns
 from postscan.soap.addressing import LONGEST_URI
 from postscan.soap.answer import attribute, escape
@@ -22,30 +23,50 @@ THIS_DEVICE: Final = ns.WSDP + "/ThisDevice"
 RELATIONSHIP: Final = ns.WSDP + "/Relationship"
 
 DEVICE_TYPES: Final = (f"{{{ns.WSDP}}}Device", ns.dsp("RepositoryDeviceType"))
-SERVICE_TYPES: Final = (ns.dsp("RepositoryProcessingServiceType"),)
-"""Types as Clark names. The first is certain; no public document gives the other two (DPWS digest, section 6.4)."""
+PROCESSING_TYPES: Final = (ns.dsp("RepositoryProcessingServiceType"),)
+CONFIGURATION_TYPES: Final = (ns.dsc("RepositoryConfigurationServiceType"),)
+"""Types as Clark names. The first and the last are certain; no public document gives the other two (DPWS digest,
+section 6.4)."""
 
 DEVICE_ID: Final = ns.PS + ":Device"
-SERVICE_ID: Final = ns.PS + ":RepositoryProcessingService"
+PROCESSING_ID: Final = ns.PS + ":RepositoryProcessingService"
+CONFIGURATION_ID: Final = ns.PS + ":RepositoryConfigurationService"
 
 LOCATION: Final = b"urn:postscan:2026:location"
 """What the WSDL file says instead of an address."""
 
-_PREFIXES: Final = {ns.WSX: "wsx", ns.WSDP: "wsdp", ns.DSP: "dsp"}
+_ON_THE_ENVELOPE: Final = (ns.DSP, ns.DSC)
+_PREFIXES: Final = {ns.WSX: "wsx", ns.WSDP: "wsdp", ns.DSP: "dsp", ns.DSC: "dsc"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A service at its address: the namespace of its messages, its types as Clark names, its ServiceId."""
+
+    address: str
+    namespace: str
+    types: tuple[str, ...]
+    id: str
+
+    @property
+    def wsdl(self) -> str:
+        """Where its WSDL lies."""
+        return self.address + "?wsdl"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the one who asks finds us: the device's name as an endpoint, and two addresses."""
+    """Where the one who asks finds us: the device's name as an endpoint, its address, and its services."""
 
     endpoint: str
     device: str
-    service: str
+    processing: Hosted
+    configuration: Hosted | None
 
     @property
-    def wsdl(self) -> str:
-        """Where the WSDL lies."""
-        return self.service + "?wsdl"
+    def services(self) -> tuple[Hosted, ...]:
+        """The services that devices are told of."""
+        return (self.processing,) if self.configuration is None else (self.processing, self.configuration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +96,20 @@ def origin(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def site(origin: str, server: ServerSettings, endpoint_id: str) -> Site:
+def site(origin: str, settings: Settings, endpoint_id: str) -> Site:
     """Return where we are for somebody who reaches us at *origin*.
 
-    Under https the endpoint is the device's address itself, for Windows drops all others (section 6.3).
+    Under https the endpoint is the device's address itself, for Windows drops all others (section 6.3). The
+    configuration service is told of where somebody may use it: under TLS, if there are administrators.
     """
-    device = origin + server.device_path
-    return Site(device if origin.startswith("https:") else endpoint_id, device, origin + server.path)
+    server, device = settings.server, origin + settings.server.device_path
+    types = (*PROCESSING_TYPES, *settings.device.service_types)
+    processing = Hosted(origin + server.path, ns.DSP, types, PROCESSING_ID)
+    configuration = None
+    if settings.tls.on and settings.identity.administrators:
+        configuration = Hosted(origin + server.configuration_path, ns.DSC, CONFIGURATION_TYPES, CONFIGURATION_ID)
+    endpoint = device if origin.startswith("https:") else endpoint_id
+    return Site(endpoint, device, processing, configuration)
 
 
 def read_get(body: etree._Element) -> Wanted:
@@ -110,10 +138,10 @@ def of_device(site: Site, device: DeviceSettings, endpoint_id: str) -> tuple[Sec
     )
 
 
-def of_service(site: Site, device: DeviceSettings) -> tuple[Section, ...]:
-    """Return what the service tells of itself: its WSDL by address, and the device that it belongs to."""
+def of_service(site: Site, service: Hosted, device: DeviceSettings) -> tuple[Section, ...]:
+    """Return what a service tells of itself: its WSDL by address, and the device that it belongs to."""
     return (
-        Section(ns.WSDL, f"<wsx:Location>{escape(site.wsdl)}</wsx:Location>", ns.DSP),
+        Section(ns.WSDL, f"<wsx:Location>{escape(service.wsdl)}</wsx:Location>", service.namespace),
         Section(RELATIONSHIP, _relationship(site, device)),
     )
 
@@ -124,13 +152,15 @@ def write(sections: Iterable[Section], wanted: Wanted, device: DeviceSettings) -
     Its root declares the namespaces of all types: some readers look for the prefix without looking for its meaning.
     """
     declared = {**_PREFIXES, **_further_prefixes((*device.types, *device.service_types))}
-    names = "".join(f' xmlns:{prefix}="{attribute(uri)}"' for uri, prefix in declared.items() if uri != ns.DSP)
+    names = "".join(
+        f' xmlns:{prefix}="{attribute(uri)}"' for uri, prefix in declared.items() if uri not in _ON_THE_ENVELOPE
+    )
     return f"<wsx:Metadata{names}>{''.join(map(_section, filter(wanted.fits, sections)))}</wsx:Metadata>"
 
 
-def wsdl(document: bytes, site: Site) -> bytes:
+def wsdl(document: bytes, service: Hosted) -> bytes:
     """Return the WSDL with the service's address in its place."""
-    return document.replace(LOCATION, attribute(site.service).encode())
+    return document.replace(LOCATION, attribute(service.address).encode())
 
 
 def _section(section: Section) -> str:
@@ -155,7 +185,7 @@ def _this_device(device: DeviceSettings, endpoint_id: str) -> str:
 
 def _relationship(site: Site, device: DeviceSettings) -> str:
     host = _hosting("Host", site.endpoint, (*DEVICE_TYPES, *device.types), device, DEVICE_ID)
-    hosted = _hosting("Hosted", site.service, (*SERVICE_TYPES, *device.service_types), device, SERVICE_ID)
+    hosted = "".join(_hosting("Hosted", one.address, one.types, device, one.id) for one in site.services)
     return f'<wsdp:Relationship Type="{ns.WSDP}/host">{host}{hosted}</wsdp:Relationship>'
 
 

@@ -32,6 +32,7 @@ FORMATS: Final = (
 )
 """The Format values that the protocol names; others must match its pattern."""
 
+SEND_IMAGE: Final = ns.DSP + "/SendImage"
 SEND_IMAGE_RESPONSE: Final = "<dsp:SendImageResponse/>"
 END_RESPONSE: Final = "<dsp:EndPostScanJobResponse/>"
 CANCEL_RESPONSE: Final = "<dsp:CancelPostScanJobResponse/>"

@@ -110,7 +110,7 @@ def host(settings: Settings, port: int, sequence: Sequence) -> Host:
     scheme = "https" if settings.tls.on else "http"
 
     def site(local: str) -> metadata.Site:
-        return metadata.site(server.public_url or metadata.origin(scheme, local, port), server, name)
+        return metadata.site(server.public_url or metadata.origin(scheme, local, port), settings, name)
 
     # The settings see to it that discovery under TLS has a public URL, so that the endpoint is the same everywhere.
     target = Target(

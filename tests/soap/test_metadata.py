@@ -12,14 +12,16 @@ from lxml import etree
 from pydantic import ValidationError
 from schemas import FILES, FOLDER, with_its_image
 
-from postscan.core.tables import DeviceSettings, ServerSettings
+from postscan.core.settings import Settings
+from postscan.core.tables import DeviceSettings, IdentitySettings, ServerSettings, TlsSettings
 from postscan.soap import faults, metadata, ns, operations, published, transfer
 from postscan.soap.faults import Fault
 from postscan.soap.metadata import Wanted
 
 ID = "urn:uuid:a5f3a0c8-51f7-4c4b-b1e5-0d9c8b7a6f03"
-PLAIN = metadata.site("http://10.20.30.40:5362", ServerSettings(), ID)
-SECURE = metadata.site("https://scan01.fabrikam.example:5362", ServerSettings(), ID)
+ORIGIN = "http://10.20.30.40:5362"
+PLAIN = metadata.site(ORIGIN, Settings(), ID)
+SECURE = metadata.site("https://scan01.fabrikam.example:5362", Settings(), ID)
 GET = ns.WXF + "/Get"
 GET_METADATA = ns.WSX + "/GetMetadata/Request"
 DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
@@ -48,16 +50,19 @@ def get_metadata(content: str) -> operations.Message:
 
 
 def ask_device(
-    message: operations.Message, site: metadata.Site = PLAIN, device: DeviceSettings | None = None
+    message: operations.Message, site: metadata.Site | None = None, device: DeviceSettings | None = None
 ) -> etree._Element:
     """Return the envelope in which the device answers."""
     device = device or DeviceSettings()
+    site = site or metadata.site(ORIGIN, Settings(device=device), ID)
     return etree.fromstring(transfer.reply(message, metadata.of_device(site, device, ID), device))
 
 
 def ask_service(message: operations.Message, site: metadata.Site = PLAIN) -> etree._Element:
     """Return the envelope in which the service answers."""
-    return etree.fromstring(transfer.reply(message, metadata.of_service(site, DeviceSettings()), DeviceSettings()))
+    return etree.fromstring(
+        transfer.reply(message, metadata.of_service(site, site.processing, DeviceSettings()), DeviceSettings())
+    )
 
 
 def dialects(answer: etree._Element) -> list[str]:
@@ -197,7 +202,7 @@ def test_every_type_is_a_name_in_scope() -> None:
 
     assert found == {
         "Host": [*metadata.DEVICE_TYPES, "{urn:a}B", "{urn:c}D", f"{{{DSP}}}E"],
-        "Hosted": [*metadata.SERVICE_TYPES, "{urn:a}F"],
+        "Hosted": [*metadata.PROCESSING_TYPES, "{urn:a}F"],
     }
 
 
@@ -226,8 +231,12 @@ def test_the_largest_answer_is_within_the_profile() -> None:
             "service_types": [one.replace("urn", "urm") for one in types],
         }
     )
-    server = ServerSettings(path="/" + "\u65e5" * 255, device_path="/" + "\u672c" * 255)
-    site = metadata.site("https://" + "a" * 287 + ":5362", server, ID)
+    paths = {"path": "\u65e5", "device_path": "\u672c", "configuration_path": "\u8a9e"}
+    server = ServerSettings(**{key: "/" + letter * 255 for key, letter in paths.items()})
+    identity = IdentitySettings(administrators=("S-1-5-21-1-2-3-1001",))
+    settings = Settings(server=server, device=device, identity=identity, tls=TlsSettings(certificate="cert.pem"))
+    site = metadata.site("https://" + "a" * 287 + ":5362", settings, ID)
+    assert len(site.services) == 2
 
     assert len(transfer.reply(request(GET), metadata.of_device(site, device, ID), device)) <= 32_767
 
@@ -289,9 +298,9 @@ def test_a_public_url_is_scheme_host_and_port() -> None:
             ServerSettings(public_url=url)
 
 
-def test_device_and_service_have_two_paths() -> None:
-    """One address cannot be both."""
-    with pytest.raises(ValidationError, match="expected two"):
+def test_device_and_services_have_three_paths() -> None:
+    """One address cannot be two of them."""
+    with pytest.raises(ValidationError, match="expected three"):
         ServerSettings(path="/a", device_path="/a")
 
 
@@ -386,7 +395,7 @@ def test_a_get_wants_everything() -> None:
 @pytest.fixture(scope="module")
 def wsdl() -> etree._Element:
     """The WSDL as somebody gets it."""
-    return etree.fromstring(metadata.wsdl(published.wsdl(), SECURE))
+    return etree.fromstring(metadata.wsdl(published.wsdl(), SECURE.processing))
 
 
 def test_the_wsdl_has_the_operations_that_there_are(wsdl: etree._Element) -> None:
@@ -443,7 +452,7 @@ def test_the_wsdl_is_document_literal_over_soap_1_2(wsdl: etree._Element) -> Non
     assert binding is not None
     assert dict(binding.attrib) == {"style": "document", "transport": "http://schemas.xmlsoap.org/soap/http"}
     assert uses == {"literal"}
-    assert tuple(port_types) == metadata.SERVICE_TYPES
+    assert tuple(port_types) == metadata.PROCESSING_TYPES
 
 
 def test_the_wsdl_says_profile_and_mtom(wsdl: etree._Element) -> None:
@@ -465,9 +474,9 @@ def test_the_wsdl_has_the_address_and_no_mark_of_it(wsdl: etree._Element) -> Non
     """There is one place for it."""
     (address,) = wsdl.iterfind("wsdl:service/wsdl:port/wsoap12:address", NAMES)
 
-    assert address.get("location") == SECURE.service
+    assert address.get("location") == SECURE.processing.address
     assert published.wsdl().count(metadata.LOCATION) == 1
-    assert metadata.LOCATION not in metadata.wsdl(published.wsdl(), SECURE)
+    assert metadata.LOCATION not in metadata.wsdl(published.wsdl(), SECURE.processing)
 
 
 def test_the_schemas_of_the_wsdl_are_those_that_check_our_messages(wsdl: etree._Element, tmp_path: Path) -> None:
