@@ -20,6 +20,7 @@ import pytest
 
 SERVER, CLIENT, STRANGER = "10.98.76.1", "10.98.76.2", "203.0.113.9"
 SERVER6, CLIENT6 = "fd98:76::1", "fd98:76::2"
+LATE_SERVER, LATE_CLIENT = "10.98.77.1", "10.98.77.2"
 
 _CLONE_NEWNET = 0x40000000
 _Result = TypeVar("_Result")
@@ -55,6 +56,22 @@ def cable() -> Iterator[Cable]:
         laid.at_server(_set_up, there)
         laid.at_client(_plug_in)
         yield laid
+
+
+@contextlib.contextmanager
+def another(laid: Cable) -> Iterator[None]:
+    """Lay a second cable between the two for the body: there they are LATE_SERVER and LATE_CLIENT."""
+    there = laid.at_client(threading.get_native_id)
+    laid.at_server(_ip, "link add late0 type veth peer name late1")
+    try:
+        laid.at_server(_ip, f"link set late1 netns {there}")
+        laid.at_client(_ip, f"address add {LATE_CLIENT}/24 dev late1")
+        laid.at_client(_ip, "link set late1 up")
+        laid.at_server(_ip, f"address add {LATE_SERVER}/24 dev late0")
+        laid.at_server(_ip, "link set late0 up")
+        yield
+    finally:
+        laid.at_server(_ip, "link delete late0")
 
 
 def _unshare() -> int:

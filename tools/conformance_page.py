@@ -1,0 +1,134 @@
+"""Print docs/conformance.md: every line of the four checklists, and the tests that are named after it.
+
+The lines are in tests/conformance/checklists.toml. A test is named after a line if its name begins with the line's
+ID: `test_dsp_004_...`, or with several of one checklist: `test_dsc_049_050_...`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "tests" / "conformance"
+TITLES = {
+    "DSP": "WS-DSP: the service for devices",
+    "PSP": "Scan processes and filters",
+    "DPW": "DPWS: being found, described, subscribed to and addressed",
+    "DSC": "WS-DSC: the service for administrators",
+}
+_NAME = re.compile(r"test_(dsp|psp|dpw|dsc)((?:_\d{3})+)_")
+_LINE = re.compile(r"(MUST \(step\)|MUST|SHOULD|MAY|rule) (server|client|both|device): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a checklist: its ID, how strongly it binds whom, and what it asks for."""
+
+    id: str
+    level: str
+    side: str
+    text: str
+
+    @property
+    def binds_us(self) -> bool:
+        """Whether it says something about a server."""
+        return self.side in ("server", "both")
+
+
+@dataclass(frozen=True)
+class Checklists:
+    """All lines by checklist; why some are kept differently, and why some are not kept yet."""
+
+    lines: dict[str, list[Line]]
+    deviations: dict[str, str]
+    later: dict[str, str]
+
+
+def checklists() -> Checklists:
+    """Read the file of the checklists; raise `ValueError` for a line that says nothing about anybody."""
+    table = tomllib.loads((FOLDER / "checklists.toml").read_text("utf-8"))
+    lines = {key: [_line(id, text) for id, text in table[key].items()] for key in TITLES}
+    return Checklists(lines, table["deviations"], table["later"])
+
+
+def named_tests() -> dict[str, list[str]]:
+    """Return the tests that are named after each line, as `file::test`."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(FOLDER.glob("test_*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match = _NAME.match(node.name) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else None
+            if match is not None:
+                for number in match[2].strip("_").split("_"):
+                    found[f"{match[1].upper()}-{number}"].append(f"{file.name}::{node.name}")
+    return found
+
+
+def untested(lists: Checklists, tests: dict[str, list[str]]) -> list[str]:
+    """Return the lines that bind the server, and after which no test is named."""
+    return [
+        line.id
+        for lines in lists.lines.values()
+        for line in lines
+        if line.binds_us and line.id not in lists.later and line.id not in tests
+    ]
+
+
+def page() -> str:
+    """Return the page."""
+    lists, tests = checklists(), named_tests()
+    parts = [_INTRODUCTION, _count(lists, tests)]
+    for key, lines in lists.lines.items():
+        parts.append(f"## {TITLES[key]}\n\n{_table(lines, lists, tests)}")
+    return "\n\n".join(parts) + "\n"
+
+
+_INTRODUCTION = """# Conformance
+
+What the protocols ask of a scan server, line by line, and the tests that show it. The lines are digests, in our own
+words, of Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile underneath (DPWS 2006/02 with
+WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM); "section" means a section of the digest. Each test is
+named after its line and lies in `tests/conformance/`. Lines that bind the other side only are here for completeness.
+
+This page is generated: `python tools/conformance_page.py > docs/conformance.md`. What we decided where the documents
+are silent is in [protocol-notes.md](protocol-notes.md)."""
+
+
+def _count(lists: Checklists, tests: dict[str, list[str]]) -> str:
+    rows = ["| Checklist | Lines that bind a server | Tested | Kept differently | Not yet |", "|---|---|---|---|---|"]
+    for key, lines in lists.lines.items():
+        ours = [line.id for line in lines if line.binds_us]
+        due = [id for id in ours if id not in lists.later]
+        tested = sum(id in tests for id in due)
+        different = sum(id in lists.deviations for id in ours)
+        rows.append(f"| {TITLES[key]} | {len(ours)} | {tested} of {len(due)} | {different} | {len(ours) - len(due)} |")
+    return "\n".join(rows)
+
+
+def _table(lines: list[Line], lists: Checklists, tests: dict[str, list[str]]) -> str:
+    rows = ["| Line | Binds | What it asks for | Tests | What we do differently, and why |", "|---|---|---|---|---|"]
+    for line in lines:
+        named = "<br>".join(f"`{name}`" for name in tests.get(line.id, ()))
+        why = lists.deviations.get(line.id) or (f"Not yet: {lists.later[line.id]}" if line.id in lists.later else "")
+        rows.append(f"| {line.id} | {line.side}: {line.level} | {_cell(line.text)} | {named} | {_cell(why)} |")
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _line(id: str, text: str) -> Line:
+    match = _LINE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{id} is {text!r}; expected a level, a side, a colon and a sentence")
+    return Line(id, *match.groups())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
