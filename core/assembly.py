@@ -30,6 +30,7 @@ from postscan.core.service import PostScanService, ScanProcesses
 from postscan.core.settings import Settings
 from postscan.core.spool import Spool
 from postscan.core.store import Store
+from postscan.core.subscriptions import Subscriptions
 from postscan.core.uploads import Uploads
 from postscan.core.worker import Limits, Workers
 
@@ -48,6 +49,7 @@ class Core:
         self.store = Store(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
         self.clock = clock or SystemClock(self.store.mark())
         self.spool = Spool(settings.storage.spool_dir)
+        self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.uploads = Uploads()
         self.scheduler = Scheduler(self.store, self.uploads, self.clock)
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
@@ -90,6 +92,7 @@ class Core:
             workers = Workers()
             try:
                 catalogue = self._catalogue(workers)
+                self.store.note_filters(catalogue.dialects, self.clock.now())
                 self._start(workers, catalogue)
                 try:
                     yield catalogue

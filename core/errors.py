@@ -2,6 +2,7 @@
 
     PostscanError
     ├── JobNotFound            no such job, or not yours: the two are never told apart
+    ├── SubscriptionNotFound   no such subscription, or over, or not yours: never told apart either
     ├── WrongState             the job's state does not allow it
     │   └── JobCanceled        ... because it was cancelled
     ├── InvalidArgument        names the argument, the value, and what was expected
@@ -33,6 +34,14 @@ class JobNotFound(PostscanError, LookupError):
     def __init__(self, token: str) -> None:
         super().__init__(f"there is no job {token!r} of this caller")
         self.token = token
+
+
+class SubscriptionNotFound(PostscanError, LookupError):
+    """No subscription of the caller has this identifier; it may be unknown, expired or somebody else's."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"there is no subscription {id[:64]!r} of this caller")
+        self.id = id
 
 
 class WrongState(PostscanError):

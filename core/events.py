@@ -1,13 +1,15 @@
-"""What can have happened to a job: values in the past tense, stored with the change that they tell of.
+"""What can have happened, to a job or to the repository: values in the past tense, stored with the change itself.
 
-The event table is outbox, job history and audit trail at once; `to_record` is the only form that it keeps.
+The event table is outbox, job history and audit trail at once; `to_record` is the only form that it keeps. The
+repository is the whole server, as WS-DSC calls it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, get_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,43 @@ class JobEnded:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RepositoryStatusChanged:
+    """The repository moved to `state`: "Processing" while any job is in hand, else "Idle"."""
+
+    state: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryConfigurationChanged:
+    """A server has started with other usable filters than the last one; `filters` holds their dialects, sorted."""
+
+    filters: tuple[str, ...]
+    at: datetime
+
+
 Event = JobStateChanged | ImageReceived | FilterStateChanged | JobEnded
+"""What happens to a job."""
+
+RepositoryEvent = RepositoryStatusChanged | RepositoryConfigurationChanged
+"""What happens to the repository."""
+
+_KINDS: Final[dict[str, type[Event | RepositoryEvent]]] = {
+    kind.__name__: kind for kind in (*get_args(Event), *get_args(RepositoryEvent))
+}
 
 
-def to_record(event: Event) -> tuple[str, dict[str, Any]]:
+def to_record(event: Event | RepositoryEvent) -> tuple[str, dict[str, Any]]:
     """Return the event's kind and its fields without the time, ready for JSON."""
     fields = asdict(event)
     del fields["at"]
     return type(event).__name__, fields
+
+
+def from_record(kind: str, fields: Mapping[str, Any], at: datetime) -> Event | RepositoryEvent:
+    """Return the event that was kept; the inverse of `to_record`, through JSON and back."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+    return _KINDS[kind](**values, at=at)

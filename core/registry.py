@@ -89,6 +89,11 @@ class Catalogue:
         self.plugins = plugins
         self._by_dialect = {info.dialect: (plugin, info) for plugin in plugins for info in plugin.filters}
 
+    @property
+    def dialects(self) -> tuple[str, ...]:
+        """The dialects of the usable filters."""
+        return tuple(self._by_dialect)
+
     def find(self, dialect: str) -> tuple[Plugin, FilterInfo] | None:
         """Return the plugin and the filter that answer to *dialect*."""
         return self._by_dialect.get(dialect)

@@ -1,7 +1,8 @@
 """Letting go of what has ended: images by age and size, jobs by age and number, answers by age.
 
 Only jobs that ended as somebody wanted are touched, Completed and Canceled ones. An aborted job keeps its images
-until an administrator releases or discards it. Ages are in steady time, so a jump of the wall clock removes nothing.
+until an administrator releases or discards it. What happened to the repository goes with the jobs of its time. Ages are
+in steady time, so a jump of the wall clock removes nothing.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from postscan.core import journal
 from postscan.core.errors import JobNotFound, StoreBusy
-from postscan.core.events import to_record
 from postscan.core.model import (
     Document,
     Fate,
@@ -22,7 +22,7 @@ from postscan.core.model import (
     Receipt,
     User,
 )
-from postscan.core.schema import DOCUMENT, EVENT, JOB, MADE, STEP
+from postscan.core.schema import DOCUMENT, JOB, MADE, STEP
 from postscan.core.states import FilterState, JobState
 
 Rows = Sequence[sa.Row[Any]]
@@ -58,7 +58,7 @@ def insert(db: sa.Connection, job: Job) -> None:
     db.execute(sa.insert(JOB), _job_row(job))
     db.execute(sa.insert(STEP), [{"token": job.token, **_step_row(step)} for step in job.steps])
     _insert_documents(db, job.token, job.documents)
-    _append_events(db, job)
+    journal.append(db, job)
 
 
 def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: set[int]) -> None:
@@ -74,7 +74,7 @@ def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: se
         if step != before:
             _save_step(db, job.token, before, step)
     _insert_documents(db, job.token, [document for document in job.documents if document.id not in documents])
-    _append_events(db, job)
+    journal.append(db, job)
 
 
 def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterStep) -> None:
@@ -96,16 +96,6 @@ def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterSt
 def _insert_documents(db: sa.Connection, token: str, documents: Sequence[Document]) -> None:
     if documents:
         db.execute(sa.insert(DOCUMENT), [_document_row(token, document) for document in documents])
-
-
-def _append_events(db: sa.Connection, job: Job) -> None:
-    events = []
-    for event in job.events:
-        kind, fields = to_record(event)
-        events.append({"token": job.token, "kind": kind, "at": event.at, "fields": fields})
-    if events:
-        db.execute(sa.insert(EVENT), events)
-    job.events.clear()
 
 
 # --- one row, one value ----------------------------------------------------------------------------------------------

@@ -126,14 +126,40 @@ EVENT = sa.Table(
     "event",
     METADATA,
     sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), nullable=False),
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE")),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("fields", sa.JSON, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False, server_default="0"),
     sa.Index(None, "token", "seq"),
     # Numbers are never used again, so that a reader's cursor cannot skip an event.
     sqlite_autoincrement=True,
 )
+"""What happened, in the order of the commits. Events of the repository have no `token`; those of a job have the
+`version` that the job got in their commit."""
+
+SUBSCRIPTION = sa.Table(
+    "subscription",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("port", sa.String(16), nullable=False),
+    sa.Column("owner", sa.String(512), nullable=False),
+    sa.Column("owner_proof", sa.String(16), nullable=False),
+    sa.Column("notify_url", sa.Text, nullable=False),
+    sa.Column("notify_address", sa.String(64), nullable=False),
+    sa.Column("notify_parameters", sa.Text, nullable=False),
+    sa.Column("end_url", sa.Text),
+    sa.Column("end_address", sa.String(64)),
+    sa.Column("end_parameters", sa.Text),
+    sa.Column("actions", sa.JSON, nullable=False),
+    sa.Column("manager", sa.Text, nullable=False),
+    sa.Column("absolute", sa.Boolean, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+    sa.Column("cursor", sa.BigInteger, nullable=False),
+    sa.Index(None, "owner", "owner_proof"),
+    sa.Index(None, "until"),
+)
+"""Who hears of what happens; `end_url` is null if nobody is to be told of the end of the subscription."""
 
 REQUEST = sa.Table(
     "request",

@@ -1,8 +1,7 @@
 """The verbs that every front end calls, and the rules that hold for all of them.
 
-Each verb takes the caller's `Principal`. The owner rule stands here, once: a job that is not yours answers exactly
-like one that does not exist (decisions D1 and D2). Each change is stored together with its line of the audit trail and
-with its answer, so that the same request, sent again, gets the same answer and has no second effect (decision D14).
+Each verb takes the caller's `Principal`. Whose job it is, and whether the same request was answered before, is judged
+by `postscan.core.ownership`; everything else that a verb must heed stands here.
 """
 
 from __future__ import annotations
@@ -16,17 +15,18 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from postscan.core.clock import Clock
-from postscan.core.errors import InvalidArgument, JobNotFound, RequestReused, StoreBusy, Unavailable, WrongState
-from postscan.core.ledger import Answer, AuditLine
+from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
+from postscan.core.journal import IDLE, PROCESSING
+from postscan.core.ledger import AuditLine
 from postscan.core.model import Document, Instructions, Job, JobToken, Principal, Request, ScanProcess, User
+from postscan.core.ownership import Ownership, check_same, is_owned, key
 from postscan.core.quota import Quota
 from postscan.core.retention import Retention
 from postscan.core.scheduler import Scheduler
 from postscan.core.settings import Settings
 from postscan.core.spool import Echo, Spool
 from postscan.core.states import JobReason, JobState, Verb
-from postscan.core.store import AnsweredMeanwhile, Delivery, EventRow, Note, Store
-from postscan.core.throttle import Throttle
+from postscan.core.store import AnsweredMeanwhile, Delivery, EventRow, Store
 from postscan.core.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ class PostScanService:
     A `Request` names a request that its sender may send again. Raised by every verb that takes one: `RequestReused`;
     by every verb that takes a token: `JobNotFound`, `Throttled`; by all: `StoreBusy`.
 
-    `judge` is there while workers are: nobody else can ask a filter.
+    `judge` is there while workers are: nobody else can ask a filter. `dialects` are those of the filters that can be
+    used, once somebody has looked.
     """
 
     def __init__(
@@ -87,8 +88,9 @@ class PostScanService:
         self._retention = retention
         self._clock = clock
         self._quota = Quota(settings, store, spool)
-        self._throttle = Throttle(settings.limits.bad_tokens, clock)
+        self._ownership = Ownership(store, clock, settings.limits.bad_tokens)
         self.judge: Judge | None = None
+        self.dialects: tuple[str, ...] = ()
 
     # --- what devices do -----------------------------------------------------------------------------------------
 
@@ -101,7 +103,7 @@ class PostScanService:
         process or that its filter does not take), `StoredProcessInvalid`, `Unavailable` (too many open jobs, or a
         filter that does not say what it takes).
         """
-        answered = self._answered(by, "create", request)
+        answered = self._ownership.answered(by, "create", request)
         if answered is not None:
             return JobToken(answered.result)
         user = self._user(by, user_sid)
@@ -113,7 +115,7 @@ class PostScanService:
         job.deadline = self._deadline()
         detail = f"{user.name} ({user.sid}), process {process.identifier}"
         try:
-            notes = self._notes(by, "create", job.token, request, job.token, detail)
+            notes = self._ownership.notes(by, "create", job.token, request, job.token, detail)
             self._store.insert(job, *notes, most_open=self._settings.limits.open_jobs)
         except AnsweredMeanwhile:
             return self.create(by, user_sid, process_id, instructions, request)
@@ -128,19 +130,19 @@ class PostScanService:
         Refuses at once, before any byte, if the job takes no images. Raises `WrongState`, `JobCanceled`,
         `InvalidArgument` (DocumentId, ImageData), `SpoolFull`.
         """
-        answered = self._answered(by, "send", request)
+        answered = self._ownership.answered(by, "send", request)
         if answered is None:
             job = self.job(token, by)
             try:
                 self._check_takes_images(job, document_id)
             except WrongState:
-                answered = self._answered(by, "send", request)  # its twin was faster, and the End after it
+                answered = self._ownership.answered(by, "send", request)  # its twin was faster, and the End after it
                 if answered is None:
                     raise
         if answered is not None:
             echo = Echo()
             yield echo
-            _check_same(answered, echo.sha256)
+            check_same(answered, echo.sha256)
             return
         try:
             with self._uploads.one(job.token), self._arriving(job, by, document_id, format, request) as sink:
@@ -154,12 +156,12 @@ class PostScanService:
 
         Waits for an image that is still on its way, so that the last page is not lost.
         """
-        if self._answered(by, "end", request) is not None:
+        if self._ownership.answered(by, "end", request) is not None:
             return
-        key = self.job(token, by).token
-        if not self._uploads.wait_for(key, self._settings.server.idle_seconds):
-            raise Unavailable(f"an image of job {key} is still on its way")
-        with self._changing(token, by, "end", request) as job:
+        known = self.job(token, by).token
+        if not self._uploads.wait_for(known, self._settings.server.idle_seconds):
+            raise Unavailable(f"an image of job {known} is still on its way")
+        with self._ownership.changing(token, by, "end", request) as job:
             job.end(self._clock.now())
         self._scheduler.wake()
 
@@ -168,10 +170,10 @@ class PostScanService:
 
         The cancel is durable before anything is told to stop. A job that has ended is not found.
         """
-        if self._answered(by, "cancel", request) is not None:
+        if self._ownership.answered(by, "cancel", request) is not None:
             return self.job(token, by)
         try:
-            with self._changing(token, by, "cancel", request) as job:
+            with self._ownership.changing(token, by, "cancel", request) as job:
                 job.cancel(self._clock.now())
         except WrongState:
             raise JobNotFound(token) from None
@@ -185,19 +187,18 @@ class PostScanService:
 
     def job(self, token: str, by: Principal) -> Job:
         """Return the job as it stands; do not call its verbs."""
-        with self._refusing(token, by, "get"):
-            return self._store.load(_key(token), owner=_owner(by))
+        return self._ownership.load(token, by)
 
     def glance(self, token: str, by: Principal) -> Job | None:
         """Return the same as `job` if that needs no waiting, else None; it may be called from an event loop."""
-        job = self._store.glance(_key(token))
-        return job if job is not None and _is_owned(job, by) else None
+        job = self._store.glance(key(token))
+        return job if job is not None and is_owned(job, by) else None
 
     # --- what administrators do ----------------------------------------------------------------------------------
 
     def hold(self, token: str, by: Principal) -> None:
         """Keep a waiting job from being processed. Raises `WrongState`."""
-        with self._changing(token, by, "hold") as job:
+        with self._ownership.changing(token, by, "hold") as job:
             job.hold(self._clock.now())
 
     def release(self, token: str, by: Principal) -> JobToken:
@@ -208,7 +209,7 @@ class PostScanService:
         job = self.job(token, by)
         if job.state is JobState.ABORTED and job.reasons == (JobReason.TIMED_OUT,) and job.images_kept:
             return self._again(job, by)
-        with self._changing(token, by, "release") as job:
+        with self._ownership.changing(token, by, "release") as job:
             job.release(self._clock.now())
         self._scheduler.wake()
         return job.token
@@ -224,12 +225,21 @@ class PostScanService:
     def active(self, by: Principal) -> list[Job]:
         """Return the caller's jobs that have not ended, oldest first; an administrator sees all."""
         jobs = self._store.open_jobs(None if by.admin else by.name)
-        return [job for job in jobs if _is_owned(job, by)]
+        return [job for job in jobs if is_owned(job, by)]
 
     def history(self, by: Principal, limit: int = 50) -> list[Job]:
         """Return the caller's jobs that have ended, newest first; an administrator sees all."""
         jobs = self._store.ended_jobs(None if by.admin else by.name, limit)
-        return [job for job in jobs if _is_owned(job, by)]
+        return [job for job in jobs if is_owned(job, by)]
+
+    def filters(self, by: Principal) -> tuple[str, ...]:
+        """Return the dialects of the filters that can be used; nothing to anybody but an administrator."""
+        return self.dialects if by.admin else ()
+
+    def state(self, by: Principal) -> str:
+        """Return `Processing` while any of the caller's jobs is in hand, else `Idle`; an administrator's are all."""
+        busy = self._store.in_hand() if by.admin else [job for job in self.active(by) if job.state.in_hand]
+        return PROCESSING if busy else IDLE
 
     def events(self, token: str, by: Principal) -> list[EventRow]:
         """Return what happened to the job, in order."""
@@ -289,7 +299,7 @@ class PostScanService:
             raise AssertionError("an arrival that ended cleanly has a document")
         recorded = False
         try:
-            notes = self._notes(by, "send", job.token, request, document.sha256)
+            notes = self._ownership.notes(by, "send", job.token, request, document.sha256)
             with self._store.change(job.token, *notes) as changed:
                 self._check_takes_images(changed, document_id)  # again: it may have taken others meanwhile
                 recorded = changed.receive(document, self._clock.now())
@@ -298,10 +308,10 @@ class PostScanService:
                     self._quota.check_kept(job.owner.name, document.size)
         except (AnsweredMeanwhile, WrongState):
             recorded = False
-            answered = self._answered(by, "send", request)
+            answered = self._ownership.answered(by, "send", request)
             if answered is None:
                 raise
-            _check_same(answered, document.sha256)  # its twin was faster; the bytes are there under the twin's name
+            check_same(answered, document.sha256)  # its twin was faster; the bytes are there under the twin's name
         except BaseException:
             recorded = False
             raise
@@ -337,50 +347,6 @@ class PostScanService:
         self._scheduler.wake()
         return token
 
-    def _answered(self, by: Principal, verb: str, request: Request | None) -> Answer | None:
-        """Return the answer to the same request; raise `RequestReused` if its name was used for something else."""
-        if request is None:
-            return None
-        answer = self._store.answered(_sender(by), request.message_id)
-        if answer is not None and (answer.verb, answer.request) != (verb, request):
-            raise RequestReused(request.message_id)
-        return answer
-
-    def _notes(
-        self, by: Principal, verb: str, token: str, request: Request | None, result: str = "", detail: str = ""
-    ) -> list[Note]:
-        """Return what is stored together with a change: its answer, and its line of the audit trail."""
-        notes: list[Note] = []
-        if verb != "send":  # images are told of by the job's events
-            notes.append(AuditLine.of(by, verb, token, self._clock.now(), detail=detail))
-        if request is not None:
-            notes.append(Answer(_sender(by), request, verb, result, self._clock.ticks()))
-        return notes
-
-    @contextlib.contextmanager
-    def _changing(self, token: str, by: Principal, verb: str, request: Request | None = None) -> Iterator[Job]:
-        """Lend the caller's job, and store what its verbs did. If a twin of the request was faster, store nothing."""
-        notes = self._notes(by, verb, _key(token), request)
-        try:
-            with self._refusing(token, by, verb), self._store.change(_key(token), *notes, owner=_owner(by)) as job:
-                yield job
-        except AnsweredMeanwhile:
-            self._answered(by, verb, request)
-        except WrongState:
-            if self._answered(by, verb, request) is None:  # else it was its twin that moved the job on
-                raise
-
-    @contextlib.contextmanager
-    def _refusing(self, token: str, by: Principal, verb: str) -> Iterator[None]:
-        """Let a foreign job and an unknown one be refused alike, with the token as the caller wrote it."""
-        try:
-            yield
-        except JobNotFound:
-            if not by.admin:
-                self._throttle.miss(by.name)
-                self._store.note(AuditLine.of(by, verb, token, self._clock.now(), "refused"))
-            raise JobNotFound(token) from None
-
     def _deadline(self) -> float:
         return self._clock.ticks() + self._settings.limits.silence_seconds
 
@@ -407,28 +373,3 @@ class PostScanService:
 def _new_token() -> JobToken:
     """Return a token that nobody can guess: 122 random bits of the operating system."""
     return JobToken(str(uuid.uuid4()))
-
-
-def _key(token: str) -> str:
-    """Return the token as it was issued, whatever case and braces it came back in (WS-DSP digest, O-16)."""
-    return token.strip().removeprefix("{").removesuffix("}").lower()
-
-
-def _check_same(answered: Answer, sha256: str) -> None:
-    """Raise `RequestReused` if an image is not the one that was answered under this name."""
-    if answered.result != sha256:
-        raise RequestReused(answered.request.message_id)
-
-
-def _sender(by: Principal) -> str:
-    """Return whose request it is: the same name with another proof is somebody else."""
-    return f"{by.proof}:{by.name}"
-
-
-def _owner(by: Principal) -> Principal | None:
-    """Return whose jobs the caller may touch: its own, or everybody's."""
-    return None if by.admin else by
-
-
-def _is_owned(job: Job, by: Principal) -> bool:
-    return by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof)

@@ -1,4 +1,4 @@
-"""All that is kept of jobs: the only module that speaks SQL, besides the tables and the migrations.
+"""All that is kept of jobs. SQL is spoken here, in the modules below it, and in `postscan.core.subscriptions` alone.
 
 Every change has one shape. `with store.change(token) as job:` loads the job, lends it, and on leaving writes the row
 where its version is still the one that was read, together with the events that the job collected, in one
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from postscan.core import database, ledger, rows
+from postscan.core import database, journal, ledger, rows
 from postscan.core.clock import Mark
 from postscan.core.errors import Unavailable, WrongState
 from postscan.core.ledger import Answer, AuditLine
@@ -94,7 +94,7 @@ class Store:
         *heir_of* names an ended job whose images it takes over; raise `WrongState` if another job did so before.
         With *most_open*, raise `Unavailable` if its owner would have more jobs than that which have not ended.
         """
-        with self._write() as db:
+        with self.writing() as db:
             if heir_of is not None:
                 _bequeath(db, heir_of)
             rows.insert(db, job)
@@ -108,7 +108,7 @@ class Store:
         The database compares the owner, so that a foreign job takes no more time than one that does not exist.
         """
         seen = self._memory.look()
-        with self._read() as db:
+        with self.reading() as db:
             job = rows.load(db, token, owner)
         self._memory.learn(job, seen)
         return job
@@ -123,7 +123,7 @@ class Store:
 
         Raises `JobNotFound`, also if it is not the *owner*'s.
         """
-        with self._write() as db:
+        with self.writing() as db:
             job = rows.load(db, token, owner, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             yield job
@@ -139,7 +139,7 @@ class Store:
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        with self._write() as db:
+        with self.writing() as db:
             token = db.scalar(waiting)
             if token is None:
                 return None
@@ -162,25 +162,25 @@ class Store:
     def in_hand(self) -> dict[JobToken, JobState]:
         """Return the jobs that an executor has, or had before it died, oldest first."""
         query = sa.select(JOB.c.token, JOB.c.state).where(JOB.c.state.in_(_IN_HAND)).order_by(JOB.c.created)
-        with self._read() as db:
+        with self.reading() as db:
             return {JobToken(row.token): JobState(row.state) for row in db.execute(query)}
 
     def silent(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed."""
         query = sa.select(JOB.c.token).where(JOB.c.state == JobState.CREATING, JOB.c.deadline < ticks)
-        with self._read() as db:
+        with self.reading() as db:
             return [JobToken(token) for token in db.scalars(query)]
 
     def touch(self, token: str, deadline: float) -> None:
         """Move the deadline of a job that is still in Creating."""
         query = sa.update(JOB).where(JOB.c.token == token, JOB.c.state == JobState.CREATING)
-        with self._write() as db:
+        with self.writing() as db:
             db.execute(query.values(deadline=deadline))
 
     def adopt_deadlines(self, deadline: float) -> None:
         """Give every job in Creating this deadline: theirs are on a clock that nobody knows any more."""
         query = sa.update(JOB).where(JOB.c.state == JobState.CREATING)
-        with self._write() as db:
+        with self.writing() as db:
             db.execute(query.values(deadline=deadline))
 
     def blobs(self) -> list[Blob]:
@@ -188,7 +188,7 @@ class Store:
         is_open = JOB.c.state.in_(_OPEN)
         sent = sa.select(DOCUMENT.c.blob, DOCUMENT.c.token, DOCUMENT.c.size, is_open, JOB.c.images_kept)
         made = sa.select(MADE.c.blob, MADE.c.token, MADE.c.size, is_open, is_open)  # kept until the job ends
-        with self._read() as db:
+        with self.reading() as db:
             found = {
                 blob.key: blob for blob in map(Blob._make, db.execute(made.join(JOB, JOB.c.token == MADE.c.token)))
             }
@@ -198,8 +198,9 @@ class Store:
 
     def events(self, token: str) -> list[EventRow]:
         """Return all events of a job in their order."""
-        query = sa.select(EVENT).where(EVENT.c.token == token).order_by(EVENT.c.seq)
-        with self._read() as db:
+        c = EVENT.c
+        query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.token == token).order_by(c.seq)
+        with self.reading() as db:
             return [EventRow(*row) for row in db.execute(query)]
 
     # --- what filters do -----------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class Store:
         query = sa.update(STEP).where(
             STEP.c.token == token, STEP.c.position == position, STEP.c.state == FilterState.PROCESSING
         )
-        with self._write() as db:
+        with self.writing() as db:
             db.execute(query.values(progress=text))
 
     def grant(self, token: str, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
@@ -224,7 +225,7 @@ class Store:
             .where(JOB.c.state == JobState.PROCESSING, STEP.c.state == FilterState.PROCESSING)
             .with_for_update()
         )
-        with self._write() as db:
+        with self.writing() as db:
             if db.scalar(allowed) is None:
                 return False
             key = _delivery_key(token, position, about)
@@ -236,7 +237,7 @@ class Store:
         """Record that a granted output became visible, or did not."""
         key = _delivery_key(token, position, about)
         where = [DELIVERY.c[name] == value for name, value in key.items()] + [DELIVERY.c.name == about.name]
-        with self._write() as db:
+        with self.writing() as db:
             if about.published:
                 db.execute(sa.update(DELIVERY).where(*where).values(published=True))
             else:
@@ -246,7 +247,7 @@ class Store:
         """Return the outputs of a job's filters."""
         c = DELIVERY.c
         query = sa.select(c.position, c.document, c.destination, c.name, c.published).where(c.token == token)
-        with self._read() as db:
+        with self.reading() as db:
             return [
                 Delivery(row.position, row.document or None, row.destination, row.name, row.published)
                 for row in db.execute(query.order_by(c.position, c.document, c.destination))
@@ -256,27 +257,32 @@ class Store:
 
     def answered(self, owner: str, message_id: str) -> Answer | None:
         """Return the answer that was given to a request of this name."""
-        with self._read() as db:
+        with self.reading() as db:
             return ledger.read_answer(db, owner, message_id)
 
     def note(self, *notes: Note) -> None:
         """Write down what belongs to no change of a job."""
-        with self._write() as db:
+        with self.writing() as db:
             _write_notes(db, notes)
 
     def audit(self, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first; of one job, or of all."""
-        with self._read() as db:
+        with self.reading() as db:
             return ledger.read_audit(db, token, limit)
+
+    def note_filters(self, dialects: Iterable[str], at: datetime) -> None:
+        """Write down which filters can be used, if they are others than the last time."""
+        with self.writing() as db:
+            journal.append_filters(db, dialects, at)
 
     def mark(self) -> Mark | None:
         """Return where the steady clock stood when it was last written down."""
-        with self._read() as db:
+        with self.reading() as db:
             return ledger.read_mark(db)
 
     def keep_mark(self, mark: Mark) -> None:
         """Write down where the steady clock stands."""
-        with self._write() as db:
+        with self.writing() as db:
             ledger.write_mark(db, mark)
 
     # --- retention -----------------------------------------------------------------------------------------------
@@ -287,13 +293,13 @@ class Store:
         query = query.where(JOB.c.images_kept)
         if owner is not None:
             query = query.where(JOB.c.owner == owner)
-        with self._read() as db:
+        with self.reading() as db:
             return int(db.scalar(query) or 0)
 
     def note_ended(self, ticks: float) -> None:
         """Write down when the jobs ended that have ended since the last call."""
         query = sa.update(JOB).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN))
-        with self._write() as db:
+        with self.writing() as db:
             db.execute(query.values(ended_ticks=ticks))
 
     def disposable(self, ended_before: float | None = None) -> list[Job]:
@@ -301,28 +307,32 @@ class Store:
         query = sa.select(JOB).where(JOB.c.images_kept, JOB.c.state.in_(_DISPOSABLE), JOB.c.ended_ticks.is_not(None))
         if ended_before is not None:
             query = query.where(JOB.c.ended_ticks < ended_before)
-        with self._read() as db:
+        with self.reading() as db:
             return rows.select(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(1000))
 
     def images_removed(self, token: str) -> None:
         """Note that the images of an ended job are gone."""
         query = sa.update(JOB).where(JOB.c.token == token)
-        with self._write() as db:
+        with self.writing() as db:
             db.execute(query.values(images_kept=False, version=JOB.c.version + 1))
 
     def drop_jobs(self, ended_before: float, keep: int) -> int:
-        """Forget ended jobs without images that are both old and beyond the newest *keep*; return how many."""
+        """Forget ended jobs without images that are both old and beyond the newest *keep*; return how many.
+
+        What happened to the repository before they ended is forgotten as well.
+        """
         newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
         newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)
         query = sa.delete(JOB).where(
             JOB.c.ended_ticks < ended_before, sa.not_(JOB.c.images_kept), JOB.c.token.not_in(newest)
         )
-        with self._write() as db:
+        with self.writing() as db:
+            journal.drop_before(db, ended_before)
             return db.execute(query).rowcount
 
     def drop_answers(self, before: float) -> int:
         """Forget the answers that nobody will ask for again; return how many they were."""
-        with self._write() as db:
+        with self.writing() as db:
             return ledger.drop_answers_before(db, before)
 
     # --- transactions --------------------------------------------------------------------------------------------
@@ -333,18 +343,20 @@ class Store:
         query = sa.select(JOB).where(condition).order_by(order).limit(limit)
         if owner is not None:
             query = query.where(JOB.c.owner == owner)
-        with self._read() as db:
+        with self.reading() as db:
             return rows.select(db, query)
 
     @contextlib.contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """Lend a transaction that writes; an exception inside leaves nothing. Raises `StoreBusy`."""
         with self._turn, database.translated():
             with self._writer.begin() as db:
                 yield db
             self._memory.forget()
 
     @contextlib.contextmanager
-    def _read(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """Lend a transaction that only reads. Raises `StoreBusy`."""
         with database.translated(), self._reader.begin() as db:
             yield db
 

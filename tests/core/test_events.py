@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
-from postscan.core.events import FilterStateChanged, ImageReceived, JobEnded, JobStateChanged, to_record
+from postscan.core.events import (
+    FilterStateChanged,
+    ImageReceived,
+    JobEnded,
+    JobStateChanged,
+    RepositoryConfigurationChanged,
+    RepositoryStatusChanged,
+    from_record,
+    to_record,
+)
 
 AT = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 
@@ -21,8 +31,16 @@ AT = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
             ("FilterStateChanged", {"position": 0, "state": "Canceled", "reasons": ("x",)}),
         ),
         (JobEnded("Aborted", ("y",), AT), ("JobEnded", {"state": "Aborted", "reasons": ("y",)})),
+        (RepositoryStatusChanged("Idle", AT), ("RepositoryStatusChanged", {"state": "Idle"})),
+        (
+            RepositoryConfigurationChanged(("urn:a",), AT),
+            ("RepositoryConfigurationChanged", {"filters": ("urn:a",)}),
+        ),
     ],
 )
 def test_an_event_is_kept_by_its_kind_and_fields(event, record):
-    """The time has a column of its own."""
-    assert to_record(event) == record
+    """The time has a column of its own; what comes back through JSON is the event."""
+    kind, fields = to_record(event)
+
+    assert (kind, fields) == record
+    assert from_record(kind, json.loads(json.dumps(fields)), AT) == event

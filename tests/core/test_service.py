@@ -150,6 +150,29 @@ def test_an_administrator_sees_and_cancels_everybodys_jobs(idle: Works) -> None:
     assert idle.service.cancel(token, ADMIN).state is JobState.CANCELED
 
 
+def test_only_an_administrator_sees_which_filters_there_are(idle: Works) -> None:
+    """D3: those that somebody found who looked."""
+    assert idle.service.filters(ADMIN) == ()
+    idle.service.dialects = ("urn:acme:copy",)
+
+    assert idle.service.filters(ADMIN) == ("urn:acme:copy",)
+    assert idle.service.filters(ANNA) == ()
+
+
+def test_the_repository_is_processing_while_a_job_is_in_hand(works: Works) -> None:
+    """WS-DSC digest, section 2.6; a caller learns it of the own jobs, an administrator of all."""
+    before = works.service.state(ADMIN)
+    token = works.start("sleep 60")
+    works.await_trace(token, "sleep")
+    during = [works.service.state(by) for by in (ADMIN, ANNA, BORIS)]
+    works.service.cancel(token, ANNA)
+    works.ended(token)
+
+    assert before == "Idle"
+    assert during == ["Processing", "Processing", "Idle"]
+    assert [works.service.state(by) for by in (ADMIN, ANNA)] == ["Idle", "Idle"]
+
+
 def test_an_identical_resend_is_stored_once(idle: Works) -> None:
     """DSP-032, DSP-036, O-9: success, and nothing more on the disk."""
     token = idle.create("copy")

@@ -129,6 +129,42 @@ def test_users_are_listed_by_sid(tmp_path):
     assert "'anna' is not a SID; expected S-1-..." in refusal(tmp_path, "[users.anna]\nname = 'anna@x'\n")
 
 
+def test_the_documented_bounds_of_subscriptions_are_the_real_ones():
+    """Ruling 20: 2,000 in all, a day at most; T-A6: five seconds for one event. T-A2: nobody else's address."""
+    events = load(None).events
+
+    assert (events.most, events.longest_seconds, events.deadline_seconds) == (2000, 86_400, 5)
+    assert (events.most_per_caller, events.default_seconds, events.tries, events.backlog) == (8, 3600, 6, 10_000)
+    assert events.networks == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[events]\nnetworks = ['10.0.0.0/40']\n", "events.networks: '10.0.0.0/40' does not appear to be"),
+        ("[events]\nlongest_seconds = 60\n", "events: default_seconds is 3600; expected at most longest_seconds, 60"),
+        ("[events]\nmost = 0\n", "events.most: "),
+        ("[identity]\nadministrators = ['anna']\n", "identity.administrators: 'anna' is not"),
+        ("[identity]\nadministrators = ['sha256:AB']\n", "identity.administrators: 'sha256:AB' is not"),
+        (
+            "[server]\nconfiguration_path = '/ScanServer'\n",
+            "/ScanServer/processing, /ScanServer, /ScanServer; expected",
+        ),
+    ],
+)
+def test_what_events_and_administrators_cannot_be_is_named(tmp_path, table, said):
+    """The key, what was written, and what was expected."""
+    assert said in refusal(tmp_path, table)
+
+
+def test_administrators_are_sids_or_certificates(tmp_path):
+    """In the forms of `certificates`."""
+    names = ("S-1-5-21-1-2-3-500", "sha256:" + "0a" * 32, "serial=0A1F;issuer=CN=Fabrikam CA")
+    settings = load(written(tmp_path, f"[identity]\nadministrators = {list(names)}\n"))
+
+    assert settings.identity.administrators == names
+
+
 def test_settings_are_frozen():
     """They are read once at the door, and then nobody changes them."""
     with pytest.raises(ValidationError, match="frozen"):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
@@ -32,3 +37,81 @@ def test_upgrade_says_what_it_applied_and_is_harmless_when_repeated(database_url
     assert lacking[0] == "0001"
     assert migrations.upgrade(database_url) == []
     assert migrations.check(database_url) == []
+
+
+AT = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
+JOB: dict[str, Any] = {
+    "token": "old",
+    "owner": "device:192.0.2.7",
+    "owner_proof": "address",
+    "user_sid": "S-1-5-21-1-2-3-1001",
+    "user_name": "anna@fabrikam.example",
+    "user_mail": "",
+    "process_id": "P",
+    "process_name": "Invoices",
+    "document_root": "Invoice",
+    "continue_on_error": False,
+    "state": "Creating",
+    "reasons": [],
+    "created": AT,
+    "deadline": 1000.0,
+    "version": 0,
+}
+
+
+def upgrade_to(url: str, revision: str) -> None:
+    """Bring a database to a revision of its past."""
+    engine = sa.create_engine(url)
+    config = migrations._config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def insert(db: sa.Connection, table: str, **values: Any) -> None:
+    """Insert a row into a table as it is now."""
+    db.execute(sa.insert(sa.Table(table, sa.MetaData(), autoload_with=db)), values)
+
+
+@pytest.mark.parametrize("revision", ["0002", "0003"])
+def test_jobs_and_their_events_survive_the_upgrade(database_url: str, revision: str) -> None:
+    """Numbers and ties of events stay as they are; those from before know no version."""
+    migrations.check(database_url)  # makes the folder
+    upgrade_to(database_url, revision)
+    engine = sa.create_engine(database_url)
+    with engine.begin() as db:
+        insert(db, "job", **JOB)
+        for kind in ("JobStateChanged", "ImageReceived"):
+            insert(db, "event", token="old", kind=kind, at=AT, fields={"of": kind})
+
+    migrations.upgrade(database_url)
+
+    with engine.begin() as db:
+        found = db.execute(sa.text("select seq, token, kind, version from event order by seq")).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [(1, "old", "JobStateChanged", 0), (2, "old", "ImageReceived", 0)]
+
+
+def test_numbers_of_events_are_never_used_twice(database_url: str) -> None:
+    """A reader's cursor relies on it, also after the upgrade that copies the table; events go with their job."""
+    migrations.check(database_url)
+    upgrade_to(database_url, "0003")
+    migrations.upgrade(database_url)
+    engine = sa.create_engine(database_url)
+
+    @sa.event.listens_for(engine, "connect")
+    def _enforce(connection: Any, _record: object) -> None:
+        if engine.dialect.name == "sqlite":
+            connection.execute("PRAGMA foreign_keys=ON")
+
+    with engine.begin() as db:
+        insert(db, "job", **JOB)
+        for _ in range(3):
+            insert(db, "event", token="old", kind="JobEnded", at=AT, fields={})
+        db.execute(sa.text("delete from job"))
+        insert(db, "event", token=None, kind="RepositoryStatusChanged", at=AT, fields={})
+        numbers = list(db.scalars(sa.text("select seq from event")))
+    engine.dispose()
+
+    assert numbers == [4]

@@ -95,17 +95,19 @@ class SteppedStore(Store):
         self._memory.forget()
 
     @contextlib.contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """Wait for the turn, write, and wait again."""
         gate("write")
-        with super()._write() as db, _through():
+        with super().writing() as db, _through():
             yield db
         self.writes += 1
         gate("written")
 
     @contextlib.contextmanager
-    def _read(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """Wait for the turn, read, and wait again."""
         gate("read")
-        with super()._read() as db, _through():
+        with super().reading() as db, _through():
             yield db
         gate("seen")
 

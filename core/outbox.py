@@ -1,0 +1,201 @@
+"""What subscribers hear of: the events of one commit, folded into one happening.
+
+Functions on an open transaction. The event table is outbox, history and audit trail at once: a happening is folded
+out of the job's own events up to it, so it is the same however often, and however late, it is told.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import reduce
+from itertools import groupby
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from postscan.core import journal
+from postscan.core.events import (
+    Event,
+    FilterStateChanged,
+    ImageReceived,
+    JobEnded,
+    JobStateChanged,
+    RepositoryConfigurationChanged,
+    RepositoryEvent,
+    RepositoryStatusChanged,
+    from_record,
+)
+from postscan.core.model import JobToken, Principal, User
+from postscan.core.schema import EVENT, JOB, STEP
+from postscan.core.states import FilterState, JobState
+
+Rows = Sequence[sa.Row[Any]]
+
+_EVENTS: Final[sa.Select[Any]] = sa.select(
+    EVENT.c.seq, EVENT.c.token, EVENT.c.version, EVENT.c.kind, EVENT.c.at, EVENT.c.fields
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one filter stood."""
+
+    dialect: str
+    state: FilterState
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A job as it stood after one commit; what it says is called as in `Job`."""
+
+    token: JobToken
+    user: User
+    process_id: str
+    process_name: str
+    state: JobState
+    reasons: tuple[str, ...]
+    steps: tuple[Standing, ...]
+    images_received: int
+    created: datetime
+    completed: datetime | None
+
+    def after(self, event: Event | RepositoryEvent) -> Snapshot:
+        """Return how the job stood after one more of its events."""
+        match event:
+            case JobStateChanged(state, reasons):
+                return replace(self, state=JobState(state), reasons=reasons)
+            case ImageReceived():
+                return replace(self, images_received=self.images_received + 1)
+            case FilterStateChanged(position, state, reasons):
+                step = replace(self.steps[position], state=FilterState(state), reasons=reasons)
+                return replace(self, steps=(*self.steps[:position], step, *self.steps[position + 1 :]))
+            case JobEnded(at=at):
+                return replace(self, completed=at)
+        return self
+
+    def tells_more_than(self, before: Snapshot) -> bool:
+        """Return whether its status is another one; images do not count (ruling 23)."""
+        return (self.state, self.reasons, self.steps) != (before.state, before.reasons, before.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """What one commit did to a job, or to the repository if there is no `job`.
+
+    `seq` is the number of its last event and names it for ever. `first`: it made the job. `ended`: the job reached
+    its last state by it, which is told twice, as a status and as an end. `state` and `filters` are the repository's,
+    whichever changed.
+    """
+
+    seq: int
+    job: Snapshot | None
+    first: bool = False
+    ended: bool = False
+    state: str = ""
+    filters: tuple[str, ...] | None = None
+
+
+def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -> tuple[list[Happening], int]:
+    """Return at most *limit* happenings behind the cursor, in order, and the cursor behind them.
+
+    Of the jobs of one owner, by name and proof; of all jobs and the repository if there is none. The cursor moves on
+    even if there is nothing to tell.
+    """
+    newest = journal.newest(db)
+    page = _page(db, cursor, newest, limit, owner)
+    told = [_of_repository(row) for row in page if row.token is None]
+    tokens = {row.token for row in page if row.token is not None}
+    if tokens:
+        histories = _histories(db, tokens, page[-1].seq)
+        for job in _beginnings(db, tokens):
+            told += _of_job(job, histories[job.token], cursor)
+    end = page[-1].seq if len(page) >= limit else newest
+    return sorted(told, key=lambda one: one.seq), max(cursor, end)
+
+
+def owners_since(db: sa.Connection, cursor: int) -> tuple[set[tuple[str, str]], bool, int]:
+    """Return whose jobs have something to tell behind the cursor, whether the repository has, and the newest number.
+
+    An owner is a name and a proof. Images are nothing to tell of.
+    """
+    newest = journal.newest(db)
+    behind = (EVENT.c.seq > cursor, EVENT.c.seq <= newest)
+    owners = sa.select(JOB.c.owner, JOB.c.owner_proof).distinct().join(EVENT, EVENT.c.token == JOB.c.token)
+    found = db.execute(owners.where(*behind, EVENT.c.kind != ImageReceived.__name__))
+    of_repository = db.scalar(sa.select(sa.exists().where(*behind, EVENT.c.token.is_(None))))
+    return {(row.owner, row.owner_proof) for row in found}, bool(of_repository), newest
+
+
+def _page(db: sa.Connection, cursor: int, newest: int, limit: int, owner: Principal | None) -> Rows:
+    """Return the next events, *limit* and the rest of the last one's commit, so that no commit is cut in half."""
+    query = _EVENTS.where(EVENT.c.seq > cursor, EVENT.c.seq <= newest).order_by(EVENT.c.seq).limit(limit)
+    if owner is not None:
+        # Not a join: SQLite would then begin with all jobs of the owner, instead of the few events behind the cursor.
+        job = (JOB.c.token == EVENT.c.token, JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
+        query = query.where(sa.exists().where(*job))
+    page = db.execute(query).all()
+    if len(page) < limit or page[-1].token is None:
+        return page
+    last = page[-1]
+    rest = _EVENTS.where(EVENT.c.token == last.token, EVENT.c.version == last.version, EVENT.c.seq > last.seq)
+    return [*page, *db.execute(rest.order_by(EVENT.c.seq))]
+
+
+def _histories(db: sa.Connection, tokens: Iterable[str], end: int) -> dict[str, list[sa.Row[Any]]]:
+    """Return all events of these jobs up to *end*, in order, by token."""
+    histories: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+    for row in db.execute(_EVENTS.where(EVENT.c.token.in_(tokens), EVENT.c.seq <= end).order_by(EVENT.c.seq)):
+        histories[row.token].append(row)
+    return histories
+
+
+def _beginnings(db: sa.Connection, tokens: Iterable[str]) -> Iterator[Snapshot]:
+    """Yield the jobs as they stood before their first event."""
+    c = JOB.c
+    query = sa.select(
+        c.token, c.user_sid, c.user_name, c.user_mail, c.process_id, c.process_name, c.created, STEP.c.dialect
+    ).outerjoin(STEP, STEP.c.token == c.token)
+    found = db.execute(query.where(c.token.in_(tokens)).order_by(c.token, STEP.c.position))
+    for token, rows in groupby(found, key=lambda row: row.token):
+        steps = list(rows)
+        row = steps[0]
+        yield Snapshot(
+            token=JobToken(token),
+            user=User(row.user_sid, row.user_name, row.user_mail),
+            process_id=row.process_id,
+            process_name=row.process_name,
+            state=JobState.CREATING,
+            reasons=(),
+            steps=tuple(Standing(step.dialect, FilterState.PENDING, ()) for step in steps if step.dialect is not None),
+            images_received=0,
+            created=row.created,
+            completed=None,
+        )
+
+
+def _of_job(job: Snapshot, history: Rows, cursor: int) -> Iterator[Happening]:
+    """Yield what the commits behind the cursor have to tell of a job; *history* is all of it from the beginning."""
+    for number, (_version, rows) in enumerate(groupby(history, key=lambda row: row.version)):
+        commit = list(rows)
+        events = [_event(row) for row in commit]
+        before, job = job, reduce(Snapshot.after, events, job)
+        if commit[-1].seq > cursor and (number == 0 or job.tells_more_than(before)):
+            ended = any(isinstance(event, JobEnded) for event in events)
+            yield Happening(commit[-1].seq, job, first=number == 0, ended=ended)
+
+
+def _of_repository(row: sa.Row[Any]) -> Happening:
+    match _event(row):
+        case RepositoryStatusChanged(state):
+            return Happening(row.seq, None, state=state)
+        case RepositoryConfigurationChanged(filters):
+            return Happening(row.seq, None, filters=filters)
+    raise AssertionError(f"event {row.seq} has no token, and is a {row.kind}")
+
+
+def _event(row: sa.Row[Any]) -> Event | RepositoryEvent:
+    return from_record(row.kind, row.fields, row.at)

@@ -1,0 +1,246 @@
+"""Who hears of what happens: subscriptions, for how long they live, and whose they are.
+
+The owner rule of events stands here, once: a subscription that is not yours answers exactly like one that does not
+exist (threats A4), and one to WS-DSP tells of the jobs of its own owner only (decision D23). Lives are in ticks.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from postscan.core import journal, outbox
+from postscan.core.clock import Clock
+from postscan.core.errors import InvalidArgument, SubscriptionNotFound, Unavailable
+from postscan.core.model import Principal, Proof
+from postscan.core.outbox import Happening
+from postscan.core.schema import SUBSCRIPTION
+from postscan.core.store import Store
+from postscan.core.tables import EventSettings
+
+_COLUMN = SUBSCRIPTION.c
+
+
+class Port(StrEnum):
+    """Which service the events are of: the one for devices, or the one for administrators."""
+
+    PROCESSING = "processing"
+    CONFIGURATION = "configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where messages go: `url`, but only by way of `address`, the IP that it stood for when it was accepted.
+
+    `parameters` are its reference parameters as XML text, opaque here.
+    """
+
+    url: str
+    address: str
+    parameters: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Somebody's wish to hear of events.
+
+    `actions` are those that it is about; empty means all. `manager` is the address that it is managed at, `absolute`
+    whether its end was asked for as a date, `until` its end in ticks. Everything up to event `cursor` was told.
+    """
+
+    id: str
+    port: Port
+    owner: Principal
+    notify_to: Sink
+    end_to: Sink | None
+    actions: tuple[str, ...]
+    manager: str
+    absolute: bool
+    until: float
+    cursor: int
+
+    @property
+    def hears_of(self) -> Principal | None:
+        """Whose jobs it is about (decision D23); None for those of all, and the repository."""
+        return None if self.port is Port.CONFIGURATION else self.owner
+
+
+class Subscriptions:
+    """All subscriptions. Every method may block; call it from a thread. Raised by all: `StoreBusy`."""
+
+    def __init__(self, store: Store, settings: EventSettings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+
+    # --- what subscribers do -------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        port: Port,
+        owner: Principal,
+        notify_to: Sink,
+        end_to: Sink | None,
+        actions: tuple[str, ...],
+        manager_of: Callable[[str], str],
+        absolute: bool,
+        seconds: float | None,
+    ) -> Subscription:
+        """Subscribe the owner to what happens from now on, for *seconds* (None: as long as is usual).
+
+        *manager_of* gives the address of the manager for the identifier. The life may be shorter than asked for.
+        Raises `Unavailable` if the owner or the server has too many, `InvalidArgument` (Expires) if *seconds* is none.
+        """
+        id, until = str(uuid.uuid4()), self._until(seconds)
+        owner, manager = _subscriber(owner.name, owner.proof, port), manager_of(id)
+        with self._store.writing() as db:
+            self._forget_expired(db)
+            self._check_room(db, owner)
+            cursor = journal.newest(db)
+            added = Subscription(id, port, owner, notify_to, end_to, actions, manager, absolute, until, cursor)
+            db.execute(sa.insert(SUBSCRIPTION), _row(added))
+        return added
+
+    def get(self, id: str, port: Port, by: Principal) -> Subscription:
+        """Return the caller's subscription; raise `SubscriptionNotFound`."""
+        with self._store.reading() as db:
+            return self._load(db, id, port, by)
+
+    def renew(self, id: str, port: Port, by: Principal, seconds: float | None, absolute: bool) -> Subscription:
+        """Let the caller's subscription live for *seconds* from now, and return it; raise as `get` and `add`."""
+        query = sa.update(SUBSCRIPTION).where(*self._mine(id, port, by))
+        with self._store.writing() as db:
+            db.execute(query.values(until=self._until(seconds), absolute=absolute))
+            return self._load(db, id, port, by)
+
+    def remove(self, id: str, port: Port, by: Principal) -> None:
+        """End the caller's subscription; raise `SubscriptionNotFound`."""
+        with self._store.writing() as db:
+            if db.execute(sa.delete(SUBSCRIPTION).where(*self._mine(id, port, by))).rowcount != 1:
+                raise SubscriptionNotFound(id)
+
+    def left(self, subscription: Subscription) -> float:
+        """Return for how many seconds it will live on; 0 if it is over."""
+        return max(0.0, subscription.until - self._clock.ticks())
+
+    # --- what delivers events ------------------------------------------------------------------------------------
+
+    def live(self) -> list[Subscription]:
+        """Return the subscriptions that have not expired; forget the others."""
+        now = self._clock.ticks()
+        with self._store.reading() as db:
+            found = [_subscription(row) for row in db.execute(sa.select(SUBSCRIPTION).order_by(_COLUMN.id))]
+        live = [one for one in found if one.until > now]
+        if len(live) < len(found):
+            with self._store.writing() as db:
+                self._forget_expired(db)
+        return live
+
+    def drop(self, id: str) -> None:
+        """Forget a subscription, whosever it is, if it is there."""
+        with self._store.writing() as db:
+            db.execute(sa.delete(SUBSCRIPTION).where(_COLUMN.id == id))
+
+    def advance(self, cursors: Mapping[str, int]) -> None:
+        """Write down, by identifier, up to which event each subscription was told; none goes back.
+
+        Each call that has anything to write is a commit: call it for many, and only when something was told.
+        """
+        if not cursors:
+            return
+        told = sa.bindparam("told", type_=sa.BigInteger)
+        query = sa.update(SUBSCRIPTION).where(_COLUMN.id == sa.bindparam("which"), _COLUMN.cursor < told)
+        moved = [{"which": id, "told": cursor} for id, cursor in sorted(cursors.items())]
+        with self._store.writing() as db:
+            db.execute(query.values(cursor=told), moved)
+
+    def after(self, owner: Principal | None, cursor: int, limit: int) -> tuple[list[Happening], int]:
+        """Return the happenings behind the cursor, and the cursor behind them: see `outbox.after`."""
+        with self._store.reading() as db:
+            return outbox.after(db, cursor, limit, owner)
+
+    def owners_since(self, cursor: int) -> tuple[set[tuple[str, str]], bool, int]:
+        """Return who has something to hear behind the cursor: see `outbox.owners_since`."""
+        with self._store.reading() as db:
+            return outbox.owners_since(db, cursor)
+
+    # --- rules ---------------------------------------------------------------------------------------------------
+
+    def _until(self, seconds: float | None) -> float:
+        wanted = self._settings.default_seconds if seconds is None else seconds
+        if not wanted > 0:
+            raise InvalidArgument("Expires", str(seconds), "a time to come")
+        return self._clock.ticks() + min(wanted, self._settings.longest_seconds)
+
+    def _forget_expired(self, db: sa.Connection) -> None:
+        """Make room, alone: or two callers might both take the last place."""
+        journal.take_turn(db)
+        db.execute(sa.delete(SUBSCRIPTION).where(_COLUMN.until <= self._clock.ticks()))
+
+    def _check_room(self, db: sa.Connection, owner: Principal) -> None:
+        count = sa.select(sa.func.count()).select_from(SUBSCRIPTION)
+        if (db.scalar(count) or 0) >= self._settings.most:
+            raise Unavailable(f"there are {self._settings.most} subscriptions already")
+        if (db.scalar(count.where(*_of(owner))) or 0) >= self._settings.most_per_caller:
+            raise Unavailable(f"{owner.name} has {self._settings.most_per_caller} subscriptions already")
+
+    def _mine(self, id: str, port: Port, by: Principal) -> tuple[sa.ColumnElement[bool], ...]:
+        """Return what holds for one subscription of the caller, and for nothing else."""
+        return (_COLUMN.id == id, _COLUMN.port == port, *_of(by), _COLUMN.until > self._clock.ticks())
+
+    def _load(self, db: sa.Connection, id: str, port: Port, by: Principal) -> Subscription:
+        row = db.execute(sa.select(SUBSCRIPTION).where(*self._mine(id, port, by))).one_or_none()
+        if row is None:
+            raise SubscriptionNotFound(id)
+        return _subscription(row)
+
+
+def _of(owner: Principal) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_COLUMN.owner == owner.name, _COLUMN.owner_proof == owner.proof)
+
+
+def _subscriber(name: str, proof: Proof, port: Port) -> Principal:
+    """Return the owner of a subscription: who has one to the configuration service is an administrator."""
+    return Principal(name, proof, admin=port is Port.CONFIGURATION)
+
+
+def _row(subscription: Subscription) -> dict[str, Any]:
+    notify, end = subscription.notify_to, subscription.end_to
+    return {
+        "id": subscription.id,
+        "port": subscription.port,
+        "owner": subscription.owner.name,
+        "owner_proof": subscription.owner.proof,
+        "notify_url": notify.url,
+        "notify_address": notify.address,
+        "notify_parameters": notify.parameters,
+        "end_url": end.url if end else None,
+        "end_address": end.address if end else None,
+        "end_parameters": end.parameters if end else None,
+        "actions": list(subscription.actions),
+        "manager": subscription.manager,
+        "absolute": subscription.absolute,
+        "until": subscription.until,
+        "cursor": subscription.cursor,
+    }
+
+
+def _subscription(row: sa.Row[Any]) -> Subscription:
+    port = Port(row.port)
+    return Subscription(
+        id=row.id,
+        port=port,
+        owner=_subscriber(row.owner, Proof(row.owner_proof), port),
+        notify_to=Sink(row.notify_url, row.notify_address, row.notify_parameters),
+        end_to=Sink(row.end_url, row.end_address, row.end_parameters) if row.end_url is not None else None,
+        actions=tuple(row.actions),
+        manager=row.manager,
+        absolute=row.absolute,
+        until=row.until,
+        cursor=row.cursor,
+    )

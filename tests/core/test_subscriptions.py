@@ -1,0 +1,285 @@
+"""Who hears of what, for how long, and that nobody gets at anybody else's subscription."""
+
+from __future__ import annotations
+
+import math
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import ANNA, BORIS
+
+from postscan.core.assembly import Core
+from postscan.core.errors import InvalidArgument, StoreBusy, SubscriptionNotFound, Unavailable
+from postscan.core.model import Job, Principal, Proof
+from postscan.core.store import Store
+from postscan.core.subscriptions import Port, Sink, Subscription, Subscriptions
+from postscan.core.tables import EventSettings
+from postscan.core.testing import FakeClock
+
+ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True, sid="S-1-5-21-1-2-3-500")
+NOTIFY = Sink("http://192.0.2.7:8080/events?a=b", "192.0.2.7", '<i:id xmlns:i="urn:x">7</i:id>')
+END = Sink("https://[2001:db8::7]/end", "2001:db8::7")
+NEWS = "urn:example:news"
+
+
+@pytest.fixture
+def subscriptions(store: Store, clock: FakeClock) -> Subscriptions:
+    """No subscriptions yet; most 5, most 3 of one caller."""
+    return Subscriptions(store, EventSettings(most=5, most_per_caller=3), clock)
+
+
+def subscribe(subscriptions: Subscriptions, owner: Principal = ANNA, **other: Any) -> Subscription:
+    """Subscribe to the events of jobs for a minute."""
+    asked: dict[str, Any] = {
+        "port": Port.PROCESSING,
+        "notify_to": NOTIFY,
+        "end_to": None,
+        "actions": (),
+        "manager_of": "http://scan.example/{}".format,
+        "absolute": False,
+        "seconds": 60.0,
+    }
+    return subscriptions.add(owner=owner, **asked | other)
+
+
+@pytest.mark.parametrize("end_to", [None, END])
+@pytest.mark.parametrize("port", Port)
+def test_a_subscription_comes_back_as_it_was_made(
+    subscriptions: Subscriptions, end_to: Sink | None, port: Port
+) -> None:
+    """Every field survives the way through the database; the identifier is a GUID in lower case."""
+    made = subscribe(subscriptions, port=port, end_to=end_to, actions=(NEWS, "urn:y"), absolute=True)
+
+    assert str(uuid.UUID(made.id)) == made.id
+    assert made == Subscription(
+        id=made.id,
+        port=port,
+        owner=Principal(ANNA.name, ANNA.proof, admin=port is Port.CONFIGURATION),
+        notify_to=NOTIFY,
+        end_to=end_to,
+        actions=(NEWS, "urn:y"),
+        manager=f"http://scan.example/{made.id}",
+        absolute=True,
+        until=1060.0,
+        cursor=0,
+    )
+    assert subscriptions.get(made.id, port, ANNA) == made
+    assert subscriptions.live() == [made]
+    assert subscriptions.left(made) == 60.0
+
+
+def test_a_subscriber_hears_of_its_own_jobs_and_an_administrator_of_all(subscriptions: Subscriptions) -> None:
+    """D23, I29."""
+    assert subscribe(subscriptions).hears_of == ANNA
+    assert subscribe(subscriptions, ADMIN, port=Port.CONFIGURATION).hears_of is None
+
+
+def test_it_hears_of_what_happens_from_now_on(
+    subscriptions: Subscriptions, store: Store, job: Callable[..., Job]
+) -> None:
+    """Not of what was before; and each reader of its own jobs."""
+    store.insert(job(token="before"))
+    made = subscribe(subscriptions)
+    store.insert(job(token="after"))
+    store.insert(job(token="boris", owner=BORIS))
+
+    happenings, cursor = subscriptions.after(made.hears_of, made.cursor, 10)
+
+    assert [one.job and one.job.token for one in happenings] == ["after"]
+    assert subscriptions.owners_since(made.cursor) == (
+        {(ANNA.name, ANNA.proof.value), (BORIS.name, BORIS.proof.value)},
+        False,
+        cursor,
+    )
+
+
+VERBS: list[Callable[[Subscriptions, str, Port, Principal], object]] = [
+    Subscriptions.get,
+    lambda subscriptions, id, port, by: subscriptions.renew(id, port, by, 5.0, absolute=True),
+    Subscriptions.remove,
+]
+
+
+def intruders(made: Subscription) -> list[tuple[str, Port, Principal]]:
+    """Return all ways to name a subscription of Anna's that are not hers."""
+    return [
+        (str(uuid.uuid4()), made.port, ANNA),
+        (made.id.upper() + " ", made.port, ANNA),
+        ("", made.port, ANNA),
+        ("x" * 10_000, made.port, ANNA),
+        (made.id, Port.CONFIGURATION, ANNA),
+        (made.id, made.port, BORIS),
+        (made.id, made.port, Principal(ANNA.name, Proof.CERTIFICATE)),
+        (made.id, made.port, ADMIN),
+    ]
+
+
+def test_a_foreign_subscription_is_refused_like_an_unknown_one(subscriptions: Subscriptions) -> None:
+    """T-A4: on every verb, with the same words, and without any effect."""
+    made = subscribe(subscriptions)
+    for id, port, by in intruders(made):
+        for verb in VERBS:
+            with pytest.raises(SubscriptionNotFound) as refused:
+                verb(subscriptions, id, port, by)
+            assert refused.value.id == id
+            assert str(refused.value) == f"there is no subscription {id[:64]!r} of this caller"
+
+    assert subscriptions.get(made.id, made.port, ANNA) == made
+
+
+def test_an_expired_subscription_is_an_unknown_one(subscriptions: Subscriptions, clock: FakeClock) -> None:
+    """To its owner as well, whether it was forgotten already or not; nothing brings it back."""
+    made = subscribe(subscriptions)
+    clock.advance(59)
+    assert subscriptions.left(subscriptions.get(made.id, made.port, ANNA)) == 1.0
+    clock.advance(1)
+
+    for _ in range(2):
+        for verb in VERBS:
+            with pytest.raises(SubscriptionNotFound):
+                verb(subscriptions, made.id, made.port, ANNA)
+        assert subscriptions.live() == []
+        assert subscriptions.left(made) == 0.0
+
+
+def test_a_renewed_subscription_lives_on_from_now(subscriptions: Subscriptions, clock: FakeClock) -> None:
+    """Longer or shorter than before; where it stands stays as it is."""
+    made = subscribe(subscriptions)
+    clock.advance(50)
+
+    renewed = subscriptions.renew(made.id, made.port, ANNA, 30.0, absolute=True)
+
+    assert (renewed.until, renewed.absolute, renewed.cursor) == (1080.0, True, made.cursor)
+    assert subscriptions.get(made.id, made.port, ANNA) == renewed
+    assert subscriptions.left(subscriptions.renew(made.id, made.port, ANNA, 1.0, absolute=False)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"), [(None, 3600.0), (86_400.0, 86_400.0), (86_401.0, 86_400.0), (math.inf, 86_400.0), (0.5, 0.5)]
+)
+def test_nobody_lives_longer_than_a_day(subscriptions: Subscriptions, asked: float | None, granted: float) -> None:
+    """T-A3, ruling 20: who asks for more gets a day; who does not say, an hour."""
+    made = subscribe(subscriptions, seconds=asked)
+
+    assert subscriptions.left(made) == granted
+    assert subscriptions.left(subscriptions.renew(made.id, made.port, ANNA, asked, absolute=False)) == granted
+
+
+@pytest.mark.parametrize("asked", [0.0, -1.0, -math.inf, math.nan])
+def test_a_life_that_is_none_is_refused(subscriptions: Subscriptions, asked: float) -> None:
+    """Nothing is stored, and nothing is changed."""
+    made = subscribe(subscriptions)
+    with pytest.raises(InvalidArgument, match="Expires"):
+        subscribe(subscriptions, seconds=asked)
+    with pytest.raises(InvalidArgument, match="Expires"):
+        subscriptions.renew(made.id, made.port, ANNA, asked, absolute=False)
+
+    assert subscriptions.live() == [made]
+
+
+def test_a_caller_has_a_share_of_the_places(subscriptions: Subscriptions, clock: FakeClock) -> None:
+    """T-A3: three here, on both services together; an expired or removed one leaves its place."""
+    first = subscribe(subscriptions, seconds=10)
+    subscribe(subscriptions, port=Port.CONFIGURATION)
+    second = subscribe(subscriptions)
+    with pytest.raises(Unavailable, match=r"device:192\.0\.2\.7 has 3 subscriptions already"):
+        subscribe(subscriptions)
+    subscribe(subscriptions, Principal(ANNA.name, Proof.CERTIFICATE))  # another one of the same name
+
+    clock.advance(10)
+    subscribe(subscriptions)
+    with pytest.raises(Unavailable):
+        subscribe(subscriptions)
+    subscriptions.remove(second.id, second.port, ANNA)
+    subscribe(subscriptions)
+
+    assert {first.id, second.id} & {one.id for one in subscriptions.live()} == set()
+
+
+def test_the_server_has_so_many_places(subscriptions: Subscriptions) -> None:
+    """T-A3: five here, whoever has them."""
+    for number in range(5):
+        subscribe(subscriptions, Principal(f"device:{number}", Proof.ADDRESS))
+
+    with pytest.raises(Unavailable, match="there are 5 subscriptions already"):
+        subscribe(subscriptions)
+
+    assert len(subscriptions.live()) == 5
+
+
+def test_of_many_at_once_only_the_share_gets_in(subscriptions: Subscriptions, store: Store, clock: FakeClock) -> None:
+    """T-A3: the last place is given once, though two servers' worth of callers ask for it together."""
+    other = Store(store.url)
+    barrier = threading.Barrier(8)
+    refused: list[Unavailable] = []
+
+    def ask(which: Store) -> None:
+        barrier.wait()
+        try:
+            subscribe(Subscriptions(which, EventSettings(most_per_caller=3), clock))
+        except Unavailable as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=ask, args=(which,)) for which in (store, other) * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.close()
+
+    assert [one for one in refused if isinstance(one, StoreBusy)] == []
+    assert (len(refused), len(subscriptions.live())) == (5, 3)
+
+
+def test_a_subscription_is_dropped_whosever_it_is(subscriptions: Subscriptions) -> None:
+    """By the server, when its sink is dead; a second time as well."""
+    made, kept = subscribe(subscriptions), subscribe(subscriptions)
+
+    for _ in range(2):
+        subscriptions.drop(made.id)
+
+    assert subscriptions.live() == [kept]
+
+
+def test_cursors_move_on_together_and_never_back(subscriptions: Subscriptions) -> None:
+    """What is written late, or of one that is gone, does no harm."""
+    first, second = sorted((subscribe(subscriptions), subscribe(subscriptions)), key=lambda one: one.id)
+
+    subscriptions.advance({first.id: 7, second.id: 9, "gone": 3})
+    subscriptions.advance({first.id: 8, second.id: 4})
+
+    assert [one.cursor for one in subscriptions.live()] == [8, 9]
+
+
+def test_subscriptions_outlive_the_server(subscriptions: Subscriptions, store: Store, clock: FakeClock) -> None:
+    """F-R18: where each of them stands is in the database."""
+    made = subscribe(subscriptions)
+    subscriptions.advance({made.id: 3})
+    reopened = Store(store.url)
+
+    (found,) = Subscriptions(reopened, EventSettings(), clock).live()
+    reopened.close()
+
+    assert (found.id, found.cursor, found.until) == (made.id, 3, made.until)
+
+
+def test_nothing_is_written_while_nothing_happens(core: Core, job: Callable[..., Job]) -> None:
+    """Looking around every second leaves what SQLite's store remembers of jobs as it is; a commit would not."""
+    subscriptions, store = core.subscriptions, core.store
+    made = subscribe(subscriptions)
+    store.insert(job())
+    store.load(job().token)
+    assert store.glance(job().token) is not None
+
+    subscriptions.live()
+    subscriptions.owners_since(0)
+    subscriptions.after(made.hears_of, 0, 10)
+    subscriptions.advance({})
+    remembered = store.glance(job().token)
+    subscriptions.advance({made.id: 1})
+
+    assert remembered is not None
+    assert store.glance(job().token) is None
