@@ -55,15 +55,15 @@ def select(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
 
 def insert(db: sa.Connection, job: Job) -> None:
     """Write a new job with its steps, documents and events."""
-    db.execute(sa.insert(JOB), _job_row(job))
-    db.execute(sa.insert(STEP), [{"token": job.token, **_step_row(step)} for step in job.steps])
+    db.execute(sa.insert(JOB), job_row(job))
+    db.execute(sa.insert(STEP), [{"token": job.token, **step_row(step)} for step in job.steps])
     _insert_documents(db, job.token, job.documents)
     journal.append(db, job)
 
 
 def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: set[int]) -> None:
     """Write what changed since it had these *steps* and *documents*; raise `StoreBusy` if the row is another by now."""
-    values = _job_row(job) | {"version": job.version + 1}
+    values = job_row(job) | {"version": job.version + 1}
     changed = db.execute(
         sa.update(JOB).where(JOB.c.token == job.token, JOB.c.version == job.version).values(values)
     ).rowcount
@@ -79,7 +79,7 @@ def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: se
 
 def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterStep) -> None:
     where = (STEP.c.token == token, STEP.c.position == step.position)
-    db.execute(sa.update(STEP).where(*where).values(_step_row(step)))
+    db.execute(sa.update(STEP).where(*where).values(step_row(step)))
     if step.documents == before.documents:
         return
     db.execute(sa.delete(MADE).where(MADE.c.token == token, MADE.c.position == step.position))
@@ -101,7 +101,7 @@ def _insert_documents(db: sa.Connection, token: str, documents: Sequence[Documen
 # --- one row, one value ----------------------------------------------------------------------------------------------
 
 
-def _job_row(job: Job) -> dict[str, Any]:
+def job_row(job: Job) -> dict[str, Any]:
     """Return the columns of the job itself."""
     return {
         "token": job.token,
@@ -124,7 +124,7 @@ def _job_row(job: Job) -> dict[str, Any]:
     }
 
 
-def _step_row(step: FilterStep) -> dict[str, Any]:
+def step_row(step: FilterStep) -> dict[str, Any]:
     """Return the columns of one filter step, without its token."""
     return {
         "position": step.position,

@@ -5,6 +5,10 @@ Run by `postscan migrate`, and by the server itself when it meets a new or an ol
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -21,7 +25,7 @@ def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
     """
     writer, _reader = database.connect(url, busy_seconds)
     try:
-        with database.translated(), writer.begin() as connection:
+        with database.translated(), writer.connect() as connection, _unheeded_references(connection):
             config = _config()
             config.attributes["connection"] = connection
             pending = _pending(connection)
@@ -30,6 +34,26 @@ def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
             return pending
     finally:
         writer.dispose()
+
+
+@contextlib.contextmanager
+def _unheeded_references(connection: sa.Connection) -> Iterator[None]:
+    """Begin a transaction in which a table can be replaced without taking along what refers to its rows.
+
+    SQLite copies a table to change it, and drops the old one, which would delete every row that hangs on it. It can be
+    told not to heed references only outside of a transaction; before the commit it says whether all of them still hold.
+    """
+    if connection.dialect.name != "sqlite":
+        with connection.begin():
+            yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    with connection.begin():
+        yield
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if broken:
+            raise AssertionError(f"the migration left {len(broken)} rows that refer to nothing: {broken[0]}")
 
 
 def check(url: str, *, busy_seconds: float = 5.0) -> list[str]:

@@ -54,6 +54,7 @@ JOB: dict[str, Any] = {
     "state": "Creating",
     "reasons": [],
     "created": AT,
+    "boot": "",
     "deadline": 1000.0,
     "version": 0,
 }
@@ -70,13 +71,17 @@ def upgrade_to(url: str, revision: str) -> None:
 
 
 def insert(db: sa.Connection, table: str, **values: Any) -> None:
-    """Insert a row into a table as it is now."""
-    db.execute(sa.insert(sa.Table(table, sa.MetaData(), autoload_with=db)), values)
+    """Insert a row into a table as it is now; what it had once and has no more is left out."""
+    there = sa.Table(table, sa.MetaData(), autoload_with=db)
+    db.execute(sa.insert(there), {name: value for name, value in values.items() if name in there.c})
 
 
-@pytest.mark.parametrize("revision", ["0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
 def test_jobs_and_their_events_survive_the_upgrade(database_url: str, revision: str) -> None:
-    """Numbers and ties of events stay as they are; those from before know no version."""
+    """Numbers and ties of events stay as they are; those from before know no version.
+
+    SQLite copies a table to change it, and drops the old one: what hangs on its rows must not go with them.
+    """
     migrations.check(database_url)  # makes the folder
     upgrade_to(database_url, revision)
     engine = sa.create_engine(database_url)
