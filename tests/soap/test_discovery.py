@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from schemas import assert_valid
 
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
@@ -199,10 +201,32 @@ def test_every_type_that_is_asked_for_must_be_ours(
     ],
 )
 def test_scopes_match_by_the_rule_that_is_named(rule: str, scope: str, matches: bool) -> None:
-    """DPW-010; an unknown rule matches nothing."""
+    """DPW-010; an unknown rule matches nothing (nor is it asked for: `check_rule`)."""
     probe = Probe("1", (), (scope,), f"{WSD}/{rule}")
 
     assert (discovery.types_for(probe, TARGET) is not None) == matches
+
+
+def scoped(rule: str, scopes: str = "http://fabrikam.example/berlin") -> bytes:
+    """Return the usual Probe with scopes and a rule."""
+    return usual().replace(b"</wsd:Types>", f'</wsd:Types><wsd:Scopes MatchBy="{rule}">{scopes}</wsd:Scopes>'.encode())
+
+
+def test_an_unknown_rule_is_refused_with_those_that_are_known(host: Host) -> None:
+    """DPW-011: the fault is discovery's own, and knows the message that it is for."""
+    question = discovery.read(scoped("urn:other"))
+    with pytest.raises(Fault) as caught:
+        host.answer(question, "10.0.0.1")
+
+    fault = caught.value
+    assert (fault.code, fault.subcode, fault.action) == ("Sender", "wsd:MatchingRuleNotSupported", f"{WSD}/fault")
+    assert fault.detail == (f"{{{WSD}}}SupportedMatchingRules", f"{WSD}/rfc2396 {WSD}/strcmp0 {WSD}/uuid")
+    assert fault.relates_to == question.message_id
+
+
+def test_a_rule_without_scopes_is_of_no_account(host: Host) -> None:
+    """There is nothing to be matched by it."""
+    assert host.answer(discovery.read(scoped("urn:other", " ")), "10.0.0.1")
 
 
 def test_every_scope_must_match() -> None:
@@ -233,7 +257,8 @@ def texts(data: bytes, path: str) -> list[str]:
 
 
 def shape(data: bytes, path: str) -> list[str]:
-    """Return the names of the children at a path, in their order, as they are written with our prefixes."""
+    """Return the names of the children at a path, in their order, as they are written, of a message that is valid."""
+    assert_valid(data)
     (parent,) = ET.fromstring(data).findall(path, NS)
     names = {uri: prefix for prefix, uri in NS.items()}
     return [f"{names[child.tag[1:].partition('}')[0]]}:{child.tag.rpartition('}')[2]}" for child in parent]
@@ -326,6 +351,37 @@ def test_a_file_that_holds_no_number_is_named(tmp_path: Path) -> None:
 def test_what_is_no_question_gets_no_answer(responder: Responder, data: bytes) -> None:
     """T-D1, T-D3: nothing at all, not even a fault; an answer of somebody else's is not answered."""
     assert responder.answer(data, HERE) is None
+
+
+def test_an_unknown_rule_is_a_fault_to_who_asks_us_and_silence_to_who_asks_everybody(responder: Responder) -> None:
+    """DPW-011, T-D1: once, like any answer; element by element, with the namespaces that it uses and no other (D24)."""
+    question = scoped("urn:other")
+    told = [
+        responder.answer(question, Arrival(HERE.source, HERE.local, multicast)) for multicast in (True, False, False)
+    ]
+    fault = told[1] or b""
+
+    assert [one is not None for one in told] == [False, True, False]
+    assert len(fault) <= responding.GROWTH * len(question)
+    assert shape(fault, "soap:Header") == ["wsa:To", "wsa:Action", "wsa:MessageID", "wsa:RelatesTo"]
+    assert texts(fault, "soap:Header/wsa:To") == [f"{WSA}/role/anonymous"]
+    assert texts(fault, "soap:Header/wsa:Action") == [f"{WSD}/fault"]
+    assert texts(fault, "soap:Header/wsa:RelatesTo") == texts(question, "soap:Header/wsa:MessageID")
+    assert shape(fault, "soap:Body") == ["soap:Fault"]
+    assert shape(fault, "soap:Body/soap:Fault") == ["soap:Code", "soap:Reason", "soap:Detail"]
+    assert texts(fault, ".//soap:Code/soap:Value") == ["soap:Sender"]
+    assert texts(fault, ".//soap:Subcode/soap:Value") == ["wsd:MatchingRuleNotSupported"]
+    assert texts(fault, ".//soap:Reason/soap:Text") == ["the matching rule specified is not supported"]
+    assert texts(fault, ".//soap:Detail/wsd:SupportedMatchingRules") == [f"{WSD}/rfc2396 {WSD}/strcmp0 {WSD}/uuid"]
+    assert sorted(uri for _, (_, uri) in ET.iterparse(io.BytesIO(fault), ("start-ns",))) == sorted((SOAP, WSA, WSD))
+
+
+def test_a_fault_that_would_be_too_large_is_not_sent(responder: Responder) -> None:
+    """T-D1: the bound of answers holds for it, too; an id that has to be escaped would be four times its size."""
+    question = scoped("urn:other").replace(b"urn:uuid:", b">" * 2000)
+
+    assert discovery.read(question).message_id.startswith(">>")
+    assert responder.answer(question, HERE) is None
 
 
 def test_our_own_messages_are_never_answered(responder: Responder, host: Host) -> None:

@@ -206,3 +206,78 @@ def test_an_old_envelope_is_answered_by_an_old_envelope():
     assert root.tag == f"{{{ns.SOAP11}}}Envelope"
     assert root.findtext(".//faultcode") == "soap11:VersionMismatch"
     assert root.find(".//soap:Upgrade/soap:SupportedEnvelope", ns.PREFIXES) is not None
+
+
+CONFIGURATION = [
+    (
+        faults.action_not_supported("urn:a"),
+        "wsa:ActionNotSupported",
+        "The [action] cannot be processed at the receiver",
+    ),
+    (faults.malformed("x"), "dsc:InvalidArgs", "At least one input argument is invalid"),
+    (
+        faults.from_error(errors.WrongState(Verb.CANCEL, JobState.PENDING)),
+        *("dsc:OperationFailed", "Scan repository service cannot perform the requested operation"),
+    ),
+    (
+        faults.from_error(errors.StoreBusy("x")),
+        *("dsc:ServerErrorTemporaryError", "The service had an unexpected error"),
+    ),
+    (faults.from_error(RuntimeError("x")), "dsc:ServerErrorInternalError", "The service had an unexpected error"),
+    (
+        faults.from_error(errors.JobNotFound("t")),
+        "dsc:ClientErrorJobTokenNotFound",
+        "A PostScan job identified by the specified dsc:JobToken argument could not be found.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "subcode", "reason"), CONFIGURATION)
+def test_the_configuration_service_has_its_own_words(fault, subcode, reason):
+    """Subcode and text, with and without a full stop as they stand there (WS-DSC digest, section 1.10)."""
+    told = faults.of_configuration(fault)
+
+    assert (told.code, told.subcode, told.reason) == (fault.code, subcode, reason)
+    assert (str(told), told.status()) == (str(fault), fault.status())
+
+
+@pytest.mark.parametrize("fault", [*ALL, faults.not_scan_admin("x")])
+def test_every_fault_of_the_configuration_service_is_valid_and_its_own(fault):
+    """Nothing in it is of the namespace of the other service; what has no namespace of either stays as it is."""
+    told = faults.of_configuration(fault)
+    root = written(told)
+
+    assert b"dsp:" not in faults.write(told, messages.MESSAGE_ID)
+    assert not [one for one in root.iter() if ns.split(one.tag)[0] == ns.DSP]
+    assert (told.not_understood, told.upgrade, told.soap11) == (fault.not_understood, fault.upgrade, fault.soap11)
+
+
+def test_the_detail_is_of_the_configuration_service():
+    """The token as the caller wrote it (DSC-033), and any other argument; what is of a third namespace stays there."""
+    token = faults.of_configuration(faults.from_error(errors.JobNotFound("{T}")))
+    foreign = faults.of_configuration(faults.invalid_argument(ns.wsa("MessageID"), "m"))
+
+    assert one(written(token), ".//soap:Detail/dsc:JobToken").text == "{T}"
+    assert one(written(foreign), ".//soap:Detail/wsa:MessageID").text == "m"
+
+
+def test_what_a_fault_relates_to_and_its_action_stay():
+    """And so does the error behind it, for the log."""
+    fault = Fault("Sender", "wse:UnableToRenew", "No such subscription.", action=f"{ns.WSE}/fault")
+    fault.relates_to = "urn:known"
+    fault.__cause__ = KeyError("inside")
+    told = faults.of_configuration(fault)
+
+    assert (told.subcode, told.action, told.relates_to) == ("wse:UnableToRenew", f"{ns.WSE}/fault", "urn:known")
+    assert told.__cause__ is fault.__cause__
+
+
+def test_who_is_no_administrator_gets_no_detail():
+    """The sender's mistake, and nothing that tells one operation or token from another (ruling 9)."""
+    told = faults.of_configuration(faults.not_scan_admin("GetActiveJobs by somebody"))
+    root = written(told)
+
+    assert (told.code, told.status()) == ("Sender", 400)
+    assert one(root, ".//soap:Subcode/soap:Value").text == "dsc:ClientErrorCurrentUserNotScanAdmin"
+    assert root.find(".//soap:Detail", ns.PREFIXES) is None
+    assert b"GetActiveJobs" not in faults.write(told, None)

@@ -205,6 +205,78 @@ def test_a_certificate_is_read_and_told_of_once(caplog: pytest.LogCaptureFixture
     assert caplog.text.count(f"proves user:{ANNA}") == 1
 
 
+# --- administrators ----------------------------------------------------------------------------------------------
+
+
+def administrator(shown: Credentials | None, *listed: str, **more: Any) -> Principal | None:
+    """Return who that is for the configuration service, when these are its administrators."""
+    identity = {"administrators": listed, **more}
+    return Identities(settings(identity=identity)).administrator(scope(shown))
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"),
+    [
+        (ROOT.issue(also=[sid_extension(ANNA)]), f"user:{ANNA}"),
+        (ROOT.issue(names=[upn(UPN_OF_ANNA)]), f"user:{ANNA}"),
+    ],
+    ids=["SID", "UPN"],
+)
+def test_a_user_whose_sid_is_listed_is_an_administrator(shown: Credentials, name: str) -> None:
+    """D3: proven by a certificate, in whichever way; under the same name as everywhere."""
+    assert administrator(shown, BORIS, ANNA) == Principal(name, Proof.CERTIFICATE, admin=True, sid=ANNA)
+    assert administrator(shown, BORIS) is None
+
+
+@pytest.mark.parametrize("key", [f"sha256:{FINGERPRINT}", f"serial={SERIAL};issuer=CN=Test CA,O=Fabrikam"])
+def test_a_certificate_may_be_listed_as_an_administrators(key: str) -> None:
+    """D3: also one that names no user; whoever has another is none."""
+    known = administrator(LISTED, key)
+
+    assert known == Principal(f"device-cert:{certificate.read(LISTED.pem).key}", Proof.CERTIFICATE, admin=True)
+    assert administrator(ROOT.issue("anna"), key) is None
+
+
+def test_a_listed_certificate_of_a_user_is_an_administrator_by_the_users_sid() -> None:
+    """The two lists work together: the certificate stands for Clara, and Clara administers."""
+    by = administrator(LISTED, CLARA, certificates={f"sha256:{FINGERPRINT}": CLARA})
+
+    assert by == Principal(f"user:{CLARA}", Proof.CERTIFICATE, admin=True, sid=CLARA)
+
+
+def test_without_a_certificate_there_is_no_administrator() -> None:
+    """Plain HTTP proves nothing, and an address is no proof (T-O8)."""
+    known = Identities(settings(identity={"administrators": [ANNA]}))
+
+    assert known.administrator(scope(None)) is None
+    assert known.administrator({"client": ("127.0.0.1", 1), "scheme": "http"}) is None
+    assert administrator(ROOT.issue(usage=[], also=[sid_extension(ANNA)]), ANNA) is None
+
+
+def test_nobody_is_an_administrator_unless_somebody_said_so() -> None:
+    """Neither a user nor a device, with the list as it is at first: empty."""
+    for shown in (ROOT.issue(also=[sid_extension(ANNA)]), LISTED, ROOT.issue("printer-7")):
+        assert administrator(shown) is None
+
+
+@pytest.mark.parametrize("listed", [ANNA.lower(), f"{ANNA} ", f"{ANNA}0", ANNA[:-1]])
+def test_a_line_that_looks_like_annas_makes_nobody_an_administrator(listed: str) -> None:
+    """T-O2: compared exactly, if the settings take it at all."""
+    shown = ROOT.issue(also=[sid_extension(ANNA)])
+    made = settings().identity.model_copy(update={"administrators": (listed,)})
+
+    assert Identities(settings().model_copy(update={"identity": made})).administrator(scope(shown)) is None
+
+
+def test_an_administrator_is_a_caller_like_any_other_for_devices() -> None:
+    """T-O8: on WS-DSP nobody has an administrator's rights."""
+    known = Identities(settings(identity={"administrators": [ANNA]}))
+    shown = scope(ROOT.issue(also=[sid_extension(ANNA)]))
+
+    assert known.administrator(shown)
+    assert known.caller(shown) == Principal(f"user:{ANNA}", Proof.CERTIFICATE, sid=ANNA)
+
+
 # --- look-alikes -------------------------------------------------------------------------------------------------
 
 CONFUSABLE = {"a": "а", "e": "е", "o": "ο", "p": "р", "i": "і", "n": "ո", "l": "ӏ", "m": "ⅿ", "k": "κ", "z": "ʐ"}

@@ -1,20 +1,16 @@
-"""What we say of ourselves, element by element; and the WSDL against what is really served."""
+"""What we say of ourselves, element by element."""
 
 from __future__ import annotations
-
-import inspect
-import re
-from pathlib import Path
 
 import messages
 import pytest
 from lxml import etree
 from pydantic import ValidationError
-from schemas import FILES, FOLDER, with_its_image
+from schemas import assert_valid
 
 from postscan.core.settings import Settings
 from postscan.core.tables import DeviceSettings, IdentitySettings, ServerSettings, TlsSettings
-from postscan.soap import faults, metadata, ns, operations, published, transfer
+from postscan.soap import metadata, ns, operations, transfer
 from postscan.soap.faults import Fault
 from postscan.soap.metadata import Wanted
 
@@ -31,10 +27,6 @@ NAMES = {
     "wsx": "http://schemas.xmlsoap.org/ws/2004/09/mex",
     "wsdp": "http://schemas.xmlsoap.org/ws/2006/02/devprof",
     "wsdl": "http://schemas.xmlsoap.org/wsdl/",
-    "wsoap12": "http://schemas.xmlsoap.org/wsdl/soap12/",
-    "wsp": "http://schemas.xmlsoap.org/ws/2004/09/policy",
-    "wsoma": "http://schemas.xmlsoap.org/ws/2004/09/policy/optimizedmimeserialization",
-    "xs": "http://www.w3.org/2001/XMLSchema",
 }
 
 
@@ -52,15 +44,15 @@ def get_metadata(content: str) -> operations.Message:
 def ask_device(
     message: operations.Message, site: metadata.Site | None = None, device: DeviceSettings | None = None
 ) -> etree._Element:
-    """Return the envelope in which the device answers."""
+    """Return the envelope, valid by our schema, in which the device answers."""
     device = device or DeviceSettings()
     site = site or metadata.site(ORIGIN, Settings(device=device), ID)
-    return etree.fromstring(transfer.reply(message, metadata.of_device(site, device, ID), device))
+    return assert_valid(transfer.reply(message, metadata.of_device(site, device, ID), device))
 
 
 def ask_service(message: operations.Message, site: metadata.Site = PLAIN) -> etree._Element:
-    """Return the envelope in which the service answers."""
-    return etree.fromstring(
+    """Return the envelope, valid by our schema, in which the service answers."""
+    return assert_valid(
         transfer.reply(message, metadata.of_service(site, site.processing, DeviceSettings()), DeviceSettings())
     )
 
@@ -387,108 +379,3 @@ def test_nothing_can_be_written(action: str) -> None:
 def test_a_get_wants_everything() -> None:
     """Its body is empty, or it is none."""
     assert metadata.read_get(request(GET).body) == Wanted()
-
-
-# --- the WSDL --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def wsdl() -> etree._Element:
-    """The WSDL as somebody gets it."""
-    return etree.fromstring(metadata.wsdl(published.wsdl(), SECURE.processing))
-
-
-def test_the_wsdl_has_the_operations_that_there_are(wsdl: etree._Element) -> None:
-    """In port type and binding: with the actions of the table, and messages whose elements the schema has."""
-    schema = etree.parse(FOLDER / "processing.xsd")
-    elements = {f"dsp:{one.get('name')}" for one in schema.getroot().iterfind("xs:element", NAMES)}
-    parts = {f"dsp:{one.get('name')}": one[0].get("element") for one in wsdl.iterfind("wsdl:message", NAMES)}
-    described = {}
-    for one in wsdl.iterfind("wsdl:portType/wsdl:operation", NAMES):
-        ends = [one.find(f"wsdl:{end}", NAMES) for end in ("input", "output")]
-        described[one.get("name")] = [
-            (end.get(ns.wsa("Action")), parts[str(end.get("message"))]) for end in ends if end is not None
-        ]
-    bound = {
-        one.get("name"): one.find("wsoap12:operation", NAMES).get("soapAction")
-        for one in wsdl.iterfind("wsdl:binding/wsdl:operation", NAMES)
-    }
-    served = {action.rpartition("/")[2]: action for action in operations.OPERATIONS}
-
-    assert len(served) == 5
-    assert bound == served
-    assert described == {
-        name: [(action, f"dsp:{name}Request"), (f"{action}Response", f"dsp:{name}Response")]
-        for name, action in served.items()
-    }
-    assert {element for ends in described.values() for _, element in ends} <= elements
-
-
-def test_the_wsdl_names_the_faults_that_there_are(wsdl: etree._Element) -> None:
-    """Every subcode of the service's own, somewhere; port type and binding name the same for each operation."""
-
-    def faults_of(path: str) -> dict[str | None, list[str | None]]:
-        return {
-            one.get("name"): [fault.get("name") for fault in one.iterfind("wsdl:fault", NAMES)]
-            for one in wsdl.iterfind(f"wsdl:{path}/wsdl:operation", NAMES)
-        }
-
-    raised = set(re.findall(r'"dsp:(\w+)"', inspect.getsource(faults)))
-    named = faults_of("portType")
-
-    assert raised
-    assert {name for names in named.values() for name in names} == raised
-    assert faults_of("binding") == named
-
-
-def test_the_wsdl_is_document_literal_over_soap_1_2(wsdl: etree._Element) -> None:
-    """DPWS digest, section 7.3; the port type has the name that the service has as its type."""
-    binding = wsdl.find("wsdl:binding/wsoap12:binding", NAMES)
-    uses = {str(one.get("use")) for one in wsdl.iter(f"{{{NAMES['wsoap12']}}}body", f"{{{NAMES['wsoap12']}}}fault")}
-    port_types = [
-        f"{{{wsdl.get('targetNamespace')}}}{one.get('name')}" for one in wsdl.iterfind("wsdl:portType", NAMES)
-    ]
-
-    assert binding is not None
-    assert dict(binding.attrib) == {"style": "document", "transport": "http://schemas.xmlsoap.org/soap/http"}
-    assert uses == {"literal"}
-    assert tuple(port_types) == metadata.PROCESSING_TYPES
-
-
-def test_the_wsdl_says_profile_and_mtom(wsdl: etree._Element) -> None:
-    """Each policy is referred to where it holds: the profile by the binding, MTOM by SendImage alone."""
-    id_name = "{http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd}Id"
-    policies = {f"#{one.get(id_name)}": one[0].tag for one in wsdl.iterfind("wsp:Policy", NAMES)}
-    references = {
-        (one.getparent().get("name"), policies[str(one.get("URI"))])
-        for one in wsdl.iter(f"{{{NAMES['wsp']}}}PolicyReference")
-    }
-
-    assert references == {
-        ("RepositoryProcessingServiceBinding", f"{{{NAMES['wsdp']}}}Profile"),
-        ("SendImage", f"{{{NAMES['wsoma']}}}OptimizedMimeSerialization"),
-    }
-
-
-def test_the_wsdl_has_the_address_and_no_mark_of_it(wsdl: etree._Element) -> None:
-    """There is one place for it."""
-    (address,) = wsdl.iterfind("wsdl:service/wsdl:port/wsoap12:address", NAMES)
-
-    assert address.get("location") == SECURE.processing.address
-    assert published.wsdl().count(metadata.LOCATION) == 1
-    assert metadata.LOCATION not in metadata.wsdl(published.wsdl(), SECURE.processing)
-
-
-def test_the_schemas_of_the_wsdl_are_those_that_check_our_messages(wsdl: etree._Element, tmp_path: Path) -> None:
-    """Alone in a folder they are complete: every import is relative, and a good request is valid by them."""
-    for name, xsd in published.schemas().items():
-        (tmp_path / name).write_bytes(xsd)
-    (inline,) = wsdl.iterfind("wsdl:types/xs:schema", NAMES)
-    (tmp_path / "inline.xsd").write_bytes(etree.tostring(inline))
-    schema = etree.XMLSchema(etree.parse(tmp_path / "inline.xsd"))
-
-    assert set(published.schemas()) < set(FILES)
-    for body in messages.BODIES.values():
-        (content,) = etree.fromstring(messages.envelope("", with_its_image(body))).iterfind("soap:Body/*", NAMES)
-        schema.assertValid(etree.fromstring(etree.tostring(content)))
-    assert not schema.validate(etree.fromstring(f'<SendImageResponse xmlns="{DSP}">text</SendImageResponse>'))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import messages
 import pytest
+from example_messages import example
 from lxml import etree
-from schemas import FILES, FOLDER, all_schemas, with_its_image
+from schemas import FILES, FOLDER, all_schemas, assert_valid, with_its_image
 
 from postscan.soap import ns
 
@@ -56,12 +57,66 @@ def test_a_good_process_is_valid():
         "<dsp:SendImageResponze/>",
         "<dsp:CreatePostScanJobResponse/>",
         "<unknown/>",
-        "",
     ],
 )
 def test_a_wrong_answer_is_not_valid(body):
     """The check that all our messages pass can fail."""
-    assert not all_schemas().validate(etree.fromstring(messages.envelope("", body)))
+    with pytest.raises(etree.DocumentInvalid):
+        assert_valid(messages.envelope("", body))
+
+
+DSC_END = "dsc-3.1-PostScanJobEndStateEvent"
+STRICTER = [
+    (DSC_END, "PostScanJobCompletedSuccessfully", "SendImangeFailed"),
+    (DSC_END, "10:15:41.100+01:00", "10:15:41.100"),
+    (DSC_END, "10:15:41.100+01:00", "10:15:41+01:00"),
+    (DSC_END, "<dsc:JobCompletedTime>2025-03-04T10:15:41.100+01:00</dsc:JobCompletedTime>", ""),
+    ("dsc-2.4-GetActiveJobsResponse", "<dsc:ActiveJobs/>", ""),
+    ("dsc-2.1-GetRepositoryElementsResponse", "<dsc:Dialect>ftr:email", "<dsc:Dialect>nobody:email"),
+    ("dsc-2.1-GetRepositoryElementsResponse", "<dsc:FilterConfig/>", ""),
+    ("dsc-2.1-GetRepositoryElementsResponse", ' dsc:Valid="true"', ' Valid="true"'),
+    ("dsc-2.5-GetJobHistoryResponse", ">Canceled</dsc:JobState>", ">Cancelled</dsc:JobState>"),
+    ("dsc-2.3-GetPostScanJobElementsResponse", "<dsc:DocumentId>1<", "<dsc:DocumentId>0<"),
+    ("dsp-13.7-PostScanJobStatusEvent", "07.125Z", "07.125"),
+    ("dsp-13.8-PostScanJobEndStateEvent", ">Completed<", ">Processing<"),
+    ("dsp-13.8-PostScanJobEndStateEvent", "<dsp:JobCompletedTime>2026-03-02T09:42:18.903Z</dsp:JobCompletedTime>", ""),
+    ("dpws-11.1-ProbeMatches", "ScanServer</wsd:XAddrs>", "ScanServer http://scan01</wsd:XAddrs>"),
+    ("dpws-11.1-ProbeMatches", "<wsd:MetadataVersion>3</wsd:MetadataVersion>", ""),
+    ("dpws-11.1-ProbeMatches", "<wsd:Types>wsdp:", "<wsd:Types>nobody:"),
+    ("dpws-11.1-ProbeMatches", "</wsa:Address>", "</wsa:Address><wsa:ReferenceProperties/>"),
+    ("dpws-11.1-ProbeMatches", ' MessageNumber="41"', ""),
+    ("dpws-11.4-GetResponse", "wsdp:ModelName", "wsdp:ModelNamed"),
+    ("dpws-11.4-GetResponse", ">Example Project<", f">{'x' * 257}<"),
+    ("dpws-11.4-GetResponse", "<wsdp:SerialNumber>0001</wsdp:SerialNumber>", "<wsdp:SerialNumber/>"),
+    ("dpws-11.4-GetResponse", "<wsdp:Types>dsp:", "<wsdp:Types>nobody:"),
+    ("dpws-11.4-GetMetadataResponse", "wsx:Location>", "wsx:Locution>"),
+    ("dpws-11.5-SubscribeResponse", "<wse:Expires>PT1H</wse:Expires>", ""),
+    ("dpws-11.5-SubscribeResponse", "</wsa:Address>", "</wsa:Address><wsa:ReferenceProperties/>"),
+    ("dpws-11.6-GetStatusResponse", "PT1H57M12S", "one hour"),
+    ("dpws-11.6-SubscriptionEnd", "SourceShuttingDown", "SourceTired"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), STRICTER)
+def test_what_we_must_not_write_is_not_valid(name: str, old: str, new: str) -> None:
+    """DSC-017, DSC-132, DPW-018, DPW-032, DPW-033, DPW-050, DPW-065: one change, and an example is none any more."""
+    good = example(name).decode()
+
+    assert old in good
+    assert_valid(good.encode())
+    with pytest.raises(etree.DocumentInvalid):
+        assert_valid(good.replace(old, new).encode())
+
+
+def test_only_what_says_nothing_has_an_empty_body():
+    """The answer to Unsubscribe (DPW-069), and no answer of an operation."""
+    kinds = ("eventing/UnsubscribeResponse", "eventing/RenewResponse")
+    nothing, something = (f"<wsa:Action>http://schemas.xmlsoap.org/ws/2004/08/{kind}</wsa:Action>" for kind in kinds)
+
+    assert assert_valid(messages.envelope(nothing, "")) is not None
+    for blocks in ("", something):
+        with pytest.raises(AssertionError, match="an empty body"):
+            assert_valid(messages.envelope(blocks, ""))
 
 
 def test_the_namespaces_of_the_schemas_are_ours():

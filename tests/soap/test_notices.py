@@ -1,0 +1,107 @@
+"""What a happening means for subscribers, and which of it a filter lets pass."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from lxml import etree
+from schemas import assert_valid
+
+from postscan.core.model import JobToken, User
+from postscan.core.outbox import Happening, Snapshot, Standing
+from postscan.core.states import FilterState, JobState
+from postscan.core.subscriptions import Port
+from postscan.soap import answer, notices
+
+DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
+DSC = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/configuration"
+WSCN = "http://schemas.microsoft.com/windows/2006/08/wdp/scan"
+STATUS, END = "PostScanJobStatusEvent", "PostScanJobEndStateEvent"
+BOTH = (f"{DSP}/{STATUS}", f"{DSP}/{END}")
+MORNING = datetime(2026, 3, 2, 9, 41, 7, 125_000, tzinfo=UTC)
+JOB = Snapshot(
+    token=JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935"),
+    user=User("S-1-5-21-1-2-3-1001", "mlopez@fabrikam.example"),
+    process_id="7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7",
+    process_name="Invoices to accounting",
+    state=JobState.COMPLETED,
+    reasons=("PostScanJobCompletedSuccessfully",),
+    steps=(Standing("urn:acme:copy", FilterState.SUCCEEDED, ()),),
+    images_received=1,
+    created=MORNING,
+    completed=MORNING,
+)
+
+
+def names(told: list[notices.Notice]) -> list[str]:
+    """Return the actions."""
+    return [one.action for one in told]
+
+
+@pytest.mark.parametrize(("port", "namespace"), [(Port.PROCESSING, DSP), (Port.CONFIGURATION, DSC)])
+def test_the_end_of_a_job_is_two_messages(port: Port, namespace: str) -> None:
+    """DSP-065: its last status, and then its end, in the words of either service; both are valid."""
+    told = notices.messages(port, Happening(7, JOB, ended=True))
+
+    assert names(told) == [f"{namespace}/{STATUS}", f"{namespace}/{END}"]
+    for action, body in told:
+        message = assert_valid(answer.write(action, "x", answer.new_message_id(), body))
+        assert message[1][0].tag == f"{{{namespace}}}{action.rpartition('/')[2]}"
+
+
+def test_a_change_on_the_way_is_one_message() -> None:
+    """DSP-063, DSP-064."""
+    assert names(notices.messages(Port.PROCESSING, Happening(7, JOB))) == [f"{DSP}/{STATUS}"]
+
+
+def test_the_repository_is_told_of_to_administrators_only() -> None:
+    """WS-DSC digest, section 3.1."""
+    state, filters = Happening(8, None, state="Processing"), Happening(9, None, filters=("urn:acme:copy",))
+
+    assert notices.messages(Port.PROCESSING, state) == notices.messages(Port.PROCESSING, filters) == []
+    told = notices.messages(Port.CONFIGURATION, state) + notices.messages(Port.CONFIGURATION, filters)
+    assert names(told) == [f"{DSC}/RepositoryStatusSummaryEvent", f"{DSC}/RepositoryElementsChangeEvent"]
+    assert etree.fromstring(assert_sound(told[0])).findtext(f".//{{{DSC}}}RepositoryState") == "Processing"
+    assert "urn:acme:copy" in assert_sound(told[1]).decode()
+
+
+def assert_sound(notice: notices.Notice) -> bytes:
+    """Return a message with this notice; fail if it is not valid."""
+    message = answer.write(notice.action, "x", answer.new_message_id(), notice.body)
+    assert_valid(message)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("listed", "passing"),
+    [
+        (BOTH, BOTH),
+        (BOTH[:1], BOTH[:1]),
+        ((BOTH[1], "urn:x"), BOTH[1:]),
+        ((DSP,), BOTH),
+        ((DSP + "/",), BOTH),
+        (("http://schemas.microsoft.com/windows/2008",), BOTH),
+        ((f"{WSCN}/{STATUS}",), BOTH[:1]),
+        ((f"{WSCN}/{STATUS}", f"{WSCN}/{END}"), BOTH),
+        ((STATUS, END), BOTH),
+        ((f"{DSP}/PostScanJob",), ()),
+        ((f"{WSCN}/ScannerStatusSummaryEvent",), ()),
+        ((f"{DSP}/../processing/{STATUS}",), ()),
+        ((f"{DSC}/{STATUS}",), ()),
+        (("RepositoryStatusSummaryEvent",), ()),
+        ((), ()),
+    ],
+)
+def test_a_filter_names_actions_or_what_they_lie_below(listed: tuple[str, ...], passing: tuple[str, ...]) -> None:
+    """DPW-058, DPW-059: also in the namespace of WS-Scan, or without any (digest, section 8.1)."""
+    assert notices.chosen(Port.PROCESSING, listed) == passing
+
+
+def test_the_configuration_service_has_four_events() -> None:
+    """WS-DSC digest, section 3.1."""
+    names = ("RepositoryElementsChangeEvent", "RepositoryStatusSummaryEvent", STATUS, END)
+
+    assert notices.chosen(Port.CONFIGURATION, [DSC]) == tuple(f"{DSC}/{name}" for name in names)
+    assert notices.chosen(Port.CONFIGURATION, [STATUS]) == (f"{DSC}/{STATUS}",)
+    assert notices.chosen(Port.CONFIGURATION, [f"{DSP}/{STATUS}", f"{WSCN}/{STATUS}"]) == ()
