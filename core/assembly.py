@@ -110,7 +110,7 @@ class Core:
         if self.store.mark() is None:
             self.store.adopt_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
         self._keep_time()
-        self.service.judge = self._judging(workers, catalogue)
+        self.service.judge, self.service.dialects = self._judging(workers, catalogue), catalogue.dialects
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
         self.scheduler.start(executor, chores)
 

@@ -130,6 +130,16 @@ def owners_since(db: sa.Connection, cursor: int) -> tuple[set[tuple[str, str]], 
     return {(row.owner, row.owner_proof) for row in found}, bool(of_repository), newest
 
 
+def waiting(db: sa.Connection, cursor: int, owner: Principal | None) -> int:
+    """Return how many events are behind the cursor, of the jobs of one owner or of all; images do not count."""
+    query = sa.select(sa.func.count()).select_from(EVENT)
+    query = query.where(EVENT.c.seq > cursor, EVENT.c.kind != ImageReceived.__name__)
+    if owner is not None:
+        query = query.join(JOB, JOB.c.token == EVENT.c.token)
+        query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
+    return db.scalar(query) or 0
+
+
 def _page(db: sa.Connection, cursor: int, newest: int, limit: int, owner: Principal | None) -> Rows:
     """Return the next events, *limit* and the rest of the last one's commit, so that no commit is cut in half."""
     query = _EVENTS.where(EVENT.c.seq > cursor, EVENT.c.seq <= newest).order_by(EVENT.c.seq).limit(limit)

@@ -169,6 +169,11 @@ class Subscriptions:
         with self._store.reading() as db:
             return outbox.owners_since(db, cursor)
 
+    def waiting(self, owner: Principal | None, cursor: int) -> int:
+        """Return how many events are behind the cursor: see `outbox.waiting`."""
+        with self._store.reading() as db:
+            return outbox.waiting(db, cursor, owner)
+
     # --- rules ---------------------------------------------------------------------------------------------------
 
     def _until(self, seconds: float | None) -> float:

@@ -1,4 +1,4 @@
-"""What answers at each address: the device, which says what it is, and the service that it hosts.
+"""What answers at each address: the device, which says what it is, and the two services that it hosts.
 
 A message comes in here as bytes, and its answer goes out as bytes; what it means is said elsewhere, row by row.
 """
@@ -6,18 +6,21 @@ A message comes in here as bytes, and its answer goes out as bytes; what it mean
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
 from postscan.core.model import Principal
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
+from postscan.core.subscriptions import Port
 from postscan.soap import addressing, discovery, metadata, operations, processing, transfer
 from postscan.soap.body import Exchange, Parts, Refused
 from postscan.soap.endpoint import endpoint_id
 from postscan.soap.identity import Identities
+from postscan.soap.notifying import Notifier
 from postscan.soap.responding import Host
+from postscan.soap.subscribing import VERBS, Subscribing
 from postscan.soap.upload import Upload
 
 QUESTION_BYTES: Final = 32_767
@@ -27,7 +30,16 @@ QUICK: Final = 32
 PATIENT: Final = 64
 """Threads for the verbs that answer at once, and for those that may wait."""
 
+PORT_TYPES: Final = {Port.PROCESSING: operations.PROCESSING, Port.CONFIGURATION: operations.CONFIGURATION}
+
 Scope = Mapping[str, Any]
+
+
+class Eventing(NamedTuple):
+    """The two halves of it: who takes subscriptions, and who tells the subscribers."""
+
+    subscribing: Subscribing
+    notifier: Notifier
 
 
 class Whereabouts:
@@ -65,16 +77,65 @@ class Device:
         return transfer.reply(message, metadata.of_device(site, device, self._where.endpoint_id), device)
 
 
-class Processing:
-    """The processing service at its address: it describes itself, and carries out the operations of devices."""
+class Counter:
+    """What both services do alike: they describe themselves, take subscriptions, and carry out their operations."""
 
-    def __init__(self, service: PostScanService, settings: Settings, where: Whereabouts) -> None:
+    def __init__(
+        self, service: PostScanService, settings: Settings, where: Whereabouts, eventing: Eventing | None
+    ) -> None:
         self._service = service
         self._settings = settings
         self._where = where
-        self._identities = Identities(settings)
+        self._eventing = eventing
         self._quick = CapacityLimiter(QUICK)
         self._patient = CapacityLimiter(PATIENT)
+
+    def describe(self, message: operations.Message, port: Port, exchange: Exchange) -> bytes:
+        """Answer what is asked of a service itself: where its WSDL is, and whose it is."""
+        device, site = self._settings.device, self._where.site(exchange.scope)
+        return transfer.reply(message, metadata.of_service(site, site.at(port), device), device)
+
+    async def carry_out(self, message: operations.Message, port: Port, by: Principal, exchange: Exchange) -> bytes:
+        """Answer a message that asks for something to be done."""
+        if self._eventing is not None and message.header.action in VERBS:
+            return await self._subscribe(self._eventing, message, port, by, exchange)
+        call = operations.read(message, PORT_TYPES[port])
+        known = operations.glance(call, self._service, by)
+        if known is not None:
+            return known
+        if self._eventing is not None and isinstance(call.request, processing.CreateRequest):
+            exchange.until_sent.enter_context(self._eventing.notifier.creating(by))
+        limiter = self._patient if call.operation.waits else self._quick
+        return await to_thread.run_sync(operations.answer, call, self._service, by, limiter=limiter)
+
+    async def _subscribe(
+        self, eventing: Eventing, message: operations.Message, port: Port, by: Principal, exchange: Exchange
+    ) -> bytes:
+        scope = exchange.scope
+        service, peer = self._where.site(scope).at(port).address, (scope["client"] or ("",))[0]
+        answer = await to_thread.run_sync(
+            eventing.subscribing.answer,
+            message,
+            port,
+            by,
+            peer,
+            service,
+            tuple(scope["server"]),
+            scope["path"],
+            limiter=self._patient,
+        )
+        eventing.notifier.wake()
+        return answer
+
+
+class Processing:
+    """The processing service at its address, for devices; the images come as a second part of their message."""
+
+    def __init__(self, service: PostScanService, settings: Settings, counter: Counter, identities: Identities) -> None:
+        self._service = service
+        self._settings = settings
+        self._counter = counter
+        self._identities = identities
 
     async def serve(self, exchange: Exchange) -> bytes:
         """Answer one message."""
@@ -109,11 +170,25 @@ class Processing:
 
     async def _reply(self, message: operations.Message, caller: Principal, exchange: Exchange) -> bytes:
         if message.header.action in transfer.QUESTIONS:
-            device, site = self._settings.device, self._where.site(exchange.scope)
-            return transfer.reply(message, metadata.of_service(site, site.processing, device), device)
-        call = operations.read(message)
-        known = operations.glance(call, self._service, caller)
-        if known is not None:
-            return known
-        limiter = self._patient if call.operation.waits else self._quick
-        return await to_thread.run_sync(operations.answer, call, self._service, caller, limiter=limiter)
+            return self._counter.describe(message, Port.PROCESSING, exchange)
+        return await self._counter.carry_out(message, Port.PROCESSING, caller, exchange)
+
+
+class Configuration:
+    """The configuration service at its address, for administrators; anybody may read what it is."""
+
+    def __init__(self, settings: Settings, counter: Counter, identities: Identities) -> None:
+        self._settings = settings
+        self._counter = counter
+        self._identities = identities
+
+    async def serve(self, exchange: Exchange) -> bytes:
+        """Answer one message."""
+        if exchange.media.kind == "mtom":
+            raise Refused(415, "a multipart for the configuration service; expected SOAP 1.2 alone")
+        data = await exchange.body.all(self._settings.limits.envelope_bytes)
+        message = exchange.agreeing(operations.opened(data))
+        if message.header.action in transfer.QUESTIONS:
+            return self._counter.describe(message, Port.CONFIGURATION, exchange)
+        by = operations.administrator(message, self._identities.administrator(exchange.scope))
+        return await self._counter.carry_out(message, Port.CONFIGURATION, by, exchange)

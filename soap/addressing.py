@@ -23,15 +23,20 @@ _ONCE: Final = ("Action", "MessageID", "To", "ReplyTo", "FaultTo")
 _ROLES: Final = ("", ns.SOAP + "/role/next", ns.SOAP + "/role/ultimateReceiver")
 _UNDERSTOOD: Final = (ns.WSA, ns.WSE)
 _APP_SEQUENCE: Final = f"{{{ns.WSD}}}AppSequence"
+_IDENTIFIER: Final = f"{{{ns.WSE}}}Identifier"
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of a request says: which operation, which message; `to` is a hint and may be empty."""
+    """What the header of a request says: which operation, which message; `to` is a hint and may be empty.
+
+    `subscription` is the identifier that the manager of subscriptions gave out as a reference parameter; "" if none.
+    """
 
     action: str
     message_id: str
     to: str
+    subscription: str = ""
 
 
 def read(headers: Iterable[etree._Element]) -> Header:
@@ -46,6 +51,7 @@ def read(headers: Iterable[etree._Element]) -> Header:
         action=_plain(_uri(once, "Action") or _missing("Action")),
         message_id=_uri(once, "MessageID") or _missing("MessageID"),
         to=_uri(once, "To"),
+        subscription=next((trim(block.text) for block in blocks if block.tag == _IDENTIFIER), ""),
     )
 
 

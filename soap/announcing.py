@@ -67,6 +67,7 @@ class Line:
         there = links.multicast_links(self.family, "" if _is_wildcard(self.address) else self.address)
         for link in self.links.difference(there):
             _leave(self, link)
+        self.deaf.intersection_update(there)
         return [link for link in there if _join(self, link)]
 
 

@@ -23,10 +23,14 @@ from starlette.types import Receive, Scope, Send
 from postscan.core.errors import Throttled
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
+from postscan.core.subscriptions import Port
 from postscan.soap import discovery, faults, metadata, mtom, published
-from postscan.soap.addresses import Device, Processing, Whereabouts
+from postscan.soap.addresses import Configuration, Counter, Device, Eventing, Processing, Whereabouts
 from postscan.soap.body import Body, Exchange, Gone, Refused
+from postscan.soap.faults import Fault
+from postscan.soap.identity import Identities
 from postscan.soap.responding import Host
+from postscan.soap.subscribing import BELOW
 
 log = logging.getLogger(__name__)
 
@@ -39,25 +43,32 @@ FRAMING: Final = 64 * 1024
 DRAIN: Final = 16 << 20
 """Bytes of a refused request that are read and thrown away, so that its sender gets to read the fault."""
 
+INTERNAL: Final = ("dsp:ServerErrorInternalError", "dsc:ServerErrorInternalError")
+
 Serve = Callable[[Exchange], Awaitable[bytes | None]]
 
 
-def create_app(service: PostScanService, settings: Settings, host: Host | None = None) -> Starlette:
-    """Return the ASGI application that serves the processing service, and the device that hosts it.
+def create_app(
+    service: PostScanService, settings: Settings, host: Host | None = None, eventing: Eventing | None = None
+) -> Starlette:
+    """Return the ASGI application that serves both services, and the device that hosts them.
 
-    *host* answers the Probes that are sent to the device; without one they are an unknown action.
-    Raises `SettingsError` if the server has no name and cannot keep one.
+    *host* answers the Probes that are sent to the device, *eventing* takes subscriptions; without them these are
+    unknown actions. Raises `SettingsError` if the server has no name and cannot keep one.
     """
-    where = Whereabouts(settings)
+    where, identities = Whereabouts(settings), Identities(settings)
+    counter = Counter(service, settings, where, eventing)
     device = Gate(Device(settings, where, host).serve, settings)
-    processing = Gate(Processing(service, settings, where).serve, settings)
+    processing = Gate(Processing(service, settings, counter, identities).serve, settings)
+    configuration = Gate(Configuration(settings, counter, identities).serve, settings, faults.of_configuration)
     server = settings.server
     app = Starlette(
         routes=[
             Route(server.device_path, device, methods=["POST"]),
             Route(discovery.DIRECTED_PATH, device, methods=["POST"]),
-            Route(server.path, processing, methods=["POST"]),
-            *_published(server.path, where),
+            *_service(server.path, processing),
+            *_service(server.configuration_path, configuration),
+            *_published(settings, where),
         ],
         exception_handlers={HTTPException: _not_served},
     )
@@ -68,9 +79,12 @@ def create_app(service: PostScanService, settings: Settings, host: Host | None =
 class Gate:
     """One address that takes POST: what cannot be served is refused by a status, what went wrong is told by a fault."""
 
-    def __init__(self, serve: Serve, settings: Settings) -> None:
+    def __init__(
+        self, serve: Serve, settings: Settings, worded: Callable[[Fault], Fault] = lambda fault: fault
+    ) -> None:
         self._serve = serve
         self._settings = settings
+        self._worded = worded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever is in it."""
@@ -91,15 +105,15 @@ class Gate:
         except Gone:
             log.info("the client left in the middle of its request")
             return Response(status_code=400)  # nobody reads it
-        except faults.Fault as fault:
-            return await self._fault(fault, body)
+        except Fault as fault:
+            return await self._fault(self._worded(fault), body)
         if data is None:
             return Response(status_code=202)
         return Response(data, media_type=MEDIA_TYPE)
 
-    async def _fault(self, fault: faults.Fault, body: Body) -> Response:
+    async def _fault(self, fault: Fault, body: Body) -> Response:
         """Answer with a fault; its sender may still be sending, and some read the answer only after that."""
-        if fault.subcode == "dsp:ServerErrorInternalError":
+        if fault.subcode in INTERNAL:
             log.error("internal error: %s", fault, exc_info=fault.__cause__)
         else:
             log.info("fault %s: %s", fault.subcode or fault.code, fault)
@@ -127,20 +141,32 @@ class Gate:
         return media
 
 
-def _published(path: str, where: Whereabouts) -> list[Route]:
-    """Return the routes of a service's WSDL, and of the schemas, which lie beside it as their files do."""
+def _service(path: str, gate: Gate) -> list[Route]:
+    """Return the routes of a service: its own address, and those at which subscriptions to it are managed."""
+    return [Route(one, gate, methods=["POST"]) for one in (path, path + BELOW + "{id}")]
 
-    async def get_wsdl(request: Request) -> Response:
+
+def _published(settings: Settings, where: Whereabouts) -> list[Route]:
+    """Return the routes of the WSDL of both services, and of the schemas, which lie beside them as their files do."""
+    files: dict[str, bytes] = {}
+    routes = []
+    for port, path in (
+        (Port.PROCESSING, settings.server.path),
+        (Port.CONFIGURATION, settings.server.configuration_path),
+    ):
+        routes.append(Route(path, _wsdl(port, where), methods=["GET"]))
+        files |= {posixpath.join(posixpath.dirname(path), name): xsd for name, xsd in published.schemas(port).items()}
+    return routes + [_file(path, xsd) for path, xsd in files.items()]
+
+
+def _wsdl(port: Port, where: Whereabouts) -> Callable[[Request], Awaitable[Response]]:
+    async def get(request: Request) -> Response:
         if request.scope["query_string"].lower() != b"wsdl":
             raise HTTPException(405, headers={"allow": "POST"})  # without it, nothing is there to be got
-        document = metadata.wsdl(published.wsdl(), where.site(request.scope).processing)
+        document = metadata.wsdl(published.wsdl(port), where.site(request.scope).at(port))
         return Response(document, media_type=FILE_MEDIA_TYPE)
 
-    folder = posixpath.dirname(path)
-    return [
-        Route(path, get_wsdl, methods=["GET"]),
-        *(_file(posixpath.join(folder, name), xsd) for name, xsd in published.schemas().items()),
-    ]
+    return get
 
 
 def _file(path: str, data: bytes) -> Route:

@@ -2,7 +2,7 @@
 
 The reason that goes over the wire is fixed by the protocol; the sentence that says what was wrong with this very
 message is the exception's own text, and belongs into the log. Source: WS-DSP digest, section 7; DPWS digest,
-section 4; SOAP 1.2 part 1, section 5.4 and appendix A.
+section 4; WS-DSC digest, section 1.10; SOAP 1.2 part 1, section 5.4 and appendix A.
 """
 
 from __future__ import annotations
@@ -34,6 +34,19 @@ _BAD_HEADER = "A message information header is not valid and the message cannot 
 _NO_HEADER = "A required message information header, To, MessageID, or Action, is not present."
 _NOT_UNDERSTOOD = "A mandatory header was not understood."
 _OTHER_VERSION = "The message is not a SOAP 1.2 envelope."
+_NOT_SCAN_ADMIN = "The current user is not an administrator of the scan repository"
+
+_OF_CONFIGURATION: Final = {
+    "dsp:InvalidArgs": "At least one input argument is invalid",
+    "dsp:OperationFailed": "Scan repository service cannot perform the requested operation",
+    "dsp:ServerErrorTemporaryError": "The service had an unexpected error",
+    "dsp:ServerErrorInternalError": "The service had an unexpected error",
+    "dsp:ClientErrorJobTokenNotFound": (
+        "A PostScan job identified by the specified dsc:JobToken argument could not be found."
+    ),
+    "wsa:ActionNotSupported": "The [action] cannot be processed at the receiver",
+}
+"""The reasons of the configuration service: the other service's faults in other words, most without a full stop."""
 
 
 class Fault(Exception):
@@ -136,9 +149,26 @@ def must_understand(names: Iterable[tuple[str, str]]) -> Fault:
     )
 
 
+def not_scan_admin(sentence: str) -> Fault:
+    """Return the fault for whoever is no administrator: the same for every operation and every token (ruling 9).
+
+    WS-DSC names its subcode and nothing else of it (section 1.5), so the reason is ours.
+    """
+    return Fault("Sender", "dsc:ClientErrorCurrentUserNotScanAdmin", _NOT_SCAN_ADMIN, sentence=sentence)
+
+
 def version_mismatch(soap11: bool) -> Fault:
     """Return the fault for a message that is no SOAP 1.2 envelope; *soap11* answers in the older version's words."""
     return Fault("VersionMismatch", None, _OTHER_VERSION, upgrade=True, soap11=soap11)
+
+
+def _in_dsc(subcode: str | None) -> str | None:
+    return "dsc:" + subcode.removeprefix("dsp:") if subcode and subcode.startswith("dsp:") else subcode
+
+
+def _detail_in_dsc(detail: tuple[str, str] | None) -> tuple[str, str] | None:
+    uri, local = ns.split(detail[0]) if detail else ("", "")
+    return (ns.dsc(local), detail[1]) if detail and uri == ns.DSP else detail
 
 
 def _server_error(subcode: str, reason: str) -> Callable[[Exception], Fault]:
@@ -178,6 +208,24 @@ def from_error(error: Exception) -> Fault:
         if kind in FAULTS:
             return FAULTS[kind](error)
     return _ANYTHING_ELSE(error)
+
+
+def of_configuration(fault: Fault) -> Fault:
+    """Return a fault as the configuration service says it: subcode, reason and detail in its own namespace."""
+    told = Fault(
+        fault.code,
+        _in_dsc(fault.subcode),
+        _OF_CONFIGURATION.get(fault.subcode or "", fault.reason),
+        _detail_in_dsc(fault.detail),
+        sentence=str(fault),
+        not_understood=fault.not_understood,
+        upgrade=fault.upgrade,
+        soap11=fault.soap11,
+        action=fault.action,
+    )
+    told.relates_to = fault.relates_to
+    told.__cause__ = fault.__cause__
+    return told
 
 
 def write(fault: Fault, relates_to: str | None) -> bytes:

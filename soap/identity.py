@@ -9,6 +9,9 @@ is believed here, in this order (WS-DSP digest, section 9; decision D1):
 4. otherwise a device, known by its public key, whatever its address.
 
 Who comes without a certificate, or with one that is no good, is the device at the other end of the connection.
+
+The settings may name some of these users and devices as administrators. They are so on the configuration service
+alone: WS-DSP asks for the `caller`, who has no more rights there than anybody else (threats, O8).
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from postscan.core.model import Principal, Proof
 from postscan.core.settings import Settings
@@ -28,24 +32,43 @@ REMEMBERED: Final = 1024
 """Certificates that need not be read again for the next request."""
 
 
+class Proven(NamedTuple):
+    """Whom a certificate proves, and whether it is somebody who administers."""
+
+    who: Principal
+    administers: bool
+
+
 class Identities:
     """Knows the callers of one server."""
 
     def __init__(self, settings: Settings) -> None:
         self._by_upn = {user.upn: sid for sid, user in settings.users.items() if user.upn}
         self._by_certificate = settings.identity.certificates
+        self._administrators = frozenset(settings.identity.administrators)
         self._by_pem = functools.lru_cache(REMEMBERED)(self._proven)
 
     def caller(self, scope: Mapping[str, Any]) -> Principal:
         """Return who sent the request of this ASGI scope (extension `tls`: the first certificate of the chain)."""
-        chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", ())
-        proven = self._by_pem(chain[0]) if chain else None
+        proven = self._shown(scope)
         if proven is not None:
-            return proven
+            return proven.who
         client = scope.get("client")
         return Principal(f"device:{client[0] if client else ''}", Proof.ADDRESS)
 
-    def _proven(self, pem: str) -> Principal | None:
+    def administrator(self, scope: Mapping[str, Any]) -> Principal | None:
+        """Return the caller with an administrator's rights, or None for whoever has not proven to be one.
+
+        That takes a certificate: over plain HTTP there are no administrators, and an address never is one.
+        """
+        proven = self._shown(scope)
+        return replace(proven.who, admin=True) if proven is not None and proven.administers else None
+
+    def _shown(self, scope: Mapping[str, Any]) -> Proven | None:
+        chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", ())
+        return self._by_pem(chain[0]) if chain else None
+
+    def _proven(self, pem: str) -> Proven | None:
         """Return whom a verified certificate proves, or None if it is no good; say so in the log, once."""
         try:
             claims = certificate.read(pem)
@@ -55,7 +78,7 @@ class Identities:
         sid = self._sid(claims)
         who = Principal(f"user:{sid}" if sid else f"device-cert:{claims.key}", Proof.CERTIFICATE, sid=sid)
         log.info("a client certificate proves %s (%s, %s)", who.name, *claims.names)
-        return who
+        return Proven(who, not self._administrators.isdisjoint((sid, *claims.names)))
 
     def _sid(self, claims: certificate.Claims) -> str:
         if claims.sid:

@@ -13,6 +13,7 @@ from typing import Final
 from lxml import etree
 
 from postscan.core.settings import Settings
+from postscan.core.subscriptions import Port
 from postscan.core.tables import DeviceSettings
 from postscan.soap import elements, faults, ns
 from postscan.soap.addressing import LONGEST_URI
@@ -56,17 +57,20 @@ class Hosted:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the one who asks finds us: the device's name as an endpoint, its address, and its services."""
+    """Where the one who asks finds us: the device's name as an endpoint, its address, and its services.
+
+    `told` are the services that metadata names.
+    """
 
     endpoint: str
     device: str
     processing: Hosted
-    configuration: Hosted | None
+    configuration: Hosted
+    told: tuple[Hosted, ...]
 
-    @property
-    def services(self) -> tuple[Hosted, ...]:
-        """The services that devices are told of."""
-        return (self.processing,) if self.configuration is None else (self.processing, self.configuration)
+    def at(self, port: Port) -> Hosted:
+        """Return the service of a port."""
+        return self.processing if port is Port.PROCESSING else self.configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,10 @@ def site(origin: str, settings: Settings, endpoint_id: str) -> Site:
     server, device = settings.server, origin + settings.server.device_path
     types = (*PROCESSING_TYPES, *settings.device.service_types)
     processing = Hosted(origin + server.path, ns.DSP, types, PROCESSING_ID)
-    configuration = None
-    if settings.tls.on and settings.identity.administrators:
-        configuration = Hosted(origin + server.configuration_path, ns.DSC, CONFIGURATION_TYPES, CONFIGURATION_ID)
-    endpoint = device if origin.startswith("https:") else endpoint_id
-    return Site(endpoint, device, processing, configuration)
+    configuration = Hosted(origin + server.configuration_path, ns.DSC, CONFIGURATION_TYPES, CONFIGURATION_ID)
+    administered = settings.tls.on and settings.identity.administrators
+    told = (processing, configuration) if administered else (processing,)
+    return Site(device if origin.startswith("https:") else endpoint_id, device, processing, configuration, told)
 
 
 def read_get(body: etree._Element) -> Wanted:
@@ -185,7 +188,7 @@ def _this_device(device: DeviceSettings, endpoint_id: str) -> str:
 
 def _relationship(site: Site, device: DeviceSettings) -> str:
     host = _hosting("Host", site.endpoint, (*DEVICE_TYPES, *device.types), device, DEVICE_ID)
-    hosted = "".join(_hosting("Hosted", one.address, one.types, device, one.id) for one in site.services)
+    hosted = "".join(_hosting("Hosted", one.address, one.types, device, one.id) for one in site.told)
     return f'<wsdp:Relationship Type="{ns.WSDP}/host">{host}{hosted}</wsdp:Relationship>'
 
 

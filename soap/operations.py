@@ -1,7 +1,8 @@
-"""The operations of WS-DSP as rows: to learn what the service can do, read this one screen.
+"""The operations of both services as rows: to learn what they can do, read this one screen.
 
 A row says how the body is read, which verb of the service it means, and how the answer is written. SendImage is here
-for its words only: its bytes come as a stream, and `postscan.soap.app` carries them into the spool.
+for its words only: its bytes come as a stream, and `postscan.soap.app` carries them into the spool. Who may call the
+rows of WS-DSC is decided before they are looked at (`administrator`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -18,8 +19,15 @@ from lxml import etree
 from postscan.core.errors import Throttled
 from postscan.core.model import Job, JobToken, Principal, Request
 from postscan.core.service import PostScanService
-from postscan.soap import addressing, asking, envelope, faults, ns, processing, receipts
+from postscan.soap import addressing, asking, configuration, envelope, faults, ns, processing, receipts
 from postscan.soap.arguments import ElementsRequest, TokenRequest
+from postscan.soap.asking import RequestedName
+
+LARGEST: Final = 32_767
+"""Octets of the largest envelope that a list of jobs may make (DPWS: MAX_ENVELOPE_SIZE)."""
+
+MOST_SUMMARIES: Final = 100
+"""Ended jobs that are looked at for a history: more than an envelope of that size can tell of."""
 
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
@@ -30,7 +38,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row: `decode` reads the body, `run` calls the service, `encode` writes the answer's body.
+    """One row: `decode` reads the body, `run` calls the service, `encode` writes the answer's body for the call.
 
     `glance` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take
     seconds on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one answer,
@@ -39,7 +47,7 @@ class Operation:
 
     decode: Callable[[etree._Element], Any]
     run: Callable[[PostScanService, Principal, Any, Request | None], Any]
-    encode: Callable[[Any, Any], str]
+    encode: Callable[[Call, Any], str]
     glance: Callable[[PostScanService, Principal, Any], Any] | None = None
     waits: bool = False
     once: bool = True
@@ -68,6 +76,13 @@ class Seen(NamedTuple):
 
     job: Job
     receipts: str = ""
+
+
+class Repository(NamedTuple):
+    """What an administrator gets to see of the server: the dialects of its usable filters, and its state."""
+
+    filters: tuple[str, ...]
+    state: str
 
 
 def _create(service: PostScanService, by: Principal, request: processing.CreateRequest, id: Request | None) -> JobToken:
@@ -105,34 +120,82 @@ def _elements(service: PostScanService, by: Principal, request: ElementsRequest,
     return Seen(job, receipts.write(job, service.deliveries(request.token, by)))
 
 
-def _write_elements(request: ElementsRequest, seen: Seen) -> str:
-    return processing.write_elements(seen.job, request.names, seen.receipts)
+def _repository(
+    service: PostScanService, by: Principal, _names: tuple[RequestedName, ...], _id: Request | None
+) -> Repository:
+    return Repository(service.filters(by), service.state(by))
 
 
-OPERATIONS: Final = {
+def _active(service: PostScanService, by: Principal, _request: None, _id: Request | None) -> list[Job]:
+    return service.active(by)
+
+
+def _history(service: PostScanService, by: Principal, _request: None, _id: Request | None) -> list[Job]:
+    return service.history(by, MOST_SUMMARIES)
+
+
+def _room(call: Call) -> int:
+    """Return the octets that are left for the body of the answer."""
+    return LARGEST - len(addressing.reply(call.header, ""))
+
+
+PROCESSING: Final[Mapping[str, Operation]] = {
     ns.DSP + "/" + name: operation
     for name, operation in {
         "CreatePostScanJob": Operation(
-            processing.read_create, _create, lambda _request, token: processing.write_created(token), waits=True
+            processing.read_create, _create, lambda _call, token: processing.write_created(token), waits=True
         ),
         "SendImage": Operation(
-            processing.read_send_image, _send_image, lambda _request, _none: processing.SEND_IMAGE_RESPONSE
+            processing.read_send_image, _send_image, lambda _call, _none: processing.SEND_IMAGE_RESPONSE
         ),
         "EndPostScanJob": Operation(
-            processing.read_end, _end, lambda _request, _none: processing.END_RESPONSE, waits=True
+            processing.read_end, _end, lambda _call, _none: processing.END_RESPONSE, waits=True
         ),
         "CancelPostScanJob": Operation(
-            processing.read_cancel, _cancel, lambda _request, _job: processing.CANCEL_RESPONSE, waits=True
+            processing.read_cancel, _cancel, lambda _call, _job: processing.CANCEL_RESPONSE, waits=True
         ),
         "GetPostScanJobElements": Operation(
             processing.read_elements,
             _elements,
-            _write_elements,
+            lambda call, seen: processing.write_elements(seen.job, call.request.names, seen.receipts),
             glance=_glance,
             once=False,
         ),
     }.items()
 }
+"""The port type of WS-DSP, for devices: operations by action."""
+
+CONFIGURATION: Final[Mapping[str, Operation]] = {
+    ns.DSC + "/" + name: operation
+    for name, operation in {
+        "GetRepositoryElements": Operation(
+            configuration.read_repository_elements,
+            _repository,
+            lambda call, seen: configuration.write_repository_elements(call.request, seen.filters, seen.state),
+            once=False,
+        ),
+        "CancelPostScanJob": Operation(
+            configuration.read_cancel, _cancel, lambda _call, _job: configuration.CANCEL_RESPONSE, waits=True
+        ),
+        "GetPostScanJobElements": Operation(
+            configuration.read_elements,
+            _elements,
+            lambda call, seen: configuration.write_elements(seen.job, call.request.names, seen.receipts),
+            glance=_glance,
+            once=False,
+        ),
+        "GetActiveJobs": Operation(
+            configuration.read_active, _active, lambda _call, jobs: configuration.write_active(jobs), once=False
+        ),
+        "GetJobHistory": Operation(
+            configuration.read_history,
+            _history,
+            lambda call, jobs: configuration.write_history(jobs, _room(call)),
+            once=False,
+        ),
+    }.items()
+}
+"""The port type of WS-DSC, for administrators: operations by action."""
 
 
 def opened(data: bytes) -> Message:
@@ -145,11 +208,22 @@ def opened(data: bytes) -> Message:
         raise
 
 
-def read(message: Message) -> Call:
+def administrator(message: Message, by: Principal | None) -> Principal:
+    """Return the administrator who sent a message to the configuration service; raise the same `Fault` for all others.
+
+    To be asked before `read`: whoever is none learns nothing of arguments and tokens (WS-DSC digest, section 1.5).
+    """
+    with related(message):
+        if by is None:
+            raise faults.not_scan_admin(f"{message.header.action[:255]!r} by a caller who is no administrator")
+        return by
+
+
+def read(message: Message, port_type: Mapping[str, Operation] = PROCESSING) -> Call:
     """Return the call that a message is; the `Fault` that it raises instead knows what it relates to."""
     with related(message):
         header = message.header
-        operation = OPERATIONS.get(header.action)
+        operation = port_type.get(header.action)
         if operation is None:
             raise faults.action_not_supported(header.action)
         if message.body.tag == ns.soap("Body"):
@@ -175,7 +249,7 @@ def answer(call: Call, service: PostScanService, by: Principal) -> bytes:
     """Carry out a call and return the envelope of its answer; raise `Fault`."""
     with related(call):
         result = call.operation.run(service, by, call.request, call.id)
-        return addressing.reply(call.header, call.operation.encode(call.request, result))
+        return addressing.reply(call.header, call.operation.encode(call, result))
 
 
 def glance(call: Call, service: PostScanService, by: Principal) -> bytes | None:
@@ -186,7 +260,7 @@ def glance(call: Call, service: PostScanService, by: Principal) -> bytes | None:
         result = call.operation.glance(service, by, call.request)
         if result is None:
             return None
-        return addressing.reply(call.header, call.operation.encode(call.request, result))
+        return addressing.reply(call.header, call.operation.encode(call, result))
 
 
 @contextlib.contextmanager

@@ -12,19 +12,22 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 import uvicorn
+from starlette.applications import Starlette
 
 from postscan.core.assembly import Core
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
 from postscan.soap import announcing, responding, sequence, tls
+from postscan.soap.addresses import Eventing
 from postscan.soap.app import create_app
 from postscan.soap.http_head import protocol
-from postscan.soap.responding import Host
+from postscan.soap.notifying import Notifier
+from postscan.soap.subscribing import Subscribing
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +54,11 @@ def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
         _keep_freed_memory()
         sys.setswitchinterval(SWITCH)
         host = responding.host(settings, port, sequence.begin(settings.storage.data_dir, core.clock.now()))
-        announcer = announcing.Announcer(host, settings.discovery, address, lines) if lines else None
-        server = _Server(_config(core, settings, context, host), ready, _url(listener, settings), announcer)
+        voices: list[Voice] = [announcing.Announcer(host, settings.discovery, address, lines)] if lines else []
+        eventing = Eventing(Subscribing(core.subscriptions, settings), Notifier(core.subscriptions, settings))
+        voices.append(eventing.notifier)
+        app = create_app(core.service, settings, host, eventing)
+        server = _Server(_config(app, settings, context), ready, _url(listener, settings), voices)
         stop.server = server
         server.run(sockets=[listener])
         log.info("draining: running filters get %g s", settings.server.drain_seconds)
@@ -72,27 +78,35 @@ class _Stop:
         self.server.should_exit = True
 
 
+class Voice(Protocol):
+    """Speaks without being asked, from the start of the server to its stop."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
 class _Server(uvicorn.Server):
-    def __init__(
-        self, config: uvicorn.Config, ready: Callable[[str], None], url: str, announcer: announcing.Announcer | None
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None], url: str, voices: Sequence[Voice]) -> None:
         super().__init__(config)
         self._ready = ready
         self._url = url
-        self._announcer = announcer
+        self._voices = voices
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)
         if self.started:
-            if self._announcer is not None:
-                await self._announcer.start()
+            for voice in self._voices:
+                await voice.start()
             self._ready(self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so, and stop."""
-        if self._announcer is not None:
-            await self._announcer.stop()
+        for voice in self._voices:
+            await voice.stop()
         await super().shutdown(sockets)
 
 
@@ -104,9 +118,9 @@ class _Config(uvicorn.Config):
         return functools.partial(tls.Loop, self.handshake_seconds)
 
 
-def _config(core: Core, settings: Settings, context: ssl.SSLContext | None, host: Host) -> uvicorn.Config:
+def _config(app: Starlette, settings: Settings, context: ssl.SSLContext | None) -> uvicorn.Config:
     config = _Config(
-        create_app(core.service, settings, host),
+        app,
         http=protocol(settings.server.head_seconds),
         lifespan="off",
         ws="none",

@@ -67,9 +67,11 @@ def test_a_date_lasts_until_it_comes(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "P", "PT", "P1DT", "1H", "PT1H ", "pt1h", "PT1.S", "P1S", "PT-1H", "PT١S", "P1W", "PT1H\n", f"PT{'9' * 255}S"]
-    + ["2026-03-02", "2026-13-02T10:41:07Z", "2026-03-02T25:41:07Z", "2026-03-02T10:41:07+25:00", "tomorrow"]
-    + ["9999-12-31T23:59:59-14:00"],
+    [
+        *("", "P", "PT", "P1DT", "1H", "PT1H ", "pt1h", "PT1.S", "P1S", "PT-1H", "PT١S", "P1W", "PT1H\n"),
+        *(f"PT{'9' * 255}S", "tomorrow", "2026-03-02", "2026-13-02T10:41:07Z", "2026-03-02T25:41:07Z"),
+        *("2026-03-02T10:41:07+25:00", "9999-12-31T23:59:59-14:00"),
+    ],
 )
 def test_anything_else_is_refused(text: str) -> None:
     """Neither a duration nor a date; the error has a sentence."""
@@ -130,10 +132,15 @@ def test_nothing_is_read_that_schema_refuses(text: str) -> None:
     assert is_valid("t" if expiry.absolute else "d", text)
 
 
-@given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)), st.integers(-840, 840))
+@given(st.datetimes(), st.integers(-840, 840))
 def test_dates_of_every_zone_are_read(moment: datetime, minutes: int) -> None:
     """To the microsecond."""
     sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
     text = f"{moment.isoformat()}{sign}{hours:02}:{rest:02}"
 
-    assert durations.read(text).moment == (moment - timedelta(minutes=minutes)).replace(tzinfo=UTC)
+    try:
+        expected = (moment - timedelta(minutes=minutes)).replace(tzinfo=UTC)
+    except OverflowError:
+        return  # there is no such year in UTC
+
+    assert durations.read(text).moment == expected

@@ -228,7 +228,7 @@ def test_the_largest_answer_is_within_the_profile() -> None:
     identity = IdentitySettings(administrators=("S-1-5-21-1-2-3-1001",))
     settings = Settings(server=server, device=device, identity=identity, tls=TlsSettings(certificate="cert.pem"))
     site = metadata.site("https://" + "a" * 287 + ":5362", settings, ID)
-    assert len(site.services) == 2
+    assert len(site.told) == 2
 
     assert len(transfer.reply(request(GET), metadata.of_device(site, device, ID), device)) <= 32_767
 
