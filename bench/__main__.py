@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from bench import bystander, cancel, get_elements, oracle, send_image
+from bench import bystander, cancel, events, get_elements, oracle, send_image
 
 ALL = {
     "send_image": send_image.run,
@@ -14,6 +14,7 @@ ALL = {
     "bystander": bystander.run,
     "cancel": cancel.run,
     "oracle": oracle.run,
+    "events": events.run,
 }
 
 

@@ -159,9 +159,8 @@ class Responder:
         try:
             return self._host.answer(question, arrival.local, lenient=lenient, room=room)
         except Fault as fault:
-            log.info("a device at %s: %s", arrival.source, fault)
-            refusal = None if arrival.multicast else discovery.refusal(fault)
-        return refusal if refusal is not None and len(refusal) <= room else None
+            refusal = b"" if arrival.multicast else discovery.refusal(fault)
+        return refusal if 0 < len(refusal) <= room else None
 
 
 class Allowance:

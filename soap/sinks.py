@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -20,6 +21,9 @@ from postscan.core.subscriptions import Sink
 from postscan.soap import faults, ns
 from postscan.soap.addressing import LONGEST_URI
 from postscan.soap.references import Reference
+
+LOOKUPS: Final = 8
+"""Names that may be looked up at a time: a name server that does not answer must not hold up more than that."""
 
 PORTS: Final = {"http": 80, "https": 443}
 
@@ -69,6 +73,7 @@ class Sinks:
     def __init__(self, networks: Iterable[str], resolve: Callable[[str], Iterable[str]] = lookup) -> None:
         self._networks = tuple(ipaddress.ip_network(one) for one in networks)
         self._resolve = resolve
+        self._lookups = threading.BoundedSemaphore(LOOKUPS)
 
     def admit(self, wanted: Reference, asker: Asker) -> Sink:
         """Return where messages for this reference go; raise `Fault` if the asker may not have any sent there."""
@@ -83,12 +88,20 @@ class Sinks:
     def _pinned(self, place: Place, asker: Asker) -> str:
         """Return the one address that connections go to; raise `Refused`."""
         peer, literal = _literal(asker.address), _literal(place.host)
-        for found in [literal] if literal else map(_literal, self._resolve(place.host)):
+        for found in [literal] if literal else self._stands_for(place.host):
             if found is not None and (found == peer or self._is_allowed(found)):
                 _check_not_us(found, place.port, asker)
                 # As the kernel wrote it: with the zone of a link-local address.
                 return asker.address if found == peer else str(found)
         raise Refused("expected the address that this request came from")
+
+    def _stands_for(self, host: str) -> list[Address | None]:
+        if not self._lookups.acquire(blocking=False):
+            raise Refused(f"{LOOKUPS} other names are being looked up")
+        try:
+            return [_literal(found) for found in self._resolve(host)]
+        finally:
+            self._lookups.release()
 
     def _is_allowed(self, address: Address) -> bool:
         if address.is_multicast or address.is_unspecified:

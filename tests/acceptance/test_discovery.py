@@ -2,119 +2,57 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import select
 import socket
-import struct
-import uuid
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from acceptance.networks import CLIENT, SERVER, SERVER6, STRANGER, Cable, cable
-from acceptance.server import Server, Tables, running
+from acceptance.networks import (
+    CLIENT,
+    LATE_CLIENT,
+    LATE_SERVER,
+    SERVER,
+    SERVER6,
+    STRANGER,
+    Cable,
+    another,
+    cable,
+)
+from acceptance.seeking import (
+    DIRECTED,
+    GROUP,
+    GROUP6,
+    PATIENCE,
+    PORT,
+    WSD,
+    WSDP,
+    ask,
+    asking,
+    device_of,
+    device_url,
+    directed,
+    discovered,
+    free_ports,
+    heard,
+    is_closed,
+    joined,
+    message,
+    new_id,
+    on_the_cable,
+    probe,
+    resolve,
+    sequenced,
+    text,
+)
+from acceptance.server import Server, running
 from device import SOAP_TYPE, Device
-
-SOAP = "http://www.w3.org/2003/05/soap-envelope"
-WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
-WSD = "http://schemas.xmlsoap.org/ws/2005/04/discovery"
-WSDP = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
-NS = {"soap": SOAP, "wsa": WSA, "wsd": WSD}
-GROUP, GROUP6, PORT, DIRECTED = "239.255.255.250", "ff02::c", 3702, 5362
-PATIENCE = 20.0
 
 pytestmark = pytest.mark.xdist_group("discovery")
 
 
-# --- a device of our own -----------------------------------------------------------------------------------------
-
-
-def message(action: str, body: str, message_id: str = "") -> bytes:
-    """Return a question as Windows writes it."""
-    return (
-        f'<?xml version="1.0" encoding="utf-8"?><soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}"'
-        f' xmlns:wsd="{WSD}" xmlns:wsdp="{WSDP}"><soap:Header>'
-        "<wsa:To>urn:schemas-xmlsoap-org:ws:2005:04:discovery</wsa:To>"
-        f"<wsa:Action>{WSD}/{action}</wsa:Action><wsa:MessageID>{message_id or new_id()}</wsa:MessageID>"
-        f"</soap:Header><soap:Body>{body}</soap:Body></soap:Envelope>"
-    ).encode()
-
-
-def probe(types: str = "wsdp:Device", message_id: str = "") -> bytes:
-    """Return a Probe."""
-    return message("Probe", f"<wsd:Probe><wsd:Types>{types}</wsd:Types></wsd:Probe>", message_id)
-
-
-def resolve(endpoint: str) -> bytes:
-    """Return a Resolve."""
-    address = f"<wsa:Address>{endpoint}</wsa:Address>"
-    return message("Resolve", f"<wsd:Resolve><wsa:EndpointReference>{address}</wsa:EndpointReference></wsd:Resolve>")
-
-
-def new_id() -> str:
-    """Return a MessageID."""
-    return f"urn:uuid:{uuid.uuid4()}"
-
-
-def text(data: bytes, name: str) -> str:
-    """Return the text of the first element with this name."""
-    return ET.fromstring(data).findtext(f".//{name}", "", NS)
-
-
-def sequenced(data: bytes) -> tuple[int, int]:
-    """Return instance and number of a message."""
-    (found,) = ET.fromstring(data).findall("soap:Header/wsd:AppSequence", NS)
-    return int(found.attrib["InstanceId"]), int(found.attrib["MessageNumber"])
-
-
-def asking(address: str = "") -> socket.socket:
-    """Return a socket to ask from."""
-    asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    asked.settimeout(PATIENCE)
-    asked.bind((address, 0))
-    return asked
-
-
-def ask(data: bytes, to: tuple[str, int], address: str = "") -> bytes:
-    """Send one question; return the answer, which must come from where the question went unless that is a group."""
-    with asking(address) as socket_:
-        if to[0] == GROUP:
-            socket_.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
-            socket_.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-        socket_.sendto(data, to)
-        answer, source = socket_.recvfrom(65536)
-    assert to[0] == GROUP or source == to
-    return answer
-
-
-def heard(socket_: socket.socket) -> bool:
-    """Return whether an answer has come already."""
-    return bool(select.select([socket_], [], [], 0)[0])
-
-
-def is_closed(port: int) -> bool:
-    """Return whether nobody listens on a UDP port of loopback: the kernel says so."""
-    with asking() as socket_:
-        socket_.connect(("127.0.0.1", port))
-        socket_.send(b"anybody?")
-        try:
-            socket_.recv(1)
-        except ConnectionRefusedError:
-            return True
-    return False
-
-
 # --- by its name -------------------------------------------------------------------------------------------------
-
-
-def free_ports(number: int) -> list[int]:
-    """Return UDP ports that nobody has."""
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(asking("127.0.0.1")) for _ in range(number)]
-        return [one.getsockname()[1] for one in found]
 
 
 @pytest.fixture(scope="module")
@@ -123,21 +61,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("found"), discovered(*free_ports(2))) as server:
         yield server
     assert "Traceback" not in server.log()
-
-
-def discovered(port: int, directed_port: int) -> Tables:
-    """Return settings with discovery."""
-    return {"discovery": {"enabled": True, "port": port, "directed_port": directed_port}}
-
-
-def directed(server: Server) -> tuple[str, int]:
-    """Return where a device asks that knows the server's name."""
-    return "127.0.0.1", server.settings.discovery.directed_port
-
-
-def device_url(server: Server) -> str:
-    """Return the address of the device that hosts the service."""
-    return server.url.replace("/processing", "")
 
 
 def test_a_device_that_knows_the_name_finds_the_address(server: Server) -> None:
@@ -201,6 +124,20 @@ def test_all_else_gets_silence_and_does_no_harm(server: Server) -> None:
         assert text(socket_.recv(65536), "wsa:RelatesTo") == repeated
         assert text(socket_.recv(65536), "wsa:RelatesTo") == text(last, "wsa:MessageID")
         assert not heard(socket_)
+
+
+def test_a_rule_that_nobody_knows_gets_a_fault(server: Server) -> None:
+    """DPW-011: with the rules that are known; the same by HTTP and by UDP, where it is no larger than D24 allows."""
+    question = probe(scopes="http://fabrikam.example", rule=f"{WSD}/ldap")
+    by_http, by_udp = device_of(server).post(question), ask(question, directed(server))
+
+    assert (by_http.status, len(by_udp) <= 3.2 * len(question)) == (400, True)
+    for fault in (by_http.body, by_udp):
+        assert text(fault, "wsa:Action") == f"{WSD}/fault"
+        assert text(fault, "wsa:RelatesTo") == text(question, "wsa:MessageID")
+        assert text(fault, "soap:Subcode/soap:Value") == "wsd:MatchingRuleNotSupported"
+        rules = text(fault, "soap:Detail/wsd:SupportedMatchingRules")
+        assert rules.split() == [f"{WSD}/{name}" for name in ("rfc2396", "strcmp0", "uuid")]
 
 
 def test_a_flood_gets_few_answers(server: Server) -> None:
@@ -296,22 +233,6 @@ def wire() -> Iterator[Cable]:
         yield laid
 
 
-def on_the_cable(host: str) -> Tables:
-    """Return the settings of a server at an address of the cable, on the ports of the standard."""
-    server = {"host": host, "port": 0, "allow_plain_http": True, "drain_seconds": 1}
-    return {"server": server, "discovery": {"enabled": True, "port": PORT, "directed_port": DIRECTED}}
-
-
-def joined() -> socket.socket:
-    """Return a socket that hears the group on the cable."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    listening.settimeout(PATIENCE)
-    listening.bind((GROUP, PORT))
-    membership = struct.pack("=4s4s", socket.inet_aton(GROUP), socket.inet_aton(CLIENT))
-    listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-    return listening
-
-
 @pytest.mark.parametrize("host", [SERVER, "0.0.0.0"])
 def test_a_device_that_knows_nothing_finds_the_server(wire: Cable, tmp_path: Path, host: str) -> None:
     """DPW-002, DPW-018, DPW-020, DPW-022 to DPW-026: Hello, a Probe to the group, Bye; each said twice, as one."""
@@ -336,6 +257,25 @@ def test_a_device_that_knows_nothing_finds_the_server(wire: Cable, tmp_path: Pat
     run, numbers = zip(*map(sequenced, (hello[0], answer, bye[0])), strict=True)
     assert len(set(run)) == 1
     assert list(numbers) == sorted(set(numbers))
+    assert "Traceback" not in server.log()
+
+
+def test_a_link_that_comes_later_is_served_like_the_others(wire: Cable, tmp_path: Path) -> None:
+    """DPW-002, DPW-026: somebody plugs in a cable, and again; the server says Hello there, and hears Probes."""
+    server = wire.at_server(Server, tmp_path, on_the_cable("0.0.0.0"))
+    try:
+        wire.at_server(server.start)
+        for _ in range(2):
+            with another(wire), wire.at_client(joined, LATE_CLIENT) as listening:
+                hello = listening.recv(65536)
+                answer = wire.at_client(ask, probe(), (GROUP, PORT), LATE_CLIENT)
+
+            assert text(hello, "wsa:Action") == f"{WSD}/Hello"
+            assert sequenced(hello) < sequenced(answer)
+            assert text(answer, "wsd:XAddrs") == f"http://{LATE_SERVER}:{urlsplit(server.url).port}/ScanServer"
+    finally:
+        wire.at_server(server.stop)
+        server.works.core.close()
     assert "Traceback" not in server.log()
 
 

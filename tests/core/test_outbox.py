@@ -184,6 +184,18 @@ def test_who_has_something_to_hear_is_known_at_once(store: Store, job: Callable[
         assert outbox.owners_since(db, 4) == ({boris}, True, 6)
 
 
+def test_what_waits_for_somebody_is_counted(store: Store, job: Callable[..., Job]) -> None:
+    """Events behind the cursor, of one owner or of all; images do not count."""
+    anna = job(token="anna")
+    anna.receive(page(1), MORNING)
+    store.insert(anna)
+    store.insert(job(token="boris", owner=BORIS))
+    store.note_filters(("urn:a",), MORNING)
+    with store.reading() as db:
+        assert [outbox.waiting(db, 0, one) for one in (ANNA, BORIS, None)] == [1, 1, 3]
+        assert [outbox.waiting(db, 2, one) for one in (ANNA, BORIS, None)] == [0, 1, 2]
+
+
 def test_a_page_takes_four_questions_however_many_jobs_it_is_about(store: Store, job: Callable[..., Job]) -> None:
     """The newest number, the page, the histories of its jobs, the jobs; one more where a page ends within a commit."""
     for number in range(5):

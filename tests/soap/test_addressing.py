@@ -180,6 +180,17 @@ def test_an_unknown_mandatory_header_is_not_understood(value):
     assert fault.not_understood == (("urn:q", "Lock"), ("urn:q", "Key"))
 
 
+def test_the_identifier_of_a_subscription_is_read():
+    """DPW-080: the first one, trimmed; it may be mandatory, for we know what it is."""
+    blocks = [
+        f'<wse:Identifier xmlns:wse="{ns.WSE}" soap:mustUnderstand="1">\n urn:uuid:{id} </wse:Identifier>'
+        for id in ("a", "b")
+    ]
+
+    assert read(GOOD + "".join(blocks)).subscription == "urn:uuid:a"
+    assert read(GOOD).subscription == ""
+
+
 @pytest.mark.parametrize(
     "block",
     [
@@ -189,7 +200,7 @@ def test_an_unknown_mandatory_header_is_not_understood(value):
         f'<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1" soap:role="{ns.SOAP}/role/none"/>',
         '<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1" soap:role="urn:somebody:else"/>',
         f'<wsd:AppSequence xmlns:wsd="{ns.WSD}" soap:mustUnderstand="1"/>',
-        f'<wse:Identifier xmlns:wse="{ns.WSE}" soap:mustUnderstand="1">a</wse:Identifier>',
+        f'<wse:MyID xmlns:wse="{ns.WSE}" soap:mustUnderstand="1">a</wse:MyID>',
         '<wsa:RelatesTo soap:mustUnderstand="1">urn:a</wsa:RelatesTo>',
     ],
     ids=range(8),

@@ -1,24 +1,18 @@
-"""The messages of WS-DSC, and the rows that answer them."""
+"""The messages of WS-DSC, but for the repository's own: see test_dialects."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import messages
 import pytest
-from conftest import ANNA, AnyProcess
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
+from inquiries import ASKED, BODIES, DSC, TOKEN, message, names, one, texts, written
 from lxml import etree
-from schemas import assert_valid
-from works import Works
 
-from postscan import migrations
-from postscan.core.assembly import Core
-from postscan.core.errors import JobNotFound
 from postscan.core.model import (
     Document,
     FilterInstructions,
@@ -30,40 +24,13 @@ from postscan.core.model import (
     ScanProcess,
     User,
 )
-from postscan.core.settings import Settings
-from postscan.core.states import JobState
-from postscan.soap import addressing, answer, configuration, faults, ns, operations, telling
+from postscan.soap import addressing, configuration, faults, ns, operations, telling
 from postscan.soap.arguments import ElementsRequest, TokenRequest
 from postscan.soap.asking import RequestedName
 from postscan.soap.faults import Fault
 from postscan.soap.operations import CONFIGURATION, LARGEST, MOST_SUMMARIES
 
-DSC = ns.DSC
-TOKEN = messages.TOKEN
-ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True, sid="S-1-5-21-1-2-3-500")
 MORNING = datetime(2026, 5, 4, 7, 8, 9, 125_999, tzinfo=UTC)
-
-ASKED = "<dsc:RequestedElements>{}</dsc:RequestedElements>"
-BODIES = {
-    "GetRepositoryElements": "<dsc:GetRepositoryElementsRequest>"
-    + ASKED.format("<dsc:Name>dsc:RepositoryConfiguration</dsc:Name><dsc:Name>dsc:RepositoryStatus</dsc:Name>")
-    + "</dsc:GetRepositoryElementsRequest>",
-    "CancelPostScanJob": f"<dsc:CancelPostScanJobRequest><dsc:JobToken>{TOKEN}</dsc:JobToken>"
-    "</dsc:CancelPostScanJobRequest>",
-    "GetPostScanJobElements": f"<dsc:GetPostScanJobElementsRequest><dsc:JobToken>{TOKEN}</dsc:JobToken>"
-    + ASKED.format("<dsc:Name>dsc:JobStatus</dsc:Name>")
-    + "</dsc:GetPostScanJobElementsRequest>",
-    "GetActiveJobs": "<dsc:GetActiveJobsRequest></dsc:GetActiveJobsRequest>",
-    "GetJobHistory": "<dsc:GetJobHistoryRequest></dsc:GetJobHistoryRequest>",
-}
-TAKING_ARGUMENTS = ["GetRepositoryElements", "CancelPostScanJob", "GetPostScanJobElements"]
-
-
-def message(action: str, body: str | None = None, message_id: str = messages.MESSAGE_ID) -> operations.Message:
-    """Return a request to the configuration service as it was read, with the usual body or another."""
-    blocks = messages.headers(f"{DSC}/{action}", message_id)
-    data = messages.envelope(blocks, BODIES[action] if body is None else body)
-    return operations.opened(data.replace(b"<soap:Envelope ", f'<soap:Envelope xmlns:dsc="{DSC}" '.encode()))
 
 
 def read(action: str, body: str | None = None) -> object:
@@ -79,29 +46,6 @@ def refused(action: str, old: str, new: str) -> tuple[str, str] | None:
     fault = faults.of_configuration(caught.value)
     assert fault.subcode == "dsc:InvalidArgs"
     return fault.detail
-
-
-def written(body: str) -> etree._Element:
-    """Return the one element in the body of a valid answer."""
-    root = assert_valid(answer.write("urn:a", "urn:b", answer.new_message_id(), body))
-    only: etree._Element = root[1][0]
-    return only
-
-
-def one(element: etree._Element, path: str) -> etree._Element:
-    """Return the one element at a path with our prefixes."""
-    (found,) = element.findall(path, ns.PREFIXES)
-    return found
-
-
-def texts(element: etree._Element, path: str) -> list[str]:
-    """Return the texts of all elements at a path with our prefixes."""
-    return [found.text or "" for found in element.findall(path, ns.PREFIXES)]
-
-
-def names(*locals: str) -> tuple[RequestedName, ...]:
-    """Return requested names of the service's own."""
-    return tuple(RequestedName(f"dsc:{local}", DSC, local) for local in locals)
 
 
 def job(token: str = TOKEN, name: str = "Notes <& more>") -> Job:
@@ -231,143 +175,6 @@ def test_a_message_of_the_other_service_is_unknown_here() -> None:
         assert caught.value.detail == (ns.wsa("Action"), asked.header.action)
 
 
-# --- the repository --------------------------------------------------------------------------------------------------
-
-CUT = {
-    ns.FILESHARE: ("http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter", "fileshare"),
-    "https://acme.example/filters/stamp-2": ("https://acme.example/filters", "stamp-2"),
-    "urn:acme/stamp": ("urn:acme", "stamp"),
-    "http://acme:8080/stamp": ("http://acme:8080", "stamp"),
-    "http://acme": ("http:/", "acme"),
-    f"{ns.DSC}/x": (ns.DSC, "x"),
-}
-UNCUT = {
-    "urn:acme:stamp": "urn_x003A_acme_x003A_stamp",
-    "urn:acme/stamp/": "urn_x003A_acme_x002F_stamp_x002F_",
-    "urn:acme/2": "urn_x003A_acme_x002F_2",
-    "urn:acme/a:b": "urn_x003A_acme_x002F_a_x003A_b",
-    "/stamp": "_x002F_stamp",
-    "stamp": "stamp",
-    "2": "_x0032_",
-    "_x003A_": "_x005F_x003A_",
-    "a b/c": "a_x0020_b_x002F_c",
-    f"{ns.PS}/stamp": "urn_x003A_postscan_x003A_2026_x002F_stamp",
-    f"{ns.XML}/lang": None,
-    "http://www.w3.org/2000/xmlns//a": None,
-    "urn:ä/stamp": None,
-    "acme/stamp": None,
-    "://acme/stamp": None,
-    "http://acme:port/stamp": None,
-    "http://acme:80:90/stamp": None,
-    "http:///a/stamp": None,
-    "urn:a%zz/stamp": None,
-    "urn:a#b/stamp": None,
-    "urn:\ud800/stamp": None,
-    "urn:acme/größe": "urn_x003A_acme_x002F_gr_x00F6__x00DF_e",
-    "\U0001f5a8": "_x1F5A8_",
-    " ": "_x0020_",
-    "": "_x_",
-}
-
-
-@pytest.mark.parametrize("dialect", CUT)
-def test_a_dialect_is_cut_at_its_last_slash(dialect: str) -> None:
-    """Namespace, slash and local name are the dialect again (section 2.1)."""
-    assert configuration.qualified(dialect) == CUT[dialect]
-    assert "/".join(CUT[dialect]) == dialect
-
-
-@pytest.mark.parametrize("dialect", UNCUT)
-def test_a_dialect_that_cannot_be_cut_gets_a_name_of_ours(dialect: str) -> None:
-    """Colons, slashes at the end, and namespaces that no prefix may be bound to."""
-    namespace, local = configuration.qualified(dialect)
-
-    assert namespace == ns.PS
-    assert UNCUT[dialect] in (local, None)
-
-
-DIALECTS = (
-    st.text(st.sampled_from("a2_x03AF:/.é \ud800"), max_size=12)
-    | st.text(st.sampled_from("ab1:/@-.%#?&[]$"), max_size=12).map(lambda text: f"http:{text}/stamp")
-    | st.text(st.characters(), max_size=20)
-)
-
-
-@given(st.sets(DIALECTS, max_size=8))
-@example({"urn:acme:stamp", f"{ns.PS}/urn_x003A_acme_x003A_stamp", "urn_x003A_acme_x003A_stamp"})
-@example({"_x003A_", ":", "_x005F_x003A_", "_x005F_:"})
-@example({"urn:\ud800/a"})
-def test_no_two_dialects_have_one_name(dialects: set[str]) -> None:
-    """An administrator's program tells filters apart by the qualified name alone."""
-    assert len({configuration.qualified(dialect) for dialect in dialects}) == len(dialects)
-
-
-@given(st.sets(DIALECTS, max_size=4))
-def test_whatever_a_filter_is_called_the_answer_is_valid(dialects: set[str]) -> None:
-    """A dialect is a plugin's own text (T-X11); the name in the answer resolves to what was meant."""
-    answered = written(configuration.write_repository_elements(names("RepositoryConfiguration"), dialects, "Idle"))
-    resolved = []
-    for element in answered.iterfind(".//dsc:Filter/dsc:Dialect", ns.PREFIXES):
-        prefix, _, local = (element.text or "").partition(":")
-        resolved.append((element.nsmap[prefix], local))
-
-    assert resolved == [configuration.qualified(dialect) for dialect in sorted(dialects)]
-
-
-def test_each_usable_filter_is_listed_in_a_stable_order() -> None:
-    """With its dialect as a QName, an empty FilterConfig, and the exact dialect only where the name is not enough."""
-    filters = (ns.SHAREPOINT, "urn:acme:stamp", ns.EMAIL)
-    bodies = {
-        configuration.write_repository_elements(names("RepositoryConfiguration"), order, "Idle")
-        for order in (filters, filters[::-1])
-    }
-    answered = written(bodies.pop())
-
-    assert bodies == set()
-    assert texts(answered, ".//dsc:Filter/dsc:Dialect") == [
-        "ftr:email",
-        "ftr:sharepoint",
-        "ps:urn_x003A_acme_x003A_stamp",
-    ]
-    assert [[ns.split(str(child.tag))[1] for child in each] for each in answered.iter(ns.dsc("Filter"))] == [
-        ["Dialect", "FilterConfig"],
-        ["Dialect", "FilterConfig"],
-        ["Dialect", "FilterConfig", "Dialect"],
-    ]
-    assert [exact.text for exact in answered.iter(f"{{{ns.PS}}}Dialect")] == ["urn:acme:stamp"]
-    assert {config.tag: len(config) for config in answered.iter(ns.dsc("FilterConfig"))} == {ns.dsc("FilterConfig"): 0}
-
-
-def test_without_filters_there_is_no_list_of_them() -> None:
-    """A list has at least one (section 4.2, FiltersType)."""
-    answered = written(configuration.write_repository_elements(names("RepositoryConfiguration"), (), "Idle"))
-
-    assert len(one(answered, ".//dsc:RepositoryConfiguration")) == 0
-
-
-@pytest.mark.parametrize("state", ["Idle", "Processing"])
-def test_the_status_of_the_repository(state: str) -> None:
-    """Its state, and the one reason that there is (section 4.6)."""
-    answered = written(configuration.write_repository_elements(names("RepositoryStatus"), (), state))
-    status = one(answered, ".//dsc:RepositoryStatus")
-
-    assert texts(status, "dsc:RepositoryState") == [state]
-    assert texts(status, "dsc:RepositoryStateReasons/dsc:RepositoryStateReason") == ["None"]
-
-
-def test_names_are_answered_in_order_known_or_not() -> None:
-    """The job's elements are unknown here, and so is what has the right name in the wrong namespace (DSC-055)."""
-    asked = (*names("RepositoryStatus", "JobStatus"), RequestedName("a:RepositoryStatus", "urn:a", "RepositoryStatus"))
-    data = one(written(configuration.write_repository_elements(asked, (), "Idle")), "dsc:RepositoryElements")
-
-    assert [(each.get(ns.dsc("Name")), each.get(ns.dsc("Valid")), len(each)) for each in data] == [
-        ("dsc:RepositoryStatus", "true", 1),
-        ("dsc:JobStatus", "false", 0),
-        ("a:RepositoryStatus", "false", 0),
-    ]
-    assert data[2].nsmap["a"] == "urn:a"
-
-
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 
@@ -434,10 +241,11 @@ def test_a_history_holds_as_many_as_there_is_room_for(lengths: list[int], room: 
     jobs = [cancelled(number, "\u20ac" * length) for number, length in enumerate(lengths)]
     body = configuration.write_history(jobs, room)
     told = texts(written(body), ".//dsc:JobToken")
-    small = [made for made in jobs if len(telling.summary("dsc", made).encode()) + 100 <= room]
+    frame = len(configuration.write_history([], 0))
+    small = [made for made in jobs if len(telling.summary("dsc", made).encode()) + frame <= room]
 
-    assert len(body.encode()) <= max(room, len(configuration.write_history([], 0)))
-    assert told[: len(small)] == [made.token for made in small][: len(told)]
+    assert len(body.encode()) <= max(room, frame)
+    assert told == [made.token for made in small][: len(told)]
     if len(told) < len(small):
         assert len(configuration.write_history(small[: len(told) + 1], LARGEST * 9).encode()) > room
 
@@ -485,121 +293,3 @@ def test_a_change_of_the_status_tells_the_state(state: str) -> None:
     assert event.tag == ns.dsc("RepositoryStatusSummaryEvent")
     assert texts(event, "dsc:StatusSummary/dsc:RepositoryState") == [state]
     assert texts(event, "dsc:StatusSummary/dsc:RepositoryStateReasons/*") == ["None"]
-
-
-# --- the rows --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def idle(tmp_path: Path) -> Iterator[Works]:
-    """An engine in which nothing runs, with room for many jobs of one device."""
-    limits = {"open_jobs": 1000}
-    made = Settings.model_validate(
-        {"storage": {"data_dir": str(tmp_path)}, "limits": limits, "filters": {"acme": {"folder": str(tmp_path)}}}
-    )
-    migrations.upgrade(made.storage.url)
-    core = Core(made, AnyProcess())
-    core.service.dialects = (ns.EMAIL, "urn:acme:copy")
-    yield Works(core, ANNA)
-    core.close()
-
-
-def answered(idle: Works, asked: operations.Message) -> etree._Element:
-    """Return what an administrator gets as the body of a valid answer."""
-    by = operations.administrator(asked, ADMIN)
-    data = operations.answer(operations.read(asked, CONFIGURATION), idle.service, by)
-    assert len(data) <= LARGEST
-    root = assert_valid(data)
-    assert texts(root, "soap:Header/wsa:Action") == [f"{asked.header.action}Response"]
-    only: etree._Element = root[1][0]
-    return only
-
-
-def test_an_administrator_sees_the_filters_and_the_state(idle: Works) -> None:
-    """DSC-058, DSC-059."""
-    seen = answered(idle, message("GetRepositoryElements"))
-
-    assert texts(seen, ".//dsc:Filter/dsc:Dialect") == ["ftr:email", "ps:urn_x003A_acme_x003A_copy"]
-    assert texts(seen, ".//dsc:RepositoryState") == ["Idle"]
-
-
-def test_an_administrator_sees_and_cancels_the_job_of_a_device(idle: Works) -> None:
-    """D3: it ends Canceled, and the audit trail says who did it, and how that was proven."""
-    token = idle.create("copy")
-    body = BODIES["CancelPostScanJob"].replace(TOKEN, token)
-    listed = texts(answered(idle, message("GetActiveJobs")), ".//dsc:JobToken")
-    done = answered(idle, message("CancelPostScanJob", body))
-    (line,) = [line for line in idle.service.audit(ADMIN, token) if line.verb == "cancel"]
-
-    assert listed == [token]
-    assert (done.tag, len(done)) == (ns.dsc("CancelPostScanJobResponse"), 0)
-    assert idle.job(token).state is JobState.CANCELED
-    assert (line.who, line.proof, line.outcome) == (ADMIN.name, "certificate", "done")
-    assert texts(answered(idle, message("GetActiveJobs")), ".//dsc:JobToken") == []
-    assert texts(answered(idle, message("GetJobHistory")), ".//dsc:JobState") == ["Canceled"]
-
-
-def test_a_cancel_that_comes_again_gets_the_same_answer_and_a_new_one_finds_no_job(idle: Works) -> None:
-    """D14, and ruling 1: what has ended is not there to be cancelled."""
-    token = idle.create("copy")
-    body = BODIES["CancelPostScanJob"].replace(TOKEN, token)
-    first = answered(idle, message("CancelPostScanJob", body))
-    again = answered(idle, message("CancelPostScanJob", body))
-    with pytest.raises(Fault) as caught:
-        answered(idle, message("CancelPostScanJob", body, "urn:uuid:00000000-0000-4000-8000-000000000001"))
-    fault = faults.of_configuration(caught.value)
-
-    assert etree.tostring(first) == etree.tostring(again)
-    assert (fault.subcode, fault.detail) == ("dsc:ClientErrorJobTokenNotFound", (ns.dsc("JobToken"), token))
-    assert fault.relates_to == "urn:uuid:00000000-0000-4000-8000-000000000001"
-
-
-def test_a_history_makes_no_envelope_too_large_whatever_it_relates_to(idle: Works) -> None:
-    """DPW-043: the request's MessageID comes back in the answer, however long."""
-    for _ in range(70):
-        idle.service.cancel(idle.create("copy"), ANNA)
-    newest = [ended.token for ended in idle.service.history(ADMIN, 100)]
-
-    for message_id in (messages.MESSAGE_ID, "\u20ac" * 2048, "&amp;" * 2048):
-        told = texts(answered(idle, message("GetJobHistory", message_id=message_id)), ".//dsc:JobToken")
-        assert 0 < len(told) < 70
-        assert told == newest[: len(told)]
-
-
-def test_an_ended_job_is_told_of_while_it_is_remembered(idle: Works) -> None:
-    """That is how the outcome of a cancel is learned (DSC-072); and it needs no look at the database a second time."""
-    token = idle.create("copy")
-    idle.service.cancel(token, ANNA)
-    asked = message("GetPostScanJobElements", BODIES["GetPostScanJobElements"].replace(TOKEN, token))
-    first = answered(idle, asked)
-    again = operations.glance(operations.read(asked, CONFIGURATION), idle.service, ADMIN)
-
-    assert texts(first, ".//dsc:JobState") == ["Canceled"]
-    assert again is not None
-    assert etree.tostring(assert_valid(again)[1][0]) == etree.tostring(first)
-
-
-@pytest.mark.parametrize("action", BODIES)
-def test_whoever_is_no_administrator_hears_the_same_of_every_operation(action: str) -> None:
-    """Ruling 9: before an argument is looked at, so a broken body gets the same as a good one."""
-    faulty = "<dsc:Nonsense/>"
-    heard = []
-    for body in (None, faulty):
-        with pytest.raises(Fault) as caught:
-            operations.administrator(message(action, body), None)
-        told = faults.of_configuration(caught.value)
-        heard.append((told.code, told.subcode, told.reason, told.detail, told.relates_to, told.status()))
-
-    assert heard[0] == heard[1]
-    assert heard[0][1] == "dsc:ClientErrorCurrentUserNotScanAdmin"
-    assert heard[0][3:] == (None, messages.MESSAGE_ID, 400)
-
-
-def test_an_unknown_token_is_no_job(idle: Works) -> None:
-    """DSC-066, DSC-077: and an administrator may look for as many as he likes."""
-    for _ in range(idle.core.settings.limits.bad_tokens + 1):
-        with pytest.raises(Fault) as caught:
-            answered(idle, message("GetPostScanJobElements"))
-
-    assert isinstance(caught.value.__cause__, JobNotFound)
-    assert faults.of_configuration(caught.value).__cause__ is caught.value.__cause__

@@ -386,9 +386,10 @@ def test_a_fault_that_would_be_too_large_is_not_sent(responder: Responder) -> No
 
 def test_our_own_messages_are_never_answered(responder: Responder, host: Host) -> None:
     """T-D3: two servers that hear one another do not begin to talk."""
-    said = [host.hello(), host.bye(), responder.answer(usual(), HERE) or b""]
+    said = [host.hello(), host.bye(), *(responder.answer(one, HERE) or b"" for one in (usual(), scoped("urn:other")))]
 
-    assert [responder.answer(data, HERE) for data in said] == [None] * 3
+    assert all(said)
+    assert [responder.answer(data, HERE) for data in said] == [None] * 4
 
 
 def test_a_datagram_that_is_too_long_is_not_looked_into(responder: Responder) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -212,6 +214,28 @@ def test_any_text_is_admitted_to_the_peer_or_refused(text: str, before: str) -> 
         found = str(fault.subcode)
 
     assert found in (PEER, "wsa:DestinationUnreachable")
+
+
+def test_a_name_server_that_does_not_answer_holds_up_few() -> None:
+    """T-A2, Q1: so many look-ups and one more, which is refused at once; an address needs none."""
+    asked, answer = threading.Semaphore(0), threading.Event()
+
+    def hang(_host: str) -> list[str]:
+        asked.release()
+        answer.wait(30)
+        return [PEER]
+
+    there = Sinks((), hang)
+    with ThreadPoolExecutor(sinks.LOOKUPS) as threads:
+        hanging = [threads.submit(there.admit, Reference("http://slow.example/"), ASKER) for _ in range(sinks.LOOKUPS)]
+        for _ in hanging:
+            assert asked.acquire(timeout=30)
+        with pytest.raises(Fault):
+            there.admit(Reference("http://slow.example/"), ASKER)
+        assert there.admit(Reference(f"http://{PEER}/"), ASKER).address == PEER
+        answer.set()
+        assert [one.result().address for one in hanging] == [PEER] * sinks.LOOKUPS
+    assert there.admit(Reference("http://slow.example/"), ASKER).address == PEER
 
 
 def test_it_is_the_kernel_that_knows_our_addresses() -> None:

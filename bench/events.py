@@ -1,0 +1,160 @@
+"""Two thousand subscriptions and ten thousand queued events: how fast a starting server tells them, in how much memory.
+
+Beside it, in the same run: the same number of posts by the bare HTTP client, as many at a time; and a server with the
+same jobs that nobody has subscribed to. Then the same once more, with every other sink hanging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx2
+import uvloop
+
+from bench import servers
+from postscan import migrations
+from postscan.core.assembly import Core
+from postscan.core.model import FilterInstructions, Instructions, Job, JobToken, Principal, Proof, ScanProcess, User
+from postscan.core.settings import load
+from postscan.core.subscriptions import Port, Sink
+from postscan.soap.delivering import HEALTHY
+from postscan.soap.processes import ProcessFolder
+
+DEVICES: Final = 1000
+JOBS: Final = 2  # of each device
+MESSAGES: Final = 3  # of each job: created, canceled, ended
+WHOLE: Final = DEVICES * JOBS * MESSAGES * 2
+SETTINGS: Final = "[events]\ndeadline_seconds = 2\n"
+_AT: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
+
+
+def run() -> None:
+    """Measure and print."""
+    print(f"events: {2 * DEVICES} subscriptions, {WHOLE} messages waiting at the start of the server")
+    with sinks() as heard:
+        with servers.folder() as folder:
+            idle = _told(folder, heard, subscribed=False, hanging=False)
+        with servers.folder() as folder:
+            healthy = _told(folder, heard, subscribed=True, hanging=False)
+        bare = _posted(heard)
+        with servers.folder() as folder:
+            half = _told(folder, heard, subscribed=True, hanging=True)
+    print(f"  nobody subscribed: peak memory {idle[1]:.0f} MiB")
+    print(f"  all sinks well: {WHOLE / healthy[0]:.0f} messages/s, peak memory {healthy[1]:.0f} MiB")
+    print(f"  the bare client: {WHOLE / bare:.0f} messages/s; ratio {bare / healthy[0]:.2f}")
+    print(f"  half of the sinks hang: the others have all after {half[0]:.1f} s, peak memory {half[1]:.0f} MiB")
+
+
+class Sinks:
+    """Where the events go: it counts those to paths that do not hang."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.port = 0
+
+    async def serve(self) -> None:
+        """Listen on a port of its own."""
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0, backlog=4096)
+        self.port = server.sockets[0].getsockname()[1]
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            while True:
+                try:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    return
+                fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+                await reader.readexactly(int(fields[b"content-length"]))
+                if b"/hang/" in head:
+                    await asyncio.sleep(60)
+                    return
+                self.count += 1
+                writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+
+    def wait(self, number: int) -> float:
+        """Return the seconds until so many have come, counted from now."""
+        begun = time.monotonic()
+        self.count = 0
+        while self.count < number:
+            if time.monotonic() - begun > 600:
+                raise AssertionError(f"only {self.count} of {number} messages have come")
+            time.sleep(0.01)
+        return time.monotonic() - begun
+
+
+@contextmanager
+def sinks() -> Iterator[Sinks]:
+    """Run the sinks in a thread while the body runs."""
+    loop, served = uvloop.new_event_loop(), Sinks()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(served.serve(), loop).result(10)
+    yield served
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def _told(folder: Path, heard: Sinks, *, subscribed: bool, hanging: bool) -> tuple[float, float]:
+    """Return the seconds until all that can be told is told, and the server's peak memory in MiB."""
+    _fill(folder, heard.port, subscribed=subscribed, hanging=hanging)
+    with servers.postscan(folder, SETTINGS) as server:
+        seconds = heard.wait(WHOLE // (2 if hanging else 1)) if subscribed else 0.0
+        time.sleep(0 if subscribed else 2)
+        return seconds, server.peak_memory()
+
+
+def _fill(folder: Path, port: int, *, subscribed: bool, hanging: bool) -> None:
+    """Make the devices' subscriptions, and then their jobs, so that everything has still to be told."""
+    config = folder / "fill.toml"
+    config.write_text(f'[storage]\ndata_dir = "{folder}/data"\n')
+    settings = load(config)
+    migrations.upgrade(settings.storage.url)
+    with closing(Core(settings, ProcessFolder(settings.processes_dir))) as core:
+        devices = [Principal(f"device:10.0.{n // 250}.{n % 250}", Proof.ADDRESS) for n in range(DEVICES)]
+        for number, device in enumerate(devices if subscribed else ()):
+            for second in (False, True):
+                kind = "hang" if hanging and second else "well"
+                sink = Sink(f"http://127.0.0.1:{port}/{kind}/{number}", "127.0.0.1")
+                core.subscriptions.add(Port.PROCESSING, device, sink, None, (), lambda id: f"urn:{id}", False, 3600)
+        for device in devices * JOBS:
+            _canceled_job(core, device)
+
+
+def _canceled_job(core: Core, device: Principal) -> None:
+    instructions = Instructions("Bench", (FilterInstructions("urn:bench:other", b"<a/>"),))
+    process = ScanProcess(servers.PROCESS, "Bench", "", instructions)
+    user = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")
+    job = Job.create(JobToken(str(uuid.uuid4())), device, user, process, instructions, _AT)
+    job.deadline = core.clock.ticks() + 3600
+    core.store.insert(job)
+    with core.store.change(job.token) as changed:
+        changed.cancel(_AT)
+
+
+def _posted(heard: Sinks) -> float:
+    """Return the seconds that the bare client takes for the same posts."""
+    posting = threading.Thread(target=lambda: uvloop.run(_post(heard.port)))
+    posting.start()
+    seconds = heard.wait(WHOLE)
+    posting.join()
+    return seconds
+
+
+async def _post(port: int) -> None:
+    lane, body = asyncio.Semaphore(HEALTHY), b"x" * 1800
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+
+        async def one(number: int) -> None:
+            async with lane:
+                await client.post(f"http://127.0.0.1:{port}/well/{number % (2 * DEVICES)}", content=body)
+
+        await asyncio.gather(*(one(number) for number in range(WHOLE)))

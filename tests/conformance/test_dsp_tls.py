@@ -1,0 +1,138 @@
+"""DSP-077 to DSP-079: certificates, and which devices may connect."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import certificates
+import pytest
+from acceptance.scanning import good, instructions, refusal
+from acceptance.server import Server, Tables, running
+from certificates import Authority, Credentials, sid_extension
+from conformance.wire import STRANGER, invalid
+from device import Answer, Device
+from works import until
+
+ANNA = "S-1-5-21-1-2-3-1001"
+BORIS = "S-1-5-21-1-2-3-1002"
+PLAIN = instructions("copy")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server that speaks TLS, and the CA that it and its devices believe."""
+
+    server: Server
+    ca: Authority
+
+    def context(self, shows: Credentials | None = None) -> ssl.SSLContext:
+        """Return how a device speaks TLS that shows this certificate, or none."""
+        return certificates.client(self.server.home, self.ca, shows)
+
+    def device(self, shows: Credentials | None = None, address: str | None = None) -> Device:
+        """Return a device where Anna is signed in."""
+        return Device(self.server.url, ANNA, address, tls=self.context(shows))
+
+    def create(self, device: Device) -> Answer:
+        """Create a job for Anna."""
+        return device.create(self.server.store(PLAIN), PLAIN)
+
+    def of(self, user: str) -> Credentials:
+        """Issue a user's certificate."""
+        return self.ca.issue(user, also=[sid_extension(user)])
+
+    def refuses(self, device: Device, because: str) -> bool:
+        """Return whether this device gets no answer at all, and the log says why."""
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            self.create(device)
+        until(lambda: because in self.server.log(), f"for {because} in the log")
+        return True
+
+
+def site(folder: Path, mode: str) -> Iterator[Site]:
+    """Run a server in this mode that knows Anna and Boris."""
+    ca = Authority()
+    tables: Tables = {
+        "tls": certificates.server_table(folder, ca, mode=mode),
+        f'users."{ANNA}"': {"name": "anna@fabrikam.example"},
+        f'users."{BORIS}"': {"name": "boris@fabrikam.example"},
+    }
+    with running(folder, tables) as server:
+        yield Site(server, ca)
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture(scope="module")
+def strong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for users with certificates only."""
+    yield from site(tmp_path_factory.mktemp("strong"), "client")
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server where a certificate may be shown, and need not."""
+    yield from site(tmp_path_factory.mktemp("weak"), "server")
+
+
+def test_dsp_077_strong_mode_takes_the_certificate_of_its_user(strong: Site) -> None:
+    """The job is the user's whom the certificate names."""
+    token = good(strong.create(strong.device(strong.of(ANNA)))).find("JobToken")
+
+    assert strong.server.works.core.store.load(token or "").owner.name == f"user:{ANNA}"
+
+
+def test_dsp_077_strong_mode_refuses_the_certificate_of_somebody_else(strong: Site) -> None:
+    """And one that names nobody: UserIdentifier must be what the certificate maps to."""
+    before = strong.server.everything()
+    answers = [strong.create(strong.device(shown)) for shown in (strong.of(BORIS), strong.ca.issue(ANNA))]
+
+    assert [invalid(answer) for answer in answers] == [("UserIdentifier", ANNA)] * 2
+    assert strong.server.everything() == before
+
+
+def test_dsp_077_strong_mode_lets_nobody_in_without_a_certificate(strong: Site) -> None:
+    """Not even as far as a word of HTTP."""
+    assert strong.refuses(strong.device(), "PEER_DID_NOT_RETURN_A_CERTIFICATE")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_dsp_078_the_port_of_the_service_speaks_tls_1_2_and_later(weak: Site, version: ssl.TLSVersion) -> None:
+    """A device that speaks this version only is served."""
+    device = weak.device()
+    assert device.tls
+    device.tls.minimum_version = device.tls.maximum_version = version
+
+    assert good(weak.create(device)).find("JobToken")
+
+
+def test_dsp_078_the_port_of_the_service_speaks_nothing_older(weak: Site) -> None:
+    """A device of TLS 1.1 gets no answer, however weak the suites are that it takes."""
+    device = weak.device()
+    assert device.tls
+    device.tls.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        device.tls.minimum_version = device.tls.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    assert weak.refuses(device, "UNSUPPORTED_PROTOCOL")
+
+
+def test_dsp_079_weak_mode_lets_in_no_certificate_of_a_strange_ca(weak: Site) -> None:
+    """Half of the deviation: a certificate that is shown must be of a CA that the settings name."""
+    stranger = weak.device(Authority("Other CA").issue("printer"))
+
+    assert weak.refuses(stranger, "unable to get local issuer certificate")
+
+
+def test_dsp_079_weak_mode_gives_each_device_its_own_jobs_only(weak: Site) -> None:
+    """The other half: there is no list of devices, but none can do anything with the jobs of another."""
+    first, printer, other = weak.device(), weak.device(weak.ca.issue("printer")), weak.device(address=STRANGER)
+    token = good(weak.create(first)).find("JobToken") or ""
+
+    assert good(first.elements(token)).find("JobState") == "Creating"
+    for one in (printer, other):
+        assert refusal(one.cancel(token)).subcode == "dsp:ClientErrorJobTokenNotFound"
+    assert good(first.elements(token)).find("JobState") == "Creating"

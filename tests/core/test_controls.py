@@ -1,0 +1,90 @@
+"""The table of controls is true, and its campaign can tell; the long form is `python -m campaigns controls`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from campaigns import controls
+from campaigns.controls import ROOT, Control, Copy, NotThere
+
+THREATS = {"A1", "A2", "A3", "A4", "A5", "A6", "D1", "D2", "D3", "D4", "O1", "O4", "O8"}
+
+
+def row(threat: str, what: str) -> Control:
+    """Return a row of the table."""
+    (found,) = (one for one in controls.table([threat]) if one.what == what)
+    return found
+
+
+def test_every_control_of_the_table_stands_in_the_code() -> None:
+    """Whoever moves one has to say in the table where it is now."""
+    for one in controls.table():
+        assert one.removed_from((ROOT / one.file).read_text())
+
+
+def test_every_test_of_the_table_is_there() -> None:
+    """By its file and its name."""
+    named = {test for one in controls.table() for test in one.tests}
+    missing = [
+        test
+        for test, (file, name) in ((test, test.split("::")) for test in sorted(named))
+        if not re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+    ]
+
+    assert missing == []
+
+
+def test_every_threat_of_the_wire_has_its_controls() -> None:
+    """A1 to A6, D1 to D4, O1, O4 and O8."""
+    assert {one.threat for one in controls.table()} == THREATS
+
+
+def test_a_control_that_is_gone_is_noticed_and_a_line_that_controls_nothing_is_not(tmp_path: Path) -> None:
+    """A campaign that never finds a survivor would prove nothing; nor would a test that fails anyway."""
+    real = row("D3", "an answer is remembered")
+    idle = replace(real, what="a line for the log", lines='log.info("not answered: ', instead='log.info("silent: ')
+    copy, told = Copy(tmp_path), []
+
+    totals = controls.campaign(copy, [real, idle], told.append)
+
+    assert (totals.noticed, len(totals.survived)) == (1, 1)
+    assert totals.survived[0] == f"D3, a line for the log: {real.tests[0]} passed"
+    assert told == ["D3  noticed  an answer is remembered", "D3  SURVIVED a line for the log"]
+    assert (tmp_path / real.file).read_text() == (ROOT / real.file).read_text()
+
+
+def test_what_was_skipped_or_broke_around_the_test_has_noticed_nothing() -> None:
+    """Only a failure of the very test counts."""
+    outcomes = {"a": "failed", "b": "passed", "c": "could not be run"}
+
+    assert controls.other_than("failed", ("a",), outcomes) == []
+    assert controls.other_than("failed", ("b", "c", "d"), outcomes) == [
+        "b passed",
+        "c could not be run",
+        "d did not run",
+    ]
+
+
+def test_lines_that_are_not_there_are_an_error() -> None:
+    """Nor may they be there twice: nobody could say which of them is the control."""
+    real = row("D3", "an answer is remembered")
+    for lines in ("self._seen.forget()", "self._seen", ""):
+        with pytest.raises(NotThere, match=r"D3, an answer is remembered: soap/responding\.py has its lines"):
+            replace(real, lines=lines).removed_from((ROOT / real.file).read_text())
+
+
+def test_what_is_no_python_without_the_control_is_an_error() -> None:
+    """Every test would fail then, and prove nothing."""
+    real = row("D3", "an answer is remembered")
+    with pytest.raises(SyntaxError):
+        replace(real, instead="(").removed_from((ROOT / real.file).read_text())
+
+
+def test_a_threat_without_a_control_is_named() -> None:
+    """A typing error is no campaign that went well."""
+    with pytest.raises(SystemExit, match="no control against Z9"):
+        controls.table(["D1", "Z9"])

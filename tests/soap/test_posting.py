@@ -1,0 +1,177 @@
+"""One message to one sink that does not speak HTTP as it should."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+from listeners import free_port
+
+from postscan.core.settings import Settings
+from postscan.core.subscriptions import Sink
+from postscan.soap.posting import NotDelivered, Postman
+
+DEADLINE = 0.5
+Manner = Callable[[socket.socket], None]
+
+
+@contextlib.contextmanager
+def sink(manner: Manner) -> Iterator[Sink]:
+    """A sink that does as it likes with each connection, once a message has arrived."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                with contextlib.suppress(OSError):
+                    line, _ = server.accept()
+                    with line:
+                        line.settimeout(5)
+                        line.recv(65536)
+                        manner(line)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield Sink(f"http://127.0.0.1:{server.getsockname()[1]}/", "127.0.0.1")
+        finally:
+            over.set()
+            thread.join()
+
+
+def post(to: Sink, times: int = 1) -> list[str]:
+    """Post a message so many times; return what is wrong with each, "" for nothing."""
+
+    async def send() -> list[str]:
+        postman = Postman(Settings().tls, DEADLINE)
+        said = []
+        for _ in range(times):
+            try:
+                await postman.post(to, b"<a/>")
+                said.append("")
+            except NotDelivered as error:
+                said.append(str(error))
+        await postman.close()
+        return said
+
+    return asyncio.run(send())
+
+
+def hold(line: socket.socket) -> None:
+    """Say nothing until the other side hangs up."""
+    line.recv(1)
+
+
+def endlessly(piece: bytes, pause: float = 0.0) -> Manner:
+    """Return the manner of a sink that goes on with the same piece for ever."""
+
+    def manner(line: socket.socket) -> None:
+        waiting = threading.Event()
+        while not waiting.wait(pause):
+            line.sendall(piece)
+
+    return manner
+
+
+def saying(data: bytes, then: Manner = lambda _line: None) -> Manner:
+    """Return the manner of a sink that says this, and then does something else."""
+
+    def manner(line: socket.socket) -> None:
+        line.sendall(data)
+        then(line)
+
+    return manner
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [
+        saying(b"SSH-2.0-OpenSSH\r\n"),
+        saying(b"\x16\x03\x01\x00\x00"),
+        saying(b"HTTP/1.1 abc\r\n\r\n"),
+        saying(b"HTTP/1.1 200"),
+        saying(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 500_000 + b"\r\n\r\n"),
+        saying(b"HTTP/1.1 200 OK\r\n", endlessly(b"X: y\r\n")),
+        endlessly(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        endlessly(b"H", pause=0.1),
+        saying(b""),
+        hold,
+    ],
+)
+def test_whoever_does_not_say_a_status_has_not_taken_it(manner: Manner) -> None:
+    """T-A6: however it goes wrong, it is over after the deadline, and it is always the same error."""
+    with sink(manner) as there:
+        (said,) = post(there)
+
+    assert said.startswith("no answer")
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [
+        saying(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc"),
+        saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+        saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"),
+        saying(b"HTTP/1.1 200 OK\r\n\r\n", endlessly(b"x" * 65536)),
+        saying(b"HTTP/1.1 200 OK\r\n\r\n", endlessly(b"x", pause=0.1)),
+        saying(b"HTTP/1.0 202\r\n\r\n"),
+    ],
+)
+def test_whoever_says_yes_has_taken_it_whatever_comes_behind(manner: Manner) -> None:
+    """T-A6: only a little of it is read, and not for long; nothing is unpacked."""
+    with sink(manner) as there:
+        assert post(there) == [""]
+
+
+@pytest.mark.parametrize("status", [b"301 Moved", b"400 Bad", b"503 Busy", b"600 What"])
+def test_any_other_status_is_a_no(status: bytes) -> None:
+    """DPWS digest, section 10 (quirk 9): 500 counts as failure, even if it was processed."""
+    with sink(saying(b"HTTP/1.1 " + status + b"\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n")) as there:
+        assert post(there) == [f"the answer is {status[:3].decode()}"]
+
+
+def test_nobody_there_is_no_answer() -> None:
+    """R18."""
+    (said,) = post(Sink(f"http://127.0.0.1:{free_port()}/", "127.0.0.1"))
+
+    assert said.startswith("no answer")
+
+
+def test_no_connection_is_left_open() -> None:
+    """T-A6, D17: one connection for one message, whether it was taken or not."""
+    with sink(saying(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")) as there, sink(saying(b"")) as deaf:
+        post(there)
+        before = psutil.Process().num_fds()
+        said = post(there, 10) + post(deaf, 10)
+
+        assert psutil.Process().num_fds() <= before
+    assert said[:10] == [""] * 10
+    assert all(said[10:])
+
+
+def test_ipv6_is_spoken() -> None:
+    """An address with colons has its brackets where it needs them."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        heard: list[bytes] = []
+
+        def serve() -> None:
+            line, _ = server.accept()
+            with line:
+                heard.append(line.recv(65536))
+                line.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert post(Sink(f"http://[::1]:{port}/a?b", "::1")) == [""]
+        thread.join()
+
+    assert heard[0].startswith(b"POST /a?b HTTP/1.1\r\n")
+    assert f"Host: [::1]:{port}\r\n".encode() in heard[0]

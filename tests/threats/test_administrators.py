@@ -1,0 +1,104 @@
+"""Two roads to a job, and who may take which: its owner that of WS-DSP, administrators that of WS-DSC, nobody both."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from acceptance import test_owner_matrix as matrix
+from acceptance.scanning import good, refusal
+from acceptance.test_owner_matrix import STATES, comparable
+from threats import administration
+from threats.administration import OPERATIONS
+from threats.office import Mode, Office, open_office, scanned
+from works import until
+
+from postscan.core.model import Principal, Proof
+
+AUDITOR = Principal("local:root", Proof.LOCAL, admin=True)
+
+
+@pytest.fixture(scope="module", params=[matrix.strong, matrix.weak], ids=["strong", "weak"])
+def office(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """An office in strong and in weak mode."""
+    with open_office(tmp_path_factory.mktemp("office"), request.param) as opened:
+        yield opened
+
+
+# --- the road of owners ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", matrix.OPERATIONS)
+@pytest.mark.parametrize("state", STATES)
+def test_an_administrator_is_nobody_special_to_ws_dsp(office: Office, state: str, operation: str) -> None:
+    """T-O8, T-O1, D3: somebody else's job is an unknown one there, byte for byte; and nothing happens to it."""
+    ask, unknown = matrix.OPERATIONS[operation], str(uuid.uuid4())
+    tokens, before = office.house.tokens[state], office.server.everything()
+    nobodys = comparable(ask(office.administrator, unknown), unknown)
+    foreign = [comparable(ask(office.administrator, token), token) for token in tokens]
+
+    assert b"dsp:ClientErrorJobTokenNotFound" in nobodys[2]
+    assert foreign == [nobodys] * 3
+    assert office.server.everything() == before
+
+
+# --- the road of administrators ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_administrator_sees_every_job(office: Office, state: str) -> None:
+    """Or else the matrix below would prove nothing: the road is open, and the jobs are at its end."""
+    seen = [
+        good(administration.elements(office.administrator, token)).find("JobState")
+        for token in office.house.tokens[state]
+    ]
+
+    assert seen == [state] * 3
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("state", STATES)
+def test_whoever_is_no_administrator_hears_the_same_of_every_job(office: Office, state: str, operation: str) -> None:
+    """T-O1, D2, ruling 9: of somebody else's, of the own one, of none; byte for byte, and nothing happens to any."""
+    ask, unknown = OPERATIONS[operation], str(uuid.uuid4())
+    tokens, before = office.house.tokens[state], office.server.everything()
+    for asking, token in itertools.product(office.owners, tokens):
+        told, nobodys = ask(asking, token), ask(asking, unknown)
+
+        assert comparable(told, token) == comparable(nobodys, unknown)
+        assert refusal(told).subcode == "dsc:ClientErrorCurrentUserNotScanAdmin"
+        assert (refusal(told).detail, token.encode() in told.body) == (None, False)
+    assert office.server.everything() == before
+
+
+def test_nor_does_an_operation_that_is_not_there_tell_them_anything(office: Office) -> None:
+    """T-O1: what a caller may not do, it may not find out about either."""
+    refused = [
+        refusal(administration.say(owner, operation)).subcode
+        for owner in office.owners
+        for operation in ("CancelPostScanJob", "ShredPostScanJob")
+    ]
+
+    assert refused == ["dsc:ClientErrorCurrentUserNotScanAdmin"] * 6
+    assert refusal(administration.say(office.administrator, "ShredPostScanJob")).subcode == "wsa:ActionNotSupported"
+
+
+@pytest.mark.parametrize("mode", [matrix.strong, matrix.weak], ids=["strong", "weak"])
+def test_an_administrator_cancels_what_runs_and_the_trail_knows_who_it_was(tmp_path: Path, mode: Mode) -> None:
+    """T-O8, D3, ruling 3: it ends Canceled, as if the owner had; who did it, how proven, and that it was done."""
+    with open_office(tmp_path, mode) as office:
+        owner = office.owners[0]
+        token = scanned(office.server, owner, "sleep 60")
+        office.server.works.await_trace(token, "sleep")
+
+        good(administration.cancel(office.administrator, token))
+
+        until(lambda: good(owner.elements(token)).find("JobState") == "Canceled", f"for {token} to be Canceled")
+        trail = office.server.works.service.audit(AUDITOR, token)
+        cancelled = [(line.who, line.proof, line.outcome) for line in trail if line.verb == "cancel"]
+        assert cancelled == [(office.proven, "certificate", "done")]
+        again = refusal(administration.cancel(office.administrator, token))
+        assert (again.subcode, again.detail) == ("dsc:ClientErrorJobTokenNotFound", ("JobToken", token))

@@ -1,0 +1,194 @@
+"""What subscribers can do to one another, and to the server: hear of nothing that is not theirs, and harm nobody."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import re
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from acceptance import test_owner_matrix as matrix
+from acceptance.scanning import refusal
+from acceptance.server import Server, running
+from acceptance.test_owner_matrix import comparable
+from device import SOAP_TYPE, Answer, Device
+from threats import administration, events
+from threats.events import ADDRESSES, Subscription, devices, listening, stored
+from threats.office import Mode, cancelled, open_office, scanned
+
+pytestmark = pytest.mark.xdist_group("subscribers")
+
+FLOOD = 10_000
+
+
+# --- somebody else's (O1, A4) ------------------------------------------------------------------------------------
+
+
+def test_a_subscriber_hears_of_its_own_jobs_and_of_no_others(server: Server) -> None:
+    """T-O1, T-A4, D23: three devices, all subscribed to everything, a job of each, and then another one."""
+    with ExitStack() as stack:
+        owners = devices(server)
+        listeners = [stack.enter_context(listening(address)) for address in ADDRESSES]
+        for owner, listener in zip(owners, listeners, strict=True):
+            events.granted(events.subscribe(owner, listener.url))
+        tokens: list[set[str]] = [set(), set(), set()]
+        for _ in range(2):  # whatever the first round has told anybody has arrived before the end of the second
+            made = [scanned(server, owner) for owner in owners]
+            for token, mine, listener in zip(made, tokens, listeners, strict=True):
+                mine.add(token)
+                listener.await_end(token)
+
+        assert [listener.tokens() for listener in listeners] == tokens
+        assert len(set().union(*tokens)) == 6
+
+
+@pytest.mark.parametrize("mode", [matrix.strong, matrix.weak], ids=["strong", "weak"])
+def test_no_state_of_a_job_is_told_to_strangers_and_each_to_its_owner(tmp_path: Path, mode: Mode) -> None:
+    """T-O1, T-A4, D23: three owners with a job in each of nine states; of all of them an administrator hears."""
+    with open_office(tmp_path, mode) as office, ExitStack() as stack:
+        listeners = [stack.enter_context(listening(one.source_address or ADDRESSES[0])) for one in office.owners]
+        everything = stack.enter_context(listening())
+        for owner, listener in zip(office.owners, listeners, strict=True):
+            events.granted(events.subscribe(owner, listener.url))
+        events.granted(events.subscribe(administration.there(office.administrator), everything.url))
+        jobs = office.house.tokens
+        last = [cancelled(office.server, owner) for owner in office.owners]
+        for token, listener in zip(last, listeners, strict=True):
+            listener.await_end(token)  # events come in their order: what came before it has been told
+            everything.await_end(token)
+
+        mine = [{*(tokens[number] for tokens in jobs.values()), last[number]} for number in range(3)]
+        taken = listeners[0].tokens() - mine[0]
+        assert len(taken) == 1  # the job that holds the only slot is the first one's, too
+        assert [listener.tokens() for listener in listeners] == [mine[0] | taken, mine[1], mine[2]]
+        assert everything.tokens() == set().union(*mine, taken) | {""}  # some of it is about no job
+        assert [{*listener.states()} for listener in listeners] == [{*jobs}] * 3
+
+
+VERBS: dict[str, Callable[[Device, Subscription], Answer]] = {
+    "Renew": events.renew,
+    "GetStatus": events.get_status,
+    "Unsubscribe": events.unsubscribe,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_foreign_subscription_is_an_unknown_one(server: Server, verb: str) -> None:
+    """T-A4, T-O1: byte for byte, for each owner and each stranger; and it lives on as before."""
+    owners, unknown = devices(server), str(uuid.uuid4())
+    with listening() as sink:
+        url = f"http://{{}}:{sink.port}/"
+        made = [events.granted(events.subscribe(owner, url.format(owner.source_address))) for owner in owners]
+    before = stored(server)
+    answers = []
+    for mine, stranger in itertools.permutations(range(3), 2):
+        id = made[mine].identifier.removeprefix("urn:uuid:")
+        nobodys = replace(made[mine], identifier=f"urn:uuid:{unknown}", manager=made[mine].manager.replace(id, unknown))
+        foreign = VERBS[verb](owners[stranger], made[mine])
+        answers.append((comparable(foreign, id), comparable(VERBS[verb](owners[stranger], nobodys), unknown)))
+        assert refusal(foreign).subcode == ("wse:UnableToRenew" if verb == "Renew" else "wse:InvalidMessage")
+
+    assert [foreign for foreign, _ in answers] == [nobodys for _, nobodys in answers]
+    assert (len(before), stored(server)) == (3, before)
+    assert [VERBS[verb](owner, one).status for owner, one in zip(owners, made, strict=True)] == [200] * 3
+
+
+def test_who_is_no_administrator_hears_nothing_of_everybodys_jobs(server: Server) -> None:
+    """T-O1, T-A4, ruling 9: the configuration service takes no subscription of a device, and does not say of whose."""
+    for device in devices(server):
+        there = administration.there(device)
+        foreign = Subscription(there.url, f"urn:uuid:{uuid.uuid4()}", "")
+        told = [
+            events.subscribe(there, f"http://{device.source_address}:8080/"),
+            *(ask(device, foreign) for ask in VERBS.values()),
+        ]
+
+        assert [refusal(one).subcode for one in told] == ["dsc:ClientErrorCurrentUserNotScanAdmin"] * 4
+    assert stored(server) == []
+
+
+# --- too many (A3) -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(600)  # four milliseconds for each, on a machine with nothing else to do
+def test_a_flood_of_subscriptions_takes_eight_places_and_no_memory(server: Server) -> None:
+    """T-A3, ruling 20: ten thousand of one device; another one still gets its own."""
+    flooder, other, *_ = devices(server)
+    body = captured(flooder, f"http://{flooder.source_address}:8080/", expires="P9999Y")
+    statuses = flood(server, body, 1000)
+    server.forget_peak_memory()
+    before = server.peak_memory()
+    statuses += flood(server, body, FLOOD - 1000)
+    grown = server.peak_memory() - before
+    refused = refusal(flooder.post(body))
+
+    assert (statuses.count(200), statuses.count(500), len(statuses)) == (8, FLOOD - 8, FLOOD)
+    assert refused.subcode == "wse:EventSourceUnableToProcess"
+    assert grown < 16 << 20
+    assert len(stored(server)) == 8
+    assert events.granted(events.subscribe(other, f"http://{other.source_address}:8080/"))
+
+
+def test_no_subscription_lives_longer_than_a_day_whatever_is_asked_for(server: Server) -> None:
+    """T-A3, ruling 20: nor by being renewed, however often; a storm of renewals makes nothing more of it."""
+    device, *_ = devices(server)
+    made = events.granted(events.subscribe(device, f"http://{device.source_address}:8080/", expires="P9999Y"))
+    renewals = {events.renew(device, made).find("Expires") for _ in range(50)}
+    long = events.manage(device, "Renew", made, "<wse:Expires>P9999Y</wse:Expires>").find("Expires")
+
+    assert (seconds(made.expires), seconds(long or "")) == (86_400, 86_400)
+    assert {seconds(one or "") for one in renewals} == {3600}
+    assert len(stored(server)) == 1
+
+
+def test_all_devices_together_have_a_bound(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """T-A3: a device for each address is not hard to come by."""
+    with running(tmp_path_factory.mktemp("full"), {"events": {"most": 20, "most_per_caller": 4}}) as server:
+        made = []
+        for number in range(1, 8):
+            device = Device(server.url, source_address=f"127.0.1.{number}")
+            made += [events.subscribe(device, f"http://127.0.1.{number}:8080/").status for _ in range(5)]
+
+        assert made == ([200] * 4 + [500]) * 5 + [500] * 10
+        assert len(stored(server)) == 20
+
+
+def captured(device: Device, notify_to: str, **more: str) -> bytes:
+    """Return a Subscribe as bytes, to be sent again and again."""
+    sent: list[bytes] = []
+
+    class Held(Device):
+        def post(self, body: object, *_: object) -> Answer:  # type: ignore[override]  # it sends nothing
+            assert isinstance(body, bytes)
+            sent.append(body)
+            return Answer(0, {}, b"")
+
+    events.subscribe(Held(device.url), notify_to, **more)
+    return sent[0]
+
+
+def flood(server: Server, body: bytes, times: int) -> list[int]:
+    """Send the same on one connection; return the statuses."""
+    parts = urlsplit(server.url)
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=30, source_address=(ADDRESSES[0], 0))) as connection:
+        statuses = []
+        for _ in range(times):
+            connection.request("POST", parts.path, body, {"Content-Type": SOAP_TYPE})
+            with connection.getresponse() as response:
+                response.read()
+                statuses.append(response.status)
+        return statuses
+
+
+def seconds(duration: str) -> int:
+    """Return the seconds of a short duration."""
+    found = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", duration)
+    assert found, duration
+    days, hours, minutes, rest = (int(one or 0) for one in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
