@@ -7,6 +7,8 @@ same jobs that nobody has subscribed to. Then the same once more, with every oth
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
 import threading
 import time
 import uuid
@@ -39,26 +41,25 @@ _AT: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 def run() -> None:
     """Measure and print."""
     print(f"events: {2 * DEVICES} subscriptions, {WHOLE} messages waiting at the start of the server")
-    with sinks() as heard:
-        with servers.folder() as folder:
-            idle = _told(folder, heard, subscribed=False, hanging=False)
-        with servers.folder() as folder:
-            healthy = _told(folder, heard, subscribed=True, hanging=False)
+    with sinks() as heard, servers.folder() as folder:
+        _fill(folder, heard.port)
+        _, memory = _told(folder, heard, subscribed=False)
+        print(f"  nobody subscribed: peak memory {memory:.0f} MiB")
+        told, memory = _told(folder, heard)
+        print(f"  all sinks well: {WHOLE / told:.0f} messages/s, peak memory {memory:.0f} MiB")
         bare = _posted(heard)
-        with servers.folder() as folder:
-            half = _told(folder, heard, subscribed=True, hanging=True)
-    print(f"  nobody subscribed: peak memory {idle[1]:.0f} MiB")
-    print(f"  all sinks well: {WHOLE / healthy[0]:.0f} messages/s, peak memory {healthy[1]:.0f} MiB")
-    print(f"  the bare client: {WHOLE / bare:.0f} messages/s; ratio {bare / healthy[0]:.2f}")
-    print(f"  half of the sinks hang: the others have all after {half[0]:.1f} s, peak memory {half[1]:.0f} MiB")
+        print(f"  the bare client: {WHOLE / bare:.0f} messages/s; ratio {bare / told:.2f}")
+        told, memory = _told(folder, heard, hanging=True)
+        print(f"  half of the sinks hang: the others have all after {told:.1f} s, peak memory {memory:.0f} MiB")
 
 
 class Sinks:
-    """Where the events go: it counts those to paths that do not hang."""
+    """Where the events go. It counts those that it answers; with `hanging`, the second sink of a device never does."""
 
     def __init__(self) -> None:
         self.count = 0
         self.port = 0
+        self.hanging = False
 
     async def serve(self) -> None:
         """Listen on a port of its own."""
@@ -74,8 +75,8 @@ class Sinks:
                     return
                 fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
                 await reader.readexactly(int(fields[b"content-length"]))
-                if b"/hang/" in head:
-                    await asyncio.sleep(60)
+                if self.hanging and b"/second/" in head:
+                    await reader.read()  # until the server has had enough
                     return
                 self.count += 1
                 writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
@@ -83,7 +84,6 @@ class Sinks:
     def wait(self, number: int) -> float:
         """Return the seconds until so many have come, counted from now."""
         begun = time.monotonic()
-        self.count = 0
         while self.count < number:
             if time.monotonic() - begun > 600:
                 raise AssertionError(f"only {self.count} of {number} messages have come")
@@ -103,16 +103,31 @@ def sinks() -> Iterator[Sinks]:
     thread.join()
 
 
-def _told(folder: Path, heard: Sinks, *, subscribed: bool, hanging: bool) -> tuple[float, float]:
-    """Return the seconds until all that can be told is told, and the server's peak memory in MiB."""
-    _fill(folder, heard.port, subscribed=subscribed, hanging=hanging)
-    with servers.postscan(folder, SETTINGS) as server:
-        seconds = heard.wait(WHOLE // (2 if hanging else 1)) if subscribed else 0.0
-        time.sleep(0 if subscribed else 2)
-        return seconds, server.peak_memory()
+def _told(folder: Path, heard: Sinks, *, subscribed: bool = True, hanging: bool = False) -> tuple[float, float]:
+    """Let a server start on a copy of the data.
+
+    Return the seconds until all that can be told is told, and the server's peak memory in MiB.
+    """
+    heard.hanging = hanging
+    with servers.folder() as copy:
+        shutil.copytree(folder / "data", copy / "data")
+        if not subscribed:
+            with closing(sqlite3.connect(copy / "data" / "postscan.sqlite")) as database:
+                database.execute("delete from subscription")
+                database.commit()
+        heard.count = 0
+        with servers.postscan(copy, SETTINGS) as server:
+            seconds = heard.wait(WHOLE // (2 if hanging else 1)) if subscribed else _idle()
+            return seconds, server.peak_memory()
 
 
-def _fill(folder: Path, port: int, *, subscribed: bool, hanging: bool) -> None:
+def _idle() -> float:
+    """Let the server be for a moment."""
+    time.sleep(2)
+    return 0.0
+
+
+def _fill(folder: Path, port: int) -> None:
     """Make the devices' subscriptions, and then their jobs, so that everything has still to be told."""
     config = folder / "fill.toml"
     config.write_text(f'[storage]\ndata_dir = "{folder}/data"\n')
@@ -120,9 +135,8 @@ def _fill(folder: Path, port: int, *, subscribed: bool, hanging: bool) -> None:
     migrations.upgrade(settings.storage.url)
     with closing(Core(settings, ProcessFolder(settings.processes_dir))) as core:
         devices = [Principal(f"device:10.0.{n // 250}.{n % 250}", Proof.ADDRESS) for n in range(DEVICES)]
-        for number, device in enumerate(devices if subscribed else ()):
-            for second in (False, True):
-                kind = "hang" if hanging and second else "well"
+        for number, device in enumerate(devices):
+            for kind in ("first", "second"):
                 sink = Sink(f"http://127.0.0.1:{port}/{kind}/{number}", "127.0.0.1")
                 core.subscriptions.add(Port.PROCESSING, device, sink, None, (), lambda id: f"urn:{id}", False, 3600)
         for device in devices * JOBS:
@@ -142,6 +156,7 @@ def _canceled_job(core: Core, device: Principal) -> None:
 
 def _posted(heard: Sinks) -> float:
     """Return the seconds that the bare client takes for the same posts."""
+    heard.count = 0
     posting = threading.Thread(target=lambda: uvloop.run(_post(heard.port)))
     posting.start()
     seconds = heard.wait(WHOLE)
@@ -155,6 +170,6 @@ async def _post(port: int) -> None:
 
         async def one(number: int) -> None:
             async with lane:
-                await client.post(f"http://127.0.0.1:{port}/well/{number % (2 * DEVICES)}", content=body)
+                await client.post(f"http://127.0.0.1:{port}/first/{number % (2 * DEVICES)}", content=body)
 
         await asyncio.gather(*(one(number) for number in range(WHOLE)))

@@ -84,6 +84,13 @@ class Settings(Table):
         return self
 
     @property
+    def is_discoverable(self) -> bool:
+        """Whether devices find the server by UDP: as the settings say, else if it is there for others at all."""
+        if self.discovery.enabled is not None:
+            return self.discovery.enabled
+        return not is_loopback(self.server.host) and bool(self.server.public_url or not self.tls.on)
+
+    @property
     def processes_dir(self) -> Path:
         """Where the scan processes lie."""
         return self.processes.folder or self.storage.data_dir / "processes"

@@ -144,8 +144,10 @@ class DeviceSettings(Table):
 class DiscoverySettings(Table):
     """`[discovery]`: how devices find the server when nobody has typed in its address."""
 
-    enabled: bool = Field(
-        False, description="answer Probe and Resolve by UDP, say Hello and Bye; on a loopback address to nobody unasked"
+    enabled: bool | None = Field(
+        None,
+        description="answer Probe and Resolve by UDP, say Hello and Bye; on a loopback address to nobody unasked; "
+        "default: if the server listens on other addresses than loopback, and under TLS has a `public_url`",
     )
     port: int = Field(3702, ge=0, le=65535, description="UDP port for questions to everybody; 0: none")
     directed_port: int = Field(5362, ge=0, le=65535, description="UDP port for questions to this server; 0: none")

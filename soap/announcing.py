@@ -83,11 +83,11 @@ class Datagram:
 
 @contextlib.contextmanager
 def listening(found: DiscoverySettings, address: str) -> Iterator[list[Line]]:
-    """Open the ports for the body, if discovery is enabled; raise `SettingsError` if one cannot be had.
+    """Open the ports for the body; raise `SettingsError` if one cannot be had.
 
     *address* is the one at which HTTP is listened on; `0.0.0.0` and `::` are every one of the machine.
     """
-    ports = ((found.port, False), (found.directed_port, True)) if found.enabled else ()
+    ports = ((found.port, False), (found.directed_port, True))
     with contextlib.ExitStack() as stack:
         lines = []
         for port, directed in ports:

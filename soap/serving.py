@@ -49,7 +49,7 @@ def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
         address, port = listener.getsockname()[:2]
-        lines = stack.enter_context(announcing.listening(settings.discovery, address))
+        lines = _heard(stack, settings, address)
         stack.enter_context(core.running())
         _keep_freed_memory()
         sys.setswitchinterval(SWITCH)
@@ -62,6 +62,11 @@ def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
         stop.server = server
         server.run(sockets=[listener])
         log.info("draining: running filters get %g s", settings.server.drain_seconds)
+
+
+def _heard(stack: contextlib.ExitStack, settings: Settings, address: str) -> list[announcing.Line]:
+    """Open the ports of discovery, if there is any."""
+    return stack.enter_context(announcing.listening(settings.discovery, address)) if settings.is_discoverable else []
 
 
 class _Stop:

@@ -169,3 +169,22 @@ def test_settings_are_frozen():
     """They are read once at the door, and then nobody changes them."""
     with pytest.raises(ValidationError, match="frozen"):
         load(None).storage.data_dir = Path("/")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", False),
+        ("[server]\nhost = '192.0.2.7'\nallow_plain_http = true\n", True),
+        ("[server]\nhost = '192.0.2.7'\nallow_plain_http = true\n[discovery]\nenabled = false\n", False),
+        ("[discovery]\nenabled = true\n", True),
+        ("[server]\nhost = '192.0.2.7'\n[tls]\ncertificate = 'c.pem'\n", False),
+        ("[server]\nhost = '192.0.2.7'\npublic_url = 'https://a:1'\n[tls]\ncertificate = 'c.pem'\n", True),
+    ],
+)
+def test_a_server_on_the_network_can_be_found_there(tmp_path: Path, text: str, found: bool) -> None:
+    """DPW-001: unless somebody says no, or devices could not believe what it says."""
+    file = tmp_path / "postscan.toml"
+    file.write_text(text)
+
+    assert load(file).is_discoverable is found
