@@ -259,11 +259,20 @@ class IdentitySettings(Table):
         description="SID of the user for certificates that name none themselves, "
         'by `"sha256:<fingerprint>"` or `"serial=<hex>;issuer=<DN>"`',
     )
+    devices: tuple[str, ...] = Field(
+        (),
+        description="networks, as `10.2.0.0/16`, whose devices may connect without a certificate; empty: all",
+    )
     administrators: tuple[str, ...] = Field(
         (),
         description="who may use the configuration service: SIDs of users whom a certificate proves, and certificates, "
         "named as in `certificates`",
     )
+
+    @field_validator("devices")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return check_networks(networks)
 
     @field_validator("administrators")
     @classmethod

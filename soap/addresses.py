@@ -139,6 +139,8 @@ class Processing:
 
     async def serve(self, exchange: Exchange) -> bytes:
         """Answer one message."""
+        if not self._identities.is_welcome(exchange.scope):
+            raise Refused(403, "a device without a certificate, from a network that identity.devices does not have")
         caller = self._identities.caller(exchange.scope)
         if exchange.media.kind == "mtom":
             return await self._serve_parts(exchange, caller)

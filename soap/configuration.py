@@ -70,7 +70,6 @@ def write_repository_elements(names: Sequence[RequestedName], filters: Iterable[
 
     *filters* are the dialects of the usable filters, *state* is `Idle` or `Processing`.
     """
-
     elements = {
         "RepositoryConfiguration": _configuration(filters),
         "RepositoryStatus": f"<dsc:RepositoryStatus>{_state(state)}</dsc:RepositoryStatus>",

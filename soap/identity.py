@@ -17,6 +17,7 @@ alone: WS-DSP asks for the `caller`, who has no more rights there than anybody e
 from __future__ import annotations
 
 import functools
+import ipaddress
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,6 +47,7 @@ class Identities:
         self._by_upn = {user.upn: sid for sid, user in settings.users.items() if user.upn}
         self._by_certificate = settings.identity.certificates
         self._administrators = frozenset(settings.identity.administrators)
+        self._networks = tuple(ipaddress.ip_network(one) for one in settings.identity.devices)
         self._by_pem = functools.lru_cache(REMEMBERED)(self._proven)
 
     def caller(self, scope: Mapping[str, Any]) -> Principal:
@@ -55,6 +57,13 @@ class Identities:
             return proven.who
         client = scope.get("client")
         return Principal(f"device:{client[0] if client else ''}", Proof.ADDRESS)
+
+    def is_welcome(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether the settings let this caller connect: by a certificate, or from the network that it is in."""
+        if not self._networks or self._shown(scope) is not None:
+            return True
+        client = scope.get("client")
+        return client is not None and any(_address(client[0]) in network for network in self._networks)
 
     def administrator(self, scope: Mapping[str, Any]) -> Principal | None:
         """Return the caller with an administrator's rights, or None for whoever has not proven to be one.
@@ -85,3 +94,9 @@ class Identities:
             return claims.sid
         listed = (self._by_certificate[name] for name in claims.names if name in self._by_certificate)
         return self._by_upn.get(claims.upn) or next(listed, "")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an address of a connection, without its zone; IPv4 however it arrived."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address

@@ -253,6 +253,19 @@ def test_without_a_certificate_there_is_no_administrator() -> None:
     assert administrator(ROOT.issue(usage=[], also=[sid_extension(ANNA)]), ANNA) is None
 
 
+@pytest.mark.parametrize(
+    ("address", "welcome"),
+    [("10.2.255.1", True), ("::ffff:10.2.0.9", True), ("fe80::1%eth0", True), ("10.3.0.1", False), ("::1", False)],
+)
+def test_devices_may_be_let_in_by_their_networks(address: str, welcome: bool) -> None:
+    """DSP-079: whoever shows a good certificate is welcome from everywhere."""
+    known = Identities(settings(identity={"devices": ["10.2.0.0/16", "fe80::/10"]}))
+
+    assert known.is_welcome({"client": (address, 1)}) is welcome
+    assert known.is_welcome(scope(LISTED))
+    assert Identities(settings()).is_welcome({"client": (address, 1)})
+
+
 def test_nobody_is_an_administrator_unless_somebody_said_so() -> None:
     """Neither a user nor a device, with the list as it is at first: empty."""
     for shown in (ROOT.issue(also=[sid_extension(ANNA)]), LISTED, ROOT.issue("printer-7")):
