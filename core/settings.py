@@ -1,6 +1,7 @@
 """All settings: one TOML file, read once at the door, frozen from then on.
 
-Every key has a default that works without any file. The tables are in `postscan.core.tables`.
+Every key has a default that works without any file. The tables are in `postscan.core.tables` and
+`postscan.core.network`.
 """
 
 from __future__ import annotations
@@ -12,24 +13,26 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from postscan.core.errors import SettingsError
-from postscan.core.tables import (
+from postscan.core.network import (
     DeviceSettings,
     DiscoverySettings,
     EventSettings,
-    FilterSettings,
     IdentitySettings,
+    ServerSettings,
+    TlsSettings,
+    is_loopback,
+)
+from postscan.core.tables import (
+    FilterSettings,
     LimitSettings,
     NamingSettings,
     PluginSettings,
     ProcessSettings,
     RetentionSettings,
-    ServerSettings,
     StorageSettings,
     Table,
-    TlsSettings,
     UserSettings,
     check_sid,
-    is_loopback,
 )
 
 

@@ -18,10 +18,10 @@ from postscan.core import journal, outbox
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, SubscriptionNotFound, Unavailable
 from postscan.core.model import Principal, Proof
+from postscan.core.network import EventSettings
 from postscan.core.outbox import Happening
 from postscan.core.schema import SUBSCRIPTION
 from postscan.core.store import Store
-from postscan.core.tables import EventSettings
 
 _COLUMN = SUBSCRIPTION.c
 

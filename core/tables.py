@@ -5,19 +5,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     field_validator,
-    model_validator,
 )
 
 from postscan.core import naming
@@ -27,11 +23,6 @@ GIB = 1 << 30
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
-Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256)]
-"""A text of a device (DPWS: MAX_FIELD_SIZE)."""
-
-_TYPE = re.compile(r"(?=.{4,250}$)\{[^{}<>&\"\s]+\}[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
-_CERTIFICATE = re.compile(r"sha256:[0-9a-f]{64}|serial=(?:[0-9A-F]{2})+;issuer=.+")
 
 
 def default_data_dir() -> Path:
@@ -40,257 +31,16 @@ def default_data_dir() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "postscan"
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine and no other."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def check_sid(text: str) -> None:
     """Raise `ValueError` if the text is no SID."""
     if not text.startswith("S-1-"):
         raise ValueError(f"{text!r} is not a SID; expected S-1-...")
 
 
-def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the texts; raise `ValueError` if one is no network."""
-    for one in networks:
-        ipaddress.ip_network(one)  # its error names the text, and what is wrong with it
-    return networks
-
-
 class Table(BaseModel):
     """What all tables have in common: they are frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ServerSettings(Table):
-    """`[server]`: where devices reach us."""
-
-    host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(5362, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    path: str = Field(
-        "/ScanServer/processing", pattern=r"^/[\w/.~-]*$", max_length=256, description="path of the processing service"
-    )
-    device_path: str = Field(
-        "/ScanServer",
-        pattern=r"^/[\w/.~-]*$",
-        max_length=256,
-        description="path of the device: there it says what it is, and where its service is",
-    )
-    configuration_path: str = Field(
-        "/ScanServer/configuration",
-        pattern=r"^/[\w/.~-]*$",
-        max_length=256,
-        description="path of the configuration service, where administrators see and cancel jobs",
-    )
-    public_url: str = Field(
-        "",
-        pattern=r"^(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?$",
-        max_length=300,
-        description="how devices reach us: scheme, host and port, without a path; under TLS the name in the "
-        "certificate; empty: the address that the one who asks has reached",
-    )
-    allow_plain_http: bool = Field(
-        False, description="serve plain HTTP on other addresses than loopback, without any proof of who calls"
-    )
-    always_500: bool = Field(False, description="answer every fault with HTTP 500, for clients that read no other")
-    head_seconds: Seconds = Field(10.0, description="seconds that a client may take to send the head of a request")
-    idle_seconds: Seconds = Field(
-        15.0, description="seconds that a connection may stay silent within a body or between requests"
-    )
-    drain_seconds: Seconds = Field(30.0, description="seconds that running filters get when the server stops")
-
-    @model_validator(mode="after")
-    def _three_paths(self) -> ServerSettings:
-        paths = (self.path, self.device_path, self.configuration_path)
-        if len(set(paths)) != len(paths):
-            raise ValueError(f"path, device_path and configuration_path are {', '.join(paths)}; expected three")
-        return self
-
-
-class DeviceSettings(Table):
-    """`[device]`: what the server tells devices of itself."""
-
-    friendly_name: Word = Field("postscan scan server", min_length=1, description="what people call it")
-    manufacturer: Word = Field("postscan", min_length=1, description="who made it")
-    manufacturer_url: str = Field("", max_length=1000, description="where to read about them; empty: left out")
-    model_name: Word = Field("postscan", min_length=1, description="what it is")
-    model_number: Word = Field("", description="which one of its kind; empty: left out")
-    serial_number: Word = Field("", description="empty: the GUID that the server has given itself")
-    types: tuple[str, ...] = Field(
-        (),
-        max_length=5,
-        description="further types of the device, as `{namespace}name`, for scanners that look for them",
-    )
-    service_types: tuple[str, ...] = Field(
-        (), max_length=5, description="further types of the processing service, in the same form"
-    )
-
-    @field_validator("types", "service_types")
-    @classmethod
-    def _clark_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        for one in types:
-            if not _TYPE.fullmatch(one):
-                raise ValueError(f"{one[:64]!r} is no type; expected {{namespace}}name of at most 250 characters")
-        return types
-
-
-class DiscoverySettings(Table):
-    """`[discovery]`: how devices find the server when nobody has typed in its address."""
-
-    enabled: bool | None = Field(
-        None,
-        description="answer Probe and Resolve by UDP, say Hello and Bye; on a loopback address to nobody unasked; "
-        "default: if the server listens on other addresses than loopback, and under TLS has a `public_url`",
-    )
-    port: int = Field(3702, ge=0, le=65535, description="UDP port for questions to everybody; 0: none")
-    directed_port: int = Field(5362, ge=0, le=65535, description="UDP port for questions to this server; 0: none")
-    scopes: tuple[str, ...] = Field((), max_length=10, description="URIs of the scopes that the server lies in")
-    networks: tuple[str, ...] = Field(
-        (), description="networks, as `10.2.0.0/16`, whose questions by UDP are answered, beside those of our own links"
-    )
-
-    @field_validator("scopes")
-    @classmethod
-    def _uris(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
-        for one in scopes:
-            if not 0 < len(one) <= 500 or one.split() != [one]:
-                raise ValueError(f"{one[:64]!r} is no scope; expected a URI without blanks, at most 500 characters")
-        return scopes
-
-    @field_validator("networks")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return check_networks(networks)
-
-    @model_validator(mode="after")
-    def _two_ports(self) -> DiscoverySettings:
-        if self.port == self.directed_port != 0:
-            raise ValueError(f"port and directed_port are both {self.port}; expected two")
-        return self
-
-
-class EventSettings(Table):
-    """`[events]`: how many may hear of what happens, for how long, and how hard the server tries to tell them."""
-
-    most: int = Field(2000, gt=0, description="most subscriptions at a time")
-    most_per_caller: int = Field(8, gt=0, description="most subscriptions of one caller")
-    default_seconds: Seconds = Field(3600.0, description="life of a subscription that was asked for without an end")
-    longest_seconds: Seconds = Field(86_400.0, description="longest life of a subscription; it can be renewed")
-    deadline_seconds: Seconds = Field(5.0, description="seconds that a subscriber may take to accept one event")
-    tries: int = Field(6, gt=0, description="failed deliveries of one event after which a subscription is ended")
-    backlog: int = Field(10_000, gt=0, description="events that may wait for one subscriber before it is given up")
-    networks: tuple[str, ...] = Field(
-        (),
-        description="networks, as `10.2.0.0/16`, that any caller may have events sent to; "
-        "elsewhere only to the caller's own address",
-    )
-
-    @field_validator("networks")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return check_networks(networks)
-
-    @model_validator(mode="after")
-    def _default_fits(self) -> EventSettings:
-        if self.default_seconds > self.longest_seconds:
-            longest = f"longest_seconds, {self.longest_seconds:g}"
-            raise ValueError(f"default_seconds is {self.default_seconds:g}; expected at most {longest}")
-        return self
-
-
-class TlsSettings(Table):
-    """`[tls]`: proving who the server is, and asking who calls; files in PEM form, read at the start."""
-
-    certificate: Path | None = Field(
-        None, description="certificate of the server, with the intermediate ones behind it; none: plain HTTP"
-    )
-    key: Path | None = Field(None, description="its private key, without a passphrase; default: in `certificate`")
-    mode: Literal["off", "server", "client"] = Field(
-        "off",
-        description="plain HTTP, TLS, or TLS for users with certificates only; "
-        'default with a `certificate`: `"server"`, where a client may show a certificate and need not',
-    )
-    client_ca: Path | None = Field(
-        None, description="the CAs whose client certificates are believed; none: clients are not asked for any"
-    )
-    crl: Path | None = Field(
-        None, description="lists of revoked client certificates: one of each CA that issues any; none: no such check"
-    )
-    handshake_seconds: Seconds = Field(
-        10.0, description="seconds that a client may take for the TLS handshake, and for the farewell"
-    )
-
-    @property
-    def on(self) -> bool:
-        """Whether devices speak TLS with us."""
-        return self.mode != "off"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_certificate_turns_it_on(cls, table: Any) -> Any:
-        if isinstance(table, dict) and table.get("certificate") is not None:
-            return {"mode": "server"} | table
-        return table
-
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> TlsSettings:
-        needed = {
-            "certificate": self.on or self.key,
-            "client_ca": self.mode == "client" or self.crl,
-        }
-        for key, reason in needed.items():
-            if reason and getattr(self, key) is None:
-                raise ValueError(f"{key} is missing: mode {self.mode!r}, key or crl cannot do without it")
-        return self
-
-
-class IdentitySettings(Table):
-    """`[identity]`: which user a client certificate stands for, and who administers."""
-
-    certificates: dict[str, str] = Field(
-        default_factory=dict,
-        description="SID of the user for certificates that name none themselves, "
-        'by `"sha256:<fingerprint>"` or `"serial=<hex>;issuer=<DN>"`',
-    )
-    devices: tuple[str, ...] = Field(
-        (),
-        description="networks, as `10.2.0.0/16`, whose devices may connect without a certificate; empty: all",
-    )
-    administrators: tuple[str, ...] = Field(
-        (),
-        description="who may use the configuration service: SIDs of users whom a certificate proves, and certificates, "
-        "named as in `certificates`",
-    )
-
-    @field_validator("devices")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return check_networks(networks)
-
-    @field_validator("administrators")
-    @classmethod
-    def _sids_or_certificates(cls, administrators: tuple[str, ...]) -> tuple[str, ...]:
-        for one in administrators:
-            if not _CERTIFICATE.fullmatch(one):
-                check_sid(one)
-        return administrators
-
-    @field_validator("certificates")
-    @classmethod
-    def _keys_and_sids(cls, certificates: dict[str, str]) -> dict[str, str]:
-        for key, sid in certificates.items():
-            if not _CERTIFICATE.fullmatch(key):
-                expected = "sha256: and 64 lower-case hex digits, or serial=<upper-case hex>;issuer=<DN>"
-                raise ValueError(f"{key!r} names no certificate; expected {expected}")
-            check_sid(sid)
-        return certificates
 
 
 class StorageSettings(Table):
