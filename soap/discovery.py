@@ -153,13 +153,6 @@ def bye(target: Target, stamp: Stamp) -> bytes:
     return _write("Bye", TO_ALL, None, stamp, f"<wsd:Bye>{_endpoint(target)}</wsd:Bye>", ())
 
 
-def refusal(fault: faults.Fault) -> bytes:
-    """Return a fault as a datagram, which declares no more namespaces than an answer does."""
-    message = etree.fromstring(faults.write(fault, None))
-    etree.cleanup_namespaces(message, top_nsmap={"wsd": ns.WSD}, keep_ns_prefixes=["wsd"])
-    return etree.tostring(message)
-
-
 # --- reading -----------------------------------------------------------------------------------------------------
 
 

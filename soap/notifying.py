@@ -90,12 +90,17 @@ class Notifier:
                 await self._look()
             except Unavailable as error:
                 log.warning("events have to wait: %s", error)
+                self._list_at = 0.0
             except Exception:  # whatever it is, it must not silence the server for good
                 log.exception("events have to wait")
             self._tell_those_due()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS if self._recipients or self._delivery.told else None):
+                async with asyncio.timeout(LOOK_SECONDS if self._has_work() else None):
                     await self._woken.wait()
+
+    def _has_work(self) -> bool:
+        """Return whether there is anybody to tell, or anything that is still to be asked or written."""
+        return bool(self._recipients or self._delivery.told or not self._list_at)
 
     async def _look(self) -> None:
         """Find out who has something to hear, and write down who has heard what."""

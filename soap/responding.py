@@ -147,20 +147,15 @@ class Responder:
             return None
         if self._seen.before(arrival.source, question.message_id):
             return None
-        found = self._answer(question, arrival, room=GROWTH * len(data))
+        lenient = arrival.lenient and not arrival.multicast
+        try:
+            found = self._host.answer(question, arrival.local, lenient=lenient, room=GROWTH * len(data))
+        except Fault:
+            return None  # a fault by UDP would be one more answer that somebody else may get (ruling 22)
         if found is not None:
             self._seen.remember(arrival.source, question.message_id)
             self._allowance.spend(arrival.source)
         return found
-
-    def _answer(self, question: Probe | Resolve, arrival: Arrival, room: float) -> bytes | None:
-        """Return what the host says; a fault only to who asked this very server, and if there is room for it."""
-        lenient = arrival.lenient and not arrival.multicast
-        try:
-            return self._host.answer(question, arrival.local, lenient=lenient, room=room)
-        except Fault as fault:
-            refusal = b"" if arrival.multicast else discovery.refusal(fault)
-        return refusal if 0 < len(refusal) <= room else None
 
 
 class Allowance:

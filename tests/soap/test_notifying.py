@@ -489,8 +489,11 @@ def test_a_database_that_is_busy_makes_events_late_and_no_more(
     subscribe(core, listener)
     for name in ("live", "owners_since", "after", "advance"):
         monkeypatch.setattr(core.subscriptions, name, sometimes(getattr(core.subscriptions, name)))
+    busy.set()
     with Telling(core):
         create(core)
+        time.sleep(2 * notifying.LOOK_SECONDS)
+        busy.clear()
         until(lambda: listener.heard)
         busy.set()
         live_and_end(core)
