@@ -93,6 +93,7 @@ class Core:
             try:
                 catalogue = self._catalogue(workers)
                 self.store.note_filters(catalogue.dialects, self.clock.now())
+                self.subscriptions.drop_without(self.settings.identity.administrators)
                 self._start(workers, catalogue)
                 try:
                     yield catalogue

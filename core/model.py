@@ -43,13 +43,15 @@ class Proof(StrEnum):
 class Principal:
     """Who is calling. Opaque and compared exactly: another spelling is another principal.
 
-    `sid` is set if a certificate has proven which user that is.
+    `sid` is set if a certificate has proven which user that is; `role` is the line of the settings that makes an
+    administrator of a caller from the network.
     """
 
     name: str
     proof: Proof
     admin: bool = False
     sid: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

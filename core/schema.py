@@ -145,6 +145,7 @@ SUBSCRIPTION = sa.Table(
     sa.Column("port", sa.String(16), nullable=False),
     sa.Column("owner", sa.String(512), nullable=False),
     sa.Column("owner_proof", sa.String(16), nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
     sa.Column("notify_url", sa.Text, nullable=False),
     sa.Column("notify_address", sa.String(64), nullable=False),
     sa.Column("notify_parameters", sa.Text, nullable=False),

@@ -7,7 +7,7 @@ exist (threats A4), and one to WS-DSP tells of the jobs of its own owner only (d
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -97,7 +97,7 @@ class Subscriptions:
         Raises `Unavailable` if the owner or the server has too many, `InvalidArgument` (Expires) if *seconds* is none.
         """
         id, until = str(uuid.uuid4()), self._until(seconds)
-        owner, manager = _subscriber(owner.name, owner.proof, port), manager_of(id)
+        owner, manager = _subscriber(owner.name, owner.proof, port, owner.role), manager_of(id)
         with self._store.writing() as db:
             self._forget_expired(db)
             self._check_room(db, owner)
@@ -145,6 +145,12 @@ class Subscriptions:
         """Forget a subscription, whosever it is, if it is there."""
         with self._store.writing() as db:
             db.execute(sa.delete(SUBSCRIPTION).where(_COLUMN.id == id))
+
+    def drop_without(self, administrators: Collection[str]) -> None:
+        """Forget the subscriptions to the configuration service that rest on a line of the settings that is gone."""
+        gone = (_COLUMN.port == Port.CONFIGURATION, _COLUMN.role.not_in(list(administrators)))
+        with self._store.writing() as db:
+            db.execute(sa.delete(SUBSCRIPTION).where(*gone))
 
     def advance(self, cursors: Mapping[str, int]) -> None:
         """Write down, by identifier, up to which event each subscription was told; none goes back.
@@ -209,9 +215,9 @@ def _of(owner: Principal) -> tuple[sa.ColumnElement[bool], ...]:
     return (_COLUMN.owner == owner.name, _COLUMN.owner_proof == owner.proof)
 
 
-def _subscriber(name: str, proof: Proof, port: Port) -> Principal:
+def _subscriber(name: str, proof: Proof, port: Port, role: str) -> Principal:
     """Return the owner of a subscription: who has one to the configuration service is an administrator."""
-    return Principal(name, proof, admin=port is Port.CONFIGURATION)
+    return Principal(name, proof, admin=port is Port.CONFIGURATION, role=role)
 
 
 def _row(subscription: Subscription) -> dict[str, Any]:
@@ -221,6 +227,7 @@ def _row(subscription: Subscription) -> dict[str, Any]:
         "port": subscription.port,
         "owner": subscription.owner.name,
         "owner_proof": subscription.owner.proof,
+        "role": subscription.owner.role,
         "notify_url": notify.url,
         "notify_address": notify.address,
         "notify_parameters": notify.parameters,
@@ -240,7 +247,7 @@ def _subscription(row: sa.Row[Any]) -> Subscription:
     return Subscription(
         id=row.id,
         port=port,
-        owner=_subscriber(row.owner, Proof(row.owner_proof), port),
+        owner=_subscriber(row.owner, Proof(row.owner_proof), port, row.role),
         notify_to=Sink(row.notify_url, row.notify_address, row.notify_parameters),
         end_to=Sink(row.end_url, row.end_address, row.end_parameters) if row.end_url is not None else None,
         actions=tuple(row.actions),

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
 from postscan.soap import addressing, answer, envelope, faults, ns
 from postscan.soap.elements import children, required, tag, text, trim
+from postscan.soap.matching import is_below
 
 DEVICE: Final = f"{{{ns.WSDP}}}Device"
 """The type that everything has that speaks this profile."""
@@ -198,20 +198,8 @@ def _comparable(uri: str) -> str:
     return uri.lower() if uri.lower().startswith("urn:uuid:") else uri
 
 
-def _is_below(asked: str, ours: str) -> bool:
-    """Return whether *ours* is *asked*, or lies below it: by whole segments, never by letters (RFC 2396)."""
-    try:
-        one, other = urlsplit(asked), urlsplit(ours)
-    except ValueError:
-        return False
-    if (one.scheme, one.netloc.lower()) != (other.scheme, other.netloc.lower()):
-        return False
-    wanted, there = (part.path.rstrip("/").split("/") for part in (one, other))
-    return not {".", ".."} & {*wanted, *there} and wanted == there[: len(wanted)]
-
-
 _RULES: Final[dict[str, Callable[[str, str], bool]]] = {
-    BY_PATH: _is_below,
+    BY_PATH: is_below,
     BY_TEXT: lambda asked, ours: asked == ours,
     BY_UUID: lambda asked, ours: asked.lower() == ours.lower(),
 }

@@ -34,10 +34,10 @@ REMEMBERED: Final = 1024
 
 
 class Proven(NamedTuple):
-    """Whom a certificate proves, and whether it is somebody who administers."""
+    """Whom a certificate proves, and the line of the settings that lets that caller administer; "" if there is none."""
 
     who: Principal
-    administers: bool
+    role: str
 
 
 class Identities:
@@ -71,7 +71,7 @@ class Identities:
         That takes a certificate: over plain HTTP there are no administrators, and an address never is one.
         """
         proven = self._shown(scope)
-        return replace(proven.who, admin=True) if proven is not None and proven.administers else None
+        return replace(proven.who, admin=True, role=proven.role) if proven is not None and proven.role else None
 
     def _shown(self, scope: Mapping[str, Any]) -> Proven | None:
         chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", ())
@@ -87,7 +87,7 @@ class Identities:
         sid = self._sid(claims)
         who = Principal(f"user:{sid}" if sid else f"device-cert:{claims.key}", Proof.CERTIFICATE, sid=sid)
         log.info("a client certificate proves %s (%s, %s)", who.name, *claims.names)
-        return Proven(who, not self._administrators.isdisjoint((sid, *claims.names)))
+        return Proven(who, next((one for one in (sid, *claims.names) if one in self._administrators), ""))
 
     def _sid(self, claims: certificate.Claims) -> str:
         if claims.sid:

@@ -34,6 +34,9 @@ LIST_SECONDS: Final = 5.0
 WRITE_SECONDS: Final = 1.0
 """Pause between two writings of cursors: what was told and not written down is told again after a crash."""
 
+PARTING_SECONDS: Final = 1.0
+"""How long a stop waits for messages that are on their way: what is broken off has to be told again."""
+
 
 class Notifier:
     """Delivers the events of one server, from `start` to `stop`; lives on one event loop.
@@ -59,11 +62,17 @@ class Notifier:
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Break off what is being told, and write down what has been."""
-        tasks = [*self._telling.values(), *([self._watching] if self._watching else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Let what is on its way arrive, if that is soon, and write down what was told."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        for one in self._telling:
+            one.over = True
+        if tasks := list(self._telling.values()):
+            _, left = await asyncio.wait(tasks, timeout=PARTING_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(Unavailable):  # then the last of it is told twice
             await self._write_cursors()
         await self._delivery.close()

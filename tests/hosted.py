@@ -126,6 +126,28 @@ class Hosted:
         """Tell the subscriber an event, or the end of its subscription; return the status of HTTP."""
         return post(variations.pop("to", self.sink), letter(content, self.identifier, **variations))
 
+    def telling(self, *events: str, at: str = "EndPostScanJob") -> None:
+        """Tell these events from now on when this operation has been answered."""
+        answer = self.says[at]
+
+        def tell() -> None:
+            for event in events:
+                assert self.tell(event, to=self.end_to if "SubscriptionEnd>" in event else self.sink) == 202
+
+        def answered(asked: Asked) -> Answer:
+            if self.sink:
+                threading.Thread(target=tell).start()
+            return answer(asked)
+
+        self.says[at] = answered
+
+    def polled(self, *states: str) -> None:
+        """Answer polls with one state after the other from now on, the last one again and again."""
+        left = list(states)
+        self.says["GetPostScanJobElements"] = lambda _: (
+            f"<dsp:R>{job_status(left.pop(0) if len(left) > 1 else left[0])}</dsp:R>"
+        )
+
 
 def obedient(host: Hosted) -> None:
     """Let a server say what the digests say."""

@@ -71,7 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take a message, and answer in the manner of the listener."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            return  # its sender died in the middle of it
         self.listener.heads.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
         self.listener.heard.append(body)
         manner = self.listener.manner() if callable(self.listener.manner) else self.listener.manner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 from hosted import (
+    DSP,
     ENDPOINT,
     OTHER_TOKEN,
     TOKEN,
@@ -21,13 +21,12 @@ from hosted import (
     fault,
     found,
     hosting,
-    job_status,
     status_event,
     subscription_end,
 )
 from typer.testing import Result
 
-from postscan.cli import devices, directory, misbehaving, visit
+from postscan.cli import devices, directory, visit
 
 ARCHIVE = Path(directory.__file__).parent / "samples" / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
@@ -39,7 +38,7 @@ Run = Callable[..., Result]
 def host() -> Iterator[Hosted]:
     """A server that tells the usual events once a job is ended."""
     with hosting() as host:
-        telling(host, status_event("Processing"), status_event("Completed", "CompletedSuccessfully"), end_event())
+        host.telling(status_event("Processing"), status_event("Completed", "CompletedSuccessfully"), end_event())
         yield host
 
 
@@ -53,29 +52,6 @@ def device(postscan: Run, host: Hosted) -> Run:
 def scan(device: Run) -> Run:
     """Run the device with files, and the process of the demo."""
     return lambda *arguments: device(*arguments, "--process", GUID, "--process-file", ARCHIVE)
-
-
-def telling(host: Hosted, *events: str, at: str = "EndPostScanJob") -> None:
-    """Let the server tell these events when it has answered an operation."""
-    answer = host.says[at]
-
-    def tell() -> None:
-        for event in events:
-            to = host.end_to if "SubscriptionEnd>" in event else host.sink
-            assert host.tell(event, to=to) == 202
-
-    def answered(asked: Asked) -> object:
-        if host.sink:
-            threading.Thread(target=tell).start()
-        return answer(asked)
-
-    host.says[at] = answered
-
-
-def polled(host: Hosted, *states: str) -> None:
-    """Let the server answer polls with one state after the other, the last one again and again."""
-    left = list(states)
-    host.says[POLLS[0]] = lambda _: f"<dsp:R>{job_status(left.pop(0) if len(left) > 1 else left[0])}</dsp:R>"
 
 
 # --- finding -----------------------------------------------------------------------------------------------------
@@ -141,7 +117,7 @@ def test_without_ws_dsp_it_shows_what_there_is(scan: Run, host: Hosted, page: Pa
     result = scan(page)
 
     assert result.exit_code == 1
-    assert f"hosts no service of type {{{misbehaving.exchange.DSP}}}RepositoryProcessingServiceType" in result.stderr
+    assert f"hosts no service of type {{{DSP}}}RepositoryProcessingServiceType" in result.stderr
     assert f"PrintService at {host.url}" in result.stderr
     assert set(host.operations()) == {"Probe", "Get"}
 
@@ -190,11 +166,11 @@ def test_the_whole_way_in_its_order(scan: Run, host: Hosted, page: Path) -> None
     ]
 
 
-@pytest.mark.parametrize(("state", "code"), [("Completed", 0), ("Canceled", 3), ("Aborted", 4)])
+@pytest.mark.parametrize(("state", "code"), [("Completed", 0), ("Canceled", 3), ("Aborted", 4), ("acme:Lost", 1)])
 def test_the_exit_code_says_how_the_job_ended(scan: Run, host: Hosted, page: Path, state: str, code: int) -> None:
     """As the end-state event has it."""
     host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
-    telling(host, end_event(state))
+    host.telling(end_event(state))
 
     assert scan(page).exit_code == code
 
@@ -222,7 +198,7 @@ def test_a_scan_is_json_for_a_program(scan: Run, host: Hosted, page: Path) -> No
 
 def test_without_events_the_device_asks(scan: Run, host: Hosted, page: Path) -> None:
     """DSP-089: a device may do without."""
-    polled(host, "Processing", "Processing", "Aborted")
+    host.polled("Processing", "Processing", "Aborted")
     result = scan(page, "--no-events")
 
     assert result.exit_code == 4
@@ -232,7 +208,7 @@ def test_without_events_the_device_asks(scan: Run, host: Hosted, page: Path) -> 
 
 def test_an_event_of_another_job_is_told_and_ends_nothing(scan: Run, host: Hosted, page: Path) -> None:
     """Another device of the same name may be scanning."""
-    telling(host, end_event("Aborted", token=OTHER_TOKEN), at="CreatePostScanJob")
+    host.telling(end_event("Aborted", token=OTHER_TOKEN), at="CreatePostScanJob")
     result = scan(page)
 
     assert result.exit_code == 0
@@ -246,7 +222,7 @@ def test_a_last_event_that_never_comes_is_an_error(
     monkeypatch.setattr(visit, "QUIET", 0.05)
     monkeypatch.setattr(visit, "OVERDUE", 0.1)
     host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
-    polled(host, "Processing", "Completed")
+    host.polled("Processing", "Completed")
     result = scan(page)
 
     assert result.exit_code == 1
@@ -267,7 +243,7 @@ def test_events_that_are_not_taken_are_told(
         return "<dsp:EndPostScanJobResponse/>"
 
     host.says["EndPostScanJob"] = forget
-    polled(host, "Completed")
+    host.polled("Completed")
 
     assert "carries the identifier (none); expected urn:uuid:" in scan(page).stderr
 
@@ -275,8 +251,8 @@ def test_events_that_are_not_taken_are_told(
 def test_a_subscription_that_ends_leaves_a_device_that_asks(scan: Run, host: Hosted, page: Path) -> None:
     """The job goes on; there is nothing to take back."""
     host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
-    telling(host, subscription_end("SourceShuttingDown"))
-    polled(host, "Processing", "Completed")
+    host.telling(subscription_end("SourceShuttingDown"))
+    host.polled("Processing", "Completed")
     result = scan(page)
 
     assert result.exit_code == 0
@@ -347,76 +323,3 @@ def test_a_first_word_that_is_a_file_is_no_host(page: Path) -> None:
     """Without a host, everybody is asked."""
     assert devices._split([str(page), str(page)]) == ("", 5362, [page, page])
     assert devices._split(["scan01", str(page)]) == ("scan01", 5362, [page])
-
-
-# --- misbehaving -------------------------------------------------------------------------------------------------
-
-
-def test_every_misbehaviour_is_on_the_page_that_explains_them(postscan: Run) -> None:
-    """The list of names that needs no import, the table, and the help are one."""
-    help = postscan("device", "--help").stdout
-
-    assert tuple(misbehaving.MISBEHAVIOURS) == devices.MISBEHAVIOURS
-    for name, one in misbehaving.MISBEHAVIOURS.items():
-        assert re.search(rf"^ +{name} +{one.about}$", help, re.MULTILINE)
-
-
-def test_a_server_that_lets_strangers_in_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
-    """DSP-050, T-O4 from the other side: exit code 1, and what it did."""
-    result = scan(page, "--misbehave", "foreign-token")
-
-    assert result.exit_code == 1
-    assert result.stdout.count("BAD ") == 4
-    assert "it was accepted" in result.stdout
-
-
-def test_a_server_that_refuses_strangers_is_praised(scan: Run, host: Hosted, page: Path) -> None:
-    """Exit code 0, and each refusal as a remark."""
-    for operation in ("SendImage", "EndPostScanJob", "CancelPostScanJob", *POLLS):
-        host.says[operation] = lambda _: fault("dsp:ClientErrorJobTokenNotFound")
-    remarks = json.loads(scan(page, "--misbehave", "foreign-token", "--json").stdout)["misbehaviours"]
-
-    assert [(one["name"], one["good"]) for one in remarks] == [("foreign-token", True)] * 4
-    assert misbehaving.STRANGER.encode() in host.asked[-1].data
-
-
-def test_a_server_that_answers_a_repeated_message_otherwise_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
-    """DSP-083 from the other side: a second job for the same message is a second answer."""
-    tokens = iter([TOKEN, OTHER_TOKEN])
-    host.says["CreatePostScanJob"] = lambda _: f"<dsp:R><dsp:JobToken>{next(tokens)}</dsp:JobToken></dsp:R>"
-    polled(host, "Completed")
-    result = scan(page, "--misbehave", "duplicate")
-    ids = [one.message_id for one in host.asked if one.operation not in ("Probe", "Get")]
-
-    assert result.exit_code == 1
-    assert "1 of 3 second answers differed from the first" in result.stdout
-    assert ids[0::2] == ids[1::2]
-    assert len(set(ids)) == len(ids) // 2
-
-
-def test_a_server_that_loses_a_page_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
-    """DSP-032 from the other side: two pages were sent, and it counts one."""
-    polled(host, "Completed")
-    result = scan(page, page, "--misbehave", "slow", "--pause", "0")
-
-    assert result.exit_code == 1
-    assert "BAD   the job ends Completed, with each of its images once (2): Completed" in result.stdout
-
-
-def test_a_server_that_tells_no_events_is_found_out(
-    scan: Run, host: Hosted, page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DSP-063 from the other side."""
-    monkeypatch.setattr(misbehaving, "VISIT", 0.1)
-    host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
-    polled(host, "Completed")
-    result = scan(page, "--misbehave", "refuse")
-
-    assert result.exit_code == 1
-    assert "BAD   the server tries to tell the events: it had tried 0 times so far" in result.stdout
-
-
-def test_all_can_be_played_at_once() -> None:
-    """And a name that comes twice is played once."""
-    assert devices._misbehaviours(["all"]) == devices.MISBEHAVIOURS
-    assert devices._misbehaviours(["slow", "cut", "slow"]) == ("slow", "cut")

@@ -1,14 +1,25 @@
-"""A device that misbehaves really does, and as the same message."""
+"""A device that misbehaves really does, as the same message; and it says what a server should not have done."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from hosted import OTHER_TOKEN, TOKEN, Hosted, fault, hosting
+from typer.testing import Result
 
+from postscan.cli import devices, directory, misbehaving
 from postscan.cli.exchange import DSP, Answer, Courier, Request, Unreachable
 from postscan.cli.misbehaving import PIECES, Cutting, Dripping, HangingUp, Twice
+
+ARCHIVE = Path(directory.__file__).parent / "samples" / "archive.xml"
+GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
+POLLS = ("GetPostScanJobElements",)
+Run = Callable[..., Result]
 
 BODY = bytes(range(250)) * 40
 SOAP = b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><a>%d</a></e:Body></e:Envelope>'
@@ -85,7 +96,7 @@ def test_a_device_that_repeats_itself_compares_the_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("misbehaving", "operation", "times"),
+    ("manner", "operation", "times"),
     [
         (Cutting, "EndPostScanJob", 1),
         (lambda road: Dripping(road, 0.0), "EndPostScanJob", 1),
@@ -94,11 +105,11 @@ def test_a_device_that_repeats_itself_compares_the_answers() -> None:
     ],
 )
 def test_what_is_no_part_of_the_bad_manner_goes_as_ever(
-    misbehaving: Callable[[Courier], Courier], operation: str, times: int
+    manner: Callable[[Courier], Courier], operation: str, times: int
 ) -> None:
     """Only images are cut and dripped; a question may have another answer the second time."""
     road = Road()
-    courier = misbehaving(road)
+    courier = manner(road)
     courier(request(operation))
 
     assert road.carried == [[BODY[:100], BODY[100:7000], BODY[7000:]]] * times
@@ -117,3 +128,100 @@ def test_a_server_that_hangs_up_first_is_asked_again() -> None:
 
     assert Cutting(impatient)(request("SendImage")).status == 200
     assert b"".join(road.carried[0]) == BODY
+
+
+# --- what the command says of servers ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host() -> Iterator[Hosted]:
+    """A server that tells no events."""
+    with hosting() as host:
+        yield host
+
+
+@pytest.fixture
+def scan(postscan: Run, host: Hosted) -> Run:
+    """Run the device with files, and the process of the demo."""
+    process = ("--process", GUID, "--process-file", ARCHIVE)
+    return lambda *arguments: postscan("device", f"127.0.0.1:{host.port}", *arguments, *process)
+
+
+def test_every_misbehaviour_is_on_the_page_that_explains_them(postscan: Run) -> None:
+    """The list of names that needs no import, the table, and the help are one."""
+    help = postscan("device", "--help").stdout
+
+    assert tuple(misbehaving.MISBEHAVIOURS) == devices.MISBEHAVIOURS
+    for name, one in misbehaving.MISBEHAVIOURS.items():
+        assert re.search(rf"^ +{name} +{one.about}$", help, re.MULTILINE)
+
+
+def test_a_server_that_lets_strangers_in_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
+    """DSP-050, T-O4 from the other side: exit code 1, and what it did."""
+    result = scan(page, "--misbehave", "foreign-token")
+
+    assert result.exit_code == 1
+    assert result.stdout.count("BAD ") == 4
+    assert "it was accepted" in result.stdout
+
+
+def test_a_server_that_refuses_strangers_for_another_reason_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
+    """DSP-050 from the other side: the right fault, and no other."""
+    for operation in ("SendImage", "EndPostScanJob", "CancelPostScanJob", *POLLS):
+        host.says[operation] = lambda _: fault("dsp:InvalidArgs")
+    result = scan(page, "--misbehave", "foreign-token")
+
+    assert result.exit_code == 1
+    assert result.stdout.count("BAD ") == 4
+
+
+def test_a_server_that_refuses_strangers_is_praised(scan: Run, host: Hosted, page: Path) -> None:
+    """Exit code 0, and each refusal as a remark."""
+    for operation in ("SendImage", "EndPostScanJob", "CancelPostScanJob", *POLLS):
+        host.says[operation] = lambda _: fault("dsp:ClientErrorJobTokenNotFound")
+    remarks = json.loads(scan(page, "--misbehave", "foreign-token", "--json").stdout)["misbehaviours"]
+
+    assert [(one["name"], one["good"]) for one in remarks] == [("foreign-token", True)] * 4
+    assert misbehaving.STRANGER.encode() in host.asked[-1].data
+
+
+def test_a_server_that_answers_a_repeated_message_otherwise_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
+    """DSP-083 from the other side: a second job for the same message is a second answer."""
+    tokens = iter([TOKEN, OTHER_TOKEN])
+    host.says["CreatePostScanJob"] = lambda _: f"<dsp:R><dsp:JobToken>{next(tokens)}</dsp:JobToken></dsp:R>"
+    host.polled("Completed")
+    result = scan(page, "--misbehave", "duplicate")
+    ids = [one.message_id for one in host.asked if one.operation not in ("Probe", "Get")]
+
+    assert result.exit_code == 1
+    assert "1 of 3 second answers differed from the first" in result.stdout
+    assert ids[0::2] == ids[1::2]
+    assert len(set(ids)) == len(ids) // 2
+
+
+def test_a_server_that_loses_a_page_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
+    """DSP-032 from the other side: two pages were sent, and it counts one."""
+    host.polled("Completed")
+    result = scan(page, page, "--misbehave", "slow", "--pause", "0")
+
+    assert result.exit_code == 1
+    assert "BAD   the job ends Completed, with each of its images once (2): Completed" in result.stdout
+
+
+def test_a_server_that_tells_no_events_is_found_out(
+    scan: Run, host: Hosted, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DSP-063 from the other side."""
+    monkeypatch.setattr(misbehaving, "VISIT", 0.1)
+    host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
+    host.polled("Completed")
+    result = scan(page, "--misbehave", "refuse")
+
+    assert result.exit_code == 1
+    assert "BAD   the server tries to tell the events: it had tried 0 times so far" in result.stdout
+
+
+def test_all_can_be_played_at_once() -> None:
+    """And a name that comes twice is played once."""
+    assert devices._misbehaviours(["all"]) == devices.MISBEHAVIOURS
+    assert devices._misbehaviours(["slow", "cut", "slow"]) == ("slow", "cut")

@@ -69,6 +69,18 @@ def test_what_is_no_answer_to_the_question_is_passed_over(host: Hosted) -> None:
     assert [one.endpoint for one in seek(host, LONG)] == [ENDPOINT]
 
 
+def test_an_answer_that_comes_again_counts_once(host: Hosted) -> None:
+    """DPWS digest, section 3: copies carry the same MessageID; what is new about a second message is its name."""
+
+    def repeated(asked: Asked) -> list[bytes]:
+        first, second = answer_of(host, asked), answer_of(host, asked)
+        return [first, first, second]
+
+    host.datagrams = lambda asked: repeated(asked) if len(host.asked) == 1 else []
+    with probing._to_host("127.0.0.1", host.port) as ways:
+        assert len(list(probing._answers(ways, probing.probe(), SHORT))) == 2
+
+
 def test_nobody_else_can_answer_for_the_host(host: Hosted) -> None:
     """The answer has to come from where the question went."""
     host.deaf = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def test_every_threat_of_the_wire_has_its_controls() -> None:
     assert {one.threat for one in controls.table()} == THREATS
 
 
+@pytest.mark.timeout(600)  # three runs of pytest, each in an environment of its own
 def test_a_control_that_is_gone_is_noticed_and_a_line_that_controls_nothing_is_not(tmp_path: Path) -> None:
     """A campaign that never finds a survivor would prove nothing; nor would a test that fails anyway."""
     real = row("D3", "an answer is remembered")
@@ -82,6 +84,16 @@ def test_what_is_no_python_without_the_control_is_an_error() -> None:
     real = row("D3", "an answer is remembered")
     with pytest.raises(SyntaxError):
         replace(real, instead="(").removed_from((ROOT / real.file).read_text())
+
+
+def test_the_page_counts_the_controls_of_each_threat() -> None:
+    """As many as the table has."""
+    page = (ROOT / "docs" / "campaigns.md").read_text().partition("## The controls")[2]
+    counted = {
+        threat: int(number) for threat, number in re.findall(r"^\| ([ADO]\d) \|.*\| (\d+) \|$", page, re.MULTILINE)
+    }
+
+    assert counted == Counter(one.threat for one in controls.table())
 
 
 def test_a_threat_without_a_control_is_named() -> None:

@@ -6,6 +6,7 @@ import math
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -242,6 +243,17 @@ def test_a_subscription_is_dropped_whosever_it_is(subscriptions: Subscriptions) 
         subscriptions.drop(made.id)
 
     assert subscriptions.live() == [kept]
+
+
+def test_who_is_no_administrator_any_more_hears_no_more(subscriptions: Subscriptions) -> None:
+    """T-A4: after a restart with other settings; those of devices, and of who is still listed, stay."""
+    lost, kept = (replace(ADMIN, role=role) for role in ("S-1-5-21-1-2-3-500", "serial=0A;issuer=CN=CA"))
+    subscribe(subscriptions, lost, port=Port.CONFIGURATION)
+    stays = [subscribe(subscriptions, kept, port=Port.CONFIGURATION), subscribe(subscriptions)]
+
+    subscriptions.drop_without(["S-1-5-21-1-2-3-501", "serial=0A;issuer=CN=CA"])
+
+    assert sorted(one.id for one in subscriptions.live()) == sorted(one.id for one in stays)
 
 
 def test_cursors_move_on_together_and_never_back(subscriptions: Subscriptions) -> None:

@@ -224,7 +224,7 @@ def administrator(shown: Credentials | None, *listed: str, **more: Any) -> Princ
 )
 def test_a_user_whose_sid_is_listed_is_an_administrator(shown: Credentials, name: str) -> None:
     """D3: proven by a certificate, in whichever way; under the same name as everywhere."""
-    assert administrator(shown, BORIS, ANNA) == Principal(name, Proof.CERTIFICATE, admin=True, sid=ANNA)
+    assert administrator(shown, BORIS, ANNA) == Principal(name, Proof.CERTIFICATE, admin=True, sid=ANNA, role=ANNA)
     assert administrator(shown, BORIS) is None
 
 
@@ -233,7 +233,8 @@ def test_a_certificate_may_be_listed_as_an_administrators(key: str) -> None:
     """D3: also one that names no user; whoever has another is none."""
     known = administrator(LISTED, key)
 
-    assert known == Principal(f"device-cert:{certificate.read(LISTED.pem).key}", Proof.CERTIFICATE, admin=True)
+    name = f"device-cert:{certificate.read(LISTED.pem).key}"
+    assert known == Principal(name, Proof.CERTIFICATE, admin=True, role=key)
     assert administrator(ROOT.issue("anna"), key) is None
 
 
@@ -241,7 +242,7 @@ def test_a_listed_certificate_of_a_user_is_an_administrator_by_the_users_sid() -
     """The two lists work together: the certificate stands for Clara, and Clara administers."""
     by = administrator(LISTED, CLARA, certificates={f"sha256:{FINGERPRINT}": CLARA})
 
-    assert by == Principal(f"user:{CLARA}", Proof.CERTIFICATE, admin=True, sid=CLARA)
+    assert by == Principal(f"user:{CLARA}", Proof.CERTIFICATE, admin=True, sid=CLARA, role=CLARA)
 
 
 def test_without_a_certificate_there_is_no_administrator() -> None:

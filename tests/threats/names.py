@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pytest
 from acceptance.networks import Cable
 
 _A, _NO_SUCH_NAME = 1, 3
@@ -56,6 +57,13 @@ class Names:
 
 
 @contextlib.contextmanager
+def silent(wire: Cable) -> Iterator[None]:
+    """Let the name server of the server's machine take every question, and answer none, while the body runs."""
+    with wire.at_server(_socket_of_the_name_server):
+        yield
+
+
+@contextlib.contextmanager
 def named(wire: Cable, addresses: Mapping[str, Sequence[str]]) -> Iterator[Names]:
     """Serve these names to the server's machine while the body runs."""
     names = wire.at_server(Names, addresses)
@@ -78,13 +86,20 @@ def _counted(table: str, protocol: str, column: str) -> int:
 
 def _socket_of_the_name_server() -> socket.socket:
     """Return a socket at the address where this machine looks for its name server; it is ours from now on."""
-    found = re.search(r"^nameserver\s+(\S+)", Path("/etc/resolv.conf").read_text(), re.MULTILINE)
+    if re.search(r"^hosts:.*\bresolve\b", _read("/etc/nsswitch.conf"), re.MULTILINE):
+        pytest.skip("names are looked up by systemd-resolved here, which is not on the cable")
+    found = re.search(r"^nameserver\s+(\S+)", _read("/etc/resolv.conf"), re.MULTILINE)
     address = found[1] if found else "127.0.0.1"
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     subprocess.run(["ip", "address", "replace", address, "dev", "lo"], check=True)
     opened = socket.socket(family, socket.SOCK_DGRAM)
     opened.bind((address, 53))
     return opened
+
+
+def _read(path: str) -> str:
+    file = Path(path)
+    return file.read_text() if file.exists() else ""
 
 
 def _name(question: bytes) -> tuple[str, int]:

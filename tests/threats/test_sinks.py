@@ -145,6 +145,8 @@ def misbehaving(manner: str) -> Iterator[str]:
     with socket.create_server((ADDRESSES[0], 0)) as sink:
         answering = threading.Thread(target=answer, args=[sink])
         answering.start()
-        yield f"http://{ADDRESSES[0]}:{sink.getsockname()[1]}/"
-        sink.shutdown(socket.SHUT_RDWR)
-        answering.join()
+        try:
+            yield f"http://{ADDRESSES[0]}:{sink.getsockname()[1]}/"
+        finally:
+            sink.shutdown(socket.SHUT_RDWR)
+            answering.join()

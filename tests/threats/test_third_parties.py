@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -13,10 +14,10 @@ from acceptance.networks import CLIENT, SERVER, STRANGER, Cable, cable
 from acceptance.scanning import refusal
 from acceptance.seeking import device_of, probe
 from acceptance.server import Server
-from device import WSA, Answer, Device
-from threats import events
+from device import DSP, WSA, Answer, Device
+from threats import administration, events
 from threats.events import stored
-from threats.names import Names, named, spoken
+from threats.names import Names, named, silent, spoken
 from threats.office import cancelled
 from works import until
 
@@ -48,12 +49,10 @@ def server(wire: Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 @contextlib.contextmanager
 def victim_at(wire: Cable, port: int) -> Iterator[socket.socket]:
-    """Let somebody else wait for connections while the body runs, and hope that none comes."""
+    """Let somebody else wait for connections while the body runs."""
     with wire.at_client(socket.create_server, (STRANGER, port)) as waiting:
         waiting.setblocking(False)
         yield waiting
-        with pytest.raises(BlockingIOError):
-            waiting.accept()
 
 
 @pytest.fixture
@@ -61,6 +60,12 @@ def victim(wire: Cable) -> Iterator[socket.socket]:
     """Somebody else at a port of its own."""
     with victim_at(wire, 0) as waiting:
         yield waiting
+
+
+def assert_left_alone(victim: socket.socket) -> None:
+    """Fail if anybody has connected."""
+    with pytest.raises(BlockingIOError):
+        victim.accept()
 
 
 @pytest.fixture
@@ -112,11 +117,17 @@ def directed(server: Server) -> tuple[Device, bytes]:
     return device_of(server), probe()
 
 
+def active_jobs(server: Server) -> tuple[Device, bytes]:
+    """Return the configuration service, and a question of somebody who is no administrator."""
+    device = administration.there(Device(server.url))
+    return device, device.envelope("GetActiveJobs", "").replace(DSP.encode(), administration.DSC.encode())
+
+
 Question = Callable[[Server], tuple[Device, bytes]]
 
 
 @pytest.mark.parametrize("field", ["ReplyTo", "FaultTo", "From", "To", "AcksTo"])
-@pytest.mark.parametrize("question", [get, elements, directed])
+@pytest.mark.parametrize("question", [get, elements, directed, active_jobs])
 def test_an_address_in_a_header_is_never_talked_to(
     wire: Cable, server: Server, victim: socket.socket, names: Names, question: Question, field: str
 ) -> None:
@@ -127,6 +138,7 @@ def test_an_address_in_a_header_is_never_talked_to(
         device, body = question(server)
         usual = wire.at_client(device.post, body)
         answers = [wire.at_client(device.post, addressed(body, field, place)) for place in places]
+    assert_left_alone(victim)
 
     for answer in answers:
         if field in ("ReplyTo", "FaultTo"):
@@ -225,7 +237,8 @@ def test_events_go_to_nobody_but_the_subscriber(
     assert heard == [(place, 400, "wsa:DestinationUnreachable") for place in ELSEWHERE]
     assert stored(server) == []
     assert spoken(wire)[0] == opened
-    assert {name.strip(".") for name in names.asked} <= {VICTIM, f"{CLIENT}.nobody.example", "schemas.xmlsoap.org"}
+    assert_left_alone(victim)
+    assert all(one.startswith((VICTIM, f"{CLIENT}.nobody.example", "schemas.xmlsoap.org")) for one in names.asked)
 
 
 def test_not_even_who_sits_on_the_servers_machine_has_events_sent_into_its_door(wire: Cable, server: Server) -> None:
@@ -239,12 +252,13 @@ def test_not_even_who_sits_on_the_servers_machine_has_events_sent_into_its_door(
 def test_a_name_that_changes_its_mind_changes_nothing(wire: Cable, server: Server) -> None:
     """T-A2: a name is looked up once, at Subscribe; what it stands for then is what is talked to (DNS rebinding)."""
     device = Device(server.url)
-    with listener_at_the_client(wire) as listener, victim_at(wire, listener.port), rebinding(wire) as names:
+    with listener_at_the_client(wire) as listener, victim_at(wire, listener.port) as victim, rebinding(wire) as names:
         place = f"http://{FICKLE}:{listener.port}/events"
         made = events.granted(wire.at_client(events.subscribe, device, place))
         listener.await_end(wire.at_client(cancelled, server, device))
 
-        assert names.asked == [FICKLE]
+        assert names.asked.count(FICKLE) == 1
+        assert_left_alone(victim)
         assert {one.headers["Host"] for one in listener.told} == {f"{FICKLE}:{listener.port}"}
         assert wire.at_client(events.unsubscribe, device, made).status == 200
 
@@ -255,7 +269,7 @@ def test_a_name_that_is_somebody_elses_at_first_is_refused(wire: Cable, server: 
         answer = wire.at_client(events.subscribe, Device(server.url), f"http://{FICKLE}:8080/")
 
     assert refusal(answer).subcode == "wsa:DestinationUnreachable"
-    assert names.asked == [FICKLE]
+    assert names.asked.count(FICKLE) == 1
     assert stored(server) == []
 
 
@@ -269,7 +283,35 @@ def test_a_sink_sends_the_server_nowhere_else(wire: Cable, server: Server, victi
         until(lambda: len(listener.told) >= 2, "for the event to be sent again")
 
         assert listener.told[0].body == listener.told[1].body
+        assert_left_alone(victim)
         assert wire.at_client(events.unsubscribe, device, made).status == 200
+
+
+def test_a_name_server_that_does_not_answer_holds_up_no_job(wire: Cable, server: Server) -> None:
+    """T-A2, T-A6, Q1: of a hundred subscribers eight wait for it; a job is made and cancelled beside them."""
+    device, refused, asked = Device(server.url), [], spoken(wire)[1]
+
+    def subscribe(number: int) -> None:
+        refused.append(events.subscribe(device, f"http://{number}.{VICTIM}:8080/").status)
+
+    with silent(wire):
+        waiting = [wire.at_client(started, subscribe, number) for number in range(100)]
+        until(lambda: spoken(wire)[1] > asked, "for a name to be asked for")
+        wire.at_client(cancelled, server, device)
+        left, datagrams = 100 - len(refused), spoken(wire)[1] - asked
+        for one in waiting:
+            one.join()
+
+    assert left > 0
+    assert datagrams <= 8 * 4  # for each name two questions, and both again
+    assert refused == [400] * 100
+
+
+def started(do: Callable[[int], None], number: int) -> threading.Thread:
+    """Return a thread that does something on this machine."""
+    thread = threading.Thread(target=do, args=[number])
+    thread.start()
+    return thread
 
 
 @contextlib.contextmanager
