@@ -13,6 +13,7 @@ from postscan.cli import (
     audit,
     cancel,
     demo,
+    devices,
     doctor,
     exits,
     jobs,
@@ -85,6 +86,7 @@ def postscan(
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(send.send)
+app.command()(devices.device)
 app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")

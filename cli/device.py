@@ -6,6 +6,7 @@ Source: WS-DSP digest, sections 2, 4, 5 and 10.1.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 import uuid
@@ -87,8 +88,8 @@ class Device:
         self.user = user
         self._chunked = chunked
         self._patience = patience
-        self._own = Post(tls) if courier is None else None
-        self._courier: Courier = courier or self._own or Post(tls)
+        self._own = contextlib.ExitStack()
+        self._courier: Courier = courier or self._own.enter_context(Post(tls))
 
     def __enter__(self) -> Self:
         return self
@@ -96,8 +97,7 @@ class Device:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._own is not None:
-            self._own.close()
+        self._own.close()
 
     def create(self, process: str, instructions: str) -> str:
         """Create a job of the scan process with this GUID and return its token.
@@ -164,7 +164,7 @@ class Device:
             request = exchange.alone(self.url, message)
         else:
             sending = package(message.data)
-            request = Request(self.url, sending.headers(self._chunked), lambda: sending, image=True)
+            request = Request(self.url, message.action, sending.headers(self._chunked), lambda: sending)
         body = exchange.opened(self._courier(request), message.id)
         return exchange.only_child(body, f"dsp:{operation}Response")
 
@@ -219,15 +219,28 @@ def job_status(status: etree._Element) -> JobStatus:
     return JobStatus(
         state=_text(status, "JobState"),
         reasons=_texts(status, "JobStateReasons", "JobStateReason"),
-        filters=tuple(
-            FilterStatus(
-                _text(each, "Dialect"),
-                _text(each, "FilterState"),
-                _texts(each, "FilterStateReasons", "FilterStateReason"),
-            )
-            for each in status.iterfind(f"{{{DSP}}}FilterStatuses/{{{DSP}}}FilterStatus")
-        ),
-        images=int(_text(status, "ImagesReceived") or 0),
+        filters=filter_statuses(status, "FilterStatuses"),
+        images=images_received(status),
+    )
+
+
+def images_received(element: etree._Element) -> int:
+    """Read the child dsp:ImagesReceived; raise `BadAnswer` if it is no number."""
+    text = _text(element, "ImagesReceived") or "0"
+    if not (text.isascii() and text.isdecimal()):
+        raise BadAnswer(f"ImagesReceived is {text!r}; expected a number")
+    return int(text)
+
+
+def filter_statuses(element: etree._Element, name: str) -> tuple[FilterStatus, ...]:
+    """Read the child of this name as dsp:FilterStatus elements."""
+    return tuple(
+        FilterStatus(
+            _text(each, "Dialect"),
+            _text(each, "FilterState"),
+            _texts(each, "FilterStateReasons", "FilterStateReason"),
+        )
+        for each in element.iterfind(f"{{{DSP}}}{name}/{{{DSP}}}FilterStatus")
     )
 
 

@@ -1,0 +1,104 @@
+"""What a device is and which services it hosts, as it tells who asks: Get, and the metadata in the answer.
+
+Source: DPWS digest, sections 2, 7 and 11.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from postscan.cli import exchange
+from postscan.cli.exchange import DSP, WSA, BadAnswer, Courier
+from postscan.cli.probing import Match
+
+WSDP: Final = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
+WSX: Final = "http://schemas.xmlsoap.org/ws/2004/09/mex"
+GET: Final = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get"
+PROCESSING: Final = f"{{{DSP}}}RepositoryProcessingServiceType"
+"""The type of WS-DSP, which no public document gives (section 6.4)."""
+
+_NAMES: Final = {"wsa": WSA, "wsx": WSX, "wsdp": WSDP}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One hosted service; types as Clark names."""
+
+    id: str
+    types: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a device says of itself, and what it hosts; "" for what it does not say."""
+
+    address: str
+    manufacturer: str
+    model: str
+    model_number: str
+    name: str
+    serial_number: str
+    services: tuple[Service, ...]
+
+
+def describe(courier: Courier, match: Match) -> Description:
+    """Get what the device tells at its first address (DPW-030); raise `DeviceError`."""
+    if not match.addresses:
+        raise BadAnswer(f"{match.endpoint} tells no address, neither by Probe nor by Resolve")
+    address = match.addresses[0]
+    if not _is_web(address):
+        raise BadAnswer(f"{match.endpoint} tells the address {address}; expected http or https")
+    question = exchange.envelope(match.endpoint, GET, "", names={})
+    body = exchange.ask(courier, address, question)
+    metadata = exchange.only_child(body, "wsx:Metadata")
+    sections = {one.get("Dialect", "").strip(): one for one in metadata.iterfind("wsx:MetadataSection", _NAMES)}
+    model, device, hosting = (_section(sections, name) for name in ("ThisModel", "ThisDevice", "Relationship"))
+    return Description(
+        address=address,
+        manufacturer=_text(model, "wsdp:Manufacturer"),
+        model=_text(model, "wsdp:ModelName"),
+        model_number=_text(model, "wsdp:ModelNumber"),
+        name=_text(device, "wsdp:FriendlyName"),
+        serial_number=_text(device, "wsdp:SerialNumber"),
+        services=tuple(map(_service, hosting.iterfind("wsdp:Hosted", _NAMES))),
+    )
+
+
+def processing(description: Description) -> str:
+    """Return the address of WS-DSP (DPW-087); raise `BadAnswer` that says what there is instead."""
+    for service in description.services:
+        for address in filter(_is_web, service.addresses):
+            if PROCESSING in service.types:
+                return address
+    there = "; ".join(f"{' '.join(one.types)} at {' '.join(one.addresses)}" for one in description.services)
+    raise BadAnswer(f"{description.address} hosts no service of type {PROCESSING}; it has: {there or 'nothing'}")
+
+
+def _section(sections: dict[str, etree._Element], name: str) -> etree._Element:
+    section = sections.get(f"{WSDP}/{name}")
+    found = None if section is None else section.find(f"wsdp:{name}", _NAMES)
+    if found is None:
+        raise BadAnswer(f"the metadata has no wsdp:{name}")
+    return found
+
+
+def _service(hosted: etree._Element) -> Service:
+    types = hosted.find("wsdp:Types", _NAMES)
+    addresses = hosted.iterfind("wsa:EndpointReference/wsa:Address", _NAMES)
+    return Service(
+        id=_text(hosted, "wsdp:ServiceId"),
+        types=() if types is None else exchange.qnames(types),
+        addresses=tuple((one.text or "").strip() for one in addresses),
+    )
+
+
+def _text(element: etree._Element, path: str) -> str:
+    return element.findtext(path, "", _NAMES).strip()
+
+
+def _is_web(address: str) -> bool:
+    return address.lower().startswith(("http://", "https://"))

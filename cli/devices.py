@@ -1,0 +1,168 @@
+"""`postscan device`: a device that finds its server, reads what it is, subscribes, scans, and sometimes misbehaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from postscan.cli import directory, door, exits, formats, views
+from postscan.cli.send import SOMEBODY
+from postscan.core.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from postscan.cli.visit import Errand
+
+PORT: Final = 5362
+HOUR: Final = 3600
+
+MISBEHAVIOURS: Final = (
+    *("late", "duplicate", "cut", "slow", "hang-up"),
+    *("wrong-order", "foreign-token", "deaf", "refuse"),
+)
+
+
+def device(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="HOST|FILE",
+            help="Name or address of the server, with :PORT if that is not 5362; then image files. A first word that "
+            "is a file is not a host. Without HOST everybody on the network is asked.",
+        ),
+    ] = None,
+    process: Annotated[str, typer.Option(help="GUID of the scan process; needed with files.", metavar="GUID")] = "",
+    user: Annotated[
+        str, typer.Option(metavar="SID", help="SID of the user who is signed in at the device.")
+    ] = SOMEBODY,
+    process_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Read the stored scan process here, not in the folder of the settings."),
+    ] = None,
+    misbehave: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"Misbehave: {', '.join(MISBEHAVIOURS)}, or all. May be repeated."),
+    ] = None,
+    pause: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long `late` is silent, and `slow` takes for a page.")
+    ] = 20.0,
+    events: Annotated[bool, typer.Option(help="Subscribe to the events of the job, and wait for its last.")] = True,
+    expires: Annotated[
+        int, typer.Option(min=2, max=24 * HOUR, metavar="SECONDS", help="Subscribe for so long, and renew in time.")
+    ] = HOUR,
+    wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for each answer to a Probe by UDP.")
+    ] = 4.0,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="CA of the server; default: those of this machine.")
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", metavar="FILE", help="Certificate of the user or of the device.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key; default: in that file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program, at the end.")] = False,
+) -> None:
+    """Go the whole way of a scan device, from the name of a host to the last event of a job.
+
+    Finds the server by WS-Discovery, reads what it is and where its services are, subscribes to the events of
+    WS-DSP, sends the files as one job, shows the events as they come, and unsubscribes. Without files it finds and
+    describes only. Ctrl-C is the Stop button: it cancels the job; a second one leaves at once.
+
+    With --misbehave it scans the files once for each misbehaviour, and says what the server did about it, and whether
+    that is what the protocol wants. With --ca or --cert it speaks to servers over HTTPS only.
+
+    \b
+    Misbehaviours:
+      late           falls silent after its first page
+      duplicate      sends each request twice, as the same message
+      cut            breaks off in the middle of each image, and sends it again
+      slow           drips each image
+      hang-up        does not wait for any answer, and asks again
+      wrong-order    ends before its first image, and sends that afterwards
+      foreign-token  uses the token of a job that is not its own
+      deaf           takes events and never answers
+      refuse         answers events with 500
+
+    \b
+    Examples:
+      postscan device
+      postscan device scan01.fabrikam.example
+      postscan device scan01.fabrikam.example *.png --process 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7
+      postscan device 127.0.0.1 page.png --process 7B0E... --misbehave cut --misbehave duplicate
+      postscan device scan01 page.png --process 7B0E... --ca ca.pem --cert anna.pem --key anna.key
+
+    \b
+    Exit codes:
+      0  the job was Completed; or the server was found; or it took all misbehaviour as the protocol wants
+      1  it could not be done, or the server did something else; the output says what
+      3  the job was Canceled
+      4  the job was Aborted by the server
+    """
+    from postscan.cli import terminal, trust
+    from postscan.cli.exchange import Post
+    from postscan.cli.journey import Journey
+    from postscan.cli.visit import Story
+
+    host, port, files = _split(words or [])
+    names = _misbehaviours(misbehave or [])
+    if names and not files:
+        raise typer.BadParameter("there is nothing to misbehave with: name an image file", param_hint="--misbehave")
+    errand = _errand(context, files, process, process_file) if files else None
+    tls = trust.context(ca, cert, key)
+    story = Story(None if json else terminal.console())
+    with Post(tls) as courier:
+        journey = Journey(courier, story, secure=tls is not None)
+        described = journey.find(host, port, wait)
+        code = 0
+        if errand is not None and names:
+            remarks = journey.misbehave(journey.service(described), user, errand, names, pause)
+            code = 0 if all(remark.good for remark in remarks) else exits.ERROR
+        elif errand is not None:
+            ended = journey.scan(journey.service(described), user, errand, expires if events else None)
+            code = exits.of_job(ended.state) if ended.ended else exits.ERROR  # a vendor may have states of his own
+    if json:
+        typer.echo(views.as_json(journey.record))
+    if code:
+        raise typer.Exit(code)
+
+
+def _split(words: list[str]) -> tuple[str, int, list[Path]]:
+    """Return host, port and files; the host is "" if everybody is to be asked."""
+    if not words or Path(words[0]).is_file():
+        return "", PORT, [Path(word) for word in words]
+    host, port = _host(words[0])
+    return host, port, [Path(word) for word in words[1:]]
+
+
+def _host(word: str) -> tuple[str, int]:
+    """Return host and port of `name`, `name:port`, an address of IPv6, or one in brackets before `:port`."""
+    host, colon, port = word.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")) or word.endswith("]"):
+        return word.strip("[]"), PORT
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536) or not host:
+        raise InvalidArgument("HOST", word, "a name or an address, perhaps with :PORT")
+    return host.strip("[]"), int(port)
+
+
+def _misbehaviours(names: list[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in (*MISBEHAVIOURS, "all"):
+            raise typer.BadParameter(
+                f"{name!r} is none; there are: {', '.join(MISBEHAVIOURS)}, all", param_hint="--misbehave"
+            )
+    return MISBEHAVIOURS if "all" in names else tuple(dict.fromkeys(names))
+
+
+def _errand(context: typer.Context, files: list[Path], process: str, process_file: Path | None) -> Errand:
+    """Look at everything before anything is sent, so that what is wrong costs no job."""
+    from postscan.cli.scan import Page
+    from postscan.cli.visit import Errand
+
+    if not process:
+        raise typer.BadParameter("files need a scan process; see: postscan process list", param_hint="--process")
+    pages = [Page(number, file, formats.keyword(file), file.stat().st_size) for number, file in enumerate(files, 1)]
+    identifier = directory.identifier("--process", process)
+    stored = process_file or directory.stored(door.settings(context).processes_dir, identifier)
+    return Errand(pages, identifier, directory.instructions(stored))
