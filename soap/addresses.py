@@ -103,10 +103,16 @@ class Counter:
         known = operations.glance(call, self._service, by)
         if known is not None:
             return known
-        if self._eventing is not None and isinstance(call.request, processing.CreateRequest):
-            exchange.until_sent.enter_context(self._eventing.notifier.creating(by))
+        if self._eventing is not None and call.operation.once:
+            self._announce(self._eventing.notifier, call, by, exchange)
         limiter = self._patient if call.operation.waits else self._quick
         return await to_thread.run_sync(operations.answer, call, self._service, by, limiter=limiter)
+
+    def _announce(self, notifier: Notifier, call: operations.Call, by: Principal, exchange: Exchange) -> None:
+        """Let what the call does be told as soon as it is answered; of a new job nobody hears before that."""
+        exchange.until_sent.callback(notifier.wake)
+        if isinstance(call.request, processing.CreateRequest):
+            exchange.until_sent.enter_context(notifier.creating(by))
 
     async def _subscribe(
         self, eventing: Eventing, message: operations.Message, port: Port, by: Principal, exchange: Exchange
@@ -124,7 +130,7 @@ class Counter:
             scope["path"],
             limiter=self._patient,
         )
-        eventing.notifier.wake()
+        eventing.notifier.relist()
         return answer
 
 

@@ -78,7 +78,11 @@ class Notifier:
         await self._delivery.close()
 
     def wake(self) -> None:
-        """Look at once: subscriptions have changed, or something has happened."""
+        """Look at once: something has happened."""
+        self._woken.set()
+
+    def relist(self) -> None:
+        """Look at once, and at the list of subscriptions as well: it has changed."""
         self._list_at = 0.0
         self._woken.set()
 

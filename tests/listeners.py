@@ -122,7 +122,7 @@ class Telling:
 
     def wake(self) -> None:
         """Wake it, as the server does after a Subscribe."""
-        self._loop.call_soon_threadsafe(self.notifier.wake)
+        self._loop.call_soon_threadsafe(self.notifier.relist)
 
     @contextlib.contextmanager
     def creating(self, by: Any) -> Iterator[None]:

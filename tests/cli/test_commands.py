@@ -15,7 +15,20 @@ from typer.testing import CliRunner, Result
 from postscan.cli.app import app
 
 COMMANDS = (
-    *("serve", "demo", "send", "cancel", "migrate", "jobs", "process", "plugin", "naming", "naming preview", "doctor"),
+    *(
+        "serve",
+        "demo",
+        "send",
+        "cancel",
+        "migrate",
+        "jobs",
+        "process",
+        "plugin",
+        "naming",
+        "naming preview",
+        "doctor",
+        "device",
+    ),
     *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check", "process test"),
     *("plugin list", "plugin info", "plugin check", "plugin enable", "plugin disable", "plugin new"),
 )
