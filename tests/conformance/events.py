@@ -101,9 +101,9 @@ def granted(device: Device, request: str) -> Subscription:
 
 
 @contextlib.contextmanager
-def subscribed(device: Device, sink: Listener, *more: str, blocks: str = "") -> Iterator[Subscription]:
+def subscribed(device: Device, sink: Listener, *more: str, blocks: str = "", mode: str = "") -> Iterator[Subscription]:
     """Let a sink hear of all, or of what *more* says, while the body runs; leave no subscription behind."""
-    subscription = granted(device, wish(sink, *more, blocks=blocks))
+    subscription = granted(device, wish(sink, *more, blocks=blocks, mode=mode))
     try:
         yield subscription
     finally:
