@@ -23,6 +23,7 @@ from postscan.cli import (
     process,
     send,
     serve,
+    subscriptions,
     terminal,
 )
 from postscan.core.errors import PostscanError
@@ -91,6 +92,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")
 app.command()(audit.audit)
+app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(plugin.app, name="plugin")
 app.add_typer(naming.app, name="naming")
 app.command()(migrate.migrate)

@@ -60,7 +60,7 @@ def doctor(
 
 def _findings(context: typer.Context) -> Iterator[Finding]:
     """Do all checks in their order; no secret of the settings is in what comes out."""
-    from postscan.cli import certificates, checks, destinations
+    from postscan.cli import certificates, checks, destinations, reachability
     from postscan.cli.finding import problem
 
     path: Path | None = context.find_root().obj
@@ -74,6 +74,7 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
         "settings file": lambda settings: checks.settings_file(path, settings),
         "data folder": checks.data_folder,
         "server": checks.server,
+        "discovery": reachability.discovery,
         "TLS certificate": certificates.certificates,
         "plain HTTP": checks.plain_http,
         "clock": checks.clock,

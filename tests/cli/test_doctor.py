@@ -59,8 +59,8 @@ def test_a_healthy_installation_has_no_problem(healthy: Path, postscan: Callable
     assert [one for one in findings if one["verdict"] != "ok" and one["check"] != "clock"] == []
     assert {tuple(one) for one in findings} == {("check", "verdict", "sentence", "fix")}
     assert {one["check"] for one in findings} == {
-        *("settings file", "data folder", "server", "port", "TLS certificate", "plain HTTP", "clock", "SQLite"),
-        *("database", "migrations", "quota", "spool", "lost+found", "Linux", "plugins"),
+        *("settings file", "data folder", "server", "port", "discovery", "TLS certificate", "plain HTTP", "clock"),
+        *("SQLite", "database", "migrations", "quota", "spool", "lost+found", "Linux", "plugins"),
         *("process Archive", "process Archive, fileshare"),
     }
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,109 @@
+"""`postscan subscriptions`: who hears of what happens, and an administrator who puts an end to it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from postscan.cli import door, terminal, views
+from postscan.core.errors import PostscanError, SubscriptionNotFound
+
+if TYPE_CHECKING:
+    from postscan.core.assembly import Core
+    from postscan.core.subscriptions import Subscription
+
+COLUMNS = ("ID", "SERVICE", "WHOSE", "KNOWN BY", "EVENTS GO TO", "STILL", "WAITING")
+
+app = typer.Typer(no_args_is_help=True, help="List subscriptions to events, and end one.")
+
+
+@app.command("list")
+def list_subscriptions(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """List the subscriptions of devices and administrators.
+
+    STILL is for how long yet, in hours, minutes and seconds. WAITING counts the stored events that have not been
+    delivered; a job that ends has several of them.
+
+    \b
+    Examples:
+      postscan subscriptions list
+      postscan subscriptions list --json | jq '.[] | select(.waiting > 100) | .id'
+    """
+    with door.core(door.settings(context)) as core:
+        records = [_record(core, one) for one in core.subscriptions.live() if not one.cancelled]
+    if json:
+        typer.echo(views.as_json(records))
+    elif records:
+        terminal.console().print(terminal.table(COLUMNS, map(_row, records)))
+    else:
+        typer.echo("no subscriptions")
+
+
+@app.command()
+def end(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """End a subscription of anybody, as an administrator.
+
+    The end is stored at once, with a line in the audit trail. A running server sees it within five seconds, sends no
+    more events, and tells the subscriber, if that has said where (EndTo). Without a server, the next one does.
+
+    \b
+    Example:
+      postscan subscriptions end 1c4b7a90-6c02-4cf5-9c0d-7e8f90a1b213
+
+    \b
+    Exit codes:
+      0  the end is stored
+      1  there is no such subscription, or it has ended before
+    """
+    with door.core(door.settings(context)) as core:
+        typer.echo(_consequence(core, _end(core, id)))
+
+
+def _end(core: Core, id: str) -> Subscription:
+    """End it, or say where to look."""
+    try:
+        return core.subscriptions.cancel(str(uuid.UUID(id)), door.administrator())
+    except (ValueError, SubscriptionNotFound):
+        raise PostscanError(f"there is no subscription {id!r}; see: postscan subscriptions list") from None
+
+
+def _consequence(core: Core, ended: Subscription) -> str:
+    from postscan.core.assembly import is_served
+
+    if ended.end_to is None:
+        return "ended; its subscriber did not ask to be told"
+    teller = "the server" if is_served(core.settings.storage.data_dir) else "the next server that starts"
+    return f"ended; {teller} tells its subscriber"
+
+
+def _record(core: Core, one: Subscription) -> dict[str, Any]:
+    """Return a subscription as a record of plain values; `actions` are those that it is about, none means all."""
+    return {
+        "id": one.id,
+        "service": str(one.port),
+        "owner": {"name": one.owner.name, "proof": str(one.owner.proof)},
+        "notify_to": one.notify_to.url,
+        "end_to": one.end_to.url if one.end_to else None,
+        "actions": list(one.actions),
+        "seconds_left": round(core.subscriptions.left(one)),
+        "waiting": core.subscriptions.waiting(one.hears_of, one.cursor),
+    }
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    owner, still = record["owner"], timedelta(seconds=record["seconds_left"])
+    return (
+        record["id"],
+        record["service"],
+        owner["name"],
+        owner["proof"],
+        record["notify_to"],
+        str(still),
+        str(record["waiting"]),
+    )
