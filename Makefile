@@ -15,8 +15,9 @@ help:            ## Show the commands
 demo: $(READY)   ## A server, a device, one job completed and one cancelled
 	@$(BIN)/postscan demo
 
+# The tests start hundreds of servers: each finds the bytecode of the last, even where Python is told to write none.
 test: $(READY)   ## All tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: lint types layers  ## Everything that is not a test: style, types, who imports whom
 
@@ -52,7 +53,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@rm -rf *.egg-info  # an old one would hide the entry points of the new one from whoever runs here
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@mkdir -p .types/postscan && for p in $(LINKED); do ln -sfn ../../$$p .types/postscan/$$p; done
