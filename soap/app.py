@@ -90,7 +90,10 @@ class Gate:
         """Answer one request, whatever is in it."""
         with contextlib.ExitStack() as until_sent:
             response = await self._answer(Request(scope, receive), until_sent)
-            await response(scope, receive, send)
+            try:
+                await response(scope, receive, send)
+            except (RuntimeError, OSError) as error:  # the transport's words for a connection that is gone
+                log.info("the client left before it had its answer: %s", error)
 
     async def _answer(self, request: Request, until_sent: contextlib.ExitStack) -> Response:
         body = Body(request, self._settings.server.idle_seconds)

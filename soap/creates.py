@@ -10,14 +10,19 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Final
 
 from postscan.core.model import Principal
 
+PATIENCE: Final = 10.0
+"""Seconds after which an answer that nobody reads counts as written."""
+
 
 class Creates:
-    """The Creates of all callers that are under way; lives on one event loop."""
+    """The Creates of all callers that are under way; lives on one event loop. *patience* is in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._answered: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
 
     @contextlib.contextmanager
@@ -35,6 +40,11 @@ class Creates:
                 self._answered.pop((by.name, by.proof), None)
 
     async def settled(self, by: Principal) -> None:
-        """Wait for the caller's Creates that are under way at this moment, and for no later one."""
-        for answered in list(self._answered.get((by.name, by.proof), ())):
-            await answered.wait()
+        """Wait for the caller's Creates that are under way at this moment, and for no later one.
+
+        Not for ever: a device that does not read its answer must not silence another behind the same address.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                for answered in list(self._answered.get((by.name, by.proof), ())):
+                    await answered.wait()
