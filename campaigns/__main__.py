@@ -13,6 +13,7 @@ ALL: Final = {
     "faults": "campaigns.disk_faults",
     "recovery": "campaigns.recovery",
     "model": "campaigns.model",
+    "controls": "campaigns.controls",
 }
 
 

@@ -137,8 +137,11 @@ def _judged(plugin: Plugin, answer: wire.Message, taken: Mapping[str, str]) -> P
 def _info(declared: Mapping[str, Any]) -> FilterInfo:
     if not 0 <= float(declared["grace"]) < math.inf:
         raise ValueError(f"grace is {declared['grace']!r}; expected seconds")
+    dialect = str(declared["dialect"])
+    if not dialect or dialect != dialect.strip():
+        raise ValueError(f"dialect is {dialect!r:.64}; expected a URI, without blanks around it")
     return FilterInfo(
-        dialect=str(declared["dialect"]).strip(),
+        dialect=dialect,
         title=str(declared["title"]),
         summary=str(declared["summary"]),
         grace=float(declared["grace"]),

@@ -157,10 +157,12 @@ SUBSCRIPTION = sa.Table(
     sa.Column("absolute", sa.Boolean, nullable=False),
     sa.Column("until", sa.Double, nullable=False),
     sa.Column("cursor", sa.BigInteger, nullable=False),
+    sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "owner", "owner_proof"),
     sa.Index(None, "until"),
 )
-"""Who hears of what happens; `end_url` is null if nobody is to be told of the end of the subscription."""
+"""Who hears of what happens; `end_url` is null if nobody is to be told of the end of the subscription. A `cancelled`
+one was ended by an administrator, and is there until the server has told its subscriber."""
 
 REQUEST = sa.Table(
     "request",

@@ -14,9 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from postscan.core import journal, outbox
+from postscan.core import journal, ledger, outbox
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, SubscriptionNotFound, Unavailable
+from postscan.core.ledger import AuditLine
 from postscan.core.model import Principal, Proof
 from postscan.core.network import EventSettings
 from postscan.core.outbox import Happening
@@ -51,6 +52,7 @@ class Subscription:
 
     `actions` are those that it is about; empty means all. `manager` is the address that it is managed at, `absolute`
     whether its end was asked for as a date, `until` its end in ticks. Everything up to event `cursor` was told.
+    A `cancelled` one was ended by an administrator: to callers it is gone, and its subscriber is to be told.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Subscription:
     absolute: bool
     until: float
     cursor: int
+    cancelled: bool = False
 
     @property
     def hears_of(self) -> Principal | None:
@@ -128,10 +131,29 @@ class Subscriptions:
         """Return for how many seconds it will live on; 0 if it is over."""
         return max(0.0, subscription.until - self._clock.ticks())
 
+    # --- what administrators do ----------------------------------------------------------------------------------
+
+    def cancel(self, id: str, by: Principal) -> Subscription:
+        """End a subscription, whosever it is, with a line in the audit trail; return it as it is now.
+
+        The running server, else the next one, tells its subscriber and forgets it. Raises `SubscriptionNotFound`, also
+        if the caller is no administrator.
+        """
+        if not by.admin:
+            raise SubscriptionNotFound(id)
+        in_force = (_COLUMN.id == id, *self._in_force())
+        with self._store.writing() as db:
+            if db.execute(sa.update(SUBSCRIPTION).where(*in_force).values(cancelled=True)).rowcount != 1:
+                raise SubscriptionNotFound(id)
+            ended = _subscription(db.execute(sa.select(SUBSCRIPTION).where(_COLUMN.id == id)).one())
+            detail = f"a subscription of {ended.owner.name}; its events went to {ended.notify_to.url}"
+            ledger.write_audit(db, AuditLine.of(by, "unsubscribe", id, self._clock.now(), detail=detail))
+        return ended
+
     # --- what delivers events ------------------------------------------------------------------------------------
 
     def live(self) -> list[Subscription]:
-        """Return the subscriptions that have not expired; forget the others."""
+        """Return the subscriptions that have not expired, cancelled ones too; forget the others."""
         now = self._clock.ticks()
         with self._store.reading() as db:
             found = [_subscription(row) for row in db.execute(sa.select(SUBSCRIPTION).order_by(_COLUMN.id))]
@@ -141,10 +163,10 @@ class Subscriptions:
                 self._forget_expired(db)
         return live
 
-    def drop(self, id: str) -> None:
-        """Forget a subscription, whosever it is, if it is there."""
+    def drop(self, id: str) -> bool:
+        """Forget a subscription, whosever it is; return whether it was there."""
         with self._store.writing() as db:
-            db.execute(sa.delete(SUBSCRIPTION).where(_COLUMN.id == id))
+            return db.execute(sa.delete(SUBSCRIPTION).where(_COLUMN.id == id)).rowcount == 1
 
     def drop_without(self, administrators: Collection[str]) -> None:
         """Forget the subscriptions to the configuration service that rest on a line of the settings that is gone."""
@@ -202,7 +224,11 @@ class Subscriptions:
 
     def _mine(self, id: str, port: Port, by: Principal) -> tuple[sa.ColumnElement[bool], ...]:
         """Return what holds for one subscription of the caller, and for nothing else."""
-        return (_COLUMN.id == id, _COLUMN.port == port, *_of(by), _COLUMN.until > self._clock.ticks())
+        return (_COLUMN.id == id, _COLUMN.port == port, *_of(by), *self._in_force())
+
+    def _in_force(self) -> tuple[sa.ColumnElement[bool], ...]:
+        """Return what holds for the subscriptions that nothing has ended."""
+        return (_COLUMN.until > self._clock.ticks(), _COLUMN.cancelled.is_(False))
 
     def _load(self, db: sa.Connection, id: str, port: Port, by: Principal) -> Subscription:
         row = db.execute(sa.select(SUBSCRIPTION).where(*self._mine(id, port, by))).one_or_none()
@@ -239,6 +265,7 @@ def _row(subscription: Subscription) -> dict[str, Any]:
         "absolute": subscription.absolute,
         "until": subscription.until,
         "cursor": subscription.cursor,
+        "cancelled": subscription.cancelled,
     }
 
 
@@ -255,4 +282,5 @@ def _subscription(row: sa.Row[Any]) -> Subscription:
         absolute=row.absolute,
         until=row.until,
         cursor=row.cursor,
+        cancelled=row.cancelled,
     )

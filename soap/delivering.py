@@ -43,7 +43,7 @@ _Result = TypeVar("_Result")
 
 
 class _Over(Exception):
-    """The subscription has ended in the meantime."""
+    """The subscription has ended in the meantime, or was cancelled."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +67,12 @@ class Recipient:
         """Return whether it is told of what these owners' jobs, or the repository, have to tell."""
         whose = self.subscription.hears_of
         return bool(owners) or repository if whose is None else (whose.name, whose.proof) in owners
+
+    def follow(self, subscription: Subscription) -> None:
+        """Take the subscription as it is now; that it was cancelled is told at once."""
+        if subscription.cancelled and not self.subscription.cancelled:
+            self.due, self.not_before = True, 0.0
+        self.subscription = subscription
 
     def put_off(self, seconds: float) -> None:
         """Try again later."""
@@ -106,11 +112,11 @@ class Delivery:
         await self._postman.close()
 
     async def tell(self, to: Recipient) -> None:
-        """Tell a recipient all that it has not heard yet, unless that fails."""
+        """Tell a recipient all that it has not heard yet, unless that fails; if it was cancelled, that and no more."""
         try:
             await self._try(to)
-        except _Over:
-            to.over = True
+            if to.subscription.cancelled and not to.over:
+                await self.end(to, eventing.SOURCE_CANCELLING)
         except Unavailable as error:
             log.warning("the events of %s have to wait: %s", _shown(to.subscription.notify_to), error)
             to.put_off(BUSY_PAUSE)
@@ -122,11 +128,11 @@ class Delivery:
         """Forget a subscription, and tell its subscriber of that, once, if it wants to know; raise `Unavailable`."""
         subscription, one.over = one.subscription, True
         try:
-            await self.thread(self._subscriptions.drop, subscription.id)
+            was_there = await self.thread(self._subscriptions.drop, subscription.id)
         except Unavailable:
             one.over = False
             raise
-        if subscription.end_to is None:
+        if not was_there or subscription.end_to is None:
             return
         message = eventing.subscription_end(subscription, status)
         async with self._lanes[True]:
@@ -148,9 +154,12 @@ class Delivery:
                 await self._tell_all(to)
         except NotDelivered as error:
             await self._has_failed(to, error)
+        except _Over:
+            to.due = True  # unless that is final: what seems to have expired may have been renewed just before
 
     async def _tell_all(self, to: Recipient) -> None:
         while True:
+            self._check_wanted(to)
             await self._check_backlog(to)
             happenings, end = await self.thread(self._subscriptions.after, to.subscription.hears_of, to.cursor, PAGE)
             for happening in happenings:
@@ -171,8 +180,7 @@ class Delivery:
     async def _post(self, to: Recipient, message: bytes) -> None:
         """Post one message in the lane of the sink; raise `NotDelivered`, or `_Over` if nobody wants it any more."""
         async with self._lanes[to.failures > 0]:
-            if to.over or not self._subscriptions.left(to.subscription):
-                raise _Over
+            self._check_wanted(to)
             await self._postman.post(to.subscription.notify_to, message)
         to.failures = 0
 
@@ -188,6 +196,11 @@ class Delivery:
             to.put_off(self._pause(to.failures))
         else:
             await self._give_up(to, f"{to.failures} failures in a row")
+
+    def _check_wanted(self, to: Recipient) -> None:
+        """Raise `_Over` if nobody wants to hear of events any more, or is to."""
+        if to.over or to.subscription.cancelled or not self._subscriptions.left(to.subscription):
+            raise _Over
 
     async def _check_backlog(self, to: Recipient) -> None:
         """Give a recipient up that is too far behind; only for one that may be, the database has to count."""

@@ -102,7 +102,11 @@ def _links4() -> Iterator[Link]:
 
 def _multicast_names(family: socket.AddressFamily) -> Iterator[tuple[int, str]]:
     for index, name in socket.if_nameindex():
-        (flags,) = struct.unpack_from("=H", _ask(family, _SIOCGIFFLAGS, name), 16)
+        try:
+            asked = _ask(family, _SIOCGIFFLAGS, name)
+        except OSError:
+            continue  # it has gone since it was listed
+        (flags,) = struct.unpack_from("=H", asked, 16)
         if flags & (_UP | _LOOPBACK | _MULTICAST) == _UP | _MULTICAST:
             yield index, name
 

@@ -19,7 +19,6 @@ from postscan.core.errors import Unavailable
 from postscan.core.model import Principal
 from postscan.core.settings import Settings
 from postscan.core.subscriptions import Subscription, Subscriptions
-from postscan.soap import eventing
 from postscan.soap.creates import Creates
 from postscan.soap.delivering import Delivery, Recipient, growing_pause
 
@@ -29,7 +28,7 @@ LOOK_SECONDS: Final = 0.25
 """Pause between two looks for events, while there is anybody to tell."""
 
 LIST_SECONDS: Final = 5.0
-"""Pause between two looks at the list of subscriptions, which others than this server may shorten."""
+"""Pause between two looks at the list of subscriptions, some of which others than this server may have ended."""
 
 WRITE_SECONDS: Final = 1.0
 """Pause between two writings of cursors: what was told and not written down is told again after a crash."""
@@ -90,12 +89,6 @@ class Notifier:
         """Tell nobody of jobs that the caller makes in the body, which ends when the Create is answered."""
         return self._creates.under_way(by)
 
-    async def cancel(self, id: str) -> None:
-        """End a subscription in the name of an administrator, and tell its subscriber; raise `Unavailable`."""
-        one = self._recipients.get(id)
-        if one is not None and not one.over:
-            await self._delivery.end(one, eventing.SOURCE_CANCELLING)
-
     async def _watch(self) -> None:
         while True:
             self._woken.clear()
@@ -128,13 +121,13 @@ class Notifier:
             await self._write_cursors()
 
     def _enlist(self, live: list[Subscription]) -> None:
-        """Take up new subscriptions, as due, and let go of those that are over."""
+        """Take up new subscriptions, as due; let go of those that are over, and part from those that were cancelled."""
         if not self._recipients:
             self._delivery.newest = max((one.cursor for one in live), default=0)
         before, self._recipients = self._recipients, {}
         for one in live:
             recipient = before.pop(one.id, None) or Recipient(one, one.cursor)
-            recipient.subscription = one
+            recipient.follow(one)
             self._recipients[one.id] = recipient
         for recipient in before.values():
             recipient.over = True

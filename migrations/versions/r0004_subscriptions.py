@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("absolute", sa.Boolean, nullable=False),
         sa.Column("until", sa.Double, nullable=False),
         sa.Column("cursor", sa.BigInteger, nullable=False),
+        sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.PrimaryKeyConstraint("id", name="pk_subscription"),
     )
     op.create_index("ix_subscription_owner_owner_proof", "subscription", ["owner", "owner_proof"])

@@ -161,8 +161,8 @@ class Server:
 def running(home: Path, settings: Tables | None = None) -> Iterator[Server]:
     """Run a server while the body runs, and leave none of its processes behind."""
     server = Server(home, settings or {})
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()

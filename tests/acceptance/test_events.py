@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import subscriptions as said
-from acceptance.scanning import Scanner, good
+from acceptance.scanning import Scanner, good, refusal
 from acceptance.server import Server, running
-from listeners import Listener
+from listeners import Listener, summary
 from lxml import etree
 from schemas import assert_valid
 from works import until
 
 DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+WSE = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
 SILENCE = 3
 SETTINGS = {
     "limits": {"silence_seconds": SILENCE},
@@ -215,3 +219,34 @@ def test_a_foreign_device_hears_nothing(server: Server, sink: Listener) -> None:
     to_the_end(sink, own)
 
     assert not any(re.search(token.encode(), message) for message in sink.heard)
+
+
+def postscan(server: Server, *arguments: str) -> str:
+    """Run a command on the data of the server, as its administrator does, and return what it prints."""
+    command = [sys.executable, "-P", "-m", "postscan.cli", "--config", str(server.home / "postscan.toml"), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_subscription_that_an_administrator_ends_is_over_for_its_subscriber(server: Server) -> None:
+    """DPWS digest, section 8.3, T-A4: the sink hears why, and then nothing; who asks is told that there is none."""
+    scanner = Scanner(server, "127.0.0.3")
+    with Listener(address="127.0.0.3") as ended, Listener(address="127.0.0.3") as other:
+        subscribe(scanner, other)
+        end_to = said.endpoint("EndTo", ended.url)
+        wanted = said.subscribe(end_to, said.delivery(said.endpoint("NotifyTo", ended.url)))
+        granted = etree.fromstring(good(scanner.device.post(said.envelope("Subscribe", wanted))).body)
+        id = granted.findtext(f".//{{{WSE}}}Identifier") or ""
+        to_the_end(ended, scanner.start("copy"))
+
+        listed = {one["id"]: one for one in json.loads(postscan(server, "subscriptions", "list", "--json"))}
+        assert listed[id.removeprefix("urn:uuid:")]["notify_to"] == ended.url
+        assert postscan(server, "subscriptions", "end", id) == "ended; the server tells its subscriber\n"
+        refused = scanner.device.post(said.envelope("GetStatus", "<wse:GetStatus/>", said.identifier(id)))
+        until(lambda: summary(ended.heard[-1])[0] == "SubscriptionEnd")
+        heard_before = len(ended.heard)
+        to_the_end(other, scanner.start("copy"))
+
+        assert refusal(refused).subcode == "wse:InvalidMessage"
+        assert summary(ended.heard[-1]) == ("SubscriptionEnd", f"{WSE}/SourceCancelling")
+        assert assert_valid(ended.heard[-1]).findtext(f".//{{{WSE}}}SubscriptionManager//{{{WSE}}}Identifier") == id
+        assert len(ended.heard) == heard_before

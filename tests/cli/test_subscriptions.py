@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -125,7 +124,7 @@ def test_it_says_who_tells_the_subscriber(postscan: Postscan, core: Core) -> Non
     assert second.stdout == "ended; its subscriber did not ask to be told\n"
 
 
-@pytest.mark.parametrize("id", [str(uuid.uuid4()), "nobody's", "", "x\x1b[31m", "\udcff"])
+@pytest.mark.parametrize("id", ["0f4e8a36-5b1c-4d2e-9f70-a1b2c3d4e5f6", "nobody's", "", "x\x1b[31m", "\udcff"])
 def test_an_unknown_subscription_cannot_be_ended(postscan: Postscan, id: str) -> None:
     """Exit code 1, and one line that says where to look."""
     result = postscan("subscriptions", "end", id)

@@ -165,6 +165,7 @@ def test_dsp_065_there_is_one_end_state_event_after_the_last_status(
     status: Status = scanner.status(token)
 
     assert [one.name for one in heard] == [STATUS] * (len(heard) - 1) + [END]
+    assert len([one for one in sink.heard if token.encode() in one]) == len(heard)
     assert last.state == end.state == status.state == STATES[ending][-1]
     assert last.texts("JobStateReason") == end.texts("JobStateReason") == [*status.reasons]
     assert last.filters == end.filters == [*status.filters]

@@ -76,6 +76,7 @@ def test_a_good_plugin_is_ready_and_found_by_its_dialect(core: Core, install: Ca
         ([('title = "Good"', 'title = "Good"\n    api = 2')], "this postscan offers version 1"),
         ([("def run(self, job, token):", "def run(self, job):"), ("token.check()", "pass")], "cannot be told to stop"),
         ([('dialect = "urn:test:good"', "")], "Good.dialect is missing"),
+        ([('"urn:test:good"', '"  "')], "dialect is '  '; expected a URI, without blanks around it"),
         ([("def run(self, job, token):", "async def run(self, job, token):")], "would never run"),
         ([("token.check()", "yield token.check()")], "would never run"),
         ([("    def run", "    def check(self):\n        pass\n    def run")], "Good.check() cannot be asked"),
@@ -218,6 +219,9 @@ def test_what_was_declared_is_what_is_known() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"dialect": ""},
+        {"dialect": " \t\n"},
+        {"dialect": " urn:test:declared"},
         {"grace": 10**400},
         {"grace": float("nan")},
         {"instructions": {"element": "Order"}},

@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from conftest import ANNA, BORIS
 
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, StoreBusy, SubscriptionNotFound, Unavailable
+from postscan.core.ledger import AuditLine
 from postscan.core.model import Job, Principal, Proof
 from postscan.core.network import EventSettings
 from postscan.core.store import Store
@@ -236,13 +238,69 @@ def test_of_many_at_once_only_the_share_gets_in(subscriptions: Subscriptions, st
 
 
 def test_a_subscription_is_dropped_whosever_it_is(subscriptions: Subscriptions) -> None:
-    """By the server, when its sink is dead; a second time as well."""
+    """By the server, when its sink is dead; whoever does it twice is told so."""
     made, kept = subscribe(subscriptions), subscribe(subscriptions)
 
-    for _ in range(2):
-        subscriptions.drop(made.id)
-
+    assert [subscriptions.drop(made.id) for _ in range(2)] == [True, False]
     assert subscriptions.live() == [kept]
+
+
+def test_an_administrator_ends_a_subscription_of_anybody(subscriptions: Subscriptions, store: Store) -> None:
+    """T-O1: it says who did it, and to whom; what is left of it waits for the server, and for nobody else."""
+    made, kept = subscribe(subscriptions, end_to=END), subscribe(subscriptions)
+
+    ended = subscriptions.cancel(made.id, ADMIN)
+
+    assert ended == replace(made, cancelled=True)
+    assert {one.id: one for one in subscriptions.live()} == {made.id: ended, kept.id: kept}
+    (line,) = store.audit(made.id)
+    assert line == AuditLine(
+        at=line.at,
+        who=ADMIN.name,
+        proof="certificate",
+        verb="unsubscribe",
+        token=made.id,
+        outcome="done",
+        detail=f"a subscription of {ANNA.name}; its events went to {NOTIFY.url}",
+        seq=line.seq,
+    )
+
+
+def test_a_cancelled_subscription_is_an_unknown_one(subscriptions: Subscriptions) -> None:
+    """T-A4: to its owner on every verb, and nothing brings it back."""
+    made = subscribe(subscriptions)
+    ended = subscriptions.cancel(made.id, ADMIN)
+    for verb in VERBS:
+        with pytest.raises(SubscriptionNotFound):
+            verb(subscriptions, made.id, made.port, ANNA)
+
+    assert subscriptions.live() == [ended]
+
+
+def test_nothing_is_ended_that_is_over_or_by_who_is_no_administrator(
+    subscriptions: Subscriptions, store: Store, clock: FakeClock
+) -> None:
+    """T-A4: not even one's own; and then there is nothing to tell of in the audit trail."""
+    made, over, twice = subscribe(subscriptions), subscribe(subscriptions, seconds=1), subscribe(subscriptions)
+    subscriptions.cancel(twice.id, ADMIN)
+    clock.advance(1)
+    for id, by in [(made.id, ANNA), (over.id, ADMIN), (twice.id, ADMIN), (str(uuid.uuid4()), ADMIN), ("", ADMIN)]:
+        with pytest.raises(SubscriptionNotFound):
+            subscriptions.cancel(id, by)
+
+    assert subscriptions.get(made.id, made.port, ANNA) == made
+    assert [line.token for line in store.audit()] == [twice.id]
+
+
+def test_an_end_without_its_line_in_the_audit_trail_is_none(subscriptions: Subscriptions, store: Store) -> None:
+    """Both are stored, or neither is."""
+    made = subscribe(subscriptions)
+    with store.writing() as db:
+        db.exec_driver_sql("drop table audit")
+    with pytest.raises((StoreBusy, sa.exc.DBAPIError)):
+        subscriptions.cancel(made.id, ADMIN)
+
+    assert subscriptions.live() == [made]
 
 
 def test_who_is_no_administrator_any_more_hears_no_more(subscriptions: Subscriptions) -> None:

@@ -8,7 +8,7 @@ from model.chance import interleaving, opened
 from model.trial import SILENCE, Trial, Violation
 from model.world import ADMIN, ANNA, IMAGES, MIMIC, OPEN_JOBS, Ask, Verb
 
-from postscan.core import recovery, service
+from postscan.core import ownership, recovery
 from postscan.core.model import Job
 from postscan.core.spool import Spool
 from postscan.core.states import Verb as JobVerb
@@ -200,7 +200,7 @@ def test_a_job_that_ends_while_the_scheduler_looks_is_not_run_again(trial):
     ("part", "name", "wrong"),
     [
         (Job, "begin", lambda job, at: job._move(JobVerb.RUN, at) is None),
-        (service, "_owner", lambda by: None),
+        (ownership, "_owner", lambda by: None),
         (Store, "answered", lambda store, owner, message_id: None),
         (Store, "grant", lambda store, *about: True),
         (Spool, "drop", lambda spool, *keys: None),

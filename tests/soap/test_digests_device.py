@@ -14,7 +14,7 @@ from lxml import etree
 from schemas import assert_valid
 
 from postscan.core.settings import Settings
-from postscan.soap import discovery, metadata, ns, operations, transfer
+from postscan.soap import discovery, faults, metadata, ns, operations, transfer
 from postscan.soap.discovery import Probe, Resolve, Stamp, Target
 from postscan.soap.faults import Fault
 
@@ -69,7 +69,7 @@ def test_a_rule_that_is_unknown_is_answered_with_one_more_that_is_known() -> Non
     question = Probe("urn:uuid:8e1f2a60-2f3b-4a3e-9a0a-10d4c5b6a701", (), ("urn:a",), "urn:other")
     with pytest.raises(Fault) as caught:
         discovery.check_rule(question)
-    written = discovery.refusal(caught.value)
+    written = faults.write(caught.value, question.message_id)
 
     assert written.count(b" " + discovery.BY_UUID.encode()) == 1
     assert same(written.replace(b" " + discovery.BY_UUID.encode(), b""), "dpws-11.7-MatchingRuleNotSupported")

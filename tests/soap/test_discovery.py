@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
@@ -427,6 +428,18 @@ def test_links_are_read_out_of_the_kernels_tables() -> None:
 
     assert [str(one) for one in links.routes(table)] == ["192.168.0.0/16"]
     assert [(index, str(one)) for index, one in links.addresses6(table6)] == [(10, "2001:db8::5/64")]
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_an_interface_that_disappears_while_they_are_listed_is_none(
+    monkeypatch: pytest.MonkeyPatch, family: socket.AddressFamily
+) -> None:
+    """The kernel has named it, and does not know it a moment later; the others are links as before."""
+    before, listed = links.multicast_links(family), socket.if_nameindex()
+    gone = (max(index for index, _name in listed) + 1, "gone0")
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [gone, *listed])
+
+    assert links.multicast_links(family) == before
 
 
 def test_a_repeated_message_is_answered_once(responder: Responder, ticks: Ticks) -> None:

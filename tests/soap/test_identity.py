@@ -228,7 +228,9 @@ def test_a_user_whose_sid_is_listed_is_an_administrator(shown: Credentials, name
     assert administrator(shown, BORIS) is None
 
 
-@pytest.mark.parametrize("key", [f"sha256:{FINGERPRINT}", f"serial={SERIAL};issuer=CN=Test CA,O=Fabrikam"])
+@pytest.mark.parametrize(
+    "key", [f"sha256:{FINGERPRINT}", f"serial={SERIAL};issuer=CN=Test CA,O=Fabrikam"], ids=["fingerprint", "serial"]
+)
 def test_a_certificate_may_be_listed_as_an_administrators(key: str) -> None:
     """D3: also one that names no user; whoever has another is none."""
     known = administrator(LISTED, key)

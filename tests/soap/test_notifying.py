@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import re
 import ssl
@@ -32,6 +33,7 @@ WSE = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
 DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
 CREATED = ("PostScanJobStatusEvent", "Creating")
 CANCELED = [("PostScanJobStatusEvent", "Canceled"), ("PostScanJobEndStateEvent", "Canceled")]
+SOURCE_CANCELLING = ("SubscriptionEnd", f"{WSE}/SourceCancelling")
 BLOCK = '<a:Ticket xmlns:a="urn:acme">7 &amp; 8</a:Ticket>'
 ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True)
 DEADLINE = 0.5
@@ -504,20 +506,149 @@ def test_a_database_that_is_busy_makes_events_late_and_no_more(
     assert listener.told == [CREATED, CREATED, *CANCELED]
 
 
+# --- what administrators end ------------------------------------------------------------------------------------------
+
+
 def test_an_administrator_ends_a_subscription(core: Core, listener: Listener) -> None:
-    """DPWS digest, section 8.3: its subscriber is told who did it, and hears nothing more."""
-    one = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
+    """DPWS digest, section 8.3: its subscriber is told why, once, and hears nothing more; the others go on."""
+    one, _ = (
+        subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1", BLOCK)),
+        subscribe(core, listener, BORIS, end_to=Sink(listener.url, "127.0.0.1")),
+    )
     with Telling(core) as telling:
         create(core)
         until(lambda: listener.heard)
-        telling.run(telling.notifier.cancel(one.id))
-        telling.run(telling.notifier.cancel(one.id))
-        live_and_end(core)
+        core.subscriptions.cancel(one.id, ADMIN)
+        telling.wake()
+        until(lambda: len(listener.heard) >= 2)
+        live_and_end(core, ANNA)
+        live_and_end(core, BORIS)
+        telling.wake()
+        until(lambda: len(listener.heard) >= 5)
         time.sleep(4 * notifying.LOOK_SECONDS)
 
-    assert listener.told == [CREATED, ("SubscriptionEnd", f"{WSE}/SourceCancelling")]
-    assert_valid(listener.heard[1])
+    assert listener.told == [CREATED, SOURCE_CANCELLING, CREATED, *CANCELED]
+    end = assert_valid(listener.heard[1])
+    assert end.findtext(f".//{{{WSE}}}Identifier") == f"urn:uuid:{one.id}"
+    assert end.findtext(".//{urn:acme}Ticket") == "7 & 8"
+    assert [left.owner.name for left in core.subscriptions.live()] == [BORIS.name]
+
+
+def test_a_running_server_sees_it_by_itself(core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wakes it: it looks at the list now and then."""
+    monkeypatch.setattr(notifying, "LIST_SECONDS", 0.5)
+    one = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
+    with Telling(core):
+        create(core)
+        until(lambda: listener.heard)
+        core.subscriptions.cancel(one.id, ADMIN)
+        until(lambda: len(listener.heard) >= 2)
+
+    assert listener.told == [CREATED, SOURCE_CANCELLING]
+
+
+def test_if_no_server_runs_the_next_one_tells_it(core: Core, listener: Listener) -> None:
+    """And nothing of what has waited."""
+    one = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
+    live_and_end(core)
+    core.subscriptions.cancel(one.id, ADMIN)
+    for _ in range(2):
+        with Telling(core):
+            until(lambda: listener.heard and not core.subscriptions.live())
+            time.sleep(2 * notifying.LOOK_SECONDS)
+
+    assert listener.told == [SOURCE_CANCELLING]
+
+
+def test_the_end_comes_behind_the_event_that_is_on_its_way(core: Core, listener: Listener) -> None:
+    """In the middle of what waits for it: that one message, and then the end."""
+    may_go_on = threading.Event()
+
+    def slow() -> int:
+        may_go_on.wait(60)
+        return 202
+
+    with Listener(slow) as events:
+        one = subscribe(core, events, end_to=Sink(listener.url, "127.0.0.1"))
+        live_and_end(core)
+        with Telling(core, with_events(core.settings, deadline_seconds=60)) as telling:
+            until(lambda: events.heard)
+            core.subscriptions.cancel(one.id, ADMIN)
+            telling.wake()
+            time.sleep(4 * notifying.LOOK_SECONDS)
+            before = list(listener.told)
+            may_go_on.set()
+            until(lambda: listener.heard)
+            time.sleep(2 * notifying.LOOK_SECONDS)
+
+    assert (before, listener.told, events.told) == ([], [SOURCE_CANCELLING], [CREATED])
+
+
+def test_who_does_not_listen_is_told_of_the_end_without_another_try(
+    core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T-A6: though its next try was a minute away."""
+    with Listener(500) as deaf:
+        one = subscribe(core, deaf, end_to=Sink(listener.url, "127.0.0.1"))
+        with Telling(core) as telling:
+            monkeypatch.setattr(telling.notifier._delivery, "_pause", lambda _failures: 60.0)
+            live_and_end(core)
+            until(lambda: deaf.heard)
+            core.subscriptions.cancel(one.id, ADMIN)
+            telling.wake()
+            until(lambda: listener.heard)
+
+    assert (listener.told, deaf.told) == ([SOURCE_CANCELLING], [CREATED])
+
+
+def test_who_does_not_want_to_know_of_a_cancelled_subscription_is_not_told(core: Core, listener: Listener) -> None:
+    """Without EndTo it is forgotten, and that is all."""
+    core.subscriptions.cancel(subscribe(core, listener).id, ADMIN)
+    with Telling(core):
+        create(core)
+        until(lambda: not core.subscriptions.live())
+        time.sleep(2 * notifying.LOOK_SECONDS)
+
+    assert listener.heard == []
+
+
+def test_an_end_waits_for_a_database_that_is_busy(
+    core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ruling 17: it is told once the subscription is forgotten, and not before."""
+    refused: list[str] = []
+    drop = core.subscriptions.drop
+
+    def busy_at_first(id: str) -> bool:
+        if len(refused) < 2:
+            refused.append(id)
+            raise StoreBusy("locked")
+        return drop(id)
+
+    monkeypatch.setattr(core.subscriptions, "drop", busy_at_first)
+    one = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
+    core.subscriptions.cancel(one.id, ADMIN)
+    with Telling(core):
+        until(lambda: listener.heard)
+        time.sleep(2 * notifying.LOOK_SECONDS)
+
+    assert (refused, listener.told) == ([one.id] * 2, [SOURCE_CANCELLING])
     assert core.subscriptions.live() == []
+
+
+def test_a_renewal_in_the_last_moment_loses_nothing(core: Core, listener: Listener) -> None:
+    """DPW-071: though one look before, it seemed to have expired."""
+    with Telling(core) as telling:
+        deliver = telling.notifier._delivery.tell
+        renewed = subscribe(core, listener)
+        live_and_end(core)
+        recipient = delivering.Recipient(dataclasses.replace(renewed, until=0.0), renewed.cursor)
+        telling.run(deliver(recipient))
+        before = list(listener.told)
+        recipient.follow(renewed)
+        telling.run(deliver(recipient))
+
+    assert (before, listener.told) == ([], [CREATED, *CANCELED])
 
 
 # --- where it goes ---------------------------------------------------------------------------------------------------

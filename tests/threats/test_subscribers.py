@@ -8,7 +8,6 @@ import re
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,25 +77,29 @@ VERBS: dict[str, Callable[[Device, Subscription], Answer]] = {
 }
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_foreign_subscription_is_an_unknown_one(server: Server, verb: str) -> None:
-    """T-A4, T-O1: byte for byte, for each owner and each stranger; and it lives on as before."""
-    owners, unknown = devices(server), str(uuid.uuid4())
-    with listening() as sink:
-        url = f"http://{{}}:{sink.port}/"
-        made = [events.granted(events.subscribe(owner, url.format(owner.source_address))) for owner in owners]
-    before = stored(server)
-    answers = []
-    for mine, stranger in itertools.permutations(range(3), 2):
-        id = made[mine].identifier.removeprefix("urn:uuid:")
-        nobodys = replace(made[mine], identifier=f"urn:uuid:{unknown}", manager=made[mine].manager.replace(id, unknown))
-        foreign = VERBS[verb](owners[stranger], made[mine])
-        answers.append((comparable(foreign, id), comparable(VERBS[verb](owners[stranger], nobodys), unknown)))
-        assert refusal(foreign).subcode == ("wse:UnableToRenew" if verb == "Renew" else "wse:InvalidMessage")
+@pytest.mark.parametrize("mode", [matrix.strong, matrix.weak], ids=["strong", "weak"])
+def test_a_foreign_subscription_is_an_unknown_one(tmp_path: Path, mode: Mode) -> None:
+    """T-A4, T-O1: byte for byte, for each owner and each stranger, who may be an administrator; and it lives on."""
+    with open_office(tmp_path, mode) as office:
+        made = [events.granted(events.subscribe(one, sink_of(one))) for one in office.owners]
+        before = stored(office.server)
+        for mine, (number, stranger) in itertools.product(made, enumerate([*office.owners, office.administrator])):
+            for verb in VERBS if made.index(mine) != number else ():
+                id, unknown = mine.identifier.removeprefix("urn:uuid:"), str(uuid.uuid4())
+                nobodys = Subscription(mine.manager.replace(id, unknown), mine.identifier.replace(id, unknown), "")
+                foreign = VERBS[verb](stranger, mine)
 
-    assert [foreign for foreign, _ in answers] == [nobodys for _, nobodys in answers]
-    assert (len(before), stored(server)) == (3, before)
-    assert [VERBS[verb](owner, one).status for owner, one in zip(owners, made, strict=True)] == [200] * 3
+                assert comparable(foreign, id) == comparable(VERBS[verb](stranger, nobodys), unknown)
+                assert refusal(foreign).subcode == ("wse:UnableToRenew" if verb == "Renew" else "wse:InvalidMessage")
+        assert (len(before), stored(office.server)) == (3, before)
+        for verb in VERBS.values():
+            assert [verb(owner, one).status for owner, one in zip(office.owners, made, strict=True)] == [200] * 3
+        assert stored(office.server) == []
+
+
+def sink_of(device: Device) -> str:
+    """Return an address of the device's own; nobody listens there."""
+    return f"http://{device.source_address or ADDRESSES[0]}:8080/"
 
 
 def test_who_is_no_administrator_hears_nothing_of_everybodys_jobs(server: Server) -> None:

@@ -1,0 +1,220 @@
+"""Take away what protects the server, one control at a time, and look whether a test notices.
+
+    python -m campaigns controls [ID ...]      all threats of the table, or those that are named
+
+`controls.toml` is the table: the threat, what protects from it, the very lines that do, what stands there when they
+are gone, and the tests that must fail then. All of it happens in a copy of the tree that has an environment of its
+own, so that the tests, and the servers that they start, import the copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import tomllib
+import venv
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+TABLE: Final = Path(__file__).with_suffix(".toml")
+PACKAGES: Final = ("cli", "core", "migrations", "plugins", "soap")
+MOST_SECONDS: Final = 600.0
+"""Time for the tests of one row; a server without its control may well hang."""
+
+_NOT_THEIRS: Final = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+
+
+class NotThere(ValueError):
+    """The lines of a control do not stand in its file just once: the table is not true any more."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """One row: `lines` of `file` protect from `threat`; with `instead` in their place each of `tests` must fail."""
+
+    threat: str
+    what: str
+    file: str
+    lines: str
+    instead: str
+    tests: tuple[str, ...]
+
+    @classmethod
+    def read(cls, **row: str | list[str]) -> Control:
+        """Make one of a row of the table; raise `TypeError` if a column is missing or unknown."""
+        return cls(**{**row, "tests": tuple(row["tests"])})  # type: ignore[arg-type]  # a wrong column is a TypeError
+
+    def removed_from(self, source: str) -> str:
+        """Return the source without the control; raise `NotThere`, or `SyntaxError` if that is no Python any more."""
+        if not self.lines or source.count(self.lines) != 1:
+            raise NotThere(f"{self.threat}, {self.what}: {self.file} has its lines {source.count(self.lines)} times")
+        spoilt = source.replace(self.lines, self.instead)
+        ast.parse(spoilt, self.file)
+        return spoilt
+
+
+@dataclass
+class Totals:
+    """What came of the rows: how many were noticed, and a sentence for each that was not."""
+
+    noticed: int = 0
+    survived: list[str] = field(default_factory=list)
+
+
+def run(*arguments: str) -> int:
+    """Run the campaign, print each row and the totals; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m campaigns controls")
+    parser.add_argument("threat", nargs="*", help="A1, D1, O4 ...")
+    rows = table(parser.parse_args(arguments).threat)
+    print(f"{len(rows)} controls against {', '.join(dict.fromkeys(row.threat for row in rows))}")
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="controls-") as home:
+        totals = campaign(Copy(Path(home).resolve()), rows, print)
+    for sentence in totals.survived:
+        print(f"SURVIVED: {sentence}")
+    print(f"{time.monotonic() - begun:.0f} s; {totals.noticed} noticed, {len(totals.survived)} survived")
+    return 1 if totals.survived else 0
+
+
+def table(threats: Sequence[str] = ()) -> list[Control]:
+    """Return the rows of these threats, or all; raise `SystemExit` for a threat that has none."""
+    rows = [Control.read(**row) for row in tomllib.loads(TABLE.read_text())["control"]]
+    unknown = set(threats) - {row.threat for row in rows}
+    if unknown:
+        sys.exit(f"no control against {', '.join(sorted(unknown))}")
+    return [row for row in rows if not threats or row.threat in threats]
+
+
+def campaign(copy: Copy, rows: Sequence[Control], tell: Callable[[str], object]) -> Totals:
+    """Judge each row; raise `NotThere` if one is not true, `RuntimeError` if a test fails although nothing is gone."""
+    for row in rows:
+        row.removed_from((copy.root / row.file).read_text())
+    tests = tuple(dict.fromkeys(test for row in rows for test in row.tests))
+    unfit = other_than(PASSED, tests, copy.outcomes(tests))
+    if unfit:
+        raise RuntimeError(f"{copy.said()}\nalthough all controls are in their places: {'; '.join(unfit)}")
+    totals = Totals()
+    for row in rows:
+        with copy.without(row):
+            missed = other_than(FAILED, row.tests, copy.outcomes(row.tests))
+        totals.survived += [f"{row.threat}, {row.what}: {one}" for one in missed]
+        totals.noticed += not missed
+        tell(f"{row.threat:3} {'SURVIVED' if missed else 'noticed '} {row.what}")
+    return totals
+
+
+def other_than(expected: str, tests: Sequence[str], outcomes: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each of the tests of which something else came."""
+    return [f"{test} {outcomes.get(test, 'did not run')}" for test in tests if outcomes.get(test) != expected]
+
+
+PASSED, FAILED, UNFIT = "passed", "failed", "could not be run"
+
+
+class Copy:
+    """The tree as it stands, files that are not committed and all, in a folder of its own that can be spoilt."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        made = (line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())
+        shutil.copytree(ROOT, root, symlinks=True, ignore=shutil.ignore_patterns(".git", *made), dirs_exist_ok=True)
+        self._python = _environment(root)
+        self._output = root / "output.txt"
+
+    @contextlib.contextmanager
+    def without(self, control: Control) -> Iterator[None]:
+        """Leave a control out while the body runs."""
+        file = self.root / control.file
+        whole = file.read_text()
+        try:
+            _write(file, control.removed_from(whole))
+            yield
+        finally:
+            _write(file, whole)
+
+    def outcomes(self, tests: Sequence[str]) -> dict[str, str]:
+        """Run tests, all in one process, and return what came of each; with parameters, the worst that came."""
+        report = self.root / "outcomes.xml"
+        report.unlink(missing_ok=True)
+        command = [str(self._python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
+        with self._output.open("w") as output:
+            _finish(subprocess.Popen(command, cwd=self.root, env=_surroundings(), stdout=output, stderr=output))
+        found: dict[str, str] = {}
+        for case in ET.parse(report).iter("testcase") if report.exists() else ():
+            name = _name(case)
+            found[name] = max(found.get(name, PASSED), _outcome(case), key=(PASSED, UNFIT, FAILED).index)
+        return found
+
+    def said(self) -> str:
+        """Return what the last tests had to say, or the end of it."""
+        return self._output.read_text(errors="replace")[-4000:]
+
+
+def _name(case: ET.Element) -> str:
+    return f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').partition('[')[0]}"
+
+
+def _outcome(case: ET.Element) -> str:
+    """Return what came of one test: an error around it, or a skip, proves nothing."""
+    if case.find("failure") is not None:
+        return FAILED
+    return PASSED if case.find("error") is None and case.find("skipped") is None else UNFIT
+
+
+def _environment(root: Path) -> Path:
+    """Make an environment in which `postscan` is this copy, and everything else what is installed here."""
+    links = root / ".types" / "postscan"
+    links.mkdir(parents=True)
+    for package in PACKAGES:
+        (links / package).symlink_to(root / package)
+    home = root / ".venv"
+    venv.EnvBuilder(symlinks=True).create(home)
+    installed = sysconfig.get_path("purelib")
+    (packages,) = home.glob("lib/python*/site-packages")
+    (packages / "copy.pth").write_text(f"{links.parent}\nimport site; site.addsitedir({installed!r})\n")
+    return home / "bin" / "python"
+
+
+def _surroundings() -> dict[str, str]:
+    """Return the environment variables of the tests: none that leads back to the original, or that costs time."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS}
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a module, and forget what it was compiled to: two changes in a second look alike to Python."""
+    file.write_text(text)
+    Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
+
+
+def _finish(tests: subprocess.Popen[bytes]) -> None:
+    """Wait for the tests; those that take too long, or are not wanted any more, may put away their servers first."""
+    try:
+        tests.wait(MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        _interrupt(tests)
+    except BaseException:
+        _interrupt(tests)
+        raise
+
+
+def _interrupt(tests: subprocess.Popen[bytes]) -> None:
+    tests.send_signal(signal.SIGINT)
+    try:
+        tests.wait(60)
+    except subprocess.TimeoutExpired:
+        tests.kill()
+        tests.wait()
