@@ -160,7 +160,7 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Let a connection that broke go; an error of ours is shown as ever."""
         if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # the base class passed it
 
 
 class _Handler(BaseHTTPRequestHandler):

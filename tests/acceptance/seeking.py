@@ -140,7 +140,7 @@ def device_of(server: Server) -> Device:
 def on_the_cable(host: str) -> Tables:
     """Return the settings of a server at an address of the cable, on the ports of the standard."""
     server = {"host": host, "port": 0, "allow_plain_http": True, "drain_seconds": 1}
-    return {"server": server, "discovery": {"enabled": True, "port": PORT, "directed_port": DIRECTED}}
+    return {"server": server, "discovery": {"port": PORT, "directed_port": DIRECTED}}
 
 
 def joined(address: str = CLIENT) -> socket.socket:

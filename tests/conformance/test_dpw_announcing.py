@@ -127,7 +127,7 @@ def ask_all(to_the_group: list[bytes], to_the_server: bytes) -> list[str]:
 
 
 def test_dpw_001_it_listens_on_udp_5362_and_tcp_5362(overheard: Overheard) -> None:
-    """With discovery enabled, which is the administrator's decision."""
+    """As any server does that listens beyond loopback, unless an administrator has turned it off."""
     assert text(overheard.by_udp, "wsd:XAddrs") == f"http://{SERVER}:5362/ScanServer"
     assert text(overheard.by_tcp.body, "wsd:XAddrs") == f"http://{SERVER}:5362/ScanServer"
 
