@@ -64,7 +64,7 @@ def device(
     key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key; default: in that file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program, at the end.")] = False,
 ) -> None:
-    """Go the whole way of a scan device, from the name of a host to the last event of a job.
+    """Find a server as a scan device would, scan, and show the events of the job.
 
     Finds the server by WS-Discovery, reads what it is and where its services are, subscribes to the events of
     WS-DSP, sends the files as one job, shows the events as they come, and unsubscribes. Without files it finds and

@@ -77,8 +77,9 @@ class Notifier:
         await self._delivery.close()
 
     def wake(self) -> None:
-        """Look at once: something has happened."""
-        self._woken.set()
+        """Look at once: something has happened. While nobody has subscribed, that is nothing to us."""
+        if self._recipients:
+            self._woken.set()
 
     def relist(self) -> None:
         """Look at once, and at the list of subscriptions as well: it has changed."""

@@ -114,7 +114,7 @@ def _free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
     """All that the README says to do, done."""
     author = Author(tmp_path_factory.mktemp("author"))
