@@ -58,6 +58,7 @@ class Notifier:
 
     async def start(self) -> None:
         """Begin to tell, with what the last server had not told yet."""
+        await self._look_once()
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -92,18 +93,21 @@ class Notifier:
 
     async def _watch(self) -> None:
         while True:
-            self._woken.clear()
-            try:
-                await self._look()
-            except Unavailable as error:
-                log.warning("events have to wait: %s", error)
-                self._list_at = 0.0
-            except Exception:  # whatever it is, it must not silence the server for good
-                log.exception("events have to wait")
-            self._tell_those_due()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS if self._has_work() else None):
                     await self._woken.wait()
+            await self._look_once()
+
+    async def _look_once(self) -> None:
+        self._woken.clear()
+        try:
+            await self._look()
+        except Unavailable as error:
+            log.warning("events have to wait: %s", error)
+            self._list_at = 0.0
+        except Exception:  # whatever it is, it must not silence the server for good
+            log.exception("events have to wait")
+        self._tell_those_due()
 
     def _has_work(self) -> bool:
         """Return whether there is anybody to tell, or anything that is still to be asked or written."""
