@@ -53,7 +53,7 @@ def test_every_connection_syncs_fully_and_begins_at_once(sqlite_url: str) -> Non
 def test_a_reader_finds_the_short_gaps_of_a_busy_writer(tmp_path: Path) -> None:
     """The database is locked for some 60 ms, free for 2 ms, and so on: everybody who waits gets in before long."""
     file = tmp_path / "busy.db"
-    writer, reader = database.connect(f"sqlite:///{file}", 1.0)
+    writer, reader = database.connect(f"sqlite:///{file}", 5.0)
     with writer.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE page (number INTEGER)")
 

@@ -18,6 +18,7 @@ from works import until
 
 from postscan.core.model import Principal, Proof
 
+pytestmark = pytest.mark.xdist_group("administrators")  # they share two servers
 AUDITOR = Principal("local:root", Proof.LOCAL, admin=True)
 
 
