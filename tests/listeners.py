@@ -98,10 +98,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Telling:
-    """A Notifier of *core*, on an event loop of its own, with the settings of the core or others."""
+    """A Notifier of *core*, on an event loop of its own, with the settings of the core or others.
 
-    def __init__(self, core: Core, settings: Settings | None = None) -> None:
-        self.notifier = Notifier(core.subscriptions, settings or core.settings, pause=lambda _failures: 0.05)
+    *pause* are the seconds before it tries again.
+    """
+
+    def __init__(self, core: Core, settings: Settings | None = None, *, pause: float = 0.05) -> None:
+        self.notifier = Notifier(core.subscriptions, settings or core.settings, pause=lambda _failures: pause)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 

@@ -397,7 +397,8 @@ def test_those_who_hang_do_not_hold_up_the_others(
         for _ in range(12):
             subscribe(core, hanging)
         subscribe(core, listener)
-        with Telling(core, with_events(core.settings, deadline_seconds=300)):
+        # With a pause that lets all of them fail before the first is tried again.
+        with Telling(core, with_events(core.settings, deadline_seconds=300), pause=3.0):
             create(core)
             until(lambda: len(hanging.heard) == 14)
             for _ in range(5):
