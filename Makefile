@@ -17,7 +17,7 @@ demo: $(READY)   ## A server, a device, one job completed and one cancelled
 
 # The tests start hundreds of servers: each finds the bytecode of the last, even where Python is told to write none.
 test: $(READY)   ## All tests
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadgroup
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist loadgroup
 
 check: lint types layers  ## Everything that is not a test: style, types, who imports whom
 
