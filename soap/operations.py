@@ -1,8 +1,8 @@
 """The operations of both services as rows: to learn what they can do, read this one screen.
 
 A row says how the body is read, which verb of the service it means, and how the answer is written. SendImage is here
-for its words only: its bytes come as a stream, and `postscan.soap.app` carries them into the spool. Who may call the
-rows of WS-DSC is decided before they are looked at (`administrator`).
+for its words only: its bytes come as a stream, and `postscan.soap.addresses` carries them into the spool. Who may call
+the rows of WS-DSC is decided before they are looked at (`administrator`).
 """
 
 from __future__ import annotations

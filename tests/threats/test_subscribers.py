@@ -23,7 +23,7 @@ from threats.office import Mode, cancelled, open_office, scanned
 
 pytestmark = pytest.mark.xdist_group("subscribers")
 
-FLOOD = 2_000
+FLOOD = 10_000
 
 
 # --- somebody else's (O1, A4) ------------------------------------------------------------------------------------
