@@ -30,6 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 OUTSIDE = Path(__file__).parent / "outside"
 
+collect_ignore = ["fixtures"]  # packages of older versions; their tests run in an environment of their own
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _outside_plugin_installed() -> Iterator[None]:
