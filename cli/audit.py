@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli import door, terminal, views
+from postscan.cli import terminal, views
+from postscan.cli.door import load_settings, local_administrator, open_engine
 
 
 def audit(
@@ -26,8 +27,8 @@ def audit(
       postscan audit 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
       postscan audit --limit 10000 --json | jq '.[] | select(.outcome == "refused")'
     """
-    with door.core(door.settings(context)) as core:
-        lines = core.service.audit(door.administrator(), token, limit)
+    with open_engine(load_settings(context)) as core:
+        lines = core.service.audit(local_administrator(), token, limit)
     if json:
         typer.echo(views.as_json([views.audit_record(line) for line in lines]))
     elif lines:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from postscan.cli import door
+from postscan.cli.door import load_settings, local_administrator, open_engine
 from postscan.core.errors import JobNotFound, PostscanError
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def cancel(context: typer.Context, token: str) -> None:
       0  the cancel is stored: the job is Canceled, or will be
       1  there is no such job, or it has ended before
     """
-    me = door.administrator()
-    with door.core(door.settings(context)) as core:
+    me = local_administrator()
+    with open_engine(load_settings(context)) as core:
         job = _cancel(core, token, me)
     typer.echo(str(job.state) if job.state.ended else f"{job.state}: filters are stopping")
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from postscan.cli import door, terminal, testpage, views
+from postscan.cli import terminal, testpage, views
+from postscan.cli.door import load_settings, open_engine
 from postscan.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _settings(context: typer.Context, name: str, path: Path | None) -> Settings:
     """Return the settings of this command, with the table of one plugin out of another file if one is given."""
     from postscan.core.settings import load
 
-    settings = door.settings(context)
+    settings = load_settings(context)
     if path is None:
         return settings
     table = load(path).filters.get(name)
@@ -97,7 +98,7 @@ def _settings(context: typer.Context, name: str, path: Path | None) -> Settings:
 
 
 def _plugin(settings: Settings, name: str) -> Plugin:
-    with door.core(settings) as core:
+    with open_engine(settings) as core:
         plugins = {plugin.name: plugin for plugin in core.catalogue().plugins}
     if name not in plugins:
         installed = ", ".join(plugins) or "none"

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postscan.cli import door, terminal
+from postscan.cli import terminal
+from postscan.cli.door import open_engine, process_folder
 from postscan.cli.finding import Finding, ok, problem, warning
 from postscan.core.errors import PostscanError, StoredProcessInvalid
 from postscan.core.registry import PluginState
@@ -26,7 +27,10 @@ def destinations(settings: Settings) -> Iterator[Finding]:
     """Whether plugins load, whether each scan process can run, and whether its documents would arrive."""
     with tempfile.TemporaryDirectory(prefix="postscan-doctor-") as elsewhere:
         storage = settings.storage.model_copy(update={"data_dir": Path(elsewhere), "database": ""})
-        with door.core(settings.model_copy(update={"storage": storage})) as core, core.asking() as (catalogue, judging):
+        with (
+            open_engine(settings.model_copy(update={"storage": storage})) as core,
+            core.asking() as (catalogue, judging),
+        ):
             yield from _plugins(catalogue)
             processes = []
             for found in _processes(settings):
@@ -51,7 +55,7 @@ def _plugins(catalogue: Catalogue) -> Iterator[Finding]:
 
 def _processes(settings: Settings) -> Iterator[ScanProcess | Finding]:
     """Yield the stored scan processes, or what is wrong with one."""
-    folder = door.processes(settings)
+    folder = process_folder(settings)
     names = folder.names()
     if not names:
         yield warning("scan processes", "none are stored", "postscan process add FILE --name NAME")

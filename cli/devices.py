@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, door, exits, formats, views
+from postscan.cli import directory, exits, formats, views
+from postscan.cli.door import load_settings
 from postscan.cli.send import SOMEBODY
 from postscan.core.errors import InvalidArgument
 
@@ -164,5 +165,5 @@ def _errand(context: typer.Context, files: list[Path], process: str, process_fil
         raise typer.BadParameter("files need a scan process; see: postscan process list", param_hint="--process")
     pages = [Page(number, file, formats.keyword(file), file.stat().st_size) for number, file in enumerate(files, 1)]
     identifier = directory.identifier("--process", process)
-    stored = process_file or directory.stored(door.settings(context).processes_dir, identifier)
+    stored = process_file or directory.stored(load_settings(context).processes_dir, identifier)
     return Errand(pages, identifier, directory.instructions(stored))

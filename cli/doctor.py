@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from postscan.cli import door, exits, terminal, views
+from postscan.cli import exits, terminal, views
+from postscan.cli.door import load_settings
 from postscan.core.errors import PostscanError, SettingsError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
 
     path: Path | None = context.find_root().obj
     try:
-        settings = door.settings(context)
+        settings = load_settings(context)
     except SettingsError as error:
         yield problem("settings file", str(error), "docs/settings.md has all keys; nothing else can be checked before")
         return

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import door, exits, terminal, views
+from postscan.cli import exits, terminal, views
+from postscan.cli.door import load_settings, local_administrator, open_engine
 
 if TYPE_CHECKING:
     from postscan.core.model import Job
@@ -36,8 +37,8 @@ def list_jobs(
       postscan jobs list
       postscan jobs list --all --json | jq '.[].token'
     """
-    me = door.administrator()
-    with door.core(door.settings(context)) as core:
+    me = local_administrator()
+    with open_engine(load_settings(context)) as core:
         jobs = core.service.active(me)
         if all:
             jobs += core.service.history(me, limit=limit)
@@ -60,8 +61,8 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
     Example:
       postscan jobs show 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
     """
-    me = door.administrator()
-    with door.core(door.settings(context)) as core:
+    me = local_administrator()
+    with open_engine(load_settings(context)) as core:
         job = core.service.job(token, me)
         deliveries = core.service.deliveries(token, me)
         events = core.service.events(token, me)
@@ -84,8 +85,8 @@ def hold(context: typer.Context, token: str) -> None:
     Example:
       postscan jobs hold 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
     """
-    with door.core(door.settings(context)) as core:
-        core.service.hold(token, door.administrator())
+    with open_engine(load_settings(context)) as core:
+        core.service.hold(token, local_administrator())
     typer.echo("Pending-Held")
 
 
@@ -100,8 +101,8 @@ def release(context: typer.Context, token: str) -> None:
     Example:
       postscan jobs release 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
     """
-    with door.core(door.settings(context)) as core:
-        typer.echo(core.service.release(token, door.administrator()))
+    with open_engine(load_settings(context)) as core:
+        typer.echo(core.service.release(token, local_administrator()))
 
 
 @app.command()
@@ -115,8 +116,8 @@ def discard(context: typer.Context, token: str) -> None:
     Example:
       postscan jobs discard 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
     """
-    with door.core(door.settings(context)) as core:
-        core.service.discard(token, door.administrator())
+    with open_engine(load_settings(context)) as core:
+        core.service.discard(token, local_administrator())
     typer.echo("discarded")
 
 
@@ -132,8 +133,8 @@ def watch(context: typer.Context, token: Annotated[str, typer.Argument()] = "") 
       3  Canceled
       4  Aborted
     """
-    me = door.administrator()
-    with door.core(door.settings(context)) as core, contextlib.suppress(KeyboardInterrupt):
+    me = local_administrator()
+    with open_engine(load_settings(context)) as core, contextlib.suppress(KeyboardInterrupt):
         if token:
             last = _show_while_changing(lambda: [core.service.job(token, me)], lambda jobs: jobs[0].state.ended)
             raise typer.Exit(exits.of_job(last[0].state))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli import door
+from postscan.cli.door import load_settings
 from postscan.core.errors import PostscanError
 
 
@@ -30,7 +30,7 @@ def migrate(
     """
     from postscan import migrations
 
-    storage = door.settings(context).storage
+    storage = load_settings(context).storage
     if check:
         behind = migrations.check(storage.url, busy_seconds=storage.busy_seconds)
         if behind:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli import door, terminal
+from postscan.cli import terminal
+from postscan.cli.door import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Try the names of documents.")
 
@@ -47,7 +48,7 @@ def preview(
     """
     from postscan.core import naming
 
-    chosen = door.settings(context).naming.template if template is None else template
+    chosen = load_settings(context).naming.template if template is None else template
     try:
         naming.pieces(chosen)
     except ValueError as error:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postscan.cli import check, door, new, switch, terminal, views
+from postscan.cli import check, new, switch, terminal, views
+from postscan.cli.door import load_settings, open_engine
 from postscan.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ app.command()(new.new)
 
 def _installed(context: typer.Context) -> tuple[Plugin, ...]:
     """Judge all plugins, each in a child of its own, by the settings of this command."""
-    with door.core(door.settings(context)) as core:
+    with open_engine(load_settings(context)) as core:
         return core.catalogue().plugins
 
 

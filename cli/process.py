@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postscan.cli import directory, door, terminal, trial
+from postscan.cli import directory, terminal, trial
+from postscan.cli.door import load_settings, open_engine, process_folder
 from postscan.core.errors import StoredProcessInvalid
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def list_processes(context: typer.Context) -> None:
     Example:
       postscan process list
     """
-    folder = door.processes(door.settings(context))
+    folder = process_folder(load_settings(context))
     identifiers = folder.names()
     if identifiers:
         rows = (_row(folder, identifier) for identifier in identifiers)
@@ -59,9 +60,9 @@ def add(
       postscan process add payroll.xml --name Payroll --user ann@fabrikam.example --user S-1-5-21-1-2-3-1001
     """
     identifier = directory.identifier("--id", id) if id else None
-    settings, xml = door.settings(context), file.read_bytes()
+    settings, xml = load_settings(context), file.read_bytes()
     _checked(settings, xml)
-    stored = door.processes(settings).add(xml, display_name=name, users=tuple(user or ()), identifier=identifier)
+    stored = process_folder(settings).add(xml, display_name=name, users=tuple(user or ()), identifier=identifier)
     typer.echo(stored.identifier)
 
 
@@ -74,7 +75,7 @@ def check(context: typer.Context, file: Path) -> None:
       0  it can be stored
       1  it cannot; stderr names the filter, the element and what was expected
     """
-    process = _checked(door.settings(context), file.read_bytes())
+    process = _checked(load_settings(context), file.read_bytes())
     typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
 
 
@@ -87,7 +88,7 @@ def _checked(settings: Settings, xml: bytes) -> ScanProcess:
 
     with tempfile.TemporaryDirectory() as elsewhere:
         process = ProcessFolder(Path(elsewhere), settings.processes.server_names).add(xml, display_name="check")
-    with door.core(settings) as core:
+    with open_engine(settings) as core:
         core.check(process.instructions)
     return process
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, door, exits, formats
+from postscan.cli import directory, exits, formats
+from postscan.cli.door import load_settings
 
 if TYPE_CHECKING:
     from postscan.cli.scan import Page
@@ -79,7 +80,7 @@ def send(
 
     if cancel_after is not None and not wait:
         raise typer.BadParameter("with --no-wait nobody is there to cancel", param_hint="--cancel-after")
-    settings = door.settings(context)
+    settings = load_settings(context)
     pages = _pages(files, format)
     identifier = directory.identifier("--process", process)
     instructions = directory.instructions(process_file or directory.stored(settings.processes_dir, identifier))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postscan.cli import door
+from postscan.cli.door import load_settings, open_engine
 from postscan.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def serve(
     from postscan.cli import logs
     from postscan.soap import serving
 
-    settings = _overridden(door.settings(context), host, port)
+    settings = _overridden(load_settings(context), host, port)
     logs.to_stderr(settings.log)
-    with door.core(settings) as core:
+    with open_engine(settings) as core:
         serving.serve(core, settings, ready=typer.echo)
 
 

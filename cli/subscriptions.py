@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postscan.cli import door, terminal, views
+from postscan.cli import terminal, views
+from postscan.cli.door import load_settings, local_administrator, open_engine
 from postscan.core.errors import PostscanError, SubscriptionNotFound
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def list_subscriptions(
       postscan subscriptions list
       postscan subscriptions list --json | jq '.[] | select(.waiting > 100) | .id'
     """
-    with door.core(door.settings(context)) as core:
+    with open_engine(load_settings(context)) as core:
         records = [_record(core, one) for one in core.subscriptions.live() if not one.cancelled]
     if json:
         typer.echo(views.as_json(records))
@@ -61,14 +62,14 @@ def end(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")]
       0  the end is stored
       1  there is no such subscription, or it has ended before
     """
-    with door.core(door.settings(context)) as core:
+    with open_engine(load_settings(context)) as core:
         typer.echo(_consequence(core, _end(core, id)))
 
 
 def _end(core: Core, id: str) -> Subscription:
     """End it, or say where to look."""
     try:
-        return core.subscriptions.cancel(str(uuid.UUID(id)), door.administrator())
+        return core.subscriptions.cancel(str(uuid.UUID(id)), local_administrator())
     except (ValueError, SubscriptionNotFound):
         raise PostscanError(f"there is no subscription {id!r}; see: postscan subscriptions list") from None
 

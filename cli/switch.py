@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli import door
+from postscan.cli.door import load_settings
 from postscan.core.errors import PluginError, SettingsError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")]
@@ -46,7 +46,7 @@ def disable(context: typer.Context, name: Name) -> None:
 def _switch(context: typer.Context, name: str, *, disabled: bool) -> None:
     from postscan.core import loading
 
-    listed = door.settings(context).plugins.disabled  # a file that cannot be used is refused before it is touched
+    listed = load_settings(context).plugins.disabled  # a file that cannot be used is refused before it is touched
     installed = [entry.name for entry in loading.installed()]
     word = "disabled" if disabled else "enabled"
     if name not in installed and name not in listed:

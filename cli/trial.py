@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, door, exits, terminal, testpage, views
+from postscan.cli import directory, exits, terminal, testpage, views
+from postscan.cli.door import load_settings, local_administrator, open_engine, process_folder
 from postscan.cli.send import SOMEBODY
 from postscan.core.errors import PostscanError
 
@@ -45,10 +46,10 @@ def send_page(
       postscan process test 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7
       postscan process test 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7 --user S-1-5-21-1-2-3-1001 --wait 300
     """
-    settings, identifier = door.settings(context), directory.identifier("ID", id)
+    settings, identifier = load_settings(context), directory.identifier("ID", id)
     _check_served(settings)
     me = _me(settings, user)
-    with door.core(settings) as core:
+    with open_engine(settings) as core:
         job = _ended(core, _made(core, settings, identifier, user, me), me, wait)
         deliveries, events = core.service.deliveries(job.token, me), core.service.events(job.token, me)
     console = terminal.console()
@@ -69,13 +70,13 @@ def _check_served(settings: Settings) -> None:
 
 def _me(settings: Settings, user: str) -> Principal:
     """Return the administrator; where only users with certificates may come, as one who has shown that of the user."""
-    me = door.administrator()
+    me = local_administrator()
     return dataclasses.replace(me, sid=user) if settings.tls.mode == "client" else me
 
 
 def _made(core: Core, settings: Settings, identifier: str, user: str, me: Principal) -> JobToken:
     """Make the job with its page, and end it; leave nothing behind if that fails."""
-    process = door.processes(settings).find(identifier)
+    process = process_folder(settings).find(identifier)
     if process is None:
         raise PostscanError(f"no scan process {identifier} is stored; see: postscan process list")
     token = core.service.create(me, user, identifier, process.instructions)
