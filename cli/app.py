@@ -9,23 +9,11 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from postscan.cli import (
-    audit,
-    cancel,
-    demo,
-    devices,
-    doctor,
-    exits,
-    jobs,
-    migrate,
-    naming,
-    plugin,
-    process,
-    send,
-    serve,
-    subscriptions,
-    terminal,
-)
+from postscan.cli import devices, doctor, send
+from postscan.cli.commands import audit, cancel, jobs, migrate, naming, process, serve, subscriptions
+from postscan.cli.demo import command
+from postscan.cli.output import exit_codes, terminal
+from postscan.cli.plugin import commands
 from postscan.core.errors import PostscanError
 
 
@@ -41,7 +29,7 @@ class Commands(typer.core.TyperGroup):
         except (PostscanError, OSError) as error:
             for line in _sentence(error).splitlines():
                 typer.echo(f"postscan: {terminal.plain(line)}", err=True)
-            raise typer.Exit(exits.ERROR) from None
+            raise typer.Exit(exit_codes.ERROR) from None
 
 
 def _sentence(error: Exception) -> str:
@@ -85,7 +73,7 @@ def postscan(
 
 
 app.command()(serve.serve)
-app.command()(demo.demo)
+app.command()(command.demo)
 app.command()(send.send)
 app.command()(devices.device)
 app.add_typer(jobs.app, name="jobs")
@@ -93,7 +81,7 @@ app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")
 app.command()(audit.audit)
 app.add_typer(subscriptions.app, name="subscriptions")
-app.add_typer(plugin.app, name="plugin")
+app.add_typer(commands.app, name="plugin")
 app.add_typer(naming.app, name="naming")
 app.command()(migrate.migrate)
 app.command()(doctor.doctor)

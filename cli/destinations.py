@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postscan.cli import terminal
-from postscan.cli.door import open_engine, process_folder
+from postscan.cli.context import open_engine, process_folder
 from postscan.cli.finding import Finding, ok, problem, warning
+from postscan.cli.output import terminal
 from postscan.core.errors import PostscanError, StoredProcessInvalid
 from postscan.core.registry import PluginState
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, exits, formats, views
-from postscan.cli.door import load_settings
+from postscan.cli import directory, formats
+from postscan.cli.context import load_settings
+from postscan.cli.output import exit_codes, views
 from postscan.cli.send import SOMEBODY
 from postscan.core.errors import InvalidArgument
 
@@ -101,9 +102,10 @@ def device(
       3  the job was Canceled
       4  the job was Aborted by the server
     """
-    from postscan.cli import terminal, trust
+    from postscan.cli import trust
     from postscan.cli.exchange import Post
     from postscan.cli.journey import Journey
+    from postscan.cli.output import terminal
     from postscan.cli.visit import Story
 
     host, port, files = _split(words or [])
@@ -119,10 +121,12 @@ def device(
         code = 0
         if errand is not None and names:
             remarks = journey.misbehave(journey.service(described), user, errand, names, pause)
-            code = 0 if all(remark.good for remark in remarks) else exits.ERROR
+            code = 0 if all(remark.good for remark in remarks) else exit_codes.ERROR
         elif errand is not None:
             ended = journey.scan(journey.service(described), user, errand, expires if events else None)
-            code = exits.of_job(ended.state) if ended.ended else exits.ERROR  # a vendor may have states of his own
+            code = (
+                exit_codes.of_job(ended.state) if ended.ended else exit_codes.ERROR
+            )  # a vendor may have states of his own
     if json:
         typer.echo(views.as_json(journey.record))
     if code:

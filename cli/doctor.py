@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from postscan.cli import exits, terminal, views
-from postscan.cli.door import load_settings
+from postscan.cli.context import load_settings
+from postscan.cli.output import exit_codes, terminal, views
 from postscan.core.errors import PostscanError, SettingsError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def doctor(
     else:
         typer.echo(f"\nproblems: {problems}, warnings: {warnings}")
     if problems:
-        raise typer.Exit(exits.ERROR)
+        raise typer.Exit(exit_codes.ERROR)
 
 
 def _findings(context: typer.Context) -> Iterator[Finding]:

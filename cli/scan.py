@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli import terminal
 from postscan.cli.device import Device, DeviceError, JobStatus, SoapFault
+from postscan.cli.output import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console

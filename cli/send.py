@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, exits, formats
-from postscan.cli.door import load_settings
+from postscan.cli import directory, formats
+from postscan.cli.context import load_settings
+from postscan.cli.output import exit_codes
 
 if TYPE_CHECKING:
     from postscan.cli.scan import Page
@@ -74,8 +75,9 @@ def send(
       3  the job was Canceled
       4  the job was Aborted by the server
     """
-    from postscan.cli import terminal, trust
+    from postscan.cli import trust
     from postscan.cli.device import Device
+    from postscan.cli.output import terminal
     from postscan.cli.scan import Scan, Stop
 
     if cancel_after is not None and not wait:
@@ -89,7 +91,7 @@ def send(
         scan = Scan(device, device.create(identifier, instructions), terminal.console())
         status = scan.run(pages, Stop(cancel_after, cancel_after_images), wait=wait)
     if status is not None:
-        raise typer.Exit(exits.of_job(status.state))
+        raise typer.Exit(exit_codes.of_job(status.state))
 
 
 def _pages(files: list[Path], format: str) -> list[Page]:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli import terminal
 from postscan.cli.device import Device, JobStatus
 from postscan.cli.exchange import BadAnswer, DeviceError, SoapFault, Unreachable
 from postscan.cli.listening import Heard
 from postscan.cli.notices import EndStateEvent, StatusEvent, SubscriptionEnd
+from postscan.cli.output import terminal
 from postscan.cli.scan import Page
 
 if TYPE_CHECKING:

@@ -88,7 +88,7 @@ def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
 
 def test_the_ten_minutes_are_those_of_a_new_packages_readme() -> None:
     """Which a test follows, from an empty folder."""
-    readme = page("cli/template/README.md.in")
+    readme = page("cli/plugin/template/README.md.in")
     begin, cd, *commands = (line.removeprefix("$ ") for line in blocks(GUIDE, "console")[0].splitlines())
 
     assert (begin, cd) == ("postscan plugin new acme-letter", "cd acme-letter")

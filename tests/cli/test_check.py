@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from postscan.cli.check import check
-from postscan.cli.testpage import png
+from postscan.cli.plugin.check import check
+from postscan.cli.plugin.test_page import png
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,15 +22,16 @@ from samba import free_port
 from typer.testing import CliRunner, Result
 from works import SID, instructions
 
-from postscan.cli import certificates, checks, directory
+from postscan.cli import certificates, checks
 from postscan.cli.app import app
+from postscan.cli.demo import sandbox
 from postscan.core.assembly import Core
 from postscan.core.ledger import AuditLine
 from postscan.core.model import Principal, Proof
 from postscan.core.settings import Settings, load
 from postscan.core.store import Store
 
-ARCHIVE = Path(directory.__file__).parent / "samples" / "archive.xml"
+ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 SECRET = "right-horse-battery"
 DEVICE = Principal("device:192.0.2.7", Proof.ADDRESS)
 

@@ -12,11 +12,12 @@ import pytest
 from hosted import OTHER_TOKEN, TOKEN, Hosted, fault, hosting
 from typer.testing import Result
 
-from postscan.cli import devices, directory, misbehaving
+from postscan.cli import devices, misbehaving
+from postscan.cli.demo import sandbox
 from postscan.cli.exchange import DSP, Answer, Courier, Request, Unreachable
 from postscan.cli.misbehaving import PIECES, Cutting, Dripping, HangingUp, Twice
 
-ARCHIVE = Path(directory.__file__).parent / "samples" / "archive.xml"
+ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 POLLS = ("GetPostScanJobElements",)
 Run = Callable[..., Result]

@@ -221,12 +221,12 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_only_the_list_of_the_disabled_changes(layout: str) -> None:
     """Comments, blanks and line ends stay as the administrator wrote them; and the way back is a way back."""
-    from postscan.cli import switch
+    from postscan.cli.plugin import enable
 
     before, after = LAYOUTS[layout]
 
-    assert switch._edited(before, "stamp", disabled=True) == after
-    back = tomllib.loads(switch._edited(after, "stamp", disabled=False))
+    assert enable._edited(before, "stamp", disabled=True) == after
+    back = tomllib.loads(enable._edited(after, "stamp", disabled=False))
     assert back.pop("plugins", {}).get("disabled") == tomllib.loads(before).get("plugins", {}).get("disabled", [])
     assert back == {key: value for key, value in tomllib.loads(before).items() if key != "plugins"}
 

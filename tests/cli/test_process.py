@@ -13,10 +13,12 @@ import pytest
 from lxml import etree
 from typer.testing import Result
 
-from postscan.cli import directory, testpage
+from postscan.cli import directory
+from postscan.cli.demo import sandbox
+from postscan.cli.plugin import test_page
 from postscan.core.errors import InvalidArgument, PostscanError
 
-SAMPLES = Path(directory.__file__).parent / "samples"
+SAMPLES = Path(sandbox.__file__).parent / "samples"
 ARCHIVE = SAMPLES / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 
@@ -213,7 +215,7 @@ def test_one_page_goes_through_a_running_server(serving: Path, postscan: Callabl
     (page,) = serving.rglob("*.png")
 
     assert result.exit_code == 0
-    assert page.read_bytes() == testpage.png(1)
+    assert page.read_bytes() == test_page.png(1)
     assert page.parent.name.startswith("S-1-5-21-1-2-3-1002")
     assert "Completed" in result.stdout
     assert "CompletedSuccessfully" in result.stdout

@@ -13,9 +13,9 @@ import pytest
 from scripted import TOKEN, Script, status
 from typer.testing import Result
 
-from postscan.cli import directory
+from postscan.cli.demo import sandbox
 
-ARCHIVE = Path(directory.__file__).parent / "samples" / "archive.xml"
+ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 Send = Callable[..., Result]
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from postscan.cli.terminal import plain, short
+from postscan.cli.output.terminal import plain, short
 
 
 def test_text_of_a_stranger_cannot_steer_the_terminal() -> None:
@@ -32,7 +32,7 @@ def test_a_filter_is_called_by_the_last_word_of_its_dialect(dialect: str, expect
 
 def log_of(form: str, code: str) -> str:
     """Return what a process with this log writes to stderr."""
-    program = f"import logging; from postscan.cli import logs; logs.to_stderr({form!r})\n{code}"
+    program = f"import logging; from postscan.cli.output import logs; logs.to_stderr({form!r})\n{code}"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60).stderr
 
 

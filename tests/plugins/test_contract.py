@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import faulty_plugins
 import pytest
 
-from postscan.cli.testpage import png
+from postscan.cli.plugin.test_page import png
 from postscan.core import contract, defects, loading
 from postscan.core.defects import DefectKind
 from postscan.plugins import fileshare, stamp

@@ -9,7 +9,7 @@ from samba import NAME, samba
 from smtp import MailServer
 from webdav import PASSWORD, USER, serve
 
-from postscan.cli.testpage import png
+from postscan.cli.plugin.test_page import png
 from postscan.plugins import email, fileshare, ocr, sharepoint
 from postscan.plugins.testing import assert_filter_contract
 

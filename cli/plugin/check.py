@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from postscan.cli import terminal, testpage, views
-from postscan.cli.door import load_settings, open_engine
+from postscan.cli.context import load_settings, open_engine
+from postscan.cli.output import terminal, views
+from postscan.cli.plugin import test_page
 from postscan.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -185,5 +186,5 @@ def _pages(given: Sequence[Path] | None) -> Iterator[Sequence[Path]]:
     with tempfile.TemporaryDirectory(prefix="postscan-") as folder:
         made = [Path(folder) / f"page{number}.png" for number in (1, 2)]
         for number, path in enumerate(made, start=1):
-            path.write_bytes(testpage.png(number))
+            path.write_bytes(test_page.png(number))
         yield made

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli.door import load_settings
+from postscan.cli.context import load_settings
 from postscan.core.errors import PostscanError
 
 

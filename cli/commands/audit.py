@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli import terminal, views
-from postscan.cli.door import load_settings, local_administrator, open_engine
+from postscan.cli.context import load_settings, local_administrator, open_engine
+from postscan.cli.output import terminal, views
 
 
 def audit(

@@ -49,7 +49,7 @@ def new(
     """
     home = (folder or Path(name)).absolute()
     words = _words(name, home)
-    sheets = importlib.resources.files("postscan.cli") / "template"
+    sheets = importlib.resources.files("postscan.cli.plugin") / "template"
     texts = {home / path.format(**words): _filled(sheets / sheet, words) for sheet, path in FILES.items()}
     for path in texts:
         if path.exists() or path.is_symlink():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import exits, terminal, views
-from postscan.cli.door import load_settings, local_administrator, open_engine
+from postscan.cli.context import load_settings, local_administrator, open_engine
+from postscan.cli.output import exit_codes, terminal, views
 
 if TYPE_CHECKING:
     from postscan.core.model import Job
@@ -137,7 +137,7 @@ def watch(context: typer.Context, token: Annotated[str, typer.Argument()] = "") 
     with open_engine(load_settings(context)) as core, contextlib.suppress(KeyboardInterrupt):
         if token:
             last = _show_while_changing(lambda: [core.service.job(token, me)], lambda jobs: jobs[0].state.ended)
-            raise typer.Exit(exits.of_job(last[0].state))
+            raise typer.Exit(exit_codes.of_job(last[0].state))
         _show_while_changing(lambda: core.service.active(me), lambda _jobs: False)
 
 

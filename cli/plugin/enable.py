@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli.door import load_settings
+from postscan.cli.context import load_settings
 from postscan.core.errors import PluginError, SettingsError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")]

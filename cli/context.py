@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from postscan.soap.processes import ProcessFolder
 
 
-def settings(context: typer.Context) -> Settings:
+def load_settings(context: typer.Context) -> Settings:
     """Read the settings that `--config` or `POSTSCAN_CONFIG` names; the defaults if neither does."""
     from postscan.core.settings import load
 
@@ -27,27 +27,27 @@ def settings(context: typer.Context) -> Settings:
 
 
 @contextlib.contextmanager
-def core(settings: Settings) -> Iterator[Core]:
+def open_engine(settings: Settings) -> Iterator[Core]:
     """Open the core on these settings for the body; migrate a database that is new or older. Nothing is started."""
     from postscan import migrations
     from postscan.core.assembly import Core
 
     migrations.upgrade(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
-    opened = Core(settings, processes(settings))
+    opened = Core(settings, process_folder(settings))
     try:
         yield opened
     finally:
         opened.close()
 
 
-def processes(settings: Settings) -> ProcessFolder:
+def process_folder(settings: Settings) -> ProcessFolder:
     """Return the stored scan processes of these settings."""
     from postscan.soap.processes import ProcessFolder
 
     return ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
 
 
-def administrator() -> Principal:
+def local_administrator() -> Principal:
     """Return the caller of this process: who may open the database may administer it.
 
     The name is that of the process' own user id, not of the environment, which anybody can set.

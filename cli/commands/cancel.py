@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from postscan.cli.door import load_settings, local_administrator, open_engine
+from postscan.cli.context import load_settings, local_administrator, open_engine
 from postscan.core.errors import JobNotFound, PostscanError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postscan.cli import terminal, views
-from postscan.cli.door import load_settings, local_administrator, open_engine
+from postscan.cli.context import load_settings, local_administrator, open_engine
+from postscan.cli.output import terminal, views
 from postscan.core.errors import PostscanError, SubscriptionNotFound
 
 if TYPE_CHECKING:

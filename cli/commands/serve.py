@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postscan.cli.door import load_settings, open_engine
+from postscan.cli.context import load_settings, open_engine
 from postscan.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def serve(
       postscan serve
       postscan --config /etc/postscan.toml serve --port 0
     """
-    from postscan.cli import logs
+    from postscan.cli.output import logs
     from postscan.soap import serving
 
     settings = _overridden(load_settings(context), host, port)

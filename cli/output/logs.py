@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import structlog
 
-from postscan.cli.terminal import plain
+from postscan.cli.output.terminal import plain
 
 _Event = MutableMapping[str, Any]
 

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 
 import typer
 
-from postscan.cli.stage import USER, Stage
+from postscan.cli.demo.sandbox import USER, Stage
 from postscan.core.errors import PostscanError
 
 ARCHIVE: Final = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postscan.cli import directory, terminal, trial
-from postscan.cli.door import load_settings, open_engine, process_folder
+from postscan.cli import directory
+from postscan.cli.commands import process_test
+from postscan.cli.context import load_settings, open_engine, process_folder
+from postscan.cli.output import terminal
 from postscan.core.errors import StoredProcessInvalid
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def check(context: typer.Context, file: Path) -> None:
     typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
 
 
-app.command("test")(trial.send_page)
+app.command("test")(process_test.send_page)
 
 
 def _checked(settings: Settings, xml: bytes) -> ScanProcess:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postscan.cli import check, new, switch, terminal, views
-from postscan.cli.door import load_settings, open_engine
+from postscan.cli.context import load_settings, open_engine
+from postscan.cli.output import terminal, views
+from postscan.cli.plugin import check, enable, new
 from postscan.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def info(
 
 
 app.command()(check.check)
-app.command()(switch.enable)
-app.command()(switch.disable)
+app.command()(enable.enable)
+app.command()(enable.disable)
 app.command()(new.new)
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, exits, terminal, testpage, views
-from postscan.cli.door import load_settings, local_administrator, open_engine, process_folder
+from postscan.cli import directory
+from postscan.cli.context import load_settings, local_administrator, open_engine, process_folder
+from postscan.cli.output import exit_codes, terminal, views
+from postscan.cli.plugin import test_page
 from postscan.cli.send import SOMEBODY
 from postscan.core.errors import PostscanError
 
@@ -57,7 +59,7 @@ def send_page(
         console.print(part)
     if not job.state.ended:
         raise PostscanError(f"the job is {job.state} after {wait:g} s; go on with: postscan jobs watch {job.token}")
-    raise typer.Exit(exits.of_job(job.state))
+    raise typer.Exit(exit_codes.of_job(job.state))
 
 
 def _check_served(settings: Settings) -> None:
@@ -82,7 +84,7 @@ def _made(core: Core, settings: Settings, identifier: str, user: str, me: Princi
     token = core.service.create(me, user, identifier, process.instructions)
     try:
         with core.service.receiving(token, me, 1, "png") as image:
-            image.write(testpage.png(1))
+            image.write(test_page.png(1))
         core.service.end(token, me)
     except BaseException:
         core.service.cancel(token, me)

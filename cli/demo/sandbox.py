@@ -42,7 +42,7 @@ class Stage:
         for share in SHARES:
             (self.folder / "share" / share).mkdir(parents=True)
         for process in processes:
-            sample = importlib.resources.files("postscan.cli") / "samples" / process
+            sample = importlib.resources.files("postscan.cli.demo") / "samples" / process
             (self.folder / process).write_bytes(sample.read_bytes())
         (self.folder / "postscan.toml").write_text(_settings(self.folder), "utf-8")
         typer.echo(f"$ cd {shlex.quote(str(self.folder))} && export POSTSCAN_CONFIG=postscan.toml")

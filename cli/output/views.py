@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from postscan.cli import terminal
+from postscan.cli.output import terminal
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from postscan.cli import terminal
-from postscan.cli.door import load_settings
+from postscan.cli.context import load_settings
+from postscan.cli.output import terminal
 
 app = typer.Typer(no_args_is_help=True, help="Try the names of documents.")
 

@@ -1,0 +1,1 @@
+"""The commands of `postscan`, one module each."""

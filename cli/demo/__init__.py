@@ -1,0 +1,1 @@
+"""`postscan demo`: a server, a device and two jobs in a temporary folder."""

@@ -1,0 +1,1 @@
+"""`postscan plugin`: list, inspect, enable, check and create plugins."""
