@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 UV     := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
-LINKED := core soap plugins migrations cli
+LINKED := core soap plugins migrations doctor cli
 
 .PHONY: help demo test check types layers lint format lock bench clean
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from postscan.cli import devices, doctor, send
-from postscan.cli.commands import audit, cancel, jobs, migrate, naming, process, serve, subscriptions
+from postscan.cli.commands import audit, cancel, doctor, jobs, migrate, naming, process, serve, subscriptions
 from postscan.cli.demo import command
+from postscan.cli.device import command as device_command
+from postscan.cli.device import send
 from postscan.cli.output import exit_codes, terminal
 from postscan.cli.plugin import commands
 from postscan.core.errors import PostscanError
@@ -75,7 +76,7 @@ def postscan(
 app.command()(serve.serve)
 app.command()(command.demo)
 app.command()(send.send)
-app.command()(devices.device)
+app.command()(device_command.device)
 app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")

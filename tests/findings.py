@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from postscan.cli.finding import Finding
 from postscan.core.settings import Settings
+from postscan.doctor.findings import Finding
 
 
 def bad(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:

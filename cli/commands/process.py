@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from postscan.cli import directory
 from postscan.cli.commands import process_test
 from postscan.cli.context import load_settings, open_engine, process_folder
+from postscan.cli.device import process_files
 from postscan.cli.output import terminal
 from postscan.core.errors import StoredProcessInvalid
 
@@ -61,7 +61,7 @@ def add(
       postscan process add archive.xml --name Archive
       postscan process add payroll.xml --name Payroll --user ann@fabrikam.example --user S-1-5-21-1-2-3-1001
     """
-    identifier = directory.identifier("--id", id) if id else None
+    identifier = process_files.identifier("--id", id) if id else None
     settings, xml = load_settings(context), file.read_bytes()
     _checked(settings, xml)
     stored = process_folder(settings).add(xml, display_name=name, users=tuple(user or ()), identifier=identifier)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory
 from postscan.cli.context import load_settings, local_administrator, open_engine, process_folder
+from postscan.cli.device import process_files
+from postscan.cli.device.send import SOMEBODY
 from postscan.cli.output import exit_codes, terminal, views
 from postscan.cli.plugin import test_page
-from postscan.cli.send import SOMEBODY
 from postscan.core.errors import PostscanError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def send_page(
       postscan process test 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7
       postscan process test 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7 --user S-1-5-21-1-2-3-1001 --wait 300
     """
-    settings, identifier = load_settings(context), directory.identifier("ID", id)
+    settings, identifier = load_settings(context), process_files.identifier("ID", id)
     _check_served(settings)
     me = _me(settings, user)
     with open_engine(settings) as core:

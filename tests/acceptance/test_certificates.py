@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from device import Answer, Device
 
-from postscan.cli import trust
-from postscan.cli.device import Device as Simulated
-from postscan.cli.device import Unreachable
+from postscan.cli.device import tls
+from postscan.cli.device.client import Device as Simulated
+from postscan.cli.device.client import Unreachable
 
 ANNA = "S-1-5-21-1-2-3-1001"
 BORIS = "S-1-5-21-1-2-3-1002"
@@ -357,10 +357,10 @@ def test_the_simulated_device_shows_its_certificate(strong: Site, tmp_path: Path
     """As `postscan send --ca ... --cert ...` does; without a certificate, or for another CA, it gets nowhere."""
     ca, shown = strong.root.write(tmp_path, "ca"), anna(strong.root).write(tmp_path, "anna")
     process = strong.server.store(ASKED)
-    with Simulated(strong.server.url, ANNA, tls=trust.context(ca, shown, None)) as device:
+    with Simulated(strong.server.url, ANNA, tls=tls.context(ca, shown, None)) as device:
         token = device.create(process, ASKED)
 
     assert strong.server.works.core.store.load(token).owner.name == f"user:{ANNA}"
-    for context in (trust.context(ca, None, None), trust.context(strong.stranger.write(tmp_path, "x"), shown, None)):
+    for context in (tls.context(ca, None, None), tls.context(strong.stranger.write(tmp_path, "x"), shown, None)):
         with Simulated(strong.server.url, ANNA, tls=context) as device, pytest.raises(Unreachable):
             device.create(process, ASKED)

@@ -22,7 +22,7 @@ from acceptance.scanning import instructions, leads_to
 from acceptance.server import Server, Tables, running
 from certificates import Authority, sid_extension
 
-from postscan.cli.devices import MISBEHAVIOURS
+from postscan.cli.device.command import MISBEHAVIOURS
 
 ANNA = "S-1-5-21-1-2-3-1001"
 PATIENCE = 90

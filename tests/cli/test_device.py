@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from scripted import TOKEN, Script, status
 
-from postscan.cli.device import BadAnswer, Device, Package, SoapFault, Unreachable
+from postscan.cli.device.client import BadAnswer, Device, Package, SoapFault, Unreachable
 
 
 def parts_of(headers: dict[str, str], body: bytes) -> list[bytes]:

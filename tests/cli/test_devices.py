@@ -26,8 +26,9 @@ from hosted import (
 )
 from typer.testing import Result
 
-from postscan.cli import devices, visit
 from postscan.cli.demo import sandbox
+from postscan.cli.device import command
+from postscan.cli.device.scenarios import job_session
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
@@ -220,8 +221,8 @@ def test_a_last_event_that_never_comes_is_an_error(
     scan: Run, host: Hosted, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DSP-065 from the other side: whoever asks sees that the job has ended, and that nobody said so."""
-    monkeypatch.setattr(visit, "QUIET", 0.05)
-    monkeypatch.setattr(visit, "OVERDUE", 0.1)
+    monkeypatch.setattr(job_session, "QUIET", 0.05)
+    monkeypatch.setattr(job_session, "OVERDUE", 0.1)
     host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
     host.polled("Processing", "Completed")
     result = scan(page)
@@ -235,8 +236,8 @@ def test_events_that_are_not_taken_are_told(
     scan: Run, host: Hosted, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that forgets the reference parameters is told what it forgot (DPW-072)."""
-    monkeypatch.setattr(visit, "QUIET", 0.05)
-    monkeypatch.setattr(visit, "OVERDUE", 0.1)
+    monkeypatch.setattr(job_session, "QUIET", 0.05)
+    monkeypatch.setattr(job_session, "OVERDUE", 0.1)
 
     def forget(asked: Asked) -> str:
         host.identifier = ""
@@ -317,10 +318,10 @@ def test_a_wrong_command_line_asks_nobody(postscan: Run, arguments: tuple[str, .
 )
 def test_a_host_may_have_a_port(word: str, host: tuple[str, int]) -> None:
     """Names, addresses of IPv4, and those of IPv6 with brackets where there could be doubt."""
-    assert devices._host(word) == host
+    assert command._host(word) == host
 
 
 def test_a_first_word_that_is_a_file_is_no_host(page: Path) -> None:
     """Without a host, everybody is asked."""
-    assert devices._split([str(page), str(page)]) == ("", 5362, [page, page])
-    assert devices._split(["scan01", str(page)]) == ("scan01", 5362, [page])
+    assert command._split([str(page), str(page)]) == ("", 5362, [page, page])
+    assert command._split(["scan01", str(page)]) == ("scan01", 5362, [page])

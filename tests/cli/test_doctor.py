@@ -22,7 +22,6 @@ from samba import free_port
 from typer.testing import CliRunner, Result
 from works import SID, instructions
 
-from postscan.cli import certificates, checks
 from postscan.cli.app import app
 from postscan.cli.demo import sandbox
 from postscan.core.assembly import Core
@@ -30,6 +29,7 @@ from postscan.core.ledger import AuditLine
 from postscan.core.model import Principal, Proof
 from postscan.core.settings import Settings, load
 from postscan.core.store import Store
+from postscan.doctor import certificates, machine
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 SECRET = "right-horse-battery"
@@ -139,12 +139,12 @@ def test_a_settings_file_that_is_too_open(
 ) -> None:
     """Passwords, or a line that starts a program of a stranger."""
     settings_file.chmod(mode)
-    check, verdict, said = the(checks.settings_file(settings_file, made(tmp_path, filters=filters)))
+    check, verdict, said = the(machine.settings_file(settings_file, made(tmp_path, filters=filters)))
 
     assert (check, verdict) == ("settings file", "problem")
     assert said == f"{settings_file} {sentence}"
     settings_file.chmod(0o640)
-    assert bad(checks.settings_file(settings_file, made(tmp_path, filters=filters))) == []
+    assert bad(machine.settings_file(settings_file, made(tmp_path, filters=filters))) == []
 
 
 def test_a_data_folder_that_is_open_to_all(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_data_folder_that_is_open_to_all(tmp_path: Path) -> None:
     settings = made(tmp_path)
     settings.storage.data_dir.mkdir(mode=0o755)
 
-    assert "is open to every user" in the(checks.data_folder(settings))[2]
+    assert "is open to every user" in the(machine.data_folder(settings))[2]
 
 
 @pytest.mark.parametrize("below", ["", "data"])
@@ -162,7 +162,7 @@ def test_a_data_folder_that_cannot_be_written(below: str) -> None:
         folder.chmod(0o555)
         settings = made(folder, storage={"data_dir": folder / below})
         with without_privileges():
-            _, verdict, sentence = the(checks.data_folder(settings))
+            _, verdict, sentence = the(machine.data_folder(settings))
 
     assert verdict == "problem"
     assert "cannot be" in sentence
@@ -172,36 +172,36 @@ def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
     """The server would not start."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         settings = made(tmp_path, server={"port": other.getsockname()[1]})
-        check, verdict, sentence = the(checks.server(settings))
+        check, verdict, sentence = the(machine.server(settings))
 
     assert (check, verdict) == ("port", "problem")
     assert "Address already in use" in sentence
-    assert bad(checks.server(settings)) == []
+    assert bad(machine.server(settings)) == []
 
 
 def test_a_running_server_is_seen_by_its_lock(core: Core, settings: Settings) -> None:
     """And missed at the port, where it does not listen; two looks do not disturb it."""
     with core.running():
         there = settings.model_copy(update={"server": settings.server.model_copy(update={"port": free_port()})})
-        running = list(checks.server(there))
+        running = list(machine.server(there))
 
     assert running[0].sentence.startswith("one is running")
     assert "nobody answers" in running[1].sentence
-    assert next(iter(checks.server(there))).sentence.startswith("none is running")
+    assert next(iter(machine.server(there))).sentence.startswith("none is running")
 
 
 def test_plain_http_beyond_this_machine(tmp_path: Path) -> None:
     """It may be wanted, so it is a warning."""
     settings = made(tmp_path, server={"host": "0.0.0.0", "allow_plain_http": True})
 
-    assert the(checks.plain_http(settings))[1] == "warning"
+    assert the(machine.plain_http(settings))[1] == "warning"
 
 
 def test_a_clock_behind_the_audit_trail(core: Core, settings: Settings) -> None:
     """A line of the day after tomorrow: the clock was wrong then, or is now."""
     core.store.note(AuditLine.of(DEVICE, "cancel", "x", datetime.now(UTC) + timedelta(days=3)))
 
-    assert the(checks.records(settings))[:2] == ("clock", "problem")
+    assert the(machine.records(settings))[:2] == ("clock", "problem")
 
 
 # --- database and spool ------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_a_database_without_the_newest_schema(tmp_path: Path) -> None:
         database.execute("create table other (number integer)")
 
     for _ in range(2):
-        check, verdict, sentence = the(checks.records(settings))
+        check, verdict, sentence = the(machine.records(settings))
         assert (check, verdict) == ("migrations", "problem")
         assert sentence.startswith("the database lacks 0001")
 
@@ -227,7 +227,7 @@ def test_a_database_that_is_none(tmp_path: Path, url: str) -> None:
     settings.storage.data_dir.mkdir()
     (settings.storage.data_dir / "postscan.sqlite").write_bytes(b"not a database " * 100)
 
-    assert the(checks.records(settings))[:2] == ("database", "problem")
+    assert the(machine.records(settings))[:2] == ("database", "problem")
 
 
 def test_a_full_spool(tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_a_full_spool(tmp_path: Path) -> None:
     full = made(tmp_path, storage={"reserve_bytes": 1 << 60})
     nearly = made(tmp_path, limits={"image_bytes": 1 << 60})
 
-    assert the(checks.spool(full))[:2] == ("spool", "problem")
-    assert the(checks.spool(nearly))[:2] == ("spool", "warning")
+    assert the(machine.spool(full))[:2] == ("spool", "problem")
+    assert the(machine.spool(nearly))[:2] == ("spool", "warning")
 
 
 def test_files_that_were_put_aside(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_files_that_were_put_aside(tmp_path: Path) -> None:
     lost.mkdir(parents=True)
     (lost / "stray").write_bytes(b"x")
 
-    assert the(checks.spool(settings))[2].startswith("1 files that no job knew")
+    assert the(machine.spool(settings))[2].startswith("1 files that no job knew")
 
 
 @pytest.mark.parametrize(("most", "verdict"), [(1000, "problem"), (1100, "warning")])
@@ -256,7 +256,7 @@ def test_a_caller_that_has_used_up_its_share(core: Core, settings: Settings, mos
     with core.service.receiving(token, DEVICE, 1, "png") as image:
         image.write(b"x" * 1000)
     less = settings.model_copy(update={"limits": settings.limits.model_copy(update={"caller_bytes": most})})
-    check, found, sentence = the(checks.records(less))
+    check, found, sentence = the(machine.records(less))
 
     assert (check, found) == ("quota", verdict)
     assert sentence.startswith(f"device:192.0.2.7 uses 1,000 of {most:,} bytes")

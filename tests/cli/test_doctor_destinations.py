@@ -15,11 +15,11 @@ from findings import bad, made, the
 from samba import NAME, free_port, samba
 from smtp import MailServer
 
-from postscan.cli import destinations
 from postscan.cli.demo import sandbox
 from postscan.core import judging
 from postscan.core.loading import installed
 from postscan.core.settings import Settings
+from postscan.doctor import destinations
 from postscan.soap.processes import ProcessFolder
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"

@@ -30,12 +30,12 @@ from hosted import (
 )
 from works import until
 
-from postscan.cli import subscription as subscriptions
-from postscan.cli.device import FilterStatus, JobStatus
-from postscan.cli.exchange import Answer, BadAnswer, Post, Request, SoapFault, Unreachable
-from postscan.cli.listening import Ear, Manner, towards
-from postscan.cli.notices import EndStateEvent, StatusEvent, SubscriptionEnd
-from postscan.cli.subscription import Subscription, duration
+from postscan.cli.device import subscription as subscriptions
+from postscan.cli.device.client import FilterStatus, JobStatus
+from postscan.cli.device.event_listener import Ear, Manner, towards
+from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
+from postscan.cli.device.subscription import Subscription, duration
+from postscan.cli.device.transport import Answer, BadAnswer, Post, Request, SoapFault, Unreachable
 
 PATIENCE = 20.0
 

@@ -12,10 +12,11 @@ import pytest
 from hosted import OTHER_TOKEN, TOKEN, Hosted, fault, hosting
 from typer.testing import Result
 
-from postscan.cli import devices, misbehaving
 from postscan.cli.demo import sandbox
-from postscan.cli.exchange import DSP, Answer, Courier, Request, Unreachable
-from postscan.cli.misbehaving import PIECES, Cutting, Dripping, HangingUp, Twice
+from postscan.cli.device import command
+from postscan.cli.device.scenarios import misbehaviour
+from postscan.cli.device.scenarios.misbehaviour import PIECES, Cutting, Dripping, HangingUp, Twice
+from postscan.cli.device.transport import DSP, Answer, Courier, Request, Unreachable
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
@@ -152,8 +153,8 @@ def test_every_misbehaviour_is_on_the_page_that_explains_them(postscan: Run) -> 
     """The list of names that needs no import, the table, and the help are one."""
     help = postscan("device", "--help").stdout
 
-    assert tuple(misbehaving.MISBEHAVIOURS) == devices.MISBEHAVIOURS
-    for name, one in misbehaving.MISBEHAVIOURS.items():
+    assert tuple(misbehaviour.MISBEHAVIOURS) == command.MISBEHAVIOURS
+    for name, one in misbehaviour.MISBEHAVIOURS.items():
         assert re.search(rf"^ +{name} +{one.about}$", help, re.MULTILINE)
 
 
@@ -183,7 +184,7 @@ def test_a_server_that_refuses_strangers_is_praised(scan: Run, host: Hosted, pag
     remarks = json.loads(scan(page, "--misbehave", "foreign-token", "--json").stdout)["misbehaviours"]
 
     assert [(one["name"], one["good"]) for one in remarks] == [("foreign-token", True)] * 4
-    assert misbehaving.STRANGER.encode() in host.asked[-1].data
+    assert misbehaviour.STRANGER.encode() in host.asked[-1].data
 
 
 def test_a_server_that_answers_a_repeated_message_otherwise_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
@@ -213,7 +214,7 @@ def test_a_server_that_tells_no_events_is_found_out(
     scan: Run, host: Hosted, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DSP-063 from the other side."""
-    monkeypatch.setattr(misbehaving, "VISIT", 0.1)
+    monkeypatch.setattr(misbehaviour, "VISIT", 0.1)
     host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
     host.polled("Completed")
     result = scan(page, "--misbehave", "refuse")
@@ -224,5 +225,5 @@ def test_a_server_that_tells_no_events_is_found_out(
 
 def test_all_can_be_played_at_once() -> None:
     """And a name that comes twice is played once."""
-    assert devices._misbehaviours(["all"]) == devices.MISBEHAVIOURS
-    assert devices._misbehaviours(["slow", "cut", "slow"]) == ("slow", "cut")
+    assert command._misbehaviours(["all"]) == command.MISBEHAVIOURS
+    assert command._misbehaviours(["slow", "cut", "slow"]) == ("slow", "cut")

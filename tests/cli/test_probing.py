@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hosted import DSP, ENDPOINT, WSA, WSD, WSDP, Asked, Hosted, envelope, hosting
 
-from postscan.cli import probing
-from postscan.cli.exchange import BadAnswer, Post, Unreachable
+from postscan.cli.device import discovery
+from postscan.cli.device.transport import BadAnswer, Post, Unreachable
 
 LONG = 20.0
 SHORT = 0.4
@@ -24,10 +24,10 @@ def host() -> Iterator[Hosted]:
         yield host
 
 
-def seek(host: Hosted, wait: float = SHORT) -> tuple[probing.Match, ...]:
+def seek(host: Hosted, wait: float = SHORT) -> tuple[discovery.Match, ...]:
     """Look for the server by its name."""
     with Post() as courier:
-        return probing.at_host(courier, "127.0.0.1", host.port, ("http",), wait)
+        return discovery.at_host(courier, "127.0.0.1", host.port, ("http",), wait)
 
 
 def answer_of(host: Hosted, asked: Asked) -> bytes:
@@ -77,20 +77,23 @@ def test_an_answer_that_comes_again_counts_once(host: Hosted) -> None:
         return [first, first, second]
 
     host.datagrams = lambda asked: repeated(asked) if len(host.asked) == 1 else []
-    with probing._to_host("127.0.0.1", host.port) as ways:
-        assert len(list(probing._answers(ways, probing.probe(), SHORT))) == 2
+    with discovery._to_host("127.0.0.1", host.port) as ways:
+        assert len(list(discovery._answers(ways, discovery.probe(), SHORT))) == 2
 
 
 def test_nobody_else_can_answer_for_the_host(host: Hosted) -> None:
     """The answer has to come from where the question went."""
     host.deaf = True
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger, probing._to_host("127.0.0.1", host.port) as ways:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
+        discovery._to_host("127.0.0.1", host.port) as ways,
+    ):
         stranger.bind(("127.0.0.2", 0))
-        question = probing.probe()
+        question = discovery.probe()
         evil = answer_of(host, Asked("Probe", "udp", question.data))
         stranger.sendto(evil, ways[0].udp.getsockname())
 
-        assert probing._found(ways, question, SHORT, enough=1) == ()
+        assert discovery._found(ways, question, SHORT, enough=1) == ()
 
 
 def test_a_match_without_an_address_is_resolved(host: Hosted) -> None:
@@ -116,7 +119,7 @@ def test_an_answer_by_http_has_to_relate_to_the_question(host: Hosted) -> None:
     """DPW-045: an answer to something else is none."""
     with Post() as courier, pytest.raises(BadAnswer, match="relates to urn:x; expected urn:uuid:"):
         host.answer = lambda _asked: (200, envelope("urn:x", "", "urn:x"))
-        probing.by_http(courier, host.origin)
+        discovery.by_http(courier, host.origin)
 
 
 def test_a_host_that_is_something_else_is_not_found(host: Hosted) -> None:
@@ -135,18 +138,18 @@ def test_a_host_where_nobody_listens_is_not_found() -> None:
     with hosting() as host:
         port = host.port
     with Post() as courier, pytest.raises(Unreachable, match="no device found"):
-        probing.at_host(courier, "127.0.0.1", port, ("https", "http"), LONG * 10)
+        discovery.at_host(courier, "127.0.0.1", port, ("https", "http"), LONG * 10)
 
 
 def test_a_name_that_nobody_knows_is_an_error_that_names_it() -> None:
     """It never comes to a question."""
     with Post() as courier, pytest.raises(Unreachable, match=r"no\.such\.host\.invalid"):
-        probing.at_host(courier, "no.such.host.invalid", 5362, ("http",))
+        discovery.at_host(courier, "no.such.host.invalid", 5362, ("http",))
 
 
 def test_any_prefix_and_any_blanks_are_read() -> None:
     """DPWS digest, section 10, items 1 and 6: a default namespace, line breaks around names and URIs."""
-    question = probing.probe()
+    question = discovery.probe()
     data = (
         f'<E xmlns="http://www.w3.org/2003/05/soap-envelope"><Header xmlns:A="{WSA}">'
         f"<A:RelatesTo>\n {question.id} </A:RelatesTo></Header><Body><ProbeMatches xmlns='{WSD}'><ProbeMatch>"
@@ -154,7 +157,7 @@ def test_any_prefix_and_any_blanks_are_read() -> None:
         f"<Types xmlns:P='{DSP}'>\n P:Thing  unknown:Thing </Types><XAddrs> http://a/ \n http://b/ </XAddrs>"
         "<MetadataVersion>1</MetadataVersion></ProbeMatch></ProbeMatches></Body></E>"
     )
-    (match,) = probing.matches(data.encode(), question)
+    (match,) = discovery.matches(data.encode(), question)
 
     assert (match.endpoint, match.addresses) == ("urn:e", ("http://a/", "http://b/"))
     assert match.types == (f"{{{DSP}}}Thing", "unknown:Thing")

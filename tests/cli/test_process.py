@@ -13,8 +13,8 @@ import pytest
 from lxml import etree
 from typer.testing import Result
 
-from postscan.cli import directory
 from postscan.cli.demo import sandbox
+from postscan.cli.device import process_files
 from postscan.cli.plugin import test_page
 from postscan.core.errors import InvalidArgument, PostscanError
 
@@ -141,7 +141,7 @@ def test_a_wrong_guid_is_refused(postscan: Callable[..., Result]) -> None:
 
 def test_a_device_copies_the_instructions_out_of_the_stored_process() -> None:
     """All that stands in psp:PostScanInstructions, nothing else, and every prefix still bound."""
-    copied = etree.fromstring(f"<r>{directory.instructions(ARCHIVE)}</r>")
+    copied = etree.fromstring(f"<r>{process_files.instructions(ARCHIVE)}</r>")
     names = [etree.QName(element).localname for element in copied]
 
     assert names == ["DocumentRootName", "FiltersToProcess"]
@@ -161,7 +161,7 @@ def test_a_directory_keeps_text_whatever_encoding_it_names(tmp_path: Path, store
     path = tmp_path / "a.xml"
     path.write_text(stored(ARCHIVE.read_text()), "utf-8")
 
-    assert directory.instructions(path) == directory.instructions(ARCHIVE)
+    assert process_files.instructions(path) == process_files.instructions(ARCHIVE)
 
 
 @pytest.mark.parametrize(("content", "expected"), [("<a", "not well-formed"), ("<a/>", "no psp:PostScanInstructions")])
@@ -171,14 +171,14 @@ def test_a_file_that_is_no_scan_process_is_named(tmp_path: Path, content: str, e
     path.write_text(content)
 
     with pytest.raises(PostscanError, match=rf"a\.xml: .*{expected}"):
-        directory.instructions(path)
+        process_files.instructions(path)
 
 
 def test_a_guid_is_known_in_any_spelling() -> None:
     """DSP-018: case and braces say nothing."""
-    assert directory.identifier("--process", f" {{{GUID.lower()}}} ") == GUID
+    assert process_files.identifier("--process", f" {{{GUID.lower()}}} ") == GUID
     with pytest.raises(InvalidArgument, match="--process"):
-        directory.identifier("--process", "x")
+        process_files.identifier("--process", "x")
 
 
 # --- test --------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from postscan.cli.finding import Finding, ok, problem, warning
 from postscan.core.errors import SettingsError
+from postscan.doctor.findings import Finding, ok, problem, warning
 from postscan.soap import tls
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from postscan.cli.output import exit_codes, terminal, views
 from postscan.core.errors import PostscanError, SettingsError
 
 if TYPE_CHECKING:
-    from postscan.cli.finding import Finding
     from postscan.core.settings import Settings
+    from postscan.doctor.findings import Finding
 
     Check = Callable[[Settings], Iterator[Finding]]
 
@@ -61,8 +61,8 @@ def doctor(
 
 def _findings(context: typer.Context) -> Iterator[Finding]:
     """Do all checks in their order; no secret of the settings is in what comes out."""
-    from postscan.cli import certificates, checks, destinations, reachability
-    from postscan.cli.finding import problem
+    from postscan.doctor import certificates, destinations, discovery, machine
+    from postscan.doctor.findings import problem
 
     path: Path | None = context.find_root().obj
     try:
@@ -72,16 +72,16 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
         return
     secrets = _secrets(settings)
     every: dict[str, Check] = {
-        "settings file": lambda settings: checks.settings_file(path, settings),
-        "data folder": checks.data_folder,
-        "server": checks.server,
-        "discovery": reachability.discovery,
+        "settings file": lambda settings: machine.settings_file(path, settings),
+        "data folder": machine.data_folder,
+        "server": machine.server,
+        "discovery": discovery.discovery,
         "TLS certificate": certificates.certificates,
-        "plain HTTP": checks.plain_http,
-        "clock": checks.clock,
-        "database": checks.records,
-        "spool": checks.spool,
-        "Linux": checks.linux,
+        "plain HTTP": machine.plain_http,
+        "clock": machine.clock,
+        "database": machine.records,
+        "spool": machine.spool,
+        "Linux": machine.linux,
         "plugins": destinations.destinations,
     }
     for name, check in every.items():

@@ -19,9 +19,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from postscan.cli import notices
-from postscan.cli.exchange import BadAnswer, Unreachable
-from postscan.cli.notices import Notice
+from postscan.cli.device import events
+from postscan.cli.device.events import Notice
+from postscan.cli.device.transport import BadAnswer, Unreachable
 
 EVENTS: Final = "/events"
 END: Final = "/end"
@@ -114,7 +114,7 @@ class Ear:
 
     def _take(self, at: float, path: str, data: bytes) -> HTTPStatus:
         try:
-            letter = notices.read(data)
+            letter = events.read(data)
         except BadAnswer as error:
             return self._refuse(f"a message at {path} {error}", HTTPStatus.BAD_REQUEST)
         if letter.identifier != self.identifier:
@@ -123,7 +123,7 @@ class Ear:
                 f"expected {self.identifier}, from the ReferenceParameters",
                 HTTPStatus.BAD_REQUEST,
             )
-        expected = END if isinstance(letter.notice, notices.SubscriptionEnd) else EVENTS
+        expected = END if isinstance(letter.notice, events.SubscriptionEnd) else EVENTS
         if path != expected:
             return self._refuse(f"a message came to {path}; expected at {expected}", HTTPStatus.NOT_FOUND)
         if letter.id not in self._seen:

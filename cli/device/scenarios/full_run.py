@@ -9,20 +9,21 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Final
 
-from postscan.cli import described, misbehaving, probing
-from postscan.cli.described import Description
-from postscan.cli.device import Device, JobStatus
-from postscan.cli.exchange import DSP, Courier, DeviceError, SoapFault, Unreachable
-from postscan.cli.listening import Ear, Heard, towards
-from postscan.cli.misbehaving import Remark, Scene
-from postscan.cli.notices import EndStateEvent, StatusEvent
-from postscan.cli.probing import Match
-from postscan.cli.subscription import Subscription
-from postscan.cli.visit import Errand, Story, Visit
+from postscan.cli.device import discovery, metadata
+from postscan.cli.device.client import Device, JobStatus
+from postscan.cli.device.discovery import Match
+from postscan.cli.device.event_listener import Ear, Heard, towards
+from postscan.cli.device.events import EndStateEvent, StatusEvent
+from postscan.cli.device.metadata import Description
+from postscan.cli.device.scenarios import misbehaviour
+from postscan.cli.device.scenarios.job_session import Errand, Story, Visit
+from postscan.cli.device.scenarios.misbehaviour import Remark, Scene
+from postscan.cli.device.subscription import Subscription
+from postscan.cli.device.transport import DSP, Courier, DeviceError, SoapFault, Unreachable
 from postscan.core.errors import PostscanError
 
 _PREFIXES: Final = {
-    probing.WSDP: "wsdp",
+    discovery.WSDP: "wsdp",
     DSP: "dsp",
     "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/configuration": "dsc",
 }
@@ -41,8 +42,8 @@ class Journey:
         """Return what there is at *host*, or on the whole network if that is ""; raise `DeviceError` if nothing is."""
         if host:
             schemes = ("https",) if self._secure else ("https", "http")
-            return [self._describe(one) for one in probing.at_host(self._courier, host, port, schemes, wait)]
-        found = probing.on_group(wait)
+            return [self._describe(one) for one in discovery.at_host(self._courier, host, port, schemes, wait)]
+        found = discovery.on_group(wait)
         if not found:
             sentence = f"nobody on this network answered within {wait:g} s"
             raise Unreachable(f"{sentence}; name the server: postscan device HOST")
@@ -53,7 +54,7 @@ class Journey:
         if len(found) != 1:
             there = ", ".join(one.address for one in found) or "none that could be read"
             raise PostscanError(f"{len(found)} servers were found ({there}); name one: postscan device HOST FILE...")
-        address = described.processing(found[0])
+        address = metadata.processing(found[0])
         self._check_secure(address)
         return address
 
@@ -72,8 +73,8 @@ class Journey:
         every: list[Remark] = []
         self.record["misbehaviours"] = []
         for name in names:
-            self._story.say(f"{name}: a device that {misbehaving.MISBEHAVIOURS[name].about}")
-            for remark in misbehaving.play(name, scene):
+            self._story.say(f"{name}: a device that {misbehaviour.MISBEHAVIOURS[name].about}")
+            for remark in misbehaviour.play(name, scene):
                 self._story.say(f"  {'good' if remark.good else 'BAD '}  {remark.wanted}: {remark.did}")
                 self.record["misbehaviours"].append({"name": name} | dataclasses.asdict(remark))
                 every.append(remark)
@@ -88,7 +89,7 @@ class Journey:
         self.record["found"].append(entry)
         for address in match.addresses[:1]:
             self._check_secure(address)
-        found = described.describe(self._courier, match)
+        found = metadata.describe(self._courier, match)
         entry["description"] = dataclasses.asdict(found)
         model = f"{found.manufacturer} {found.model} {found.model_number}".rstrip()
         say(f"  device   {found.name} ({model}, serial number {found.serial_number or 'unknown'})")

@@ -14,12 +14,13 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.cli import exchange, visit
-from postscan.cli.device import Device, JobStatus
-from postscan.cli.exchange import Answer, BadAnswer, Courier, DeviceError, Request, SoapFault, Unreachable
-from postscan.cli.listening import Ear, Manner, towards
-from postscan.cli.subscription import Subscription
-from postscan.cli.visit import Errand
+from postscan.cli.device import transport
+from postscan.cli.device.client import Device, JobStatus
+from postscan.cli.device.event_listener import Ear, Manner, towards
+from postscan.cli.device.scenarios import job_session
+from postscan.cli.device.scenarios.job_session import Errand
+from postscan.cli.device.subscription import Subscription
+from postscan.cli.device.transport import Answer, BadAnswer, Courier, DeviceError, Request, SoapFault, Unreachable
 
 STRANGER: Final = "00000000-0000-4000-8000-000000000000"
 """A token that no server gives: tokens are random."""
@@ -110,15 +111,15 @@ def _hang_up(scene: Scene) -> Iterator[Remark]:
 
 def _wrong_order(scene: Scene) -> Iterator[Remark]:
     page = scene.errand.pages[0]
-    with _device(scene, scene.courier) as device, visit.withdrawn_on_error(device) as tokens:
+    with _device(scene, scene.courier) as device, job_session.withdrawn_on_error(device) as tokens:
         token = device.create(scene.errand.process, scene.errand.instructions)
         tokens.append(token)
         device.end(token)
         yield Remark("an End before any image is accepted", "it was", True)
         yield _refused("an image after End", _NOT_NOW, lambda: device.send_image(token, 1, page.format, page.file))
-        *_, ended = visit.asked(device, token)
+        *_, ended = job_session.asked(device, token)
     good = (ended.state, ended.images) == ("Completed", 0)
-    yield Remark("a job without images ends Completed, and gets none later", visit.sentence(ended), good)
+    yield Remark("a job without images ends Completed, and gets none later", job_session.sentence(ended), good)
 
 
 def _foreign_token(scene: Scene) -> Iterator[Remark]:
@@ -247,7 +248,7 @@ def _is_question(request: Request) -> bool:
 
 def _said(answer: Answer) -> bytes:
     """Return the soap:Body of an answer in its canonical form."""
-    body = exchange.parsed(answer.data).find(f"{{{exchange.SOAP}}}Body")
+    body = transport.parsed(answer.data).find(f"{{{transport.SOAP}}}Body")
     if body is None:
         raise BadAnswer(f"{answer.url}: HTTP {answer.status} without a SOAP body")
     return etree.tostring(body, method="c14n", exclusive=True)
@@ -264,14 +265,14 @@ def _job(
     scene: Scene, courier: Courier, between: Callable[[Device, str], None] = lambda _device, _token: None
 ) -> JobStatus:
     """Scan the errand; call *between* after each image. Return how the job ended."""
-    with _device(scene, courier) as device, visit.withdrawn_on_error(device) as tokens:
+    with _device(scene, courier) as device, job_session.withdrawn_on_error(device) as tokens:
         token = device.create(scene.errand.process, scene.errand.instructions)
         tokens.append(token)
         for page in scene.errand.pages:
             device.send_image(token, page.number, page.format, page.file)
             between(device, token)
         device.end(token)
-        *_, ended = visit.asked(device, token)
+        *_, ended = job_session.asked(device, token)
     return ended
 
 
@@ -283,7 +284,7 @@ def _with_ear(scene: Scene, manner: Manner) -> Iterator[Remark]:
             yield _complete(scene, _job(scene, scene.courier))
             end = time.monotonic() + VISIT
             while not ear.visits and time.monotonic() < end:
-                time.sleep(visit.POLL)
+                time.sleep(job_session.POLL)
             did = f"it had tried {ear.visits} time{'' if ear.visits == 1 else 's'} so far"
             yield Remark("the server tries to tell the events", did, ear.visits > 0)
 
@@ -291,7 +292,7 @@ def _with_ear(scene: Scene, manner: Manner) -> Iterator[Remark]:
 def _complete(scene: Scene, ended: JobStatus) -> Remark:
     count = len(scene.errand.pages)
     wanted = f"the job ends Completed, with each of its images once ({count})"
-    return Remark(wanted, visit.sentence(ended), (ended.state, ended.images) == ("Completed", count))
+    return Remark(wanted, job_session.sentence(ended), (ended.state, ended.images) == ("Completed", count))
 
 
 def _refused(what: str, subcode: str, act: Callable[[], object]) -> Remark:

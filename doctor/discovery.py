@@ -9,10 +9,10 @@ import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli import probing
-from postscan.cli.finding import Finding, ok, problem, warning
+from postscan.cli.device import discovery as device_discovery
 from postscan.core.assembly import is_served
 from postscan.core.errors import SettingsError
+from postscan.doctor.findings import Finding, ok, problem, warning
 from postscan.soap import announcing
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _why_not(settings: Settings) -> Finding:
 def _asked(address: str, port: int) -> Iterator[Finding]:
     if not port:
         yield ok(_NAME, "nobody can ask this very server by UDP, as discovery.directed_port = 0 says")
-    elif probing.on_host(address, port, WAIT):
+    elif device_discovery.on_host(address, port, WAIT):
         yield ok(_NAME, f"the running server answers a Probe on UDP port {port}")
     else:
         sentence = f"nobody answers a Probe on UDP port {port} of {address}, though the server runs"

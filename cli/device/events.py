@@ -11,9 +11,9 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.cli import exchange
-from postscan.cli.device import JobStatus, filter_statuses, images_received, job_status
-from postscan.cli.exchange import DSP, SOAP, BadAnswer
+from postscan.cli.device import transport
+from postscan.cli.device.client import JobStatus, filter_statuses, images_received, job_status
+from postscan.cli.device.transport import DSP, SOAP, BadAnswer
 
 WSE: Final = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
 STATUS: Final = f"{DSP}/PostScanJobStatusEvent"
@@ -61,8 +61,8 @@ class Letter:
 
 def read(data: bytes) -> Letter:
     """Return the message in *data*; raise `BadAnswer` if it is none that a subscriber gets."""
-    root = exchange.parsed(data)
-    action, message_id = exchange.header(root, "Action"), exchange.header(root, "MessageID")
+    root = transport.parsed(data)
+    action, message_id = transport.header(root, "Action"), transport.header(root, "MessageID")
     if action not in _READERS:
         raise BadAnswer(f"has the Action {action or '(none)'}; expected an event of WS-DSP, or SubscriptionEnd")
     if not message_id:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli.device import Device, DeviceError, JobStatus, SoapFault
+from postscan.cli.device.client import Device, DeviceError, JobStatus, SoapFault
 from postscan.cli.output import terminal
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
-from postscan.cli import exchange
-from postscan.cli.exchange import DSP, WSA, BadAnswer, Courier, DeviceError, Message, Unreachable
+from postscan.cli.device import transport
+from postscan.cli.device.transport import DSP, WSA, BadAnswer, Courier, DeviceError, Message, Unreachable
 
 WSD: Final = "http://schemas.xmlsoap.org/ws/2005/04/discovery"
 WSDP: Final = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
@@ -86,11 +86,11 @@ def resolve(endpoint: str) -> Message:
 
 def matches(data: bytes, question: Message, via: str = "") -> tuple[Match, ...]:
     """Return what an answer tells; raise `DeviceError` if it is no answer to this question (DPW-012)."""
-    root = exchange.parsed(data)
-    related = exchange.header(root, "RelatesTo")
+    root = transport.parsed(data)
+    related = transport.header(root, "RelatesTo")
     if related != question.id:
         raise BadAnswer(f"relates to {related or 'nothing'}; expected {question.id}")
-    body = exchange.opened(exchange.Answer(via, 200, data), question.id)
+    body = transport.opened(transport.Answer(via, 200, data), question.id)
     found = body.iterfind("wsd:ProbeMatches/wsd:ProbeMatch", _NAMES)
     resolved = body.iterfind("wsd:ResolveMatches/wsd:ResolveMatch", _NAMES)
     return tuple(_match(one, via) for one in (*found, *resolved))
@@ -115,10 +115,10 @@ def on_group(wait: float = WAIT) -> tuple[Match, ...]:
 def by_http(courier: Courier, origin: str) -> tuple[Match, ...]:
     """Ask by a POST to *origin*, as `http://host:port`; return what it tells, which may be nothing (202)."""
     url, question = origin + DIRECTED_PATH, probe()
-    answer = courier(exchange.alone(url, question))
+    answer = courier(transport.alone(url, question))
     if answer.status == 202:
         return ()
-    exchange.opened(answer, question.id)
+    transport.opened(answer, question.id)
     return matches(answer.data, question, url)
 
 
@@ -142,7 +142,7 @@ def at_host(courier: Courier, host: str, port: int, schemes: Iterable[str], wait
 
 
 def _question(kind: str, content: str) -> Message:
-    return exchange.envelope(_TO_ALL, f"{WSD}/{kind}", f"<wsd:{kind}>{content}</wsd:{kind}>", names=_NAMES)
+    return transport.envelope(_TO_ALL, f"{WSD}/{kind}", f"<wsd:{kind}>{content}</wsd:{kind}>", names=_NAMES)
 
 
 def _match(element: etree._Element, via: str) -> Match:
@@ -155,7 +155,7 @@ def _match(element: etree._Element, via: str) -> Match:
     types = element.find("wsd:Types", _NAMES)
     return Match(
         endpoint=endpoint,
-        types=() if types is None else exchange.qnames(types),
+        types=() if types is None else transport.qnames(types),
         scopes=tuple(text("wsd:Scopes").split()),
         addresses=tuple(text("wsd:XAddrs").split()),
         version=text("wsd:MetadataVersion"),
@@ -216,7 +216,7 @@ def _new(data: bytes, question: Message, via: str, seen: set[str]) -> Iterable[M
         found = matches(data, question, via)
     except DeviceError:
         return ()
-    name = exchange.header(exchange.parsed(data), "MessageID")
+    name = transport.header(transport.parsed(data), "MessageID")
     if name in seen:
         return ()
     seen.add(name)

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postscan import migrations
-from postscan.cli.finding import Finding, ok, problem, warning
 from postscan.core import database, secrecy
 from postscan.core.assembly import is_served
 from postscan.core.spool import LOST
 from postscan.core.store import Store
+from postscan.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from postscan.cli.context import open_engine, process_folder
-from postscan.cli.finding import Finding, ok, problem, warning
 from postscan.cli.output import terminal
 from postscan.core.errors import PostscanError, StoredProcessInvalid
 from postscan.core.registry import PluginState
+from postscan.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:
     from postscan.core.judging import Judging

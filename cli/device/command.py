@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, formats
+from postscan.cli import formats
 from postscan.cli.context import load_settings
+from postscan.cli.device import process_files
+from postscan.cli.device.send import SOMEBODY
 from postscan.cli.output import exit_codes, views
-from postscan.cli.send import SOMEBODY
 from postscan.core.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from postscan.cli.visit import Errand
+    from postscan.cli.device.scenarios.job_session import Errand
 
 PORT: Final = 5362
 HOUR: Final = 3600
@@ -102,18 +103,18 @@ def device(
       3  the job was Canceled
       4  the job was Aborted by the server
     """
-    from postscan.cli import trust
-    from postscan.cli.exchange import Post
-    from postscan.cli.journey import Journey
+    from postscan.cli.device import tls as device_tls
+    from postscan.cli.device.scenarios.full_run import Journey
+    from postscan.cli.device.scenarios.job_session import Story
+    from postscan.cli.device.transport import Post
     from postscan.cli.output import terminal
-    from postscan.cli.visit import Story
 
     host, port, files = _split(words or [])
     names = _misbehaviours(misbehave or [])
     if names and not files:
         raise typer.BadParameter("there is nothing to misbehave with: name an image file", param_hint="--misbehave")
     errand = _errand(context, files, process, process_file) if files else None
-    tls = trust.context(ca, cert, key)
+    tls = device_tls.context(ca, cert, key)
     story = Story(None if json else terminal.console())
     with Post(tls) as courier:
         journey = Journey(courier, story, secure=tls is not None)
@@ -162,12 +163,12 @@ def _misbehaviours(names: list[str]) -> tuple[str, ...]:
 
 def _errand(context: typer.Context, files: list[Path], process: str, process_file: Path | None) -> Errand:
     """Look at everything before anything is sent, so that what is wrong costs no job."""
-    from postscan.cli.scan import Page
-    from postscan.cli.visit import Errand
+    from postscan.cli.device.scenarios.job_session import Errand
+    from postscan.cli.device.scenarios.scan import Page
 
     if not process:
         raise typer.BadParameter("files need a scan process; see: postscan process list", param_hint="--process")
     pages = [Page(number, file, formats.keyword(file), file.stat().st_size) for number, file in enumerate(files, 1)]
-    identifier = directory.identifier("--process", process)
-    stored = process_file or directory.stored(load_settings(context).processes_dir, identifier)
-    return Errand(pages, identifier, directory.instructions(stored))
+    identifier = process_files.identifier("--process", process)
+    stored = process_file or process_files.stored(load_settings(context).processes_dir, identifier)
+    return Errand(pages, identifier, process_files.instructions(stored))

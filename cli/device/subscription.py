@@ -14,10 +14,10 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
-from postscan.cli import exchange
-from postscan.cli.exchange import WSA, BadAnswer, Courier, DeviceError, Unreachable
-from postscan.cli.listening import Ear
-from postscan.cli.notices import END_STATE, STATUS, WSE
+from postscan.cli.device import transport
+from postscan.cli.device.event_listener import Ear
+from postscan.cli.device.events import END_STATE, STATUS, WSE
+from postscan.cli.device.transport import WSA, BadAnswer, Courier, DeviceError, Unreachable
 
 PUSH: Final = f"{WSE}/DeliveryModes/Push"
 EARLY: Final = 0.4
@@ -118,8 +118,10 @@ class Subscription:
                 return
 
     def _ask(self, manager: Manager, operation: str, content: str) -> etree._Element:
-        message = exchange.envelope(manager.address, f"{WSE}/{operation}", content, names=_NAMES, header=manager.header)
-        return exchange.ask(self._courier, manager.address, message)
+        message = transport.envelope(
+            manager.address, f"{WSE}/{operation}", content, names=_NAMES, header=manager.header
+        )
+        return transport.ask(self._courier, manager.address, message)
 
 
 def duration(text: str) -> float:

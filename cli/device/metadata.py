@@ -10,9 +10,9 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.cli import exchange
-from postscan.cli.exchange import DSP, WSA, BadAnswer, Courier
-from postscan.cli.probing import Match
+from postscan.cli.device import transport
+from postscan.cli.device.discovery import Match
+from postscan.cli.device.transport import DSP, WSA, BadAnswer, Courier
 
 WSDP: Final = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
 WSX: Final = "http://schemas.xmlsoap.org/ws/2004/09/mex"
@@ -52,9 +52,9 @@ def describe(courier: Courier, match: Match) -> Description:
     address = match.addresses[0]
     if not _is_web(address):
         raise BadAnswer(f"{match.endpoint} tells the address {address}; expected http or https")
-    question = exchange.envelope(match.endpoint, GET, "", names={})
-    body = exchange.ask(courier, address, question)
-    metadata = exchange.only_child(body, "wsx:Metadata")
+    question = transport.envelope(match.endpoint, GET, "", names={})
+    body = transport.ask(courier, address, question)
+    metadata = transport.only_child(body, "wsx:Metadata")
     sections = {one.get("Dialect", "").strip(): one for one in metadata.iterfind("wsx:MetadataSection", _NAMES)}
     model, device, hosting = (_section(sections, name) for name in ("ThisModel", "ThisDevice", "Relationship"))
     return Description(
@@ -91,7 +91,7 @@ def _service(hosted: etree._Element) -> Service:
     addresses = hosted.iterfind("wsa:EndpointReference/wsa:Address", _NAMES)
     return Service(
         id=_text(hosted, "wsdp:ServiceId"),
-        types=() if types is None else exchange.qnames(types),
+        types=() if types is None else transport.qnames(types),
         addresses=tuple((one.text or "").strip() for one in addresses),
     )
 

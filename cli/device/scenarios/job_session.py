@@ -11,17 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli.device import Device, JobStatus
-from postscan.cli.exchange import BadAnswer, DeviceError, SoapFault, Unreachable
-from postscan.cli.listening import Heard
-from postscan.cli.notices import EndStateEvent, StatusEvent, SubscriptionEnd
+from postscan.cli.device.client import Device, JobStatus
+from postscan.cli.device.event_listener import Heard
+from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
+from postscan.cli.device.scenarios.scan import Page
+from postscan.cli.device.transport import BadAnswer, DeviceError, SoapFault, Unreachable
 from postscan.cli.output import terminal
-from postscan.cli.scan import Page
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from postscan.cli.subscription import Subscription
+    from postscan.cli.device.subscription import Subscription
 
 POLL: Final = 0.1  # seconds between two GetPostScanJobElements of a device without events
 QUIET: Final = 2.0  # seconds without an event after which a device asks

@@ -19,8 +19,8 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
-from postscan.cli import exchange
-from postscan.cli.exchange import (
+from postscan.cli.device import transport
+from postscan.cli.device.transport import (
     DSP,
     BadAnswer,
     Courier,
@@ -149,7 +149,7 @@ class Device:
     def _ask(self, operation: str, content: str, package: Callable[[bytes], Package] | None = None) -> etree._Element:
         """Send a request and return the body of its answer; try again, as the same message, after a temporary error."""
         action, body = f"{DSP}/{operation}", f"<dsp:{operation}Request>{content}</dsp:{operation}Request>"
-        message = exchange.envelope(self.url, action, body, names=_NAMES)
+        message = transport.envelope(self.url, action, body, names=_NAMES)
         for pause in self._patience:
             try:
                 return self._exchange(message, package, operation)
@@ -161,12 +161,12 @@ class Device:
 
     def _exchange(self, message: Message, package: Callable[[bytes], Package] | None, operation: str) -> etree._Element:
         if package is None:
-            request = exchange.alone(self.url, message)
+            request = transport.alone(self.url, message)
         else:
             sending = package(message.data)
             request = Request(self.url, message.action, sending.headers(self._chunked), lambda: sending)
-        body = exchange.opened(self._courier(request), message.id)
-        return exchange.only_child(body, f"dsp:{operation}Response")
+        body = transport.opened(self._courier(request), message.id)
+        return transport.only_child(body, f"dsp:{operation}Response")
 
 
 class Package:

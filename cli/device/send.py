@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import directory, formats
+from postscan.cli import formats
 from postscan.cli.context import load_settings
+from postscan.cli.device import process_files
 from postscan.cli.output import exit_codes
 
 if TYPE_CHECKING:
-    from postscan.cli.scan import Page
+    from postscan.cli.device.scenarios.scan import Page
     from postscan.core.settings import Settings
 
 SOMEBODY: Final = "S-1-5-21-1-2-3-1001"
@@ -75,18 +76,18 @@ def send(
       3  the job was Canceled
       4  the job was Aborted by the server
     """
-    from postscan.cli import trust
-    from postscan.cli.device import Device
+    from postscan.cli.device import tls as device_tls
+    from postscan.cli.device.client import Device
+    from postscan.cli.device.scenarios.scan import Scan, Stop
     from postscan.cli.output import terminal
-    from postscan.cli.scan import Scan, Stop
 
     if cancel_after is not None and not wait:
         raise typer.BadParameter("with --no-wait nobody is there to cancel", param_hint="--cancel-after")
     settings = load_settings(context)
     pages = _pages(files, format)
-    identifier = directory.identifier("--process", process)
-    instructions = directory.instructions(process_file or directory.stored(settings.processes_dir, identifier))
-    tls = trust.context(ca, cert, key)
+    identifier = process_files.identifier("--process", process)
+    instructions = process_files.instructions(process_file or process_files.stored(settings.processes_dir, identifier))
+    tls = device_tls.context(ca, cert, key)
     with Device(url or _address(settings), user, chunked=chunked, tls=tls) as device:
         scan = Scan(device, device.create(identifier, instructions), terminal.console())
         status = scan.run(pages, Stop(cancel_after, cancel_after_images), wait=wait)
@@ -96,7 +97,7 @@ def send(
 
 def _pages(files: list[Path], format: str) -> list[Page]:
     """Look at every file before anything is sent, so that a wrong one costs no job."""
-    from postscan.cli.scan import Page
+    from postscan.cli.device.scenarios.scan import Page
 
     return [
         Page(number, file, format or formats.keyword(file), file.stat().st_size)

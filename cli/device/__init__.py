@@ -1,0 +1,1 @@
+"""The simulated scanner. It shares no code with `soap/`."""

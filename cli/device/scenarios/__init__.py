@@ -1,0 +1,1 @@
+"""What the simulated scanner can be told to do: scan, run through everything, misbehave."""
