@@ -24,9 +24,11 @@ import uvloop
 from bench import servers
 from postscan import migrations
 from postscan.core.assembly import Core
-from postscan.core.model import FilterInstructions, Instructions, Job, JobToken, Principal, Proof, ScanProcess, User
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import Principal, Proof, User
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
+from postscan.core.model.subscription import Port, Sink
 from postscan.core.settings import load
-from postscan.core.subscriptions import Port, Sink
 from postscan.soap.delivering import HEALTHY
 from postscan.soap.processes import ProcessFolder
 

@@ -19,7 +19,8 @@ from bench import servers
 from bench.get_elements import request
 from postscan import migrations
 from postscan.core.assembly import Core
-from postscan.core.model import FilterInstructions, Instructions, Principal, Proof
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.settings import Settings
 from postscan.soap.app import create_app
 from postscan.soap.processes import ProcessFolder

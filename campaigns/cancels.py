@@ -36,10 +36,11 @@ from works import SID, Works, alive
 from postscan import migrations
 from postscan.core.assembly import Core
 from postscan.core.errors import JobNotFound
-from postscan.core.model import FilterInstructions, Instructions, Job
+from postscan.core.model.job import Job
+from postscan.core.model.process import FilterInstructions, Instructions
+from postscan.core.model.records import EventRow
+from postscan.core.model.states import TRANSITIONS, FilterState, JobState
 from postscan.core.settings import Settings
-from postscan.core.states import TRANSITIONS, FilterState, JobState
-from postscan.core.store import EventRow
 
 FILTERS: Final = ("cooperative", "careless", "swallowing", "waiting", "deaf")
 GRACE: Final = 0.4

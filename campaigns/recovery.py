@@ -23,10 +23,12 @@ from acceptance.server import DEVICE, Server
 from works import SID, instructions
 
 from postscan import migrations
-from postscan.core.model import Document, Job, JobToken, ScanProcess, User
+from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.principal import User
+from postscan.core.model.process import ScanProcess
+from postscan.core.model.states import FilterVerb
 from postscan.core.rows import job_row, step_row
 from postscan.core.schema import DOCUMENT, JOB, STEP
-from postscan.core.states import FilterVerb
 
 MOST_SECONDS: Final = 5.0
 STRAYS: Final = 100

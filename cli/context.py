@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from postscan.core.assembly import Core
-    from postscan.core.model import Principal
+    from postscan.core.model.principal import Principal
     from postscan.core.settings import Settings
     from postscan.soap.processes import ProcessFolder
 
@@ -52,7 +52,7 @@ def local_administrator() -> Principal:
 
     The name is that of the process' own user id, not of the environment, which anybody can set.
     """
-    from postscan.core.model import Principal, Proof
+    from postscan.core.model.principal import Principal, Proof
 
     number = os.getuid()
     try:

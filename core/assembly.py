@@ -21,7 +21,7 @@ from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError
 from postscan.core.executor import LocalExecutor
 from postscan.core.judging import Judging
-from postscan.core.model import Instructions
+from postscan.core.model.process import Instructions
 from postscan.core.pipeline import Pipeline
 from postscan.core.registry import Catalogue
 from postscan.core.retention import Retention

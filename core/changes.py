@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from postscan.core import naming
+from postscan.core.model import formats
 
 FOLDER: Final = "made"
 """The folder of the workdir where the server finds what was handed over, as `0`, `1`, `2` ..."""
@@ -110,6 +110,6 @@ def _entry(data: Any) -> Entry:
 
 
 def _known(format: Any) -> str:
-    if not isinstance(format, str) or not naming.is_known(format):
-        raise ValueError(f"{format!r} is no format; expected one of {', '.join(sorted(naming.MEDIA))}, tiff-...")
+    if not isinstance(format, str) or not formats.is_known(format):
+        raise ValueError(f"{format!r} is no format; expected one of {', '.join(sorted(formats.MEDIA))}, tiff-...")
     return format

@@ -24,8 +24,8 @@ from postscan.core.cancellation import CancellationToken, Cancelled
 from postscan.core.errors import PluginError
 from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts, Parent
 from postscan.core.limits import Resources
-from postscan.core.model import User
-from postscan.core.states import FilterReason
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterReason
 from postscan.core.tables import MIB
 
 MOST_FOUND: Final = 50

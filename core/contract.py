@@ -21,7 +21,7 @@ from postscan.core import defects, loading, secrecy, trial
 from postscan.core.defects import Defect, DefectKind
 from postscan.core.errors import PluginError
 from postscan.core.filters import Filter
-from postscan.core.model import User
+from postscan.core.model.principal import User
 from postscan.core.testing import ANNA
 from postscan.core.trial import Account, Order
 

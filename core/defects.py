@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from postscan.core import secrecy
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.core.testing import Published
 from postscan.core.trial import Account
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from postscan.core.model import JobToken
+from postscan.core.model.job import JobToken
 from postscan.core.pipeline import Interrupt, Leaving
 
 log = logging.getLogger(__name__)

@@ -19,11 +19,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from postscan.core import naming, placing, tools
+from postscan.core import placing, tools
 from postscan.core.cancellation import CancellationToken, Cancelled
 from postscan.core.changes import Changes
-from postscan.core.model import User
-from postscan.core.states import FilterReason
+from postscan.core.model import file_names
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterReason
 
 API = 1
 """The version of this contract. A filter that declares another one is not loaded."""
@@ -183,7 +184,7 @@ class FilterContext:
     @property
     def user_folder(self) -> str:
         """The name of the user's own folder below a destination; no two users share one."""
-        return naming.user_folder(self.user.name)
+        return file_names.user_folder(self.user.name)
 
     def deliver(
         self,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from postscan.core.events import (
+from postscan.core.model.events import (
     Event,
     JobStateChanged,
     RepositoryConfigurationChanged,
@@ -20,9 +20,9 @@ from postscan.core.events import (
     RepositoryStatusChanged,
     to_record,
 )
-from postscan.core.model import Job
+from postscan.core.model.job import Job
+from postscan.core.model.states import JobState
 from postscan.core.schema import EVENT, JOB
-from postscan.core.states import JobState
 
 IDLE: Final = "Idle"
 PROCESSING: Final = "Processing"

@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 from postscan.core import wire
 from postscan.core.child import MOST_FOUND
 from postscan.core.errors import InvalidArgument, Unavailable
-from postscan.core.model import FilterInstructions, Instructions
+from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
 from postscan.core.worker import Closed
 

@@ -6,44 +6,11 @@ together with the change that they belong to, or not at all.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
-
 import sqlalchemy as sa
 
 from postscan.core.clock import Mark
-from postscan.core.model import Principal, Request
+from postscan.core.model.records import Answer, AuditLine, Request
 from postscan.core.schema import AUDIT, MARK, REQUEST
-
-
-class Answer(NamedTuple):
-    """What a request of *owner* was answered with: the verb, and the one text that the answer needs."""
-
-    owner: str
-    request: Request
-    verb: str
-    result: str
-    ticks: float
-
-
-class AuditLine(NamedTuple):
-    """Who did what, or tried to; `seq` is 0 until it is stored."""
-
-    at: datetime
-    who: str
-    proof: str
-    verb: str
-    token: str
-    outcome: str
-    detail: str
-    seq: int = 0
-
-    @classmethod
-    def of(
-        cls, by: Principal, verb: str, token: str, at: datetime, outcome: str = "done", detail: str = ""
-    ) -> AuditLine:
-        """Make a line about what *by* did."""
-        return cls(at, by.name, by.proof, verb, token[:255], outcome, detail)
 
 
 def write_answer(db: sa.Connection, answer: Answer) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from postscan.core import changes
 from postscan.core.errors import InvalidArgument, SpoolFull
-from postscan.core.model import Document, JobToken
+from postscan.core.model.job import Document, JobToken
 from postscan.core.settings import Settings
 from postscan.core.spool import Spool
 

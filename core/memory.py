@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Final
 
-from postscan.core.model import Job
+from postscan.core.model.job import Job
 
 MOST: Final = 1000
 RECENT: Final = 0.25  # seconds; how fast this server promises to see what another process did

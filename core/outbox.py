@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import reduce
 from itertools import groupby
 from typing import Any, Final
@@ -17,86 +15,26 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from postscan.core import journal
-from postscan.core.events import (
+from postscan.core.model.events import (
     Event,
-    FilterStateChanged,
     ImageReceived,
     JobEnded,
-    JobStateChanged,
     RepositoryConfigurationChanged,
     RepositoryEvent,
     RepositoryStatusChanged,
     from_record,
 )
-from postscan.core.model import JobToken, Principal, User
+from postscan.core.model.job import JobToken
+from postscan.core.model.principal import Principal, User
+from postscan.core.model.snapshot import Happening, Snapshot, Standing
+from postscan.core.model.states import FilterState, JobState
 from postscan.core.schema import EVENT, JOB, STEP
-from postscan.core.states import FilterState, JobState
 
 Rows = Sequence[sa.Row[Any]]
 
 _EVENTS: Final[sa.Select[Any]] = sa.select(
     EVENT.c.seq, EVENT.c.token, EVENT.c.version, EVENT.c.kind, EVENT.c.at, EVENT.c.fields
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one filter stood."""
-
-    dialect: str
-    state: FilterState
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A job as it stood after one commit; what it says is called as in `Job`."""
-
-    token: JobToken
-    user: User
-    process_id: str
-    process_name: str
-    state: JobState
-    reasons: tuple[str, ...]
-    steps: tuple[Standing, ...]
-    images_received: int
-    created: datetime
-    completed: datetime | None
-
-    def after(self, event: Event | RepositoryEvent) -> Snapshot:
-        """Return how the job stood after one more of its events."""
-        match event:
-            case JobStateChanged(state, reasons):
-                return replace(self, state=JobState(state), reasons=reasons)
-            case ImageReceived():
-                return replace(self, images_received=self.images_received + 1)
-            case FilterStateChanged(position, state, reasons):
-                step = replace(self.steps[position], state=FilterState(state), reasons=reasons)
-                return replace(self, steps=(*self.steps[:position], step, *self.steps[position + 1 :]))
-            case JobEnded(at=at):
-                return replace(self, completed=at)
-        return self
-
-    def tells_more_than(self, before: Snapshot) -> bool:
-        """Return whether its status is another one; images do not count (ruling 23)."""
-        return (self.state, self.reasons, self.steps) != (before.state, before.reasons, before.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """What one commit did to a job, or to the repository if there is no `job`.
-
-    `seq` is the number of its last event and names it for ever. `first`: it made the job. `ended`: the job reached
-    its last state by it, which is told twice, as a status and as an end. `state` and `filters` are the repository's,
-    whichever changed.
-    """
-
-    seq: int
-    job: Snapshot | None
-    first: bool = False
-    ended: bool = False
-    state: str = ""
-    filters: tuple[str, ...] | None = None
 
 
 def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -> tuple[list[Happening], int]:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, RequestReused, WrongState
-from postscan.core.ledger import Answer, AuditLine
-from postscan.core.model import Job, Principal, Request
+from postscan.core.model.job import Job
+from postscan.core.model.principal import Principal
+from postscan.core.model.records import Answer, AuditLine, Request
 from postscan.core.store import AnsweredMeanwhile, Note, Store
 from postscan.core.throttle import Throttle
 

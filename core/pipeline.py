@@ -17,17 +17,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import making, naming, wire
+from postscan.core import making, wire
 from postscan.core.cancellation import CancelSource
 from postscan.core.clock import Clock
 from postscan.core.errors import SpoolFull
 from postscan.core.limits import Resources
-from postscan.core.model import Document, Fate, FilterStep, Job, JobToken, Receipt
+from postscan.core.model import file_names
+from postscan.core.model.job import Document, Fate, FilterStep, Job, JobToken, Receipt
+from postscan.core.model.records import Delivery
+from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool import Spool
-from postscan.core.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
-from postscan.core.store import Delivery, Store
+from postscan.core.store import Store
 from postscan.core.verdict import Verdict, verdict
 from postscan.core.worker import Limits, Workers
 
@@ -203,7 +205,7 @@ class Pipeline:
             "size": document.size,
             "sha256": document.sha256,
             "path": str(self._spool.path(document)),
-            "name": naming.document_name(
+            "name": file_names.document_name(
                 job.document_root,
                 job.user.name,
                 job.created,

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from postscan.core import growing, naming
+from postscan.core import growing
+from postscan.core.model import file_names
 
 if TYPE_CHECKING:
     from postscan.core.filters import Document, FilterContext
@@ -74,7 +75,7 @@ def _place(context: FilterContext, document: Document, where: int, source: Path,
             return earlier
         number = 1
         while True:
-            wanted = naming.numbered(name, number)
+            wanted = file_names.numbered(name, number)
             if not _taken(wanted, where):
                 with contextlib.suppress(FileExistsError):
                     with context.publish(document, destination, wanted):

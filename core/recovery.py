@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, WrongState
-from postscan.core.model import JobToken
+from postscan.core.model.job import JobToken
+from postscan.core.model.states import JobReason
 from postscan.core.spool import Spool
-from postscan.core.states import JobReason
 from postscan.core.store import Blob, Store
 
 log = logging.getLogger(__name__)

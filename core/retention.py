@@ -11,7 +11,7 @@ import logging
 from typing import Final
 
 from postscan.core.clock import Clock
-from postscan.core.model import Job
+from postscan.core.model.job import Job
 from postscan.core.spool import Spool
 from postscan.core.store import Store
 from postscan.core.tables import RetentionSettings

@@ -10,20 +10,11 @@ import sqlalchemy as sa
 
 from postscan.core import journal
 from postscan.core.errors import JobNotFound, StoreBusy
-from postscan.core.model import (
-    Document,
-    Fate,
-    FilterInstructions,
-    FilterStep,
-    Job,
-    JobToken,
-    Principal,
-    Proof,
-    Receipt,
-    User,
-)
+from postscan.core.model.job import Document, Fate, FilterStep, Job, JobToken, Receipt
+from postscan.core.model.principal import Principal, Proof, User
+from postscan.core.model.process import FilterInstructions
+from postscan.core.model.states import FilterState, JobState
 from postscan.core.schema import DOCUMENT, JOB, MADE, STEP
-from postscan.core.states import FilterState, JobState
 
 Rows = Sequence[sa.Row[Any]]
 

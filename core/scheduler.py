@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, StoreBusy, WrongState
 from postscan.core.executor import Executor
-from postscan.core.model import JobToken
-from postscan.core.states import JobReason, JobState
+from postscan.core.model.job import JobToken
+from postscan.core.model.states import JobReason, JobState
 from postscan.core.store import Store
 from postscan.core.uploads import Uploads
 

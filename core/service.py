@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
 from postscan.core.journal import IDLE, PROCESSING
-from postscan.core.ledger import AuditLine
-from postscan.core.model import Document, Instructions, Job, JobToken, Principal, Request, ScanProcess, User
+from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.principal import SID, Principal, User
+from postscan.core.model.process import Instructions, ScanProcess
+from postscan.core.model.records import AuditLine, Delivery, EventRow, Request
+from postscan.core.model.states import JobReason, JobState, Verb
 from postscan.core.ownership import Ownership, check_same, is_owned, key
 from postscan.core.quota import Quota
 from postscan.core.retention import Retention
 from postscan.core.scheduler import Scheduler
 from postscan.core.settings import Settings
 from postscan.core.spool import Echo, Spool
-from postscan.core.states import JobReason, JobState, Verb
-from postscan.core.store import AnsweredMeanwhile, Delivery, EventRow, Store
+from postscan.core.store import AnsweredMeanwhile, Store
 from postscan.core.uploads import Uploads
 
 log = logging.getLogger(__name__)
-
-SID: Final = re.compile(r"S-1-(?:\d{1,10}|0x[0-9A-Fa-f]{1,12})(?:-\d{1,10}){1,15}", re.ASCII)
 
 
 class ScanProcesses(Protocol):

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from postscan.core import naming
 from postscan.core.filters import Document, FilterContext, FilterFailed
-from postscan.core.states import FilterReason
+from postscan.core.model import file_names
+from postscan.core.model.states import FilterReason
 
 LEAST_FREE: Final = 64 << 20
 """Bytes on the disk of a share with which it does not count as full yet."""
@@ -129,7 +129,7 @@ class Shares:
 def _parts(unc: str) -> tuple[str, ...]:
     """Return the components of a UNC path; raise `ValueError` if it is none, or one that could lead elsewhere."""
     parts = tuple(unc[2:].rstrip("\\").split("\\"))
-    safe = all(naming.component(part) == part for part in parts)
+    safe = all(file_names.component(part) == part for part in parts)
     if not unc.startswith("\\\\") or len(parts) < 2 or not safe or "@" in parts[0]:
         raise ValueError(rf"{unc!r} is not a UNC path; expected \\server\share or \\server\share\folder")
     return parts

@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from postscan.core import naming
 from postscan.core.errors import InvalidArgument, SpoolFull
-from postscan.core.model import Document, JobToken
+from postscan.core.model import file_names
+from postscan.core.model.job import Document, JobToken
 
 PART: Final = ".part"
 LOST: Final = "lost+found"
@@ -182,7 +182,7 @@ class Spool:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         number = 1
         while True:
-            place = target.with_name(naming.numbered(target.name, number))
+            place = target.with_name(file_names.numbered(target.name, number))
             try:
                 os.link(source, place, follow_symlinks=False)  # unlike a rename, it never replaces anything
             except FileExistsError:

@@ -18,25 +18,16 @@ import sqlalchemy as sa
 from postscan.core import database, journal, ledger, rows
 from postscan.core.clock import Mark
 from postscan.core.errors import Unavailable, WrongState
-from postscan.core.ledger import Answer, AuditLine
 from postscan.core.memory import Memory
-from postscan.core.model import Job, JobToken, Principal
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import Principal
+from postscan.core.model.records import Answer, AuditLine, Delivery, EventRow
+from postscan.core.model.states import FilterState, JobState
 from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, MADE, STEP, WHOLE_JOB
-from postscan.core.states import FilterState, JobState
 
 _OPEN = [state.value for state in JobState if not state.ended]
 _DISPOSABLE = [JobState.COMPLETED.value, JobState.CANCELED.value]
 _IN_HAND = [state.value for state in JobState if state.in_hand]
-
-
-class EventRow(NamedTuple):
-    """One event as it is stored: `seq` orders all events of the server."""
-
-    seq: int
-    token: JobToken
-    kind: str
-    at: datetime
-    fields: dict[str, Any]
 
 
 class Blob(NamedTuple):
@@ -50,16 +41,6 @@ class Blob(NamedTuple):
     size: int
     open: bool
     kept: bool
-
-
-class Delivery(NamedTuple):
-    """One output of a filter: granted, and since then perhaps `published`. `document` is None for the whole job."""
-
-    position: int
-    document: int | None
-    destination: str
-    name: str
-    published: bool
 
 
 class AnsweredMeanwhile(Exception):

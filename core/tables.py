@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from postscan.core import naming
+from postscan.core.model import file_names
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -110,7 +110,7 @@ class NamingSettings(Table):
     """`[naming]`: what the documents are called where filters deliver them."""
 
     template: str = Field(
-        naming.TEMPLATE,
+        file_names.TEMPLATE,
         description="name of a document without its extension: text, and the fields `{root}`, `{user}`, `{date}`, "
         "`{process}` and `{page}`, of which `{page}` must be there",
     )
@@ -118,7 +118,7 @@ class NamingSettings(Table):
     @field_validator("template")
     @classmethod
     def _can_be_filled(cls, template: str) -> str:
-        naming.pieces(template)
+        file_names.pieces(template)
         return template
 
 

@@ -16,11 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import changes, naming, typed
+from postscan.core import changes, typed
 from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource, Checks
 from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts
-from postscan.core.model import User
-from postscan.core.states import FilterState
+from postscan.core.model import file_names, formats
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterState
 
 Published = tuple[int | None, str, str]
 """One output: the document's id (None: of the whole job), the destination, and the name that it got there."""
@@ -28,7 +29,7 @@ Published = tuple[int | None, str, str]
 ANNA: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example", "anna@fabrikam.example")
 MORNING: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 
-_FORMATS: Final = {suffix: format for format, (suffix, _) in naming.MEDIA.items()} | {
+_FORMATS: Final = {suffix: format for format, (suffix, _) in formats.MEDIA.items()} | {
     ".pdf": "pdf",
     ".tif": "tiff-single-uncompressed",
     ".tiff": "tiff-single-uncompressed",
@@ -202,7 +203,7 @@ def _document(id: int, path: Path, user: User) -> Document:
     if format is None:
         raise ValueError(f"{path.name}: no format goes by this suffix; expected one of {', '.join(sorted(_FORMATS))}")
     content = path.read_bytes()
-    name = naming.document_name("Scan", user.name, MORNING, id, format)
+    name = file_names.document_name("Scan", user.name, MORNING, id, format)
     return Document(id, format, len(content), hashlib.sha256(content).hexdigest(), path, name)
 
 

@@ -39,8 +39,8 @@ from typing import IO, Any, Final
 
 from postscan.core import survivors
 from postscan.core.filters import Filter
-from postscan.core.model import User
-from postscan.core.states import FilterState
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterState
 from postscan.core.testing import Published, run_filter
 from postscan.core.witness import Book, Witness
 

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-from postscan.core.model import JobToken
+from postscan.core.model.job import JobToken
 
 
 class Uploads:

@@ -7,8 +7,8 @@ import signal
 from dataclasses import dataclass
 from typing import Any, Final
 
-from postscan.core.model import NO_RECEIPT, Document, Fate, Receipt
-from postscan.core.states import FilterReason, FilterVerb
+from postscan.core.model.job import NO_RECEIPT, Document, Fate, Receipt
+from postscan.core.model.states import FilterReason, FilterVerb
 from postscan.core.worker import Ended, How, Limits
 
 _KNOWN: Final = frozenset(reason.value for reason in FilterReason)

@@ -18,7 +18,7 @@ from postscan.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:
     from postscan.core.judging import Judging
-    from postscan.core.model import FilterInstructions, ScanProcess
+    from postscan.core.model.process import FilterInstructions, ScanProcess
     from postscan.core.registry import Catalogue
     from postscan.core.settings import Settings
 

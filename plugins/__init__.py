@@ -10,8 +10,8 @@ A plugin is a module, named by an entry point of the group `postscan.filters`, w
 from postscan.core.cancellation import CancellationToken, Cancelled
 from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, FilterResult
 from postscan.core.hookspecs import hookimpl
+from postscan.core.model.states import FilterReason
 from postscan.core.shares import Place, Shares
-from postscan.core.states import FilterReason
 from postscan.core.tools import ToolEnded
 from postscan.core.typed import element, setting
 

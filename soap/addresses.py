@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
-from postscan.core.model import Principal
+from postscan.core.model.principal import Principal
+from postscan.core.model.subscription import Port
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Port
 from postscan.soap import addressing, discovery, metadata, operations, processing, transfer
 from postscan.soap.body import Exchange, Parts, Refused
 from postscan.soap.endpoint import endpoint_id

@@ -21,9 +21,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from postscan.core.errors import Throttled
+from postscan.core.model.subscription import Port
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Port
 from postscan.soap import discovery, faults, metadata, mtom, published
 from postscan.soap.addresses import Configuration, Counter, Device, Eventing, Processing, Whereabouts
 from postscan.soap.body import Body, Exchange, Gone, Refused

@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from postscan.core.service import SID
+from postscan.core.model.principal import SID
 
 CLIENT_AUTHENTICATION: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.2")
 SMART_CARD_LOGON: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.2")

@@ -12,7 +12,7 @@ from typing import Final
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model import Job
+from postscan.core.model.job import Job
 from postscan.soap import arguments, asking, ns, telling
 from postscan.soap.answer import attribute, escape
 from postscan.soap.asking import RequestedName

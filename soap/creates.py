@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from postscan.core.model import Principal
+from postscan.core.model.principal import Principal
 
 PATIENCE: Final = 10.0
 """Seconds after which an answer that nobody reads counts as written."""

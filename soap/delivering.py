@@ -16,9 +16,10 @@ from typing import Final, ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from postscan.core.errors import Unavailable
-from postscan.core.outbox import Happening
+from postscan.core.model.snapshot import Happening
+from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Port, Sink, Subscription, Subscriptions
+from postscan.core.subscriptions import Subscriptions
 from postscan.soap import eventing, notices
 from postscan.soap.creates import Creates
 from postscan.soap.posting import NotDelivered, Postman

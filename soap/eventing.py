@@ -15,7 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.subscriptions import Port, Subscription
+from postscan.core.model.subscription import Port, Subscription
 from postscan.soap import durations, notices, ns, references
 from postscan.soap.answer import escape
 from postscan.soap.durations import Expiry

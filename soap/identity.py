@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import Settings
 from postscan.soap import certificate
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model import FilterInstructions, Instructions, ScanProcess
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.soap import envelope, ns
 from postscan.soap.elements import STRING255, boolean, children, listed, required, tag, text, to_boolean, trim
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from postscan.core.outbox import Happening
-from postscan.core.subscriptions import Port
+from postscan.core.model.snapshot import Happening
+from postscan.core.model.subscription import Port
 from postscan.soap import configuration, ns, telling
 from postscan.soap.matching import is_below
 

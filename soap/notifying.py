@@ -16,9 +16,10 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from postscan.core.errors import Unavailable
-from postscan.core.model import Principal
+from postscan.core.model.principal import Principal
+from postscan.core.model.subscription import Subscription
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Subscription, Subscriptions
+from postscan.core.subscriptions import Subscriptions
 from postscan.soap.creates import Creates
 from postscan.soap.delivering import Delivery, Recipient, growing_pause
 

@@ -17,7 +17,9 @@ from typing import Any, Final, NamedTuple
 from lxml import etree
 
 from postscan.core.errors import Throttled
-from postscan.core.model import Job, JobToken, Principal, Request
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import Principal
+from postscan.core.model.records import Request
 from postscan.core.service import PostScanService
 from postscan.soap import addressing, asking, configuration, envelope, faults, ns, processing, receipts
 from postscan.soap.arguments import ElementsRequest, TokenRequest

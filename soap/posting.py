@@ -15,8 +15,8 @@ from typing import Final
 import httpx2
 
 from postscan.core.errors import SettingsError
+from postscan.core.model.subscription import Sink
 from postscan.core.network import TlsSettings
-from postscan.core.subscriptions import Sink
 from postscan.soap.sinks import Place, taken_apart
 
 MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"

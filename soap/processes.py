@@ -19,7 +19,7 @@ from typing import Any, Final
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument, StoredProcessInvalid
-from postscan.core.model import Instructions, ScanProcess
+from postscan.core.model.process import Instructions, ScanProcess
 from postscan.soap import envelope, instructions, ns
 from postscan.soap.elements import boolean, children, guid, required, tag, text
 from postscan.soap.faults import Fault

@@ -15,7 +15,8 @@ from typing import Final
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model import Instructions, Job
+from postscan.core.model.job import Job
+from postscan.core.model.process import Instructions
 from postscan.soap import arguments, asking, instructions, ns, telling
 from postscan.soap.answer import escape
 from postscan.soap.asking import RequestedName

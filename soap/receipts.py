@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from postscan.core.model import FilterStep, Job
-from postscan.core.store import Delivery
+from postscan.core.model.job import FilterStep, Job
+from postscan.core.model.records import Delivery
 from postscan.soap import ns
 from postscan.soap.answer import escape
 

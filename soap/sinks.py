@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
 
-from postscan.core.subscriptions import Sink
+from postscan.core.model.subscription import Sink
 from postscan.soap import faults, ns
 from postscan.soap.addressing import LONGEST_URI
 from postscan.soap.references import Reference

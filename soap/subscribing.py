@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from postscan.core.errors import SubscriptionNotFound, Unavailable
-from postscan.core.model import Principal
+from postscan.core.model.principal import Principal
+from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Port, Sink, Subscription, Subscriptions
+from postscan.core.subscriptions import Subscriptions
 from postscan.soap import addressing, durations, eventing, faults, ns, sinks
 from postscan.soap.durations import Expiry
 from postscan.soap.operations import Message, related

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from postscan.core.model import Job, User
-from postscan.core.states import FilterReason, FilterState, JobReason, JobState
+from postscan.core.model.job import Job
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterReason, FilterState, JobReason, JobState
 from postscan.soap.answer import escape
 
 _NAME_START: Final = (

@@ -17,7 +17,9 @@ from works import Works
 
 from postscan import migrations
 from postscan.core.assembly import Core
-from postscan.core.model import FilterInstructions, Instructions, Job, JobToken, Principal, Proof, ScanProcess
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.settings import Settings
 from postscan.core.store import Store
 from postscan.core.testing import FakeClock

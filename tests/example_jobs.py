@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from postscan.core.model import Document, FilterInstructions, FilterStep, Job, JobToken, Principal, Proof, User
-from postscan.core.states import FilterState, JobState
+from postscan.core.model.job import Document, FilterStep, Job, JobToken
+from postscan.core.model.principal import Principal, Proof, User
+from postscan.core.model.process import FilterInstructions
+from postscan.core.model.states import FilterState, JobState
 from postscan.soap import ns
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")

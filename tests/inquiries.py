@@ -6,7 +6,7 @@ import messages
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 from postscan.soap import answer, ns, operations
 from postscan.soap.asking import RequestedName
 

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from postscan.core.model import (
-    Document,
-    FilterInstructions,
-    Instructions,
-    Job,
-    JobToken,
-    Principal,
-    Proof,
-    ScanProcess,
-    User,
-)
+from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.principal import Principal, Proof, User
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 
 AT = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 ANNA = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")

@@ -12,8 +12,8 @@ from lxml import etree
 from messages import ANONYMOUS, DSP, MESSAGE_ID
 
 from postscan.core.assembly import Core
-from postscan.core.model import Principal
-from postscan.core.subscriptions import Port
+from postscan.core.model.principal import Principal
+from postscan.core.model.subscription import Port
 from postscan.soap import operations
 from postscan.soap.subscribing import Subscribing
 

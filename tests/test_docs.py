@@ -18,8 +18,9 @@ from pydantic import BaseModel
 
 from postscan import plugins
 from postscan.cli.app import app
-from postscan.core import events, hookspecs, loading, states, typed
+from postscan.core import hookspecs, loading, typed
 from postscan.core.filters import FilterContext
+from postscan.core.model import events, states
 from postscan.core.settings import Settings
 from postscan.core.tables import UserSettings
 
@@ -133,7 +134,7 @@ def test_every_public_name_and_every_reason_is_in_the_guide_or_with_the_hooks() 
 
 
 def test_the_diagram_of_states_is_the_table() -> None:
-    """It is the output of python -m postscan.core.states."""
+    """It is the output of python -m postscan.core.model.states."""
     assert f"{states.diagram()}\n" in blocks("docs/architecture.md", "text")
 
 

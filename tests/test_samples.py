@@ -26,10 +26,10 @@ from postscan import migrations
 from postscan.core import loading
 from postscan.core.assembly import Core
 from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource
-from postscan.core.model import Job, JobToken
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.states import FilterState, JobState
 from postscan.core.registry import PluginState
 from postscan.core.settings import Settings
-from postscan.core.states import FilterState, JobState
 from postscan.plugins import fileshare
 from postscan.plugins.testing import run_filter
 from postscan.soap.processes import ProcessFolder

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from postscan.core.assembly import Core
-from postscan.core.model import FilterInstructions, Instructions, Job, JobToken, Principal
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import Principal
+from postscan.core.model.process import FilterInstructions, Instructions
 
 SID = "S-1-5-21-1-2-3-1001"
 PATIENCE = 20.0

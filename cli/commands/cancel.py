@@ -11,7 +11,8 @@ from postscan.core.errors import JobNotFound, PostscanError
 
 if TYPE_CHECKING:
     from postscan.core.assembly import Core
-    from postscan.core.model import Job, Principal
+    from postscan.core.model.job import Job
+    from postscan.core.model.principal import Principal
 
 
 def cancel(context: typer.Context, token: str) -> None:

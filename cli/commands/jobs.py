@@ -13,7 +13,7 @@ from postscan.cli.context import load_settings, local_administrator, open_engine
 from postscan.cli.output import exit_codes, terminal, views
 
 if TYPE_CHECKING:
-    from postscan.core.model import Job
+    from postscan.core.model.job import Job
 
 POLL: Final = 0.25  # seconds between two looks at the database
 

@@ -46,19 +46,19 @@ def preview(
       postscan naming preview --template '{date:%Y-%m-%d} {process} {page:d}' --format tiff-single-g4
       postscan naming preview --user '../../x' --root 'a/b'
     """
-    from postscan.core import naming
+    from postscan.core.model import file_names
 
     chosen = load_settings(context).naming.template if template is None else template
     try:
-        naming.pieces(chosen)
+        file_names.pieces(chosen)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--template") from None
     now = datetime.now(UTC)
     names = [
-        naming.document_name(root, user, now, number, format, process=process, template=chosen)
+        file_names.document_name(root, user, now, number, format, process=process, template=chosen)
         for number in range(1, pages + 1)
     ]
     for name in names:
         typer.echo(terminal.plain(name))
-    typer.echo(f"\nThe user's folder:  {terminal.plain(naming.user_folder(user))}")
-    typer.echo(f"If a name is taken: {terminal.plain(naming.numbered(names[0], 2))}")
+    typer.echo(f"\nThe user's folder:  {terminal.plain(file_names.user_folder(user))}")
+    typer.echo(f"If a name is taken: {terminal.plain(file_names.numbered(names[0], 2))}")

@@ -15,7 +15,7 @@ from postscan.cli.output import terminal
 from postscan.core.errors import StoredProcessInvalid
 
 if TYPE_CHECKING:
-    from postscan.core.model import ScanProcess
+    from postscan.core.model.process import ScanProcess
     from postscan.core.settings import Settings
     from postscan.soap.processes import ProcessFolder
 

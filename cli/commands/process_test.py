@@ -17,7 +17,8 @@ from postscan.core.errors import PostscanError
 
 if TYPE_CHECKING:
     from postscan.core.assembly import Core
-    from postscan.core.model import Job, JobToken, Principal
+    from postscan.core.model.job import Job, JobToken
+    from postscan.core.model.principal import Principal
     from postscan.core.settings import Settings
 
 POLL: Final = 0.1  # seconds between two looks at the job

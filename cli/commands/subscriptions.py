@@ -14,7 +14,7 @@ from postscan.core.errors import PostscanError, SubscriptionNotFound
 
 if TYPE_CHECKING:
     from postscan.core.assembly import Core
-    from postscan.core.subscriptions import Subscription
+    from postscan.core.model.subscription import Subscription
 
 COLUMNS = ("ID", "SERVICE", "WHOSE", "KNOWN BY", "EVENTS GO TO", "STILL", "WAITING")
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import formats
 from postscan.cli.context import load_settings
 from postscan.cli.device import process_files
 from postscan.cli.device.send import SOMEBODY
 from postscan.cli.output import exit_codes, views
 from postscan.core.errors import InvalidArgument
+from postscan.core.model import formats
 
 if TYPE_CHECKING:
     from postscan.cli.device.scenarios.job_session import Errand

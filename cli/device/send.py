@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from postscan.cli import formats
 from postscan.cli.context import load_settings
 from postscan.cli.device import process_files
 from postscan.cli.output import exit_codes
+from postscan.core.model import formats
 
 if TYPE_CHECKING:
     from postscan.cli.device.scenarios.scan import Page

@@ -12,9 +12,8 @@ from postscan.cli.output import terminal
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from postscan.core.ledger import AuditLine
-    from postscan.core.model import FilterStep, Job
-    from postscan.core.store import Delivery, EventRow
+    from postscan.core.model.job import FilterStep, Job
+    from postscan.core.model.records import AuditLine, Delivery, EventRow
 
 COLUMNS = ("TOKEN", "STATE", "CREATED", "USER", "PROCESS", "IMAGES", "FILTERS")
 

@@ -23,7 +23,7 @@ from works import Works, alive
 
 from postscan import migrations
 from postscan.core.assembly import Core
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import load
 from postscan.soap.processes import ProcessFolder
 

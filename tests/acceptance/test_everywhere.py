@@ -19,7 +19,7 @@ from smtp import MailServer
 from webdav import PASSWORD, USER, WebDav, serve
 from works import SID, until
 
-from postscan.core.states import FilterState, JobState
+from postscan.core.model.states import FilterState, JobState
 
 Image = pytest.importorskip("PIL.Image", reason="the pages need the extra [image]")
 pikepdf = pytest.importorskip("pikepdf", reason="the pdf filter needs the extra [pdf]")

@@ -18,8 +18,8 @@ from acceptance.server import Server, running
 from certificates import Authority, sid_extension
 from device import Answer, Device
 
-from postscan.core.model import Job
-from postscan.core.states import JobReason
+from postscan.core.model.job import Job
+from postscan.core.model.states import JobReason
 
 pytestmark = pytest.mark.xdist_group("owner matrix")  # they share two servers
 SIDS = [f"S-1-5-21-1-2-3-{number}" for number in (1001, 1002, 1003)]

@@ -25,8 +25,8 @@ from works import SID, instructions
 from postscan.cli.app import app
 from postscan.cli.demo import sandbox
 from postscan.core.assembly import Core
-from postscan.core.ledger import AuditLine
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings, load
 from postscan.core.store import Store
 from postscan.doctor import certificates, machine

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from postscan.cli.formats import UnknownFormat, keyword
+from postscan.core.model.formats import UnknownFormat, keyword
 
 
 def tiff(path: Path, compression: str | None, pages: int = 1, mode: str = "1") -> Path:

@@ -15,7 +15,7 @@ from typer.testing import Result
 from works import SID, Works, instructions, until
 
 from postscan.core.assembly import Core
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 
 DEVICE = Principal("device:192.0.2.7", Proof.ADDRESS)
 UNKNOWN = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935"

@@ -12,8 +12,8 @@ from typer.testing import Result
 from works import SID, instructions
 
 from postscan.core.assembly import Core
-from postscan.core.model import Principal, Proof
-from postscan.core.subscriptions import Port, Sink, Subscription
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.subscription import Port, Sink, Subscription
 
 ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True)
 URL = "http://192.0.2.7:5357/events"

@@ -35,9 +35,9 @@ from device import SOAP, WSA, Device
 from postscan import migrations
 from postscan.core import errors
 from postscan.core.assembly import Core
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.states import JobState, Verb
 from postscan.core.settings import Settings
-from postscan.core.states import JobState, Verb
 from postscan.soap import envelope, faults, operations
 
 ELSEWHERE = "http://127.0.0.1:9/reply"

@@ -37,8 +37,8 @@ from conformance.wire import changed, invalid, job_of
 from device import SOAP
 
 from postscan.core.errors import InvalidArgument
+from postscan.core.model.states import FilterReason, FilterState, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.states import FilterReason, FilterState, JobReason, JobState
 from postscan.soap.processes import ProcessFolder
 
 SPX = "http://schemas.microsoft.com/windows/2010/09/imaging/postscan/scanprocess/extensions"

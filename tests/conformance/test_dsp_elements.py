@@ -11,7 +11,7 @@ from acceptance.server import Server
 from conformance.wire import content, dsp, element_data, invalid, query
 from device import DSP
 
-from postscan.core.states import JobReason
+from postscan.core.model.states import JobReason
 
 JOB_STATES = {
     *("Creating", "Pending", "Pending-Held", "Started", "Processing", "Terminating"),

@@ -9,8 +9,8 @@ from works import Works
 
 from postscan.core.assembly import Core
 from postscan.core.errors import JobNotFound, Throttled
-from postscan.core.ledger import AuditLine
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings
 from postscan.core.store import Store
 from postscan.core.testing import MORNING, FakeClock

@@ -10,7 +10,7 @@ from works import Works
 
 from postscan.core.assembly import Core
 from postscan.core.clock import Mark, SystemClock
-from postscan.core.states import JobState
+from postscan.core.model.states import JobState
 from postscan.core.testing import FakeClock
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from postscan.core.events import (
+from postscan.core.model.events import (
     FilterStateChanged,
     ImageReceived,
     JobEnded,

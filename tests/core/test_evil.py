@@ -21,9 +21,10 @@ from postscan import migrations
 from postscan.core import keeper, survivors, wire
 from postscan.core.assembly import Core
 from postscan.core.cancellation import CancelSource
-from postscan.core.model import FilterInstructions, Instructions, Job, JobToken
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.process import FilterInstructions, Instructions
+from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.states import FilterState, JobReason, JobState
 from postscan.core.worker import How, Limits, Workers
 
 OUTSIDE = Path(__file__).parent.parent / "outside" / "evil"

@@ -8,8 +8,8 @@ import pytest
 
 from postscan.core.cancellation import Cancelled
 from postscan.core.filters import Filter, FilterFailed, FilterResult
-from postscan.core.model import User
-from postscan.core.states import FilterReason, FilterState
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterReason, FilterState
 from postscan.core.testing import run_filter
 
 

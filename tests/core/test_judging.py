@@ -21,10 +21,11 @@ from postscan.core import judging, typed, wire
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.judging import Judging
-from postscan.core.model import FilterInstructions, Instructions, Request, ScanProcess
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
+from postscan.core.model.records import Request
+from postscan.core.model.states import FilterState
 from postscan.core.registry import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
-from postscan.core.states import FilterState
 from postscan.core.typed import element
 from postscan.core.worker import Closed
 

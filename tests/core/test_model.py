@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from some_jobs import ANNA, AT, PAGE, new_job, outcome
 
 from postscan.core.errors import InvalidArgument, JobCanceled, WrongState
-from postscan.core.events import JobEnded, JobStateChanged
-from postscan.core.model import Instructions, Job, ScanProcess, User
-from postscan.core.states import TRANSITIONS, FilterReason, FilterState, FilterVerb, JobReason, JobState
+from postscan.core.model.events import JobEnded, JobStateChanged
+from postscan.core.model.job import Job
+from postscan.core.model.principal import User
+from postscan.core.model.process import Instructions, ScanProcess
+from postscan.core.model.states import TRANSITIONS, FilterReason, FilterState, FilterVerb, JobReason, JobState
 
 
 def job_in(state):

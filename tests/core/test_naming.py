@@ -13,13 +13,13 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from works import Works
 
-from postscan.core import naming
 from postscan.core.errors import SettingsError
+from postscan.core.model import file_names, formats
 from postscan.core.settings import load
 from postscan.core.tables import NamingSettings
 
 MORNING = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
-FORMATS = st.sampled_from([*naming.MEDIA, "tiff-single-g4", "tiff-multi-jpeg-tn2", "x-vendor:raw"])
+FORMATS = st.sampled_from([*formats.MEDIA, "tiff-single-g4", "tiff-multi-jpeg-tn2", "x-vendor:raw"])
 
 HOSTILE = [
     *("", ".", "..", "...", " ", "/", "\\", "../../etc/passwd", "..\\..\\x", "a/b", "a\\b", "x:y", "a\x00b", "~root"),
@@ -42,7 +42,7 @@ def hostile(test):
 def test_a_component_is_always_one_component(text):
     """Whatever a device sends stays directly below the folder that it was meant for (T-F1, PSP-017)."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, naming.component(text))
+        target = Path(folder, file_names.component(text))
 
         assert target.resolve().parent == Path(folder).resolve()
 
@@ -52,7 +52,7 @@ def test_a_component_is_always_one_component(text):
 def test_a_component_can_be_made_and_is_found_under_its_name(text):
     """The file system takes it as it is."""
     with tempfile.TemporaryDirectory() as folder:
-        name = naming.component(text)
+        name = file_names.component(text)
         Path(folder, name).touch(exist_ok=False)
 
         assert [path.name for path in Path(folder).iterdir()] == [name]
@@ -62,7 +62,7 @@ def test_a_component_can_be_made_and_is_found_under_its_name(text):
 @given(names)
 def test_a_component_is_fit_for_windows_too(text):
     """No forbidden character, no device, no blank or dot at the end, nothing that looks like an option or a home."""
-    name = naming.component(text)
+    name = file_names.component(text)
 
     assert not set(name) & set('<>:"/\\|?*')
     assert name.isprintable()
@@ -75,16 +75,16 @@ def test_a_component_is_fit_for_windows_too(text):
 @given(names)
 def test_a_component_goes_in_unchanged(text):
     """Cleaning twice is cleaning once."""
-    once = naming.component(text)
+    once = file_names.component(text)
 
-    assert naming.component(once) == once
+    assert file_names.component(once) == once
 
 
 @hostile
 @given(names)
 def test_a_component_is_not_too_long(text):
     """At most 200 characters, and few enough bytes for a number behind it."""
-    name = naming.component(text)
+    name = file_names.component(text)
 
     assert 0 < len(name) <= 200
     assert len(name.encode()) <= 240
@@ -94,18 +94,18 @@ def test_a_component_is_not_too_long(text):
 @given(names)
 def test_a_component_is_in_the_composed_form(text):
     """File systems that compose names by themselves would else find two of them to be one."""
-    assert unicodedata.is_normalized("NFC", naming.component(text))
+    assert unicodedata.is_normalized("NFC", file_names.component(text))
 
 
 def test_an_empty_root_becomes_scan():
     """What has no name left gets one (WS-DSP digest, section 10)."""
-    assert naming.component(" .. ") == "Scan"
+    assert file_names.component(" .. ") == "Scan"
 
 
 def test_an_ordinary_name_is_left_as_it_is():
     """Letters of any script, digits, dots, blanks and most marks are fine."""
     for name in ("Invoice 2026-03", "Rechnung_Süd (1)", "請求書", "anna@fabrikam.example", "a.b.c", "100% & more"):
-        assert naming.component(name) == name
+        assert file_names.component(name) == name
 
 
 VARIANTS = [
@@ -118,36 +118,36 @@ VARIANTS = [
 @pytest.mark.parametrize(("one", "other"), VARIANTS)
 def test_similar_users_have_different_folders(one, other):
     """Case, blanks, dots, look-alikes, other normal forms: variants are other users (T-F2, T-O2)."""
-    assert naming.user_folder(one) != naming.user_folder(other)
+    assert file_names.user_folder(one) != file_names.user_folder(other)
 
 
 @given(names, names)
 def test_two_users_never_share_a_folder(one, other):
     """The mapping is injective (T-F2)."""
-    assert (naming.user_folder(one) == naming.user_folder(other)) == (one == other)
+    assert (file_names.user_folder(one) == file_names.user_folder(other)) == (one == other)
 
 
 @hostile
 @given(names)
 def test_nobody_can_take_a_name_that_looks_like_another_users_folder(user):
     """The folder of a user, used as a user name, gives another folder, unless it is the user's own name."""
-    folder = naming.user_folder(user)
+    folder = file_names.user_folder(user)
 
-    assert naming.user_folder(folder) != folder or folder == user
+    assert file_names.user_folder(folder) != folder or folder == user
 
 
 @hostile
 @given(names)
 def test_a_user_folder_is_one_component(user):
     """It keeps the promises of a component (T-F2, PSP-015, PSP-017)."""
-    folder = naming.user_folder(user)
+    folder = file_names.user_folder(user)
 
-    assert naming.component(folder) == folder
+    assert file_names.component(folder) == folder
 
 
 def test_an_ordinary_user_has_a_folder_of_exactly_that_name():
     """`user@domain`, as people expect it (PSP-015)."""
-    assert naming.user_folder("anna@fabrikam.example") == "anna@fabrikam.example"
+    assert file_names.user_folder("anna@fabrikam.example") == "anna@fabrikam.example"
 
 
 @hostile
@@ -155,24 +155,24 @@ def test_an_ordinary_user_has_a_folder_of_exactly_that_name():
 @example("😀" * 255)
 def test_a_document_name_is_short_enough(root):
     """At most 200 characters, and with a number behind it still at most 255 bytes."""
-    name = naming.document_name(root, root, MORNING, 2**31 - 1, "x-vendor:raw")
+    name = file_names.document_name(root, root, MORNING, 2**31 - 1, "x-vendor:raw")
 
     assert len(name) <= 200
-    assert len(naming.numbered(name, 99_999).encode()) <= 255
+    assert len(file_names.numbered(name, 99_999).encode()) <= 255
 
 
 @given(names, names, st.integers(1, 2**31 - 1), FORMATS)
 def test_a_document_name_is_one_component(root, user, document_id, format):
     """Root and user are made safe, and stay so when they are put together (T-F1, DSP-081)."""
-    name = naming.document_name(root, user, MORNING, document_id, format)
+    name = file_names.document_name(root, user, MORNING, document_id, format)
 
-    assert naming.component(name) == name
-    assert name.endswith(f"_20260302-094107_{document_id:03d}{naming.extension(format)}")
+    assert file_names.component(name) == name
+    assert name.endswith(f"_20260302-094107_{document_id:03d}{formats.extension(format)}")
 
 
 def test_a_document_name_tells_root_user_time_and_id():
     """The pattern of the WS-DSP digest, section 10."""
-    name = naming.document_name("Invoice", "anna@fabrikam.example", MORNING, 7, "png")
+    name = file_names.document_name("Invoice", "anna@fabrikam.example", MORNING, 7, "png")
 
     assert name == "Invoice_anna@fabrikam.example_20260302-094107_007.png"
 
@@ -181,7 +181,7 @@ def test_the_time_in_a_name_is_in_utc():
     """Two servers in two zones name the same moment alike."""
     there = MORNING.astimezone(timezone(timedelta(hours=9)))
 
-    assert naming.document_name("a", "b", there, 1, "png") == naming.document_name("a", "b", MORNING, 1, "png")
+    assert file_names.document_name("a", "b", there, 1, "png") == file_names.document_name("a", "b", MORNING, 1, "png")
 
 
 # --- templates ---------------------------------------------------------------------------------------------------
@@ -190,11 +190,11 @@ def test_the_time_in_a_name_is_in_utc():
 def named(template, **changes):
     """Return the name of a document by this template."""
     values = {"root": "Invoice", "user": "anna@fabrikam.example", "created": MORNING, "document_id": 7, "format": "png"}
-    return naming.document_name(**values | {"process": "Archive"} | changes, template=template)
+    return file_names.document_name(**values | {"process": "Archive"} | changes, template=template)
 
 
 texts = st.text(alphabet="aZ09 ._-~()+%äé\u0301請😀", max_size=12)
-dates = st.lists(st.sampled_from([f"%{one}" for one in naming.DIRECTIVES] + ["-", "_", ".", "é"]), max_size=6)
+dates = st.lists(st.sampled_from([f"%{one}" for one in file_names.DIRECTIVES] + ["-", "_", ".", "é"]), max_size=6)
 fields = st.permutations(["{root}", "{user}", "{process}"]).flatmap(
     lambda all: st.integers(0, 3).map(lambda number: all[:number])
 )
@@ -208,7 +208,7 @@ def templates(draw):
     pieces = draw(st.permutations([*draw(fields), *draw(when), draw(pages)]))
     template = draw(texts) + "".join(piece + draw(texts) for piece in pieces)
     try:
-        naming.pieces(template)
+        file_names.pieces(template)
     except ValueError:
         assume(False)
     return template
@@ -223,22 +223,22 @@ def test_whatever_the_template_and_the_values_a_name_is_one_component(template, 
     changes = {"root": root, "user": user, "process": process, "created": MORNING + later}
     name = named(template, **changes, format=format, document_id=1234567890)
 
-    assert naming.component(name) == name
+    assert file_names.component(name) == name
     assert len(name) <= 200
-    assert len(naming.numbered(name, 99_999).encode()) <= 255
-    assert name.endswith(naming.extension(format))
+    assert len(file_names.numbered(name, 99_999).encode()) <= 255
+    assert name.endswith(formats.extension(format))
     assert "1234567890" in name
 
 
 @given(names, names, st.integers(1, 2**31 - 1), FORMATS)
 def test_without_a_template_names_are_what_they_always_were(root, user, document_id, format):
     """An update must not rename the documents of a job that is being delivered."""
-    tail = f"_20260302-094107_{document_id:03d}{naming.extension(format)}"
-    name = naming.document_name(root, user, MORNING, document_id, format)
+    tail = f"_20260302-094107_{document_id:03d}{formats.extension(format)}"
+    name = file_names.document_name(root, user, MORNING, document_id, format)
 
-    assert named(naming.TEMPLATE, root=root, user=user, document_id=document_id, format=format) == name
+    assert named(file_names.TEMPLATE, root=root, user=user, document_id=document_id, format=format) == name
     assert name.endswith(tail)
-    short_root, short_user = naming.component(root), naming.component(user, "user")
+    short_root, short_user = file_names.component(root), file_names.component(user, "user")
     if len(short_root.encode()) <= 100 and len(short_user.encode()) <= 64:
         assert name == f"{short_root}_{short_user}{tail}"
 
@@ -344,11 +344,11 @@ def test_filters_get_the_names_of_the_settings(core):
 )
 def test_each_format_has_its_extension_and_media_type(format, suffix, media):
     """The table of the WS-DSP digest, section 10."""
-    assert (naming.extension(format), naming.media_type(format)) == (suffix, media)
+    assert (formats.extension(format), formats.media_type(format)) == (suffix, media)
 
 
 def test_a_taken_name_gets_a_number_before_its_extension():
     """`a.png`, `a-2.png`, `a-3.png` (DSP-082)."""
-    assert [naming.numbered("a.b.png", n) for n in (1, 2, 3)] == ["a.b.png", "a.b-2.png", "a.b-3.png"]
-    assert naming.numbered("plain", 2) == "plain-2"
-    assert naming.numbered(".hidden", 2) == ".hidden-2"
+    assert [file_names.numbered("a.b.png", n) for n in (1, 2, 3)] == ["a.b.png", "a.b-2.png", "a.b-3.png"]
+    assert file_names.numbered("plain", 2) == "plain-2"
+    assert file_names.numbered(".hidden", 2) == ".hidden-2"

@@ -15,11 +15,12 @@ from conftest import ANNA, BORIS, AnyProcess
 from postscan import migrations
 from postscan.core import journal, outbox, rows
 from postscan.core.assembly import Core
-from postscan.core.model import Document, Job, Principal, Proof
-from postscan.core.outbox import Happening
+from postscan.core.model.job import Document, Job
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.snapshot import Happening
+from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
 from postscan.core.schema import EVENT
 from postscan.core.settings import Settings
-from postscan.core.states import FilterState, FilterVerb, JobReason, JobState
 from postscan.core.store import Store
 from postscan.core.testing import MORNING
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from some_jobs import AT, PAGE, new_job, outcome
 
-from postscan.core.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
+from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 
 
 def ran(job, verb, position, reasons=()):

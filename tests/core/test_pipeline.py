@@ -8,8 +8,8 @@ import pytest
 from works import Works, alive, until
 
 from postscan.core.errors import JobNotFound
-from postscan.core.model import Fate
-from postscan.core.states import FilterState, JobReason, JobState
+from postscan.core.model.job import Fate
+from postscan.core.model.states import FilterState, JobReason, JobState
 
 OK, ERRORS, WARNINGS, CANCELED = (
     FilterState.SUCCEEDED,

@@ -16,7 +16,7 @@ from destinations import open_folder, small_disk, without_privileges
 
 from postscan.core import growing, placing
 from postscan.core.filters import Filter
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.core.testing import run_filter
 
 CONTENT = b"\x89PNG a page" * 1000

@@ -8,8 +8,8 @@ from works import Works
 
 from postscan.core.assembly import Core
 from postscan.core.errors import SettingsError
+from postscan.core.model.states import FilterState, JobState
 from postscan.core.settings import Settings
-from postscan.core.states import FilterState, JobState
 
 
 def test_a_stopping_server_puts_running_jobs_down_and_the_next_one_takes_them_up(core: Core) -> None:

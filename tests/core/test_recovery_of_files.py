@@ -12,8 +12,8 @@ from conftest import ANNA, AnyProcess
 from works import Works
 
 from postscan.core.assembly import Core
+from postscan.core.model.states import JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.states import JobReason, JobState
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from works import SID, Works, instructions
 
 from postscan.core.assembly import Core
 from postscan.core.errors import JobNotFound, RequestReused
-from postscan.core.model import JobToken, Principal, Request
-from postscan.core.states import JobState
+from postscan.core.model.job import JobToken
+from postscan.core.model.principal import Principal
+from postscan.core.model.records import Request
+from postscan.core.model.states import JobState
 
 ID = "urn:uuid:0b7c2f14-5f0e-4a5d-8e0b-2f6a9c1d3e01"
 

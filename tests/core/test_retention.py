@@ -11,9 +11,11 @@ from works import SID, Works, instructions
 from postscan import migrations
 from postscan.core.assembly import Core
 from postscan.core.errors import JobNotFound, WrongState
-from postscan.core.model import JobToken, Principal, Proof, Request
+from postscan.core.model.job import JobToken
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.records import Request
+from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.states import FilterVerb, JobReason, JobState
 from postscan.core.testing import FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)

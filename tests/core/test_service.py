@@ -16,9 +16,10 @@ from works import SID, Works, instructions, until
 from postscan import migrations
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, JobCanceled, JobNotFound, Unavailable, WrongState
-from postscan.core.model import Principal, Proof, ScanProcess
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.process import ScanProcess
+from postscan.core.model.states import JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.states import JobReason, JobState
 from postscan.core.testing import FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postscan.core.filters import FilterFailed
+from postscan.core.model.states import FilterReason
 from postscan.core.shares import Place, Shares
-from postscan.core.states import FilterReason
 
 KEY = "filters.fileshare.shares"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postscan.core.errors import WrongState
-from postscan.core.states import (
+from postscan.core.model.states import (
     FILTER_TRANSITIONS,
     TRANSITIONS,
     FilterReason,

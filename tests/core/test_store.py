@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from postscan.core.errors import JobNotFound, PostscanError, WrongState
-from postscan.core.model import Document, Job
-from postscan.core.states import FilterState, FilterVerb, JobReason, JobState
-from postscan.core.store import Delivery, Store
+from postscan.core.model.job import Document, Job
+from postscan.core.model.records import Delivery
+from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
+from postscan.core.store import Store
 from postscan.core.testing import MORNING
 
 PAGE = Document(3, "png", 10, "ab" * 32, "5d2c/3-aa")

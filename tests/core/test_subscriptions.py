@@ -15,11 +15,13 @@ from conftest import ANNA, BORIS
 
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, StoreBusy, SubscriptionNotFound, Unavailable
-from postscan.core.ledger import AuditLine
-from postscan.core.model import Job, Principal, Proof
+from postscan.core.model.job import Job
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.records import AuditLine
+from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.core.network import EventSettings
 from postscan.core.store import Store
-from postscan.core.subscriptions import Port, Sink, Subscription, Subscriptions
+from postscan.core.subscriptions import Subscriptions
 from postscan.core.testing import FakeClock
 
 ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True, sid="S-1-5-21-1-2-3-500")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from postscan.core.filters import Filter, FilterFailed
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.core.testing import MORNING, FakeClock, run_filter
 
 

@@ -8,7 +8,7 @@ import pytest
 from works import Works, until
 
 from postscan.core.assembly import Core
-from postscan.core.states import FilterState, JobReason, JobState
+from postscan.core.model.states import FilterState, JobReason, JobState
 
 ONE, TWO = b"first image", b"second image"
 

@@ -8,8 +8,8 @@ import pytest
 
 from postscan.core.cancellation import Checks
 from postscan.core.limits import Resources
-from postscan.core.model import Fate
-from postscan.core.states import FilterVerb
+from postscan.core.model.job import Fate
+from postscan.core.model.states import FilterVerb
 from postscan.core.verdict import verdict
 from postscan.core.wire import Message
 from postscan.core.worker import Ended, How, Limits

@@ -16,7 +16,7 @@ from model.trial import DAY, SILENCE, Trial
 from model.workers import ENDS
 from model.world import ADMIN, ANNA, BORIS, MIMIC, Ask, Verb
 
-from postscan.core.model import Principal
+from postscan.core.model.principal import Principal
 
 NOBODYS: Final = "00000000-0000-4000-8000-000000000000"
 FILTERS: Final = (("a",), ("a", "b"), ("a", "unknown"), ("unknown",))

@@ -29,7 +29,9 @@ from model.world import IMAGES, OPEN_JOBS, Ask, Verb
 
 from postscan import migrations
 from postscan.core import recovery
-from postscan.core.model import FilterInstructions, Instructions, JobToken, Request
+from postscan.core.model.job import JobToken
+from postscan.core.model.process import FilterInstructions, Instructions
+from postscan.core.model.records import Request
 from postscan.core.pipeline import Interrupt, Leaving, Pipeline
 from postscan.core.registry import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.retention import Retention

@@ -12,7 +12,7 @@ from typing import Any, Final
 from model.engine import Engine
 from model.world import Filter, Job
 
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 
 
 @dataclass(frozen=True, slots=True)

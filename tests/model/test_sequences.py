@@ -9,9 +9,9 @@ from model.trial import SILENCE, Trial, Violation
 from model.world import ADMIN, ANNA, IMAGES, MIMIC, OPEN_JOBS, Ask, Verb
 
 from postscan.core import ownership, recovery
-from postscan.core.model import Job
+from postscan.core.model.job import Job
+from postscan.core.model.states import Verb as JobVerb
 from postscan.core.spool import Spool
-from postscan.core.states import Verb as JobVerb
 from postscan.core.store import Store
 
 

@@ -22,7 +22,7 @@ from model.workers import ENDS
 from model.world import ADMIN, ENDED, EVERYBODY, Ask, Job, Verb, World
 
 from postscan.core.errors import InvalidArgument, JobNotFound, PostscanError, SpoolFull, StoreBusy
-from postscan.core.model import Principal
+from postscan.core.model.principal import Principal
 
 SILENCE: Final = 700.0
 """Seconds after which every job without its End is given up."""

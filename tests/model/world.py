@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 
 ENDED: Final = frozenset({"Completed", "Aborted", "Canceled"})
 IN_HAND: Final = frozenset({"Started", "Processing", "Terminating"})

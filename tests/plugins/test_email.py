@@ -10,8 +10,8 @@ from lxml import etree
 from smtp import MailServer
 
 from postscan.core import typed
-from postscan.core.model import User
-from postscan.core.states import FilterState
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterState
 from postscan.plugins.email import NAMESPACE, Email, postscan_filters
 from postscan.plugins.testing import run_filter
 

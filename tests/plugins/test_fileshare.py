@@ -13,8 +13,8 @@ from destinations import open_folder, small_disk, without_privileges
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model import User
-from postscan.core.states import FilterState
+from postscan.core.model.principal import User
+from postscan.core.model.states import FilterState
 from postscan.plugins.fileshare import NAMESPACE, FileShare, Settings
 from postscan.plugins.testing import run_filter
 

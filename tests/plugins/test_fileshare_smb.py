@@ -11,7 +11,7 @@ from relay import Relay
 from samba import NAME, samba
 from smb_runs import NAMES, ONE, TWO, USER, calls, run, stored
 
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.core.testing import _RecordingParent
 from postscan.plugins.fileshare import FileShare, Instructions
 from postscan.plugins.testing import run_filter

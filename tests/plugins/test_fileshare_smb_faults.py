@@ -15,7 +15,7 @@ from relay import Relay, silent
 from samba import free_port, samba
 from smb_runs import NAMES, ONE, TWO, USER, calls, empty, run, stored
 
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.core.testing import _RecordingParent
 from postscan.plugins.fileshare import FileShare, Instructions, Settings, smb
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postscan.core import naming
 from postscan.core.cancellation import CancelSource
+from postscan.core.model import formats
 from postscan.core.testing import MORNING
 from postscan.plugins import Document, FilterFailed
 from postscan.plugins.email.address import is_address
@@ -124,13 +124,13 @@ def test_the_size_of_a_message_is_known_before_it_is_written(page, token, tmp_pa
         assert max(sizes) <= most < min(sizes[:-1]) + 42_000
 
 
-@pytest.mark.parametrize("format", [*naming.MEDIA, "tiff-single-g4", "tiff-multi-uncompressed", "unheard-of"])
+@pytest.mark.parametrize("format", [*formats.MEDIA, "tiff-single-g4", "tiff-multi-uncompressed", "unheard-of"])
 def test_an_attachment_has_the_media_type_of_its_format(page, token, tmp_path, format):
     """The same that the rest of the server knows."""
     mail = parsed(written(message(document(page, format=format)), tmp_path / "mail", token))
 
     (part,) = mail.iter_attachments()
-    assert part.get_content_type() == naming.media_type(format)
+    assert part.get_content_type() == formats.media_type(format)
 
 
 def test_headers_that_would_say_something_else_are_not_sent(page):

@@ -11,7 +11,7 @@ from certificates import Authority
 from odd_hosts import chatterbox
 from smtp import CUT, HANG, LOST, MailServer, certified
 
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.plugins.email import Email
 from postscan.plugins.testing import run_filter
 

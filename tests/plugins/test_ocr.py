@@ -13,7 +13,7 @@ import pytest
 from works import alive, until
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.plugins import ocr
 from postscan.plugins.ocr import Instructions, Ocr, Settings
 from postscan.plugins.testing import run_filter

@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.plugins import pdf
 from postscan.plugins.pdf import Instructions, Pdf
 from postscan.plugins.testing import assert_filter_contract, run_filter

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from graph import HOST, UNIT
 
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.plugins.sharepoint import Instructions, Settings, SharePoint
 from postscan.plugins.sharepoint.quickxor import quick_xor
 from postscan.plugins.testing import run_filter

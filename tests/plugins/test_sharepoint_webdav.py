@@ -14,7 +14,7 @@ import webdav
 from cancelled import run_until
 from certificates import Authority
 
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.core.typed import read
 from postscan.plugins.sharepoint import NAMESPACE, Instructions, Settings, SharePoint
 from postscan.plugins.sharepoint.delivery import Address

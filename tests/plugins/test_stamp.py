@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.plugins import stamp
 from postscan.plugins.stamp import PAGE, Settings, Stamp
 from postscan.plugins.testing import run_filter

@@ -20,7 +20,7 @@ from certificates import Authority
 from works import until
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.states import FilterState
+from postscan.core.model.states import FilterState
 from postscan.plugins import webhook
 from postscan.plugins.testing import assert_filter_contract, run_filter
 from postscan.plugins.webhook import SIGNATURE, Instructions, Settings, Webhook

@@ -16,8 +16,8 @@ from works import Works
 from postscan import migrations
 from postscan.core.assembly import Core
 from postscan.core.errors import JobNotFound
+from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
-from postscan.core.states import JobState
 from postscan.soap import faults, ns, operations
 from postscan.soap.faults import Fault
 from postscan.soap.operations import CONFIGURATION, LARGEST

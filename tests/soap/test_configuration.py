@@ -13,17 +13,9 @@ from hypothesis import strategies as st
 from inquiries import ASKED, BODIES, DSC, TOKEN, message, names, one, texts, written
 from lxml import etree
 
-from postscan.core.model import (
-    Document,
-    FilterInstructions,
-    Instructions,
-    Job,
-    JobToken,
-    Principal,
-    Proof,
-    ScanProcess,
-    User,
-)
+from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.principal import Principal, Proof, User
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.soap import addressing, configuration, faults, ns, operations, telling
 from postscan.soap.arguments import ElementsRequest, TokenRequest
 from postscan.soap.asking import RequestedName

@@ -11,7 +11,7 @@ from example_messages import example, header, same
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.core.states import FilterState, JobReason, JobState
+from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.soap import addressing, asking, configuration, envelope, ns
 
 

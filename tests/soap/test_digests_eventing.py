@@ -14,8 +14,8 @@ from example_messages import example, header, same, shape, shape_of
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.core.states import FilterState, JobReason, JobState
-from postscan.core.subscriptions import Port, Sink, Subscription
+from postscan.core.model.states import FilterState, JobReason, JobState
+from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.soap import addressing, durations, envelope, eventing, faults, ns, telling
 from postscan.soap.faults import Fault
 from postscan.soap.notices import Notice

@@ -27,7 +27,7 @@ from subscriptions import (
     subscribe,
 )
 
-from postscan.core.subscriptions import Port, Sink, Subscription
+from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.soap import addressing, eventing, faults
 from postscan.soap.envelope import read
 from postscan.soap.eventing import OtherRequest, RenewRequest, SubscribeRequest

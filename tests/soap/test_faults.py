@@ -10,7 +10,7 @@ from lxml import etree
 from schemas import assert_valid
 
 from postscan.core import errors
-from postscan.core.states import JobState, Verb
+from postscan.core.model.states import JobState, Verb
 from postscan.soap import faults, ns
 from postscan.soap.faults import Fault
 

@@ -18,7 +18,7 @@ from works import instructions
 from postscan import migrations
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, JobNotFound
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 from postscan.core.network import IdentitySettings
 from postscan.core.settings import Settings
 from postscan.soap import certificate

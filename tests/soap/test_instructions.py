@@ -7,7 +7,7 @@ import pytest
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model import Instructions, ScanProcess
+from postscan.core.model.process import Instructions, ScanProcess
 from postscan.soap import envelope, instructions, ns
 
 SHARE = "\\\\nas1.contoso.example\\inbox"

@@ -8,10 +8,11 @@ import pytest
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.core.model import JobToken, User
-from postscan.core.outbox import Happening, Snapshot, Standing
-from postscan.core.states import FilterState, JobState
-from postscan.core.subscriptions import Port
+from postscan.core.model.job import JobToken
+from postscan.core.model.principal import User
+from postscan.core.model.snapshot import Happening, Snapshot, Standing
+from postscan.core.model.states import FilterState, JobState
+from postscan.core.model.subscription import Port
 from postscan.soap import answer, notices
 
 DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"

@@ -24,9 +24,10 @@ from works import SID, Works, instructions, until
 
 from postscan.core.assembly import Core
 from postscan.core.errors import SettingsError, StoreBusy
-from postscan.core.model import JobToken, Principal, Proof
+from postscan.core.model.job import JobToken
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Port, Sink, Subscription
 from postscan.soap import delivering, notifying
 
 WSE = "http://schemas.xmlsoap.org/ws/2004/08/eventing"

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from listeners import free_port
 
+from postscan.core.model.subscription import Sink
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Sink
 from postscan.soap.posting import NotDelivered, Postman
 
 DEADLINE = 0.5

@@ -9,7 +9,7 @@ import messages
 import pytest
 
 from postscan.core.errors import InvalidArgument, StoredProcessInvalid
-from postscan.core.model import Instructions
+from postscan.core.model.process import Instructions
 from postscan.soap import ns
 from postscan.soap.processes import ProcessFolder, read_process
 

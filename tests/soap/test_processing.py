@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.core.model import (
-    Document,
-    FilterInstructions,
-    Instructions,
-    Job,
-    JobToken,
-    Principal,
-    Proof,
-    ScanProcess,
-    User,
-)
-from postscan.core.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
+from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.principal import Principal, Proof, User
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
+from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 from postscan.soap import answer, envelope, ns, processing, telling
 from postscan.soap.arguments import ElementsRequest, TokenRequest
 from postscan.soap.asking import RequestedName

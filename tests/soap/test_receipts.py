@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from schemas import assert_valid
 
-from postscan.core.model import Fate, Job, Receipt
-from postscan.core.store import Delivery
+from postscan.core.model.job import Fate, Job, Receipt
+from postscan.core.model.records import Delivery
 from postscan.soap import addressing, ns, processing, receipts
 from postscan.soap.asking import RequestedName
 

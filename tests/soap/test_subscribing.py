@@ -28,9 +28,9 @@ from subscriptions import (
 
 from postscan.core.assembly import Core
 from postscan.core.errors import StoreBusy
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.subscription import Port, Subscription
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Port, Subscription
 from postscan.core.testing import FakeClock
 from postscan.soap import faults
 from postscan.soap.faults import Fault

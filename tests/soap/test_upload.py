@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model import JobToken
+from postscan.core.model.job import JobToken
 from postscan.core.spool import Arrival, Spool
 from postscan.soap.upload import AHEAD, BATCH, Upload
 

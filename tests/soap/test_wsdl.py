@@ -15,8 +15,8 @@ from example_messages import example
 from lxml import etree
 from schemas import FILES, FOLDER, with_its_image
 
+from postscan.core.model.subscription import Port
 from postscan.core.settings import Settings
-from postscan.core.subscriptions import Port
 from postscan.soap import faults, metadata, notices, ns, operations, published
 
 NAMES = {

@@ -16,7 +16,7 @@ from threats.administration import OPERATIONS
 from threats.office import Mode, Office, open_office, scanned
 from works import until
 
-from postscan.core.model import Principal, Proof
+from postscan.core.model.principal import Principal, Proof
 
 pytestmark = pytest.mark.xdist_group("administrators")  # they share two servers
 AUDITOR = Principal("local:root", Proof.LOCAL, admin=True)

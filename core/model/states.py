@@ -1,7 +1,8 @@
 """What states a PostScan job and its filters can be in, and which verb leads from one to another.
 
 Each machine is one table from state and verb to the next state. Everything else reads the table: the verbs of
-`postscan.core.model`, the tests, and the diagram in the documents (`python -m postscan.core.states` prints it).
+`postscan.core.model.job`, the tests, and the diagram in the documents (`python -m postscan.core.model.states` prints
+it).
 
 The row of Terminating is the trick. A worker never has to know that a cancel raced it: it reports that a run
 finished or failed, and the table turns that report into Canceled. Nothing leads from Terminating to Completed.

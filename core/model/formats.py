@@ -6,6 +6,7 @@ Source: WS-DSP digest, sections 4.2 and 10; TIFF 6.0, section 2.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,3 +91,38 @@ def _compression(order: str, entries: bytes) -> int:
             number: int = struct.unpack_from(f"{order}H", value)[0]
             return number
     return 1  # the default of TIFF
+
+
+MEDIA: Final = {
+    "dib": (".bmp", "image/bmp"),
+    "exif": (".jpg", "image/jpeg"),
+    "jfif": (".jpg", "image/jpeg"),
+    "jbig": (".jbg", "image/jbig"),
+    "jpeg2k": (".jp2", "image/jp2"),
+    "pdf": (".pdf", "application/pdf"),
+    "pdf-a": (".pdf", "application/pdf"),
+    "png": (".png", "image/png"),
+    "xps": (".xps", "application/vnd.ms-xpsdocument"),
+}
+TIFF: Final = (".tif", "image/tiff")
+OTHER: Final = (".bin", "application/octet-stream")
+_TIFF = re.compile(r"tiff-[a-z0-9-]{1,40}")
+
+
+def extension(format: str) -> str:
+    """Return the file extension, with its dot, for a Format keyword of the protocol."""
+    return _media(format)[0]
+
+
+def media_type(format: str) -> str:
+    """Return the media type for a Format keyword of the protocol."""
+    return _media(format)[1]
+
+
+def is_known(format: str) -> bool:
+    """Return whether this is a Format keyword whose extension is known here."""
+    return format in MEDIA or bool(_TIFF.fullmatch(format))
+
+
+def _media(format: str) -> tuple[str, str]:
+    return TIFF if format.startswith("tiff-") else MEDIA.get(format, OTHER)

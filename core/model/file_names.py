@@ -18,19 +18,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-MEDIA: Final = {
-    "dib": (".bmp", "image/bmp"),
-    "exif": (".jpg", "image/jpeg"),
-    "jfif": (".jpg", "image/jpeg"),
-    "jbig": (".jbg", "image/jbig"),
-    "jpeg2k": (".jp2", "image/jp2"),
-    "pdf": (".pdf", "application/pdf"),
-    "pdf-a": (".pdf", "application/pdf"),
-    "png": (".png", "image/png"),
-    "xps": (".xps", "application/vnd.ms-xpsdocument"),
-}
-TIFF: Final = (".tif", "image/tiff")
-OTHER: Final = (".bin", "application/octet-stream")
+from postscan.core.model.formats import extension
 
 TEMPLATE: Final = "{root}_{user}_{date}_{page}"
 """How documents are named unless the administrator says otherwise."""
@@ -47,24 +35,8 @@ _FALLBACKS: Final = {"root": "Scan", "user": "user", "process": "Process"}
 
 LONGEST: Final = 200  # characters of a file name, extension included
 _LONGEST_BYTES: Final = 240  # most file systems stop at 255 bytes; leaves room for "-999"
-_TIFF = re.compile(r"tiff-[a-z0-9-]{1,40}")
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?$", re.IGNORECASE)
-
-
-def extension(format: str) -> str:
-    """Return the file extension, with its dot, for a Format keyword of the protocol."""
-    return _media(format)[0]
-
-
-def media_type(format: str) -> str:
-    """Return the media type for a Format keyword of the protocol."""
-    return _media(format)[1]
-
-
-def is_known(format: str) -> bool:
-    """Return whether this is a Format keyword whose extension is known here."""
-    return format in MEDIA or bool(_TIFF.fullmatch(format))
 
 
 def component(text: str, fallback: str = "Scan") -> str:
@@ -147,10 +119,6 @@ def numbered(name: str, number: int) -> str:
         return name
     stem, dot, suffix = name.rpartition(".")
     return f"{stem}-{number}{dot}{suffix}" if stem else f"{name}-{number}"
-
-
-def _media(format: str) -> tuple[str, str]:
-    return TIFF if format.startswith("tiff-") else MEDIA.get(format, OTHER)
 
 
 def _pieces(template: str) -> Iterator[Piece]:

@@ -1,6 +1,6 @@
 """The job and the values around it.
 
-`Job` is the one entity: its verbs step the tables of `postscan.core.states`, collect events, and do no I/O.
+`Job` is the one entity: its verbs step the tables of `postscan.core.model.states`, collect events, and do no I/O.
 Everything else here is frozen.
 """
 
@@ -13,8 +13,10 @@ from enum import StrEnum
 from typing import Final, NewType
 
 from postscan.core.errors import InvalidArgument, JobCanceled, WrongState
-from postscan.core.events import Event, FilterStateChanged, ImageReceived, JobEnded, JobStateChanged
-from postscan.core.states import (
+from postscan.core.model.events import Event, FilterStateChanged, ImageReceived, JobEnded, JobStateChanged
+from postscan.core.model.principal import Principal, User
+from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
+from postscan.core.model.states import (
     FilterReason,
     FilterState,
     FilterVerb,
@@ -29,75 +31,6 @@ _ENDED_ALREADY = (JobState.PENDING, JobState.HELD, JobState.STARTED, JobState.PR
 
 JobToken = NewType("JobToken", str)
 """Names a job on the wire: a random (version 4) GUID in lower case. Opaque; compared exactly."""
-
-
-class Proof(StrEnum):
-    """How a caller was recognised."""
-
-    ADDRESS = "address"
-    CERTIFICATE = "certificate"
-    LOCAL = "local"
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is calling. Opaque and compared exactly: another spelling is another principal.
-
-    `sid` is set if a certificate has proven which user that is; `role` is the line of the settings that makes an
-    administrator of a caller from the network.
-    """
-
-    name: str
-    proof: Proof
-    admin: bool = False
-    sid: str = ""
-    role: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """On whose behalf a job runs: the SID as text, `user@domain`, and a mail address if one is known."""
-
-    sid: str
-    name: str
-    mail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FilterInstructions:
-    """What a scan process asks of one filter: its dialect, and its parameters as XML that was already checked."""
-
-    dialect: str
-    xml: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Instructions:
-    """The post-scan instructions of a job or of a scan process (scan-process digest, section 3)."""
-
-    document_root: str
-    filters: tuple[FilterInstructions, ...]
-    continue_on_error: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ScanProcess:
-    """A stored scan process: what the administrator decided should happen to the pages.
-
-    `users` lists the SIDs and `user@domain` names that may use it; empty means everybody.
-    """
-
-    identifier: str
-    display_name: str
-    repository: str
-    instructions: Instructions
-    users: frozenset[str] = frozenset()
-    allow_name_change: bool = False
-    allow_path_change: bool = False
-
-    def open_to(self, user: User) -> bool:
-        """Return whether *user* may make jobs of this process."""
-        return not self.users or user.sid in self.users or user.name in self.users
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +70,6 @@ class Receipt:
 
 
 NO_RECEIPT: Final = Receipt()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Names a request that may be sent again: its MessageID, and a digest of everything that it asks for."""
-
-    message_id: str
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)

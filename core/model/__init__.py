@@ -1,0 +1,1 @@
+"""The domain as values and one entity, `Job`. No I/O."""
