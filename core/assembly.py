@@ -15,23 +15,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import recovery, registry, survivors, wire
-from postscan.core.cancellation import CancelSource
+from postscan.core import registry, survivors, wire
 from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError
 from postscan.core.executor import LocalExecutor
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.judging import Judging
 from postscan.core.model.process import Instructions
 from postscan.core.pipeline import Pipeline
 from postscan.core.registry import Catalogue
-from postscan.core.retention import Retention
 from postscan.core.scheduler import Chore, Scheduler
 from postscan.core.service import PostScanService, ScanProcesses
 from postscan.core.settings import Settings
-from postscan.core.spool import Spool
+from postscan.core.spool import recovery
+from postscan.core.spool.images import Spool
+from postscan.core.spool.retention import Retention
+from postscan.core.spool.uploads import Uploads
 from postscan.core.store import Store
 from postscan.core.subscriptions import Subscriptions
-from postscan.core.uploads import Uploads
 from postscan.core.worker import Limits, Workers
 
 MARK_SECONDS: Final = 10.0

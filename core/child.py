@@ -19,14 +19,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import changes, limits, loading, survivors, typed, wire
-from postscan.core.cancellation import CancellationToken, Cancelled
+from postscan.core import limits, survivors, wire
 from postscan.core.errors import PluginError
-from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts, Parent
+from postscan.core.filters import changes, loader, parameters
+from postscan.core.filters.cancellation import CancellationToken, Cancelled
+from postscan.core.filters.context import Document, FilterContext, JobFacts, Parent
+from postscan.core.filters.filter import Filter
+from postscan.core.filters.results import FilterFailed
 from postscan.core.limits import Resources
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterReason
-from postscan.core.tables import MIB
+from postscan.core.settings.engine import MIB
 
 MOST_FOUND: Final = 50
 """Sentences of one diagnosis that are heard."""
@@ -122,9 +125,9 @@ class Pipe:
 def _probe(order: wire.Message) -> wire.Message:
     """Load a plugin and say what it declares."""
     plugin, table = order["plugin"], order["settings"]
-    filters = loading.load(plugin)
+    filters = loader.load(plugin)
     for one in filters:
-        loading.settings_for(plugin, one, table)
+        loader.settings_for(plugin, one, table)
     return {"end": "declared", "filters": [_declaration(one) for one in filters]}
 
 
@@ -136,9 +139,11 @@ def _declaration(one: Filter) -> wire.Message:
         "summary": summary,
         "grace": float(one.grace),
         "lacks": [str(lack) for lack in one.requires()],
-        "instructions": typed.schema(one.Instructions).as_data() if one.Instructions else None,
+        "instructions": parameters.schema(one.Instructions).as_data() if one.Instructions else None,
         "checks": type(one).check is not Filter.check,
-        "settings": [dataclasses.asdict(setting) for setting in typed.settings(one.Settings)] if one.Settings else [],
+        "settings": [dataclasses.asdict(setting) for setting in parameters.settings(one.Settings)]
+        if one.Settings
+        else [],
     }
 
 
@@ -146,7 +151,7 @@ def _check(order: wire.Message) -> wire.Message:
     """Say whether a filter takes these instructions."""
     one = _filter(order)
     try:
-        loading.instructions_for(one, order["instructions"].encode())
+        loader.instructions_for(one, order["instructions"].encode())
     except ValueError as error:
         return {"end": "refused", "error": str(error)[:2000]}
     return {"end": "checked"}
@@ -176,8 +181,8 @@ def _diagnose(order: wire.Message) -> wire.Message:
     """Let a filter look whether it would reach its destinations; it has nothing to deliver, and no leave to."""
     _settle_in(Path(order["workdir"]))
     one = _filter(order)
-    settings = loading.settings_for(order["plugin"], one, order["settings"])
-    instructions = loading.instructions_for(one, order["instructions"].encode())
+    settings = loader.settings_for(order["plugin"], one, order["settings"])
+    instructions = loader.instructions_for(one, order["instructions"].encode())
     job = _context(order, instructions, settings, CancellationToken.open(order["token"]), _Nobody())
     return {"end": "diagnosed", "found": [str(said)[:1000] for said in islice(one.diagnose(job), MOST_FOUND)]}
 
@@ -189,9 +194,9 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     lacks = list(one.requires())
     if lacks:
         return _failed(FilterReason.UNKNOWN_ERROR, " ".join(lacks))
-    settings = loading.settings_for(order["plugin"], one, order["settings"])
+    settings = loader.settings_for(order["plugin"], one, order["settings"])
     try:
-        instructions = loading.instructions_for(one, order["instructions"].encode())
+        instructions = loader.instructions_for(one, order["instructions"].encode())
     except ValueError as error:
         return _failed(FilterReason.INVALID_ARGS, str(error))
     token = CancellationToken.open(order["token"])
@@ -214,7 +219,7 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
 
 def _filter(order: wire.Message) -> Filter:
     """Load the filter that the order is about."""
-    return next(one for one in loading.load(order["plugin"]) if one.dialect == order["dialect"])
+    return next(one for one in loader.load(order["plugin"]) if one.dialect == order["dialect"])
 
 
 def _context(

@@ -1,4 +1,4 @@
-"""The contract of `postscan.core.filters`, put to the test: a filter is run, run again, and cancelled at each look.
+"""The contract of `core.filters.filter`, put to the test: a filter is run, run again, and cancelled at each look.
 
     a whole run        does it look at its token; what does it leave, change, give away
     the same again     knowing what the first run published: nothing may be there twice
@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import defects, loading, secrecy, trial
+from postscan.core import defects, secrecy, trial
 from postscan.core.defects import Defect, DefectKind
 from postscan.core.errors import PluginError
-from postscan.core.filters import Filter
+from postscan.core.filters import loader
+from postscan.core.filters.filter import Filter
 from postscan.core.model.principal import User
 from postscan.core.testing import ANNA
 from postscan.core.trial import Account, Order
@@ -89,7 +90,7 @@ def examine(
     It is cancelled at no more than *most* looks; a run that nobody cancels may take as many *seconds*.
     """
     try:
-        loading.judge(filter)
+        loader.judge(filter)
     except PluginError as error:
         return Examination((defects.refused(str(error)),))
     order = Order(filter, tuple(files), instructions, dict(settings or {}), user, seconds=seconds)

@@ -54,7 +54,7 @@ _UNFINISHED: Final = (".part", ".partial", ".tmp", ".temp", "~")
 
 
 def refused(reason: str) -> Defect:
-    """Return the defect of a plugin that could not be loaded, by the sentence that `postscan.core.loading` had."""
+    """Return the defect of a plugin that could not be loaded, by the sentence that `core.filters.loader` had."""
     kinds = (kind for part, kind in _REFUSALS.items() if part in reason)
     return Defect(next(kinds, DefectKind.IMPORT), reason)
 

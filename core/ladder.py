@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from postscan.core.cancellation import CancelSource
+from postscan.core.filters.cancellation import CancelSource
 
 _HANGING: Final = 1.0  # seconds for a keeper to do what it was told
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
-from postscan.core.tables import GIB, MIB, FilterSettings
+from postscan.core.settings.engine import GIB, MIB, FilterSettings
 
 _SPARE: Final = 64 * MIB  # of memory, so that a worker which ran out of it can still say so
 _LAST_SECONDS: Final = 2  # between SIGXCPU and the kernel's SIGKILL

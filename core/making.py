@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import changes
 from postscan.core.errors import InvalidArgument, SpoolFull
+from postscan.core.filters import changes
 from postscan.core.model.job import Document, JobToken
 from postscan.core.settings import Settings
-from postscan.core.spool import Spool
+from postscan.core.spool.images import Spool
 
 CHUNK: Final = 1 << 20
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from postscan.core import making, wire
-from postscan.core.cancellation import CancelSource
 from postscan.core.clock import Clock
 from postscan.core.errors import SpoolFull
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.limits import Resources
 from postscan.core.model import file_names
 from postscan.core.model.job import Document, Fate, FilterStep, Job, JobToken, Receipt
@@ -28,7 +28,7 @@ from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
 from postscan.core.settings import Settings
-from postscan.core.spool import Spool
+from postscan.core.spool.images import Spool
 from postscan.core.store import Store
 from postscan.core.verdict import Verdict, verdict
 from postscan.core.worker import Limits, Workers

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from postscan.core import loading, wire
-from postscan.core.typed import Parameter, Schema
+from postscan.core import wire
+from postscan.core.filters import loader
+from postscan.core.filters.parameters import Parameter, Schema
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def read(probe: Probe, settings: Mapping[str, Mapping[str, Any]], disabled: tupl
     """Judge every installed plugin; *settings* holds their tables by plugin name."""
     plugins: list[Plugin] = []
     taken: dict[str, str] = {}
-    for entry in loading.installed():
+    for entry in loader.installed():
         plugin = Plugin(
             name=entry.name,
             distribution=entry.dist.name if entry.dist else "",

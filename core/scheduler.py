@@ -18,8 +18,8 @@ from postscan.core.errors import JobNotFound, StoreBusy, WrongState
 from postscan.core.executor import Executor
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason, JobState
+from postscan.core.spool.uploads import Uploads
 from postscan.core.store import Store
-from postscan.core.uploads import Uploads
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from postscan.core import typed
+from postscan.core.filters import parameters
 
 _TELLING: Final = ("password", "secret", "token", "key")
 _SHORTEST: Final = 4  # characters: what is shorter is found in any text
@@ -21,7 +21,7 @@ def secrets(declared: type | None, table: Mapping[str, Any]) -> frozenset[str]:
     """
     said: list[Any] = []
     if declared is not None and dataclasses.is_dataclass(declared):
-        said = [table.get(one.name, one.default) for one in typed.settings(declared) if one.secret]
+        said = [table.get(one.name, one.default) for one in parameters.settings(declared) if one.secret]
     certain = {text for value in said for text in _texts(value) if len(text) >= _SHORTEST}
     guessed = {text for text in _sounding(table) if len(text) >= _SHORTEST_GUESSED and not text.startswith("/")}
     return frozenset(certain | guessed)

@@ -22,13 +22,13 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, Request
 from postscan.core.model.states import JobReason, JobState, Verb
 from postscan.core.ownership import Ownership, check_same, is_owned, key
-from postscan.core.quota import Quota
-from postscan.core.retention import Retention
 from postscan.core.scheduler import Scheduler
 from postscan.core.settings import Settings
-from postscan.core.spool import Echo, Spool
+from postscan.core.spool.images import Echo, Spool
+from postscan.core.spool.quota import Quota
+from postscan.core.spool.retention import Retention
+from postscan.core.spool.uploads import Uploads
 from postscan.core.store import AnsweredMeanwhile, Store
-from postscan.core.uploads import Uploads
 
 log = logging.getLogger(__name__)
 

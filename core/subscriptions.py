@@ -19,8 +19,8 @@ from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.model.snapshot import Happening
 from postscan.core.model.subscription import Port, Sink, Subscription
-from postscan.core.network import EventSettings
 from postscan.core.schema import SUBSCRIPTION
+from postscan.core.settings.network import EventSettings
 from postscan.core.store import Store
 
 _COLUMN = SUBSCRIPTION.c

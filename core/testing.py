@@ -16,9 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import changes, typed
-from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource, Checks
-from postscan.core.filters import Document, Filter, FilterContext, FilterFailed, JobFacts
+from postscan.core.filters import changes, parameters
+from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource, Checks
+from postscan.core.filters.context import Document, FilterContext, JobFacts
+from postscan.core.filters.filter import Filter
+from postscan.core.filters.results import FilterFailed
 from postscan.core.model import file_names, formats
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
@@ -170,7 +172,7 @@ def _instructions(filter: Filter, given: Any) -> Any:
     """Return what the filter's process would make of the instructions."""
     made = given
     if filter.Instructions is not None and isinstance(given, bytes):
-        made = typed.read(filter.Instructions, given or b"<Instructions xmlns='urn:x'/>", filter.dialect)
+        made = parameters.read(filter.Instructions, given or b"<Instructions xmlns='urn:x'/>", filter.dialect)
     filter.check(made)
     return made
 

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from postscan.core import survivors
-from postscan.core.filters import Filter
+from postscan.core.filters.filter import Filter
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
 from postscan.core.testing import Published, run_filter

@@ -34,8 +34,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core.cancellation import CancellationToken, Cancelled
-from postscan.core.filters import Document, FilterContext, FilterResult, Parent
+from postscan.core.filters.cancellation import CancellationToken, Cancelled
+from postscan.core.filters.context import Document, FilterContext, Parent
+from postscan.core.filters.results import FilterResult
 
 Run = Callable[[FilterContext, CancellationToken], FilterResult | None]
 Place = tuple[Any, int]

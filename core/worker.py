@@ -28,7 +28,7 @@ from multiprocessing.connection import wait
 from typing import Any, Final
 
 from postscan.core import keeper, survivors, wire
-from postscan.core.cancellation import CancelSource, Checks
+from postscan.core.filters.cancellation import CancelSource, Checks
 from postscan.core.keeper import Report
 from postscan.core.ladder import Ladder
 from postscan.core.limits import Resources

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from postscan import migrations
 from postscan.core import database, secrecy
 from postscan.core.assembly import is_served
-from postscan.core.spool import LOST
+from postscan.core.spool.images import LOST
 from postscan.core.store import Store
 from postscan.doctor.findings import Finding, ok, problem, warning
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from postscan.core.errors import SettingsError
-from postscan.core.network import DiscoverySettings
+from postscan.core.settings.network import DiscoverySettings
 from postscan.soap import links
 from postscan.soap.links import FRESH_SECONDS, Link, Neighbours
 from postscan.soap.responding import LARGEST, Arrival, Host, Responder

@@ -13,8 +13,8 @@ from typing import Final
 from lxml import etree
 
 from postscan.core.model.subscription import Port
-from postscan.core.network import DeviceSettings
 from postscan.core.settings import Settings
+from postscan.core.settings.network import DeviceSettings
 from postscan.soap import elements, faults, ns
 from postscan.soap.addressing import LONGEST_URI
 from postscan.soap.answer import attribute, escape

@@ -16,7 +16,7 @@ import httpx2
 
 from postscan.core.errors import SettingsError
 from postscan.core.model.subscription import Sink
-from postscan.core.network import TlsSettings
+from postscan.core.settings.network import TlsSettings
 from postscan.soap.sinks import Place, taken_apart
 
 MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"

@@ -18,7 +18,7 @@ import uvloop
 from cryptography import x509
 
 from postscan.core.errors import SettingsError
-from postscan.core.network import TlsSettings
+from postscan.core.settings.network import TlsSettings
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.core.network import DeviceSettings
+from postscan.core.settings.network import DeviceSettings
 from postscan.soap import answer, faults, metadata, ns
 from postscan.soap.operations import Message, related
 

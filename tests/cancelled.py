@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from postscan.core.cancellation import Cancelled, CancelSource
-from postscan.core.filters import Filter, FilterContext, JobFacts
+from postscan.core.filters.cancellation import Cancelled, CancelSource
+from postscan.core.filters.context import FilterContext, JobFacts
+from postscan.core.filters.filter import Filter
 from postscan.core.testing import ANNA, MORNING, Published, _document, _RecordingParent
 
 

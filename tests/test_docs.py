@@ -18,11 +18,11 @@ from pydantic import BaseModel
 
 from postscan import plugins
 from postscan.cli.app import app
-from postscan.core import hookspecs, loading, typed
-from postscan.core.filters import FilterContext
+from postscan.core.filters import hookspecs, loader, parameters
+from postscan.core.filters.context import FilterContext
 from postscan.core.model import events, states
 from postscan.core.settings import Settings
-from postscan.core.tables import UserSettings
+from postscan.core.settings.engine import UserSettings
 
 GUIDE = "docs/writing-a-filter.md"
 LISTED = ("core", "soap", "plugins", "migrations", "cli")
@@ -63,7 +63,7 @@ def test_no_setting_is_left_out_of_the_settings_page() -> None:
     assert missing == []
 
 
-SHIPPED = [entry for entry in loading.installed() if entry.value.startswith("postscan.plugins.")]
+SHIPPED = [entry for entry in loader.installed() if entry.value.startswith("postscan.plugins.")]
 
 
 @pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
@@ -73,7 +73,7 @@ def test_everything_that_a_shipped_filter_takes_is_documented(entry: EntryPoint)
     text = page("docs/filters.md")
     keys = [f"filters.{entry.name}.{field.name}" for field in dataclasses.fields(one.Settings)] if one.Settings else []
     ours = one.dialect.startswith("urn:postscan:")
-    elements = [parameter.path[-1] for parameter in typed.schema(one.Instructions).parameters] if ours else []
+    elements = [parameter.path[-1] for parameter in parameters.schema(one.Instructions).parameters] if ours else []
 
     assert [word for word in (one.dialect, *keys, *elements) if f"`{word}`" not in text] == []
 

@@ -23,9 +23,9 @@ from documents import blocks
 from works import SID, until
 
 from postscan import migrations
-from postscan.core import loading
 from postscan.core.assembly import Core
-from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource
+from postscan.core.filters import loader
+from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.registry import PluginState
@@ -286,7 +286,7 @@ def test_the_tables_of_the_shipped_filters_can_be_used(tmp_path: Path) -> None:
         for name in re.findall(rf'"{tmp_path}/(\S+)"', block.replace("/etc/postscan/", f"{tmp_path}/")):
             (tmp_path / name).write_text("a line\n")
         for name, values in table.items():
-            loading.settings_for(name, *loading.load(name), values)
+            loader.settings_for(name, *loader.load(name), values)
             seen.append(name)
 
     assert seen == ["fileshare", "email", "sharepoint", "webhook"]

@@ -18,7 +18,8 @@ One TOML file, named by `--config` or by the variable `POSTSCAN_CONFIG`; without
 It is read once, when a command starts. A key that does not exist, or a value of the wrong kind, is an error that
 names the file, the key, and what was expected. Relative paths count from the file's folder.
 
-This page is generated from `core/settings.py`, `core/tables.py` and `core/network.py` by `tools/settings_page.py`.
+This page is generated from the modules of `core/settings/` by
+`tools/settings_page.py`.
 """
 KINDS: Final = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text"}
 BOUNDS: Final = {

@@ -140,14 +140,15 @@ def _elsewhere(name: str, pages: Sequence[Path], instructions: bytes, table: Map
 
 def _examine(pipe: Connection, name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> None:
     """Be the child. What the plugin prints goes to stderr."""
-    from postscan.core import contract, loading, survivors
+    from postscan.core import contract, survivors
+    from postscan.core.filters import loader
 
     survivors.die_with(os.getppid())
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     found = [
         _report(one.dialect, contract.examine(one, pages, instructions=instructions, settings=table))
-        for one in loading.load(name)
+        for one in loader.load(name)
     ]
     pipe.send_bytes(encoder.dumps(found).encode())
 

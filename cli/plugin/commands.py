@@ -17,8 +17,8 @@ from postscan.core.errors import PluginError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from postscan.core.filters.parameters import Parameter, Schema
     from postscan.core.registry import FilterInfo, Plugin
-    from postscan.core.typed import Parameter, Schema
 
 app = typer.Typer(no_args_is_help=True, help="List, explain, check and switch plugins, and begin a new one.")
 

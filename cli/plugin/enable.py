@@ -44,10 +44,10 @@ def disable(context: typer.Context, name: Name) -> None:
 
 
 def _switch(context: typer.Context, name: str, *, disabled: bool) -> None:
-    from postscan.core import loading
+    from postscan.core.filters import loader
 
     listed = load_settings(context).plugins.disabled  # a file that cannot be used is refused before it is touched
-    installed = [entry.name for entry in loading.installed()]
+    installed = [entry.name for entry in loader.installed()]
     word = "disabled" if disabled else "enabled"
     if name not in installed and name not in listed:
         raise PluginError(f"no plugin {name!r} is installed; installed are: {', '.join(installed) or 'none'}")

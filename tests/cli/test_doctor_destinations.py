@@ -17,7 +17,7 @@ from smtp import MailServer
 
 from postscan.cli.demo import sandbox
 from postscan.core import judging
-from postscan.core.loading import installed
+from postscan.core.filters.loader import installed
 from postscan.core.settings import Settings
 from postscan.doctor import destinations
 from postscan.soap.processes import ProcessFolder

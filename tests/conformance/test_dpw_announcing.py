@@ -35,7 +35,7 @@ from conformance.wire import changed
 from device import Answer, Device
 from lxml import etree
 
-from postscan.core.network import DiscoverySettings
+from postscan.core.settings.network import DiscoverySettings
 from postscan.soap import announcing
 from postscan.soap.announcing import Announcer
 from postscan.soap.discovery import Target

@@ -13,7 +13,7 @@ from acceptance.server import Server, running
 from device import DSP, SOAP, WSA, Answer, Device
 from lxml import etree
 
-from postscan.core.network import DeviceSettings
+from postscan.core.settings.network import DeviceSettings
 
 WXF = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
 WSX = "http://schemas.xmlsoap.org/ws/2004/09/mex"

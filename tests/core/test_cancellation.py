@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from postscan.core.cancellation import CancellationToken, Cancelled, CancelSource
+from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_another_process_sees_the_cancel(source):
     """A filter that loops over its token in a process of its own stops."""
     program = (
         "import sys, time\n"
-        "from postscan.core.cancellation import CancellationToken, Cancelled\n"
+        "from postscan.core.filters.cancellation import CancellationToken, Cancelled\n"
         "token = CancellationToken.open(sys.argv[1])\n"
         "token.check()\n"
         "print('running', flush=True)\n"

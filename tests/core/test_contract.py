@@ -22,8 +22,9 @@ from works import alive, until
 from postscan.core import contract, secrecy
 from postscan.core.contract import Examination, assert_filter_contract
 from postscan.core.defects import DefectKind
-from postscan.core.filters import Filter, FilterFailed, FilterResult
-from postscan.core.typed import setting
+from postscan.core.filters.filter import Filter
+from postscan.core.filters.parameters import setting
+from postscan.core.filters.results import FilterFailed, FilterResult
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from works import SID, Works, alive, until
 from postscan import migrations
 from postscan.core import keeper, survivors, wire
 from postscan.core.assembly import Core
-from postscan.core.cancellation import CancelSource
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.states import FilterState, JobReason, JobState

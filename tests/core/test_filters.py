@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from postscan.core.cancellation import Cancelled
-from postscan.core.filters import Filter, FilterFailed, FilterResult
+from postscan.core.filters.cancellation import Cancelled
+from postscan.core.filters.filter import Filter
+from postscan.core.filters.results import FilterFailed, FilterResult
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterReason, FilterState
 from postscan.core.testing import run_filter

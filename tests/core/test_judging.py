@@ -17,16 +17,17 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works
 
 from postscan import migrations
-from postscan.core import judging, typed, wire
+from postscan.core import judging, wire
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, Unavailable
+from postscan.core.filters import parameters
+from postscan.core.filters.parameters import element
 from postscan.core.judging import Judging
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.records import Request
 from postscan.core.model.states import FilterState
 from postscan.core.registry import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
-from postscan.core.typed import element
 from postscan.core.worker import Closed
 
 PRINT, MOODY = "urn:acme:print", "urn:acme:moody"
@@ -251,7 +252,7 @@ class Order:
 
 def judge(answer: Callable[[wire.Message, float], wire.Message], *, lacks: tuple[str, ...] = ()) -> Judging:
     """Make a judge whose workers give this answer; the filter `urn:test` has a check of its own."""
-    info = FilterInfo("urn:test", "Test", "", 1.0, lacks, typed.schema(Order), checks=True)
+    info = FilterInfo("urn:test", "Test", "", 1.0, lacks, parameters.schema(Order), checks=True)
     return Judging(Catalogue((Plugin("test", "", "", PluginState.READY, filters=(info,)),)), answer)
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from postscan.core.cancellation import CancelSource
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.ladder import Ladder
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from postscan.core.limits import Resources
-from postscan.core.tables import MIB, FilterSettings
+from postscan.core.settings.engine import MIB, FilterSettings
 
 SHOW = """
 import json, resource, sys

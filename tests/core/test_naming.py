@@ -16,7 +16,7 @@ from works import Works
 from postscan.core.errors import SettingsError
 from postscan.core.model import file_names, formats
 from postscan.core.settings import load
-from postscan.core.tables import NamingSettings
+from postscan.core.settings.engine import NamingSettings
 
 MORNING = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 FORMATS = st.sampled_from([*formats.MEDIA, "tiff-single-g4", "tiff-multi-jpeg-tn2", "x-vendor:raw"])

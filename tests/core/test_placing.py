@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from destinations import open_folder, small_disk, without_privileges
 
-from postscan.core import growing, placing
-from postscan.core.filters import Filter
+from postscan.core.filters.delivery import atomic_file
+from postscan.core.filters.delivery import folder as delivery_folder
+from postscan.core.filters.filter import Filter
 from postscan.core.model.states import FilterState
 from postscan.core.testing import run_filter
 
@@ -139,7 +140,7 @@ def no_hard_links(*args, **options):
 
 def without_nameless_files(monkeypatch):
     """Do as on a file system that has none, such as a mounted share."""
-    monkeypatch.setattr(growing, "_nameless", lambda where: None)
+    monkeypatch.setattr(atomic_file, "_nameless", lambda where: None)
 
 
 def test_a_file_system_without_hard_links_will_do(page, share, monkeypatch):
@@ -163,7 +164,7 @@ def test_a_run_again_does_not_deliver_twice(page, share):
     assert second.published == []
 
 
-@pytest.mark.parametrize(("whose", "step"), [(placing, "_copy"), (growing.Growing, "appear")])
+@pytest.mark.parametrize(("whose", "step"), [(delivery_folder, "_copy"), (atomic_file.Growing, "appear")])
 def test_a_killed_run_leaves_nothing_beside_its_place(page, share, whose, step):
     """F-R16: a file has no name before it is whole, and only the one it should have from then on."""
     die_after(whose, step, lambda: run_filter(Deliver(share), [page]))
@@ -171,7 +172,7 @@ def test_a_killed_run_leaves_nothing_beside_its_place(page, share, whose, step):
     assert names(share) == ([NAME] if step == "appear" else [])
 
 
-@pytest.mark.parametrize(("whose", "step"), [(placing, "_copy"), (growing.Hidden, "appear")])
+@pytest.mark.parametrize(("whose", "step"), [(delivery_folder, "_copy"), (atomic_file.Hidden, "appear")])
 def test_a_run_again_removes_what_a_killed_run_left(page, share, monkeypatch, whose, step):
     """F-R1, F-R16: bytes beside their place, or the second name of a delivered file, are gone after the next run."""
     without_nameless_files(monkeypatch)
@@ -314,7 +315,7 @@ def test_what_is_no_single_component_is_refused(page, share, bad):
 def test_a_cancel_at_any_check_leaves_nothing_half(tmp_path, share):
     """Either the whole file is there, or nothing: no part of it, and no file beside it (promise 6, I19)."""
     big = tmp_path / "big.png"
-    big.write_bytes(bytes(3 * placing.CHUNK + 5))
+    big.write_bytes(bytes(3 * delivery_folder.CHUNK + 5))
     ends = []
     for number in itertools.count(1):
         folder = share / str(number)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from postscan.core import registry, typed, wire
+from postscan.core import registry, wire
 from postscan.core.assembly import Core
+from postscan.core.filters import parameters
 from postscan.core.registry import FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
 
@@ -173,8 +174,8 @@ def test_the_catalogue_knows_what_a_filter_takes_and_whether_it_judges_by_itself
 class Order:
     """Order: something to do."""
 
-    pages: tuple[str, ...] = typed.element("Pages/Page", default=("1",))
-    copies: int = typed.element("Copies", default=1, least=1, most=9)
+    pages: tuple[str, ...] = parameters.element("Pages/Page", default=("1",))
+    copies: int = parameters.element("Copies", default=1, least=1, most=9)
 
 
 GOOD_DECLARATION: dict[str, Any] = {
@@ -183,7 +184,7 @@ GOOD_DECLARATION: dict[str, Any] = {
     "summary": "",
     "grace": 1.0,
     "lacks": [],
-    "instructions": typed.schema(Order).as_data(),
+    "instructions": parameters.schema(Order).as_data(),
     "settings": [],
     "checks": False,
 }
@@ -213,7 +214,7 @@ def test_what_was_declared_is_what_is_known() -> None:
     info = declaring()
 
     assert isinstance(info, FilterInfo)
-    assert info.instructions == typed.Schema.from_data(json.loads(json.dumps(typed.schema(Order).as_data())))
+    assert info.instructions == parameters.Schema.from_data(json.loads(json.dumps(parameters.schema(Order).as_data())))
 
 
 @pytest.mark.parametrize(

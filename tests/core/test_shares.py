@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postscan.core.filters import FilterFailed
+from postscan.core.filters.delivery.shares import Place, Shares
+from postscan.core.filters.results import FilterFailed
 from postscan.core.model.states import FilterReason
-from postscan.core.shares import Place, Shares
 
 KEY = "filters.fileshare.shares"
 

@@ -9,7 +9,7 @@ import pytest
 
 from postscan.core.errors import InvalidArgument, SpoolFull
 from postscan.core.model.job import JobToken
-from postscan.core.spool import Spool
+from postscan.core.spool.images import Spool
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
 

@@ -19,7 +19,7 @@ from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.model.subscription import Port, Sink, Subscription
-from postscan.core.network import EventSettings
+from postscan.core.settings.network import EventSettings
 from postscan.core.store import Store
 from postscan.core.subscriptions import Subscriptions
 from postscan.core.testing import FakeClock

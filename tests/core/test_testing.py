@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from postscan.core.filters import Filter, FilterFailed
+from postscan.core.filters.filter import Filter
+from postscan.core.filters.results import FilterFailed
 from postscan.core.model.states import FilterState
 from postscan.core.testing import MORNING, FakeClock, run_filter
 

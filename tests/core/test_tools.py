@@ -9,8 +9,8 @@ import threading
 import pytest
 from works import alive, until
 
-from postscan.core import tools
-from postscan.core.cancellation import Cancelled, CancelSource
+from postscan.core.filters import tools
+from postscan.core.filters.cancellation import Cancelled, CancelSource
 
 PYTHON = [sys.executable, "-P", "-c"]
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postscan.core import typed
 from postscan.core.errors import InvalidArgument
-from postscan.core.typed import Parameter, Schema, element, setting
+from postscan.core.filters import parameters
+from postscan.core.filters.parameters import Parameter, Schema, element, setting
 
 NAMESPACE = "urn:test:order"
 EMPTY = b"<Instructions xmlns='http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp'/>"
@@ -50,13 +50,13 @@ def order(inside: str) -> bytes:
 
 def read(inside: str) -> Order:
     """Read an Order with a text and these elements."""
-    return typed.read(Order, order(f"<Text>t</Text>{inside}"), NAMESPACE)
+    return parameters.read(Order, order(f"<Text>t</Text>{inside}"), NAMESPACE)
 
 
 def refusal(xml: bytes, cls: type = Order) -> InvalidArgument:
     """Return why this XML is not taken."""
     with pytest.raises(InvalidArgument) as refused:
-        typed.schema(cls).read(xml, NAMESPACE)
+        parameters.schema(cls).read(xml, NAMESPACE)
     return refused.value
 
 
@@ -70,7 +70,9 @@ def test_every_element_becomes_a_value_of_its_type() -> None:
         "<Scale>1.5</Scale><Copies>3</Copies><Text>on it</Text><Pages><Page>7</Page></Pages>"
     )
 
-    assert typed.read(Order, order(inside), NAMESPACE) == Order("on it", 3, 1.5, True, "right", ("one", "two"), (7,))
+    assert parameters.read(Order, order(inside), NAMESPACE) == Order(
+        "on it", 3, 1.5, True, "right", ("one", "two"), (7,)
+    )
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -98,7 +100,7 @@ def test_prefixes_do_not_count() -> None:
     """PSP-008."""
     xml = f"<q:Order xmlns:q='{NAMESPACE}'><r:Text xmlns:r='{NAMESPACE}'>t</r:Text></q:Order>".encode()
 
-    assert typed.read(Order, xml, NAMESPACE) == read("")
+    assert parameters.read(Order, xml, NAMESPACE) == read("")
 
 
 def test_what_is_foreign_does_not_count() -> None:
@@ -111,18 +113,18 @@ def test_what_is_foreign_does_not_count() -> None:
 
 def test_an_empty_element_is_an_empty_text() -> None:
     """It is there, so it is no default."""
-    assert typed.read(Free, f"<Free xmlns='{NAMESPACE}'><Text/></Free>".encode(), NAMESPACE) == Free("")
+    assert parameters.read(Free, f"<Free xmlns='{NAMESPACE}'><Text/></Free>".encode(), NAMESPACE) == Free("")
 
 
 def test_empty_instructions_stand_for_an_element_without_children() -> None:
     """A process that wants nothing in particular need not say so."""
-    assert typed.read(Free, EMPTY, NAMESPACE) == Free("x")
+    assert parameters.read(Free, EMPTY, NAMESPACE) == Free("x")
     assert refusal(EMPTY).argument == f"{{{NAMESPACE}}}Text"
 
 
 def test_without_a_class_the_filter_gets_its_xml() -> None:
     """Nothing is declared, so nothing is checked."""
-    assert typed.read(None, b"<do/>", NAMESPACE) == b"<do/>"
+    assert parameters.read(None, b"<do/>", NAMESPACE) == b"<do/>"
 
 
 def test_what_the_class_says_comes_out_as_it_is() -> None:
@@ -141,9 +143,9 @@ def test_what_the_class_says_comes_out_as_it_is() -> None:
 
     xml = f"<Range xmlns='{NAMESPACE}'><First>5</First><Last>3</Last></Range>".encode()
 
-    assert typed.schema(Range).judged
+    assert parameters.schema(Range).judged
     with pytest.raises(ValueError, match="First is 5, after Last, which is 3"):
-        typed.read(Range, xml, NAMESPACE)
+        parameters.read(Range, xml, NAMESPACE)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -209,7 +211,7 @@ def test_another_element_is_refused(xml: str, argument: str) -> None:
 
 def test_a_class_is_described_by_its_docstring_and_its_fields() -> None:
     """The name of the element, what it is for, and each parameter with its help."""
-    found = typed.schema(Order)
+    found = parameters.schema(Order)
 
     assert (found.element, found.help, found.judged) == ("Order", "what to print, and how.", False)
     assert found.parameters[0] == Parameter(
@@ -235,7 +237,7 @@ def test_a_field_that_is_not_for_the_constructor_is_no_parameter() -> None:
         text: str = element("Text", default="")
         length: int = field(init=False, default=0)
 
-    assert [one.name for one in typed.schema(Half).parameters] == ["text"]
+    assert [one.name for one in parameters.schema(Half).parameters] == ["text"]
 
 
 def test_the_name_may_be_given_instead_of_written() -> None:
@@ -247,7 +249,7 @@ def test_the_name_may_be_given_instead_of_written() -> None:
 
         element = "Given"
 
-    assert typed.schema(Named).element == "Given"
+    assert parameters.schema(Named).element == "Given"
 
 
 def declared(**types: tuple[Any, Any]) -> type:
@@ -276,7 +278,7 @@ def declared(**types: tuple[Any, Any]) -> type:
 def test_a_class_that_xml_cannot_be_read_as_is_refused(cls: type, sentence: str) -> None:
     """When the plugin is loaded, and with a sentence for its author."""
     with pytest.raises(ValueError, match=sentence):
-        typed.schema(cls)
+        parameters.schema(cls)
 
 
 def test_a_class_without_a_name_is_refused() -> None:
@@ -287,7 +289,7 @@ def test_a_class_without_a_name_is_refused() -> None:
         """Say nothing about it."""
 
     with pytest.raises(ValueError, match="Nameless names no element: expected a docstring that begins with"):
-        typed.schema(Nameless)
+        parameters.schema(Nameless)
 
 
 def test_settings_are_described_whatever_their_types() -> None:
@@ -300,7 +302,7 @@ def test_settings_are_described_whatever_their_types() -> None:
         password: str = setting("", secret=True)
         retries: int = 3
 
-    host, shares, password, retries = typed.settings(Settings)
+    host, shares, password, retries = parameters.settings(Settings)
 
     assert (host.required, host.help, host.path) == (True, "where to", ())
     assert (shares.kind, shares.default, Settings("h").shares) == ("Mapping[str, str]", {"a": "b"}, {"a": "b"})
@@ -330,12 +332,12 @@ def crossed(data: Any) -> Any:
 @pytest.mark.parametrize("cls", [Order, Free])
 def test_a_schema_survives_the_pipe(cls: type) -> None:
     """So both sides read alike."""
-    found = typed.schema(cls)
+    found = parameters.schema(cls)
 
     assert Schema.from_data(crossed(found.as_data())) == found
 
 
-GOOD = crossed(typed.schema(Order).as_data())
+GOOD = crossed(parameters.schema(Order).as_data())
 
 
 @pytest.mark.parametrize(
@@ -398,7 +400,7 @@ TEXTS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cn"])
 def test_what_was_written_is_read_again(written: Order) -> None:
     """By the table that crossed the pipe as by the class."""
     root = ElementTree.Element(f"{{{NAMESPACE}}}Order")
-    for one in typed.schema(Order).parameters:
+    for one in parameters.schema(Order).parameters:
         value = getattr(written, one.name)
         parent = root
         for group in one.path[:-1]:
@@ -408,7 +410,7 @@ def test_what_was_written_is_read_again(written: Order) -> None:
             ElementTree.SubElement(parent, f"{{{NAMESPACE}}}{one.path[-1]}").text = said
     xml = ElementTree.tostring(root)
 
-    assert typed.read(Order, xml, NAMESPACE) == written
+    assert parameters.read(Order, xml, NAMESPACE) == written
     assert Order(**Schema.from_data(GOOD).read(xml, NAMESPACE)) == written
 
 
@@ -435,7 +437,7 @@ def test_whatever_is_written_is_taken_or_refused(trees: list[Any]) -> None:
     xml = ElementTree.tostring(grown(("Order", "", [("Text", "t", ()), *trees])))
     found: Any = None
     try:
-        found = typed.read(Order, xml, NAMESPACE)
+        found = parameters.read(Order, xml, NAMESPACE)
     except InvalidArgument as error:
         found = error
 

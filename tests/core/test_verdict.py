@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from postscan.core.cancellation import Checks
+from postscan.core.filters.cancellation import Checks
 from postscan.core.limits import Resources
 from postscan.core.model.job import Fate
 from postscan.core.model.states import FilterVerb

@@ -13,7 +13,7 @@ import pytest
 from works import alive
 
 from postscan.core import wire
-from postscan.core.cancellation import CancelSource
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.worker import Ended, How, Limits, Workers
 
 
@@ -128,7 +128,7 @@ def test_a_worker_does_not_run_the_main_script_again(tmp_path: Path) -> None:
     script = tmp_path / "program.py"
     script.write_text(
         "import pathlib\n"
-        "from postscan.core.cancellation import CancelSource\n"
+        "from postscan.core.filters.cancellation import CancelSource\n"
         "from postscan.core.worker import Limits, Workers\n"
         f"with pathlib.Path({str(tmp_path / 'runs')!r}).open('a') as runs:\n"
         "    runs.write('run\\n')\n"

@@ -28,19 +28,19 @@ from model.workers import ScriptedWorkers
 from model.world import IMAGES, OPEN_JOBS, Ask, Verb
 
 from postscan import migrations
-from postscan.core import recovery
 from postscan.core.model.job import JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import Request
 from postscan.core.pipeline import Interrupt, Leaving, Pipeline
 from postscan.core.registry import Catalogue, FilterInfo, Plugin, PluginState
-from postscan.core.retention import Retention
 from postscan.core.scheduler import Scheduler
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
-from postscan.core.spool import LOST, Spool
+from postscan.core.spool import recovery
+from postscan.core.spool.images import LOST, Spool
+from postscan.core.spool.retention import Retention
+from postscan.core.spool.uploads import Uploads
 from postscan.core.store import Store
-from postscan.core.uploads import Uploads
 
 SHM = Path("/dev/shm")
 SID = "S-1-5-21-1-2-3-1001"

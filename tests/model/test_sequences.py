@@ -8,10 +8,11 @@ from model.chance import interleaving, opened
 from model.trial import SILENCE, Trial, Violation
 from model.world import ADMIN, ANNA, IMAGES, MIMIC, OPEN_JOBS, Ask, Verb
 
-from postscan.core import ownership, recovery
+from postscan.core import ownership
 from postscan.core.model.job import Job
 from postscan.core.model.states import Verb as JobVerb
-from postscan.core.spool import Spool
+from postscan.core.spool import recovery
+from postscan.core.spool.images import Spool
 from postscan.core.store import Store
 
 

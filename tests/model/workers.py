@@ -14,7 +14,7 @@ from typing import Any, Final
 from model.actors import gate
 
 from postscan.core import wire
-from postscan.core.cancellation import CancelSource
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.worker import Ended, How, Limits, OnMessage
 
 ENDS: Final = MappingProxyType(

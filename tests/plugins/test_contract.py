@@ -8,8 +8,9 @@ import faulty_plugins
 import pytest
 
 from postscan.cli.plugin.test_page import png
-from postscan.core import contract, defects, loading
+from postscan.core import contract, defects
 from postscan.core.defects import DefectKind
+from postscan.core.filters import loader
 from postscan.plugins import fileshare, stamp
 from postscan.plugins.testing import assert_filter_contract
 
@@ -43,7 +44,7 @@ def pages(tmp_path):
 def found_in(name, pages, out):
     """Return the kinds of defects of an installed plugin, as its author would learn of them."""
     try:
-        (one,) = loading.load(name)
+        (one,) = loader.load(name)
     except Exception as error:
         return [defects.refused(str(error)).kind]
     settings = {"folder": str(out)}
@@ -78,14 +79,14 @@ def test_a_faulty_plugin_is_found_with_exactly_its_defect(pages, out, name, kind
 
 def test_there_is_a_faulty_plugin_for_every_kind_of_defect():
     """A kind that no plugin shows would be a promise that nobody keeps."""
-    installed = [entry.name for entry in loading.installed() if entry.name.startswith("faulty-")]
+    installed = [entry.name for entry in loader.installed() if entry.name.startswith("faulty-")]
 
     assert len(installed) == len(DefectKind) == 12
 
 
 def test_an_instruction_schema_that_cannot_be_used_is_a_defect_too(pages):
     """As bad as none."""
-    (one,) = loading.load("faulty-never-checks")
+    (one,) = loader.load("faulty-never-checks")
 
     class Unreadable(type(one)):
         Instructions = dict
@@ -131,7 +132,7 @@ def test_the_pdf_filter_keeps_the_contract(pages):
 )
 def test_the_outside_plugin_has_the_defects_that_it_is_known_for(pages, out, dialect, kinds):
     """Its filters read their XML themselves, and some leave traces for other tests; nothing else is wrong."""
-    one = next(one for one in loading.load("acme") if one.dialect == dialect)
+    one = next(one for one in loader.load("acme") if one.dialect == dialect)
     found = contract.examine(one, pages, instructions=b"<do>0.01</do>", settings={"folder": str(out)})
 
     assert found.untried == ""

@@ -9,7 +9,7 @@ import pytest
 from lxml import etree
 from smtp import MailServer
 
-from postscan.core import typed
+from postscan.core.filters import parameters
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
 from postscan.plugins.email import NAMESPACE, Email, postscan_filters
@@ -382,4 +382,4 @@ def test_the_instructions_are_those_of_the_protocol():
     """By the name of their element."""
     (filter,) = postscan_filters()
 
-    assert (filter.dialect, typed.schema(filter.Instructions).element) == (NAMESPACE, "EmailConfig")
+    assert (filter.dialect, parameters.schema(filter.Instructions).element) == (NAMESPACE, "EmailConfig")

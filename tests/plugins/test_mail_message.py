@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postscan.core.cancellation import CancelSource
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model import formats
 from postscan.core.testing import MORNING
 from postscan.plugins import Document, FilterFailed

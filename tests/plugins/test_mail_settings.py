@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from postscan.core import loading, typed
 from postscan.core.errors import PluginError
+from postscan.core.filters import loader, parameters
 from postscan.plugins.email import Email
 from postscan.plugins.email.settings import Settings
 
@@ -52,7 +52,7 @@ LOGIN = {"tls": "starttls", "user": "postscan", "password": "hush"}
 def test_settings_that_cannot_work_are_refused_at_load(settings, sentence):
     """With a sentence that names the key, and never the password."""
     with pytest.raises(PluginError) as refusal:
-        loading.settings_for("email", Email(), settings)
+        loader.settings_for("email", Email(), settings)
 
     assert sentence in str(refusal.value)
     assert "hush" not in str(refusal.value)
@@ -60,7 +60,7 @@ def test_settings_that_cannot_work_are_refused_at_load(settings, sentence):
 
 def test_the_password_is_a_secret_for_whoever_shows_settings():
     """It is declared as one, and the settings do not print it."""
-    (password,) = (one for one in typed.settings(Settings) if one.secret)
+    (password,) = (one for one in parameters.settings(Settings) if one.secret)
 
     assert password.name == "password"
     assert "hush" not in repr(Settings(host="mail.example", **LOGIN))

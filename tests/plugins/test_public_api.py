@@ -13,7 +13,7 @@ import pytest
 
 import postscan.plugins
 import postscan.plugins.testing
-from postscan.core import hookspecs
+from postscan.core.filters import hookspecs
 from postscan.plugins import Filter
 
 SHIPPED = sorted(

@@ -14,8 +14,8 @@ import webdav
 from cancelled import run_until
 from certificates import Authority
 
+from postscan.core.filters.parameters import read
 from postscan.core.model.states import FilterState
-from postscan.core.typed import read
 from postscan.plugins.sharepoint import NAMESPACE, Instructions, Settings, SharePoint
 from postscan.plugins.sharepoint.delivery import Address
 from postscan.plugins.testing import run_filter

@@ -19,8 +19,8 @@ from postscan import migrations
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, JobNotFound
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.network import IdentitySettings
 from postscan.core.settings import Settings
+from postscan.core.settings.network import IdentitySettings
 from postscan.soap import certificate
 from postscan.soap.identity import Identities
 

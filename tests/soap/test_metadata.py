@@ -8,8 +8,8 @@ from lxml import etree
 from pydantic import ValidationError
 from schemas import assert_valid
 
-from postscan.core.network import DeviceSettings, IdentitySettings, ServerSettings, TlsSettings
 from postscan.core.settings import Settings
+from postscan.core.settings.network import DeviceSettings, IdentitySettings, ServerSettings, TlsSettings
 from postscan.soap import metadata, ns, operations, transfer
 from postscan.soap.faults import Fault
 from postscan.soap.metadata import Wanted

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from pydantic import ValidationError
 
 from postscan.core.errors import SettingsError
-from postscan.core.network import TlsSettings
 from postscan.core.settings import Settings, load
+from postscan.core.settings.network import TlsSettings
 from postscan.soap import tls
 
 ROOT = Authority()

@@ -14,9 +14,9 @@ from typing import Any
 
 import pluggy
 
-from postscan.core import hookspecs, typed
 from postscan.core.errors import PluginError
-from postscan.core.filters import API, Filter
+from postscan.core.filters import hookspecs, parameters
+from postscan.core.filters.filter import API, Filter
 
 
 def installed() -> list[EntryPoint]:
@@ -63,7 +63,7 @@ def instructions_for(one: Filter, xml: bytes) -> Any:
 
     Raises `ValueError` that says what is wrong.
     """
-    instructions = typed.read(one.Instructions, xml, one.dialect)
+    instructions = parameters.read(one.Instructions, xml, one.dialect)
     one.check(instructions)
     return instructions
 
@@ -82,7 +82,7 @@ def judge(one: object) -> None:
         raise PluginError(f"{kind}.grace is {one.grace!r}; expected seconds")
     if one.Instructions is not None:
         try:
-            typed.schema(one.Instructions)
+            parameters.schema(one.Instructions)
         except (ValueError, TypeError, NameError) as error:
             raise PluginError(f"{kind}.Instructions cannot be used: {error}") from error
     _judge_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, job, token)")

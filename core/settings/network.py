@@ -1,6 +1,6 @@
 """What can be set about the network: where we are, how we are found, whom we tell, whom we believe.
 
-One class for each table of the file, as in `postscan.core.tables`.
+One class for each table of the file, as in `postscan.core.settings.engine`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from postscan.core.tables import Seconds, Table, check_sid
+from postscan.core.settings.engine import Seconds, Table, check_sid
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256)]
 """A text of a device (DPWS: MAX_FIELD_SIZE)."""

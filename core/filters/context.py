@@ -1,59 +1,23 @@
-"""What a filter is, and the whole world that it sees.
-
-A filter runs in a worker process of its own, in a process group of its own, with a private folder. What must hold:
-
-* it looks at its token: before each document, and around each slow call;
-* nothing of it is visible at a destination before `FilterContext.publish` let it in, and then at once and whole;
-* running it twice for the same job does no harm, since a crash may have come between two runs.
-"""
+"""What a running filter receives: documents, facts of its job, settings, and the calls that publish its output."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-from postscan.core import placing, tools
-from postscan.core.cancellation import CancellationToken, Cancelled
-from postscan.core.changes import Changes
+from postscan.core.filters import tools
+from postscan.core.filters.cancellation import CancellationToken, Cancelled
+from postscan.core.filters.changes import Changes
+from postscan.core.filters.delivery import folder as delivery_folder
+from postscan.core.filters.results import FilterFailed
 from postscan.core.model import file_names
 from postscan.core.model.principal import User
-from postscan.core.model.states import FilterReason
-
-API = 1
-"""The version of this contract. A filter that declares another one is not loaded."""
-
-
-class FilterFailed(Exception):
-    """The filter could not do its work.
-
-    `reason` is one of `FilterReason`, or one of the author's own written `prefix:name`; `detail` is a sentence for
-    the administrator: what was wrong, and what was expected.
-    """
-
-    def __init__(self, reason: str = FilterReason.UNKNOWN_ERROR, detail: str = "", *more: str) -> None:
-        super().__init__(detail or reason)
-        self.reasons = (reason, *more)
-        self.detail = detail
-
-    @classmethod
-    def of(cls, failures: Sequence[FilterFailed]) -> FilterFailed:
-        """Return one failure that tells of all: each reason once, the sentences one after another."""
-        reason, *more = dict.fromkeys(reason for failure in failures for reason in failure.reasons)
-        return cls(reason, "; ".join(failure.detail for failure in failures), *more)
-
-
-@dataclass(frozen=True, slots=True)
-class FilterResult:
-    """What a filter may return: nothing went wrong, but somebody should know this."""
-
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +169,7 @@ class FilterContext:
         `below` names folders inside `folder`, one in the other. The last is made if it is missing, and none of them
         may be a symbolic link: whoever may write into `folder` must not be able to lead the file elsewhere.
         """
-        return placing.place(
+        return delivery_folder.place(
             self, document, folder, below, source or document.path, name or document.name, destination or str(folder)
         )
 
@@ -216,46 +180,3 @@ class FilterContext:
     def log(self, text: str, level: str = "info") -> None:
         """Write a line into the server's log, beside the job's token; `level` as in `logging`."""
         self.parent.log(level, text)
-
-
-class Filter(ABC):
-    """Base of all filters.
-
-    `dialect` is the namespace URI by which scan processes name the filter; `title` is for people. `grace` is how
-    many seconds the filter may take to stop after a cancel (the server caps it).
-
-    `Instructions`, if given, is a dataclass of what a scan process may ask of the filter (`postscan.core.typed`); the
-    server checks each job by it before it makes the job. `Settings`, if given, is a dataclass that takes the table
-    `[filters.<plugin>]` as keyword arguments. Both may raise `ValueError` for a bad value.
-    """
-
-    dialect: ClassVar[str]
-    title: ClassVar[str]
-    api: ClassVar[int] = API
-    grace: ClassVar[float] = 5.0
-    Instructions: ClassVar[type | None] = None
-    Settings: ClassVar[type | None] = None
-
-    def requires(self) -> Iterable[str]:
-        """Return one sentence for each thing that this machine lacks; nothing if the filter can work here."""
-        return ()
-
-    def check(self, instructions: Any) -> None:  # noqa: B027  (most filters have nothing to add)
-        """Judge what a job asks of the filter: an instance of `Instructions`, or its XML if there is none.
-
-        Raise `ValueError` with a sentence if the filter cannot do that, for what `Instructions` cannot say by itself.
-        Called in a worker process before the job is made, for at most 2 s, and again before each run: so judge the
-        instructions, not the world around them.
-        """
-
-    def diagnose(self, job: FilterContext) -> Iterable[str]:
-        """Return one sentence for each thing that would keep documents from where the instructions send them.
-
-        Called for `postscan doctor`, in a worker process, for at most 10 s. `job` is as in `run`, but has no documents
-        and a user who is nobody, and it publishes nothing: connect, log in, look, and deliver nothing.
-        """
-        return ()
-
-    @abstractmethod
-    def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
-        """Do the work for one job. Raise `FilterFailed` if it cannot be done; let `Cancelled` through."""

@@ -12,9 +12,9 @@ from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.model.job import Job
-from postscan.core.spool import Spool
+from postscan.core.settings.engine import RetentionSettings
+from postscan.core.spool.images import Spool
 from postscan.core.store import Store
-from postscan.core.tables import RetentionSettings
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from postscan.core.errors import SpoolFull
 from postscan.core.settings import Settings
-from postscan.core.spool import Spool, Take
+from postscan.core.spool.images import Spool, Take
 from postscan.core.store import Store
 
 

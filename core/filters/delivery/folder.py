@@ -1,7 +1,7 @@
 """Putting one file into a folder so that its name never shows less than the whole file.
 
-Write unseen, make durable, ask the server, appear (`postscan.core.growing`). If somebody else has the name, the next
-one is tried, and nothing is ever overwritten.
+Write unseen, make durable, ask the server, appear (`postscan.core.filters.delivery.atomic_file`). If somebody else has
+the name, the next one is tried, and nothing is ever overwritten.
 
 Everything happens relative to one open folder, so that nobody can swap it for a symbolic link meanwhile.
 """
@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from postscan.core import growing
+from postscan.core.filters.delivery import atomic_file
 from postscan.core.model import file_names
 
 if TYPE_CHECKING:
-    from postscan.core.filters import Document, FilterContext
+    from postscan.core.filters.context import Document, FilterContext
 
 CHUNK = 1 << 20  # bytes copied between two looks at the token
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -68,7 +68,7 @@ def _make(name: str, where: int) -> None:
 
 def _place(context: FilterContext, document: Document, where: int, source: Path, name: str, destination: str) -> str:
     """Put the file into the open folder *where*, and return the name that it got."""
-    with growing.growing(where, _hidden(context, document, destination)) as new:
+    with atomic_file.growing(where, _hidden(context, document, destination)) as new:
         digest = _copy(context, source, new.fd)
         earlier = context.earlier.get((document.id, destination))
         if earlier and _digest(context, earlier, where) == digest:

@@ -1,7 +1,7 @@
 """All settings: one TOML file, read once at the door, frozen from then on.
 
-Every key has a default that works without any file. The tables are in `postscan.core.tables` and
-`postscan.core.network`.
+Every key has a default that works without any file. The tables are in `postscan.core.settings.engine` and
+`postscan.core.settings.network`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from postscan.core.errors import SettingsError
-from postscan.core.network import (
-    DeviceSettings,
-    DiscoverySettings,
-    EventSettings,
-    IdentitySettings,
-    ServerSettings,
-    TlsSettings,
-    is_loopback,
-)
-from postscan.core.tables import (
+from postscan.core.settings.engine import (
     FilterSettings,
     LimitSettings,
     NamingSettings,
@@ -33,6 +24,15 @@ from postscan.core.tables import (
     Table,
     UserSettings,
     check_sid,
+)
+from postscan.core.settings.network import (
+    DeviceSettings,
+    DiscoverySettings,
+    EventSettings,
+    IdentitySettings,
+    ServerSettings,
+    TlsSettings,
+    is_loopback,
 )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from postscan.core.cancellation import CancellationToken
+from postscan.core.filters.cancellation import CancellationToken
 
 LAST_WORDS: Final = 8192  # bytes of a tool's output that are kept
 _POLITE: Final = 0.5  # seconds from SIGTERM to SIGKILL

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from postscan.core.filters import Filter
+from postscan.core.filters.filter import Filter
 
 PROJECT = "postscan"
 ENTRY_POINTS = "postscan.filters"

@@ -1,0 +1,1 @@
+"""Image files on disk, and the rules that keep them in step with the store."""
