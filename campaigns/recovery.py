@@ -27,8 +27,8 @@ from postscan.core.model.job import Document, Job, JobToken
 from postscan.core.model.principal import User
 from postscan.core.model.process import ScanProcess
 from postscan.core.model.states import FilterVerb
-from postscan.core.rows import job_row, step_row
-from postscan.core.schema import DOCUMENT, JOB, STEP
+from postscan.core.store.jobs import job_row, step_row
+from postscan.core.store.schema import DOCUMENT, JOB, STEP
 
 MOST_SECONDS: Final = 5.0
 STRAYS: Final = 100

@@ -31,7 +31,7 @@ from postscan.core.spool import recovery
 from postscan.core.spool.images import Spool
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 from postscan.core.subscriptions import Subscriptions
 from postscan.core.worker import Limits, Workers
 

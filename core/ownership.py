@@ -15,7 +15,7 @@ from postscan.core.errors import JobNotFound, RequestReused, WrongState
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import Answer, AuditLine, Request
-from postscan.core.store import AnsweredMeanwhile, Note, Store
+from postscan.core.store.store import AnsweredMeanwhile, Note, Store
 from postscan.core.throttle import Throttle
 
 

@@ -29,7 +29,7 @@ from postscan.core.model.states import FilterReason, FilterState, FilterVerb, Jo
 from postscan.core.registry import Catalogue, FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 from postscan.core.verdict import Verdict, verdict
 from postscan.core.worker import Limits, Workers
 

@@ -19,7 +19,7 @@ from postscan.core.executor import Executor
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.spool.uploads import Uploads
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
 

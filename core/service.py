@@ -15,7 +15,6 @@ from typing import Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
-from postscan.core.journal import IDLE, PROCESSING
 from postscan.core.model.job import Document, Job, JobToken
 from postscan.core.model.principal import SID, Principal, User
 from postscan.core.model.process import Instructions, ScanProcess
@@ -28,7 +27,8 @@ from postscan.core.spool.images import Echo, Spool
 from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
-from postscan.core.store import AnsweredMeanwhile, Store
+from postscan.core.store.events import IDLE, PROCESSING
+from postscan.core.store.store import AnsweredMeanwhile, Store
 
 log = logging.getLogger(__name__)
 

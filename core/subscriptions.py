@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 import sqlalchemy as sa
 
-from postscan.core import journal, ledger, outbox
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, SubscriptionNotFound, Unavailable
-from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine
 from postscan.core.model.snapshot import Happening
 from postscan.core.model.subscription import Port, Sink, Subscription
-from postscan.core.schema import SUBSCRIPTION
 from postscan.core.settings.network import EventSettings
-from postscan.core.store import Store
-
-_COLUMN = SUBSCRIPTION.c
+from postscan.core.store import audit, events, outbox
+from postscan.core.store.schema import SUBSCRIPTION
+from postscan.core.store.store import Store
+from postscan.core.store.subscriptions import _COLUMN, _of, _row, _subscriber, _subscription
 
 
 class Subscriptions:
@@ -57,7 +55,7 @@ class Subscriptions:
         with self._store.writing() as db:
             self._forget_expired(db)
             self._check_room(db, owner)
-            cursor = journal.newest(db)
+            cursor = events.newest(db)
             added = Subscription(id, port, owner, notify_to, end_to, actions, manager, absolute, until, cursor)
             db.execute(sa.insert(SUBSCRIPTION), _row(added))
         return added
@@ -100,7 +98,7 @@ class Subscriptions:
                 raise SubscriptionNotFound(id)
             ended = _subscription(db.execute(sa.select(SUBSCRIPTION).where(_COLUMN.id == id)).one())
             detail = f"a subscription of {ended.owner.name}; its events went to {ended.notify_to.url}"
-            ledger.write_audit(db, AuditLine.of(by, "unsubscribe", id, self._clock.now(), detail=detail))
+            audit.write_audit(db, AuditLine.of(by, "unsubscribe", id, self._clock.now(), detail=detail))
         return ended
 
     # --- what delivers events ------------------------------------------------------------------------------------
@@ -165,7 +163,7 @@ class Subscriptions:
 
     def _forget_expired(self, db: sa.Connection) -> None:
         """Make room, alone: or two callers might both take the last place."""
-        journal.take_turn(db)
+        events.take_turn(db)
         db.execute(sa.delete(SUBSCRIPTION).where(_COLUMN.until <= self._clock.ticks()))
 
     def _check_room(self, db: sa.Connection, owner: Principal) -> None:
@@ -188,52 +186,3 @@ class Subscriptions:
         if row is None:
             raise SubscriptionNotFound(id)
         return _subscription(row)
-
-
-def _of(owner: Principal) -> tuple[sa.ColumnElement[bool], ...]:
-    return (_COLUMN.owner == owner.name, _COLUMN.owner_proof == owner.proof)
-
-
-def _subscriber(name: str, proof: Proof, port: Port, role: str) -> Principal:
-    """Return the owner of a subscription: who has one to the configuration service is an administrator."""
-    return Principal(name, proof, admin=port is Port.CONFIGURATION, role=role)
-
-
-def _row(subscription: Subscription) -> dict[str, Any]:
-    notify, end = subscription.notify_to, subscription.end_to
-    return {
-        "id": subscription.id,
-        "port": subscription.port,
-        "owner": subscription.owner.name,
-        "owner_proof": subscription.owner.proof,
-        "role": subscription.owner.role,
-        "notify_url": notify.url,
-        "notify_address": notify.address,
-        "notify_parameters": notify.parameters,
-        "end_url": end.url if end else None,
-        "end_address": end.address if end else None,
-        "end_parameters": end.parameters if end else None,
-        "actions": list(subscription.actions),
-        "manager": subscription.manager,
-        "absolute": subscription.absolute,
-        "until": subscription.until,
-        "cursor": subscription.cursor,
-        "cancelled": subscription.cancelled,
-    }
-
-
-def _subscription(row: sa.Row[Any]) -> Subscription:
-    port = Port(row.port)
-    return Subscription(
-        id=row.id,
-        port=port,
-        owner=_subscriber(row.owner, Proof(row.owner_proof), port, row.role),
-        notify_to=Sink(row.notify_url, row.notify_address, row.notify_parameters),
-        end_to=Sink(row.end_url, row.end_address, row.end_parameters) if row.end_url is not None else None,
-        actions=tuple(row.actions),
-        manager=row.manager,
-        absolute=row.absolute,
-        until=row.until,
-        cursor=row.cursor,
-        cancelled=row.cancelled,
-    )

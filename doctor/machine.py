@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postscan import migrations
-from postscan.core import database, secrecy
+from postscan.core import secrecy
 from postscan.core.assembly import is_served
 from postscan.core.spool.images import LOST
-from postscan.core.store import Store
+from postscan.core.store import database
+from postscan.core.store.store import Store
 from postscan.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from postscan.core import database
+from postscan.core.store import database
 
 
 def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:

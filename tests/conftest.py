@@ -21,7 +21,7 @@ from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.settings import Settings
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 from postscan.core.testing import FakeClock
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks: pytest looks for them here

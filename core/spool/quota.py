@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from postscan.core.errors import SpoolFull
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool, Take
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 
 
 class Quota:

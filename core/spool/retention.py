@@ -14,7 +14,7 @@ from postscan.core.clock import Clock
 from postscan.core.model.job import Job
 from postscan.core.settings.engine import RetentionSettings
 from postscan.core.spool.images import Spool
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
 

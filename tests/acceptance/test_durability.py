@@ -14,7 +14,7 @@ from campaigns.crash_points import SETTINGS
 from campaigns.disk_faults import Failure, Faults, Tally
 from campaigns.tracing import Call
 from campaigns.whole_job import Job, knock
-from postscan.core.database import journal_mode
+from postscan.core.store.database import journal_mode
 
 pytestmark = [
     pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE),

@@ -28,7 +28,7 @@ from postscan.core.assembly import Core
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings, load
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 from postscan.doctor import certificates, machine
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"

@@ -12,7 +12,7 @@ from postscan.core.errors import JobNotFound, Throttled
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 from postscan.core.testing import MORNING, FakeClock
 from postscan.core.throttle import Throttle
 

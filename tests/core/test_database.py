@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from postscan.core import database
 from postscan.core.errors import StoreBusy
+from postscan.core.store import database
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,15 @@ import sqlalchemy as sa
 from conftest import ANNA, BORIS, AnyProcess
 
 from postscan import migrations
-from postscan.core import journal, outbox, rows
 from postscan.core.assembly import Core
 from postscan.core.model.job import Document, Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.snapshot import Happening
 from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
-from postscan.core.schema import EVENT
 from postscan.core.settings import Settings
-from postscan.core.store import Store
+from postscan.core.store import events, jobs, outbox
+from postscan.core.store.schema import EVENT
+from postscan.core.store.store import Store
 from postscan.core.testing import MORNING
 
 EVERYTHING = 1000
@@ -125,7 +125,7 @@ def test_pages_of_any_size_tell_the_same(store: Store, job: Callable[..., Job], 
             pass
     whole, heard, cursor = told(store), list[Happening](), 0
     with store.reading() as db:
-        newest = journal.newest(db)
+        newest = events.newest(db)
         while cursor < newest:
             part, cursor = outbox.after(db, cursor, limit, None)
             assert len(part) <= limit
@@ -155,7 +155,7 @@ def test_the_cursor_moves_on_even_if_there_is_nothing_to_tell(store: Store, job:
     with store.change(job().token) as stored:
         stored.receive(page(1), MORNING)
     with store.reading() as db:
-        newest = journal.newest(db)
+        newest = events.newest(db)
 
         assert outbox.after(db, 1, EVERYTHING, ANNA) == ([], newest)
         assert outbox.after(db, 0, EVERYTHING, BORIS) == ([], newest)
@@ -275,9 +275,9 @@ def test_a_change_that_is_undone_leaves_the_repository_as_it_was(store: Store, j
     with store.change(job().token) as stored:
         stored.end(MORNING)
     with pytest.raises(RuntimeError), store.writing() as db:
-        loaded = rows.load(db, job().token)
+        loaded = jobs.load(db, job().token)
         loaded.claim(MORNING)
-        rows.save(db, loaded, list(loaded.steps), set())
+        jobs.save(db, loaded, list(loaded.steps), set())
         assert outbox.owners_since(db, 2)[1]
         raise RuntimeError("in the middle")
 
@@ -368,7 +368,7 @@ def test_a_reader_never_passes_an_event_that_is_not_committed_yet(
 
     second = threading.Thread(target=other.insert, args=(job(token="second"),))
     with store.writing() as db:
-        rows.insert(db, job(token="first"))
+        jobs.insert(db, job(token="first"))
         second.start()
         wait_until_waiting(store, second)
         if store.url.startswith("postgresql"):

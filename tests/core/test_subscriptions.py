@@ -20,7 +20,7 @@ from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.core.settings.network import EventSettings
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 from postscan.core.subscriptions import Subscriptions
 from postscan.core.testing import FakeClock
 

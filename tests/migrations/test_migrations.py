@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from postscan import migrations
-from postscan.core.schema import METADATA
+from postscan.core.store.schema import METADATA
 
 
 def test_the_migrations_build_exactly_the_tables_of_the_schema(database_url: str) -> None:

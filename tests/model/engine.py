@@ -40,7 +40,7 @@ from postscan.core.spool import recovery
 from postscan.core.spool.images import LOST, Spool
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 
 SHM = Path("/dev/shm")
 SID = "S-1-5-21-1-2-3-1001"

@@ -13,7 +13,7 @@ from postscan.core.model.job import Job
 from postscan.core.model.states import Verb as JobVerb
 from postscan.core.spool import recovery
 from postscan.core.spool.images import Spool
-from postscan.core.store import Store
+from postscan.core.store.store import Store
 
 
 @pytest.fixture

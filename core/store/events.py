@@ -22,7 +22,7 @@ from postscan.core.model.events import (
 )
 from postscan.core.model.job import Job
 from postscan.core.model.states import JobState
-from postscan.core.schema import EVENT, JOB
+from postscan.core.store.schema import EVENT, JOB
 
 IDLE: Final = "Idle"
 PROCESSING: Final = "Processing"

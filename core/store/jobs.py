@@ -8,13 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from postscan.core import journal
 from postscan.core.errors import JobNotFound, StoreBusy
 from postscan.core.model.job import Document, Fate, FilterStep, Job, JobToken, Receipt
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions
 from postscan.core.model.states import FilterState, JobState
-from postscan.core.schema import DOCUMENT, JOB, MADE, STEP
+from postscan.core.store import events
+from postscan.core.store.schema import DOCUMENT, JOB, MADE, STEP
 
 Rows = Sequence[sa.Row[Any]]
 
@@ -49,7 +49,7 @@ def insert(db: sa.Connection, job: Job) -> None:
     db.execute(sa.insert(JOB), job_row(job))
     db.execute(sa.insert(STEP), [{"token": job.token, **step_row(step)} for step in job.steps])
     _insert_documents(db, job.token, job.documents)
-    journal.append(db, job)
+    events.append(db, job)
 
 
 def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: set[int]) -> None:
@@ -65,7 +65,7 @@ def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: se
         if step != before:
             _save_step(db, job.token, before, step)
     _insert_documents(db, job.token, [document for document in job.documents if document.id not in documents])
-    journal.append(db, job)
+    events.append(db, job)
 
 
 def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterStep) -> None:

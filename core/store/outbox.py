@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from postscan.core import journal
 from postscan.core.model.events import (
     Event,
     ImageReceived,
@@ -28,7 +27,8 @@ from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, User
 from postscan.core.model.snapshot import Happening, Snapshot, Standing
 from postscan.core.model.states import FilterState, JobState
-from postscan.core.schema import EVENT, JOB, STEP
+from postscan.core.store import events as store_events
+from postscan.core.store.schema import EVENT, JOB, STEP
 
 Rows = Sequence[sa.Row[Any]]
 
@@ -43,7 +43,7 @@ def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -
     Of the jobs of one owner, by name and proof; of all jobs and the repository if there is none. The cursor moves on
     even if there is nothing to tell.
     """
-    newest = journal.newest(db)
+    newest = store_events.newest(db)
     page = _page(db, cursor, newest, limit, owner)
     told = [_of_repository(row) for row in page if row.token is None]
     tokens = {row.token for row in page if row.token is not None}
@@ -60,7 +60,7 @@ def owners_since(db: sa.Connection, cursor: int) -> tuple[set[tuple[str, str]], 
 
     An owner is a name and a proof. Images are nothing to tell of.
     """
-    newest = journal.newest(db)
+    newest = store_events.newest(db)
     behind = (EVENT.c.seq > cursor, EVENT.c.seq <= newest)
     owners = sa.select(JOB.c.owner, JOB.c.owner_proof).distinct().join(EVENT, EVENT.c.token == JOB.c.token)
     found = db.execute(owners.where(*behind, EVENT.c.kind != ImageReceived.__name__))

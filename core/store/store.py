@@ -15,15 +15,18 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from postscan.core import database, journal, ledger, rows
 from postscan.core.clock import Mark
 from postscan.core.errors import Unavailable, WrongState
-from postscan.core.memory import Memory
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import Answer, AuditLine, Delivery, EventRow
 from postscan.core.model.states import FilterState, JobState
-from postscan.core.schema import DELIVERY, DOCUMENT, EVENT, JOB, MADE, STEP, WHOLE_JOB
+from postscan.core.store import audit as store_audit
+from postscan.core.store import database, jobs, requests
+from postscan.core.store import events as store_events
+from postscan.core.store.cache import Memory
+from postscan.core.store.deliveries import _delivery_key
+from postscan.core.store.schema import DELIVERY, DOCUMENT, EVENT, JOB, MADE, STEP
 
 _OPEN = [state.value for state in JobState if not state.ended]
 _DISPOSABLE = [JobState.COMPLETED.value, JobState.CANCELED.value]
@@ -78,7 +81,7 @@ class Store:
         with self.writing() as db:
             if heir_of is not None:
                 _bequeath(db, heir_of)
-            rows.insert(db, job)
+            jobs.insert(db, job)
             _write_notes(db, notes)
             if most_open is not None and _count_open(db, job.owner.name) > most_open:
                 raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
@@ -90,7 +93,7 @@ class Store:
         """
         seen = self._memory.look()
         with self.reading() as db:
-            job = rows.load(db, token, owner)
+            job = jobs.load(db, token, owner)
         self._memory.learn(job, seen)
         return job
 
@@ -105,10 +108,10 @@ class Store:
         Raises `JobNotFound`, also if it is not the *owner*'s.
         """
         with self.writing() as db:
-            job = rows.load(db, token, owner, lock=True)
+            job = jobs.load(db, token, owner, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             yield job
-            rows.save(db, job, steps, documents)
+            jobs.save(db, job, steps, documents)
             _write_notes(db, notes)
 
     def claim(self, at: datetime) -> Job | None:
@@ -124,10 +127,10 @@ class Store:
             token = db.scalar(waiting)
             if token is None:
                 return None
-            job = rows.load(db, token, lock=True)
+            job = jobs.load(db, token, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             job.claim(at)
-            rows.save(db, job, steps, documents)
+            jobs.save(db, job, steps, documents)
             return job
 
     # --- many jobs ---------------------------------------------------------------------------------------------
@@ -239,7 +242,7 @@ class Store:
     def answered(self, owner: str, message_id: str) -> Answer | None:
         """Return the answer that was given to a request of this name."""
         with self.reading() as db:
-            return ledger.read_answer(db, owner, message_id)
+            return requests.read_answer(db, owner, message_id)
 
     def note(self, *notes: Note) -> None:
         """Write down what belongs to no change of a job."""
@@ -249,22 +252,22 @@ class Store:
     def audit(self, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first; of one job, or of all."""
         with self.reading() as db:
-            return ledger.read_audit(db, token, limit)
+            return store_audit.read_audit(db, token, limit)
 
     def note_filters(self, dialects: Iterable[str], at: datetime) -> None:
         """Write down which filters can be used, if they are others than the last time."""
         with self.writing() as db:
-            journal.append_filters(db, dialects, at)
+            store_events.append_filters(db, dialects, at)
 
     def mark(self) -> Mark | None:
         """Return where the steady clock stood when it was last written down."""
         with self.reading() as db:
-            return ledger.read_mark(db)
+            return store_audit.read_mark(db)
 
     def keep_mark(self, mark: Mark) -> None:
         """Write down where the steady clock stands."""
         with self.writing() as db:
-            ledger.write_mark(db, mark)
+            store_audit.write_mark(db, mark)
 
     # --- retention -----------------------------------------------------------------------------------------------
 
@@ -289,7 +292,7 @@ class Store:
         if ended_before is not None:
             query = query.where(JOB.c.ended_ticks < ended_before)
         with self.reading() as db:
-            return rows.select(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(1000))
+            return jobs.select(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(1000))
 
     def images_removed(self, token: str) -> None:
         """Note that the images of an ended job are gone."""
@@ -308,13 +311,13 @@ class Store:
             JOB.c.ended_ticks < ended_before, sa.not_(JOB.c.images_kept), JOB.c.token.not_in(newest)
         )
         with self.writing() as db:
-            journal.drop_before(db, ended_before)
+            store_events.drop_before(db, ended_before)
             return db.execute(query).rowcount
 
     def drop_answers(self, before: float) -> int:
         """Forget the answers that nobody will ask for again; return how many they were."""
         with self.writing() as db:
-            return ledger.drop_answers_before(db, before)
+            return requests.drop_answers_before(db, before)
 
     # --- transactions --------------------------------------------------------------------------------------------
 
@@ -325,7 +328,7 @@ class Store:
         if owner is not None:
             query = query.where(JOB.c.owner == owner)
         with self.reading() as db:
-            return rows.select(db, query)
+            return jobs.select(db, query)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -357,13 +360,8 @@ def _write_notes(db: sa.Connection, notes: Sequence[Note]) -> None:
     for note in notes:
         if isinstance(note, Answer):
             try:
-                ledger.write_answer(db, note)
+                requests.write_answer(db, note)
             except sa.exc.IntegrityError as error:
                 raise AnsweredMeanwhile(note.request.message_id) from error
         else:
-            ledger.write_audit(db, note)
-
-
-def _delivery_key(token: str, position: int, about: Delivery) -> dict[str, Any]:
-    document = WHOLE_JOB if about.document is None else about.document
-    return {"token": token, "position": position, "document": document, "destination": about.destination}
+            store_audit.write_audit(db, note)
