@@ -10,21 +10,19 @@ import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from postscan.core import registry, survivors, wire
 from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError
-from postscan.core.executor import LocalExecutor
-from postscan.core.filters.cancellation import CancelSource
-from postscan.core.judging import Judging
+from postscan.core.execution.local_executor import LocalExecutor
+from postscan.core.execution.pipeline import Pipeline
+from postscan.core.execution.scheduler import Chore, Scheduler
 from postscan.core.model.process import Instructions
-from postscan.core.pipeline import Pipeline
-from postscan.core.registry import Catalogue
-from postscan.core.scheduler import Chore, Scheduler
+from postscan.core.registry.catalogue import Catalogue
+from postscan.core.registry.probe import PluginProbe
+from postscan.core.registry.validation import Judging
 from postscan.core.service import PostScanService, ScanProcesses
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery
@@ -33,7 +31,8 @@ from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.store import Store
 from postscan.core.subscriptions import Subscriptions
-from postscan.core.worker import Limits, Workers
+from postscan.core.workers import orphans
+from postscan.core.workers.pool import Workers
 
 MARK_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 60.0
@@ -79,23 +78,25 @@ class Core:
     def asking(self) -> Iterator[tuple[Catalogue, Judging]]:
         """Lend the catalogue, and somebody who asks its filters, while the body runs. No job is run."""
         with contextlib.closing(Workers()) as workers:
-            catalogue = self._catalogue(workers)
-            yield catalogue, self._judging(workers, catalogue)
+            probe = PluginProbe(workers, self.settings)
+            catalogue = probe.catalogue()
+            yield catalogue, probe.validator(catalogue)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Catalogue]:
         """Run jobs while the body runs; on leaving, drain. Raises `SettingsError` if another server has the data."""
         with _alone(self.settings.storage.data_dir):
-            survivors.end_orphans()
+            orphans.end_orphans()
             _empty(self.settings.storage.run_dir)
             self.spool.sweep()
             recovery.reconcile(self.store, self.spool, self.clock)
             workers = Workers()
             try:
-                catalogue = self._catalogue(workers)
+                probe = PluginProbe(workers, self.settings)
+                catalogue = probe.catalogue()
                 self.store.note_filters(catalogue.dialects, self.clock.now())
                 self.subscriptions.drop_without(self.settings.identity.administrators)
-                self._start(workers, catalogue)
+                self._start(workers, catalogue, probe.validator(catalogue))
                 try:
                     yield catalogue
                 finally:
@@ -105,14 +106,14 @@ class Core:
             finally:
                 workers.close()
 
-    def _start(self, workers: Workers, catalogue: Catalogue) -> None:
+    def _start(self, workers: Workers, catalogue: Catalogue, judging: Judging) -> None:
         pipeline = Pipeline(self.store, self.spool, catalogue, workers, self.settings, self.clock)
         executor = LocalExecutor(pipeline.run, self.scheduler.done, self.settings.running.slots)
         workers.warm_up()
         if self.store.mark() is None:
             self.store.adopt_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
         self._keep_time()
-        self.service.judge, self.service.dialects = self._judging(workers, catalogue), catalogue.dialects
+        self.service.judge, self.service.dialects = judging, catalogue.dialects
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
         self.scheduler.start(executor, chores)
 
@@ -120,31 +121,6 @@ class Core:
         """Write down the steady clock, so that it goes on from here after a reboot."""
         if isinstance(self.clock, SystemClock):
             self.store.keep_mark(self.clock.mark())
-
-    def _catalogue(self, workers: Workers) -> Catalogue:
-        def probe(plugin: str, table: Mapping[str, Any]) -> wire.Message:
-            order = {"do": "probe", "plugin": plugin, "settings": dict(table)}
-            return self._ask(workers, order, self.settings.plugins.probe_seconds)
-
-        return registry.read(probe, self.settings.filters, self.settings.plugins.disabled)
-
-    def _judging(self, workers: Workers, catalogue: Catalogue) -> Judging:
-        return Judging(catalogue, lambda order, seconds: self._ask(workers, order, seconds))
-
-    def _ask(self, workers: Workers, order: wire.Message, seconds: float) -> wire.Message:
-        """Ask a plugin something short in a worker process; return its answer, or `{"error": ...}` without an end."""
-        limits = Limits(seconds, grace=0.1, term=0.1)
-        folder = self.settings.storage.run_dir
-        with (
-            tempfile.TemporaryDirectory(prefix="ask-", dir=folder, ignore_cleanup_errors=True) as workdir,
-            CancelSource(folder) as source,
-            workers.slot() as slot,
-        ):
-            order = order | {"token": source.path, "workdir": workdir}
-            ended = slot.do(order, source, limits, lambda _message: None)
-        if ended.late:
-            return {"error": f"the {order['do']} took longer than {seconds:g} s"}
-        return ended.message or {"error": f"its process died during the {order['do']} (exit code {ended.exit_code})"}
 
 
 def is_served(folder: Path) -> bool:

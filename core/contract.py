@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import defects, secrecy, trial
+from postscan.core import defects, trial
 from postscan.core.defects import Defect, DefectKind
 from postscan.core.errors import PluginError
 from postscan.core.filters import loader
 from postscan.core.filters.filter import Filter
 from postscan.core.model.principal import User
+from postscan.core.registry import redaction
 from postscan.core.testing import ANNA
 from postscan.core.trial import Account, Order
 
@@ -103,7 +104,7 @@ class _Examiner:
     def __init__(self, order: Order, most: int) -> None:
         self._order = order
         self._most = most
-        self._secrets = secrecy.secrets(order.filter.Settings, order.settings)
+        self._secrets = redaction.secrets(order.filter.Settings, order.settings)
         self._found: dict[DefectKind, Defect] = {}
         self._runs = self._looks = self._cancels = 0
 
@@ -166,7 +167,7 @@ class _Examiner:
             self._found.setdefault(one.kind, one)
 
     def _discreet(self, text: str) -> str:
-        return secrecy.without(self._secrets, text)
+        return redaction.without(self._secrets, text)
 
 
 def _spread(looks: int, most: int) -> list[int]:

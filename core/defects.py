@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from postscan.core import secrecy
 from postscan.core.model.states import FilterState
+from postscan.core.registry import redaction
 from postscan.core.testing import Published
 from postscan.core.trial import Account
 
@@ -85,9 +85,9 @@ def of_deeds(account: Account, secrets: frozenset[str]) -> Iterator[Defect]:
     if changed := account.all("changed"):
         yield Defect(DefectKind.GLOBAL, f"it left changed: {_some(changed)}; put it back in a finally")
     said = [str(text) for word in ("said", "warned", "failed") for text in account.all(word)]
-    if secrecy.betrayed(secrets, said):
+    if redaction.betrayed(secrets, said):
         yield Defect(DefectKind.SECRET, "a secret of its settings is in a line for the log, a warning or an error")
-    elif secrecy.betrayed(secrets, [account.printed]):
+    elif redaction.betrayed(secrets, [account.printed]):
         yield Defect(DefectKind.SECRET, "it prints a secret of its settings, and what it prints goes to the log")
 
 

@@ -15,13 +15,13 @@ from typing import Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
+from postscan.core.execution.scheduler import Scheduler
 from postscan.core.model.job import Document, Job, JobToken
 from postscan.core.model.principal import SID, Principal, User
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, Request
 from postscan.core.model.states import JobReason, JobState, Verb
 from postscan.core.ownership import Ownership, check_same, is_owned, key
-from postscan.core.scheduler import Scheduler
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Echo, Spool
 from postscan.core.spool.quota import Quota

@@ -37,12 +37,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from postscan.core import survivors
 from postscan.core.filters.filter import Filter
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
 from postscan.core.testing import Published, run_filter
 from postscan.core.witness import Book, Witness
+from postscan.core.workers import orphans
 
 LONGEST: Final = 60.0
 """Seconds that a run may take."""
@@ -119,7 +119,7 @@ def run(order: Order) -> Account:
 def _watch(order: Order, lair: Path, book: int, printed: int) -> None:
     """Be the watcher."""
     os.setsid()
-    survivors.adopt_orphans()
+    orphans.adopt_orphans()
     facts = Book(book)
     runner = _forked(functools.partial(_run, order, lair, book, printed))
     code = _ended(runner, order.seconds)
@@ -130,7 +130,7 @@ def _watch(order: Order, lair: Path, book: int, printed: int) -> None:
             facts.note("died", signal.Signals(-code).name if code < 0 else f"exit code {code}")
         for command in _left():
             facts.note("left", command)
-    survivors.sweep()
+    orphans.sweep()
 
 
 def _run(order: Order, lair: Path, book: int, printed: int) -> None:
@@ -194,7 +194,7 @@ def _forked(do: Callable[[], None]) -> int:
     code = 1
     try:
         gc.freeze()  # what the caller has forgotten is the caller's to finalise
-        survivors.die_with(parent)
+        orphans.die_with(parent)
         do()
         code = 0
     finally:
@@ -224,7 +224,7 @@ def _see_to_its_end(watcher: int, seconds: float) -> int | None:
         return code
     finally:
         if code is None:
-            survivors.end_below(watcher)
+            orphans.end_below(watcher)
             os.kill(watcher, signal.SIGKILL)
             os.waitpid(watcher, 0)
 

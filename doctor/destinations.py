@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from postscan.cli.context import open_engine, process_folder
 from postscan.cli.output import terminal
 from postscan.core.errors import PostscanError, StoredProcessInvalid
-from postscan.core.registry import PluginState
+from postscan.core.registry.catalogue import PluginState
 from postscan.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:
-    from postscan.core.judging import Judging
     from postscan.core.model.process import FilterInstructions, ScanProcess
-    from postscan.core.registry import Catalogue
+    from postscan.core.registry.catalogue import Catalogue
+    from postscan.core.registry.validation import Judging
     from postscan.core.settings import Settings
 
 

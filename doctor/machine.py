@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postscan import migrations
-from postscan.core import secrecy
 from postscan.core.assembly import is_served
+from postscan.core.registry import redaction
 from postscan.core.spool.images import LOST
 from postscan.core.store import database
 from postscan.core.store.store import Store
@@ -198,7 +198,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _has_secrets(settings: Settings) -> bool:
-    return bool(secrecy.secrets(None, settings.filters)) or "@" in settings.storage.database.partition("://")[2]
+    return bool(redaction.secrets(None, settings.filters)) or "@" in settings.storage.database.partition("://")[2]
 
 
 def _answers(where: str, host: str, port: int) -> Iterator[Finding]:

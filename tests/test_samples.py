@@ -28,7 +28,7 @@ from postscan.core.filters import loader
 from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.states import FilterState, JobState
-from postscan.core.registry import PluginState
+from postscan.core.registry.catalogue import PluginState
 from postscan.core.settings import Settings
 from postscan.plugins import fileshare
 from postscan.plugins.testing import run_filter

@@ -94,16 +94,16 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
 
 def _secrets(settings: Settings) -> frozenset[str]:
     """Return what must not be shown: the secrets of plugins, and the password of the database."""
-    from postscan.core import secrecy
+    from postscan.core.registry import redaction as registry_redaction
 
     quoted = urlsplit(settings.storage.database).password or ""
-    return secrecy.secrets(None, settings.filters) | {text for text in (quoted, unquote(quoted)) if text}
+    return registry_redaction.secrets(None, settings.filters) | {text for text in (quoted, unquote(quoted)) if text}
 
 
 def _without(secrets: frozenset[str], finding: Finding) -> Finding:
-    from postscan.core import secrecy
+    from postscan.core.registry import redaction as registry_redaction
 
-    return dataclasses.replace(finding, sentence=secrecy.without(secrets, finding.sentence))
+    return dataclasses.replace(finding, sentence=registry_redaction.without(secrets, finding.sentence))
 
 
 def _show(finding: Finding) -> None:

@@ -23,7 +23,7 @@ from postscan.core.errors import PluginError
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from postscan.core.registry import Plugin
+    from postscan.core.registry.catalogue import Plugin
     from postscan.core.settings import Settings
 
 DEFECTS: Final = 1
@@ -110,7 +110,7 @@ def _plugin(settings: Settings, name: str) -> Plugin:
 def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> list[Report]:
     """Examine the plugin if it can be loaded at all."""
     from postscan.core import contract, defects
-    from postscan.core.registry import PluginState
+    from postscan.core.registry.catalogue import PluginState
 
     if plugin.state is PluginState.DISABLED:
         return [_report("", contract.Examination(untried=f"it is disabled; postscan plugin enable {plugin.name}"))]
@@ -140,10 +140,11 @@ def _elsewhere(name: str, pages: Sequence[Path], instructions: bytes, table: Map
 
 def _examine(pipe: Connection, name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> None:
     """Be the child. What the plugin prints goes to stderr."""
-    from postscan.core import contract, survivors
+    from postscan.core import contract
     from postscan.core.filters import loader
+    from postscan.core.workers import orphans
 
-    survivors.die_with(os.getppid())
+    orphans.die_with(os.getppid())
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     found = [

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from postscan.core.filters.parameters import Parameter, Schema
-    from postscan.core.registry import FilterInfo, Plugin
+    from postscan.core.registry.catalogue import FilterInfo, Plugin
 
 app = typer.Typer(no_args_is_help=True, help="List, explain, check and switch plugins, and begin a new one.")
 

@@ -16,8 +16,8 @@ from samba import NAME, free_port, samba
 from smtp import MailServer
 
 from postscan.cli.demo import sandbox
-from postscan.core import judging
 from postscan.core.filters.loader import installed
+from postscan.core.registry import validation
 from postscan.core.settings import Settings
 from postscan.doctor import destinations
 from postscan.soap.processes import ProcessFolder
@@ -173,7 +173,7 @@ def test_a_filter_that_looks_for_too_long_is_ended(
     tmp_path: Path, install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has 10 s; here less."""
-    monkeypatch.setattr(judging, "LOOKING", 1.0)
+    monkeypatch.setattr(validation, "LOOKING", 1.0)
     install("curious", curious("time.sleep(600)"))
     settings = asking(tmp_path, "urn:test:curious", DO)
 

@@ -19,12 +19,13 @@ from pathlib import Path
 import pytest
 from works import alive, until
 
-from postscan.core import contract, secrecy
+from postscan.core import contract
 from postscan.core.contract import Examination, assert_filter_contract
 from postscan.core.defects import DefectKind
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.parameters import setting
 from postscan.core.filters.results import FilterFailed, FilterResult
+from postscan.core.registry import redaction
 
 
 @dataclass(frozen=True)
@@ -440,8 +441,8 @@ def test_secrets_are_what_is_declared_and_what_sounds_like_it():
         "servers": {"a": {"user": "ann@acme", "password": "swordfish", "key_file": "/etc/key.pem", "token": "x"}},
     }
 
-    assert secrecy.secrets(Secretive, table) == {"forty years", "swordfish"}
-    assert secrecy.secrets(None, {"list": [{"api_key": "0123456789"}]}) == {"0123456789"}
+    assert redaction.secrets(Secretive, table) == {"forty years", "swordfish"}
+    assert redaction.secrets(None, {"list": [{"api_key": "0123456789"}]}) == {"0123456789"}
 
 
 # --- what cannot be tried ---------------------------------------------------------------------------------------------

@@ -18,14 +18,15 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works, alive, until
 
 from postscan import migrations
-from postscan.core import keeper, survivors, wire
 from postscan.core.assembly import Core
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.worker import How, Limits, Workers
+from postscan.core.workers import orphans, protocol, supervisor
+from postscan.core.workers.pool import Workers
+from postscan.core.workers.slot import How, Limits
 
 OUTSIDE = Path(__file__).parent.parent / "outside" / "evil"
 KILLED = "it was killed: it looked at its token 1 times"
@@ -33,8 +34,9 @@ GRACE, TERM = 0.3, 0.3
 SLACK = 8.0  # a busy machine needs it; `python -m campaigns cancels` and `python -m bench cancel` measure
 SERVER = """
 import json, sys
-from postscan.core.cancellation import CancelSource
-from postscan.core.worker import Limits, Workers
+from postscan.core.filters.cancellation import CancelSource
+from postscan.core.workers.pool import Workers
+from postscan.core.workers.slot import Limits
 
 workers = Workers()
 with CancelSource() as source, workers.slot() as slot:
@@ -263,13 +265,13 @@ def test_what_a_filter_prints_is_logged_up_to_its_cap_and_cannot_trick_a_termina
     den: Den, caplog: pytest.LogCaptureFixture
 ) -> None:
     """20 MB do not fill the log; escape sequences are replaced."""
-    with caplog.at_level(logging.DEBUG, logger="postscan.core.worker"):
+    with caplog.at_level(logging.DEBUG, logger="postscan.core.workers.slot"):
         den.ended(den.start_evil("print-much"))
 
     printed = [record.getMessage() for record in caplog.records if "evil printed" in record.getMessage()]
     assert printed[0] == "plugin evil printed: \N{REPLACEMENT CHARACTER}[2J the first line"
     assert printed[-1] == "plugin evil printed 20000040 bytes in all"
-    assert sum(len(line) for line in printed) < keeper.PRINTED + 1000
+    assert sum(len(line) for line in printed) < supervisor.PRINTED + 1000
 
 
 def test_the_death_of_the_forkserver_costs_no_run(den: Den) -> None:
@@ -312,12 +314,12 @@ def descriptors() -> Iterator[str]:
 
 def test_what_a_killed_server_left_is_ended_before_the_next_one_begins(tmp_path: Path) -> None:
     """Ruling 13: it carries the mark of a server that is no more; one of a living server is spared."""
-    space, _, _ = survivors.mark().split(".")
+    space, _, _ = orphans.mark().split(".")
     dead = marked(f"{space}.{os.getpid()}.1")
-    spared = marked(survivors.mark())
+    spared = marked(orphans.mark())
     elsewhere = marked("1.1.1")
 
-    ended = survivors.end_orphans(patience=0.05)
+    ended = orphans.end_orphans(patience=0.05)
 
     try:
         assert ended >= 1
@@ -351,7 +353,7 @@ def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Core
     gone: list[float] = []
     begun = time.monotonic()
 
-    def hear(message: wire.Message) -> None:
+    def hear(message: protocol.Message) -> None:
         if gone:
             return
         source.cancel("the test says so")
@@ -370,7 +372,7 @@ def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Core
     assert gone
 
 
-def order_of(name: str, folder: Path) -> wire.Message:
+def order_of(name: str, folder: Path) -> protocol.Message:
     """Return the order to run an evil filter without job and database."""
     return {
         "do": "run",
@@ -394,4 +396,4 @@ def with_plugins() -> dict[str, str]:
 
 def marked(mark: str) -> int:
     """Start a process with this mark."""
-    return os.posix_spawn("/bin/sleep", ["sleep", "60"], {survivors.MARK: mark})
+    return os.posix_spawn("/bin/sleep", ["sleep", "60"], {orphans.MARK: mark})

@@ -17,18 +17,19 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works
 
 from postscan import migrations
-from postscan.core import judging, wire
 from postscan.core.assembly import Core
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.filters import parameters
 from postscan.core.filters.parameters import element
-from postscan.core.judging import Judging
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.records import Request
 from postscan.core.model.states import FilterState
-from postscan.core.registry import Catalogue, FilterInfo, Plugin, PluginState
+from postscan.core.registry import validation
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
+from postscan.core.registry.validation import Judging
 from postscan.core.settings import Settings
-from postscan.core.worker import Closed
+from postscan.core.workers import protocol
+from postscan.core.workers.slot import Closed
 
 PRINT, MOODY = "urn:acme:print", "urn:acme:moody"
 
@@ -177,7 +178,7 @@ def test_a_check_that_gives_no_answer_makes_no_job_and_does_no_harm(
 ) -> None:
     """T-P5, F-R8: nobody has said whether the instructions are right; the log says why, and the next job runs."""
     if mood == "sleep":
-        monkeypatch.setattr(judging, "SECONDS", 0.3)
+        monkeypatch.setattr(validation, "SECONDS", 0.3)
     said = unanswered(works, mood)
     monkeypatch.undo()
 
@@ -225,10 +226,10 @@ def test_checks_that_hang_do_not_keep_filters_from_running(
     works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They have processes of their own. When they answer at last, their jobs are made."""
-    monkeypatch.setattr(judging, "SECONDS", 60.0)
+    monkeypatch.setattr(validation, "SECONDS", 60.0)
     waiting = asking(moody(str(tmp_path / "now")))
-    with ThreadPoolExecutor(judging.AT_ONCE) as pool:
-        created = [pool.submit(works.service.create, ANNA, SID, "P", waiting) for _ in range(judging.AT_ONCE)]
+    with ThreadPoolExecutor(validation.AT_ONCE) as pool:
+        created = [pool.submit(works.service.create, ANNA, SID, "P", waiting) for _ in range(validation.AT_ONCE)]
         try:
             job = works.ended(works.start("copy"))
             hung = not any(one.done() for one in created)
@@ -237,7 +238,7 @@ def test_checks_that_hang_do_not_keep_filters_from_running(
 
     assert job.steps[0].state is FilterState.SUCCEEDED
     assert hung
-    assert len({one.result() for one in created}) == judging.AT_ONCE
+    assert len({one.result() for one in created}) == validation.AT_ONCE
 
 
 # --- what is asked, and what is made of the answer ------------------------------------------------------------------
@@ -250,7 +251,7 @@ class Order:
     copies: int = element("Copies", default=1)
 
 
-def judge(answer: Callable[[wire.Message, float], wire.Message], *, lacks: tuple[str, ...] = ()) -> Judging:
+def judge(answer: Callable[[protocol.Message, float], protocol.Message], *, lacks: tuple[str, ...] = ()) -> Judging:
     """Make a judge whose workers give this answer; the filter `urn:test` has a check of its own."""
     info = FilterInfo("urn:test", "Test", "", 1.0, lacks, parameters.schema(Order), checks=True)
     return Judging(Catalogue((Plugin("test", "", "", PluginState.READY, filters=(info,)),)), answer)
@@ -261,9 +262,9 @@ ASKED = ("urn:test", "<Order xmlns='urn:test'/>")
 
 def test_a_worker_gets_the_instructions_and_no_settings() -> None:
     """They hold secrets."""
-    orders: list[wire.Message] = []
+    orders: list[protocol.Message] = []
 
-    def answer(order: wire.Message, seconds: float) -> wire.Message:
+    def answer(order: protocol.Message, seconds: float) -> protocol.Message:
         orders.append(order | {"seconds": seconds})
         return {"end": "checked"}
 
@@ -277,7 +278,7 @@ def test_a_worker_gets_the_instructions_and_no_settings() -> None:
 @pytest.mark.parametrize(
     "answer", [{}, {"end": "done"}, {"end": None}, {"end": ["checked"]}, {"end": "failed", "error": 7}]
 )
-def test_an_answer_that_is_none_makes_no_job(answer: wire.Message) -> None:
+def test_an_answer_that_is_none_makes_no_job(answer: protocol.Message) -> None:
     """T-P6: the worker is a stranger."""
     with pytest.raises(Unavailable, match=r"filter 1 \(Test, urn:test\) did not judge its instructions: "):
         judge(lambda _order, _seconds: answer).check(asking(ASKED))
@@ -296,7 +297,7 @@ def test_a_sentence_is_cut(sentence: object) -> None:
 def test_if_no_worker_can_be_started_there_is_no_job(error: Exception) -> None:
     """The same request may work later."""
 
-    def answer(_order: wire.Message, _seconds: float) -> wire.Message:
+    def answer(_order: protocol.Message, _seconds: float) -> protocol.Message:
         raise error
 
     with pytest.raises(Unavailable, match="cannot be asked"):
@@ -305,10 +306,10 @@ def test_if_no_worker_can_be_started_there_is_no_job(error: Exception) -> None:
 
 def test_filters_that_take_long_one_after_another_are_not_all_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """T-Q1: nobody can keep a thread of the server with a process of a thousand filters."""
-    monkeypatch.setattr(judging, "TOGETHER", 0.05)
+    monkeypatch.setattr(validation, "TOGETHER", 0.05)
     asked = []
 
-    def answer(order: wire.Message, _seconds: float) -> wire.Message:
+    def answer(order: protocol.Message, _seconds: float) -> protocol.Message:
         asked.append(order)
         time.sleep(0.02)
         return {"end": "checked"}
@@ -320,17 +321,17 @@ def test_filters_that_take_long_one_after_another_are_not_all_asked(monkeypatch:
 
 def test_only_a_few_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """T-Q1: the next one waits for a turn, and not for ever; afterwards there are turns again."""
-    monkeypatch.setattr(judging, "SECONDS", 0.05)
+    monkeypatch.setattr(validation, "SECONDS", 0.05)
     begun, over = threading.Semaphore(0), threading.Event()
 
-    def answer(_order: wire.Message, _seconds: float) -> wire.Message:
+    def answer(_order: protocol.Message, _seconds: float) -> protocol.Message:
         begun.release()
         over.wait()
         return {"end": "checked"}
 
     one = judge(answer)
-    with ThreadPoolExecutor(judging.AT_ONCE) as pool:
-        first = [pool.submit(one.check, asking(ASKED)) for _ in range(judging.AT_ONCE)]
+    with ThreadPoolExecutor(validation.AT_ONCE) as pool:
+        first = [pool.submit(one.check, asking(ASKED)) for _ in range(validation.AT_ONCE)]
         try:
             for _ in first:
                 begun.acquire()
@@ -339,5 +340,5 @@ def test_only_a_few_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) 
         finally:
             over.set()
 
-    assert [future.result() for future in first] == [None] * judging.AT_ONCE
+    assert [future.result() for future in first] == [None] * validation.AT_ONCE
     one.check(asking(ASKED))

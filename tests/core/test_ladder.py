@@ -7,7 +7,7 @@ import time
 import pytest
 
 from postscan.core.filters.cancellation import CancelSource
-from postscan.core.ladder import Ladder
+from postscan.core.workers.termination import Ladder
 
 
 class Fall:

@@ -7,8 +7,8 @@ import resource
 import subprocess
 import sys
 
-from postscan.core.limits import Resources
 from postscan.core.settings.engine import MIB, FilterSettings
+from postscan.core.workers.rlimits import Resources
 
 SHOW = """
 import json, resource, sys

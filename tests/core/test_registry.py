@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from postscan.core import registry, wire
 from postscan.core.assembly import Core
 from postscan.core.filters import parameters
-from postscan.core.registry import FilterInfo, Plugin, PluginState
+from postscan.core.registry import catalogue as registry_catalogue
+from postscan.core.registry.catalogue import FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
+from postscan.core.workers import protocol
 
 GOOD = """
 from postscan.plugins import Filter, hookimpl
@@ -193,12 +194,12 @@ GOOD_DECLARATION: dict[str, Any] = {
 def declaring(**changes: Any) -> FilterInfo | str:
     """Let the plugin acme declare one filter; return what the catalogue makes of it, or the reason why not."""
 
-    def probe(name: str, _settings: Mapping[str, Any]) -> wire.Message:
+    def probe(name: str, _settings: Mapping[str, Any]) -> protocol.Message:
         filters = [GOOD_DECLARATION | changes] if name == "acme" else []
-        answer: wire.Message = json.loads(json.dumps({"end": "declared", "filters": filters}))
+        answer: protocol.Message = json.loads(json.dumps({"end": "declared", "filters": filters}))
         return answer
 
-    plugins = registry.read(probe, {}, disabled=()).plugins
+    plugins = registry_catalogue.read(probe, {}, disabled=()).plugins
     acme = next(one for one in plugins if one.name == "acme")
     return acme.filters[0] if acme.state is PluginState.READY else acme.reason
 

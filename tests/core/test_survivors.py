@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postscan.core import survivors
+from postscan.core.workers import orphans
 
 
 def test_a_thread_that_ends_meanwhile_does_not_stop_the_sweep(tmp_path):
@@ -11,4 +11,4 @@ def test_a_thread_that_ends_meanwhile_does_not_stop_the_sweep(tmp_path):
     (tmp_path / "7002").mkdir()
     (tmp_path / "7002" / "children").write_text("7010 7011 ")
 
-    assert survivors._children(tmp_path) == [7010, 7011]
+    assert orphans._children(tmp_path) == [7010, 7011]

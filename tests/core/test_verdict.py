@@ -7,12 +7,12 @@ import signal
 import pytest
 
 from postscan.core.filters.cancellation import Checks
-from postscan.core.limits import Resources
 from postscan.core.model.job import Fate
 from postscan.core.model.states import FilterVerb
-from postscan.core.verdict import verdict
-from postscan.core.wire import Message
-from postscan.core.worker import Ended, How, Limits
+from postscan.core.workers.outcome import verdict
+from postscan.core.workers.protocol import Message
+from postscan.core.workers.rlimits import Resources
+from postscan.core.workers.slot import Ended, How, Limits
 
 LIMITS = Limits(10, resources=Resources(processor=3))
 SUCCEED, WARN, FAIL, CANCEL = FilterVerb.SUCCEED, FilterVerb.WARN, FilterVerb.FAIL, FilterVerb.CANCEL

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postscan.core import wire
+from postscan.core.workers import protocol
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -18,13 +18,13 @@ values = st.recursive(
 @given(st.dictionaries(st.text(), values, max_size=5))
 def test_a_message_arrives_as_it_was_sent(message):
     """Whatever JSON can say crosses the pipe unchanged."""
-    assert wire.read(wire.write(message)) == message
+    assert protocol.read(protocol.write(message)) == message
 
 
 @given(st.dictionaries(st.text(), values, max_size=5))
 def test_a_message_is_one_line(message):
     """Messages are told apart by line ends, so none may hold one."""
-    assert b"\n" not in wire.write(message)
+    assert b"\n" not in protocol.write(message)
 
 
 @pytest.mark.parametrize(
@@ -41,15 +41,15 @@ def test_a_message_is_one_line(message):
 )
 def test_what_is_no_message_is_refused_with_the_reason(data, problem):
     """Cut off, no object, a pickle, nested without end: an error that says which (a worker is a stranger)."""
-    with pytest.raises(wire.BadMessage, match=problem):
-        wire.read(data)
+    with pytest.raises(protocol.BadMessage, match=problem):
+        protocol.read(data)
 
 
 def test_a_message_may_be_as_long_as_the_limit_and_no_longer():
     """What a filter says beyond the limit is refused by its length, before it is parsed."""
-    longest = b'{"a":"' + b"x" * (wire.LONGEST - 8) + b'"}'
+    longest = b'{"a":"' + b"x" * (protocol.LONGEST - 8) + b'"}'
 
-    assert len(longest) == wire.LONGEST
-    assert wire.read(longest)["a"].startswith("xxx")
-    with pytest.raises(wire.BadMessage, match="bytes"):
-        wire.read(longest + b" ")
+    assert len(longest) == protocol.LONGEST
+    assert protocol.read(longest)["a"].startswith("xxx")
+    with pytest.raises(protocol.BadMessage, match="bytes"):
+        protocol.read(longest + b" ")

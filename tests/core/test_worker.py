@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from works import alive
 
-from postscan.core import wire
 from postscan.core.filters.cancellation import CancelSource
-from postscan.core.worker import Ended, How, Limits, Workers
+from postscan.core.workers import protocol
+from postscan.core.workers.pool import Workers
+from postscan.core.workers.slot import Ended, How, Limits
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ class Run:
 
     def __init__(self, folder: Path, filter: str, argument: str = "") -> None:
         self.source = CancelSource(folder)
-        self.heard: list[wire.Message] = []
+        self.heard: list[protocol.Message] = []
         self.trace = folder / "job.trace"
         workdir = folder / "workdir"
         workdir.mkdir()
@@ -53,7 +54,7 @@ class Run:
         with self.source, workers.slot() as slot:
             return slot.do(self.order, self.source, limits, self._hear)
 
-    def _hear(self, message: wire.Message) -> wire.Message | None:
+    def _hear(self, message: protocol.Message) -> protocol.Message | None:
         self.heard.append(message)
         if self.trace.exists():
             self.source.cancel("the test says so")
@@ -129,7 +130,8 @@ def test_a_worker_does_not_run_the_main_script_again(tmp_path: Path) -> None:
     script.write_text(
         "import pathlib\n"
         "from postscan.core.filters.cancellation import CancelSource\n"
-        "from postscan.core.worker import Limits, Workers\n"
+        "from postscan.core.workers.pool import Workers\n"
+        "from postscan.core.workers.slot import Limits\n"
         f"with pathlib.Path({str(tmp_path / 'runs')!r}).open('a') as runs:\n"
         "    runs.write('run\\n')\n"
         "workers = Workers()\n"

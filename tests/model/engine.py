@@ -28,12 +28,13 @@ from model.workers import ScriptedWorkers
 from model.world import IMAGES, OPEN_JOBS, Ask, Verb
 
 from postscan import migrations
+from postscan.core.execution.interrupt import Interrupt, Leaving
+from postscan.core.execution.pipeline import Pipeline
+from postscan.core.execution.scheduler import Scheduler
 from postscan.core.model.job import JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import Request
-from postscan.core.pipeline import Interrupt, Leaving, Pipeline
-from postscan.core.registry import Catalogue, FilterInfo, Plugin, PluginState
-from postscan.core.scheduler import Scheduler
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.service import PostScanService
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery

@@ -1,7 +1,7 @@
 """Workers whose filters do what the test says next: publish, end in any way, or die.
 
-They stand where `postscan.core.worker.Workers` stands, at the border of the process: the pipeline above is the real
-one, and so is every answer that it gives them.
+They stand where `postscan.core.workers.pool.Workers` stands, at the border of the process: the pipeline above is the
+real one, and so is every answer that it gives them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from model.actors import gate
 
-from postscan.core import wire
 from postscan.core.filters.cancellation import CancelSource
-from postscan.core.worker import Ended, How, Limits, OnMessage
+from postscan.core.workers import protocol
+from postscan.core.workers.slot import Ended, How, Limits, OnMessage
 
 ENDS: Final = MappingProxyType(
     {
@@ -56,7 +56,7 @@ class ScriptedWorkers:
         """Lend a slot for one order."""
         yield self
 
-    def do(self, order: wire.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
+    def do(self, order: protocol.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
         """Do what each step says until one is an end."""
         documents = [document["id"] for document in order["documents"]]
         while True:
@@ -68,7 +68,7 @@ class ScriptedWorkers:
             elif said in ENDS and (said != "killed" or source.cancelled):
                 return ENDS[said]
 
-    def _publish(self, order: wire.Message, document: int, on_message: OnMessage) -> None:
+    def _publish(self, order: protocol.Message, document: int, on_message: OnMessage) -> None:
         about: dict[str, Any] = {"document": document, "destination": order["dialect"], "name": f"{document}.png"}
         answer = on_message({"ask": "grant", **about})
         if not answer or not answer["granted"]:
@@ -81,6 +81,6 @@ class ScriptedWorkers:
         on_message({"tell": "published", **about})
 
 
-def _position(order: wire.Message) -> int:
+def _position(order: protocol.Message) -> int:
     """Each filter of the model has a dialect of its own, so its dialect says where it stands."""
     return 0 if order["dialect"].endswith("a") else 1

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from postscan.core.model.job import NO_RECEIPT, Document, Fate, Receipt
 from postscan.core.model.states import FilterReason, FilterVerb
-from postscan.core.worker import Ended, How, Limits
+from postscan.core.workers.slot import Ended, How, Limits
 
 _KNOWN: Final = frozenset(reason.value for reason in FilterReason)
 _OWN = re.compile(r"\w+:[\w.-]{1,200}", re.ASCII)

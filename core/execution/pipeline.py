@@ -1,6 +1,6 @@
 """Run one job's filters in their order, and close the job.
 
-Plain control flow in the server process. Each filter runs in a slot of its own (`postscan.core.worker`); what it
+Plain control flow in the server process. Each filter runs in a slot of its own (`postscan.core.workers.slot`); what it
 says on its pipe becomes a stored change here. A cancel needs no special case: the row of Terminating in the table
 turns every report into Canceled, and `Job.start` refuses to begin anything new.
 """
@@ -11,75 +11,33 @@ import contextlib
 import logging
 import shutil
 import tempfile
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import making, wire
 from postscan.core.clock import Clock
 from postscan.core.errors import SpoolFull
+from postscan.core.execution import outputs
+from postscan.core.execution.interrupt import Interrupt, Leaving
+from postscan.core.execution.run_listener import _Listener
 from postscan.core.filters.cancellation import CancelSource
-from postscan.core.limits import Resources
 from postscan.core.model import file_names
 from postscan.core.model.job import Document, Fate, FilterStep, Job, JobToken, Receipt
-from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
-from postscan.core.registry import Catalogue, FilterInfo, Plugin
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 from postscan.core.store.store import Store
-from postscan.core.verdict import Verdict, verdict
-from postscan.core.worker import Limits, Workers
+from postscan.core.workers import protocol
+from postscan.core.workers.outcome import Verdict, verdict
+from postscan.core.workers.pool import Workers
+from postscan.core.workers.rlimits import Resources
+from postscan.core.workers.slot import Limits
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 3
 """How often a filter is started before its crashes count as its answer."""
-
-_PROGRESS_SECONDS: Final = 0.5
-_LONGEST: Final = 2048
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-
-class Leaving(Exception):
-    """The server is stopping: the job stays as it is, and goes on when a server is there again."""
-
-
-class Interrupt:
-    """Whether a running job should stop, and the token of the filter that runs right now.
-
-    `cancel` is the user's wish; `leave` is the server's: the job is put down, not ended.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._source: CancelSource | None = None
-        self._reason = ""
-        self.leaving = False
-
-    def cancel(self) -> None:
-        """Ask the running filter to stop because the job was cancelled."""
-        self._set("the job was cancelled")
-
-    def leave(self) -> None:
-        """Ask the running filter to stop because the server is stopping."""
-        self.leaving = True
-        self._set("the server is stopping")
-
-    def watch(self, source: CancelSource | None) -> None:
-        """Name the token of the filter that runs now; None when it has ended."""
-        with self._lock:
-            self._source = source
-            if source is not None and self._reason:
-                source.cancel(self._reason)
-
-    def _set(self, reason: str) -> None:
-        with self._lock:
-            self._reason = self._reason or reason
-            if self._source is not None:
-                self._source.cancel(self._reason)
 
 
 class Pipeline:
@@ -165,13 +123,15 @@ class Pipeline:
         finally:
             shutil.rmtree(workdir, ignore_errors=True)
 
-    def _taken_over(self, job: Job, step: FilterStep, judged: Verdict, said: wire.Message, workdir: Path) -> Verdict:
+    def _taken_over(
+        self, job: Job, step: FilterStep, judged: Verdict, said: protocol.Message, workdir: Path
+    ) -> Verdict:
         """Put what a filter has made into the spool, now that nothing of it runs any more; only after a good end."""
         if judged.verb not in (FilterVerb.SUCCEED, FilterVerb.WARN) or said.get("documents") is None:
             return judged
         given = job.documents_for(step.position)
         try:
-            made = making.take_over(said["documents"], given, job.token, self._spool, workdir, self._settings)
+            made = outputs.take_over(said["documents"], given, job.token, self._spool, workdir, self._settings)
         except ValueError as error:
             detail = f"what it made cannot be used: {error}"
             return replace(judged, verb=FilterVerb.FAIL, detail=detail, reasons=(FilterReason.UNKNOWN_ERROR,))
@@ -179,7 +139,9 @@ class Pipeline:
             return replace(judged, verb=FilterVerb.FAIL, detail=str(error), reasons=(FilterReason.OUT_OF_DISK_SPACE,))
         return replace(judged, documents=made)
 
-    def _order(self, job: Job, step: FilterStep, plugin: Plugin, source: CancelSource, workdir: Path) -> wire.Message:
+    def _order(
+        self, job: Job, step: FilterStep, plugin: Plugin, source: CancelSource, workdir: Path
+    ) -> protocol.Message:
         """Say everything that the worker needs to know: ids, paths and texts, never bytes of images."""
         earlier = [one for one in self._store.deliveries(job.token) if one.position == step.position]
         return {
@@ -254,51 +216,3 @@ class Pipeline:
         log.info("job %s ended: %s", token, job.state)
         with contextlib.suppress(OSError):  # the next start looks for them as well
             self._spool.discard(*job.made)
-
-
-class _Listener:
-    """Turns what one filter run says on its pipe into stored changes and log lines."""
-
-    def __init__(self, store: Store, clock: Clock, token: JobToken, step: FilterStep, title: str) -> None:
-        self._store = store
-        self._clock = clock
-        self._token = token
-        self._step = step
-        self._title = title
-        self._noted = 0.0
-        self.progress = ""
-
-    def hear(self, message: wire.Message) -> wire.Message | None:
-        """Act on one message; return the answer if it was a question."""
-        if message.get("ask") == "grant":
-            about = self._delivery(message, published=False)
-            step = self._step
-            granted = self._store.grant(self._token, step.position, step.attempt, about, self._clock.now())
-            return {"granted": granted}
-        told = message["tell"]
-        if told in ("published", "withdrawn"):
-            about = self._delivery(message, published=told == "published")
-            self._store.settle(self._token, self._step.position, about)
-        elif told == "progress":
-            self._note(f"{int(message['done'])}/{int(message['total'])} {str(message['unit'])[:64]}")
-        elif told == "log":
-            level = _LEVELS.get(message["level"], logging.INFO)
-            log.log(level, "%s: %s", self._title, message["text"], extra={"job": self._token})
-        return None
-
-    def _delivery(self, message: wire.Message, *, published: bool) -> Delivery:
-        document = None if message["document"] is None else int(message["document"])
-        if document is not None and not 0 < document < 1 << 31:
-            raise ValueError(f"document {document}")
-        for text in (message["destination"], message["name"]):
-            if not isinstance(text, str) or len(text) > _LONGEST:
-                raise ValueError(f"a name that is no text, or longer than {_LONGEST} characters")
-        return Delivery(self._step.position, document, str(message["destination"]), str(message["name"]), published)
-
-    def _note(self, progress: str) -> None:
-        """Keep the progress, but not each step of a fast filter: every note is a commit."""
-        self.progress = progress
-        now = time.monotonic()
-        if now - self._noted >= _PROGRESS_SECONDS:
-            self._noted = now
-            self._store.note_progress(self._token, self._step.position, progress)

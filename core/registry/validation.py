@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
-from postscan.core import wire
-from postscan.core.child import MOST_FOUND
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.model.process import FilterInstructions, Instructions
-from postscan.core.registry import Catalogue, FilterInfo, Plugin
-from postscan.core.worker import Closed
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin
+from postscan.core.workers import protocol
+from postscan.core.workers.child import MOST_FOUND
+from postscan.core.workers.slot import Closed
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _NO_JOB: Final = str(uuid.UUID(int=0))
 _SENTENCE: Final = 255
 _TITLE: Final = 64
 
-Ask = Callable[[wire.Message, float], wire.Message]
+Ask = Callable[[protocol.Message, float], protocol.Message]
 """Gives a worker an order and so many seconds; returns its last word, or `{"error": ...}` if there was none."""
 
 

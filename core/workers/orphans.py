@@ -2,7 +2,8 @@
 
 Three nets, one behind the other:
 
-* The keeper of a run (`postscan.core.keeper`) adopts every orphan below it, so whatever daemonises lands there, with
+* The keeper of a run (`postscan.core.workers.supervisor`) adopts every orphan below it, so whatever daemonises lands
+there, with
   or without its own session, environment or process group, and `sweep` ends it.
 * A keeper that was itself killed leaves a mark behind: the variable POSTSCAN_RUN, which forkserver, keeper, filter
   and tools inherit. `end_strays` ends what carries this server's mark and stands below none of its processes.

@@ -4,7 +4,8 @@ A slot is used once. What a filter leaves behind (threads, tools, daemons, open 
 keeper, so nothing of one user's job can meet another's. A few slots are kept warm, since starting one takes longer
 than a small filter.
 
-What a worker says is heard in the thread that ordered the run, and the kill ladder (`postscan.core.ladder`) stands
+What a worker says is heard in the thread that ordered the run, and the kill ladder
+(`postscan.core.workers.termination`) stands
 in another: neither a database that is slow nor a worker that talks without end can delay it.
 """
 
@@ -12,38 +13,31 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import os
-import queue
 import signal
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import Any, Final
 
-from postscan.core import keeper, survivors, wire
 from postscan.core.filters.cancellation import CancelSource, Checks
-from postscan.core.keeper import Report
-from postscan.core.ladder import Ladder
-from postscan.core.limits import Resources
+from postscan.core.workers import orphans, protocol, supervisor
+from postscan.core.workers.rlimits import Resources
+from postscan.core.workers.supervisor import Report
+from postscan.core.workers.termination import Ladder
 
 log = logging.getLogger(__name__)
 
-WARM: Final = 2
 MOST_HEARD: Final = 64 << 20  # bytes that a worker may say in one run
 _READ: Final = 1 << 16
 _HANGING: Final = 1.0  # seconds for a keeper to end what is below it
 _LAST_WORDS: Final = 1.0  # seconds for which a killed worker's unread messages are still heard
-_TRIES: Final = 3
-_forkserver_starts = threading.Lock()
 
-OnMessage = Callable[[wire.Message], wire.Message | None]
+OnMessage = Callable[[protocol.Message], protocol.Message | None]
 """What the server does with a message of the child; what it returns is sent back."""
 
 
@@ -79,7 +73,7 @@ class Ended:
     """
 
     how: How
-    message: wire.Message
+    message: protocol.Message
     late: bool = False
     exit_code: int | None = None
     why: str = ""
@@ -95,99 +89,6 @@ class Unruly(Exception):
     """What a worker says cannot be understood or does not end."""
 
 
-class Workers:
-    """All slots. Closing it ends every worker at once."""
-
-    def __init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([keeper.__name__])
-        self._warm: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        self._live: set[Slot] = set()
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def warm_up(self) -> None:
-        """Start the first slots, so that the first job does not wait for them."""
-        while self._warm.qsize() < WARM and not self._closed:
-            self._warm.put(self._start())
-
-    @contextlib.contextmanager
-    def slot(self) -> Iterator[Slot]:
-        """Lend a slot for one order; nothing that it started is left afterwards."""
-        try:
-            slot = self._warm.get_nowait()
-        except queue.Empty:
-            slot = self._start()
-        else:
-            threading.Thread(target=self._refill, name="postscan-warm", daemon=True).start()
-        try:
-            yield slot
-        finally:
-            self._end(slot)
-
-    def close(self) -> None:
-        """End every worker that is left."""
-        with self._lock:
-            self._closed = True
-            left = list(self._live)
-        for slot in left:
-            slot.kill()  # all at once, then wait for each
-        for slot in left:
-            self._end(slot)
-
-    def _refill(self) -> None:
-        with contextlib.suppress(OSError, EOFError, Closed):
-            self.warm_up()
-
-    def _start(self) -> Slot:
-        slot = _first_that_starts(self._context)
-        with self._lock:
-            if not self._closed:
-                self._live.add(slot)
-                return slot
-        slot.end()
-        raise Closed("the server is stopping")
-
-    def _end(self, slot: Slot) -> None:
-        if not slot.end():
-            with self._lock:
-                keepers = {one.keeper for one in self._live}
-            strays = survivors.end_strays(keepers)
-            log.warning("the keeper of a run was killed; it left %d processes, which are ended", strays)
-        with self._lock:
-            self._live.discard(slot)
-
-
-def _first_that_starts(context: Any) -> Slot:
-    """Start a slot; again if the forkserver dies meanwhile, which the next start mends."""
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(OSError, EOFError):
-            return _started(context)
-    return _started(context)
-
-
-def _started(context: Any) -> Slot:
-    with _forkserver_starts, _main_hidden():
-        os.environ[survivors.MARK] = survivors.mark()  # for the forkserver and all that comes of it
-        try:
-            forkserver.ensure_running()
-        finally:
-            del os.environ[survivors.MARK]
-        return Slot(context)
-
-
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep multiprocessing from running this program's main script again in every worker, which needs nothing of it."""
-    main = sys.modules["__main__"].__dict__
-    file = main.pop("__file__", None)
-    try:
-        yield
-    finally:
-        if file is not None:
-            main["__file__"] = file
-
-
 class Slot:
     """One keeper and its worker."""
 
@@ -195,7 +96,7 @@ class Slot:
         self._channel, theirs = socket.socketpair()
         self._report, its_report = socket.socketpair()
         with theirs, its_report:
-            self._process = context.Process(target=keeper.main, args=(theirs, its_report), daemon=True)
+            self._process = context.Process(target=supervisor.main, args=(theirs, its_report), daemon=True)
             try:
                 self._process.start()
                 self._handle = os.pidfd_open(self._process.pid)
@@ -206,13 +107,13 @@ class Slot:
         self.keeper: int = self._process.pid
         self._busy = threading.Lock()  # one thread talks to it or ends it
         self._signalling = threading.Lock()
-        self._order: wire.Message = {}
+        self._order: protocol.Message = {}
         self._unread = bytearray()
         self._heard = 0
         self._told = bytearray()
         self._closed = False
 
-    def do(self, order: wire.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
+    def do(self, order: protocol.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
         """Give the worker its order and return when the run has ended, one way or another."""
         self._order = order | {"resources": limits.resources.as_table()}
         with self._busy, Ladder(source, self, limits.seconds, limits.grace, limits.term) as ladder:
@@ -239,7 +140,7 @@ class Slot:
 
     def bury(self) -> None:
         """End everything from outside, the keeper last."""
-        survivors.end_below(self.keeper)
+        orphans.end_below(self.keeper)
         self._signal(signal.SIGKILL)
 
     def end(self) -> bool:
@@ -263,11 +164,11 @@ class Slot:
 
     # --- what the worker says ------------------------------------------------------------------------------------
 
-    def _talk(self, ladder: Ladder, on_message: OnMessage) -> tuple[How, wire.Message, str]:
+    def _talk(self, ladder: Ladder, on_message: OnMessage) -> tuple[How, protocol.Message, str]:
         """Send the order, hear the worker out; return how that ended, its last word, and what was wrong."""
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is dead; the report will say so
-                self._channel.sendall(wire.write(self._order) + b"\n")
+                self._channel.sendall(protocol.write(self._order) + b"\n")
             self._channel.setblocking(False)
             last = self._hear_out(ladder, on_message)
         except Unruly as unruly:
@@ -278,7 +179,7 @@ class Slot:
             return How.UNRULY, {}, str(unruly)
         return (How.DIED, {}, "") if last is None else (How.SAID, last, "")
 
-    def _hear_out(self, ladder: Ladder, on_message: OnMessage) -> wire.Message | None:
+    def _hear_out(self, ladder: Ladder, on_message: OnMessage) -> protocol.Message | None:
         """Heed message after message until the last; None if the run ended without one."""
         watched: list[Any] = [self._report, self._channel]
         while True:
@@ -299,7 +200,7 @@ class Slot:
                 if not self._is_gone(_HANGING):
                     raise Unruly("it closed its pipe")
 
-    def _heed(self, message: wire.Message, on_message: OnMessage) -> None:
+    def _heed(self, message: protocol.Message, on_message: OnMessage) -> None:
         try:
             answer = on_message(message)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -307,7 +208,7 @@ class Slot:
         if answer is None:
             return
         try:
-            self._channel.sendall(wire.write(answer) + b"\n")
+            self._channel.sendall(protocol.write(answer) + b"\n")
         except BlockingIOError:
             raise Unruly("it does not read its answers") from None
         except (BrokenPipeError, ConnectionResetError):
@@ -329,7 +230,7 @@ class Slot:
             return False
         self._unread += data
         self._heard += len(data)
-        if len(self._unread) > wire.LONGEST or self._heard > MOST_HEARD:
+        if len(self._unread) > protocol.LONGEST or self._heard > MOST_HEARD:
             raise Unruly("it talks without end")
         return bool(data)
 
@@ -355,14 +256,14 @@ class Slot:
                 signal.pidfd_send_signal(self._handle, number)
 
 
-def _understood(line: bytes) -> wire.Message:
+def _understood(line: bytes) -> protocol.Message:
     try:
-        return wire.heard(line)
-    except wire.BadMessage as error:
+        return protocol.heard(line)
+    except protocol.BadMessage as error:
         raise Unruly(f"it sent nonsense: {error}") from None
 
 
-def _log_printed(order: wire.Message, report: Report) -> None:
+def _log_printed(order: protocol.Message, report: Report) -> None:
     """Write what a run printed into the log, without what could trick a terminal."""
     about = {"job": order["job"]["token"]} if "job" in order else {}
     for line in report.printed.decode("utf-8", "replace").splitlines():

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from postscan.core import wire
 from postscan.core.filters import loader
 from postscan.core.filters.parameters import Parameter, Schema
+from postscan.core.workers import protocol
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _TYPES: Final[dict[str, Any]] = {
     "most": int | float | None,
 }
 
-Probe = Callable[[str, Mapping[str, Any]], wire.Message]
+Probe = Callable[[str, Mapping[str, Any]], protocol.Message]
 """Loads one plugin in a child and returns what it declares, or `{"end": "broken", "error": ..., "traceback": ...}`."""
 
 
@@ -120,7 +120,7 @@ def read(probe: Probe, settings: Mapping[str, Mapping[str, Any]], disabled: tupl
     return Catalogue(tuple(plugins))
 
 
-def _judged(plugin: Plugin, answer: wire.Message, taken: Mapping[str, str]) -> Plugin:
+def _judged(plugin: Plugin, answer: protocol.Message, taken: Mapping[str, str]) -> Plugin:
     if answer.get("end") != "declared":
         return _quarantined(plugin, str(answer.get("error", "it said nothing")), str(answer.get("traceback", "")))
     try:

@@ -1,7 +1,4 @@
-"""Where jobs run: the port, and its adapter for this machine.
-
-An executor brings jobs to a pipeline and can interrupt them. It decides nothing: the truth is the job's row.
-"""
+"""Run jobs in threads of this process: the adapter of the executor port for one machine."""
 
 from __future__ import annotations
 
@@ -9,34 +6,14 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Protocol
 
+from postscan.core.execution.interrupt import Interrupt, Leaving
 from postscan.core.model.job import JobToken
-from postscan.core.pipeline import Interrupt, Leaving
 
 log = logging.getLogger(__name__)
 
 Run = Callable[[JobToken, Interrupt], None]
 Done = Callable[[JobToken, BaseException | None], None]
-
-
-class Executor(Protocol):
-    """What the scheduler asks of the place where jobs run."""
-
-    def submit(self, token: JobToken) -> None:
-        """Run the job; it is in hand already."""
-
-    def interrupt(self, token: JobToken) -> None:
-        """Wake the job's running filter: its job was cancelled. Harmless when repeated or too late."""
-
-    def free(self) -> bool:
-        """Return whether one more job would run at once."""
-
-    def running(self) -> set[JobToken]:
-        """Return the jobs that run here."""
-
-    def stop(self, drain_seconds: float) -> None:
-        """Let running filters end in this time, then put their jobs down."""
 
 
 class LocalExecutor:

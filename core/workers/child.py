@@ -19,22 +19,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core import limits, survivors, wire
 from postscan.core.errors import PluginError
 from postscan.core.filters import changes, loader, parameters
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.context import Document, FilterContext, JobFacts, Parent
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed
-from postscan.core.limits import Resources
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterReason
 from postscan.core.settings.engine import MIB
+from postscan.core.workers import orphans, protocol, rlimits
+from postscan.core.workers.rlimits import Resources
 
 MOST_FOUND: Final = 50
 """Sentences of one diagnosis that are heard."""
 
-_KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", survivors.MARK)
+_KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", orphans.MARK)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -50,7 +50,7 @@ def main(channel: socket.socket) -> None:
     pipe.send(answer)
 
 
-def _carried_out(order: wire.Message, pipe: Pipe) -> wire.Message:
+def _carried_out(order: protocol.Message, pipe: Pipe) -> protocol.Message:
     """Do it, and turn whatever comes out of it into the last word."""
     try:
         Resources.read(order["resources"]).enforce()
@@ -67,7 +67,7 @@ def _carried_out(order: wire.Message, pipe: Pipe) -> wire.Message:
     except PluginError as error:
         return {"end": "broken", "error": str(error), "traceback": ""}
     except MemoryError:
-        limits.use_the_spare()
+        rlimits.use_the_spare()
         most = order["resources"]["memory"] // MIB
         return _failed(FilterReason.SERVER_OUT_OF_MEMORY, f"it needed more than {most} MiB of memory")
     except BaseException as error:  # noqa: BLE001  (a plugin may raise anything; the server must hear of it)
@@ -76,7 +76,7 @@ def _carried_out(order: wire.Message, pipe: Pipe) -> wire.Message:
         return {"end": "broken", "error": _sentence(error), "traceback": traceback.format_exc()[-8000:]}
 
 
-def _failed(reason: str, detail: str) -> wire.Message:
+def _failed(reason: str, detail: str) -> protocol.Message:
     return {"end": "failed", "error": detail, "reasons": [reason], "detail": detail}
 
 
@@ -88,20 +88,20 @@ class Pipe:
         self._lines = channel.makefile("rb")
         self._one_at_a_time = threading.Lock()  # a filter may use threads
 
-    def send(self, message: wire.Message) -> None:
+    def send(self, message: protocol.Message) -> None:
         """Send one message."""
         with self._one_at_a_time:
-            self._channel.sendall(wire.write(message) + b"\n")
+            self._channel.sendall(protocol.write(message) + b"\n")
 
-    def receive(self) -> wire.Message | None:
+    def receive(self) -> protocol.Message | None:
         """Return the next message, or None when the server has gone."""
         line = self._lines.readline()
-        return wire.read(line) if line else None
+        return protocol.read(line) if line else None
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
         """Ask the server for leave to make an output visible."""
         with self._one_at_a_time:
-            self._channel.sendall(wire.write({"ask": "grant", **_about(document, destination, name)}) + b"\n")
+            self._channel.sendall(protocol.write({"ask": "grant", **_about(document, destination, name)}) + b"\n")
             answer = self.receive()
         return answer is not None and answer.get("granted") is True
 
@@ -122,7 +122,7 @@ class Pipe:
         self.send({"tell": "log", "level": str(level), "text": str(text)[:2000]})
 
 
-def _probe(order: wire.Message) -> wire.Message:
+def _probe(order: protocol.Message) -> protocol.Message:
     """Load a plugin and say what it declares."""
     plugin, table = order["plugin"], order["settings"]
     filters = loader.load(plugin)
@@ -131,7 +131,7 @@ def _probe(order: wire.Message) -> wire.Message:
     return {"end": "declared", "filters": [_declaration(one) for one in filters]}
 
 
-def _declaration(one: Filter) -> wire.Message:
+def _declaration(one: Filter) -> protocol.Message:
     summary = (type(one).__doc__ or "").strip().partition("\n")[0]
     return {
         "dialect": one.dialect,
@@ -147,7 +147,7 @@ def _declaration(one: Filter) -> wire.Message:
     }
 
 
-def _check(order: wire.Message) -> wire.Message:
+def _check(order: protocol.Message) -> protocol.Message:
     """Say whether a filter takes these instructions."""
     one = _filter(order)
     try:
@@ -177,7 +177,7 @@ class _Nobody:
         """Tell nobody."""
 
 
-def _diagnose(order: wire.Message) -> wire.Message:
+def _diagnose(order: protocol.Message) -> protocol.Message:
     """Let a filter look whether it would reach its destinations; it has nothing to deliver, and no leave to."""
     _settle_in(Path(order["workdir"]))
     one = _filter(order)
@@ -187,7 +187,7 @@ def _diagnose(order: wire.Message) -> wire.Message:
     return {"end": "diagnosed", "found": [str(said)[:1000] for said in islice(one.diagnose(job), MOST_FOUND)]}
 
 
-def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
+def _run(order: protocol.Message, pipe: Pipe) -> protocol.Message:
     """Run one filter for one job."""
     _settle_in(Path(order["workdir"]))
     one = _filter(order)
@@ -217,13 +217,13 @@ def _run(order: wire.Message, pipe: Pipe) -> wire.Message:
     return {"end": "done", "warnings": warnings} | ({} if made is None else {"documents": made})
 
 
-def _filter(order: wire.Message) -> Filter:
+def _filter(order: protocol.Message) -> Filter:
     """Load the filter that the order is about."""
     return next(one for one in loader.load(order["plugin"]) if one.dialect == order["dialect"])
 
 
 def _context(
-    order: wire.Message, instructions: Any, settings: Any, token: CancellationToken, parent: Parent
+    order: protocol.Message, instructions: Any, settings: Any, token: CancellationToken, parent: Parent
 ) -> FilterContext:
     job = order["job"]
     return FilterContext(
@@ -249,7 +249,7 @@ def _settle_in(workdir: Path) -> None:
     os.environ["TMPDIR"] = str(workdir)
 
 
-def _about(document: int | None, destination: str, name: str) -> wire.Message:
+def _about(document: int | None, destination: str, name: str) -> protocol.Message:
     return {"document": document, "destination": str(destination)[:2048], "name": str(name)[:2048]}
 
 

@@ -25,7 +25,7 @@ import struct
 import threading
 from typing import Final, NamedTuple
 
-from postscan.core import child, survivors
+from postscan.core.workers import child, orphans
 
 PRINTED: Final = 1 << 16
 """Most bytes that are kept of what a run prints; the rest is read and forgotten."""
@@ -57,7 +57,7 @@ class Report(NamedTuple):
 def main(channel: socket.socket, report: socket.socket) -> None:
     """Start the worker, which talks on *channel*; see it and all of its own to their end; *report*."""
     os.setsid()
-    survivors.adopt_orphans()
+    orphans.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; it tells us what to do
     signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     output, printing = os.pipe()
@@ -74,7 +74,7 @@ def main(channel: socket.socket, report: socket.socket) -> None:
     drain = _Drain(output)
     threading.Thread(target=_end_with_the_server, name="postscan-orphan", daemon=True).start()
     status = _keep(worker)
-    status = survivors.sweep().get(worker, status)
+    status = orphans.sweep().get(worker, status)
     kept, size = drain.end()
     with contextlib.suppress(OSError):  # the server is gone
         report.sendall(Report(os.waitstatus_to_exitcode(status), kept, size).write())
@@ -86,7 +86,7 @@ def _work(channel: socket.socket, printing: int, keeper: int) -> None:
     code = 1
     try:
         os.setpgid(0, 0)
-        survivors.die_with(keeper)
+        orphans.die_with(keeper)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
         for stream in (1, 2):

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, StoreBusy, WrongState
-from postscan.core.executor import Executor
+from postscan.core.execution.executor import Executor
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.spool.uploads import Uploads

@@ -1,0 +1,1 @@
+"""Run jobs: from Pending to their end."""

@@ -1,0 +1,1 @@
+"""Worker processes: each runs one filter of one job, and can be stopped."""
