@@ -23,14 +23,14 @@ import uvloop
 
 from bench import servers
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.subscription import Port, Sink
 from postscan.core.settings import load
-from postscan.soap.delivering import HEALTHY
-from postscan.soap.processes import ProcessFolder
+from postscan.soap.eventing.delivery import HEALTHY
+from postscan.soap.processes.folder import ProcessFolder
 
 DEVICES: Final = 1000
 JOBS: Final = 2  # of each device

@@ -18,12 +18,12 @@ from typing import Any
 from bench import servers
 from bench.get_elements import request
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.settings import Settings
-from postscan.soap.app import create_app
-from postscan.soap.processes import ProcessFolder
+from postscan.soap.http.app import create_app
+from postscan.soap.processes.folder import ProcessFolder
 
 NUMBER = 10_000
 SLOWEST = 0.1  # the part that says more about the machine than about us

@@ -34,7 +34,7 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works, alive
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import JobNotFound
 from postscan.core.model.job import Job
 from postscan.core.model.process import FilterInstructions, Instructions

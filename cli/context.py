@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from postscan.core.assembly import Core
+    from postscan.core.engine import Core
     from postscan.core.model.principal import Principal
     from postscan.core.settings import Settings
-    from postscan.soap.processes import ProcessFolder
+    from postscan.soap.processes.folder import ProcessFolder
 
 
 def load_settings(context: typer.Context) -> Settings:
@@ -30,7 +30,7 @@ def load_settings(context: typer.Context) -> Settings:
 def open_engine(settings: Settings) -> Iterator[Core]:
     """Open the core on these settings for the body; migrate a database that is new or older. Nothing is started."""
     from postscan import migrations
-    from postscan.core.assembly import Core
+    from postscan.core.engine import Core
 
     migrations.upgrade(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
     opened = Core(settings, process_folder(settings))
@@ -42,7 +42,7 @@ def open_engine(settings: Settings) -> Iterator[Core]:
 
 def process_folder(settings: Settings) -> ProcessFolder:
     """Return the stored scan processes of these settings."""
-    from postscan.soap.processes import ProcessFolder
+    from postscan.soap.processes.folder import ProcessFolder
 
     return ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
 

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from postscan.core.errors import SettingsError
 from postscan.doctor.findings import Finding, ok, problem, warning
-from postscan.soap import tls
+from postscan.soap.http import tls
 
 if TYPE_CHECKING:
     from postscan.core.settings import Settings

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from postscan.cli.device import discovery as device_discovery
-from postscan.core.assembly import is_served
+from postscan.core.engine import is_served
 from postscan.core.errors import SettingsError
 from postscan.doctor.findings import Finding, ok, problem, warning
-from postscan.soap import announcing
+from postscan.soap.discovery import udp
 
 if TYPE_CHECKING:
     from postscan.core.settings import Settings
@@ -34,7 +34,7 @@ def discovery(settings: Settings) -> Iterator[Finding]:
         yield from _asked(_ANY.get(address, address), found.directed_port)
     else:
         try:
-            with announcing.listening(found, address):
+            with udp.listening(found, address):
                 yield ok(_NAME, f"UDP ports {found.directed_port} and {found.port} are there for the server")
         except SettingsError as error:
             fix = f"ss -lunp 'sport = :{found.directed_port} or sport = :{found.port}'  # or discovery.enabled = false"

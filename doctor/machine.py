@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from postscan import migrations
-from postscan.core.assembly import is_served
+from postscan.core.engine import is_served
 from postscan.core.registry import redaction
 from postscan.core.spool.images import LOST
 from postscan.core.store import database

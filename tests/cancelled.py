@@ -12,7 +12,7 @@ import pytest
 from postscan.core.filters.cancellation import Cancelled, CancelSource
 from postscan.core.filters.context import FilterContext, JobFacts
 from postscan.core.filters.filter import Filter
-from postscan.core.testing import ANNA, MORNING, Published, _document, _RecordingParent
+from postscan.plugins.testing.runner import ANNA, MORNING, Published, _document, _RecordingParent
 
 
 def run_until(

@@ -16,13 +16,13 @@ from no_skips import pytest_sessionfinish, pytest_terminal_summary
 from works import Works
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.settings import Settings
 from postscan.core.store.store import Store
-from postscan.core.testing import FakeClock
+from postscan.plugins.testing.runner import FakeClock
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks: pytest looks for them here
 
@@ -141,8 +141,8 @@ def job() -> Callable[..., Job]:
     """Make a job in memory: `job("urn:acme:copy", ...)`."""
 
     def make(*dialects: str, token: str = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935", owner: Principal = ANNA) -> Job:
-        from postscan.core.testing import ANNA as USER
-        from postscan.core.testing import MORNING
+        from postscan.plugins.testing.runner import ANNA as USER
+        from postscan.plugins.testing.runner import MORNING
 
         filters = tuple(FilterInstructions(dialect, b"<do/>") for dialect in dialects or ("urn:acme:copy",))
         instructions = Instructions("Invoice", filters)

@@ -8,7 +8,7 @@ from postscan.core.model.job import Document, FilterStep, Job, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions
 from postscan.core.model.states import FilterState, JobState
-from postscan.soap import ns
+from postscan.soap.xml import namespaces
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
 PROCESS_ID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
@@ -24,8 +24,8 @@ def a_job(
 ) -> Job:
     """Return the job of WS-DSP's examples, with one image; *reasons* are those of its first filter."""
     steps = [
-        FilterStep(0, FilterInstructions(ns.FILESHARE, b"<a/>"), first, reasons),
-        FilterStep(1, FilterInstructions(ns.EMAIL, b"<a/>"), second),
+        FilterStep(0, FilterInstructions(namespaces.FILESHARE, b"<a/>"), first, reasons),
+        FilterStep(1, FilterInstructions(namespaces.EMAIL, b"<a/>"), second),
     ]
     return Job(
         token=TOKEN,

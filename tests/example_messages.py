@@ -8,7 +8,7 @@ from pathlib import Path
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.soap import ns
+from postscan.soap.xml import namespaces
 
 FOLDER = Path(__file__).parent / "digests"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.xml"))
@@ -27,7 +27,7 @@ def example(name: str) -> bytes:
 
 def header(name: str, block: str) -> str:
     """Return the text of an addressing header of an example; "" if it has none of that name."""
-    return str(etree.fromstring(example(name)).findtext(f"{{*}}Header/{ns.wsa(block)}", ""))
+    return str(etree.fromstring(example(name)).findtext(f"{{*}}Header/{namespaces.wsa(block)}", ""))
 
 
 def shape(element: etree._Element) -> Shape:

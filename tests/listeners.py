@@ -14,9 +14,9 @@ from typing import Any
 import uvloop
 from lxml import etree
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.settings import Settings
-from postscan.soap.notifying import Notifier
+from postscan.soap.eventing.notifier import Notifier
 
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
 SOAP = "http://www.w3.org/2003/05/soap-envelope"

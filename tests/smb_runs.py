@@ -12,7 +12,7 @@ from typing import Any
 
 from samba import NAME, Samba, bound
 
-from postscan.plugins.fileshare import FileShare, Instructions
+from postscan.plugins.filters.fileshare import FileShare, Instructions
 from postscan.plugins.testing import RunResult, run_filter
 
 USER = "anna@fabrikam.example"

@@ -11,11 +11,11 @@ from conftest import ANNA
 from lxml import etree
 from messages import ANONYMOUS, DSP, MESSAGE_ID
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.principal import Principal
 from postscan.core.model.subscription import Port
-from postscan.soap import operations
-from postscan.soap.subscribing import Subscribing
+from postscan.soap.eventing.subscription_manager import Subscribing
+from postscan.soap.message import request as message_request
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
@@ -95,7 +95,7 @@ class Subscriber:
 
     def bytes(self, request: bytes, path: str = "/ScanServer/processing") -> bytes:
         """Send a request and return its answer."""
-        message = operations.opened(request)
+        message = message_request.opened(request)
         return self._subscribing.answer(message, self.port, self.by, self.peer, SERVICE, HERE, path)
 
     def subscribe(self, *children: str) -> str:

@@ -23,16 +23,16 @@ from documents import blocks
 from works import SID, until
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.filters import loader
 from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.registry.catalogue import PluginState
 from postscan.core.settings import Settings
-from postscan.plugins import fileshare
+from postscan.plugins.filters import fileshare
 from postscan.plugins.testing import run_filter
-from postscan.soap.processes import ProcessFolder
+from postscan.soap.processes.folder import ProcessFolder
 
 GUIDE = "docs/writing-a-filter.md"
 SMALL, SLOW, TYPED, ONCE, TOOL = blocks(GUIDE, "python")

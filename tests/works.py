@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.process import FilterInstructions, Instructions

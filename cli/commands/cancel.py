@@ -10,7 +10,7 @@ from postscan.cli.context import load_settings, local_administrator, open_engine
 from postscan.core.errors import JobNotFound, PostscanError
 
 if TYPE_CHECKING:
-    from postscan.core.assembly import Core
+    from postscan.core.engine import Core
     from postscan.core.model.job import Job
     from postscan.core.model.principal import Principal
 

@@ -17,7 +17,7 @@ from postscan.core.errors import StoredProcessInvalid
 if TYPE_CHECKING:
     from postscan.core.model.process import ScanProcess
     from postscan.core.settings import Settings
-    from postscan.soap.processes import ProcessFolder
+    from postscan.soap.processes.folder import ProcessFolder
 
 app = typer.Typer(no_args_is_help=True, help="List, add, check and try the stored scan processes.")
 
@@ -86,7 +86,7 @@ app.command("test")(process_test.send_page)
 
 def _checked(settings: Settings, xml: bytes) -> ScanProcess:
     """Return the process that would be stored; raise `InvalidArgument` if it cannot be, or if no job could run it."""
-    from postscan.soap.processes import ProcessFolder
+    from postscan.soap.processes.folder import ProcessFolder
 
     with tempfile.TemporaryDirectory() as elsewhere:
         process = ProcessFolder(Path(elsewhere), settings.processes.server_names).add(xml, display_name="check")

@@ -16,7 +16,7 @@ from postscan.cli.plugin import test_page
 from postscan.core.errors import PostscanError
 
 if TYPE_CHECKING:
-    from postscan.core.assembly import Core
+    from postscan.core.engine import Core
     from postscan.core.model.job import Job, JobToken
     from postscan.core.model.principal import Principal
     from postscan.core.settings import Settings
@@ -65,7 +65,7 @@ def send_page(
 
 def _check_served(settings: Settings) -> None:
     """Raise if nobody would run the job."""
-    from postscan.core.assembly import is_served
+    from postscan.core.engine import is_served
 
     if not is_served(settings.storage.data_dir):
         raise PostscanError("no server is running with this data folder; start it with: postscan serve")

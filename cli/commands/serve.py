@@ -35,12 +35,12 @@ def serve(
       postscan --config /etc/postscan.toml serve --port 0
     """
     from postscan.cli.output import logs
-    from postscan.soap import serving
+    from postscan.soap import server
 
     settings = _overridden(load_settings(context), host, port)
     logs.to_stderr(settings.log)
     with open_engine(settings) as core:
-        serving.serve(core, settings, ready=typer.echo)
+        server.serve(core, settings, ready=typer.echo)
 
 
 def _overridden(settings: Settings, host: str | None, port: int | None) -> Settings:

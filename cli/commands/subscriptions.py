@@ -13,7 +13,7 @@ from postscan.cli.output import terminal, views
 from postscan.core.errors import PostscanError, SubscriptionNotFound
 
 if TYPE_CHECKING:
-    from postscan.core.assembly import Core
+    from postscan.core.engine import Core
     from postscan.core.model.subscription import Subscription
 
 COLUMNS = ("ID", "SERVICE", "WHOSE", "KNOWN BY", "EVENTS GO TO", "STILL", "WAITING")
@@ -75,7 +75,7 @@ def _end(core: Core, id: str) -> Subscription:
 
 
 def _consequence(core: Core, ended: Subscription) -> str:
-    from postscan.core.assembly import is_served
+    from postscan.core.engine import is_served
 
     if ended.end_to is None:
         return "ended; its subscriber did not ask to be told"

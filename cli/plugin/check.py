@@ -109,8 +109,8 @@ def _plugin(settings: Settings, name: str) -> Plugin:
 
 def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> list[Report]:
     """Examine the plugin if it can be loaded at all."""
-    from postscan.core import contract, defects
     from postscan.core.registry.catalogue import PluginState
+    from postscan.plugins.testing import contract, defects
 
     if plugin.state is PluginState.DISABLED:
         return [_report("", contract.Examination(untried=f"it is disabled; postscan plugin enable {plugin.name}"))]
@@ -140,9 +140,9 @@ def _elsewhere(name: str, pages: Sequence[Path], instructions: bytes, table: Map
 
 def _examine(pipe: Connection, name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> None:
     """Be the child. What the plugin prints goes to stderr."""
-    from postscan.core import contract
     from postscan.core.filters import loader
     from postscan.core.workers import orphans
+    from postscan.plugins.testing import contract
 
     orphans.die_with(os.getppid())
     os.dup2(2, 1)

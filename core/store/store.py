@@ -1,4 +1,4 @@
-"""All that is kept of jobs. SQL is spoken here, in the modules below it, and in `postscan.core.subscriptions` alone.
+"""All that is kept of jobs. SQL is spoken here, in the modules below it, and in `core.service.subscriptions` alone.
 
 Every change has one shape. `with store.change(token) as job:` loads the job, lends it, and on leaving writes the row
 where its version is still the one that was read, together with the events that the job collected, in one

@@ -22,10 +22,10 @@ import psutil
 from works import Works, alive
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import load
-from postscan.soap.processes import ProcessFolder
+from postscan.soap.processes.folder import ProcessFolder
 
 DEVICE = Principal("device:127.0.0.1", Proof.ADDRESS)
 ENVELOPE_BYTES = 64 * 1024

@@ -17,7 +17,7 @@ from device import DSP, WSA
 from lxml import etree
 from zeep.plugins import Plugin
 
-from postscan.soap import ns
+from postscan.soap.xml import namespaces
 
 PSP = "http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp"
 
@@ -89,7 +89,7 @@ def test_it_makes_a_job_from_the_first_call_to_the_last(client: zeep.Client, ser
     service.EndPostScanJob(JobToken=token)
     ended = Scanner(server).ended(token)
     seen = service.GetPostScanJobElements(
-        JobToken=token, RequestedElements={"Name": [etree.QName(ns.DSP, "JobStatus")]}
+        JobToken=token, RequestedElements={"Name": [etree.QName(namespaces.DSP, "JobStatus")]}
     )
 
     assert (ended.state, ended.images) == ("Completed", 1)

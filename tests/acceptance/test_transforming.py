@@ -13,7 +13,7 @@ from acceptance.scanning import Scanner, good
 from acceptance.server import SHARE, Server, none_alive, running
 from works import until
 
-from postscan.plugins.pdf import NAMESPACE
+from postscan.plugins.filters.pdf import NAMESPACE
 
 Image = pytest.importorskip("PIL.Image", reason="the pdf filter needs the extra [pdf]")
 pikepdf = pytest.importorskip("pikepdf", reason="the pdf filter needs the extra [pdf]")

@@ -24,7 +24,7 @@ from works import SID, instructions
 
 from postscan.cli.app import app
 from postscan.cli.demo import sandbox
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings, load

@@ -20,7 +20,7 @@ from postscan.core.filters.loader import installed
 from postscan.core.registry import validation
 from postscan.core.settings import Settings
 from postscan.doctor import destinations
-from postscan.soap.processes import ProcessFolder
+from postscan.soap.processes.folder import ProcessFolder
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import Result
 from works import SID, Works, instructions, until
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.principal import Principal, Proof
 
 DEVICE = Principal("device:192.0.2.7", Proof.ADDRESS)

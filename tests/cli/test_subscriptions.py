@@ -11,7 +11,7 @@ from conftest import ANNA
 from typer.testing import Result
 from works import SID, instructions
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.subscription import Port, Sink, Subscription
 

@@ -36,11 +36,11 @@ from device import Answer, Device
 from lxml import etree
 
 from postscan.core.settings.network import DiscoverySettings
-from postscan.soap import announcing
-from postscan.soap.announcing import Announcer
-from postscan.soap.discovery import Target
-from postscan.soap.responding import Host
-from postscan.soap.sequence import Sequence
+from postscan.soap.discovery import udp
+from postscan.soap.discovery.app_sequence import Sequence
+from postscan.soap.discovery.messages import Target
+from postscan.soap.discovery.responder import Host
+from postscan.soap.discovery.udp import Announcer
 
 pytestmark = pytest.mark.xdist_group("discovery")
 
@@ -215,7 +215,7 @@ def test_dpw_021_unicast_questions_are_answered_without_that_delay() -> None:
     host = Host(Target("urn:uuid:1", (f"{{{WSDP}}}Device",), (), 1), Sequence(1), lambda local: f"http://{local}/")
 
     async def asked() -> bytes:
-        with announcing.listening(found, "127.0.0.1") as lines:
+        with udp.listening(found, "127.0.0.1") as lines:
             announcer = Announcer(host, found, "127.0.0.1", lines, delay=lambda: 3600.0)
             await announcer.start()
             try:

@@ -34,11 +34,13 @@ from device import SOAP, WSA, Device
 
 from postscan import migrations
 from postscan.core import errors
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobState, Verb
 from postscan.core.settings import Settings
-from postscan.soap import envelope, faults, operations
+from postscan.soap.message import envelope, faults
+from postscan.soap.message import request as message_request
+from postscan.soap.services import operations
 
 ELSEWHERE = "http://127.0.0.1:9/reply"
 SUBCODES = {
@@ -262,7 +264,7 @@ def test_dsc_046_what_nobody_foresaw_about_the_filters_is_an_internal_error(tmp_
     core = Core(settings, AnyProcess())
     core.service.dialects = (None,)  # type: ignore[assignment]
     request = Desk(Device("http://127.0.0.1/")).request("GetRepositoryElements", asked(*BOTH))
-    call = operations.read(operations.opened(request), operations.CONFIGURATION)
+    call = operations.read(message_request.opened(request), operations.CONFIGURATION)
     with pytest.raises(faults.Fault) as caught:
         operations.answer(call, core.service, Principal("user:chief", Proof.CERTIFICATE, admin=True))
     core.close()

@@ -39,7 +39,7 @@ from device import SOAP
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.states import FilterReason, FilterState, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.soap.processes import ProcessFolder
+from postscan.soap.processes.folder import ProcessFolder
 
 SPX = "http://schemas.microsoft.com/windows/2010/09/imaging/postscan/scanprocess/extensions"
 SOAP11 = "http://schemas.xmlsoap.org/soap/envelope/"

@@ -25,7 +25,7 @@ from acceptance.server import Server, running
 from conformance.wire import changed, header, query
 from device import DSP, SOAP, WSA, Answer, Device
 
-from postscan.soap import faults
+from postscan.soap.message import faults
 
 UNKNOWN = "0f4e8a36-5b1c-4d2e-9f70-a1b2c3d4e5f6"
 ELSEWHERE = "http://127.0.0.1:9/reply"

@@ -12,10 +12,10 @@ from conftest import ANNA, AnyProcess
 from works import Works, until
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import JobNotFound
 from postscan.core.settings import Settings
-from postscan.core.testing import FakeClock
+from postscan.plugins.testing.runner import FakeClock
 
 HOUR = 3600.0
 

@@ -16,7 +16,7 @@ from lxml import etree
 from schemas import FOLDER
 
 from postscan.core.errors import InvalidArgument
-from postscan.soap.processes import ProcessFolder
+from postscan.soap.processes.folder import ProcessFolder
 
 ASKED = instructions("copy")
 XML = messages.PROCESS.replace(messages.INSTRUCTIONS, ASKED)

@@ -7,14 +7,14 @@ import sqlalchemy as sa
 from conftest import ANNA, BORIS
 from works import Works
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import JobNotFound, Throttled
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
+from postscan.core.service.throttle import Throttle
 from postscan.core.settings import Settings
 from postscan.core.store.store import Store
-from postscan.core.testing import MORNING, FakeClock
-from postscan.core.throttle import Throttle
+from postscan.plugins.testing.runner import MORNING, FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 

@@ -8,10 +8,10 @@ import pytest
 from conftest import ANNA, AnyProcess
 from works import Works
 
-from postscan.core.assembly import Core
 from postscan.core.clock import Mark, SystemClock
+from postscan.core.engine import Core
 from postscan.core.model.states import JobState
-from postscan.core.testing import FakeClock
+from postscan.plugins.testing.runner import FakeClock
 
 
 def test_ticks_go_on_within_one_boot_as_if_nothing_had_happened() -> None:

@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 from works import alive, until
 
-from postscan.core import contract
-from postscan.core.contract import Examination, assert_filter_contract
-from postscan.core.defects import DefectKind
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.parameters import setting
 from postscan.core.filters.results import FilterFailed, FilterResult
 from postscan.core.registry import redaction
+from postscan.plugins.testing import contract
+from postscan.plugins.testing.contract import Examination, assert_filter_contract
+from postscan.plugins.testing.defects import DefectKind
 
 
 @dataclass(frozen=True)

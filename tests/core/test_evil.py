@@ -18,7 +18,7 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works, alive, until
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.process import FilterInstructions, Instructions

@@ -11,7 +11,7 @@ from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed, FilterResult
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterReason, FilterState
-from postscan.core.testing import run_filter
+from postscan.plugins.testing.runner import run_filter
 
 
 class Does(Filter):

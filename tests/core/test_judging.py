@@ -17,7 +17,7 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.filters import parameters
 from postscan.core.filters.parameters import element

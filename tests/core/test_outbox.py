@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from conftest import ANNA, BORIS, AnyProcess
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.job import Document, Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.snapshot import Happening
@@ -22,7 +22,7 @@ from postscan.core.settings import Settings
 from postscan.core.store import events, jobs, outbox
 from postscan.core.store.schema import EVENT
 from postscan.core.store.store import Store
-from postscan.core.testing import MORNING
+from postscan.plugins.testing.runner import MORNING
 
 EVERYTHING = 1000
 

@@ -18,7 +18,7 @@ from postscan.core.filters.delivery import atomic_file
 from postscan.core.filters.delivery import folder as delivery_folder
 from postscan.core.filters.filter import Filter
 from postscan.core.model.states import FilterState
-from postscan.core.testing import run_filter
+from postscan.plugins.testing.runner import run_filter
 
 CONTENT = b"\x89PNG a page" * 1000
 NAME = "Scan_anna@fabrikam.example_20260302-094107_001.png"

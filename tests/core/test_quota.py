@@ -9,7 +9,7 @@ from conftest import ANNA, BORIS, AnyProcess
 from works import Works
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import SpoolFull
 from postscan.core.settings import Settings
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import ANNA, AnyProcess
 from works import Works
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import SettingsError
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.settings import Settings

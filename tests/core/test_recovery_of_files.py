@@ -11,7 +11,7 @@ import pytest
 from conftest import ANNA, AnyProcess
 from works import Works
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.settings import Settings
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.filters import parameters
 from postscan.core.registry import catalogue as registry_catalogue
 from postscan.core.registry.catalogue import FilterInfo, Plugin, PluginState

@@ -8,7 +8,7 @@ import pytest
 from conftest import ANNA, BORIS, AnyProcess
 from works import SID, Works, instructions
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import JobNotFound, RequestReused
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal

@@ -9,14 +9,14 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works, instructions
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import Request
 from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.testing import FakeClock
+from postscan.plugins.testing.runner import FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 HOUR = 3600.0

@@ -14,13 +14,13 @@ from conftest import ANNA, BORIS, AnyProcess
 from works import SID, Works, instructions, until
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import InvalidArgument, JobCanceled, JobNotFound, Unavailable, WrongState
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import ScanProcess
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.testing import FakeClock
+from postscan.plugins.testing.runner import FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 

@@ -12,7 +12,7 @@ from postscan.core.model.job import Document, Job
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
 from postscan.core.store.store import Store
-from postscan.core.testing import MORNING
+from postscan.plugins.testing.runner import MORNING
 
 PAGE = Document(3, "png", 10, "ab" * 32, "5d2c/3-aa")
 

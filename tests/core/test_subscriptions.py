@@ -13,16 +13,16 @@ import pytest
 import sqlalchemy as sa
 from conftest import ANNA, BORIS
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import InvalidArgument, StoreBusy, SubscriptionNotFound, Unavailable
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings.network import EventSettings
 from postscan.core.store.store import Store
-from postscan.core.subscriptions import Subscriptions
-from postscan.core.testing import FakeClock
+from postscan.plugins.testing.runner import FakeClock
 
 ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True, sid="S-1-5-21-1-2-3-500")
 NOTIFY = Sink("http://192.0.2.7:8080/events?a=b", "192.0.2.7", '<i:id xmlns:i="urn:x">7</i:id>')

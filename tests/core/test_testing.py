@@ -10,7 +10,7 @@ import pytest
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed
 from postscan.core.model.states import FilterState
-from postscan.core.testing import MORNING, FakeClock, run_filter
+from postscan.plugins.testing.runner import MORNING, FakeClock, run_filter
 
 
 class Does(Filter):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from works import Works, until
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.model.states import FilterState, JobReason, JobState
 
 ONE, TWO = b"first image", b"second image"

@@ -35,7 +35,7 @@ from postscan.core.model.job import JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import Request
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
-from postscan.core.service import PostScanService
+from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery
 from postscan.core.spool.images import LOST, Spool

@@ -8,9 +8,9 @@ from model.chance import interleaving, opened
 from model.trial import SILENCE, Trial, Violation
 from model.world import ADMIN, ANNA, IMAGES, MIMIC, OPEN_JOBS, Ask, Verb
 
-from postscan.core import ownership
 from postscan.core.model.job import Job
 from postscan.core.model.states import Verb as JobVerb
+from postscan.core.service import access
 from postscan.core.spool import recovery
 from postscan.core.spool.images import Spool
 from postscan.core.store.store import Store
@@ -201,7 +201,7 @@ def test_a_job_that_ends_while_the_scheduler_looks_is_not_run_again(trial):
     ("part", "name", "wrong"),
     [
         (Job, "begin", lambda job, at: job._move(JobVerb.RUN, at) is None),
-        (ownership, "_owner", lambda by: None),
+        (access, "_owner", lambda by: None),
         (Store, "answered", lambda store, owner, message_id: None),
         (Store, "grant", lambda store, *about: True),
         (Spool, "drop", lambda spool, *keys: None),

@@ -11,7 +11,7 @@ from destinations import open_folder
 from samba import Samba, samba
 from smb_runs import SHARES, empty
 
-from postscan.plugins.fileshare import smb
+from postscan.plugins.filters.fileshare import smb
 
 
 @pytest.fixture(scope="session")

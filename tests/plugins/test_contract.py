@@ -8,11 +8,10 @@ import faulty_plugins
 import pytest
 
 from postscan.cli.plugin.test_page import png
-from postscan.core import contract, defects
-from postscan.core.defects import DefectKind
 from postscan.core.filters import loader
-from postscan.plugins import fileshare, stamp
-from postscan.plugins.testing import assert_filter_contract
+from postscan.plugins.filters import fileshare, stamp
+from postscan.plugins.testing import assert_filter_contract, contract, defects
+from postscan.plugins.testing.defects import DefectKind
 
 UNC = r"\\demo\out"
 
@@ -117,7 +116,7 @@ def test_the_pdf_filter_keeps_the_contract(pages):
     """It publishes nothing, and works for the filters after it."""
     for module in ("img2pdf", "pikepdf", "PIL.Image"):
         pytest.importorskip(module, reason="the pdf filter needs the extra [pdf]")
-    from postscan.plugins import pdf
+    from postscan.plugins.filters import pdf
 
     assert_filter_contract(pdf.Pdf(), pages, most=10)
 

@@ -10,7 +10,7 @@ from smtp import MailServer
 from webdav import PASSWORD, USER, serve
 
 from postscan.cli.plugin.test_page import png
-from postscan.plugins import email, fileshare, ocr, sharepoint
+from postscan.plugins.filters import email, fileshare, ocr, sharepoint
 from postscan.plugins.testing import assert_filter_contract
 
 pytestmark = pytest.mark.timeout(300)

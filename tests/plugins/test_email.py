@@ -12,7 +12,7 @@ from smtp import MailServer
 from postscan.core.filters import parameters
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
-from postscan.plugins.email import NAMESPACE, Email, postscan_filters
+from postscan.plugins.filters.email import NAMESPACE, Email, postscan_filters
 from postscan.plugins.testing import run_filter
 
 ANNA = "anna@fabrikam.example"

@@ -15,7 +15,7 @@ from lxml import etree
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
-from postscan.plugins.fileshare import NAMESPACE, FileShare, Settings
+from postscan.plugins.filters.fileshare import NAMESPACE, FileShare, Settings
 from postscan.plugins.testing import run_filter
 
 USER = "anna@fabrikam.example"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postscan.plugins.fileshare import Settings
+from postscan.plugins.filters.fileshare import Settings
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from samba import NAME, samba
 from smb_runs import NAMES, ONE, TWO, USER, calls, run, stored
 
 from postscan.core.model.states import FilterState
-from postscan.core.testing import _RecordingParent
-from postscan.plugins.fileshare import FileShare, Instructions
+from postscan.plugins.filters.fileshare import FileShare, Instructions
 from postscan.plugins.testing import run_filter
+from postscan.plugins.testing.runner import _RecordingParent
 
 
 def test_every_document_goes_to_every_share_into_the_users_folder(server, two_pages):

@@ -16,8 +16,8 @@ from samba import free_port, samba
 from smb_runs import NAMES, ONE, TWO, USER, calls, empty, run, stored
 
 from postscan.core.model.states import FilterState
-from postscan.core.testing import _RecordingParent
-from postscan.plugins.fileshare import FileShare, Instructions, Settings, smb
+from postscan.plugins.filters.fileshare import FileShare, Instructions, Settings, smb
+from postscan.plugins.testing.runner import _RecordingParent
 
 
 def test_running_it_again_delivers_nothing_twice(server, two_pages):
@@ -68,7 +68,7 @@ def _kill_at(step):
     """Let this process die where the step would begin."""
     from smbprotocol.open import Open
 
-    from postscan.plugins.fileshare.wire import Connection
+    from postscan.plugins.filters.fileshare.connection import Connection
 
     owner = {"spare": Connection, "published": _RecordingParent}.get(step, Open)
     usual = getattr(owner, step)

@@ -11,7 +11,7 @@ from odd_hosts import full_host, silent_host
 from smtp import HANG, MailServer, certified
 
 from postscan.core.model.states import FilterState
-from postscan.plugins.email import Email
+from postscan.plugins.filters.email import Email
 from postscan.plugins.testing import run_filter
 
 

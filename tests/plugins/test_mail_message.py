@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model import formats
-from postscan.core.testing import MORNING
 from postscan.plugins import Document, FilterFailed
-from postscan.plugins.email.address import is_address
-from postscan.plugins.email.message import Message
+from postscan.plugins.filters.email.address import is_address
+from postscan.plugins.filters.email.message import Message
+from postscan.plugins.testing.runner import MORNING
 
 HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
 PART = ["Content-Type", "Content-Transfer-Encoding", "Content-Disposition"]

@@ -12,7 +12,7 @@ from odd_hosts import chatterbox
 from smtp import CUT, HANG, LOST, MailServer, certified
 
 from postscan.core.model.states import FilterState
-from postscan.plugins.email import Email
+from postscan.plugins.filters.email import Email
 from postscan.plugins.testing import run_filter
 
 ANNA, BEN = "anna@fabrikam.example", "ben@fabrikam.example"

@@ -6,8 +6,8 @@ import pytest
 
 from postscan.core.errors import PluginError
 from postscan.core.filters import loader, parameters
-from postscan.plugins.email import Email
-from postscan.plugins.email.settings import Settings
+from postscan.plugins.filters.email import Email
+from postscan.plugins.filters.email.settings import Settings
 
 
 @pytest.mark.parametrize(("tls", "port"), [("none", 25), ("starttls", 587), ("implicit", 465)])

@@ -14,8 +14,8 @@ from works import alive, until
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.states import FilterState
-from postscan.plugins import ocr
-from postscan.plugins.ocr import Instructions, Ocr, Settings
+from postscan.plugins.filters import ocr
+from postscan.plugins.filters.ocr import Instructions, Ocr, Settings
 from postscan.plugins.testing import run_filter
 
 Image = pytest.importorskip("PIL.Image", reason="the ocr filter needs the extra [ocr]")

@@ -11,8 +11,8 @@ import pytest
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.states import FilterState
-from postscan.plugins import pdf
-from postscan.plugins.pdf import Instructions, Pdf
+from postscan.plugins.filters import pdf
+from postscan.plugins.filters.pdf import Instructions, Pdf
 from postscan.plugins.testing import assert_filter_contract, run_filter
 
 Image = pytest.importorskip("PIL.Image", reason="the pdf filter needs the extra [pdf]")

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from graph import HOST, UNIT
 
 from postscan.core.model.states import FilterState
-from postscan.plugins.sharepoint import Instructions, Settings, SharePoint
-from postscan.plugins.sharepoint.quickxor import quick_xor
+from postscan.plugins.filters.sharepoint import Instructions, Settings, SharePoint
+from postscan.plugins.filters.sharepoint.quickxor import quick_xor
 from postscan.plugins.testing import run_filter
 
 USER = "anna@fabrikam.example"

@@ -16,8 +16,8 @@ from certificates import Authority
 
 from postscan.core.filters.parameters import read
 from postscan.core.model.states import FilterState
-from postscan.plugins.sharepoint import NAMESPACE, Instructions, Settings, SharePoint
-from postscan.plugins.sharepoint.delivery import Address
+from postscan.plugins.filters.sharepoint import NAMESPACE, Instructions, Settings, SharePoint
+from postscan.plugins.filters.sharepoint.delivery import Address
 from postscan.plugins.testing import run_filter
 
 USER = "anna@fabrikam.example"

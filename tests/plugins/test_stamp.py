@@ -11,8 +11,8 @@ import pytest
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.states import FilterState
-from postscan.plugins import stamp
-from postscan.plugins.stamp import PAGE, Settings, Stamp
+from postscan.plugins.filters import stamp
+from postscan.plugins.filters.stamp import PAGE, Settings, Stamp
 from postscan.plugins.testing import run_filter
 
 Image = pytest.importorskip("PIL.Image", reason="the stamp filter needs the extra [image]")

@@ -21,9 +21,9 @@ from works import until
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.states import FilterState
-from postscan.plugins import webhook
+from postscan.plugins.filters import webhook
+from postscan.plugins.filters.webhook import SIGNATURE, Instructions, Settings, Webhook
 from postscan.plugins.testing import assert_filter_contract, run_filter
-from postscan.plugins.webhook import SIGNATURE, Instructions, Settings, Webhook
 
 SECRET = "a secret of the two"
 

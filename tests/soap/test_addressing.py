@@ -6,9 +6,10 @@ import messages
 import pytest
 from schemas import assert_valid
 
-from postscan.soap import addressing, envelope, ns
-from postscan.soap.addressing import Header
-from postscan.soap.faults import Fault
+from postscan.soap.message import addressing, envelope
+from postscan.soap.message.addressing import Header
+from postscan.soap.message.faults import Fault
+from postscan.soap.xml import namespaces
 
 GOOD = messages.headers("EndPostScanJob")
 ACTION = f"{messages.DSP}/EndPostScanJob"
@@ -58,7 +59,7 @@ def test_any_message_id_will_do(message_id):
     reply = assert_valid(addressing.reply(header, "<dsp:EndPostScanJobResponse/>"))
 
     assert header.message_id == message_id
-    assert reply.findtext(f".//{ns.wsa('RelatesTo')}") == message_id
+    assert reply.findtext(f".//{namespaces.wsa('RelatesTo')}") == message_id
 
 
 def test_a_missing_reply_to_means_the_anonymous_endpoint():
@@ -97,7 +98,7 @@ def test_action_and_message_id_are_required(name, blank):
     fault = refused(rest if blank == "missing" else rest + element(name, blank))
 
     assert (fault.code, fault.subcode) == ("Sender", "wsa:MessageInformationHeaderRequired")
-    assert fault.detail == (ns.wsa(name), "")
+    assert fault.detail == (namespaces.wsa(name), "")
 
 
 @pytest.mark.parametrize("name", ["Action", "MessageID", "To", "ReplyTo", "FaultTo"])
@@ -106,7 +107,7 @@ def test_no_header_stands_twice(name):
     fault = refused(GOOD + element("FaultTo", "") + element(name, "urn:second"))
 
     assert (fault.code, fault.subcode) == ("Sender", "wsa:InvalidMessageInformationHeader")
-    assert fault.detail == (ns.wsa(name), "urn:second")
+    assert fault.detail == (namespaces.wsa(name), "urn:second")
 
 
 @pytest.mark.parametrize("name", ["Action", "MessageID", "To"])
@@ -114,7 +115,7 @@ def test_a_header_holds_text_only(name):
     """An element inside a URI is no URI (T-X8)."""
     start = GOOD.index(f"<wsa:{name}>") + len(f"<wsa:{name}>")
 
-    assert refused(GOOD[:start] + "<a/>" + GOOD[start:]).detail == (ns.wsa(name), "")
+    assert refused(GOOD[:start] + "<a/>" + GOOD[start:]).detail == (namespaces.wsa(name), "")
 
 
 @pytest.mark.parametrize("name", ["Action", "MessageID", "To"])
@@ -145,7 +146,7 @@ def test_nobody_else_is_answered(name, uri):
     fault = refused(rest + address(name, uri))
 
     assert (fault.code, fault.subcode) == ("Sender", "wsa:InvalidMessageInformationHeader")
-    assert fault.detail == (ns.wsa(name), uri)
+    assert fault.detail == (namespaces.wsa(name), uri)
 
 
 @pytest.mark.parametrize("name", ["ReplyTo", "FaultTo"])
@@ -162,7 +163,7 @@ def test_an_endpoint_has_one_plain_address(addresses):
     """A second one, or one inside, could be meant by somebody (T-X8)."""
     fault = refused(element("Action", "a") + element("MessageID", "b") + element("ReplyTo", addresses))
 
-    assert fault.detail == (ns.wsa("ReplyTo"), messages.ANONYMOUS)
+    assert fault.detail == (namespaces.wsa("ReplyTo"), messages.ANONYMOUS)
 
 
 def test_from_is_ignored():
@@ -183,7 +184,7 @@ def test_an_unknown_mandatory_header_is_not_understood(value):
 def test_the_identifier_of_a_subscription_is_read():
     """DPW-080: the first one, trimmed; it may be mandatory, for we know what it is."""
     blocks = [
-        f'<wse:Identifier xmlns:wse="{ns.WSE}" soap:mustUnderstand="1">\n urn:uuid:{id} </wse:Identifier>'
+        f'<wse:Identifier xmlns:wse="{namespaces.WSE}" soap:mustUnderstand="1">\n urn:uuid:{id} </wse:Identifier>'
         for id in ("a", "b")
     ]
 
@@ -197,10 +198,10 @@ def test_the_identifier_of_a_subscription_is_read():
         '<q:Lock xmlns:q="urn:q"/>',
         '<q:Lock xmlns:q="urn:q" soap:mustUnderstand="0"/>',
         '<q:Lock xmlns:q="urn:q" soap:mustUnderstand="false"/>',
-        f'<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1" soap:role="{ns.SOAP}/role/none"/>',
+        f'<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1" soap:role="{namespaces.SOAP}/role/none"/>',
         '<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1" soap:role="urn:somebody:else"/>',
-        f'<wsd:AppSequence xmlns:wsd="{ns.WSD}" soap:mustUnderstand="1"/>',
-        f'<wse:MyID xmlns:wse="{ns.WSE}" soap:mustUnderstand="1">a</wse:MyID>',
+        f'<wsd:AppSequence xmlns:wsd="{namespaces.WSD}" soap:mustUnderstand="1"/>',
+        f'<wse:MyID xmlns:wse="{namespaces.WSE}" soap:mustUnderstand="1">a</wse:MyID>',
         '<wsa:RelatesTo soap:mustUnderstand="1">urn:a</wsa:RelatesTo>',
     ],
     ids=range(8),
@@ -213,7 +214,7 @@ def test_other_headers_are_ignored_or_understood(block):
 @pytest.mark.parametrize("role", ["next", "ultimateReceiver"])
 def test_a_role_that_is_ours_is_heeded(role):
     """We are the next node, and the last."""
-    block = f'<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1" soap:role="{ns.SOAP}/role/{role}"/>'
+    block = f'<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1" soap:role="{namespaces.SOAP}/role/{role}"/>'
 
     assert refused(GOOD + block).code == "MustUnderstand"
 
@@ -241,9 +242,9 @@ def test_a_reply_answers_its_request():
     root = assert_valid(addressing.reply(read(GOOD), "<dsp:EndPostScanJobResponse/>"))
     found = {block.tag: block.text for block in root[0]}
 
-    assert found.pop(ns.wsa("MessageID")) != messages.MESSAGE_ID
+    assert found.pop(namespaces.wsa("MessageID")) != messages.MESSAGE_ID
     assert found == {
-        ns.wsa("To"): ns.ANONYMOUS,
-        ns.wsa("Action"): ACTION + "Response",
-        ns.wsa("RelatesTo"): messages.MESSAGE_ID,
+        namespaces.wsa("To"): namespaces.ANONYMOUS,
+        namespaces.wsa("Action"): ACTION + "Response",
+        namespaces.wsa("RelatesTo"): messages.MESSAGE_ID,
     }

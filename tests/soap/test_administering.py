@@ -14,13 +14,15 @@ from schemas import assert_valid
 from works import Works
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import JobNotFound
 from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
-from postscan.soap import faults, ns, operations
-from postscan.soap.faults import Fault
-from postscan.soap.operations import CONFIGURATION, LARGEST
+from postscan.soap.message import faults, request
+from postscan.soap.message.faults import Fault
+from postscan.soap.services import operations
+from postscan.soap.services.operations import CONFIGURATION, LARGEST
+from postscan.soap.xml import namespaces
 
 
 @pytest.fixture
@@ -32,12 +34,12 @@ def idle(tmp_path: Path) -> Iterator[Works]:
     )
     migrations.upgrade(made.storage.url)
     core = Core(made, AnyProcess())
-    core.service.dialects = (ns.EMAIL, "urn:acme:copy")
+    core.service.dialects = (namespaces.EMAIL, "urn:acme:copy")
     yield Works(core, ANNA)
     core.close()
 
 
-def answered(idle: Works, asked: operations.Message) -> etree._Element:
+def answered(idle: Works, asked: request.Message) -> etree._Element:
     """Return what an administrator gets as the body of a valid answer."""
     by = operations.administrator(asked, ADMIN)
     data = operations.answer(operations.read(asked, CONFIGURATION), idle.service, by)
@@ -65,7 +67,7 @@ def test_an_administrator_sees_and_cancels_the_job_of_a_device(idle: Works) -> N
     (line,) = [line for line in idle.service.audit(ADMIN, token) if line.verb == "cancel"]
 
     assert listed == [token]
-    assert (done.tag, len(done)) == (ns.dsc("CancelPostScanJobResponse"), 0)
+    assert (done.tag, len(done)) == (namespaces.dsc("CancelPostScanJobResponse"), 0)
     assert idle.job(token).state is JobState.CANCELED
     assert (line.who, line.proof, line.outcome) == (ADMIN.name, "certificate", "done")
     assert texts(answered(idle, message("GetActiveJobs")), ".//dsc:JobToken") == []
@@ -83,7 +85,7 @@ def test_a_cancel_that_comes_again_gets_the_same_answer_and_a_new_one_finds_no_j
     fault = faults.of_configuration(caught.value)
 
     assert etree.tostring(first) == etree.tostring(again)
-    assert (fault.subcode, fault.detail) == ("dsc:ClientErrorJobTokenNotFound", (ns.dsc("JobToken"), token))
+    assert (fault.subcode, fault.detail) == ("dsc:ClientErrorJobTokenNotFound", (namespaces.dsc("JobToken"), token))
     assert fault.relates_to == "urn:uuid:00000000-0000-4000-8000-000000000001"
 
 

@@ -8,21 +8,23 @@ from hypothesis import strategies as st
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.soap import answer, ns
+from postscan.soap.xml import namespaces, writing
 
 BODY = "<dsp:EndPostScanJobResponse/>"
 
 
 def test_an_answer_is_valid_and_declares_exactly_our_prefixes():
     """The whole envelope holds by our schema, and its prefixes are those of the protocol (DSP-010, D19)."""
-    message = answer.write(ns.DSP + "/EndPostScanJobResponse", messages.MESSAGE_ID, answer.new_message_id(), BODY)
+    message = writing.write(
+        namespaces.DSP + "/EndPostScanJobResponse", messages.MESSAGE_ID, writing.new_message_id(), BODY
+    )
 
-    assert assert_valid(message).nsmap == ns.PREFIXES
+    assert assert_valid(message).nsmap == namespaces.PREFIXES
 
 
 def test_an_answer_has_no_superfluous_white_space():
     """Clients that compare without trimming find what they look for (D19)."""
-    message = answer.write("urn:a", "urn:b", answer.new_message_id(), BODY)
+    message = writing.write("urn:a", "urn:b", writing.new_message_id(), BODY)
 
     assert b"\n" not in message
     assert b"> " not in message
@@ -31,14 +33,14 @@ def test_an_answer_has_no_superfluous_white_space():
 
 def test_an_answer_goes_to_the_anonymous_endpoint():
     """The reply goes back on the connection of the request (DSP-006, DSP-009)."""
-    root = assert_valid(answer.write("urn:a", "urn:b", answer.new_message_id(), BODY))
+    root = assert_valid(writing.write("urn:a", "urn:b", writing.new_message_id(), BODY))
 
-    assert root.findtext(f"{{{ns.SOAP}}}Header/{{{ns.WSA}}}To") == ns.ANONYMOUS
+    assert root.findtext(f"{{{namespaces.SOAP}}}Header/{{{namespaces.WSA}}}To") == namespaces.ANONYMOUS
 
 
 def test_every_message_id_is_a_fresh_uuid():
     """No two messages of ours have one name (DSP-008)."""
-    ids = {answer.new_message_id() for _ in range(1000)}
+    ids = {writing.new_message_id() for _ in range(1000)}
 
     assert len(ids) == 1000
 
@@ -50,9 +52,9 @@ def test_every_message_id_is_a_fresh_uuid():
 @example("a\r\nb\rc")
 def test_any_text_survives_in_an_element(text):
     """What XML can carry arrives unchanged; what it cannot carry becomes U+FFFD and breaks nothing (T-X11)."""
-    element = etree.fromstring(f"<a>{answer.escape(text)}</a>".encode())
+    element = etree.fromstring(f"<a>{writing.escape(text)}</a>".encode())
 
-    assert (element.text or "") == answer._FORBIDDEN.sub("\ufffd", text)
+    assert (element.text or "") == writing._FORBIDDEN.sub("\ufffd", text)
 
 
 @given(st.text(st.characters()))
@@ -60,14 +62,14 @@ def test_any_text_survives_in_an_element(text):
 @example("a\tb\nc\rd")
 def test_any_text_survives_in_an_attribute(text):
     """Quotes and line breaks arrive in an attribute as they were (T-X11)."""
-    element = etree.fromstring(f'<a b="{answer.attribute(text)}"/>'.encode())
+    element = etree.fromstring(f'<a b="{writing.attribute(text)}"/>'.encode())
 
-    assert element.get("b") == answer._FORBIDDEN.sub("\ufffd", text)
+    assert element.get("b") == writing._FORBIDDEN.sub("\ufffd", text)
 
 
 def test_an_element_declares_only_what_the_envelope_does_not():
     """Our own prefixes are on the Envelope; others stand where they are used."""
-    assert answer.element(ns.dsp("JobToken"), "t") == "<dsp:JobToken>t</dsp:JobToken>"
-    assert answer.element(ns.dsp("JobToken"), "") == "<dsp:JobToken/>"
-    assert answer.element("{urn:q}a", "t") == '<x:a xmlns:x="urn:q">t</x:a>'
-    assert answer.element(f"{{{ns.EMAIL}}}EmailAddress", "t").startswith("<emlf:EmailAddress xmlns:emlf=")
+    assert writing.element(namespaces.dsp("JobToken"), "t") == "<dsp:JobToken>t</dsp:JobToken>"
+    assert writing.element(namespaces.dsp("JobToken"), "") == "<dsp:JobToken/>"
+    assert writing.element("{urn:q}a", "t") == '<x:a xmlns:x="urn:q">t</x:a>'
+    assert writing.element(f"{{{namespaces.EMAIL}}}EmailAddress", "t").startswith("<emlf:EmailAddress xmlns:emlf=")

@@ -16,11 +16,13 @@ from lxml import etree
 from postscan.core.model.job import Document, Job, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
-from postscan.soap import addressing, configuration, faults, ns, operations, telling
-from postscan.soap.arguments import ElementsRequest, TokenRequest
-from postscan.soap.asking import RequestedName
-from postscan.soap.faults import Fault
-from postscan.soap.operations import CONFIGURATION, LARGEST, MOST_SUMMARIES
+from postscan.soap.message import addressing, faults, request
+from postscan.soap.message.faults import Fault
+from postscan.soap.services import configuration, job_elements, operations
+from postscan.soap.services.arguments import ElementsRequest, TokenRequest
+from postscan.soap.services.operations import CONFIGURATION, LARGEST, MOST_SUMMARIES
+from postscan.soap.services.requested_elements import RequestedName
+from postscan.soap.xml import namespaces
 
 MORNING = datetime(2026, 5, 4, 7, 8, 9, 125_999, tzinfo=UTC)
 
@@ -42,7 +44,7 @@ def refused(action: str, old: str, new: str) -> tuple[str, str] | None:
 
 def job(token: str = TOKEN, name: str = "Notes <& more>") -> Job:
     """Return a new job with two filters."""
-    filters = (FilterInstructions(ns.FILESHARE, b"<a/>"), FilterInstructions("urn:acme:stamp", b"<a/>"))
+    filters = (FilterInstructions(namespaces.FILESHARE, b"<a/>"), FilterInstructions("urn:acme:stamp", b"<a/>"))
     wanted = Instructions("Note", filters)
     process = ScanProcess(messages.PROCESS_ID, name, "scan7", wanted)
     user = User("S-1-1-0", "clerk@contoso.example")
@@ -80,7 +82,7 @@ def test_a_body_belongs_to_its_action(action: str, other: str) -> None:
     with pytest.raises(Fault) as caught:
         read(action, BODIES[other])
 
-    assert caught.value.detail == (ns.dsc(f"{other}Request"), "")
+    assert caught.value.detail == (namespaces.dsc(f"{other}Request"), "")
 
 
 def test_the_history_may_be_asked_for_by_the_name_in_the_example() -> None:
@@ -105,16 +107,16 @@ def test_a_missing_or_repeated_argument_is_named(action: str, name: str) -> None
     end = BODIES[action].index(f"</dsc:{name}>") + len(f"</dsc:{name}>")
     xml = BODIES[action][start:end]
 
-    assert refused(action, xml, "") == (ns.dsc(name), "")
+    assert refused(action, xml, "") == (namespaces.dsc(name), "")
     detail = refused(action, xml, xml + xml)
     assert detail
-    assert detail[0] == ns.dsc(name)
+    assert detail[0] == namespaces.dsc(name)
 
 
 @pytest.mark.parametrize("action", BODIES)
 def test_an_argument_that_there_is_not_is_named(action: str) -> None:
     """Also where there are no arguments at all (DSC-042, section 2.0, rule 2)."""
-    assert refused(action, "Request>", "Request><dsc:Priority> 9 </dsc:Priority>") == (ns.dsc("Priority"), "9")
+    assert refused(action, "Request>", "Request><dsc:Priority> 9 </dsc:Priority>") == (namespaces.dsc("Priority"), "9")
 
 
 @pytest.mark.parametrize("action", BODIES)
@@ -133,7 +135,7 @@ def test_a_name_that_is_none_is_refused(action: str, name: str) -> None:
     detail = refused(action, asked, name)
 
     assert detail
-    assert detail[0] == ns.dsc("Name")
+    assert detail[0] == namespaces.dsc("Name")
 
 
 def test_no_name_at_all_is_refused() -> None:
@@ -142,7 +144,7 @@ def test_no_name_at_all_is_refused() -> None:
     with pytest.raises(Fault) as caught:
         read("GetRepositoryElements", body)
 
-    assert caught.value.detail == (ns.dsc("Name"), "")
+    assert caught.value.detail == (namespaces.dsc("Name"), "")
 
 
 @pytest.mark.parametrize("token", ["", " ", "x" * 256, "<a/>"])
@@ -152,19 +154,21 @@ def test_a_token_that_cannot_be_one_is_named(action: str, token: str) -> None:
     detail = refused(action, TOKEN, token)
 
     assert detail
-    assert detail[0] == ns.dsc("JobToken")
+    assert detail[0] == namespaces.dsc("JobToken")
 
 
 def test_a_message_of_the_other_service_is_unknown_here() -> None:
     """And one of this service there (DSC-026)."""
-    mine = operations.Message(addressing.Header(f"{DSC}/GetActiveJobs", "urn:m", ""), etree.Element("a"))
-    theirs = operations.Message(addressing.Header(f"{ns.DSP}/GetPostScanJobElements", "urn:m", ""), etree.Element("a"))
+    mine = request.Message(addressing.Header(f"{DSC}/GetActiveJobs", "urn:m", ""), etree.Element("a"))
+    theirs = request.Message(
+        addressing.Header(f"{namespaces.DSP}/GetPostScanJobElements", "urn:m", ""), etree.Element("a")
+    )
     for asked, port_type in ((mine, operations.PROCESSING), (theirs, CONFIGURATION)):
         with pytest.raises(Fault) as caught:
             operations.read(asked, port_type)
 
         assert caught.value.subcode == "wsa:ActionNotSupported"
-        assert caught.value.detail == (ns.wsa("Action"), asked.header.action)
+        assert caught.value.detail == (namespaces.wsa("Action"), asked.header.action)
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
@@ -179,7 +183,7 @@ def test_the_elements_of_a_job() -> None:
         "dsc:JobElements",
     )
 
-    assert [[ns.split(str(leaf.tag))[1] for leaf in each[0]] for each in data] == [
+    assert [[namespaces.split(str(leaf.tag))[1] for leaf in each[0]] for each in data] == [
         ["JobToken", "JobState", "FilterStatuses", "ImagesReceived", "JobCreatedTime"],
         ["PSP_Identifier", "PSP_DisplayName", "JobOriginatingUserName"],
         ["Document"],
@@ -189,11 +193,11 @@ def test_the_elements_of_a_job() -> None:
 
 def test_receipts_are_for_who_asks_for_them_by_name() -> None:
     """As on the other service (ruling 24)."""
-    receipts = f'<ps:Receipts xmlns:ps="{ns.PS}"/>'
-    asked = (RequestedName("ps:Receipts", ns.PS, "Receipts"),)
+    receipts = f'<ps:Receipts xmlns:ps="{namespaces.PS}"/>'
+    asked = (RequestedName("ps:Receipts", namespaces.PS, "Receipts"),)
     data = one(written(configuration.write_elements(job(), asked, receipts)), "dsc:JobElements/dsc:ElementData")
 
-    assert (data.get(ns.dsc("Valid")), data[0].tag) == ("true", f"{{{ns.PS}}}Receipts")
+    assert (data.get(namespaces.dsc("Valid")), data[0].tag) == ("true", f"{{{namespaces.PS}}}Receipts")
 
 
 @pytest.mark.usefixtures("honolulu")
@@ -214,7 +218,7 @@ def test_every_active_job_has_its_summary() -> None:
     summaries = one(written(configuration.write_active([job("a"), job("b")])), "dsc:ActiveJobs")
 
     assert texts(summaries, "dsc:JobSummary/dsc:JobToken") == ["a", "b"]
-    assert [ns.split(str(leaf.tag))[1] for leaf in summaries[0]] == [
+    assert [namespaces.split(str(leaf.tag))[1] for leaf in summaries[0]] == [
         *("JobToken", "PSP_Identifier", "PSP_DisplayName", "JobOriginatingUserName"),
         *("JobState", "FilterStatuses", "ImagesReceived"),
     ]
@@ -234,7 +238,7 @@ def test_a_history_holds_as_many_as_there_is_room_for(lengths: list[int], room: 
     body = configuration.write_history(jobs, room)
     told = texts(written(body), ".//dsc:JobToken")
     frame = len(configuration.write_history([], 0))
-    small = [made for made in jobs if len(telling.summary("dsc", made).encode()) + frame <= room]
+    small = [made for made in jobs if len(job_elements.summary("dsc", made).encode()) + frame <= room]
 
     assert len(body.encode()) <= max(room, frame)
     assert told == [made.token for made in small][: len(told)]
@@ -260,7 +264,7 @@ def test_more_ended_jobs_are_looked_at_than_any_envelope_has_room_for() -> None:
     smallest.steps[0] = type(smallest.steps[0])(0, FilterInstructions("d", b"<a/>"))
     smallest.process_id = "i"
 
-    assert len(telling.summary("dsc", smallest)) * MOST_SUMMARIES > LARGEST
+    assert len(job_elements.summary("dsc", smallest)) * MOST_SUMMARIES > LARGEST
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -268,9 +272,9 @@ def test_more_ended_jobs_are_looked_at_than_any_envelope_has_room_for() -> None:
 
 def test_a_change_of_the_filters_tells_all_that_there_are_now() -> None:
     """As GetRepositoryElements would (DSC-116, DSC-118)."""
-    event = written(configuration.write_elements_change((ns.FILESHARE, ns.EMAIL)))
+    event = written(configuration.write_elements_change((namespaces.FILESHARE, namespaces.EMAIL)))
 
-    assert event.tag == ns.dsc("RepositoryElementsChangeEvent")
+    assert event.tag == namespaces.dsc("RepositoryElementsChangeEvent")
     assert texts(event, "dsc:ElementChanges/dsc:RepositoryConfiguration/dsc:Filters/dsc:Filter/dsc:Dialect") == [
         "ftr:email",
         "ftr:fileshare",
@@ -282,6 +286,6 @@ def test_a_change_of_the_status_tells_the_state(state: str) -> None:
     """With its reasons (DSC-121, DSC-123, DSC-124)."""
     event = written(configuration.write_status_summary(state))
 
-    assert event.tag == ns.dsc("RepositoryStatusSummaryEvent")
+    assert event.tag == namespaces.dsc("RepositoryStatusSummaryEvent")
     assert texts(event, "dsc:StatusSummary/dsc:RepositoryState") == [state]
     assert texts(event, "dsc:StatusSummary/dsc:RepositoryStateReasons/*") == ["None"]

@@ -6,7 +6,7 @@ import asyncio
 
 from conftest import ANNA, BORIS
 
-from postscan.soap.creates import Creates
+from postscan.soap.eventing.pending_creates import Creates
 
 
 def test_a_job_is_told_of_when_its_create_is_answered() -> None:

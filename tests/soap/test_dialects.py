@@ -7,16 +7,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from inquiries import names, one, texts, written
 
-from postscan.soap import configuration, ns
-from postscan.soap.asking import RequestedName
+from postscan.soap.services import configuration
+from postscan.soap.services.requested_elements import RequestedName
+from postscan.soap.xml import namespaces
 
 CUT = {
-    ns.FILESHARE: ("http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter", "fileshare"),
+    namespaces.FILESHARE: ("http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter", "fileshare"),
     "https://acme.example/filters/stamp-2": ("https://acme.example/filters", "stamp-2"),
     "urn:acme/stamp": ("urn:acme", "stamp"),
     "http://acme:8080/stamp": ("http://acme:8080", "stamp"),
     "http://acme": ("http:/", "acme"),
-    f"{ns.DSC}/x": (ns.DSC, "x"),
+    f"{namespaces.DSC}/x": (namespaces.DSC, "x"),
 }
 UNCUT = {
     "urn:acme:stamp": "urn_x003A_acme_x003A_stamp",
@@ -28,8 +29,8 @@ UNCUT = {
     "2": "_x0032_",
     "_x003A_": "_x005F_x003A_",
     "a b/c": "a_x0020_b_x002F_c",
-    f"{ns.PS}/stamp": "urn_x003A_postscan_x003A_2026_x002F_stamp",
-    f"{ns.XML}/lang": None,
+    f"{namespaces.PS}/stamp": "urn_x003A_postscan_x003A_2026_x002F_stamp",
+    f"{namespaces.XML}/lang": None,
     "http://www.w3.org/2000/xmlns//a": None,
     "urn:ä/stamp": None,
     "acme/stamp": None,
@@ -59,7 +60,7 @@ def test_a_dialect_that_cannot_be_cut_gets_a_name_of_ours(dialect: str) -> None:
     """Colons, slashes at the end, and namespaces that no prefix may be bound to."""
     namespace, local = configuration.qualified(dialect)
 
-    assert namespace == ns.PS
+    assert namespace == namespaces.PS
     assert UNCUT[dialect] in (local, None)
 
 
@@ -71,7 +72,7 @@ DIALECTS = (
 
 
 @given(st.sets(DIALECTS, max_size=8))
-@example({"urn:acme:stamp", f"{ns.PS}/urn_x003A_acme_x003A_stamp", "urn_x003A_acme_x003A_stamp"})
+@example({"urn:acme:stamp", f"{namespaces.PS}/urn_x003A_acme_x003A_stamp", "urn_x003A_acme_x003A_stamp"})
 @example({"_x003A_", ":", "_x005F_x003A_", "_x005F_:"})
 @example({"urn:\ud800/a"})
 def test_no_two_dialects_have_one_name(dialects: set[str]) -> None:
@@ -84,7 +85,7 @@ def test_whatever_a_filter_is_called_the_answer_is_valid(dialects: set[str]) -> 
     """A dialect is a plugin's own text (T-X11); the name in the answer resolves to what was meant."""
     answered = written(configuration.write_repository_elements(names("RepositoryConfiguration"), dialects, "Idle"))
     resolved = []
-    for element in answered.iterfind(".//dsc:Filter/dsc:Dialect", ns.PREFIXES):
+    for element in answered.iterfind(".//dsc:Filter/dsc:Dialect", namespaces.PREFIXES):
         prefix, _, local = (element.text or "").partition(":")
         resolved.append((element.nsmap[prefix], local))
 
@@ -93,7 +94,7 @@ def test_whatever_a_filter_is_called_the_answer_is_valid(dialects: set[str]) -> 
 
 def test_each_usable_filter_is_listed_in_a_stable_order() -> None:
     """With its dialect as a QName, an empty FilterConfig, and the exact dialect only where the name is not enough."""
-    filters = (ns.SHAREPOINT, "urn:acme:stamp", ns.EMAIL)
+    filters = (namespaces.SHAREPOINT, "urn:acme:stamp", namespaces.EMAIL)
     bodies = {
         configuration.write_repository_elements(names("RepositoryConfiguration"), order, "Idle")
         for order in (filters, filters[::-1])
@@ -106,13 +107,17 @@ def test_each_usable_filter_is_listed_in_a_stable_order() -> None:
         "ftr:sharepoint",
         "ps:urn_x003A_acme_x003A_stamp",
     ]
-    assert [[ns.split(str(child.tag))[1] for child in each] for each in answered.iter(ns.dsc("Filter"))] == [
+    assert [
+        [namespaces.split(str(child.tag))[1] for child in each] for each in answered.iter(namespaces.dsc("Filter"))
+    ] == [
         ["Dialect", "FilterConfig"],
         ["Dialect", "FilterConfig"],
         ["Dialect", "FilterConfig", "Dialect"],
     ]
-    assert [exact.text for exact in answered.iter(f"{{{ns.PS}}}Dialect")] == ["urn:acme:stamp"]
-    assert {config.tag: len(config) for config in answered.iter(ns.dsc("FilterConfig"))} == {ns.dsc("FilterConfig"): 0}
+    assert [exact.text for exact in answered.iter(f"{{{namespaces.PS}}}Dialect")] == ["urn:acme:stamp"]
+    assert {config.tag: len(config) for config in answered.iter(namespaces.dsc("FilterConfig"))} == {
+        namespaces.dsc("FilterConfig"): 0
+    }
 
 
 def test_without_filters_there_is_no_list_of_them() -> None:
@@ -137,7 +142,7 @@ def test_names_are_answered_in_order_known_or_not() -> None:
     asked = (*names("RepositoryStatus", "JobStatus"), RequestedName("a:RepositoryStatus", "urn:a", "RepositoryStatus"))
     data = one(written(configuration.write_repository_elements(asked, (), "Idle")), "dsc:RepositoryElements")
 
-    assert [(each.get(ns.dsc("Name")), each.get(ns.dsc("Valid")), len(each)) for each in data] == [
+    assert [(each.get(namespaces.dsc("Name")), each.get(namespaces.dsc("Valid")), len(each)) for each in data] == [
         ("dsc:RepositoryStatus", "true", 1),
         ("dsc:JobStatus", "false", 0),
         ("a:RepositoryStatus", "false", 0),

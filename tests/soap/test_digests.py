@@ -17,9 +17,13 @@ from lxml import etree
 from schemas import assert_valid, with_its_image
 
 from postscan.core.errors import JobCanceled, JobNotFound, Unavailable, WrongState
-from postscan.soap import addressing, envelope, faults, mtom, ns, operations, processes, processing
-from postscan.soap.faults import Fault
-from postscan.soap.processing import SendImageRequest
+from postscan.soap.message import addressing, envelope, faults, mtom
+from postscan.soap.message import request as message_request
+from postscan.soap.message.faults import Fault
+from postscan.soap.processes import folder
+from postscan.soap.services import operations, processing
+from postscan.soap.services.processing import SendImageRequest
+from postscan.soap.xml import namespaces
 
 SAID_UNASKED = ("Event", "End", "Hello", "Bye")
 REQUESTS = [
@@ -48,7 +52,7 @@ PARTS = (
 
 def read(name: str) -> operations.Call:
     """Return the call of the processing service that an example is."""
-    return operations.read(operations.opened(example(name)))
+    return operations.read(message_request.opened(example(name)))
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------
@@ -65,15 +69,15 @@ def test_each_example_is_what_its_name_says(name: str) -> None:
     """By its element, or by its fault; so that none is compared with another."""
     said = name.split("-")[2]
     root = etree.fromstring(example(name))
-    content = root.find("soap:Body/*", {"soap": ns.SOAP})
-    code = root.findtext(".//soap:Subcode/soap:Value", None, {"soap": ns.SOAP})
+    content = root.find("soap:Body/*", {"soap": namespaces.SOAP})
+    code = root.findtext(".//soap:Subcode/soap:Value", None, {"soap": namespaces.SOAP})
     action = header(name, "Action").rpartition("/")[2]
     local = {
         "dpws-11.4-Get": action,
         "dpws-11.4-GetResponse": action,
         "dpws-11.4-GetMetadataResponse": "GetMetadataResponse" if action == "Response" else "",
         "dpws-11.6-UnsubscribeResponse": action,
-        "dpws-11.7-MustUnderstand": (root.findtext(".//soap:Value", "", {"soap": ns.SOAP})).partition(":")[2],
+        "dpws-11.7-MustUnderstand": (root.findtext(".//soap:Value", "", {"soap": namespaces.SOAP})).partition(":")[2],
     }.get(name) or etree.QName(root if content is None else content).localname.removesuffix("Request")
 
     assert said == (code.partition(":")[2] if code else local)
@@ -103,12 +107,12 @@ def test_create_says_who_which_process_and_what_to_do() -> None:
     """WS-DSP digest, section 13.1."""
     request = read("dsp-13.1-CreatePostScanJob").request
     sent = etree.fromstring(example("dsp-13.1-CreatePostScanJob"))
-    configs = [next(iter(one)) for one in sent.iter(ns.psp("Instructions"))]
+    configs = [next(iter(one)) for one in sent.iter(namespaces.psp("Instructions"))]
 
     assert request.user_sid == "S-1-5-21-2402718811-3310478420-1187263055-1613"
     assert request.process_id == PROCESS_ID
     assert (request.instructions.document_root, request.instructions.continue_on_error) == ("Invoice", True)
-    assert [one.dialect for one in request.instructions.filters] == [ns.FILESHARE, ns.EMAIL]
+    assert [one.dialect for one in request.instructions.filters] == [namespaces.FILESHARE, namespaces.EMAIL]
     assert [shape_of(one.xml) for one in request.instructions.filters] == list(map(shape, configs))
 
 
@@ -125,7 +129,7 @@ def test_an_image_travels_beside_its_message() -> None:
     assert isinstance(started, mtom.PartStarted)
     assert (root.data, started.encoding, ended) == (example("dsp-13.2-SendImage"), "binary", mtom.PartEnded())
     assert b"".join(one.data for one in parts if isinstance(one, mtom.PartData)) == image
-    request = operations.read(operations.opened(root.data)).request
+    request = operations.read(message_request.opened(root.data)).request
     assert request == SendImageRequest(TOKEN, 1, "pdf-a", "page1%2Bfront@scan.fabrikam.example", None)
     assert mtom.same_content_id(request.cid, started.content_id)
 
@@ -149,10 +153,10 @@ def test_elements_are_asked_for_by_name() -> None:
 
     assert request.token == TOKEN
     assert [(one.text, one.namespace, one.local) for one in request.names] == [
-        ("dsp:JobStatus", ns.DSP, "JobStatus"),
-        ("dsp:JobDescription", ns.DSP, "JobDescription"),
+        ("dsp:JobStatus", namespaces.DSP, "JobStatus"),
+        ("dsp:JobDescription", namespaces.DSP, "JobDescription"),
         ("acme:Cost", "urn:example:acme", "Cost"),
-        ("dsp:Documents", ns.DSP, "Documents"),
+        ("dsp:Documents", namespaces.DSP, "Documents"),
     ]
 
 
@@ -174,7 +178,7 @@ def test_the_service_answers_as_in_the_example(name: str, write: Callable[[Any],
 
 
 FAULTS: dict[str, Fault] = {
-    "dsp-13.6-ActionNotSupported": faults.action_not_supported(ns.DSP + "/PauseJob"),
+    "dsp-13.6-ActionNotSupported": faults.action_not_supported(namespaces.DSP + "/PauseJob"),
     "dsp-13.6-ClientErrorJobTokenNotFound": faults.from_error(JobNotFound(TOKEN)),
     "dsp-13.6-InvalidArgs": faults.invalid_argument("UserIdentifier", "mlopez"),
     "dsp-13.6-OperationFailed": faults.from_error(WrongState("end", "Completed")),
@@ -196,11 +200,15 @@ def test_faults_are_as_in_the_examples(name: str) -> None:
 
 def test_a_stored_process_says_what_happens() -> None:
     """Scan-process digest, section 3.1: repository, three filters, and what a device may change."""
-    repository, instructions, other_name, other_path = processes.read_process(example("psp-3.1-PostScanProcess"))
+    repository, instructions, other_name, other_path = folder.read_process(example("psp-3.1-PostScanProcess"))
     stored = etree.fromstring(example("psp-3.1-PostScanProcess"))
-    configs = [next(iter(one)) for one in stored.iter(ns.psp("Instructions"))]
+    configs = [next(iter(one)) for one in stored.iter(namespaces.psp("Instructions"))]
 
     assert (repository, other_name, other_path) == ("scan01.fabrikam.example", True, False)
     assert (instructions.document_root, instructions.continue_on_error) == ("Invoice", True)
-    assert [one.dialect for one in instructions.filters] == [ns.FILESHARE, ns.EMAIL, ns.SHAREPOINT]
+    assert [one.dialect for one in instructions.filters] == [
+        namespaces.FILESHARE,
+        namespaces.EMAIL,
+        namespaces.SHAREPOINT,
+    ]
     assert [shape_of(one.xml) for one in instructions.filters] == list(map(shape, configs))

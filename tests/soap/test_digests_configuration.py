@@ -12,7 +12,9 @@ from lxml import etree
 from schemas import assert_valid
 
 from postscan.core.model.states import FilterState, JobReason, JobState
-from postscan.soap import addressing, asking, configuration, envelope, ns
+from postscan.soap.message import addressing, envelope
+from postscan.soap.services import configuration, requested_elements
+from postscan.soap.xml import namespaces
 
 
 def body(name: str) -> etree._Element:
@@ -30,17 +32,17 @@ def test_the_repository_is_asked_for_and_told_with_its_filters_by_name() -> None
     """WS-DSC digest, section 2.1; our list is sorted, the example's is not, and no order was published."""
     names = configuration.read_repository_elements(body("dsc-2.1-GetRepositoryElements"))
     written = answered(
-        configuration.write_repository_elements(names, [ns.FILESHARE, ns.EMAIL], "Idle"),
+        configuration.write_repository_elements(names, [namespaces.FILESHARE, namespaces.EMAIL], "Idle"),
         "dsc-2.1-GetRepositoryElementsResponse",
     )
     turned = assert_valid(written)
-    filters = turned.find(".//dsc:Filters", {"dsc": ns.DSC})
+    filters = turned.find(".//dsc:Filters", {"dsc": namespaces.DSC})
     assert filters is not None
     filters.append(filters[0])
 
     assert [(one.text, one.namespace, one.local) for one in names] == [
-        ("dsc:RepositoryConfiguration", ns.DSC, "RepositoryConfiguration"),
-        ("dsc:RepositoryStatus", ns.DSC, "RepositoryStatus"),
+        ("dsc:RepositoryConfiguration", namespaces.DSC, "RepositoryConfiguration"),
+        ("dsc:RepositoryStatus", namespaces.DSC, "RepositoryStatus"),
     ]
     assert same(etree.tostring(turned), "dsc-2.1-GetRepositoryElementsResponse")
 
@@ -56,12 +58,15 @@ def test_a_cancel_says_which_job() -> None:
 
 def test_a_job_is_told_element_by_element() -> None:
     """WS-DSC digest, section 2.3; its one document stands in the example for the three that were received."""
-    names = [asking.RequestedName(f"dsc:{one}", ns.DSC, one) for one in ("JobStatus", "JobDescription", "Documents")]
-    seen = another_job(ns.FILESHARE, FilterState.PROCESSING, JobState.PROCESSING)
+    names = [
+        requested_elements.RequestedName(f"dsc:{one}", namespaces.DSC, one)
+        for one in ("JobStatus", "JobDescription", "Documents")
+    ]
+    seen = another_job(namespaces.FILESHARE, FilterState.PROCESSING, JobState.PROCESSING)
     written = assert_valid(
         answered(configuration.write_elements(seen, names), "dsc-2.3-GetPostScanJobElementsResponse")
     )
-    documents = written.findall(".//dsc:Document", {"dsc": ns.DSC})
+    documents = written.findall(".//dsc:Document", {"dsc": namespaces.DSC})
     for further in documents[1:]:
         further.getparent().remove(further)
 
@@ -79,7 +84,7 @@ def test_no_active_jobs_are_an_empty_list() -> None:
 
 def test_the_history_tells_how_a_job_has_ended() -> None:
     """WS-DSC digest, section 2.5."""
-    canceled = another_job(ns.EMAIL, FilterState.CANCELED, JobState.CANCELED, JobReason.CANCELED, images=2)
+    canceled = another_job(namespaces.EMAIL, FilterState.CANCELED, JobState.CANCELED, JobReason.CANCELED, images=2)
     written = answered(configuration.write_history([canceled], 30_000), "dsc-2.5-GetJobHistoryResponse")
 
     assert same(written, "dsc-2.5-GetJobHistoryResponse")

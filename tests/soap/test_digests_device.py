@@ -14,9 +14,13 @@ from lxml import etree
 from schemas import assert_valid
 
 from postscan.core.settings import Settings
-from postscan.soap import discovery, faults, metadata, ns, operations, transfer
-from postscan.soap.discovery import Probe, Resolve, Stamp, Target
-from postscan.soap.faults import Fault
+from postscan.soap.discovery import messages as discovery_messages
+from postscan.soap.discovery.messages import Probe, Resolve, Stamp, Target
+from postscan.soap.message import faults, request
+from postscan.soap.message.faults import Fault
+from postscan.soap.metadata import messages as metadata_messages
+from postscan.soap.metadata import transfer
+from postscan.soap.xml import namespaces
 
 ORIGIN = "https://scan01.fabrikam.example:5362"
 DEVICE = ORIGIN + "/ScanServer"
@@ -26,38 +30,39 @@ ENDPOINT = "urn:uuid:a5f3a0c8-51f7-4c4b-b1e5-0d9c8b7a6f03"
 
 # --- discovery -------------------------------------------------------------------------------------------------------
 
-SCANNER = (discovery.DEVICE, ns.dsp("RepositoryDeviceType"))
+SCANNER = (discovery_messages.DEVICE, namespaces.dsp("RepositoryDeviceType"))
 PLAIN = Target(ENDPOINT, SCANNER, (), 3)
-SECURE = Target(DEVICE, (*SCANNER, ns.dsc("RepositoryDeviceType")), (), 3)
+SECURE = Target(DEVICE, (*SCANNER, namespaces.dsc("RepositoryDeviceType")), (), 3)
 RUN = 1_772_444_467
 
 
 @pytest.mark.parametrize("name", ["dpws-11.1-Probe", "dpws-11.2-Probe-directed"])
 def test_a_probe_is_read_and_answered(name: str) -> None:
     """DPWS digest, sections 11.1 and 11.2: by UDP or by HTTP, the answer is the same."""
-    probe = discovery.read(example(name))
+    probe = discovery_messages.read(example(name))
 
-    assert probe == Probe("urn:uuid:8e1f2a60-2f3b-4a3e-9a0a-10d4c5b6a701", (discovery.DEVICE,))
-    assert discovery.types_for(probe, SECURE) == SECURE.types
-    written = discovery.probe_matches(probe, SECURE, SECURE.types, DEVICE, Stamp(RUN, 41))
+    assert probe == Probe("urn:uuid:8e1f2a60-2f3b-4a3e-9a0a-10d4c5b6a701", (discovery_messages.DEVICE,))
+    assert discovery_messages.types_for(probe, SECURE) == SECURE.types
+    written = discovery_messages.probe_matches(probe, SECURE, SECURE.types, DEVICE, Stamp(RUN, 41))
     assert same(written, "dpws-11.1-ProbeMatches")
 
 
 def test_a_resolve_is_read_and_answered() -> None:
     """DPWS digest, section 11.3."""
-    resolve = discovery.read(example("dpws-11.3-Resolve"))
+    resolve = discovery_messages.read(example("dpws-11.3-Resolve"))
 
     assert isinstance(resolve, Resolve)
     assert resolve.endpoint == ENDPOINT
-    assert discovery.is_meant(resolve, PLAIN)
-    written = discovery.resolve_matches(
+    assert discovery_messages.is_meant(resolve, PLAIN)
+    written = discovery_messages.resolve_matches(
         resolve, PLAIN, PLAIN.types, "http://10.20.30.40:5362/ScanServer", Stamp(RUN, 42)
     )
     assert same(written, "dpws-11.3-ResolveMatches")
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "number"), [("dpws-11.3-Hello", discovery.hello, 1), ("dpws-11.3-Bye", discovery.bye, 97)]
+    ("name", "write", "number"),
+    [("dpws-11.3-Hello", discovery_messages.hello, 1), ("dpws-11.3-Bye", discovery_messages.bye, 97)],
 )
 def test_coming_and_going_is_said(name: str, write: Callable[[Target, Stamp], bytes], number: int) -> None:
     """DPWS digest, section 11.3."""
@@ -68,11 +73,11 @@ def test_a_rule_that_is_unknown_is_answered_with_one_more_that_is_known() -> Non
     """DPWS digest, section 11.7: beside the two of the example we know uuid (section 6.2)."""
     question = Probe("urn:uuid:8e1f2a60-2f3b-4a3e-9a0a-10d4c5b6a701", (), ("urn:a",), "urn:other")
     with pytest.raises(Fault) as caught:
-        discovery.check_rule(question)
+        discovery_messages.check_rule(question)
     written = faults.write(caught.value, question.message_id)
 
-    assert written.count(b" " + discovery.BY_UUID.encode()) == 1
-    assert same(written.replace(b" " + discovery.BY_UUID.encode(), b""), "dpws-11.7-MatchingRuleNotSupported")
+    assert written.count(b" " + discovery_messages.BY_UUID.encode()) == 1
+    assert same(written.replace(b" " + discovery_messages.BY_UUID.encode(), b""), "dpws-11.7-MatchingRuleNotSupported")
 
 
 # --- metadata --------------------------------------------------------------------------------------------------------
@@ -92,17 +97,17 @@ SETTINGS = Settings.model_validate(
             "model_number": "1",
             "friendly_name": "Scan server scan01",
             "serial_number": "0001",
-            "types": [ns.dsc("RepositoryDeviceType")],
+            "types": [namespaces.dsc("RepositoryDeviceType")],
         },
     }
 )
-SITE = metadata.site(ORIGIN, SETTINGS, ENDPOINT)
+SITE = metadata_messages.site(ORIGIN, SETTINGS, ENDPOINT)
 
 
 def test_the_device_answers_get_but_tells_no_version() -> None:
     """DPWS digest, section 11.4, but for FirmwareVersion: what runs here is nobody's business (T-H9)."""
-    message = operations.opened(example("dpws-11.4-Get"))
-    written = transfer.reply(message, metadata.of_device(SITE, SETTINGS.device, ENDPOINT), SETTINGS.device)
+    message = request.opened(example("dpws-11.4-Get"))
+    written = transfer.reply(message, metadata_messages.of_device(SITE, SETTINGS.device, ENDPOINT), SETTINGS.device)
     expected = etree.fromstring(example("dpws-11.4-GetResponse"))
     for version in expected.findall(".//{*}FirmwareVersion"):
         version.getparent().remove(version)
@@ -112,8 +117,8 @@ def test_the_device_answers_get_but_tells_no_version() -> None:
 
 def test_the_service_answers_get_metadata() -> None:
     """DPWS digest, section 11.4: with the one section that is asked for, and in it where the WSDL lies."""
-    message = operations.opened(example("dpws-11.4-GetMetadata"))
-    sections = metadata.of_service(SITE, SITE.processing, SETTINGS.device)
+    message = request.opened(example("dpws-11.4-GetMetadata"))
+    sections = metadata_messages.of_service(SITE, SITE.processing, SETTINGS.device)
 
-    assert metadata.read_get_metadata(message.body) == metadata.Wanted(ns.WSDL)
+    assert metadata_messages.read_get_metadata(message.body) == metadata_messages.Wanted(namespaces.WSDL)
     assert same(transfer.reply(message, sections, SETTINGS.device), "dpws-11.4-GetMetadataResponse")

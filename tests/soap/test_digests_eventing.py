@@ -16,9 +16,12 @@ from schemas import assert_valid
 
 from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.core.model.subscription import Port, Sink, Subscription
-from postscan.soap import addressing, durations, envelope, eventing, faults, ns, telling
-from postscan.soap.faults import Fault
-from postscan.soap.notices import Notice
+from postscan.soap.eventing import messages
+from postscan.soap.eventing.notifications import Notice
+from postscan.soap.message import addressing, envelope, faults
+from postscan.soap.message.faults import Fault
+from postscan.soap.services import job_elements
+from postscan.soap.xml import durations, namespaces
 
 IDENTIFIER = "64b5a6f7-8091-4a2b-bc3d-4e5f60718208"
 MANAGER = "https://scan01.fabrikam.example:5362/ScanServer/3f0d6a52-8f3e-4b1c-9a57-6f1b2c7d9e10"
@@ -26,9 +29,9 @@ NOTIFY_TO = "http://mfp-17.fabrikam.example:5357/events/3"
 END_TO = "http://mfp-17.fabrikam.example:5357/events/end"
 
 
-def subscribed() -> eventing.SubscribeRequest:
+def subscribed() -> messages.SubscribeRequest:
     """Return what the example asks for."""
-    return eventing.read_subscribe(envelope.read(example("dpws-11.5-Subscribe")).body, Port.PROCESSING)
+    return messages.read_subscribe(envelope.read(example("dpws-11.5-Subscribe")).body, Port.PROCESSING)
 
 
 def subscription() -> Subscription:
@@ -55,8 +58,8 @@ def test_a_subscription_is_asked_for_and_made() -> None:
 
     assert (asked.notify_to.address, asked.end_to.address) == (NOTIFY_TO, END_TO)
     assert (asked.expires.seconds, asked.expires.absolute) == (3600.0, False)
-    assert asked.actions == (f"{ns.DSP}/PostScanJobStatusEvent", f"{ns.DSP}/PostScanJobEndStateEvent")
-    assert answered("dpws-11.5-Subscribe", eventing.write_subscribed(subscription(), durations.write(3600)))
+    assert asked.actions == (f"{namespaces.DSP}/PostScanJobStatusEvent", f"{namespaces.DSP}/PostScanJobEndStateEvent")
+    assert answered("dpws-11.5-Subscribe", messages.write_subscribed(subscription(), durations.write(3600)))
 
 
 @pytest.mark.parametrize("name", ["Renew", "GetStatus", "Unsubscribe"])
@@ -64,41 +67,43 @@ def test_a_subscription_is_named_in_the_header(name: str) -> None:
     """DPWS digest, section 11.6: by the reference parameter of its manager (DPW-080)."""
     understood = addressing.read(envelope.read(example(f"dpws-11.6-{name}")).headers)
 
-    assert eventing.subscription_id(understood.subscription) == IDENTIFIER
+    assert messages.subscription_id(understood.subscription) == IDENTIFIER
 
 
 def test_a_subscription_is_renewed() -> None:
     """DPWS digest, section 11.6: two hours are asked for as a duration, and granted as one (DPW-063)."""
-    asked = eventing.read_renew(envelope.read(example("dpws-11.6-Renew")).body)
+    asked = messages.read_renew(envelope.read(example("dpws-11.6-Renew")).body)
 
     assert asked.expires
     assert asked.expires.seconds == 7200.0
-    assert answered("dpws-11.6-Renew", eventing.write_renewed(durations.write(7200)))
+    assert answered("dpws-11.6-Renew", messages.write_renewed(durations.write(7200)))
 
 
 def test_a_subscription_is_looked_at() -> None:
     """DPWS digest, section 11.6: what is left of it."""
-    eventing.read_get_status(envelope.read(example("dpws-11.6-GetStatus")).body)
+    messages.read_get_status(envelope.read(example("dpws-11.6-GetStatus")).body)
 
-    assert answered("dpws-11.6-GetStatus", eventing.write_status(durations.write(2 * 3600 - 168)))
+    assert answered("dpws-11.6-GetStatus", messages.write_status(durations.write(2 * 3600 - 168)))
 
 
 def test_a_subscription_is_given_up() -> None:
     """DPWS digest, section 11.6: the body of the answer is empty (DPW-069)."""
-    eventing.read_unsubscribe(envelope.read(example("dpws-11.6-Unsubscribe")).body)
+    messages.read_unsubscribe(envelope.read(example("dpws-11.6-Unsubscribe")).body)
 
-    assert answered("dpws-11.6-Unsubscribe", eventing.UNSUBSCRIBED)
+    assert answered("dpws-11.6-Unsubscribe", messages.UNSUBSCRIBED)
 
 
 def test_another_delivery_is_refused() -> None:
     """DPWS digest, section 11.7 (DPW-057), but with the fault action of eventing (ruling 21)."""
     root = etree.fromstring(example("dpws-11.5-Subscribe"))
-    (delivery,) = root.iter(f"{{{ns.WSE}}}Delivery")
-    delivery.set("Mode", ns.WSE + "/DeliveryModes/Pull")
+    (delivery,) = root.iter(f"{{{namespaces.WSE}}}Delivery")
+    delivery.set("Mode", namespaces.WSE + "/DeliveryModes/Pull")
     with pytest.raises(Fault) as caught:
-        eventing.read_subscribe(root[1][0], Port.PROCESSING)
+        messages.read_subscribe(root[1][0], Port.PROCESSING)
     written = faults.write(caught.value, header("dpws-11.7-DeliveryModeRequestedUnavailable", "RelatesTo"))
-    ours, theirs = (f"<wsa:Action>{action}</wsa:Action>".encode() for action in (eventing.FAULT, ns.FAULT_ACTION))
+    ours, theirs = (
+        f"<wsa:Action>{action}</wsa:Action>".encode() for action in (messages.FAULT, namespaces.FAULT_ACTION)
+    )
 
     assert_valid(written)
     assert written.count(ours) == 1
@@ -110,7 +115,7 @@ def test_another_delivery_is_refused() -> None:
 
 def notified(about: Subscription, name: str, body: str) -> bool:
     """Return whether an event with this body is sent as in the example."""
-    return same(eventing.notification(about, 7, Notice(header(name, "Action"), body)), name)
+    return same(messages.notification(about, 7, Notice(header(name, "Action"), body)), name)
 
 
 def test_a_job_that_was_made_is_told_to_subscribers() -> None:
@@ -118,7 +123,7 @@ def test_a_job_that_was_made_is_told_to_subscribers() -> None:
     made = a_job(FilterState.PENDING, FilterState.PENDING)
     made.state, made.documents = JobState.CREATING, []
 
-    assert notified(subscription(), "dsp-13.7-PostScanJobStatusEvent", telling.status_event("dsp", made))
+    assert notified(subscription(), "dsp-13.7-PostScanJobStatusEvent", job_elements.status_event("dsp", made))
 
 
 def test_a_job_that_has_ended_is_told_to_subscribers() -> None:
@@ -127,7 +132,7 @@ def test_a_job_that_has_ended_is_told_to_subscribers() -> None:
     ended.state, ended.reasons = JobState.COMPLETED, (JobReason.ERRORS,)
     ended.completed = datetime(2026, 3, 2, 9, 42, 18, 903_000, tzinfo=UTC)
 
-    assert notified(subscription(), "dsp-13.8-PostScanJobEndStateEvent", telling.end_event("dsp", ended))
+    assert notified(subscription(), "dsp-13.8-PostScanJobEndStateEvent", job_elements.end_event("dsp", ended))
 
 
 def test_a_job_that_has_ended_is_told_to_administrators() -> None:
@@ -136,18 +141,18 @@ def test_a_job_that_has_ended_is_told_to_administrators() -> None:
     identifier = "<wse:Identifier>urn:uuid:3a5f9d10-4c1e-4b7a-9d1c-0e2f6a7b8c90</wse:Identifier>"
     to = Sink(header(name, "To"), "10.20.30.42", identifier)
     console = Subscription(IDENTIFIER, Port.CONFIGURATION, OWNER, to, None, (), MANAGER, False, 0.0, 0)
-    ended = another_job(ns.FILESHARE, FilterState.SUCCEEDED, JobState.COMPLETED, JobReason.SUCCEEDED)
+    ended = another_job(namespaces.FILESHARE, FilterState.SUCCEEDED, JobState.COMPLETED, JobReason.SUCCEEDED)
     ended.completed = datetime(2025, 3, 4, 9, 15, 41, 100_000, tzinfo=UTC)
 
-    assert notified(console, name, telling.end_event("dsc", ended))
+    assert notified(console, name, job_elements.end_event("dsc", ended))
 
 
 def test_the_end_of_a_subscription_is_told_for_reasons_of_ours() -> None:
     """DPWS digest, section 11.6; but a server that stops does not end it, for it goes on when the server is back."""
     expected = etree.fromstring(example("dpws-11.6-SubscriptionEnd"))
-    (status,), (reason,) = (expected.iter(f"{{{ns.WSE}}}{name}") for name in ("Status", "Reason"))
-    status.text, reason.text = eventing.SOURCE_CANCELLING, eventing.REASONS[eventing.SOURCE_CANCELLING]
+    (status,), (reason,) = (expected.iter(f"{{{namespaces.WSE}}}{name}") for name in ("Status", "Reason"))
+    status.text, reason.text = messages.SOURCE_CANCELLING, messages.REASONS[messages.SOURCE_CANCELLING]
 
     assert shape_of(example("dpws-11.6-SubscriptionEnd")) != shape(expected)
-    written = eventing.subscription_end(subscription(), eventing.SOURCE_CANCELLING)
+    written = messages.subscription_end(subscription(), messages.SOURCE_CANCELLING)
     assert shape(assert_valid(written)) == shape(expected)

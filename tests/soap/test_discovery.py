@@ -13,11 +13,12 @@ from schemas import assert_valid
 
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
-from postscan.soap import discovery, links, responding, sequence
-from postscan.soap.discovery import Probe, Resolve, Stamp, Target
-from postscan.soap.faults import Fault
-from postscan.soap.responding import Arrival, Host, Responder
-from postscan.soap.sequence import Sequence
+from postscan.soap.discovery import app_sequence, interfaces, messages
+from postscan.soap.discovery import responder as discovery_responder
+from postscan.soap.discovery.app_sequence import Sequence
+from postscan.soap.discovery.messages import Probe, Resolve, Stamp, Target
+from postscan.soap.discovery.responder import Arrival, Host, Responder
+from postscan.soap.message.faults import Fault
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
@@ -106,7 +107,7 @@ def test_a_probe_is_read_with_its_types_resolved_where_they_stand() -> None:
     """DPW-008, DPW-082: any prefix, even one that is declared on the element itself; blanks do not count."""
     data = usual().replace(b"<wsd:Types>wsdp:Device", b'<wsd:Types xmlns:a="urn:a" xmlns="urn:b">\n a:One  Two\t')
 
-    assert discovery.read(data) == Probe(discovery.read(data).message_id, ("{urn:a}One", "{urn:b}Two"))
+    assert messages.read(data) == Probe(messages.read(data).message_id, ("{urn:a}One", "{urn:b}Two"))
 
 
 def test_scopes_are_read_with_their_rule() -> None:
@@ -116,7 +117,7 @@ def test_scopes_are_read_with_their_rule() -> None:
     )
     without = usual().replace(b"</wsd:Types>", b"</wsd:Types><wsd:Scopes>a</wsd:Scopes>")
 
-    assert [(one.scopes, one.rule) for one in map(discovery.read, (with_rule, without))] == [  # type: ignore[union-attr]  # both are Probes
+    assert [(one.scopes, one.rule) for one in map(messages.read, (with_rule, without))] == [  # type: ignore[union-attr]  # both are Probes
         (("a", "b"), f"{WSD}/strcmp0"),
         (("a",), f"{WSD}/rfc2396"),
     ]
@@ -126,7 +127,7 @@ def test_a_resolve_is_read_with_its_address_trimmed() -> None:
     """DPW-051."""
     data = resolve(ENDPOINT)
 
-    assert discovery.read(data) == Resolve(texts(data, "soap:Header/wsa:MessageID")[0], ENDPOINT)
+    assert messages.read(data) == Resolve(texts(data, "soap:Header/wsa:MessageID")[0], ENDPOINT)
 
 
 HOSTILE = {
@@ -156,7 +157,7 @@ HOSTILE = {
 def test_what_is_no_question_is_refused_with_a_fault(data: bytes) -> None:
     """Whoever asks by HTTP gets it; by UDP nobody does."""
     with pytest.raises(Fault):
-        discovery.read(data)
+        messages.read(data)
 
 
 # --- matching ----------------------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def test_every_type_that_is_asked_for_must_be_ours(
     types: tuple[str, ...], lenient: bool, told: tuple[str, ...] | None
 ) -> None:
     """DPW-007, DPW-008, DPW-028: by namespace and name; where guesses are welcome the guess is confirmed."""
-    assert discovery.types_for(Probe("1", types), TARGET, lenient=lenient) == told
+    assert messages.types_for(Probe("1", types), TARGET, lenient=lenient) == told
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_scopes_match_by_the_rule_that_is_named(rule: str, scope: str, matches: 
     """DPW-010; an unknown rule matches nothing (nor is it asked for: `check_rule`)."""
     probe = Probe("1", (), (scope,), f"{WSD}/{rule}")
 
-    assert (discovery.types_for(probe, TARGET) is not None) == matches
+    assert (messages.types_for(probe, TARGET) is not None) == matches
 
 
 def scoped(rule: str, scopes: str = "http://fabrikam.example/berlin") -> bytes:
@@ -214,7 +215,7 @@ def scoped(rule: str, scopes: str = "http://fabrikam.example/berlin") -> bytes:
 
 def test_an_unknown_rule_is_refused_with_those_that_are_known(host: Host) -> None:
     """DPW-011: the fault is discovery's own, and knows the message that it is for."""
-    question = discovery.read(scoped("urn:other"))
+    question = messages.read(scoped("urn:other"))
     with pytest.raises(Fault) as caught:
         host.answer(question, "10.0.0.1")
 
@@ -226,24 +227,24 @@ def test_an_unknown_rule_is_refused_with_those_that_are_known(host: Host) -> Non
 
 def test_a_rule_without_scopes_is_of_no_account(host: Host) -> None:
     """There is nothing to be matched by it."""
-    assert host.answer(discovery.read(scoped("urn:other", " ")), "10.0.0.1")
+    assert host.answer(messages.read(scoped("urn:other", " ")), "10.0.0.1")
 
 
 def test_every_scope_must_match() -> None:
     """And a server without scopes is in none."""
     scope = TARGET.scopes[0]
 
-    assert discovery.types_for(Probe("1", (), (scope, "urn:other")), TARGET) is None
-    assert discovery.types_for(Probe("1", (), (scope,)), Target(ENDPOINT, (DEVICE,), (), 1)) is None
+    assert messages.types_for(Probe("1", (), (scope, "urn:other")), TARGET) is None
+    assert messages.types_for(Probe("1", (), (scope,)), Target(ENDPOINT, (DEVICE,), (), 1)) is None
 
 
 def test_only_our_own_endpoint_is_resolved() -> None:
     """DPW-019: a UUID in any case, a URL as it is."""
     secure = Target("https://scan.example/ScanServer", (DEVICE,), (), 1)
 
-    assert discovery.is_meant(Resolve("1", ENDPOINT.upper()), TARGET)
-    assert not discovery.is_meant(Resolve("1", ENDPOINT[:-1] + "4"), TARGET)
-    assert not discovery.is_meant(Resolve("1", "https://scan.example/scanserver"), secure)
+    assert messages.is_meant(Resolve("1", ENDPOINT.upper()), TARGET)
+    assert not messages.is_meant(Resolve("1", ENDPOINT[:-1] + "4"), TARGET)
+    assert not messages.is_meant(Resolve("1", "https://scan.example/scanserver"), secure)
 
 
 # --- what is said, element by element ----------------------------------------------------------------------------
@@ -269,9 +270,9 @@ def test_an_answer_holds_what_the_digest_lists_and_nothing_else(kind: str) -> No
     """DPW-009, DPW-012, DPW-018, DPW-045, DPW-083, T-D4: one address; who is meant; the place in the sequence."""
     stamp = Stamp(1_790_000_000, 41)
     data = (
-        discovery.probe_matches(Probe("urn:uuid:q<&"), TARGET, TARGET.types, XADDR, stamp)
+        messages.probe_matches(Probe("urn:uuid:q<&"), TARGET, TARGET.types, XADDR, stamp)
         if kind == "Probe"
-        else discovery.resolve_matches(Resolve("urn:uuid:q<&", ENDPOINT), TARGET, TARGET.types, XADDR, stamp)
+        else messages.resolve_matches(Resolve("urn:uuid:q<&", ENDPOINT), TARGET, TARGET.types, XADDR, stamp)
     )
     match = f"soap:Body/wsd:{kind}Matches/wsd:{kind}Match"
 
@@ -295,7 +296,7 @@ def test_an_answer_holds_what_the_digest_lists_and_nothing_else(kind: str) -> No
 
 def test_hello_and_bye_hold_what_the_digest_lists_and_nothing_else() -> None:
     """DPW-026, DPW-027: Hello names no address, Bye nothing but the endpoint."""
-    said = (discovery.hello(TARGET, Stamp(9, 1)), discovery.bye(TARGET, Stamp(9, 2)))
+    said = (messages.hello(TARGET, Stamp(9, 1)), messages.bye(TARGET, Stamp(9, 2)))
 
     for data, action in zip(said, ("Hello", "Bye"), strict=True):
         assert shape(data, "soap:Header") == ["wsa:To", "wsa:Action", "wsa:MessageID", "wsd:AppSequence"]
@@ -310,12 +311,12 @@ def test_hello_and_bye_hold_what_the_digest_lists_and_nothing_else() -> None:
 def test_a_message_declares_the_namespaces_that_it_uses_and_no_other() -> None:
     """Decision D24; those of types, too, whatever their prefix."""
     types = (DEVICE, "{urn:a}One", "{urn:a}Two")
-    data = discovery.probe_matches(Probe("1"), TARGET, types, XADDR, Stamp(1, 1))
+    data = messages.probe_matches(Probe("1"), TARGET, types, XADDR, Stamp(1, 1))
     opening = data.partition(b">")[0].decode()
 
     assert opening.count(" xmlns:") == 5
     assert all(f'"{uri}"' in opening for uri in (SOAP, WSA, WSD, WSDP, "urn:a"))
-    assert discovery.bye(TARGET, Stamp(1, 1)).partition(b">")[0].count(b" xmlns:") == 3
+    assert messages.bye(TARGET, Stamp(1, 1)).partition(b">")[0].count(b" xmlns:") == 3
 
 
 # --- the place in the sequence -----------------------------------------------------------------------------------
@@ -324,7 +325,7 @@ def test_a_message_declares_the_namespaces_that_it_uses_and_no_other() -> None:
 def test_a_run_is_numbered_above_every_run_before_it(tmp_path: Path) -> None:
     """DPW-014: even two in one second, and when the clock was set back by years."""
     late, early = datetime(2026, 5, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)
-    runs = [sequence.begin(tmp_path, now).instance for now in (late, late, early)]
+    runs = [app_sequence.begin(tmp_path, now).instance for now in (late, late, early)]
 
     assert runs == [int(late.timestamp()) + number for number in range(3)]
 
@@ -338,10 +339,10 @@ def test_messages_are_numbered_upwards() -> None:
 
 def test_a_file_that_holds_no_number_is_named(tmp_path: Path) -> None:
     """Nobody's file is overwritten."""
-    (tmp_path / sequence.FILE).write_text("mine")
+    (tmp_path / app_sequence.FILE).write_text("mine")
 
-    with pytest.raises(SettingsError, match=rf"{sequence.FILE}: holds b'mine'; expected a number"):
-        sequence.begin(tmp_path, datetime(2026, 5, 1, tzinfo=UTC))
+    with pytest.raises(SettingsError, match=rf"{app_sequence.FILE}: holds b'mine'; expected a number"):
+        app_sequence.begin(tmp_path, datetime(2026, 5, 1, tzinfo=UTC))
 
 
 # --- to whom nothing is said -------------------------------------------------------------------------------------
@@ -378,7 +379,7 @@ def test_a_datagram_that_is_too_long_is_not_looked_into(responder: Responder) ->
 def test_an_answer_is_hardly_larger_than_its_question(settings: Settings) -> None:
     """T-D1, D24: at most 2.0 times a usual Probe, with every type; 3.2 times the shortest one, with what counts."""
     settings.storage.data_dir.mkdir(exist_ok=True)
-    host = responding.host(settings, 5362, Sequence(1_790_000_000))
+    host = discovery_responder.host(settings, 5362, Sequence(1_790_000_000))
     responder = Responder(host, lambda _source: True, Ticks())
     answers = [responder.answer(data, HERE) or b"" for data in (usual(), shortest())]
 
@@ -397,7 +398,7 @@ def test_a_server_with_much_to_tell_does_not_tell_it_to_strangers(ticks: Ticks) 
     assert responder.answer(shortest(), HERE) is None
     answer = responder.answer(usual("") + b" " * 1000, HERE)
     assert answer
-    assert len(answer) <= responding.GROWTH * (len(usual("")) + 1000)
+    assert len(answer) <= discovery_responder.GROWTH * (len(usual("")) + 1000)
 
 
 def test_a_stranger_gets_no_answer(responder: Responder) -> None:
@@ -408,7 +409,7 @@ def test_a_stranger_gets_no_answer(responder: Responder) -> None:
 
 def test_neighbours_are_those_on_our_links_and_those_that_are_allowed(ticks: Ticks) -> None:
     """T-D2: 203.0.113.0/24 and 2001:db8::/32 are for documents; nobody is on them."""
-    allowed = links.Neighbours(("198.51.100.0/24",), ticks)
+    allowed = interfaces.Neighbours(("198.51.100.0/24",), ticks)
 
     assert [allowed.include(one) for one in ("127.0.0.1", "::1", "fe80::1", "198.51.100.8")] == [True] * 4
     assert [allowed.include(one) for one in ("203.0.113.9", "2001:db8::9", "198.51.101.8")] == [False] * 3
@@ -426,8 +427,8 @@ def test_links_are_read_out_of_the_kernels_tables() -> None:
     )
     table6 = "20010db8000000000000000000000005 0a 40 00 80     eth0\n"
 
-    assert [str(one) for one in links.routes(table)] == ["192.168.0.0/16"]
-    assert [(index, str(one)) for index, one in links.addresses6(table6)] == [(10, "2001:db8::5/64")]
+    assert [str(one) for one in interfaces.routes(table)] == ["192.168.0.0/16"]
+    assert [(index, str(one)) for index, one in interfaces.addresses6(table6)] == [(10, "2001:db8::5/64")]
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
@@ -435,11 +436,11 @@ def test_an_interface_that_disappears_while_they_are_listed_is_none(
     monkeypatch: pytest.MonkeyPatch, family: socket.AddressFamily
 ) -> None:
     """The kernel has named it, and does not know it a moment later; the others are links as before."""
-    before, listed = links.multicast_links(family), socket.if_nameindex()
+    before, listed = interfaces.multicast_links(family), socket.if_nameindex()
     gone = (max(index for index, _name in listed) + 1, "gone0")
     monkeypatch.setattr(socket, "if_nameindex", lambda: [gone, *listed])
 
-    assert links.multicast_links(family) == before
+    assert interfaces.multicast_links(family) == before
 
 
 def test_a_repeated_message_is_answered_once(responder: Responder, ticks: Ticks) -> None:
@@ -447,7 +448,7 @@ def test_a_repeated_message_is_answered_once(responder: Responder, ticks: Ticks)
     probe = usual(message_id=new_id())
     first = [responder.answer(probe, HERE) for _ in range(4)]
     other = responder.answer(probe, Arrival("192.168.100.8", HERE.local))
-    ticks.now += responding.REMEMBER_SECONDS
+    ticks.now += discovery_responder.REMEMBER_SECONDS
 
     assert [one is not None for one in (*first, other, responder.answer(probe, HERE))] == [True] + [False] * 3 + [
         True
@@ -456,11 +457,11 @@ def test_a_repeated_message_is_answered_once(responder: Responder, ticks: Ticks)
 
 def test_no_more_messages_are_remembered_than_there_is_room_for(ticks: Ticks) -> None:
     """T-D1: the oldest is forgotten first."""
-    seen = responding.Seen(ticks)
-    for number in range(responding.REMEMBERED + 1):
+    seen = discovery_responder.Seen(ticks)
+    for number in range(discovery_responder.REMEMBERED + 1):
         seen.remember("192.168.100.7", str(number))
 
-    assert [seen.before("192.168.100.7", str(number)) for number in (0, 1, responding.REMEMBERED)] == [
+    assert [seen.before("192.168.100.7", str(number)) for number in (0, 1, discovery_responder.REMEMBERED)] == [
         False,
         True,
         True,
@@ -515,7 +516,7 @@ def test_under_tls_endpoint_and_address_are_the_same_url(settings: Settings) -> 
     """DPW-016, DPW-017, DPW-018: with the name of the settings, wherever the question arrived."""
     settings.storage.data_dir.mkdir(exist_ok=True)
     server = settings.server.model_copy(update={"public_url": "https://scan01.fabrikam.example:5362"})
-    host = responding.host(settings.model_copy(update={"server": server}), 5362, Sequence(1))
+    host = discovery_responder.host(settings.model_copy(update={"server": server}), 5362, Sequence(1))
     told = host.answer(Probe("1"), "10.0.0.1") or b""
 
     url = ["https://scan01.fabrikam.example:5362/ScanServer"]

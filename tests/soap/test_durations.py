@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from postscan.soap import durations
+from postscan.soap.xml import durations
 
 NOW = datetime(2026, 3, 2, 9, 41, 7, 125_000, tzinfo=UTC)
 EXPIRATION = etree.XMLSchema(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from postscan.core.errors import SettingsError
-from postscan.soap.endpoint import FILE, endpoint_id
+from postscan.soap.metadata.endpoint_id import FILE, endpoint_id
 
 A_NAME = r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 

@@ -7,8 +7,9 @@ import socket
 import messages
 import pytest
 
-from postscan.soap import envelope, ns
-from postscan.soap.faults import Fault
+from postscan.soap.message import envelope
+from postscan.soap.message.faults import Fault
+from postscan.soap.xml import namespaces, parser
 
 END = messages.message("EndPostScanJob")
 TEXT = END.decode()
@@ -34,9 +35,9 @@ def test_a_good_message_is_read(action):
     message = envelope.read(messages.message(action))
 
     assert [block.tag for block in message.headers] == [
-        ns.wsa(name) for name in ("To", "Action", "MessageID", "ReplyTo")
+        namespaces.wsa(name) for name in ("To", "Action", "MessageID", "ReplyTo")
     ]
-    assert message.body.tag == ns.dsp(f"{action}Request")
+    assert message.body.tag == namespaces.dsp(f"{action}Request")
 
 
 @pytest.mark.parametrize("prefix", ["S", "SOAP-ENV", "env"])
@@ -44,19 +45,22 @@ def test_a_prefix_means_nothing(prefix):
     """Any prefix will do (quirk 16, T-X10)."""
     message = envelope.read(END.replace(b"soap:", prefix.encode() + b":").replace(b":soap=", f":{prefix}=".encode()))
 
-    assert message.body.tag == ns.dsp("EndPostScanJobRequest")
+    assert message.body.tag == namespaces.dsp("EndPostScanJobRequest")
 
 
 def test_a_default_namespace_will_do():
     """A message may use no prefix for the envelope at all."""
     message = envelope.read(END.replace(b"soap:", b"").replace(b"xmlns:soap=", b"xmlns="))
 
-    assert message.body.tag == ns.dsp("EndPostScanJobRequest")
+    assert message.body.tag == namespaces.dsp("EndPostScanJobRequest")
 
 
 def test_a_missing_header_is_no_concern_of_the_envelope():
     """Whether headers are missing is for addressing to say."""
-    assert envelope.read(f"<e:Envelope xmlns:e='{ns.SOAP}'><e:Body><a/></e:Body></e:Envelope>".encode()).headers == ()
+    assert (
+        envelope.read(f"<e:Envelope xmlns:e='{namespaces.SOAP}'><e:Body><a/></e:Body></e:Envelope>".encode()).headers
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_a_missing_header_is_no_concern_of_the_envelope():
 )
 def test_utf_8_and_marked_utf_16_are_read(data):
     """A byte order mark, a declaration and blank lines before it make no difference (quirk 9, T-X6)."""
-    assert envelope.read(data).body.findtext(ns.dsp("JobToken")) == messages.TOKEN
+    assert envelope.read(data).body.findtext(namespaces.dsp("JobToken")) == messages.TOKEN
 
 
 @pytest.mark.parametrize(
@@ -184,7 +188,7 @@ def test_comments_and_cdata_do_not_split_a_value(text):
     """Whoever checks a value and whoever uses it read the same one (T-X8)."""
     body = envelope.read(END.replace(messages.TOKEN.encode(), text.encode())).body
 
-    assert body.findtext(ns.dsp("JobToken")) == "8c1f3a52"
+    assert body.findtext(namespaces.dsp("JobToken")) == "8c1f3a52"
 
 
 @pytest.mark.parametrize(
@@ -241,8 +245,8 @@ def test_an_expensive_tree_is_refused(body):
         END.replace(b"<soap:Body>", b"<soap:Header/><soap:Body>"),
         END.replace(b"</soap:Envelope>", b"<soap:Body><a/></soap:Body></soap:Envelope>"),
         END.replace(b"</soap:Envelope>", b"<extra/></soap:Envelope>"),
-        f"<e:Envelope xmlns:e='{ns.SOAP}'/>".encode(),
-        f"<e:Envelope xmlns:e='{ns.SOAP}'><e:Header/></e:Envelope>".encode(),
+        f"<e:Envelope xmlns:e='{namespaces.SOAP}'/>".encode(),
+        f"<e:Envelope xmlns:e='{namespaces.SOAP}'><e:Header/></e:Envelope>".encode(),
     ],
     ids=range(8),
 )
@@ -256,7 +260,7 @@ def test_an_envelope_of_another_build_is_refused(data):
 @pytest.mark.parametrize("content", ["", " ", "\n\t"])
 def test_an_empty_body_is_a_message(content):
     """A Get has nothing to say: then the Body itself is what there is, and no operation is called that."""
-    assert envelope.read(messages.envelope("", content)).body.tag == ns.soap("Body")
+    assert envelope.read(messages.envelope("", content)).body.tag == namespaces.soap("Body")
 
 
 def test_a_fault_knows_the_message_whose_header_could_be_read():
@@ -288,14 +292,14 @@ def test_an_encoding_style_is_refused(data):
 @pytest.mark.parametrize(
     ("namespace", "soap11"),
     [
-        (ns.SOAP11, True),
+        (namespaces.SOAP11, True),
         ("http://www.w3.org/2003/05/soapelope", False),
         ("http://www.w3.org/2001/12/soap-envelope", False),
     ],
 )
 def test_another_version_of_soap_is_a_version_mismatch(namespace, soap11):
     """Whoever speaks SOAP 1.1 is answered in SOAP 1.1; quirk 11's typing error is no SOAP at all (T-X9)."""
-    fault = refused(END.replace(ns.SOAP.encode(), namespace.encode()))
+    fault = refused(END.replace(namespaces.SOAP.encode(), namespace.encode()))
 
     assert (fault.code, fault.soap11, fault.upgrade) == ("VersionMismatch", soap11, True)
 
@@ -309,4 +313,4 @@ def test_a_declaration_that_no_longer_holds_can_be_ignored():
     """A directory keeps the text of a document together with its old declaration (PSP-041)."""
     data = DECLARED.format("utf-16").encode() + "<a>ü</a>".encode()
 
-    assert envelope.parse(data, heed_declaration=False).text == "ü"
+    assert parser.parse(data, heed_declaration=False).text == "ü"

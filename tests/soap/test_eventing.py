@@ -28,11 +28,12 @@ from subscriptions import (
 )
 
 from postscan.core.model.subscription import Port, Sink, Subscription
-from postscan.soap import addressing, eventing, faults
-from postscan.soap.envelope import read
-from postscan.soap.eventing import OtherRequest, RenewRequest, SubscribeRequest
-from postscan.soap.faults import Fault
-from postscan.soap.notices import Notice
+from postscan.soap.eventing import messages as eventing_messages
+from postscan.soap.eventing.messages import OtherRequest, RenewRequest, SubscribeRequest
+from postscan.soap.eventing.notifications import Notice
+from postscan.soap.message import addressing, faults
+from postscan.soap.message.envelope import read
+from postscan.soap.message.faults import Fault
 
 ID = "64b5a6f7-8091-4a2b-bc3d-4e5f60718208"
 BOTH = (f"{DSP}/PostScanJobStatusEvent", f"{DSP}/PostScanJobEndStateEvent")
@@ -67,7 +68,7 @@ EXAMPLE = f"""<e:Envelope xmlns:e="{SOAP}" xmlns:A="{WSA}" xmlns="{WSE}"><e:Head
 
 def subscribed(*children: str) -> SubscribeRequest:
     """Return a Subscribe as it is read."""
-    return eventing.read_subscribe(read(envelope("Subscribe", subscribe(*children))).body, Port.PROCESSING)
+    return eventing_messages.read_subscribe(read(envelope("Subscribe", subscribe(*children))).body, Port.PROCESSING)
 
 
 def refused(*children: str) -> Fault:
@@ -83,7 +84,7 @@ def refused(*children: str) -> Fault:
 
 def test_a_subscribe_is_read() -> None:
     """DPWS digest, section 11.5, in another style: default namespace, line breaks, another order, an extension."""
-    request = eventing.read_subscribe(read(EXAMPLE.encode()).body, Port.PROCESSING)
+    request = eventing_messages.read_subscribe(read(EXAMPLE.encode()).body, Port.PROCESSING)
 
     assert request.notify_to.address == "http://mfp-17.fabrikam.example:5357/events/3"
     assert request.end_to is not None
@@ -127,7 +128,7 @@ def test_a_subscribe_that_is_built_wrongly_is_not_valid(children: tuple[str, ...
 def test_another_body_than_the_action_says_is_not_valid() -> None:
     """T-X7."""
     with pytest.raises(Fault) as caught:
-        eventing.read_renew(read(envelope("Renew", "<wse:Unsubscribe/>")).body)
+        eventing_messages.read_renew(read(envelope("Renew", "<wse:Unsubscribe/>")).body)
 
     assert caught.value.subcode == "wse:InvalidMessage"
     assert caught.value.detail == (f"{{{WSE}}}Renew", f"{{{WSE}}}Unsubscribe")
@@ -204,8 +205,10 @@ def test_a_filter_in_another_dialect_is_refused(listed: str, dialect: str) -> No
 
 def test_a_renew_says_for_how_long_or_not() -> None:
     """DPWS digest, section 11.6."""
-    asked = eventing.read_renew(read(envelope("Renew", "<wse:Renew><wse:Expires>PT2H</wse:Expires></wse:Renew>")).body)
-    unasked = eventing.read_renew(read(envelope("Renew", "<wse:Renew/>")).body)
+    asked = eventing_messages.read_renew(
+        read(envelope("Renew", "<wse:Renew><wse:Expires>PT2H</wse:Expires></wse:Renew>")).body
+    )
+    unasked = eventing_messages.read_renew(read(envelope("Renew", "<wse:Renew/>")).body)
 
     assert asked.expires is not None
     assert asked.expires.seconds == 7200
@@ -215,8 +218,12 @@ def test_a_renew_says_for_how_long_or_not() -> None:
 def test_an_identifier_may_stand_in_the_body() -> None:
     """Some put it there (digest, section 8.2)."""
     named = f"<wse:Identifier> urn:uuid:{ID} </wse:Identifier>"
-    status = eventing.read_get_status(read(envelope("GetStatus", f"<wse:GetStatus>{named}</wse:GetStatus>")).body)
-    end = eventing.read_unsubscribe(read(envelope("Unsubscribe", f"<wse:Unsubscribe>{named}</wse:Unsubscribe>")).body)
+    status = eventing_messages.read_get_status(
+        read(envelope("GetStatus", f"<wse:GetStatus>{named}</wse:GetStatus>")).body
+    )
+    end = eventing_messages.read_unsubscribe(
+        read(envelope("Unsubscribe", f"<wse:Unsubscribe>{named}</wse:Unsubscribe>")).body
+    )
 
     assert status == end == OtherRequest(f"urn:uuid:{ID}")
 
@@ -236,7 +243,7 @@ def test_an_identifier_may_stand_in_the_body() -> None:
 )
 def test_the_first_identifier_that_is_there_counts(named: tuple[str, ...], id: str) -> None:
     """T-X8: no other one is looked at, even if it means nothing."""
-    assert eventing.subscription_id(*named) == id
+    assert eventing_messages.subscription_id(*named) == id
 
 
 def test_the_identifier_is_read_from_the_header() -> None:
@@ -253,7 +260,7 @@ def test_the_identifier_is_read_from_the_header() -> None:
 def test_a_subscription_is_answered_with_its_manager() -> None:
     """DPW-065, DPW-067: an address, and the identifier as its reference parameter (digest, section 11.5)."""
     header = addressing.Header(f"{WSE}/Subscribe", "urn:uuid:7", "")
-    answer = assert_valid(addressing.reply(header, eventing.write_subscribed(SUBSCRIPTION, "PT60M")))
+    answer = assert_valid(addressing.reply(header, eventing_messages.write_subscribed(SUBSCRIPTION, "PT60M")))
     manager = answer.find(f".//{{{WSE}}}SubscriptionManager")
 
     assert manager is not None
@@ -263,7 +270,9 @@ def test_a_subscription_is_answered_with_its_manager() -> None:
     assert answer.findtext(f".//{{{WSE}}}SubscribeResponse/{{{WSE}}}Expires") == "PT60M"
 
 
-@pytest.mark.parametrize(("name", "write"), [("Renew", eventing.write_renewed), ("GetStatus", eventing.write_status)])
+@pytest.mark.parametrize(
+    ("name", "write"), [("Renew", eventing_messages.write_renewed), ("GetStatus", eventing_messages.write_status)]
+)
 def test_the_answers_to_the_manager_say_how_long(name: str, write) -> None:
     """DPW-063, DPW-068."""
     answer = assert_valid(addressing.reply(addressing.Header(f"{WSE}/{name}", "x", ""), write("PT1H57M12S")))
@@ -274,7 +283,7 @@ def test_the_answers_to_the_manager_say_how_long(name: str, write) -> None:
 def test_unsubscribe_is_answered_with_an_empty_body() -> None:
     """DPW-069."""
     header = addressing.Header(f"{WSE}/Unsubscribe", "x", "")
-    answer = assert_valid(addressing.reply(header, eventing.UNSUBSCRIBED))
+    answer = assert_valid(addressing.reply(header, eventing_messages.UNSUBSCRIBED))
 
     assert answer.findtext(f".//{{{WSA}}}Action") == f"{WSE}/UnsubscribeResponse"
     assert len(answer[1]) == 0
@@ -288,7 +297,7 @@ def blocks(message: bytes) -> list[tuple[str, str]]:
 def test_a_notification_goes_to_its_sink_with_its_parameters_as_headers() -> None:
     """DSP-068, DPW-072: To, Action, MessageID and the blocks, in the form of WS-DSP digest, section 13.7."""
     notice = Notice(BOTH[0], _status())
-    message = eventing.notification(SUBSCRIPTION, 7, notice)
+    message = eventing_messages.notification(SUBSCRIPTION, 7, notice)
     to, action, message_id, block = blocks(message)
 
     assert to == (f"{{{WSA}}}To", f"{SINK}?a=1&b=2")
@@ -302,22 +311,22 @@ def test_a_notification_goes_to_its_sink_with_its_parameters_as_headers() -> Non
 def test_a_message_is_named_after_what_it_is_about() -> None:
     """I27: the same twice is the same to the byte; another event, another subscriber or another number is not."""
     notice = Notice(BOTH[0], _status())
-    first = eventing.notification(SUBSCRIPTION, 7, notice)
+    first = eventing_messages.notification(SUBSCRIPTION, 7, notice)
     others = [
-        eventing.notification(SUBSCRIPTION, 8, notice),
-        eventing.notification(SUBSCRIPTION, 7, notice._replace(action=BOTH[1])),
-        eventing.notification(replace(SUBSCRIPTION, id=ID.replace("6", "7")), 7, notice),
-        eventing.subscription_end(SUBSCRIPTION, eventing.DELIVERY_FAILURE),
+        eventing_messages.notification(SUBSCRIPTION, 8, notice),
+        eventing_messages.notification(SUBSCRIPTION, 7, notice._replace(action=BOTH[1])),
+        eventing_messages.notification(replace(SUBSCRIPTION, id=ID.replace("6", "7")), 7, notice),
+        eventing_messages.subscription_end(SUBSCRIPTION, eventing_messages.DELIVERY_FAILURE),
     ]
 
-    assert eventing.notification(SUBSCRIPTION, 7, notice) == first
+    assert eventing_messages.notification(SUBSCRIPTION, 7, notice) == first
     assert len({blocks(one)[2] for one in (first, *others)}) == 5
 
 
 @pytest.mark.parametrize("status", ["DeliveryFailure", "SourceCancelling"])
 def test_the_end_of_a_subscription_is_told_with_its_reason(status: str) -> None:
     """DPW-073 (digest, section 11.6): the manager as it was given out, the status, and a sentence."""
-    message = eventing.subscription_end(SUBSCRIPTION, f"{WSE}/{status}")
+    message = eventing_messages.subscription_end(SUBSCRIPTION, f"{WSE}/{status}")
     end = assert_valid(message).find(f".//{{{WSE}}}SubscriptionEnd")
 
     assert blocks(message)[:2] == [(f"{{{WSA}}}To", f"{SINK}/end"), (f"{{{WSA}}}Action", f"{WSE}/SubscriptionEnd")]
@@ -332,7 +341,7 @@ def test_the_end_of_a_subscription_is_told_with_its_reason(status: str) -> None:
 def test_nobody_is_told_who_has_not_said_where() -> None:
     """DPW-073: when EndTo is known."""
     with pytest.raises(ValueError, match="EndTo"):
-        eventing.subscription_end(replace(SUBSCRIPTION, end_to=None), eventing.DELIVERY_FAILURE)
+        eventing_messages.subscription_end(replace(SUBSCRIPTION, end_to=None), eventing_messages.DELIVERY_FAILURE)
 
 
 def _status() -> str:

@@ -11,8 +11,9 @@ from schemas import assert_valid
 
 from postscan.core import errors
 from postscan.core.model.states import JobState, Verb
-from postscan.soap import faults, ns
-from postscan.soap.faults import Fault
+from postscan.soap.message import faults
+from postscan.soap.message.faults import Fault
+from postscan.soap.xml import namespaces
 
 INVALID = "At least one input argument is invalid."
 NO_JOB = "A PostScan job identified by the specified JobToken argument could not be found."
@@ -23,7 +24,14 @@ BAD_HEADER = "A message information header is not valid and the message cannot b
 NO_HEADER = "A required message information header, To, MessageID, or Action, is not present."
 
 TABLE = [
-    (errors.JobNotFound("t"), "Sender", "dsp:ClientErrorJobTokenNotFound", NO_JOB, (ns.dsp("JobToken"), "t"), 400),
+    (
+        errors.JobNotFound("t"),
+        "Sender",
+        "dsp:ClientErrorJobTokenNotFound",
+        NO_JOB,
+        (namespaces.dsp("JobToken"), "t"),
+        400,
+    ),
     (
         errors.JobCanceled(Verb.RECEIVE, JobState.CANCELED),
         *("Receiver", "dsp:ServerErrorPostScanJobCanceled", "The PostScan job has been canceled.", None, 500),
@@ -32,11 +40,11 @@ TABLE = [
     (errors.StoredProcessInvalid("x"), "Receiver", "dsp:OperationFailed", NOT_NOW, None, 500),
     (
         errors.InvalidArgument("DocumentId", "-1", "a number"),
-        *("Sender", "dsp:InvalidArgs", INVALID, (ns.dsp("DocumentId"), "-1"), 400),
+        *("Sender", "dsp:InvalidArgs", INVALID, (namespaces.dsp("DocumentId"), "-1"), 400),
     ),
     (
-        errors.InvalidArgument(ns.psp("DocumentRootName"), "", "a text"),
-        *("Sender", "dsp:InvalidArgs", INVALID, (ns.psp("DocumentRootName"), ""), 400),
+        errors.InvalidArgument(namespaces.psp("DocumentRootName"), "", "a text"),
+        *("Sender", "dsp:InvalidArgs", INVALID, (namespaces.psp("DocumentRootName"), ""), 400),
     ),
     (errors.Unavailable("x"), "Receiver", "dsp:ServerErrorTemporaryError", UNEXPECTED, None, 500),
     (errors.SpoolFull("x"), "Receiver", "dsp:ServerErrorTemporaryError", UNEXPECTED, None, 500),
@@ -47,10 +55,10 @@ TABLE = [
 ]
 
 PROTOCOL = [
-    (faults.action_not_supported("urn:a"), "wsa:ActionNotSupported", NO_ACTION, (ns.wsa("Action"), "urn:a")),
+    (faults.action_not_supported("urn:a"), "wsa:ActionNotSupported", NO_ACTION, (namespaces.wsa("Action"), "urn:a")),
     (faults.invalid_header("ReplyTo", "urn:a"), "wsa:InvalidMessageInformationHeader", BAD_HEADER, None),
     (faults.header_required("MessageID"), "wsa:MessageInformationHeaderRequired", NO_HEADER, None),
-    (faults.invalid_argument("JobToken", "t"), "dsp:InvalidArgs", INVALID, (ns.dsp("JobToken"), "t")),
+    (faults.invalid_argument("JobToken", "t"), "dsp:InvalidArgs", INVALID, (namespaces.dsp("JobToken"), "t")),
     (faults.malformed("no XML"), "dsp:InvalidArgs", INVALID, None),
 ]
 
@@ -70,7 +78,7 @@ def written(fault: Fault, relates_to: str | None = messages.MESSAGE_ID) -> etree
 
 def one(root: etree._Element, path: str) -> etree._Element:
     """Return the one element at a path with the usual prefixes."""
-    (found,) = root.findall(path, ns.PREFIXES)
+    (found,) = root.findall(path, namespaces.PREFIXES)
     return found
 
 
@@ -111,7 +119,7 @@ def test_a_fault_says_on_the_wire_what_it_holds():
     assert one(fault, "soap:Code/soap:Value").text == "soap:Sender"
     assert one(fault, "soap:Code/soap:Subcode/soap:Value").text == "dsp:InvalidArgs"
     assert one(fault, "soap:Reason/soap:Text").text == INVALID
-    assert one(fault, "soap:Reason/soap:Text").attrib == {f"{{{ns.XML}}}lang": "en"}
+    assert one(fault, "soap:Reason/soap:Text").attrib == {f"{{{namespaces.XML}}}lang": "en"}
     assert one(fault, "soap:Detail/dsp:UserIdentifier").text == "mlopez & <co>"
 
 
@@ -119,16 +127,16 @@ def test_a_fault_has_the_headers_of_a_fault():
     """Its action is the fault action, and it relates to the request (DSP-073)."""
     root = written(faults.malformed("x"))
 
-    assert one(root, "soap:Header/wsa:Action").text == ns.FAULT_ACTION
+    assert one(root, "soap:Header/wsa:Action").text == namespaces.FAULT_ACTION
     assert one(root, "soap:Header/wsa:RelatesTo").text == messages.MESSAGE_ID
-    assert one(root, "soap:Header/wsa:To").text == ns.ANONYMOUS
+    assert one(root, "soap:Header/wsa:To").text == namespaces.ANONYMOUS
 
 
 def test_a_fault_without_a_known_request_relates_to_the_unspecified_message():
     """There has to be a RelatesTo all the same (ruling 21)."""
     root = written(faults.malformed("x"), None)
 
-    assert one(root, "soap:Header/wsa:RelatesTo").text == ns.UNSPECIFIED
+    assert one(root, "soap:Header/wsa:RelatesTo").text == namespaces.UNSPECIFIED
 
 
 def test_a_fault_relates_to_the_message_that_its_raiser_knew():
@@ -172,7 +180,7 @@ def test_no_text_can_break_a_fault(value, message_id):
     """Whatever a device sent, the fault that shows it is a valid message (T-X11)."""
     data = faults.write(faults.invalid_argument("JobToken", value), message_id)
 
-    assert etree.fromstring(data).find(f".//{{{ns.DSP}}}JobToken") is not None
+    assert etree.fromstring(data).find(f".//{{{namespaces.DSP}}}JobToken") is not None
 
 
 def test_a_detail_of_a_foreign_namespace_declares_it():
@@ -185,7 +193,7 @@ def test_a_detail_of_a_foreign_namespace_declares_it():
 def test_headers_that_were_not_understood_are_named():
     """Each by a block of its own, with its namespace (T-X9)."""
     root = written(faults.must_understand([("urn:q", "Lock"), ("urn:r", "Key")]))
-    blocks = root.findall("soap:Header/soap:NotUnderstood", ns.PREFIXES)
+    blocks = root.findall("soap:Header/soap:NotUnderstood", namespaces.PREFIXES)
 
     assert [(block.get("qname"), block.nsmap["x"]) for block in blocks] == [("x:Lock", "urn:q"), ("x:Key", "urn:r")]
 
@@ -203,9 +211,9 @@ def test_an_old_envelope_is_answered_by_an_old_envelope():
     """A SOAP 1.1 client can read that, and learns of SOAP 1.2 (ruling 17)."""
     root = written(faults.version_mismatch(soap11=True))
 
-    assert root.tag == f"{{{ns.SOAP11}}}Envelope"
+    assert root.tag == f"{{{namespaces.SOAP11}}}Envelope"
     assert root.findtext(".//faultcode") == "soap11:VersionMismatch"
-    assert root.find(".//soap:Upgrade/soap:SupportedEnvelope", ns.PREFIXES) is not None
+    assert root.find(".//soap:Upgrade/soap:SupportedEnvelope", namespaces.PREFIXES) is not None
 
 
 CONFIGURATION = [
@@ -248,14 +256,14 @@ def test_every_fault_of_the_configuration_service_is_valid_and_its_own(fault):
     root = written(told)
 
     assert b"dsp:" not in faults.write(told, messages.MESSAGE_ID)
-    assert not [one for one in root.iter() if ns.split(one.tag)[0] == ns.DSP]
+    assert not [one for one in root.iter() if namespaces.split(one.tag)[0] == namespaces.DSP]
     assert (told.not_understood, told.upgrade, told.soap11) == (fault.not_understood, fault.upgrade, fault.soap11)
 
 
 def test_the_detail_is_of_the_configuration_service():
     """The token as the caller wrote it (DSC-033), and any other argument; what is of a third namespace stays there."""
     token = faults.of_configuration(faults.from_error(errors.JobNotFound("{T}")))
-    foreign = faults.of_configuration(faults.invalid_argument(ns.wsa("MessageID"), "m"))
+    foreign = faults.of_configuration(faults.invalid_argument(namespaces.wsa("MessageID"), "m"))
 
     assert one(written(token), ".//soap:Detail/dsc:JobToken").text == "{T}"
     assert one(written(foreign), ".//soap:Detail/wsa:MessageID").text == "m"
@@ -263,12 +271,12 @@ def test_the_detail_is_of_the_configuration_service():
 
 def test_what_a_fault_relates_to_and_its_action_stay():
     """And so does the error behind it, for the log."""
-    fault = Fault("Sender", "wse:UnableToRenew", "No such subscription.", action=f"{ns.WSE}/fault")
+    fault = Fault("Sender", "wse:UnableToRenew", "No such subscription.", action=f"{namespaces.WSE}/fault")
     fault.relates_to = "urn:known"
     fault.__cause__ = KeyError("inside")
     told = faults.of_configuration(fault)
 
-    assert (told.subcode, told.action, told.relates_to) == ("wse:UnableToRenew", f"{ns.WSE}/fault", "urn:known")
+    assert (told.subcode, told.action, told.relates_to) == ("wse:UnableToRenew", f"{namespaces.WSE}/fault", "urn:known")
     assert told.__cause__ is fault.__cause__
 
 
@@ -279,5 +287,5 @@ def test_who_is_no_administrator_gets_no_detail():
 
     assert (told.code, told.status()) == ("Sender", 400)
     assert one(root, ".//soap:Subcode/soap:Value").text == "dsc:ClientErrorCurrentUserNotScanAdmin"
-    assert root.find(".//soap:Detail", ns.PREFIXES) is None
+    assert root.find(".//soap:Detail", namespaces.PREFIXES) is None
     assert b"GetActiveJobs" not in faults.write(told, None)

@@ -16,13 +16,13 @@ from cryptography.x509.oid import ExtensionOID
 from works import instructions
 
 from postscan import migrations
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import InvalidArgument, JobNotFound
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import Settings
 from postscan.core.settings.network import IdentitySettings
-from postscan.soap import certificate
-from postscan.soap.identity import Identities
+from postscan.soap.http import certificate
+from postscan.soap.http.identity import Identities
 
 ANNA = "S-1-5-21-1004336348-1177238915-682003330-1001"
 BORIS = "S-1-5-21-1004336348-1177238915-682003330-1002"

@@ -8,20 +8,21 @@ from lxml import etree
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.process import Instructions, ScanProcess
-from postscan.soap import envelope, instructions, ns
+from postscan.soap.processes import instructions
+from postscan.soap.xml import namespaces, parser
 
 SHARE = "\\\\nas1.contoso.example\\inbox"
 OTHER_SHARE = "\\\\nas2.contoso.example\\inbox\\archive"
 SITE = "https://team.contoso.example/books/In"
 ADDRESS = "books@contoso.example"
-SPX = f'xmlns:spx="{ns.SPX}"'
+SPX = f'xmlns:spx="{namespaces.SPX}"'
 FLAGS = '<emlf:SendToAddresses emlf:CanAddAddresses="true">'
 
 
 def read(text: str = messages.INSTRUCTIONS) -> Instructions:
     """Return what instructions with this content say."""
     wrapped = f"<dsp:PostScanInstructions {messages.NAMESPACES}>{text}</dsp:PostScanInstructions>"
-    return instructions.read(envelope.parse(wrapped.encode()))
+    return instructions.read(parser.parse(wrapped.encode()))
 
 
 def changed(*changes: tuple[str, str]) -> Instructions:
@@ -68,17 +69,17 @@ def custom(inside: str) -> Instructions:
 
 def fsf(name: str) -> str:
     """Return the Clark name of an element of the file share filter."""
-    return f"{{{ns.FILESHARE}}}{name}"
+    return f"{{{namespaces.FILESHARE}}}{name}"
 
 
 def emlf(name: str) -> str:
     """Return the Clark name of an element of the e-mail filter."""
-    return f"{{{ns.EMAIL}}}{name}"
+    return f"{{{namespaces.EMAIL}}}{name}"
 
 
 def spf(name: str) -> str:
     """Return the Clark name of an element of the SharePoint filter."""
-    return f"{{{ns.SHAREPOINT}}}{name}"
+    return f"{{{namespaces.SHAREPOINT}}}{name}"
 
 
 # Reading
@@ -89,7 +90,7 @@ def test_instructions_are_read():
     found = read()
 
     assert (found.document_root, found.continue_on_error) == ("Delivery note", True)
-    assert [one.dialect for one in found.filters] == [ns.FILESHARE, ns.EMAIL, ns.SHAREPOINT]
+    assert [one.dialect for one in found.filters] == [namespaces.FILESHARE, namespaces.EMAIL, namespaces.SHAREPOINT]
     assert [etree.fromstring(one.xml).tag for one in found.filters] == [
         fsf("FileShareConfig"),
         emlf("EmailConfig"),
@@ -128,7 +129,7 @@ def test_a_boolean_is_read(text, value):
 @pytest.mark.parametrize("text", ["TRUE", "True", "yes", "", "2", "-1", "\u00a0true", "<a/>true"])
 def test_what_is_no_boolean_is_refused(text):
     """Nothing but the four spellings (PSP-011)."""
-    assert refused(">true</psp:Cont", f">{text}</psp:Cont").argument == ns.psp("ContinueOnError")
+    assert refused(">true</psp:Cont", f">{text}</psp:Cont").argument == namespaces.psp("ContinueOnError")
 
 
 @pytest.mark.parametrize(
@@ -141,15 +142,15 @@ def test_a_root_name_is_trimmed_and_never_empty(text, root):
 
 def test_a_root_name_is_at_most_255_characters_long():
     """It is a String255 (DSP-020, PSP-009)."""
-    assert refused("Delivery note", "x" * 256).argument == ns.psp("DocumentRootName")
+    assert refused("Delivery note", "x" * 256).argument == namespaces.psp("DocumentRootName")
 
 
 @pytest.mark.parametrize("name", ["DocumentRootName", "FiltersToProcess", "Filter", "Dialect", "Instructions"])
 def test_what_is_missing_is_named(name):
     """Everything but ContinueOnError is required (DSP-019, PSP-003 to PSP-005)."""
     text = only(
-        f"<psp:Dialect>{ns.FILESHARE}</psp:Dialect><psp:Instructions>"
-        f'<f:FileShareConfig xmlns:f="{ns.FILESHARE}"/></psp:Instructions>'
+        f"<psp:Dialect>{namespaces.FILESHARE}</psp:Dialect><psp:Instructions>"
+        f'<f:FileShareConfig xmlns:f="{namespaces.FILESHARE}"/></psp:Instructions>'
     )
     end = f"</psp:{name}>"
     without = text[: text.index(f"<psp:{name}>")] + text[text.index(end) + len(end) :]
@@ -157,7 +158,7 @@ def test_what_is_missing_is_named(name):
     assert read(text)
     with pytest.raises(InvalidArgument) as caught:
         read(without)
-    assert (caught.value.argument, caught.value.value) == (ns.psp(name), "")
+    assert (caught.value.argument, caught.value.value) == (namespaces.psp(name), "")
 
 
 @pytest.mark.parametrize("name", ["ContinueOnError", "DocumentRootName", "FiltersToProcess", "Dialect", "Instructions"])
@@ -167,13 +168,13 @@ def test_what_stands_twice_is_named(name):
     text = messages.INSTRUCTIONS
     xml = text[text.index(start) : text.index(end) + len(end)]
 
-    assert refused(xml, xml + xml).argument == ns.psp(name)
+    assert refused(xml, xml + xml).argument == namespaces.psp(name)
 
 
 @pytest.mark.parametrize("place", ["<psp:DocumentRootName>", "<psp:Filter>", "<psp:Dialect>"])
 def test_an_unknown_element_is_named(place):
     """There is no such instruction (O-32)."""
-    assert refused(place, f"<psp:Colour/>{place}").argument == ns.psp("Colour")
+    assert refused(place, f"<psp:Colour/>{place}").argument == namespaces.psp("Colour")
 
 
 @pytest.mark.parametrize("place", ["<psp:DocumentRootName>", "<psp:Filter>", "<psp:Dialect>"])
@@ -187,18 +188,18 @@ def test_extensions_are_ignored(place):
 @pytest.mark.parametrize("dialect", ["", " ", "x" * 2049])
 def test_a_dialect_is_a_name(dialect):
     """It is not empty, and no longer than a URI may be."""
-    assert refused(ns.FILESHARE, dialect).argument == ns.psp("Dialect")
+    assert refused(namespaces.FILESHARE, dialect).argument == namespaces.psp("Dialect")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "argument"),
     [
-        ("<psp:Instructions>", "<psp:Instructions>text", ns.psp("Instructions")),
-        ("</fsf:FileShareConfig>", "</fsf:FileShareConfig>text", ns.psp("Instructions")),
-        ("</fsf:FileShareConfig>", '</fsf:FileShareConfig><a xmlns="urn:a"/>', ns.psp("Instructions")),
-        ("<fsf:FileShareConfig", '<a xmlns="urn:a"/><fsf:FileShareConfig', ns.psp("Instructions")),
-        (f'xmlns:fsf="{ns.FILESHARE}"', f'xmlns:fsf="{ns.EMAIL}"', ns.psp("Instructions")),
-        (f"<psp:Dialect>{ns.EMAIL}", f"<psp:Dialect>{ns.SHAREPOINT}", ns.psp("Instructions")),
+        ("<psp:Instructions>", "<psp:Instructions>text", namespaces.psp("Instructions")),
+        ("</fsf:FileShareConfig>", "</fsf:FileShareConfig>text", namespaces.psp("Instructions")),
+        ("</fsf:FileShareConfig>", '</fsf:FileShareConfig><a xmlns="urn:a"/>', namespaces.psp("Instructions")),
+        ("<fsf:FileShareConfig", '<a xmlns="urn:a"/><fsf:FileShareConfig', namespaces.psp("Instructions")),
+        (f'xmlns:fsf="{namespaces.FILESHARE}"', f'xmlns:fsf="{namespaces.EMAIL}"', namespaces.psp("Instructions")),
+        (f"<psp:Dialect>{namespaces.EMAIL}", f"<psp:Dialect>{namespaces.SHAREPOINT}", namespaces.psp("Instructions")),
     ],
     ids=range(6),
 )
@@ -213,13 +214,17 @@ def test_a_known_filter_has_exactly_its_own_config(old, new, argument):
 def test_a_known_filter_without_config_is_refused():
     """There has to be one, even if it says nothing."""
     with pytest.raises(InvalidArgument) as caught:
-        read(only(f"<psp:Dialect>{ns.EMAIL}</psp:Dialect><psp:Instructions/>"))
-    assert caught.value.argument == ns.psp("Instructions")
+        read(only(f"<psp:Dialect>{namespaces.EMAIL}</psp:Dialect><psp:Instructions/>"))
+    assert caught.value.argument == namespaces.psp("Instructions")
 
 
 @pytest.mark.parametrize(
     ("dialect", "config"),
-    [(ns.FILESHARE, "FileShareConfig"), (ns.EMAIL, "EmailConfig"), (ns.SHAREPOINT, "SharePointConfig")],
+    [
+        (namespaces.FILESHARE, "FileShareConfig"),
+        (namespaces.EMAIL, "EmailConfig"),
+        (namespaces.SHAREPOINT, "SharePointConfig"),
+    ],
 )
 def test_a_filter_without_destinations_is_accepted(dialect, config):
     """It is legal and does nothing (P-5, PSP-053)."""
@@ -315,13 +320,13 @@ def test_an_unknown_dialect_may_say_anything(inside, root):
 def test_a_dialect_may_come_twice():
     """Each is a filter of its own (P-6, PSP-054)."""
     filters = "".join(
-        f"<psp:Filter><psp:Dialect>{ns.EMAIL}</psp:Dialect><psp:Instructions>"
-        f'<c:EmailConfig xmlns:c="{ns.EMAIL}"/></psp:Instructions></psp:Filter>'
+        f"<psp:Filter><psp:Dialect>{namespaces.EMAIL}</psp:Dialect><psp:Instructions>"
+        f'<c:EmailConfig xmlns:c="{namespaces.EMAIL}"/></psp:Instructions></psp:Filter>'
         for _ in range(2)
     )
     text = f"<psp:DocumentRootName>a</psp:DocumentRootName><psp:FiltersToProcess>{filters}</psp:FiltersToProcess>"
 
-    assert [one.dialect for one in read(text).filters] == [ns.EMAIL, ns.EMAIL]
+    assert [one.dialect for one in read(text).filters] == [namespaces.EMAIL, namespaces.EMAIL]
 
 
 # Comparing
@@ -341,7 +346,7 @@ def test_a_dialect_may_come_twice():
         (">true</emlf:SendToScanUser", ">1</emlf:SendToScanUser"),
         ("<spf:SaveToMySite>false</spf:SaveToMySite>", ""),
         (' emlf:CanAddAddresses="true"', ""),
-        (f'xmlns:fsf="{ns.FILESHARE}"', f'xmlns:fsf="{ns.FILESHARE}" xmlns:more="urn:m"'),
+        (f'xmlns:fsf="{namespaces.FILESHARE}"', f'xmlns:fsf="{namespaces.FILESHARE}" xmlns:more="urn:m"'),
     ],
     ids=range(12),
 )
@@ -358,9 +363,9 @@ def test_shares_may_come_in_any_order():
 
 
 DEVIATIONS = [
-    (("<psp:ContinueOnError>true", "<psp:ContinueOnError>false"), ns.psp("ContinueOnError"), "false"),
-    (("<psp:ContinueOnError>true</psp:ContinueOnError>", ""), ns.psp("ContinueOnError"), "false"),
-    (("Delivery note", "delivery note"), ns.psp("DocumentRootName"), "delivery note"),
+    (("<psp:ContinueOnError>true", "<psp:ContinueOnError>false"), namespaces.psp("ContinueOnError"), "false"),
+    (("<psp:ContinueOnError>true</psp:ContinueOnError>", ""), namespaces.psp("ContinueOnError"), "false"),
+    (("Delivery note", "delivery note"), namespaces.psp("DocumentRootName"), "delivery note"),
     ((SHARE, "\\\\evil\\x"), fsf("ShareUNC"), "\\\\evil\\x"),
     ((f"<fsf:ShareUNC>{SHARE}</fsf:ShareUNC>", ""), fsf("FileShares"), OTHER_SHARE),
     ((SHARE, f"{SHARE}</fsf:ShareUNC><fsf:ShareUNC>\\\\evil\\x"), fsf("ShareUNC"), "\\\\evil\\x"),
@@ -415,7 +420,7 @@ def test_there_is_nothing_to_add_to_a_missing_list():
 def test_another_root_name_where_the_stored_process_allows_it():
     """Only then (O-2, DSP-022, PSP-036)."""
     instructions.check_sent(stored(names=True), changed(("Delivery note", "Invoice")))
-    assert deviation(stored(paths=True), ("Delivery note", "Invoice")).argument == ns.psp("DocumentRootName")
+    assert deviation(stored(paths=True), ("Delivery note", "Invoice")).argument == namespaces.psp("DocumentRootName")
 
 
 def test_other_shares_where_the_stored_process_allows_it():
@@ -440,13 +445,13 @@ def test_filters_stay_in_their_order():
     swapped = "</psp:Filter>".join([filters[1], filters[0], *filters[2:]])
     error = deviation(stored(), (messages.FILTERS, swapped))
 
-    assert (error.argument, error.value) == (ns.psp("Dialect"), ns.EMAIL)
+    assert (error.argument, error.value) == (namespaces.psp("Dialect"), namespaces.EMAIL)
 
 
 @pytest.mark.parametrize("filters", [messages.FILTERS * 2, messages.FILTERS[: messages.FILTERS.rindex("<psp:Filter>")]])
 def test_filters_are_neither_added_nor_left_out(filters):
     """As many as in the stored process (O-1, T-O6)."""
-    assert deviation(stored(), (messages.FILTERS, filters)).argument == ns.psp("FiltersToProcess")
+    assert deviation(stored(), (messages.FILTERS, filters)).argument == namespaces.psp("FiltersToProcess")
 
 
 @pytest.mark.parametrize(
@@ -482,4 +487,4 @@ def test_instructions_of_an_unknown_dialect_may_not_say_anything_else(sent):
 
     with pytest.raises(InvalidArgument) as caught:
         instructions.check_sent(process, custom(sent))
-    assert caught.value.argument == ns.psp("Instructions")
+    assert caught.value.argument == namespaces.psp("Instructions")

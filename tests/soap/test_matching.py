@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postscan.soap.matching import is_below
+from postscan.soap.xml.uris import is_below
 
 SEGMENTS = st.lists(st.text("abc%2", min_size=1, max_size=3), min_size=1, max_size=5)
 

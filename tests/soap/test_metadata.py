@@ -10,16 +10,19 @@ from schemas import assert_valid
 
 from postscan.core.settings import Settings
 from postscan.core.settings.network import DeviceSettings, IdentitySettings, ServerSettings, TlsSettings
-from postscan.soap import metadata, ns, operations, transfer
-from postscan.soap.faults import Fault
-from postscan.soap.metadata import Wanted
+from postscan.soap.message import request as message_request
+from postscan.soap.message.faults import Fault
+from postscan.soap.metadata import messages as metadata_messages
+from postscan.soap.metadata import transfer
+from postscan.soap.metadata.messages import Wanted
+from postscan.soap.xml import namespaces
 
 ID = "urn:uuid:a5f3a0c8-51f7-4c4b-b1e5-0d9c8b7a6f03"
 ORIGIN = "http://10.20.30.40:5362"
-PLAIN = metadata.site(ORIGIN, Settings(), ID)
-SECURE = metadata.site("https://scan01.fabrikam.example:5362", Settings(), ID)
-GET = ns.WXF + "/Get"
-GET_METADATA = ns.WSX + "/GetMetadata/Request"
+PLAIN = metadata_messages.site(ORIGIN, Settings(), ID)
+SECURE = metadata_messages.site("https://scan01.fabrikam.example:5362", Settings(), ID)
+GET = namespaces.WXF + "/Get"
+GET_METADATA = namespaces.WSX + "/GetMetadata/Request"
 DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
 NAMES = {
     "soap": "http://www.w3.org/2003/05/soap-envelope",
@@ -30,30 +33,30 @@ NAMES = {
 }
 
 
-def request(action: str, body: str = "") -> operations.Message:
+def request(action: str, body: str = "") -> message_request.Message:
     """Return a question as the front end has read it."""
     blocks = f"<wsa:Action>{action}</wsa:Action><wsa:MessageID>{messages.MESSAGE_ID}</wsa:MessageID>"
-    return operations.opened(messages.envelope(blocks, body))
+    return message_request.opened(messages.envelope(blocks, body))
 
 
-def get_metadata(content: str) -> operations.Message:
+def get_metadata(content: str) -> message_request.Message:
     """Return a GetMetadata with this content."""
     return request(GET_METADATA, f'<wsx:GetMetadata xmlns:wsx="{NAMES["wsx"]}">{content}</wsx:GetMetadata>')
 
 
 def ask_device(
-    message: operations.Message, site: metadata.Site | None = None, device: DeviceSettings | None = None
+    message: message_request.Message, site: metadata_messages.Site | None = None, device: DeviceSettings | None = None
 ) -> etree._Element:
     """Return the envelope, valid by our schema, in which the device answers."""
     device = device or DeviceSettings()
-    site = site or metadata.site(ORIGIN, Settings(device=device), ID)
-    return assert_valid(transfer.reply(message, metadata.of_device(site, device, ID), device))
+    site = site or metadata_messages.site(ORIGIN, Settings(device=device), ID)
+    return assert_valid(transfer.reply(message, metadata_messages.of_device(site, device, ID), device))
 
 
-def ask_service(message: operations.Message, site: metadata.Site = PLAIN) -> etree._Element:
+def ask_service(message: message_request.Message, site: metadata_messages.Site = PLAIN) -> etree._Element:
     """Return the envelope, valid by our schema, in which the service answers."""
     return assert_valid(
-        transfer.reply(message, metadata.of_service(site, site.processing, DeviceSettings()), DeviceSettings())
+        transfer.reply(message, metadata_messages.of_service(site, site.processing, DeviceSettings()), DeviceSettings())
     )
 
 
@@ -119,7 +122,7 @@ def test_everything_that_can_be_said_stands_in_its_order() -> None:
 def test_what_people_read_has_a_language() -> None:
     """The three texts that may be there in several of them."""
     answer = ask_device(request(GET))
-    spoken = {etree.QName(one).localname: one.get(f"{{{ns.XML}}}lang") for one in answer.iter() if one.attrib}
+    spoken = {etree.QName(one).localname: one.get(f"{{{namespaces.XML}}}lang") for one in answer.iter() if one.attrib}
 
     assert {name: spoken.get(name) for name in ("Manufacturer", "ModelName", "FriendlyName")} == dict.fromkeys(
         ("Manufacturer", "ModelName", "FriendlyName"), "en"
@@ -174,17 +177,17 @@ def test_under_https_the_address_is_the_name() -> None:
 
 def test_endpoints_have_no_reference_properties() -> None:
     """DPW-050: an address, and nothing that would have to be sent back."""
-    references = list(ask_device(request(GET)).iter(ns.wsa("EndpointReference")))
+    references = list(ask_device(request(GET)).iter(namespaces.wsa("EndpointReference")))
 
     assert len(references) == 2
-    assert all([child.tag for child in one] == [ns.wsa("Address")] for one in references)
+    assert all([child.tag for child in one] == [namespaces.wsa("Address")] for one in references)
 
 
 def test_every_type_is_a_name_in_scope() -> None:
     """DPW-029: further types come from the settings; their namespaces are declared above the Types, not on them."""
     device = DeviceSettings(types=("{urn:a}B", "{urn:c}D", f"{{{DSP}}}E"), service_types=("{urn:a}F",))
     found = {}
-    for one in ask_device(request(GET), device=device).iter(f"{{{ns.WSDP}}}Types"):
+    for one in ask_device(request(GET), device=device).iter(f"{{{namespaces.WSDP}}}Types"):
         above = one.getparent()
         assert above is not None
         assert not one.attrib
@@ -193,8 +196,8 @@ def test_every_type_is_a_name_in_scope() -> None:
         found[etree.QName(above).localname] = [f"{{{one.nsmap[prefix]}}}{local}" for prefix, _, local in names]
 
     assert found == {
-        "Host": [*metadata.DEVICE_TYPES, "{urn:a}B", "{urn:c}D", f"{{{DSP}}}E"],
-        "Hosted": [*metadata.PROCESSING_TYPES, "{urn:a}F"],
+        "Host": [*metadata_messages.DEVICE_TYPES, "{urn:a}B", "{urn:c}D", f"{{{DSP}}}E"],
+        "Hosted": [*metadata_messages.PROCESSING_TYPES, "{urn:a}F"],
     }
 
 
@@ -227,10 +230,10 @@ def test_the_largest_answer_is_within_the_profile() -> None:
     server = ServerSettings(**{key: "/" + letter * 255 for key, letter in paths.items()})
     identity = IdentitySettings(administrators=("S-1-5-21-1-2-3-1001",))
     settings = Settings(server=server, device=device, identity=identity, tls=TlsSettings(certificate="cert.pem"))
-    site = metadata.site("https://" + "a" * 287 + ":5362", settings, ID)
+    site = metadata_messages.site("https://" + "a" * 287 + ":5362", settings, ID)
     assert len(site.told) == 2
 
-    assert len(transfer.reply(request(GET), metadata.of_device(site, device, ID), device)) <= 32_767
+    assert len(transfer.reply(request(GET), metadata_messages.of_device(site, device, ID), device)) <= 32_767
 
 
 @pytest.mark.parametrize(
@@ -266,7 +269,7 @@ def test_what_a_device_cannot_be_called_is_refused(table: dict[str, object]) -> 
 )
 def test_an_address_is_written_as_in_a_url(arrival: tuple[str, str, int], origin: str) -> None:
     """Brackets around IPv6, and no zone: that is the name of a network card of ours (T-D4)."""
-    assert metadata.origin(*arrival) == origin
+    assert metadata_messages.origin(*arrival) == origin
 
 
 GOOD_URLS = ("", "http://scan01", "https://scan01.example:5362", "http://10.1.2.3:1", "https://[2001:db8::1]:5362")
@@ -313,14 +316,14 @@ def test_the_service_says_where_its_wsdl_is() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", [ns.WSDL, metadata.RELATIONSHIP]),
-        (f"<wsx:Dialect> {ns.WSDL} </wsx:Dialect>", [ns.WSDL]),
-        (f"<wsx:Identifier>{DSP}</wsx:Identifier><wsx:Dialect>{ns.WSDL}</wsx:Dialect>", [ns.WSDL]),
-        (f"<wsx:Identifier>{DSP}</wsx:Identifier>", [ns.WSDL]),
-        (f"<wsx:Identifier>urn:other</wsx:Identifier><wsx:Dialect>{ns.WSDL}</wsx:Dialect>", []),
+        ("", [namespaces.WSDL, metadata_messages.RELATIONSHIP]),
+        (f"<wsx:Dialect> {namespaces.WSDL} </wsx:Dialect>", [namespaces.WSDL]),
+        (f"<wsx:Identifier>{DSP}</wsx:Identifier><wsx:Dialect>{namespaces.WSDL}</wsx:Dialect>", [namespaces.WSDL]),
+        (f"<wsx:Identifier>{DSP}</wsx:Identifier>", [namespaces.WSDL]),
+        (f"<wsx:Identifier>urn:other</wsx:Identifier><wsx:Dialect>{namespaces.WSDL}</wsx:Dialect>", []),
         ("<wsx:Dialect>http://www.w3.org/2001/XMLSchema</wsx:Dialect>", []),
         ("<wsx:Dialect/>", []),
-        ('<a xmlns="urn:extension"/>', [ns.WSDL, metadata.RELATIONSHIP]),
+        ('<a xmlns="urn:extension"/>', [namespaces.WSDL, metadata_messages.RELATIONSHIP]),
     ],
 )
 def test_get_metadata_gets_what_it_asks_for(content: str, expected: list[str]) -> None:
@@ -331,7 +334,7 @@ def test_get_metadata_gets_what_it_asks_for(content: str, expected: list[str]) -
     assert answer.find("soap:Body/wsx:Metadata", NAMES) is not None
 
 
-def refused(message: operations.Message) -> Fault:
+def refused(message: message_request.Message) -> Fault:
     """Return the fault that the device answers with; it relates to the question."""
     with pytest.raises(Fault) as caught:
         ask_device(message)
@@ -354,7 +357,7 @@ def test_a_crooked_get_metadata_is_refused(content: str) -> None:
 
     assert (fault.code, fault.subcode) == ("Sender", "dsp:InvalidArgs")
     assert fault.detail is not None
-    assert fault.detail[0].startswith(f"{{{ns.WSX}}}")
+    assert fault.detail[0].startswith(f"{{{namespaces.WSX}}}")
 
 
 @pytest.mark.parametrize(
@@ -366,16 +369,17 @@ def test_action_and_body_must_agree(action: str, body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "action", [f"{ns.WXF}/Put", f"{ns.WXF}/Create", f"{ns.WXF}/Delete", f"{DSP}/CancelPostScanJob"]
+    "action",
+    [f"{namespaces.WXF}/Put", f"{namespaces.WXF}/Create", f"{namespaces.WXF}/Delete", f"{DSP}/CancelPostScanJob"],
 )
 def test_nothing_can_be_written(action: str) -> None:
     """DPW-039: nor does the device do what only the service does."""
     fault = refused(request(action))
 
     assert (fault.code, fault.subcode) == ("Sender", "wsa:ActionNotSupported")
-    assert fault.detail == (ns.wsa("Action"), action)
+    assert fault.detail == (namespaces.wsa("Action"), action)
 
 
 def test_a_get_wants_everything() -> None:
     """Its body is empty, or it is none."""
-    assert metadata.read_get(request(GET).body) == Wanted()
+    assert metadata_messages.read_get(request(GET).body) == Wanted()

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postscan.soap import mtom, ns
-from postscan.soap.mtom import Media, MtomError, PartData, PartEnded, PartStarted, Root, Splitter, TooLarge
+from postscan.soap.message import mtom
+from postscan.soap.message.mtom import Media, MtomError, PartData, PartEnded, PartStarted, Root, Splitter, TooLarge
+from postscan.soap.xml import namespaces
 
 BOUNDARY = "MIME-5f3c"
 ROOT_HEAD = (
@@ -286,7 +287,7 @@ def test_the_image_is_bounded():
     assert events(GOOD, part_limit=len(IMAGE))
     with pytest.raises(TooLarge, match="image") as caught:
         events(GOOD, part_limit=len(IMAGE) - 1, size=7)
-    assert caught.value.detail == (ns.dsp("ImageData"), f"more than {len(IMAGE) - 1} bytes")
+    assert caught.value.detail == (namespaces.dsp("ImageData"), f"more than {len(IMAGE) - 1} bytes")
     assert caught.value.subcode == "dsp:InvalidArgs"
 
 

@@ -13,7 +13,8 @@ from postscan.core.model.principal import User
 from postscan.core.model.snapshot import Happening, Snapshot, Standing
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.model.subscription import Port
-from postscan.soap import answer, notices
+from postscan.soap.eventing import notifications
+from postscan.soap.xml import writing
 
 DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
 DSC = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/configuration"
@@ -35,7 +36,7 @@ JOB = Snapshot(
 )
 
 
-def names(told: list[notices.Notice]) -> list[str]:
+def names(told: list[notifications.Notice]) -> list[str]:
     """Return the actions."""
     return [one.action for one in told]
 
@@ -43,33 +44,33 @@ def names(told: list[notices.Notice]) -> list[str]:
 @pytest.mark.parametrize(("port", "namespace"), [(Port.PROCESSING, DSP), (Port.CONFIGURATION, DSC)])
 def test_the_end_of_a_job_is_two_messages(port: Port, namespace: str) -> None:
     """DSP-065: its last status, and then its end, in the words of either service; both are valid."""
-    told = notices.messages(port, Happening(7, JOB, ended=True))
+    told = notifications.messages(port, Happening(7, JOB, ended=True))
 
     assert names(told) == [f"{namespace}/{STATUS}", f"{namespace}/{END}"]
     for action, body in told:
-        message = assert_valid(answer.write(action, "x", answer.new_message_id(), body))
+        message = assert_valid(writing.write(action, "x", writing.new_message_id(), body))
         assert message[1][0].tag == f"{{{namespace}}}{action.rpartition('/')[2]}"
 
 
 def test_a_change_on_the_way_is_one_message() -> None:
     """DSP-063, DSP-064."""
-    assert names(notices.messages(Port.PROCESSING, Happening(7, JOB))) == [f"{DSP}/{STATUS}"]
+    assert names(notifications.messages(Port.PROCESSING, Happening(7, JOB))) == [f"{DSP}/{STATUS}"]
 
 
 def test_the_repository_is_told_of_to_administrators_only() -> None:
     """WS-DSC digest, section 3.1."""
     state, filters = Happening(8, None, state="Processing"), Happening(9, None, filters=("urn:acme:copy",))
 
-    assert notices.messages(Port.PROCESSING, state) == notices.messages(Port.PROCESSING, filters) == []
-    told = notices.messages(Port.CONFIGURATION, state) + notices.messages(Port.CONFIGURATION, filters)
+    assert notifications.messages(Port.PROCESSING, state) == notifications.messages(Port.PROCESSING, filters) == []
+    told = notifications.messages(Port.CONFIGURATION, state) + notifications.messages(Port.CONFIGURATION, filters)
     assert names(told) == [f"{DSC}/RepositoryStatusSummaryEvent", f"{DSC}/RepositoryElementsChangeEvent"]
     assert etree.fromstring(assert_sound(told[0])).findtext(f".//{{{DSC}}}RepositoryState") == "Processing"
     assert "urn:acme:copy" in assert_sound(told[1]).decode()
 
 
-def assert_sound(notice: notices.Notice) -> bytes:
+def assert_sound(notice: notifications.Notice) -> bytes:
     """Return a message with this notice; fail if it is not valid."""
-    message = answer.write(notice.action, "x", answer.new_message_id(), notice.body)
+    message = writing.write(notice.action, "x", writing.new_message_id(), notice.body)
     assert_valid(message)
     return message
 
@@ -96,13 +97,13 @@ def assert_sound(notice: notices.Notice) -> bytes:
 )
 def test_a_filter_names_actions_or_what_they_lie_below(listed: tuple[str, ...], passing: tuple[str, ...]) -> None:
     """DPW-058, DPW-059: also in the namespace of WS-Scan, or without any (digest, section 8.1)."""
-    assert notices.chosen(Port.PROCESSING, listed) == passing
+    assert notifications.chosen(Port.PROCESSING, listed) == passing
 
 
 def test_the_configuration_service_has_four_events() -> None:
     """WS-DSC digest, section 3.1."""
     names = ("RepositoryElementsChangeEvent", "RepositoryStatusSummaryEvent", STATUS, END)
 
-    assert notices.chosen(Port.CONFIGURATION, [DSC]) == tuple(f"{DSC}/{name}" for name in names)
-    assert notices.chosen(Port.CONFIGURATION, [STATUS]) == (f"{DSC}/{STATUS}",)
-    assert notices.chosen(Port.CONFIGURATION, [f"{DSP}/{STATUS}", f"{WSCN}/{STATUS}"]) == ()
+    assert notifications.chosen(Port.CONFIGURATION, [DSC]) == tuple(f"{DSC}/{name}" for name in names)
+    assert notifications.chosen(Port.CONFIGURATION, [STATUS]) == (f"{DSC}/{STATUS}",)
+    assert notifications.chosen(Port.CONFIGURATION, [f"{DSP}/{STATUS}", f"{WSCN}/{STATUS}"]) == ()

@@ -22,13 +22,13 @@ from lxml import etree
 from schemas import assert_valid
 from works import SID, Works, instructions, until
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import SettingsError, StoreBusy
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.subscription import Port, Sink, Subscription
 from postscan.core.settings import Settings
-from postscan.soap import delivering, notifying
+from postscan.soap.eventing import delivery, notifier
 
 WSE = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
 DSP = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
@@ -204,7 +204,7 @@ def test_no_event_overtakes_the_answer_to_its_create(core: Core, listener: Liste
     with Telling(core) as telling:
         with telling.creating(ANNA):
             live_and_end(core)
-            time.sleep(4 * notifying.LOOK_SECONDS)
+            time.sleep(4 * notifier.LOOK_SECONDS)
             before = list(listener.heard)
         until(lambda: len(listener.heard) == 3)
 
@@ -225,7 +225,7 @@ def test_a_create_that_came_later_is_not_waited_for(core: Core, listener: Listen
     with Telling(core) as telling, contextlib.ExitStack() as first, contextlib.ExitStack() as second:
         first.enter_context(telling.creating(ANNA))
         create(core)
-        time.sleep(4 * notifying.LOOK_SECONDS)
+        time.sleep(4 * notifier.LOOK_SECONDS)
         second.enter_context(telling.creating(ANNA))
         first.close()
         until(lambda: listener.heard)
@@ -240,7 +240,7 @@ def test_who_has_unsubscribed_hears_nothing_more(core: Core, listener: Listener)
         core.subscriptions.remove(made.id, made.port, ANNA)
         telling.wake()
         live_and_end(core)
-        time.sleep(4 * notifying.LOOK_SECONDS)
+        time.sleep(4 * notifier.LOOK_SECONDS)
 
     assert listener.told == [CREATED]
 
@@ -270,13 +270,13 @@ def test_a_subscription_ends_in_the_middle_of_what_waits_for_it(core: Core, list
 def test_a_long_list_of_events_is_told_page_by_page(core: Core, listener: Listener) -> None:
     """I27: without a gap, and in order, though no more than a page is in memory."""
     subscribe(core, listener)
-    for _ in range(delivering.PAGE):
+    for _ in range(delivery.PAGE):
         live_and_end(core)
     with Telling(core):
-        until(lambda: len(listener.heard) >= 3 * delivering.PAGE)
+        until(lambda: len(listener.heard) >= 3 * delivery.PAGE)
 
-    assert listener.told == [CREATED, *CANCELED] * delivering.PAGE
-    assert len(set(message_ids(listener))) == 3 * delivering.PAGE
+    assert listener.told == [CREATED, *CANCELED] * delivery.PAGE
+    assert len(set(message_ids(listener))) == 3 * delivery.PAGE
 
 
 def test_with_nobody_to_tell_the_database_has_peace(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +289,7 @@ def test_with_nobody_to_tell_the_database_has_peace(core: Core, monkeypatch: pyt
     for name in ("live", "owners_since", "after", "advance"):
         monkeypatch.setattr(core.subscriptions, name, noting(name, getattr(core.subscriptions, name)))
     with Telling(core) as telling, Listener() as listener:
-        time.sleep(4 * notifying.LOOK_SECONDS)
+        time.sleep(4 * notifier.LOOK_SECONDS)
         assert asked == ["live"]
         subscribe(core, listener)
         telling.wake()
@@ -345,7 +345,7 @@ def test_who_never_listens_is_given_up(core: Core, listener: Listener, manner: A
             live_and_end(core)
             until(lambda: listener.heard)
             live_and_end(core)
-            time.sleep(4 * notifying.LOOK_SECONDS)
+            time.sleep(4 * notifier.LOOK_SECONDS)
 
     assert listener.told == [("SubscriptionEnd", f"{WSE}/DeliveryFailure")]
     end = assert_valid(listener.heard[0])
@@ -384,15 +384,15 @@ def test_a_success_wipes_the_slate_clean(core: Core) -> None:
 
 def test_pauses_grow_to_a_minute() -> None:
     """R18: a sink that is down is not asked all the time."""
-    assert [delivering.growing_pause(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert [delivery.growing_pause(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_those_who_hang_do_not_hold_up_the_others(
     core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-A6, R18, Q1: three times as many as there is room for, who fail once and then hold on to what they get."""
-    monkeypatch.setattr(delivering, "HEALTHY", 4)
-    monkeypatch.setattr(delivering, "AILING", 2)
+    monkeypatch.setattr(delivery, "HEALTHY", 4)
+    monkeypatch.setattr(delivery, "AILING", 2)
     manners = itertools.chain([500] * 12, itertools.repeat("hang"))
     with Listener(lambda: next(manners)) as hanging:
         for _ in range(12):
@@ -452,7 +452,7 @@ def test_what_was_told_before_a_crash_is_told_again_the_same(
         live_and_end(core)
         until(lambda: len(listener.heard) >= 3)
         time.sleep(0.1)
-        dying.setattr(notifying.Notifier, "_write_cursors", _nothing)
+        dying.setattr(notifier.Notifier, "_write_cursors", _nothing)
     with Telling(core):
         create(core)
         until(lambda: len(listener.heard) >= 7)
@@ -496,7 +496,7 @@ def test_a_database_that_is_busy_makes_events_late_and_no_more(
     busy.set()
     with Telling(core):
         create(core)
-        time.sleep(2 * notifying.LOOK_SECONDS)
+        time.sleep(2 * notifier.LOOK_SECONDS)
         busy.clear()
         until(lambda: listener.heard)
         busy.set()
@@ -527,7 +527,7 @@ def test_an_administrator_ends_a_subscription(core: Core, listener: Listener) ->
         live_and_end(core, BORIS)
         telling.wake()
         until(lambda: len(listener.heard) >= 5)
-        time.sleep(4 * notifying.LOOK_SECONDS)
+        time.sleep(4 * notifier.LOOK_SECONDS)
 
     assert listener.told == [CREATED, SOURCE_CANCELLING, CREATED, *CANCELED]
     end = assert_valid(listener.heard[1])
@@ -538,7 +538,7 @@ def test_an_administrator_ends_a_subscription(core: Core, listener: Listener) ->
 
 def test_a_running_server_sees_it_by_itself(core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody wakes it: it looks at the list now and then."""
-    monkeypatch.setattr(notifying, "LIST_SECONDS", 0.5)
+    monkeypatch.setattr(notifier, "LIST_SECONDS", 0.5)
     one = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
     with Telling(core):
         create(core)
@@ -557,7 +557,7 @@ def test_if_no_server_runs_the_next_one_tells_it(core: Core, listener: Listener)
     for _ in range(2):
         with Telling(core):
             until(lambda: listener.heard and not core.subscriptions.live())
-            time.sleep(2 * notifying.LOOK_SECONDS)
+            time.sleep(2 * notifier.LOOK_SECONDS)
 
     assert listener.told == [SOURCE_CANCELLING]
 
@@ -577,11 +577,11 @@ def test_the_end_comes_behind_the_event_that_is_on_its_way(core: Core, listener:
             until(lambda: events.heard)
             core.subscriptions.cancel(one.id, ADMIN)
             telling.wake()
-            time.sleep(4 * notifying.LOOK_SECONDS)
+            time.sleep(4 * notifier.LOOK_SECONDS)
             before = list(listener.told)
             may_go_on.set()
             until(lambda: listener.heard)
-            time.sleep(2 * notifying.LOOK_SECONDS)
+            time.sleep(2 * notifier.LOOK_SECONDS)
 
     assert (before, listener.told, events.told) == ([], [SOURCE_CANCELLING], [CREATED])
 
@@ -609,7 +609,7 @@ def test_who_does_not_want_to_know_of_a_cancelled_subscription_is_not_told(core:
     with Telling(core):
         create(core)
         until(lambda: not core.subscriptions.live())
-        time.sleep(2 * notifying.LOOK_SECONDS)
+        time.sleep(2 * notifier.LOOK_SECONDS)
 
     assert listener.heard == []
 
@@ -632,7 +632,7 @@ def test_an_end_waits_for_a_database_that_is_busy(
     core.subscriptions.cancel(one.id, ADMIN)
     with Telling(core):
         until(lambda: listener.heard)
-        time.sleep(2 * notifying.LOOK_SECONDS)
+        time.sleep(2 * notifier.LOOK_SECONDS)
 
     assert (refused, listener.told) == ([one.id] * 2, [SOURCE_CANCELLING])
     assert core.subscriptions.live() == []
@@ -644,7 +644,7 @@ def test_a_renewal_in_the_last_moment_loses_nothing(core: Core, listener: Listen
         deliver = telling.notifier._delivery.tell
         renewed = subscribe(core, listener)
         live_and_end(core)
-        recipient = delivering.Recipient(dataclasses.replace(renewed, until=0.0), renewed.cursor)
+        recipient = delivery.Recipient(dataclasses.replace(renewed, until=0.0), renewed.cursor)
         telling.run(deliver(recipient))
         before = list(listener.told)
         recipient.follow(renewed)

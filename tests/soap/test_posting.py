@@ -14,7 +14,7 @@ from listeners import free_port
 
 from postscan.core.model.subscription import Sink
 from postscan.core.settings import Settings
-from postscan.soap.posting import NotDelivered, Postman
+from postscan.soap.eventing.http_client import NotDelivered, Postman
 
 DEADLINE = 0.5
 Manner = Callable[[socket.socket], None]

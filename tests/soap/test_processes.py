@@ -10,8 +10,8 @@ import pytest
 
 from postscan.core.errors import InvalidArgument, StoredProcessInvalid
 from postscan.core.model.process import Instructions
-from postscan.soap import ns
-from postscan.soap.processes import ProcessFolder, read_process
+from postscan.soap.processes.folder import ProcessFolder, read_process
+from postscan.soap.xml import namespaces
 
 XML = messages.PROCESS.encode()
 GUID = messages.PROCESS_ID
@@ -47,7 +47,7 @@ def test_a_process_is_read():
     repository, wanted, names, paths = read_process(XML)
 
     assert (repository, names, paths) == ("scan7.contoso.example", False, False)
-    assert [one.dialect for one in wanted.filters] == [ns.FILESHARE, ns.EMAIL, ns.SHAREPOINT]
+    assert [one.dialect for one in wanted.filters] == [namespaces.FILESHARE, namespaces.EMAIL, namespaces.SHAREPOINT]
 
 
 @pytest.mark.parametrize("place", ["</psp:PostScanProcess>", "</psp:PostScanInstructions>"])
@@ -112,7 +112,7 @@ def test_a_process_without_its_parts_is_refused(name):
 
     with pytest.raises(InvalidArgument) as caught:
         read_process((messages.PROCESS[:start] + messages.PROCESS[end:]).encode())
-    assert caught.value.argument == ns.psp(name)
+    assert caught.value.argument == namespaces.psp(name)
 
 
 def test_a_process_is_at_most_524288_characters_long():
@@ -376,7 +376,7 @@ def test_a_process_of_another_server_cannot_be_stored(tmp_path):
     """Whoever adds it hears why (O-5)."""
     with pytest.raises(InvalidArgument) as caught:
         ProcessFolder(tmp_path, ("scan8",)).add(XML, display_name="Notes")
-    assert caught.value.argument == ns.psp("ScanRepository")
+    assert caught.value.argument == namespaces.psp("ScanRepository")
 
 
 def test_a_device_runs_what_is_stored(folder):

@@ -17,11 +17,13 @@ from postscan.core.model.job import Document, Job, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
-from postscan.soap import answer, envelope, ns, processing, telling
-from postscan.soap.arguments import ElementsRequest, TokenRequest
-from postscan.soap.asking import RequestedName
-from postscan.soap.faults import Fault
-from postscan.soap.processing import SendImageRequest
+from postscan.soap.message import envelope
+from postscan.soap.message.faults import Fault
+from postscan.soap.services import job_elements, processing
+from postscan.soap.services.arguments import ElementsRequest, TokenRequest
+from postscan.soap.services.processing import SendImageRequest
+from postscan.soap.services.requested_elements import RequestedName
+from postscan.soap.xml import namespaces, writing
 
 READERS = {
     "CreatePostScanJob": processing.read_create,
@@ -38,8 +40,8 @@ WORD = etree.XMLSchema(
         "</xs:simpleType></xs:element></xs:schema>"
     )
 )
-FILESHARE = FilterInstructions(ns.FILESHARE, b"<a/>")
-EMAIL = FilterInstructions(ns.EMAIL, b"<a/>")
+FILESHARE = FilterInstructions(namespaces.FILESHARE, b"<a/>")
+EMAIL = FilterInstructions(namespaces.EMAIL, b"<a/>")
 
 
 def read(action: str, body: str):
@@ -68,7 +70,7 @@ def image(content: str) -> str:
     return messages.SEND_IMAGE[:start] + content + "</dsp:ImageData></dsp:SendImageRequest>"
 
 
-def include(href: str, namespace: str = ns.XOP, content: str = "") -> str:
+def include(href: str, namespace: str = namespaces.XOP, content: str = "") -> str:
     """Return an xop:Include."""
     return f'<x:Include xmlns:x="{namespace}" href="{href}">{content}</x:Include>'
 
@@ -92,13 +94,15 @@ def names(*texts: str, declared: str = "") -> tuple[RequestedName, ...]:
 def elements(of: Job, *requested: RequestedName) -> etree._Element:
     """Return the JobElements of a valid answer."""
     body = processing.write_elements(of, requested or names("JobStatus", "JobDescription", "Documents"))
-    root = assert_valid(answer.write("urn:a", "urn:b", answer.new_message_id(), body))
+    root = assert_valid(writing.write("urn:a", "urn:b", writing.new_message_id(), body))
     return root[1][0][0]
 
 
 def status(of: Job) -> dict[str, str]:
     """Return the texts of a job's JobStatus by local name."""
-    return {ns.split(one.tag)[1]: one.text or "" for one in elements(of, *names("JobStatus")).iter() if one.text}
+    return {
+        namespaces.split(one.tag)[1]: one.text or "" for one in elements(of, *names("JobStatus")).iter() if one.text
+    }
 
 
 # Reading
@@ -110,7 +114,11 @@ def test_a_create_request_is_read():
 
     assert (request.user_sid, request.process_id) == (messages.SID, messages.PROCESS_ID)
     assert request.instructions.document_root == "Delivery note"
-    assert [one.dialect for one in request.instructions.filters] == [ns.FILESHARE, ns.EMAIL, ns.SHAREPOINT]
+    assert [one.dialect for one in request.instructions.filters] == [
+        namespaces.FILESHARE,
+        namespaces.EMAIL,
+        namespaces.SHAREPOINT,
+    ]
 
 
 def test_a_send_image_request_is_read():
@@ -131,10 +139,10 @@ def test_a_request_for_elements_is_read():
     expected = ElementsRequest(
         messages.TOKEN,
         (
-            RequestedName("dsp:JobStatus", ns.DSP, "JobStatus"),
-            RequestedName("dsp:JobDescription", ns.DSP, "JobDescription"),
+            RequestedName("dsp:JobStatus", namespaces.DSP, "JobStatus"),
+            RequestedName("dsp:JobDescription", namespaces.DSP, "JobDescription"),
             RequestedName("acme:Cost", "urn:example:acme", "Cost"),
-            RequestedName("dsp:Documents", ns.DSP, "Documents"),
+            RequestedName("dsp:Documents", namespaces.DSP, "Documents"),
         ),
     )
 
@@ -150,7 +158,7 @@ def test_a_body_belongs_to_its_action(action, other):
         return
     with pytest.raises(Fault) as caught:
         read(action, messages.BODIES[other])
-    assert caught.value.detail == (ns.dsp(f"{other}Request"), "")
+    assert caught.value.detail == (namespaces.dsp(f"{other}Request"), "")
 
 
 REQUIRED = [
@@ -182,7 +190,7 @@ def test_a_missing_argument_is_named(action, name):
     """The fault holds the element, empty (DSP-015)."""
     with pytest.raises(Fault) as caught:
         read(action, _cut(action, name)[0])
-    assert caught.value.detail == (ns.dsp(name), "")
+    assert caught.value.detail == (namespaces.dsp(name), "")
 
 
 @pytest.mark.parametrize(("action", "name"), REQUIRED)
@@ -190,13 +198,13 @@ def test_a_repeated_argument_is_named(action, name):
     """Two of one argument could be read differently by two readers (O-32, T-X8)."""
     xml = _cut(action, name)[1]
 
-    assert refused(action, xml, xml + xml)[0] == ns.dsp(name)
+    assert refused(action, xml, xml + xml)[0] == namespaces.dsp(name)
 
 
 @pytest.mark.parametrize("action", READERS)
 def test_an_unknown_argument_is_named(action):
     """There is no argument of that name (O-32)."""
-    assert refused(action, "Request>", "Request><dsp:Priority>9</dsp:Priority>") == (ns.dsp("Priority"), "9")
+    assert refused(action, "Request>", "Request><dsp:Priority>9</dsp:Priority>") == (namespaces.dsp("Priority"), "9")
 
 
 @pytest.mark.parametrize("action", READERS)
@@ -269,7 +277,7 @@ def test_a_sid_is_read(sid, read_as):
 )
 def test_a_user_identifier_that_is_no_sid_is_named(sid):
     """The fault shows the value (DSP-016)."""
-    assert refused("CreatePostScanJob", messages.SID, sid) == (ns.dsp("UserIdentifier"), sid)
+    assert refused("CreatePostScanJob", messages.SID, sid) == (namespaces.dsp("UserIdentifier"), sid)
 
 
 @pytest.mark.parametrize("written", ["{}", "{{{}}}", "  {{{}}} "])
@@ -287,12 +295,12 @@ def test_a_guid_is_read_in_any_case_and_with_braces(written, case):
 )
 def test_a_process_identifier_that_is_no_guid_is_named(guid):
     """It is an argument like any other (O-4)."""
-    assert refused("CreatePostScanJob", messages.PROCESS_ID, guid) == (ns.dsp("PSP_Identifier"), guid)
+    assert refused("CreatePostScanJob", messages.PROCESS_ID, guid) == (namespaces.dsp("PSP_Identifier"), guid)
 
 
 def test_a_fault_of_the_instructions_is_a_fault_of_create():
     """They are an argument, too, and the element that is wrong is named (DSP-019)."""
-    assert refused("CreatePostScanJob", "Delivery note", "x" * 256)[0] == ns.psp("DocumentRootName")
+    assert refused("CreatePostScanJob", "Delivery note", "x" * 256)[0] == namespaces.psp("DocumentRootName")
 
 
 @pytest.mark.parametrize("token", ["not-a-guid", "x" * 255, "{A}", "ä b"])
@@ -305,7 +313,7 @@ def test_a_token_is_opaque(token):
 @pytest.mark.parametrize("action", ["SendImage", "EndPostScanJob", "CancelPostScanJob", "GetPostScanJobElements"])
 def test_a_token_that_cannot_be_one_is_named(action, token):
     """Empty, too long, or with elements inside (DSP-020, T-X8)."""
-    assert refused(action, messages.TOKEN, token)[0] == ns.dsp("JobToken")
+    assert refused(action, messages.TOKEN, token)[0] == namespaces.dsp("JobToken")
 
 
 @pytest.mark.parametrize(
@@ -326,7 +334,7 @@ def test_a_document_id_is_read(text, number):
 )
 def test_a_document_id_that_is_no_number_from_one_up_is_named(text):
     """Neither zero, nor too large, nor digits of other scripts (DSP-033, T-X12)."""
-    assert refused("SendImage", ">9<", f">{text}<") == (ns.dsp("DocumentId"), text)
+    assert refused("SendImage", ">9<", f">{text}<") == (namespaces.dsp("DocumentId"), text)
 
 
 @pytest.mark.parametrize("format", processing.FORMATS)
@@ -345,7 +353,7 @@ def test_a_format_like_a_media_type_is_read(format):
 @pytest.mark.parametrize("format", ["", "a b", "_a", "/png", ".png", "a,b", "a(b)", "a\u200bb", "a\u2028b", "x" * 256])
 def test_a_format_that_matches_nothing_is_named(format):
     """Neither a keyword nor like a media type (DSP-038)."""
-    assert refused("SendImage", "jfif", format)[0] == ns.dsp("Format")
+    assert refused("SendImage", "jfif", format)[0] == namespaces.dsp("Format")
 
 
 def test_what_a_word_is_is_for_xsd_to_say():
@@ -353,7 +361,7 @@ def test_what_a_word_is_is_for_xsd_to_say():
     characters = [*map(chr, range(0x20, 0x7F)), "\u0301", "\u00aa", "é", "×", "«", "一", "\u2028", "\u200b"]
     by_schema = [one for one in characters if WORD.validate(_holding(one))]
 
-    assert [one for one in characters if telling.is_word(one)] == by_schema
+    assert [one for one in characters if job_elements.is_word(one)] == by_schema
 
 
 def _holding(text: str) -> etree._Element:
@@ -363,7 +371,7 @@ def _holding(text: str) -> etree._Element:
     return element
 
 
-@pytest.mark.parametrize("namespace", [ns.XOP, ns.XOP_2003])
+@pytest.mark.parametrize("namespace", [namespaces.XOP, namespaces.XOP_2003])
 def test_an_included_image_is_found(namespace):
     """Both namespaces of xop:Include are about (quirk 10, DSP-026)."""
     request = read("SendImage", image(f"\n  {include('cid:a%40b', namespace)}\n"))
@@ -379,7 +387,7 @@ def test_no_other_reference_is_ever_followed(scheme, encode):
     """Only cid: is looked at; the fault names ImageData (O-19, DSP-029, T-M1)."""
     with pytest.raises(Fault) as caught:
         read("SendImage", image(include(encode(f"{scheme}://127.0.0.1/etc/passwd"))))
-    assert caught.value.detail[0] == ns.dsp("ImageData")
+    assert caught.value.detail[0] == namespaces.dsp("ImageData")
 
 
 @pytest.mark.parametrize("href", ["\\\\127.0.0.1\\share", "cid:", "cid", "", "xcid:a", "cid%3Aa"])
@@ -387,7 +395,7 @@ def test_a_reference_that_is_none_is_refused(href):
     """A UNC path, a scheme without a name, nothing at all (T-M1)."""
     with pytest.raises(Fault) as caught:
         read("SendImage", image(include(href)))
-    assert caught.value.detail == (ns.dsp("ImageData"), href)
+    assert caught.value.detail == (namespaces.dsp("ImageData"), href)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +415,7 @@ def test_an_include_stands_alone(content):
     """Two, nested ones, and ones beside text are no image (O-19, T-M2)."""
     with pytest.raises(Fault) as caught:
         read("SendImage", image(content))
-    assert caught.value.detail[0] == ns.dsp("ImageData")
+    assert caught.value.detail[0] == namespaces.dsp("ImageData")
 
 
 @pytest.mark.parametrize("name", ["JobToken", "DocumentId", "Format"])
@@ -415,7 +423,7 @@ def test_an_include_elsewhere_is_refused(name):
     """Only the image may be elsewhere (T-M2)."""
     xml = _cut("SendImage", name)[1]
 
-    assert refused("SendImage", xml, f"<dsp:{name}>{include('cid:a')}</dsp:{name}>")[0] == ns.dsp(name)
+    assert refused("SendImage", xml, f"<dsp:{name}>{include('cid:a')}</dsp:{name}>")[0] == namespaces.dsp(name)
 
 
 @given(st.binary(min_size=1))
@@ -440,18 +448,18 @@ def test_an_inline_image_that_is_none_is_refused(content):
     """Empty, cut short, or with other characters; the fault tells the size, not the data (O-19, O-33)."""
     with pytest.raises(Fault) as caught:
         read("SendImage", image(content))
-    assert caught.value.detail == (ns.dsp("ImageData"), f"{len(content)} characters" if content.strip() else "")
+    assert caught.value.detail == (namespaces.dsp("ImageData"), f"{len(content)} characters" if content.strip() else "")
 
 
 @pytest.mark.parametrize(
     ("text", "declared", "expected"),
     [
-        ("JobStatus", "", ("JobStatus", ns.DSP, "JobStatus")),
+        ("JobStatus", "", ("JobStatus", namespaces.DSP, "JobStatus")),
         ("JobStatus", 'xmlns="urn:q"', ("JobStatus", "urn:q", "JobStatus")),
         (" p:A \n", 'xmlns:p="urn:q"', ("p:A", "urn:q", "A")),
-        ("dsp:A", 'xmlns:x="urn:q"', ("dsp:A", ns.DSP, "A")),
-        ("xml:lang", "", ("xml:lang", ns.XML, "lang")),
-        ("größe", "", ("größe", ns.DSP, "größe")),
+        ("dsp:A", 'xmlns:x="urn:q"', ("dsp:A", namespaces.DSP, "A")),
+        ("xml:lang", "", ("xml:lang", namespaces.XML, "lang")),
+        ("größe", "", ("größe", namespaces.DSP, "größe")),
     ],
 )
 def test_a_name_is_resolved_with_the_namespaces_in_scope(text, declared, expected):
@@ -465,8 +473,8 @@ def test_a_name_is_resolved_with_the_namespaces_in_scope(text, declared, expecte
 def test_a_name_that_cannot_be_resolved_is_refused(text):
     """An undeclared prefix is malformed, as is what is no name at all."""
     with pytest.raises(Fault) as caught:
-        names(answer.escape(text))
-    assert caught.value.detail[0] == ns.dsp("Name")
+        names(writing.escape(text))
+    assert caught.value.detail[0] == namespaces.dsp("Name")
 
 
 def test_the_number_of_names_is_bounded():
@@ -474,14 +482,14 @@ def test_the_number_of_names_is_bounded():
     assert len(names(*["JobStatus"] * 64)) == 64
     with pytest.raises(Fault) as caught:
         names(*["JobStatus"] * 65)
-    assert caught.value.detail == (ns.dsp("RequestedElements"), "65 names")
+    assert caught.value.detail == (namespaces.dsp("RequestedElements"), "65 names")
 
 
 def test_no_names_at_all_are_refused():
     """There has to be one."""
     with pytest.raises(Fault) as caught:
         names()
-    assert caught.value.detail == (ns.dsp("Name"), "")
+    assert caught.value.detail == (namespaces.dsp("Name"), "")
 
 
 # Writing
@@ -498,7 +506,7 @@ def test_no_names_at_all_are_refused():
 )
 def test_every_answer_is_valid(body):
     """The whole envelope holds by our schema."""
-    assert assert_valid(answer.write("urn:a", "urn:b", answer.new_message_id(), body))[1][0].tag.endswith("Response")
+    assert assert_valid(writing.write("urn:a", "urn:b", writing.new_message_id(), body))[1][0].tag.endswith("Response")
 
 
 def test_a_created_job_is_told_by_its_token():
@@ -511,8 +519,13 @@ def test_there_is_one_element_data_a_name():
     requested = names("dsp:JobStatus", "q:Cost", "dsp:JobStatus", "dsp:Nonsense", declared='xmlns:q="urn:q"')
     found = elements(job(), *requested)
 
-    assert [one.get(ns.dsp("Name")) for one in found] == ["dsp:JobStatus", "q:Cost", "dsp:JobStatus", "dsp:Nonsense"]
-    assert [one.get(ns.dsp("Valid")) for one in found] == ["true", "false", "true", "false"]
+    assert [one.get(namespaces.dsp("Name")) for one in found] == [
+        "dsp:JobStatus",
+        "q:Cost",
+        "dsp:JobStatus",
+        "dsp:Nonsense",
+    ]
+    assert [one.get(namespaces.dsp("Valid")) for one in found] == ["true", "false", "true", "false"]
     assert [len(one) for one in found] == [1, 0, 1, 0]
 
 
@@ -520,8 +533,8 @@ def test_there_is_one_element_data_a_name():
     ("text", "declared"),
     [
         ("dsp:JobStatus", ""),
-        ("q:JobStatus", f'xmlns:q="{ns.DSP}"'),
-        ("soap:JobStatus", f'xmlns:soap="{ns.DSP}"'),
+        ("q:JobStatus", f'xmlns:q="{namespaces.DSP}"'),
+        ("soap:JobStatus", f'xmlns:soap="{namespaces.DSP}"'),
         ("JobStatus", ""),
         ("JobStatus", 'xmlns="urn:q"'),
         ("q:JobStatus", 'xmlns:q="urn:a&amp;b"'),
@@ -534,31 +547,31 @@ def test_a_name_is_echoed_as_it_was_written_and_means_the_same(text, declared):
     """The client's letters stay, and its prefix is declared where our message does not bind it alike."""
     (requested,) = names(text, declared=declared)
     (found,) = elements(job(), requested)
-    written = found.get(ns.dsp("Name"))
+    written = found.get(namespaces.dsp("Name"))
     prefix = written.rpartition(":")[0] or None
 
     assert written == text
-    assert ({"xml": ns.XML} | found.nsmap)[prefix] == requested.namespace
-    assert (found.get(ns.dsp("Valid")) == "true") == (requested.namespace == ns.DSP)
+    assert ({"xml": namespaces.XML} | found.nsmap)[prefix] == requested.namespace
+    assert (found.get(namespaces.dsp("Valid")) == "true") == (requested.namespace == namespaces.DSP)
 
 
 def test_a_client_may_even_call_something_else_dsp():
     """Then our own element steps aside for its prefix."""
     (found,) = elements(job(), RequestedName("dsp:JobStatus", "urn:q", "JobStatus"))
 
-    assert found.tag == ns.dsp("ElementData")
+    assert found.tag == namespaces.dsp("ElementData")
     assert found.nsmap["dsp"] == "urn:q"
-    assert (found.get(ns.dsp("Name")), found.get(ns.dsp("Valid"))) == ("dsp:JobStatus", "false")
+    assert (found.get(namespaces.dsp("Name")), found.get(namespaces.dsp("Valid"))) == ("dsp:JobStatus", "false")
 
 
 def test_the_status_of_a_new_job():
     """No reasons yet, one status a filter, no time of completion (DSP-057, DSP-058, DSP-062)."""
     (data,) = elements(job(), *names("JobStatus"))
-    children = [ns.split(one.tag)[1] for one in data[0]]
+    children = [namespaces.split(one.tag)[1] for one in data[0]]
 
     assert children == ["JobToken", "JobState", "FilterStatuses", "ImagesReceived", "JobCreatedTime"]
     assert status(job())["JobState"] == "Creating"
-    assert [one[0].text for one in data[0][2]] == [ns.FILESHARE, ns.EMAIL]
+    assert [one[0].text for one in data[0][2]] == [namespaces.FILESHARE, namespaces.EMAIL]
 
 
 def test_the_status_of_a_finished_job():
@@ -576,8 +589,8 @@ def test_the_status_of_a_finished_job():
 
     assert texts == [
         *(messages.TOKEN, "Completed", "PostScanJobCompletedWithErrors"),
-        *(ns.FILESHARE, "CompletedWithErrors", "FileShareAccessDenied", "acme:Quota"),
-        *(ns.EMAIL, "CompletedSuccessfully"),
+        *(namespaces.FILESHARE, "CompletedWithErrors", "FileShareAccessDenied", "acme:Quota"),
+        *(namespaces.EMAIL, "CompletedSuccessfully"),
         *("0", "2026-05-04T07:08:09.125Z", "2026-05-04T07:08:11.125Z"),
     ]
 
@@ -627,7 +640,7 @@ def test_a_reason_is_said_once():
     one.report(0, FilterVerb.FAIL, MORNING, ["x", "y", "acme:Quota", "acme:Quota"])
     (data,) = elements(one, *names("JobStatus"))
 
-    assert [reason.text for reason in data.iter(ns.dsp("FilterStateReason"))] == ["UnknownError", "acme:Quota"]
+    assert [reason.text for reason in data.iter(namespaces.dsp("FilterStateReason"))] == ["UnknownError", "acme:Quota"]
 
 
 def test_the_description_of_a_job():

@@ -9,12 +9,14 @@ from schemas import assert_valid
 
 from postscan.core.model.job import Fate, Job, Receipt
 from postscan.core.model.records import Delivery
-from postscan.soap import addressing, ns, processing, receipts
-from postscan.soap.asking import RequestedName
+from postscan.soap.message import addressing
+from postscan.soap.services import processing, receipts
+from postscan.soap.services.requested_elements import RequestedName
+from postscan.soap.xml import namespaces
 
-HEADER = addressing.Header(ns.DSP + "/GetPostScanJobElements", "urn:uuid:1", "")
-RECEIPTS = RequestedName("r:Receipts", ns.PS, "Receipts")
-STATUS = RequestedName("dsp:JobStatus", ns.DSP, "JobStatus")
+HEADER = addressing.Header(namespaces.DSP + "/GetPostScanJobElements", "urn:uuid:1", "")
+RECEIPTS = RequestedName("r:Receipts", namespaces.PS, "Receipts")
+STATUS = RequestedName("dsp:JobStatus", namespaces.DSP, "JobStatus")
 
 
 def answered(job: Job, *names: RequestedName, deliveries: list[Delivery] | None = None) -> str:
@@ -50,11 +52,11 @@ def test_a_receipt_says_what_became_of_each_filter(job: Callable[..., Job]) -> N
 
 def test_who_does_not_ask_never_sees_our_namespace(job: Callable[..., Job]) -> None:
     """A device that knows only the protocol gets only the protocol."""
-    assert ns.PS not in answered(job(), STATUS)
+    assert namespaces.PS not in answered(job(), STATUS)
 
 
 def test_another_name_of_our_namespace_is_not_known(job: Callable[..., Job]) -> None:
     """Valid is false, as for any unknown name (DSP-054)."""
-    unknown = RequestedName("r:Cost", ns.PS, "Cost")
+    unknown = RequestedName("r:Cost", namespaces.PS, "Cost")
 
     assert 'dsp:Name="r:Cost" dsp:Valid="false"/>' in answered(job(), unknown)

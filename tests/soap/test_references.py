@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.soap import references
+from postscan.soap.message import endpoint_reference
 
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
@@ -28,14 +28,14 @@ def endpoint(
 
 def copied(blocks: str, **more: str) -> list[etree._Element]:
     """Return the blocks that come back, as elements of a header that knows no namespace of theirs."""
-    return list(etree.fromstring(f"<h>{references.read(endpoint(blocks, **more)).parameters}</h>"))
+    return list(etree.fromstring(f"<h>{endpoint_reference.read(endpoint(blocks, **more)).parameters}</h>"))
 
 
 def test_properties_come_back_as_well_as_parameters() -> None:
     """DPW-072: the address is trimmed, and white space between blocks is not copied (DSP-068)."""
     made = endpoint(' <b xmlns="urn:b"/>\n<c xmlns="urn:c"/> ', " http://x/ \n", properties='<a xmlns="urn:a"/>')
 
-    assert references.read(made) == references.Reference(
+    assert endpoint_reference.read(made) == endpoint_reference.Reference(
         "http://x/", '<a xmlns="urn:a"/><b xmlns="urn:b"/><c xmlns="urn:c"/>'
     )
 
@@ -64,7 +64,7 @@ def test_a_block_takes_its_namespaces_along() -> None:
 def test_blocks_that_could_be_taken_for_headers_of_ours_are_refused(block: str, where: str) -> None:
     """T-A5."""
     with pytest.raises(InvalidArgument):
-        references.read(endpoint(**{where: block}))
+        endpoint_reference.read(endpoint(**{where: block}))
 
 
 def test_text_stays_text() -> None:
@@ -79,7 +79,7 @@ def test_text_stays_text() -> None:
 
 def test_blocks_may_have_so_many_bytes_and_no_more() -> None:
     """T-A5: 4 KiB in all, properties and parameters together, as they are sent."""
-    room = references.MOST_BYTES - len('<a xmlns="urn:a"></a>') - len('<b xmlns="urn:b"></b>')
+    room = endpoint_reference.MOST_BYTES - len('<a xmlns="urn:a"></a>') - len('<b xmlns="urn:b"></b>')
     fits = f'<a xmlns="urn:a">{"é" * (room // 2 - 1)}</a>'
 
     assert len(copied(fits, properties='<b xmlns="urn:b">xx</b>')) == 2
@@ -89,9 +89,9 @@ def test_blocks_may_have_so_many_bytes_and_no_more() -> None:
 
 def test_there_may_be_so_many_blocks_and_no_more() -> None:
     """T-A5: each costs a copy of what surrounds it."""
-    assert len(copied('<a xmlns="urn:a"/>' * references.MOST_BLOCKS)) == references.MOST_BLOCKS
+    assert len(copied('<a xmlns="urn:a"/>' * endpoint_reference.MOST_BLOCKS)) == endpoint_reference.MOST_BLOCKS
     with pytest.raises(InvalidArgument, match="at most"):
-        copied('<a xmlns="urn:a"/>' * (references.MOST_BLOCKS + 1))
+        copied('<a xmlns="urn:a"/>' * (endpoint_reference.MOST_BLOCKS + 1))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_there_may_be_so_many_blocks_and_no_more() -> None:
 def test_a_reference_has_one_address_and_nothing_unknown(inside: str) -> None:
     """T-X8."""
     with pytest.raises(InvalidArgument):
-        references.read(etree.fromstring(f'<e xmlns:wsa="{WSA}">{inside}</e>'))
+        endpoint_reference.read(etree.fromstring(f'<e xmlns:wsa="{WSA}">{inside}</e>'))
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=60))

@@ -8,7 +8,7 @@ from example_messages import example
 from lxml import etree
 from schemas import FILES, FOLDER, all_schemas, assert_valid, with_its_image
 
-from postscan.soap import ns
+from postscan.soap.xml import namespaces
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -121,7 +121,7 @@ def test_only_what_says_nothing_has_an_empty_body():
 
 def test_the_namespaces_of_the_schemas_are_ours():
     """Each is spelled as in the code."""
-    ours = {value for name, value in vars(ns).items() if name.isupper() and isinstance(value, str)}
+    ours = {value for name, value in vars(namespaces).items() if name.isupper() and isinstance(value, str)}
     ours.add("http://schemas.microsoft.com/windows/2006/08/wdp/scan")
 
     assert {etree.parse(FOLDER / name).getroot().get("targetNamespace") for name in FILES} <= ours

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schemas import assert_valid
 
-from postscan.soap import faults, sinks
-from postscan.soap.faults import Fault
-from postscan.soap.references import Reference
-from postscan.soap.sinks import Asker, Sinks
+from postscan.soap.eventing import sinks
+from postscan.soap.eventing.sinks import Asker, Sinks
+from postscan.soap.message import faults
+from postscan.soap.message.endpoint_reference import Reference
+from postscan.soap.message.faults import Fault
 
 PEER = "192.0.2.7"
 ASKER = Asker(PEER, ("192.0.2.1", 5362))

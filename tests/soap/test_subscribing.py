@@ -26,15 +26,15 @@ from subscriptions import (
     subscribe,
 )
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 from postscan.core.errors import StoreBusy
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.subscription import Port, Subscription
 from postscan.core.settings import Settings
-from postscan.core.testing import FakeClock
-from postscan.soap import faults
-from postscan.soap.faults import Fault
-from postscan.soap.subscribing import Subscribing
+from postscan.plugins.testing.runner import FakeClock
+from postscan.soap.eventing.subscription_manager import Subscribing
+from postscan.soap.message import faults
+from postscan.soap.message.faults import Fault
 
 NOW = datetime(2026, 3, 2, 9, 41, 7, 125_000, tzinfo=UTC)
 NOBODY = "urn:uuid:00000000-0000-4000-8000-000000000000"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings, load
 from postscan.core.settings.network import TlsSettings
-from postscan.soap import tls
+from postscan.soap.http import tls
 
 ROOT = Authority()
 

@@ -14,7 +14,7 @@ import pytest
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.job import JobToken
 from postscan.core.spool.images import Arrival, Spool
-from postscan.soap.upload import AHEAD, BATCH, Upload
+from postscan.soap.http.upload import AHEAD, BATCH, Upload
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
 LIMIT = 8 * BATCH

@@ -8,8 +8,8 @@ from pathlib import Path
 import messages
 import pytest
 
-from postscan.soap import envelope
-from postscan.soap.vocabulary import Vocabulary, apart
+from postscan.soap.message import envelope
+from postscan.soap.xml.name_cache import Vocabulary, apart
 
 
 def _resident() -> int:

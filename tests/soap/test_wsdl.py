@@ -17,7 +17,12 @@ from schemas import FILES, FOLDER, with_its_image
 
 from postscan.core.model.subscription import Port
 from postscan.core.settings import Settings
-from postscan.soap import faults, metadata, notices, ns, operations, published
+from postscan.soap.eventing import notifications
+from postscan.soap.message import faults
+from postscan.soap.metadata import messages as metadata_messages
+from postscan.soap.metadata import wsdl_files
+from postscan.soap.services import operations
+from postscan.soap.xml import namespaces
 
 NAMES = {
     "soap": "http://www.w3.org/2003/05/soap-envelope",
@@ -28,7 +33,7 @@ NAMES = {
     "wsoma": "http://schemas.xmlsoap.org/ws/2004/09/policy/optimizedmimeserialization",
     "xs": "http://www.w3.org/2001/XMLSchema",
 }
-SITE = metadata.site(
+SITE = metadata_messages.site(
     "https://scan01.fabrikam.example:5362",
     Settings.model_validate({"tls": {"certificate": "a.pem"}, "identity": {"administrators": ["S-1-5-21-1-2-3-500"]}}),
     "urn:uuid:a5f3a0c8-51f7-4c4b-b1e5-0d9c8b7a6f03",
@@ -39,22 +44,24 @@ SITE = metadata.site(
 class Described:
     """A service as its WSDL ought to describe it; `prefix` is that of its namespace, and of its examples."""
 
-    service: published.Service
+    service: wsdl_files.Service
     prefix: str
     served: Mapping[str, operations.Operation]
     told: Collection[str]
-    hosted: metadata.Hosted
+    hosted: metadata_messages.Hosted
 
     @property
     def wsdl(self) -> etree._Element:
         """The WSDL as somebody gets it."""
-        return etree.fromstring(metadata.wsdl(published.wsdl(self.service), self.hosted))
+        return etree.fromstring(metadata_messages.wsdl(wsdl_files.wsdl(self.service), self.hosted))
 
 
 assert SITE.configuration is not None
 SERVICES = [
-    Described("processing", "dsp", operations.PROCESSING, notices.EVENTS[Port.PROCESSING], SITE.processing),
-    Described("configuration", "dsc", operations.CONFIGURATION, notices.EVENTS[Port.CONFIGURATION], SITE.configuration),
+    Described("processing", "dsp", operations.PROCESSING, notifications.EVENTS[Port.PROCESSING], SITE.processing),
+    Described(
+        "configuration", "dsc", operations.CONFIGURATION, notifications.EVENTS[Port.CONFIGURATION], SITE.configuration
+    ),
 ]
 
 
@@ -75,7 +82,7 @@ def test_it_has_the_operations_and_the_events_that_there_are(about: Described) -
     for one in wsdl.iterfind("wsdl:portType/wsdl:operation", NAMES):
         ends = [one.find(f"wsdl:{end}", NAMES) for end in ("input", "output")]
         described[one.get("name")] = [
-            end if end is None else (end.get(ns.wsa("Action")), parts[str(end.get("message"))]) for end in ends
+            end if end is None else (end.get(namespaces.wsa("Action")), parts[str(end.get("message"))]) for end in ends
         ]
     bound = {
         one.get("name"): one.find("wsoap12:operation", NAMES).get("soapAction")
@@ -96,7 +103,7 @@ def test_it_is_a_source_of_events(about: Described) -> None:
     """DPW-056: the port type says so."""
     (port_type,) = about.wsdl.iterfind("wsdl:portType", NAMES)
 
-    assert port_type.get(f"{{{ns.WSE}}}EventSource") == "true"
+    assert port_type.get(f"{{{namespaces.WSE}}}EventSource") == "true"
 
 
 def test_it_names_the_faults_that_there_are(about: Described) -> None:
@@ -155,22 +162,22 @@ def test_it_has_the_address_and_no_mark_of_it(about: Described) -> None:
     (address,) = about.wsdl.iterfind("wsdl:service/wsdl:port/wsoap12:address", NAMES)
 
     assert address.get("location") == about.hosted.address
-    assert published.wsdl(about.service).count(metadata.LOCATION) == 1
-    assert metadata.LOCATION not in etree.tostring(about.wsdl)
+    assert wsdl_files.wsdl(about.service).count(metadata_messages.LOCATION) == 1
+    assert metadata_messages.LOCATION not in etree.tostring(about.wsdl)
 
 
 def test_its_schemas_are_those_that_check_our_messages(about: Described, tmp_path: Path) -> None:
     """Alone in a folder they are complete: every import is relative, and the examples are valid by them."""
-    for name, xsd in published.schemas(about.service).items():
+    for name, xsd in wsdl_files.schemas(about.service).items():
         (tmp_path / name).write_bytes(xsd)
     (inline,) = about.wsdl.iterfind("wsdl:types/xs:schema", NAMES)
     (tmp_path / "inline.xsd").write_bytes(etree.tostring(inline))
     schema = etree.XMLSchema(etree.parse(tmp_path / "inline.xsd"))
     messages = [with_its_image(example(name).decode()) for name in EXAMPLES if name.startswith(about.prefix)]
     contents = [content for one in messages for content in etree.fromstring(one).iterfind("soap:Body/*", NAMES)]
-    ours = [one for one in contents if one.tag != ns.soap("Fault")]
+    ours = [one for one in contents if one.tag != namespaces.soap("Fault")]
 
-    assert set(published.schemas(about.service)) < set(FILES)
+    assert set(wsdl_files.schemas(about.service)) < set(FILES)
     assert len(ours) > 8
     for content in ours:
         schema.assertValid(etree.fromstring(etree.tostring(content)))
@@ -182,8 +189,8 @@ def test_its_schemas_are_those_that_check_our_messages(about: Described, tmp_pat
 
 def test_processing_is_what_is_meant_if_nothing_is_said() -> None:
     """It is the service that devices need."""
-    assert published.wsdl() == published.wsdl("processing")
-    assert published.schemas() == published.schemas("processing")
+    assert wsdl_files.wsdl() == wsdl_files.wsdl("processing")
+    assert wsdl_files.schemas() == wsdl_files.schemas("processing")
 
 
 def test_a_client_that_never_heard_of_us_reads_it(about: Described) -> None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import ANNA
 from works import Works
 
-from postscan.core.assembly import Core
+from postscan.core.engine import Core
 
 
 @pytest.fixture

@@ -1,0 +1,161 @@
+"""Put the parts together: settings in, the service out, and the machinery that runs jobs.
+
+`Core` alone is enough to look at jobs and to cancel them. A server also calls `running`, which starts workers and
+scheduler, and makes sure that it is the only server of its data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from postscan.core.clock import Clock, SystemClock
+from postscan.core.errors import SettingsError
+from postscan.core.execution.local_executor import LocalExecutor
+from postscan.core.execution.pipeline import Pipeline
+from postscan.core.execution.scheduler import Chore, Scheduler
+from postscan.core.model.process import Instructions
+from postscan.core.registry.catalogue import Catalogue
+from postscan.core.registry.probe import PluginProbe
+from postscan.core.registry.validation import Judging
+from postscan.core.service.jobs import PostScanService, ScanProcesses
+from postscan.core.service.subscriptions import Subscriptions
+from postscan.core.settings import Settings
+from postscan.core.spool import recovery
+from postscan.core.spool.images import Spool
+from postscan.core.spool.retention import Retention
+from postscan.core.spool.uploads import Uploads
+from postscan.core.store.store import Store
+from postscan.core.workers import orphans
+from postscan.core.workers.pool import Workers
+
+MARK_SECONDS: Final = 10.0
+SWEEP_SECONDS: Final = 60.0
+_LOCK: Final = "server.lock"
+
+
+class Core:
+    """The engine on one set of data. Close it when done."""
+
+    def __init__(self, settings: Settings, processes: ScanProcesses, clock: Clock | None = None) -> None:
+        self.settings = settings
+        settings.storage.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.storage.run_dir.mkdir(exist_ok=True, mode=0o700)
+        self.store = Store(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
+        self.clock = clock or SystemClock(self.store.mark())
+        self.spool = Spool(settings.storage.spool_dir)
+        self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
+        self.uploads = Uploads()
+        self.scheduler = Scheduler(self.store, self.uploads, self.clock)
+        self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
+        self.service = PostScanService(
+            settings, self.store, self.spool, processes, self.scheduler, self.uploads, self.retention, self.clock
+        )
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self.store.close()
+
+    def catalogue(self) -> Catalogue:
+        """Judge every installed plugin, each in a child of its own."""
+        with self.asking() as (catalogue, _):
+            return catalogue
+
+    def check(self, instructions: Instructions) -> None:
+        """Let the filters judge instructions as a server does before it makes a job of them; raise as `Judging.check`.
+
+        Reads the catalogue for it, which takes about as long as `catalogue`.
+        """
+        with self.asking() as (_, judging):
+            judging.check(instructions)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[tuple[Catalogue, Judging]]:
+        """Lend the catalogue, and somebody who asks its filters, while the body runs. No job is run."""
+        with contextlib.closing(Workers()) as workers:
+            probe = PluginProbe(workers, self.settings)
+            catalogue = probe.catalogue()
+            yield catalogue, probe.validator(catalogue)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Catalogue]:
+        """Run jobs while the body runs; on leaving, drain. Raises `SettingsError` if another server has the data."""
+        with _alone(self.settings.storage.data_dir):
+            orphans.end_orphans()
+            _empty(self.settings.storage.run_dir)
+            self.spool.sweep()
+            recovery.reconcile(self.store, self.spool, self.clock)
+            workers = Workers()
+            try:
+                probe = PluginProbe(workers, self.settings)
+                catalogue = probe.catalogue()
+                self.store.note_filters(catalogue.dialects, self.clock.now())
+                self.subscriptions.drop_without(self.settings.identity.administrators)
+                self._start(workers, catalogue, probe.validator(catalogue))
+                try:
+                    yield catalogue
+                finally:
+                    self.scheduler.stop(self.settings.server.drain_seconds)
+                    self.service.judge = None
+                    self._keep_time()
+            finally:
+                workers.close()
+
+    def _start(self, workers: Workers, catalogue: Catalogue, judging: Judging) -> None:
+        pipeline = Pipeline(self.store, self.spool, catalogue, workers, self.settings, self.clock)
+        executor = LocalExecutor(pipeline.run, self.scheduler.done, self.settings.running.slots)
+        workers.warm_up()
+        if self.store.mark() is None:
+            self.store.adopt_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
+        self._keep_time()
+        self.service.judge, self.service.dialects = judging, catalogue.dialects
+        chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
+        self.scheduler.start(executor, chores)
+
+    def _keep_time(self) -> None:
+        """Write down the steady clock, so that it goes on from here after a reboot."""
+        if isinstance(self.clock, SystemClock):
+            self.store.keep_mark(self.clock.mark())
+
+
+def is_served(folder: Path) -> bool:
+    """Return whether a server is running with this data folder, on this machine."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the kernel gives back even if this process is killed."""
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(f"{folder}: another postscan server is running with this data_dir") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what killed runs left behind."""
+    for left in folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)

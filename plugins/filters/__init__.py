@@ -1,0 +1,1 @@
+"""The filters that postscan ships. They import `postscan.plugins` and nothing else of postscan."""

@@ -1,0 +1,1 @@
+"""WS-Discovery: messages, and the responder that listens on UDP."""

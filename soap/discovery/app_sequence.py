@@ -1,0 +1,68 @@
+"""The AppSequence: which run of this server a message belongs to, and its number among all messages of the run.
+
+Devices drop what looks older than what they have seen, so neither number ever goes back, whatever the wall clock does.
+Source: DPWS digest, section 6.1; DPW-013, DPW-014.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from postscan.core.errors import SettingsError
+from postscan.soap.discovery.messages import Stamp
+
+FILE: Final = "discovery-instance"
+LARGEST: Final = 2**32 - 1
+
+
+class Sequence:
+    """The messages of one run."""
+
+    def __init__(self, instance: int) -> None:
+        self.instance = instance
+        self._number = 0
+
+    def next(self) -> Stamp:
+        """Return the stamp of the next message."""
+        self._number += 1
+        return Stamp(self.instance, self._number)
+
+
+def begin(data_dir: Path, now: datetime) -> Sequence:
+    """Begin a run: its number is the time in seconds, or one more than that of the last run if that is larger.
+
+    The caller holds the lock of *data_dir*. Raises `SettingsError` if the file there holds something else or cannot
+    be written.
+    """
+    file = data_dir / FILE
+    try:
+        instance = max(int(now.timestamp()), _last(file) + 1)
+        if instance > LARGEST:
+            raise SettingsError(f"{file}: no number is left after the last one; delete it")
+        _keep(file, instance)
+    except OSError as error:
+        raise SettingsError(f"{file}: the number of this run cannot be kept there: {error.strerror}") from error
+    return Sequence(instance)
+
+
+def _last(file: Path) -> int:
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        return 0
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"{file}: holds {text[:64]!r}; expected a number, or no such file") from None
+
+
+def _keep(file: Path, instance: int) -> None:
+    temporary = file.with_name(f".{FILE}")
+    with temporary.open("w") as writing:
+        writing.write(f"{instance}\n")
+        writing.flush()
+        os.fsync(writing.fileno())
+    temporary.replace(file)

@@ -1,0 +1,1 @@
+"""WS-Eventing: subscriptions, notifications, and their delivery."""

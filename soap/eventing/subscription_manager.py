@@ -1,0 +1,181 @@
+"""Subscribe, Renew, GetStatus and Unsubscribe: what each does with the subscriptions of the core.
+
+Source: DPWS digest, sections 8.1 and 8.2; threats A2 to A4; rulings 20 and 21. A subscription that is unknown, over or
+somebody else's is answered alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from postscan.core.errors import SubscriptionNotFound, Unavailable
+from postscan.core.model.principal import Principal
+from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.service.subscriptions import Subscriptions
+from postscan.core.settings import Settings
+from postscan.soap.eventing import messages, sinks
+from postscan.soap.eventing.sinks import Asker, Sinks
+from postscan.soap.message import addressing, faults
+from postscan.soap.message.endpoint_reference import Reference
+from postscan.soap.message.request import Message, related
+from postscan.soap.xml import durations, namespaces
+from postscan.soap.xml.durations import Expiry
+
+BELOW: Final = "/subscriptions/"
+"""What stands between the address of a service and the identifier of a subscription to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: to which port, by whom, from where; `service` is the address of the port, `path` what was asked."""
+
+    message: Message
+    port: Port
+    by: Principal
+    asker: Asker
+    service: str
+    path: str
+
+    def id(self, in_body: str) -> str:
+        """Return the subscription that is meant: by the header, else the body, else the end of the path."""
+        return messages.subscription_id(self.message.header.subscription, in_body, self.path.rpartition("/")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How long a subscription is to live, whether that was asked for as a date, and how the answer says so."""
+
+    seconds: float
+    absolute: bool
+    text: str
+
+
+class Subscribing:
+    """The four operations on the subscriptions of one server."""
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        settings: Settings,
+        *,
+        resolve: Callable[[str], Iterable[str]] = sinks.lookup,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._events = settings.events
+        self._sinks = Sinks(settings.events.networks, resolve)
+        self._now = now
+
+    def answer(
+        self,
+        message: Message,
+        port: Port,
+        by: Principal,
+        peer: str,
+        service: str,
+        here: tuple[str, int],
+        path: str = "",
+    ) -> bytes:
+        """Carry out a request of `VERBS` and return the envelope of its answer; raise `Fault`. Blocks.
+
+        *peer* is the address at the other end of the connection, *here* our own address and port; *service* is the
+        address of the port for devices, *path* that of the request.
+        """
+        with related(message.header.message_id):
+            verb = VERBS.get(message.header.action)
+            if verb is None:
+                raise faults.action_not_supported(message.header.action)
+            call = Call(message, port, by, Asker(peer, here), service, path)
+            return addressing.reply(message.header, verb(self, call))
+
+    def subscribe(self, call: Call) -> str:
+        """Make a subscription and return the body of the answer; one that is refused leaves nothing behind."""
+        request = messages.read_subscribe(call.message.body, call.port)
+        grant = self._grant(request.expires)
+        notify_to = self._sinks.admit(request.notify_to, call.asker)
+        end_to = self._end_to(request.end_to, request.notify_to, notify_to, call.asker)
+        try:
+            made = self._subscriptions.add(
+                call.port,
+                call.by,
+                notify_to,
+                end_to,
+                request.actions,
+                lambda id: call.service + BELOW + id,
+                grant.absolute,
+                grant.seconds,
+            )
+        except Unavailable as error:
+            raise messages.no_room(str(error)) from None
+        return messages.write_subscribed(made, grant.text)
+
+    def renew(self, call: Call) -> str:
+        """Let a subscription live on, and return the body of the answer."""
+        request = messages.read_renew(call.message.body)
+        grant = self._grant(request.expires)
+        id = call.id(request.subscription)
+        try:
+            self._subscriptions.renew(id, call.port, call.by, grant.seconds, grant.absolute)
+        except SubscriptionNotFound as error:
+            raise messages.unable_to_renew(error.id, str(error)) from None
+        return messages.write_renewed(grant.text)
+
+    def get_status(self, call: Call) -> str:
+        """Return the body of the answer: what is left of a subscription."""
+        request = messages.read_get_status(call.message.body)
+        try:
+            found = self._subscriptions.get(call.id(request.subscription), call.port, call.by)
+        except SubscriptionNotFound as error:
+            raise _unknown(error) from None
+        return messages.write_status(self._left(found))
+
+    def unsubscribe(self, call: Call) -> str:
+        """End a subscription, without any message to its sinks (DPW-074), and return the body of the answer."""
+        request = messages.read_unsubscribe(call.message.body)
+        try:
+            self._subscriptions.remove(call.id(request.subscription), call.port, call.by)
+        except SubscriptionNotFound as error:
+            raise _unknown(error) from None
+        return messages.UNSUBSCRIBED
+
+    def _end_to(self, wanted: Reference | None, notify: Reference, admitted: Sink, asker: Asker) -> Sink | None:
+        """Return where the end is told; a name that both addresses share is looked up once."""
+        if wanted is None:
+            return None
+        if wanted.address == notify.address:
+            return Sink(admitted.url, admitted.address, wanted.parameters)
+        return self._sinks.admit(wanted, asker)
+
+    def _grant(self, expires: Expiry | None) -> Grant:
+        """Return what is granted: the request to the letter, or less if it is too much; raise `Fault` if it is over."""
+        if expires is None:
+            usual = self._events.default_seconds
+            return Grant(usual, False, durations.write(usual))
+        now, longest = self._now(), self._events.longest_seconds
+        wanted = expires.lasts(now)
+        if wanted <= 0:
+            raise messages.invalid_expiration(expires.text, f"Expires: {expires.text!r} is not in the future")
+        if wanted <= longest:
+            return Grant(wanted, expires.absolute, expires.text)
+        shorter = durations.write_moment(now, longest) if expires.absolute else durations.write(longest)
+        return Grant(longest, expires.absolute, shorter)
+
+    def _left(self, subscription: Subscription) -> str:
+        left = self._subscriptions.left(subscription)
+        return durations.write_moment(self._now(), left) if subscription.absolute else durations.write(left)
+
+
+def _unknown(error: SubscriptionNotFound) -> faults.Fault:
+    return messages.invalid_message(f"{{{namespaces.WSE}}}Identifier", error.id, str(error))
+
+
+VERBS: Final = {
+    messages.SUBSCRIBE: Subscribing.subscribe,
+    messages.RENEW: Subscribing.renew,
+    messages.GET_STATUS: Subscribing.get_status,
+    messages.UNSUBSCRIBE: Subscribing.unsubscribe,
+}
+"""What answers which action."""

@@ -1,0 +1,1 @@
+"""The HTTP side: routes, request bodies, TLS and the identity of the caller."""

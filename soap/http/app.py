@@ -1,0 +1,188 @@
+"""HTTP in, SOAP out: routes, media types, limits and status codes. With `body`, the only module that knows HTTP.
+
+A request is refused as early as it can be: by its head, by its envelope, by the job's state, by its bytes. What is
+refused below SOAP gets a bare status; everything else gets a fault of the protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import posixpath
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from postscan.core.errors import Throttled
+from postscan.core.model.subscription import Port
+from postscan.core.service.jobs import PostScanService
+from postscan.core.settings import Settings
+from postscan.soap.discovery import messages as discovery_messages
+from postscan.soap.discovery.responder import Host
+from postscan.soap.eventing.subscription_manager import BELOW
+from postscan.soap.http.body import Body, Exchange, Gone, Refused
+from postscan.soap.http.endpoints import Configuration, Counter, Device, Eventing, Processing, Whereabouts
+from postscan.soap.http.identity import Identities
+from postscan.soap.message import faults, mtom
+from postscan.soap.message.faults import Fault
+from postscan.soap.metadata import messages as metadata_messages
+from postscan.soap.metadata import wsdl_files
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
+SOAP11_MEDIA_TYPE: Final = "text/xml; charset=utf-8"
+FILE_MEDIA_TYPE: Final = "text/xml; charset=utf-8"
+FRAMING: Final = 64 * 1024
+"""Bytes that boundaries and part headers may add to an envelope and an image."""
+
+DRAIN: Final = 16 << 20
+"""Bytes of a refused request that are read and thrown away, so that its sender gets to read the fault."""
+
+INTERNAL: Final = ("dsp:ServerErrorInternalError", "dsc:ServerErrorInternalError")
+
+Serve = Callable[[Exchange], Awaitable[bytes | None]]
+
+
+def create_app(
+    service: PostScanService, settings: Settings, host: Host | None = None, eventing: Eventing | None = None
+) -> Starlette:
+    """Return the ASGI application that serves both services, and the device that hosts them.
+
+    *host* answers the Probes that are sent to the device, *eventing* takes subscriptions; without them these are
+    unknown actions. Raises `SettingsError` if the server has no name and cannot keep one.
+    """
+    where, identities = Whereabouts(settings), Identities(settings)
+    counter = Counter(service, settings, where, eventing)
+    device = Gate(Device(settings, where, host).serve, settings)
+    processing = Gate(Processing(service, settings, counter, identities).serve, settings)
+    configuration = Gate(Configuration(settings, counter, identities).serve, settings, faults.of_configuration)
+    server = settings.server
+    app = Starlette(
+        routes=[
+            Route(server.device_path, device, methods=["POST"]),
+            Route(discovery_messages.DIRECTED_PATH, device, methods=["POST"]),
+            *_service(server.path, processing),
+            *_service(server.configuration_path, configuration),
+            *_published(settings, where),
+        ],
+        exception_handlers={HTTPException: _not_served},
+    )
+    app.router.redirect_slashes = False  # a redirection repeats whatever the request calls its host
+    return app
+
+
+class Gate:
+    """One address that takes POST: what cannot be served is refused by a status, what went wrong is told by a fault."""
+
+    def __init__(
+        self, serve: Serve, settings: Settings, worded: Callable[[Fault], Fault] = lambda fault: fault
+    ) -> None:
+        self._serve = serve
+        self._settings = settings
+        self._worded = worded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever is in it."""
+        with contextlib.ExitStack() as until_sent:
+            response = await self._answer(Request(scope, receive), until_sent)
+            try:
+                await response(scope, receive, send)
+            except (RuntimeError, OSError) as error:  # the transport's words for a connection that is gone
+                log.info("the client left before it had its answer: %s", error)
+
+    async def _answer(self, request: Request, until_sent: contextlib.ExitStack) -> Response:
+        body = Body(request, self._settings.server.idle_seconds)
+        try:
+            data = await self._serve(Exchange(request.scope, self._check_head(request), body, until_sent))
+        except Refused as refused:
+            log.info("refused with %d: %s", refused.status, refused)
+            return Response(status_code=refused.status, headers={"connection": "close"})
+        except Throttled as throttled:
+            log.warning("refused with 429: %s", throttled)
+            return Response(status_code=429, headers={"retry-after": str(math.ceil(throttled.seconds))})
+        except Gone:
+            log.info("the client left in the middle of its request")
+            return Response(status_code=400)  # nobody reads it
+        except Fault as fault:
+            return await self._fault(self._worded(fault), body)
+        if data is None:
+            return Response(status_code=202)
+        return Response(data, media_type=MEDIA_TYPE)
+
+    async def _fault(self, fault: Fault, body: Body) -> Response:
+        """Answer with a fault; its sender may still be sending, and some read the answer only after that."""
+        if fault.subcode in INTERNAL:
+            log.error("internal error: %s", fault, exc_info=fault.__cause__)
+        else:
+            log.info("fault %s: %s", fault.subcode or fault.code, fault)
+        drained = await body.drain(DRAIN)
+        return Response(
+            faults.write(fault, fault.relates_to),
+            status_code=fault.status(self._settings.server.always_500),
+            media_type=SOAP11_MEDIA_TYPE if fault.soap11 else MEDIA_TYPE,
+            headers={} if drained else {"connection": "close"},
+        )
+
+    def _check_head(self, request: Request) -> mtom.Media:
+        """Refuse by the head what cannot be served; return what the body is."""
+        headers = request.headers
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refused(415, f"content-encoding {headers['content-encoding']!r}; expected none")
+        media = mtom.media(headers.get("content-type", ""))
+        if media.kind == "other":
+            raise Refused(415, f"content-type {headers.get('content-type', '')!r}; expected SOAP 1.2, or MTOM")
+        limit = self._settings.limits.envelope_bytes
+        if media.kind == "mtom":
+            limit += self._settings.limits.image_bytes + FRAMING
+        if int(headers.get("content-length", "0")) > limit:
+            raise Refused(413, f"content-length {headers['content-length']}; expected at most {limit}")
+        return media
+
+
+def _service(path: str, gate: Gate) -> list[Route]:
+    """Return the routes of a service: its own address, and those at which subscriptions to it are managed."""
+    return [Route(one, gate, methods=["POST"]) for one in (path, path + BELOW + "{id}")]
+
+
+def _published(settings: Settings, where: Whereabouts) -> list[Route]:
+    """Return the routes of the WSDL of both services, and of the schemas, which lie beside them as their files do."""
+    files: dict[str, bytes] = {}
+    routes = []
+    for port, path in (
+        (Port.PROCESSING, settings.server.path),
+        (Port.CONFIGURATION, settings.server.configuration_path),
+    ):
+        routes.append(Route(path, _wsdl(port, where), methods=["GET"]))
+        files |= {posixpath.join(posixpath.dirname(path), name): xsd for name, xsd in wsdl_files.schemas(port).items()}
+    return routes + [_file(path, xsd) for path, xsd in files.items()]
+
+
+def _wsdl(port: Port, where: Whereabouts) -> Callable[[Request], Awaitable[Response]]:
+    async def get(request: Request) -> Response:
+        if request.scope["query_string"].lower() != b"wsdl":
+            raise HTTPException(405, headers={"allow": "POST"})  # without it, nothing is there to be got
+        document = metadata_messages.wsdl(wsdl_files.wsdl(port), where.site(request.scope).at(port))
+        return Response(document, media_type=FILE_MEDIA_TYPE)
+
+    return get
+
+
+def _file(path: str, data: bytes) -> Route:
+    async def get(_request: Request) -> Response:
+        return Response(data, media_type=FILE_MEDIA_TYPE)
+
+    return Route(path, get, methods=["GET"])
+
+
+def _not_served(_request: Request, error: Exception) -> Response:
+    """Answer a path that is not there, or a method that it does not have."""
+    assert isinstance(error, HTTPException)
+    return Response(status_code=error.status_code, headers={**(error.headers or {}), "connection": "close"})

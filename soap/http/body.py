@@ -1,0 +1,143 @@
+"""The bytes of a request as they arrive: a whole envelope, or an envelope and an image behind it.
+
+Nothing here waits longer, or holds more, than the settings allow. What is refused below SOAP is `Refused`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from postscan.core.settings import Settings
+from postscan.soap.message import faults, mtom
+from postscan.soap.message import request as message_request
+
+log = logging.getLogger(__name__)
+
+
+class Refused(message_request.NoAnswer):
+    """A request that is not SOAP enough for a fault: it gets this status, and its connection is closed."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Gone(message_request.NoAnswer):
+    """The client closed its connection in the middle of a request."""
+
+
+class Body:
+    """The bytes of a request as they arrive; a silence within them ends the request."""
+
+    def __init__(self, request: Request, idle_seconds: float) -> None:
+        self._receive = request.receive
+        self._idle_seconds = idle_seconds
+        self._over = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield what arrives; may be left and taken up again."""
+        while not self._over:
+            yield await self._next()
+
+    async def _next(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                message = await self._receive()
+        except TimeoutError:
+            self._over = True
+            raise Refused(408, f"the body was silent for {self._idle_seconds:g} s") from None
+        self._over = not message.get("more_body", False)
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body: bytes = message.get("body", b"")
+        return body
+
+    async def all(self, limit: int) -> bytes:
+        """Return the whole body; raise a fault if it is longer than *limit* bytes."""
+        data = b""
+        while not self._over:
+            data += await self._next()
+            if len(data) > limit:
+                raise faults.malformed(f"the envelope is longer than {limit} bytes")
+        return data
+
+    async def drain(self, limit: int) -> bool:
+        """Throw away what is left; return False if it was more than *limit* bytes, or did not come."""
+        try:
+            async for chunk in self.chunks():
+                limit -= len(chunk)
+                if limit < 0:
+                    return False
+        except message_request.NoAnswer:
+            return False
+        return True
+
+
+class Parts:
+    """A multipart body: its root first, then perhaps one image."""
+
+    def __init__(self, media: mtom.Media, body: Body, settings: Settings) -> None:
+        self._body = body
+        self._splitter = mtom.Splitter(
+            media.boundary,
+            media.start,
+            root_limit=settings.limits.envelope_bytes,
+            part_limit=settings.limits.image_bytes,
+        )
+        self._events = self._read()
+
+    async def root(self) -> bytes:
+        """Return the envelope."""
+        event = await anext(self._events, None)
+        if not isinstance(event, mtom.Root):
+            raise mtom.MtomError("the message has no root part")
+        return event.data
+
+    async def image(self, cid: str) -> AsyncIterator[bytes | memoryview]:
+        """Yield the bytes of the part that *cid* names, to the last; raise a fault if there is no such part."""
+        found = False
+        async for event in self._events:
+            if isinstance(event, mtom.PartStarted):
+                found = mtom.same_content_id(cid, event.content_id)
+                if not found:
+                    raise faults.invalid_argument("ImageData", cid, f"the part is called {event.content_id[:64]!r}")
+            elif isinstance(event, mtom.PartData):
+                yield event.data
+        if not found:
+            raise faults.invalid_argument("ImageData", cid, "the message has no part with this Content-ID")
+
+    async def nothing_more(self) -> None:
+        """Read to the end; raise a fault if there is a part that nobody asked for."""
+        async for event in self._events:
+            if isinstance(event, mtom.PartStarted):
+                raise mtom.MtomError("the message has a part that nothing in it refers to")
+
+    async def _read(self) -> AsyncIterator[mtom.Event]:
+        async for chunk in self._body.chunks():
+            for event in self._splitter.feed(chunk):
+                yield event
+        self._splitter.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer: the ASGI scope, what the body is, its bytes, and what ends once the answer is out."""
+
+    scope: Any
+    media: mtom.Media
+    body: Body
+    until_sent: contextlib.ExitStack
+
+    def agreeing(self, message: message_request.Message) -> message_request.Message:
+        """Return the message; say so in the log if HTTP calls its action by another name."""
+        told = self.media.action.strip() if self.media.action else ""
+        if told and told != message.header.action:
+            log.warning("the Content-Type's action %r is not the message's %r", told[:255], message.header.action)
+        return message

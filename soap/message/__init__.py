@@ -1,0 +1,1 @@
+"""SOAP messages: envelope, addressing headers, MTOM packaging and faults. No I/O."""

@@ -1,0 +1,275 @@
+"""Faults: what went wrong, in the words of the protocol, and the table from the core's errors to them.
+
+The reason that goes over the wire is fixed by the protocol; the sentence that says what was wrong with this very
+message is the exception's own text, and belongs into the log. Source: WS-DSP digest, section 7; DPWS digest,
+section 4; WS-DSC digest, section 1.10; SOAP 1.2 part 1, section 5.4 and appendix A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from postscan.core.errors import (
+    InvalidArgument,
+    JobCanceled,
+    JobNotFound,
+    RequestReused,
+    StoredProcessInvalid,
+    Unavailable,
+    WrongState,
+)
+from postscan.soap.xml import namespaces, writing
+
+LONGEST_VALUE: Final = 255
+"""Most characters of an offending value that a fault shows."""
+
+_INVALID_ARGS = "At least one input argument is invalid."
+_NO_SUCH_JOB = "A PostScan job identified by the specified JobToken argument could not be found."
+_NOT_NOW = "The service cannot perform the requested operation."
+_UNEXPECTED = "The service had an unexpected error."
+_CANCELED = "The PostScan job has been canceled."
+_NO_SUCH_ACTION = "The [wsa:Action] cannot be processed at the receiver."
+_BAD_HEADER = "A message information header is not valid and the message cannot be processed."
+_NO_HEADER = "A required message information header, To, MessageID, or Action, is not present."
+_NOT_UNDERSTOOD = "A mandatory header was not understood."
+_OTHER_VERSION = "The message is not a SOAP 1.2 envelope."
+_NOT_SCAN_ADMIN = "The current user is not an administrator of the scan repository"
+
+_OF_CONFIGURATION: Final = {
+    "dsp:InvalidArgs": "At least one input argument is invalid",
+    "dsp:OperationFailed": "Scan repository service cannot perform the requested operation",
+    "dsp:ServerErrorTemporaryError": "The service had an unexpected error",
+    "dsp:ServerErrorInternalError": "The service had an unexpected error",
+    "dsp:ClientErrorJobTokenNotFound": (
+        "A PostScan job identified by the specified dsc:JobToken argument could not be found."
+    ),
+    "wsa:ActionNotSupported": "The [action] cannot be processed at the receiver",
+}
+"""The reasons of the configuration service: the other service's faults in other words, most without a full stop."""
+
+
+class Fault(Exception):
+    """A request that is answered with a fault.
+
+    `code` is the local name of the SOAP code, `subcode` has its prefix (`dsp:InvalidArgs`). `detail` is the offending
+    element's Clark name and its value. `not_understood` names header blocks as (namespace, local name). `relates_to`
+    is the request's MessageID where whoever raised the fault knew it. `action` is the one of its message: some of the
+    specifications have a fault action of their own. `str()` is the sentence for the log.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        subcode: str | None,
+        reason: str,
+        detail: tuple[str, str] | None = None,
+        *,
+        sentence: str = "",
+        not_understood: tuple[tuple[str, str], ...] = (),
+        upgrade: bool = False,
+        soap11: bool = False,
+        action: str = namespaces.FAULT_ACTION,
+    ) -> None:
+        super().__init__(sentence or reason)
+        self.code = code
+        self.subcode = subcode
+        self.reason = reason
+        self.detail = detail
+        self.not_understood = not_understood
+        self.upgrade = upgrade
+        self.soap11 = soap11
+        self.action = action
+        self.relates_to: str | None = None
+
+    def status(self, always_500: bool = False) -> int:
+        """Return the HTTP status: 400 for the sender's mistakes, 500 for the rest."""
+        return 400 if self.code == "Sender" and not always_500 else 500
+
+
+def invalid_argument(name: str, value: str = "", sentence: str = "") -> Fault:
+    """Return the fault for an argument that is wrong, unknown or missing (then *value* is empty).
+
+    *name* is a Clark name, or a name of the processing service.
+    """
+    clark = name if name.startswith("{") else namespaces.dsp(name)
+    return Fault(
+        "Sender", "dsp:InvalidArgs", _INVALID_ARGS, (clark, value), sentence=sentence or f"{name}: {value[:64]!r}"
+    )
+
+
+def malformed(sentence: str) -> Fault:
+    """Return the fault for a message that cannot be read at all, so that no argument can be named."""
+    return Fault("Sender", "dsp:InvalidArgs", _INVALID_ARGS, sentence=sentence)
+
+
+def action_not_supported(uri: str) -> Fault:
+    """Return the fault for an operation that this service does not have."""
+    return Fault(
+        "Sender",
+        "wsa:ActionNotSupported",
+        _NO_SUCH_ACTION,
+        (namespaces.wsa("Action"), uri),
+        sentence=f"there is no operation {uri[:LONGEST_VALUE]!r}",
+    )
+
+
+def invalid_header(name: str, value: str, sentence: str = "") -> Fault:
+    """Return the fault for a bad or forbidden addressing header; *name* is its local name."""
+    return Fault(
+        "Sender",
+        "wsa:InvalidMessageInformationHeader",
+        _BAD_HEADER,
+        (namespaces.wsa(name), value),
+        sentence=sentence or f"wsa:{name} {value[:LONGEST_VALUE]!r} is not valid",
+    )
+
+
+def header_required(name: str) -> Fault:
+    """Return the fault for an addressing header that is missing; *name* is its local name."""
+    return Fault(
+        "Sender",
+        "wsa:MessageInformationHeaderRequired",
+        _NO_HEADER,
+        (namespaces.wsa(name), ""),
+        sentence=f"wsa:{name} is missing or empty",
+    )
+
+
+def must_understand(names: Iterable[tuple[str, str]]) -> Fault:
+    """Return the fault for mandatory header blocks that are unknown here, given as (namespace, local name)."""
+    unknown = tuple(names)
+    listed = ", ".join(f"{{{uri}}}{local}" for uri, local in unknown)
+    return Fault(
+        "MustUnderstand",
+        None,
+        _NOT_UNDERSTOOD,
+        not_understood=unknown,
+        sentence=f"mandatory header not understood: {listed}",
+    )
+
+
+def not_scan_admin(sentence: str) -> Fault:
+    """Return the fault for whoever is no administrator: the same for every operation and every token (ruling 9).
+
+    WS-DSC names its subcode and nothing else of it (section 1.5), so the reason is ours.
+    """
+    return Fault("Sender", "dsc:ClientErrorCurrentUserNotScanAdmin", _NOT_SCAN_ADMIN, sentence=sentence)
+
+
+def version_mismatch(soap11: bool) -> Fault:
+    """Return the fault for a message that is no SOAP 1.2 envelope; *soap11* answers in the older version's words."""
+    return Fault("VersionMismatch", None, _OTHER_VERSION, upgrade=True, soap11=soap11)
+
+
+def _in_dsc(subcode: str | None) -> str | None:
+    return "dsc:" + subcode.removeprefix("dsp:") if subcode and subcode.startswith("dsp:") else subcode
+
+
+def _detail_in_dsc(detail: tuple[str, str] | None) -> tuple[str, str] | None:
+    uri, local = namespaces.split(detail[0]) if detail else ("", "")
+    return (namespaces.dsc(local), detail[1]) if detail and uri == namespaces.DSP else detail
+
+
+def _server_error(subcode: str, reason: str) -> Callable[[Exception], Fault]:
+    return lambda error: Fault("Receiver", subcode, reason, sentence=str(error))
+
+
+def _no_such_job(error: JobNotFound) -> Fault:
+    detail = (namespaces.dsp("JobToken"), error.token)
+    return Fault("Sender", "dsp:ClientErrorJobTokenNotFound", _NO_SUCH_JOB, detail, sentence=str(error))
+
+
+def _reused(error: RequestReused) -> Fault:
+    return invalid_argument(namespaces.wsa("MessageID"), error.message_id, str(error))
+
+
+def _invalid(error: InvalidArgument) -> Fault:
+    return invalid_argument(error.argument, error.value, str(error))
+
+
+_ANYTHING_ELSE: Final = _server_error("dsp:ServerErrorInternalError", _UNEXPECTED)
+
+FAULTS: Final[dict[type[Exception], Callable[[Any], Fault]]] = {
+    JobNotFound: _no_such_job,
+    JobCanceled: _server_error("dsp:ServerErrorPostScanJobCanceled", _CANCELED),
+    WrongState: _server_error("dsp:OperationFailed", _NOT_NOW),
+    InvalidArgument: _invalid,
+    RequestReused: _reused,
+    StoredProcessInvalid: _server_error("dsp:OperationFailed", _NOT_NOW),
+    Unavailable: _server_error("dsp:ServerErrorTemporaryError", _UNEXPECTED),
+}
+"""From each of the core's errors to its fault; an error that is not listed counts as its nearest listed ancestor."""
+
+
+def from_error(error: Exception) -> Fault:
+    """Return the fault for an error of the core; what is not in the table is an internal error."""
+    for kind in type(error).__mro__:
+        if kind in FAULTS:
+            return FAULTS[kind](error)
+    return _ANYTHING_ELSE(error)
+
+
+def of_configuration(fault: Fault) -> Fault:
+    """Return a fault as the configuration service says it: subcode, reason and detail in its own namespace."""
+    told = Fault(
+        fault.code,
+        _in_dsc(fault.subcode),
+        _OF_CONFIGURATION.get(fault.subcode or "", fault.reason),
+        _detail_in_dsc(fault.detail),
+        sentence=str(fault),
+        not_understood=fault.not_understood,
+        upgrade=fault.upgrade,
+        soap11=fault.soap11,
+        action=fault.action,
+    )
+    told.relates_to = fault.relates_to
+    told.__cause__ = fault.__cause__
+    return told
+
+
+def write(fault: Fault, relates_to: str | None) -> bytes:
+    """Return the whole envelope of *fault*, as the answer to the message *relates_to*."""
+    if fault.soap11:
+        return _write_soap11(fault)
+    blocks = "".join(_not_understood(*name) for name in fault.not_understood) + (_UPGRADE if fault.upgrade else "")
+    related = relates_to or fault.relates_to or namespaces.UNSPECIFIED
+    return writing.write(fault.action, related, writing.new_message_id(), _body(fault), blocks)
+
+
+_UPGRADE: Final = '<soap:Upgrade><soap:SupportedEnvelope qname="soap:Envelope"/></soap:Upgrade>'
+
+
+def _body(fault: Fault) -> str:
+    subcode = f"<soap:Subcode>{_subcode(fault.subcode)}</soap:Subcode>" if fault.subcode else ""
+    detail = f"<soap:Detail>{_detail(*fault.detail)}</soap:Detail>" if fault.detail else ""
+    return (
+        f"<soap:Fault><soap:Code><soap:Value>soap:{fault.code}</soap:Value>{subcode}</soap:Code>"
+        f'<soap:Reason><soap:Text xml:lang="en">{writing.escape(fault.reason)}</soap:Text></soap:Reason>'
+        f"{detail}</soap:Fault>"
+    )
+
+
+def _subcode(name: str) -> str:
+    prefix = name.partition(":")[0]
+    declared = "" if prefix in namespaces.PREFIXES else f' xmlns:{prefix}="{namespaces.LOCAL_PREFIXES[prefix]}"'
+    return f"<soap:Value{declared}>{name}</soap:Value>"
+
+
+def _detail(clark: str, value: str) -> str:
+    return writing.element(clark, value[:LONGEST_VALUE])
+
+
+def _not_understood(uri: str, local: str) -> str:
+    if not uri:
+        return f'<soap:NotUnderstood qname="{local}"/>'
+    return f'<soap:NotUnderstood qname="x:{local}" xmlns:x="{writing.attribute(uri)}"/>'
+
+
+def _write_soap11(fault: Fault) -> bytes:
+    return (
+        f'<soap11:Envelope xmlns:soap11="{namespaces.SOAP11}" xmlns:soap="{namespaces.SOAP}">'
+        f"<soap11:Header>{_UPGRADE}</soap11:Header><soap11:Body><soap11:Fault>"
+        f"<faultcode>soap11:{fault.code}</faultcode><faultstring>{writing.escape(fault.reason)}</faultstring>"
+        f"</soap11:Fault></soap11:Body></soap11:Envelope>"
+    ).encode()

@@ -1,0 +1,1 @@
+"""What the server publishes about itself: device metadata and WSDL."""

@@ -1,0 +1,1 @@
+"""Stored scan processes, read from a folder of PSP files."""

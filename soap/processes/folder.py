@@ -1,0 +1,234 @@
+"""Stored scan processes in a folder: `<GUID>.xml` says what happens, `<GUID>.toml` its name and who may use it.
+
+Source: scan-process digest, sections 3, 4, 8 and 10; WS-DSP digest, O-4 to O-6. The scan ticket is judged when a
+process is stored, never when it runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import tomllib
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from lxml import etree
+
+from postscan.core.errors import InvalidArgument, StoredProcessInvalid
+from postscan.core.model.process import Instructions, ScanProcess
+from postscan.soap.processes import instructions
+from postscan.soap.xml import namespaces, parser
+from postscan.soap.xml.parser import XmlError
+from postscan.soap.xml.reading import boolean, children, guid, required, tag, text
+
+LONGEST: Final = 524_288
+"""Most characters of a scan process."""
+
+LONGEST_NAME: Final = 255
+"""Most characters of PSP_DisplayName; the directory allows one more, which is cut."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_SCHEMAS: Final = Path(__file__).parents[1] / "wsdl"
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+class ProcessFolder:
+    """The scan processes of one folder; each is read again when one of its two files changes.
+
+    *server_names* are the names of this server that a process may carry; none means any. With *lenient*, a device
+    may send any instructions.
+    """
+
+    def __init__(self, folder: Path, server_names: tuple[str, ...] = (), lenient: bool = False) -> None:
+        self._folder = folder
+        self._server_names = frozenset(map(_host, server_names))
+        self._lenient = lenient
+        self._known: dict[str, tuple[_Stamp, ScanProcess]] = {}
+
+    def names(self) -> list[str]:
+        """Return the identifiers of all stored processes, usable or not."""
+        found = (guid(path.stem) for path in self._folder.glob("*.xml"))
+        return sorted({name for name in found if name})
+
+    def find(self, identifier: str) -> ScanProcess | None:
+        """Return the process with this GUID, in any case and with or without braces; None if there is none.
+
+        A process of another server counts as none. Raises `StoredProcessInvalid` if the process is broken.
+        """
+        name = guid(identifier)
+        path = self._path(name) if name else None
+        if name is None or path is None:
+            return None
+        try:
+            process = self._read(name, path)
+        except (InvalidArgument, OSError) as error:
+            raise StoredProcessInvalid(f"the scan process {path} cannot be used: {error}") from error
+        return process if self._serves(process.repository) else None
+
+    def admit(self, process: ScanProcess, sent: Instructions) -> None:
+        """Raise `InvalidArgument` if a device may not run *sent* as this process."""
+        if not self._lenient:
+            instructions.check_sent(process, sent)
+
+    def add(
+        self, xml: bytes, *, display_name: str, users: Iterable[str] = (), identifier: str | None = None
+    ) -> ScanProcess:
+        """Check a process with its scan ticket and store it, over an older one of the same *identifier*.
+
+        Raises `InvalidArgument` for what is wrong with it. *users* are SIDs and `user@domain` names; none means all.
+        """
+        name = guid(str(uuid.uuid4()) if identifier is None else identifier)
+        if name is None:
+            raise InvalidArgument("PSP_Identifier", identifier or "", "a GUID")
+        allowed = frozenset(_line("users", user) for user in users)
+        shown = _line("PSP_DisplayName", display_name)[:LONGEST_NAME]
+        process = _process(name, xml, shown, allowed)
+        _check_schema(xml)
+        if not self._serves(process.repository):
+            raise InvalidArgument(namespaces.psp("ScanRepository"), process.repository, "a name of this server")
+        self._store(process, xml)
+        return process
+
+    def _serves(self, repository: str) -> bool:
+        return not self._server_names or _host(repository) in self._server_names
+
+    def _path(self, name: str) -> Path | None:
+        """Return where the process lies, in the spelling that is there."""
+        spellings = (self._folder / f"{spelling}.xml" for spelling in (name, name.lower()))
+        return next((path for path in spellings if path.exists()), None)
+
+    def _read(self, name: str, path: Path) -> ScanProcess:
+        beside = path.with_suffix(".toml")
+        stamp = (_stamp(path), _stamp(beside))  # before reading: a later change must not look like this one
+        known = self._known.get(name)
+        if known and known[0] == stamp:
+            return known[1]
+        shown, users = _read_beside(beside)
+        process = _process(name, path.read_bytes(), shown, users)
+        self._known[name] = (stamp, process)
+        return process
+
+    def _store(self, process: ScanProcess, xml: bytes) -> None:
+        """Write both files; the one with the users first, so that no process ever stands there without it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(process.identifier) or self._folder / f"{process.identifier}.xml"
+        quoted = ", ".join(json.dumps(user, ensure_ascii=False) for user in sorted(process.users))
+        name = json.dumps(process.display_name, ensure_ascii=False)
+        _replace(path.with_suffix(".toml"), f"display_name = {name}\nusers = [{quoted}]\n".encode())
+        _replace(path, xml)
+
+
+def read_process(xml: bytes) -> tuple[str, Instructions, bool, bool]:
+    """Return what a PostScanProcess says: repository, instructions, and whether names and paths may be changed.
+
+    The scan ticket is not looked at. Raises `InvalidArgument` with the Clark name of what is wrong.
+    """
+    root = _parse(xml)
+    if tag(root) != namespaces.psp("PostScanProcess"):
+        raise InvalidArgument(tag(root), "", "a PostScanProcess")
+    found = children(root, namespaces.PSP, ("ScanRepository", "ScanTicket", "PostScanInstructions"))
+    repository = text(required(found, namespaces.PSP, "ScanRepository"))
+    inner = required(found, namespaces.PSP, "PostScanInstructions")
+    return (
+        repository,
+        instructions.read(inner),
+        _allows("AllowDeviceFileNameChange", root, inner),
+        _allows("AllowDeviceFilePathChange", root, inner),
+    )
+
+
+def _allows(flag: str, *places: etree._Element) -> bool:
+    """Return a permission. Where it stands was never published: either place will do, if they do not disagree."""
+    name = f"{{{namespaces.SPX}}}{flag}"
+    values = {boolean(element) for place in places for element in place.findall(name)}
+    if len(values) > 1:
+        raise InvalidArgument(name, "true and false", "one value")
+    return values == {True}
+
+
+def _parse(xml: bytes) -> etree._Element:
+    """Return the root of a stored process, whose declaration may name an encoding that it no longer has."""
+    if len(xml) > LONGEST and len(xml.decode("utf-16" if xml[:2] in _UTF16 else "utf-8", "replace")) > LONGEST:
+        raise InvalidArgument(namespaces.psp("PostScanProcess"), f"{len(xml)} bytes", f"at most {LONGEST} characters")
+    try:
+        return parser.parse(xml, heed_declaration=False)
+    except XmlError as error:
+        start = xml[:40].decode("utf-8", "replace")
+        raise InvalidArgument(namespaces.psp("PostScanProcess"), start, f"XML that can be read, but: {error}") from None
+
+
+def _process(name: str, xml: bytes, shown: str, users: frozenset[str]) -> ScanProcess:
+    repository, wanted, name_change, path_change = read_process(xml)
+    return ScanProcess(name, shown, repository, wanted, users, name_change, path_change)
+
+
+@functools.cache
+def _schema() -> etree.XMLSchema:
+    return etree.XMLSchema(etree.parse(_SCHEMAS / "psp.xsd"))
+
+
+def _check_schema(xml: bytes) -> None:
+    """Judge a process and its ticket by our schema."""
+    try:
+        _schema().assertValid(_parse(xml))
+    except etree.DocumentInvalid as error:
+        line = f"line {error.error_log[0].line}"
+        raise InvalidArgument(
+            namespaces.psp("PostScanProcess"), line, f"what the schema allows, but: {error}"
+        ) from None
+
+
+def _read_beside(path: Path) -> tuple[str, frozenset[str]]:
+    """Return display name and users; a key too many may be a misspelled `users`, so it is refused."""
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(path.name, "its text", f"TOML, but: {error}") from None
+    for key in sorted(table.keys() - {"display_name", "users"}):
+        raise InvalidArgument(f"{path.name}: {key}", str(table[key]), "display_name and users only")
+    name, users = table.get("display_name", ""), table.get("users", [])
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidArgument(f"{path.name}: display_name", str(name), "a text")
+    if not isinstance(users, list) or not all(isinstance(user, str) and user for user in users):
+        raise InvalidArgument(f"{path.name}: users", str(users), "a list of SIDs and user@domain names")
+    return name.strip()[:LONGEST_NAME], frozenset(users)
+
+
+def _line(argument: str, value: str) -> str:
+    value = value.strip()
+    if not value or _CONTROL.search(value):
+        raise InvalidArgument(argument, value, "one line of text")
+    return value
+
+
+def _host(name: str) -> str:
+    return name.strip().rstrip(".").lower()
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put a file in place whole and durably, or not at all."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

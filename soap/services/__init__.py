@@ -1,0 +1,1 @@
+"""The operations of WS-DSP and WS-DSC, and their messages."""
