@@ -12,7 +12,8 @@ from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parent.parent / "tests"
 
-if str(_TESTS) not in sys.path:
-    sys.path.append(str(_TESTS))
+for _folder in (_TESTS, _TESTS / "doubles"):
+    if str(_folder) not in sys.path:
+        sys.path.append(str(_folder))
 # The servers that a campaign starts have the plugin acme.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_TESTS / "outside"), os.environ.get("PYTHONPATH"))))

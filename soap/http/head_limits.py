@@ -1,8 +1,8 @@
 """The head of an HTTP request: a limit on its size, a deadline, and who sent it, which uvicorn does not have.
 
 Leans on a few methods of uvicorn's httptools protocol, so uvicorn is pinned to a minor version, and
-`tests/soap/test_http_head.py` holds the two together. What stands around the chunks of a body counts like a head:
-the parser keeps fields that follow the last chunk, however many. A slow body is not this module's business.
+`tests/soap/http/test_head_limits.py` holds the two together. What stands around the chunks of a body counts like a
+head: the parser keeps fields that follow the last chunk, however many. A slow body is not this module's business.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ as far as the core has a part in it (each error is one of `postscan.core.errors`
 Not at this level:
 
 * I19, I20 and I21 are about bytes at a destination. Here a destination is a set of names; the filters that write to
-  real folders are tested in `tests/plugins/test_fileshare.py` and `tests/core/test_placing.py`.
+  real folders are tested in `tests/plugins/filters/fileshare/test_folder.py` and
+  `tests/core/filters/delivery/test_folder.py`.
 * The envelope half of I31 is about SOAP: `tests/soap`.
 """
 

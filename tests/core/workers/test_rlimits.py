@@ -12,7 +12,7 @@ from postscan.core.workers.rlimits import Resources
 
 SHOW = """
 import json, resource, sys
-from postscan.core.limits import Resources
+from postscan.core.workers.rlimits import Resources
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 Resources.read(json.loads(sys.argv[1])).enforce()
 names = ("AS", "CPU", "FSIZE", "NOFILE", "CORE", "NPROC")

@@ -28,7 +28,7 @@ from postscan.core.workers import orphans, protocol, supervisor
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.slot import How, Limits
 
-OUTSIDE = Path(__file__).parent.parent / "outside" / "evil"
+OUTSIDE = Path(__file__).parents[2] / "outside" / "evil"
 KILLED = "it was killed: it looked at its token 1 times"
 GRACE, TERM = 0.3, 0.3
 SLACK = 8.0  # a busy machine needs it; `python -m campaigns cancels` and `python -m bench cancel` measure

@@ -10,7 +10,7 @@ from schemas import assert_valid
 
 from postscan.soap.xml import namespaces
 
-FOLDER = Path(__file__).parent / "digests"
+FOLDER = Path(__file__).parents[1] / "digests"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.xml"))
 """Digest, section, message: `dsp-13.1-CreatePostScanJob`."""
 

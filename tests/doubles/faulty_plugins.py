@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-FAULTY = Path(__file__).parent / "plugins" / "faulty"
+FAULTY = Path(__file__).parents[1] / "plugins" / "faulty"
 
 
 @contextlib.contextmanager
