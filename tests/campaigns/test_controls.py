@@ -75,7 +75,7 @@ def test_lines_that_are_not_there_are_an_error() -> None:
     """Nor may they be there twice: nobody could say which of them is the control."""
     real = row("D3", "an answer is remembered")
     for lines in ("self._seen.forget()", "self._seen", ""):
-        with pytest.raises(NotThere, match=r"D3, an answer is remembered: soap/responding\.py has its lines"):
+        with pytest.raises(NotThere, match=r"D3, an answer is remembered: soap/discovery/responder\.py has its lines"):
             replace(real, lines=lines).removed_from((ROOT / real.file).read_text())
 
 
