@@ -1,4 +1,4 @@
-"""Whether the time of an answer tells a foreign job from one that does not exist (threat O4), by Welch's t.
+"""Whether the time of an answer tells a foreign job from one that does not exist (T-O4), by Welch's t.
 
 The application is called without a socket, so that nothing of the network hides a difference. Each kind is asked for
 in turn, in an order drawn anew each time. A common rule of thumb: |t| above 4.5 is a difference that can be measured.

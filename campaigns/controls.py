@@ -78,7 +78,7 @@ class Totals:
 def run(*arguments: str) -> int:
     """Run the campaign, print each row and the totals; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m campaigns controls")
-    parser.add_argument("threat", nargs="*", help="A1, D1, O4 ...")
+    parser.add_argument("threat", nargs="*", help="T-A1, T-D1, T-O4 ...")
     rows = table(parser.parse_args(arguments).threat)
     print(f"{len(rows)} controls against {', '.join(dict.fromkeys(row.threat for row in rows))}")
     begun = time.monotonic()
@@ -113,7 +113,7 @@ def campaign(copy: Copy, rows: Sequence[Control], tell: Callable[[str], object])
             missed = other_than(FAILED, row.tests, copy.outcomes(row.tests))
         totals.survived += [f"{row.threat}, {row.what}: {one}" for one in missed]
         totals.noticed += not missed
-        tell(f"{row.threat:3} {'SURVIVED' if missed else 'noticed '} {row.what}")
+        tell(f"{row.threat:4} {'SURVIVED' if missed else 'noticed '} {row.what}")
     return totals
 
 

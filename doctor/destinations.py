@@ -5,16 +5,19 @@ The workers get a data folder that is thrown away afterwards: nothing is migrate
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postscan.cli.context import open_engine, process_folder
-from postscan.cli.output import terminal
+from postscan import migrations
+from postscan.core.engine import Core
 from postscan.core.errors import PostscanError, StoredProcessInvalid
+from postscan.core.model.process import short_name
 from postscan.core.registry.catalogue import PluginState
 from postscan.doctor.findings import Finding, ok, problem, warning
+from postscan.soap.processes.folder import ProcessFolder
 
 if TYPE_CHECKING:
     from postscan.core.model.process import FilterInstructions, ScanProcess
@@ -25,21 +28,28 @@ if TYPE_CHECKING:
 
 def destinations(settings: Settings) -> Iterator[Finding]:
     """Whether plugins load, whether each scan process can run, and whether its documents would arrive."""
-    with tempfile.TemporaryDirectory(prefix="postscan-doctor-") as elsewhere:
-        storage = settings.storage.model_copy(update={"data_dir": Path(elsewhere), "database": ""})
-        with (
-            open_engine(settings.model_copy(update={"storage": storage})) as core,
-            core.asking() as (catalogue, judging),
-        ):
-            yield from _plugins(catalogue)
-            processes = []
-            for found in _processes(settings):
-                if isinstance(found, Finding):
-                    yield found
-                else:
-                    processes.append(found)
-            for process in processes:
-                yield from _process(process, catalogue, judging, settings)
+    folder = ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
+    with _engine(settings, folder) as core, core.asking() as (catalogue, judging):
+        yield from _plugins(catalogue)
+        processes = []
+        for found in _processes(folder):
+            if isinstance(found, Finding):
+                yield found
+            else:
+                processes.append(found)
+        for process in processes:
+            yield from _process(process, catalogue, judging, settings)
+
+
+@contextlib.contextmanager
+def _engine(settings: Settings, folder: ProcessFolder) -> Iterator[Core]:
+    """Open an engine with these settings on a data folder of its own, which is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="postscan-doctor-") as data:
+        storage = settings.storage.model_copy(update={"data_dir": Path(data), "database": ""})
+        own = settings.model_copy(update={"storage": storage})
+        migrations.upgrade(own.storage.url, busy_seconds=own.storage.busy_seconds)
+        with contextlib.closing(Core(own, folder)) as core:
+            yield core
 
 
 def _plugins(catalogue: Catalogue) -> Iterator[Finding]:
@@ -53,9 +63,8 @@ def _plugins(catalogue: Catalogue) -> Iterator[Finding]:
         yield ok("plugins", f"ready are {', '.join(ready) or 'none'}")
 
 
-def _processes(settings: Settings) -> Iterator[ScanProcess | Finding]:
+def _processes(folder: ProcessFolder) -> Iterator[ScanProcess | Finding]:
     """Yield the stored scan processes, or what is wrong with one."""
-    folder = process_folder(settings)
     names = folder.names()
     if not names:
         yield warning("scan processes", "none are stored", "postscan process add FILE --name NAME")
@@ -83,7 +92,7 @@ def _process(process: ScanProcess, catalogue: Catalogue, judging: Judging, setti
         return
     yield ok(name, "its instructions can be used")
     for one in process.instructions.filters:
-        yield from _filter(f"{name}, {terminal.short(one.dialect)}", process, one, catalogue, judging, settings)
+        yield from _filter(f"{name}, {short_name(one.dialect)}", process, one, catalogue, judging, settings)
 
 
 def _filter(

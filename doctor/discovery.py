@@ -6,10 +6,9 @@ A running server is asked as a device would ask it; for one that does not run, t
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli.device import discovery as device_discovery
 from postscan.core.engine import is_served
 from postscan.core.errors import SettingsError
 from postscan.doctor.findings import Finding, ok, problem, warning
@@ -21,17 +20,20 @@ if TYPE_CHECKING:
 WAIT: Final = 2.0
 """Seconds in which a server on this machine should answer."""
 
+Probe = Callable[[str, int, float], object]
+"""Send a Probe to an address and a UDP port; return the answers that came within so many seconds, falsy if none."""
+
 _NAME: Final = "discovery"
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (to ask, not to listen on)
 
 
-def discovery(settings: Settings) -> Iterator[Finding]:
-    """Whether devices find the server by UDP, if they are to."""
+def discovery(settings: Settings, probe: Probe) -> Iterator[Finding]:
+    """Check whether devices find the server by UDP, if they should; *probe* asks as a device does."""
     found, address = settings.discovery, _address(settings.server.host)
     if not settings.is_discoverable:
         yield _why_not(settings)
     elif is_served(settings.storage.data_dir):
-        yield from _asked(_ANY.get(address, address), found.directed_port)
+        yield from _asked(_ANY.get(address, address), found.directed_port, probe)
     else:
         try:
             with udp.listening(found, address):
@@ -48,10 +50,10 @@ def _why_not(settings: Settings) -> Finding:
     return ok(_NAME, "is off: devices find the server where somebody has typed in its address")
 
 
-def _asked(address: str, port: int) -> Iterator[Finding]:
+def _asked(address: str, port: int, probe: Probe) -> Iterator[Finding]:
     if not port:
         yield ok(_NAME, "nobody can ask this very server by UDP, as discovery.directed_port = 0 says")
-    elif device_discovery.on_host(address, port, WAIT):
+    elif probe(address, port, WAIT):
         yield ok(_NAME, f"the running server answers a Probe on UDP port {port}")
     else:
         sentence = f"nobody answers a Probe on UDP port {port} of {address}, though the server runs"

@@ -1,7 +1,7 @@
 """Calls over HTTP: to the hosts of the settings and to no other, ended by a cancel, and patient with a busy host.
 
 Nothing is taken from the environment, no redirect is followed, and no cookie is kept: a call goes to the address that
-it was given, or nowhere (threats F6 and I30).
+it was given, or nowhere (T-F6, I30).
 """
 
 from __future__ import annotations

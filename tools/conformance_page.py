@@ -92,8 +92,9 @@ _INTRODUCTION = """# Conformance
 
 What the protocols ask of a scan server, line by line, and the tests that show it. The lines are digests, in our own
 words, of Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile underneath (DPWS 2006/02 with
-WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM); "section" means a section of the digest. Each test is
-named after its line and lies in `tests/conformance/`. Lines that bind the other side only are here for completeness.
+WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM); "section" means a section of the page that has
+the line, in [protocol](protocol/README.md). Each test is named after its line and lies in `tests/conformance/`. Lines
+that bind the other side only are here for completeness.
 
 This page is generated: `python tools/conformance_page.py > docs/conformance.md`. What we decided where the documents
 are silent is in [protocol-notes.md](protocol-notes.md)."""

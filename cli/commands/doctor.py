@@ -61,6 +61,7 @@ def doctor(
 
 def _findings(context: typer.Context) -> Iterator[Finding]:
     """Do all checks in their order; no secret of the settings is in what comes out."""
+    from postscan.cli.device import discovery as device_discovery
     from postscan.doctor import certificates, destinations, discovery, machine
     from postscan.doctor.findings import problem
 
@@ -75,7 +76,7 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
         "settings file": lambda settings: machine.settings_file(path, settings),
         "data folder": machine.data_folder,
         "server": machine.server,
-        "discovery": discovery.discovery,
+        "discovery": lambda settings: discovery.discovery(settings, device_discovery.on_host),
         "TLS certificate": certificates.certificates,
         "plain HTTP": machine.plain_http,
         "clock": machine.clock,

@@ -13,6 +13,7 @@ from postscan.cli.context import load_settings, open_engine, process_folder
 from postscan.cli.device import process_files
 from postscan.cli.output import terminal
 from postscan.core.errors import StoredProcessInvalid
+from postscan.core.model.process import short_name
 
 if TYPE_CHECKING:
     from postscan.core.model.process import ScanProcess
@@ -102,5 +103,5 @@ def _row(folder: ProcessFolder, identifier: str) -> tuple[str, ...]:
         return (identifier, f"cannot be used: {error}", "", "")
     if process is None:
         return (identifier, "was removed just now", "", "")
-    filters = ", ".join(terminal.short(one.dialect) for one in process.instructions.filters)
+    filters = ", ".join(short_name(one.dialect) for one in process.instructions.filters)
     return (identifier, process.display_name, filters, ", ".join(sorted(process.users)) or "everybody")

@@ -1,7 +1,7 @@
 """A scan device in software: the client's half of WS-DSP, over HTTP or HTTPS with MTOM.
 
 It knows the server by its wire alone and shares no code with it, so that what the two agree on is the protocol.
-Source: WS-DSP digest, sections 2, 4, 5 and 10.1.
+Source: ws-dsp.md sections 2, 4, 5 and 10.1.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
-        """True for the three states that nothing leaves (section 6.1)."""
+        """True for the three states that nothing leaves (ws-dsp.md section 6.1)."""
         return self.state in ("Completed", "Aborted", "Canceled")
 
 
@@ -215,7 +215,7 @@ def _element(name: str, text: str) -> str:
 
 
 def job_status(status: etree._Element) -> JobStatus:
-    """Read a dsp:JobStatus (section 5)."""
+    """Read a dsp:JobStatus (ws-dsp.md section 5)."""
     return JobStatus(
         state=_text(status, "JobState"),
         reasons=_texts(status, "JobStateReasons", "JobStateReason"),

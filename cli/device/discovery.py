@@ -1,7 +1,7 @@
 """Finding a server: Probe and Resolve, by UDP to one host or to everybody, or by HTTP to one host.
 
 A question goes out twice as the same message; an answer counts if it relates to the question, and once.
-Source: DPWS digest, sections 1, 3, 6 and 11.1 to 11.3.
+Source: dpws.md sections 1, 3, 6 and 11.1 to 11.3.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEVICE: Final = "wsdp:Device"
 """What a host is asked for: nobody has published the type of a scan server, and this one every device has."""
 
 SCAN_SERVER: Final = "wsdp:Device dsp:RepositoryDeviceType"
-"""What everybody is asked for, so that not every printer answers (section 6.4)."""
+"""What everybody is asked for, so that not every printer answers (dpws.md section 6.4)."""
 
 DIRECTED_PORT: Final = 5362
 PORT: Final = 3702

@@ -1,7 +1,7 @@
 """The device's ear: a small HTTP server that takes events and hands them on in the order in which they come.
 
 It takes what carries the identifier that the device gave to its subscription, and each message once.
-Source: DPWS digest, sections 5 and 8.3.
+Source: dpws.md sections 5 and 8.3.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a server tells a subscriber: the two events of WS-DSP, and the end of a subscription, read from bytes.
 
-Source: WS-DSP digest, sections 2, 5, 13.7 and 13.8; DPWS digest, sections 8.3 and 11.6.
+Source: ws-dsp.md sections 2, 5, 13.7 and 13.8; dpws.md sections 8.3 and 11.6.
 """
 
 from __future__ import annotations

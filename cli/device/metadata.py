@@ -1,6 +1,6 @@
 """What a device is and which services it hosts, as it tells who asks: Get, and the metadata in the answer.
 
-Source: DPWS digest, sections 2, 7 and 11.4.
+Source: dpws.md sections 2, 7 and 11.4.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WSDP: Final = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
 WSX: Final = "http://schemas.xmlsoap.org/ws/2004/09/mex"
 GET: Final = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get"
 PROCESSING: Final = f"{{{DSP}}}RepositoryProcessingServiceType"
-"""The type of WS-DSP, which no public document gives (section 6.4)."""
+"""The type of WS-DSP, which no public document gives (dpws.md section 6.4)."""
 
 _NAMES: Final = {"wsa": WSA, "wsx": WSX, "wsdp": WSDP}
 

@@ -1,6 +1,6 @@
 """What a device reads from the directory: a stored scan process, and the instructions that it copies out of it.
 
-Here the directory is the server's folder of scan processes. Source: scan-process digest, sections 1, 3 and 7.
+Here the directory is the server's folder of scan processes. Source: scan-process.md sections 1, 3 and 7.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A device's subscription to the events of a service: made, kept alive while it is needed, and taken back.
 
-Source: DPWS digest, sections 8.1, 8.2, 11.5 and 11.6.
+Source: dpws.md sections 8.1, 8.2, 11.5 and 11.6.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ It shares no code with the server. Who carries the bytes can be replaced, which 
     ├── BadAnswer       what came back is not SOAP, or answers something else
     └── SoapFault       the server refused, and said why
 
-Source: DPWS digest, sections 2, 4 and 5; WS-DSP digest, sections 2 and 7.
+Source: dpws.md sections 2, 4 and 5; ws-dsp.md sections 2 and 7.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ so that nothing a stranger wrote can move the cursor, change colours or retitle 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,6 @@ _PIPE_WIDTH = 10_000  # a pipe has no edge: nothing is folded or cut
 def plain(text: str) -> str:
     r"""Return *text* with everything unprintable, line ends too, as an escape: ESC becomes `\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def short(dialect: str) -> str:
-    """Return the last word of a dialect's URI, which is what people call the filter."""
-    return re.split(r"[/:]", dialect.rstrip("/:"))[-1]
 
 
 def console() -> Console:

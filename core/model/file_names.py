@@ -3,7 +3,7 @@
 A document is named by a template: text, and fields in braces. A template can say where a field goes and how a date is
 written, and nothing else: Python's own formatting, which could reach into objects, is never asked.
 
-Source: WS-DSP digest, section 10 (file names, extensions), and the folder rule of the scan-process digest, section 6.
+Source: ws-dsp.md section 10 (file names, extensions), and the folder rule of scan-process.md section 6.
 """
 
 from __future__ import annotations

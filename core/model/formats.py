@@ -1,7 +1,7 @@
 """Which Format keyword of the protocol an image file has: by its extension, confirmed by its first bytes.
 
 A TIFF is read further, since the protocol tells single from multi page, and one compression from another.
-Source: WS-DSP digest, sections 4.2 and 10; TIFF 6.0, section 2.
+Source: ws-dsp.md sections 4.2 and 10; TIFF 6.0, section 2.
 """
 
 from __future__ import annotations

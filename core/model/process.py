@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from postscan.core.model.principal import User
@@ -17,7 +18,7 @@ class FilterInstructions:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """The post-scan instructions of a job or of a scan process (scan-process digest, section 3)."""
+    """The post-scan instructions of a job or of a scan process (scan-process.md section 3)."""
 
     document_root: str
     filters: tuple[FilterInstructions, ...]
@@ -42,3 +43,8 @@ class ScanProcess:
     def open_to(self, user: User) -> bool:
         """Return whether *user* may make jobs of this process."""
         return not self.users or user.sid in self.users or user.name in self.users
+
+
+def short_name(dialect: str) -> str:
+    """Return the last word of a dialect's URI, for tables and messages."""
+    return re.split(r"[/:]", dialect.rstrip("/:"))[-1]

@@ -50,5 +50,5 @@ class Subscription:
 
     @property
     def hears_of(self) -> Principal | None:
-        """Whose jobs it is about (decision D23); None for those of all, and the repository."""
+        """Whose jobs it is about (D23); None for those of all, and the repository."""
         return None if self.port is Port.CONFIGURATION else self.owner

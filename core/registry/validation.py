@@ -76,7 +76,7 @@ class Judging:
 
         Raises `Unavailable` if a filter's own code breaks, dies or takes too long. Nobody has said then that the
         instructions are right, so there is no job; nor that they are wrong, so the device is not told that they are.
-        It is the one fault that says that the same request may work later (WS-DSP digest, section 7): when the
+        It is the one fault that says that the same request may work later (ws-dsp.md section 7): when the
         machine is less busy, or the plugin is mended. The log says what happened, the device hears nothing of it.
         """
         known = list(self._known(instructions))

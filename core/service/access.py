@@ -1,8 +1,8 @@
 """Whose job it is, and whose request: the rules that every verb of the service goes through.
 
-A job that is not the caller's answers exactly like one that does not exist (decisions D1 and D2). Each change is
+A job that is not the caller's answers exactly like one that does not exist (D1 and D2). Each change is
 stored together with its line of the audit trail and with its answer, so that the same request, sent again, gets the
-same answer and has no second effect (decision D14).
+same answer and has no second effect (D14).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Ownership:
 
 
 def key(token: str) -> str:
-    """Return the token as it was issued, whatever case and braces it came back in (WS-DSP digest, O-16)."""
+    """Return the token as it was issued, whatever case and braces it came back in (O-16)."""
     return token.strip().removeprefix("{").removesuffix("}").lower()
 
 

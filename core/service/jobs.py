@@ -350,7 +350,7 @@ class PostScanService:
         return self._clock.ticks() + self._settings.limits.silence_seconds
 
     def _wait_ended(self, job: Job) -> Job:
-        """Wait a moment for the filters to stop, so that the answer can tell the truth (decision D22)."""
+        """Wait a moment for the filters to stop, so that the answer can tell the truth (D22)."""
         until = time.monotonic() + self._settings.running.cancel_answer_seconds
         while not job.state.ended:
             left = until - time.monotonic()

@@ -1,7 +1,7 @@
 """Who hears of what happens: subscriptions, for how long they live, and whose they are.
 
 The owner rule of events stands here, once: a subscription that is not yours answers exactly like one that does not
-exist (threats A4), and one to WS-DSP tells of the jobs of its own owner only (decision D23). Lives are in ticks.
+exist (T-A4), and one to WS-DSP tells of the jobs of its own owner only (D23). Lives are in ticks.
 """
 
 from __future__ import annotations

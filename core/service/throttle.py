@@ -1,7 +1,7 @@
 """A limit on guessing: who names too many tokens that are not its own has to wait.
 
 Only such requests count and only such requests are refused, so a device behind the same address that knows its jobs
-is not disturbed. Source: threats, O4.
+is not disturbed. Source: T-O4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The AppSequence: which run of this server a message belongs to, and its number among all messages of the run.
 
 Devices drop what looks older than what they have seen, so neither number ever goes back, whatever the wall clock does.
-Source: DPWS digest, section 6.1; DPW-013, DPW-014.
+Source: dpws.md section 6.1; DPW-013, DPW-014.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The networks that this machine is on: where its interfaces are, and who is a neighbour. Linux.
 
-Neighbours are the sources that the kernel reaches without a gateway. Source: threats, D2; netdevice(7), proc(5).
+Neighbours are the sources that the kernel reaches without a gateway. Source: T-D2; netdevice(7), proc(5).
 """
 
 from __future__ import annotations

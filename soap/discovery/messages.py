@@ -2,7 +2,7 @@
 
 A question that is read here may still come from anybody; whether it is answered is decided in `responding`. Answers
 declare only the namespaces that they use, because whoever asks by UDP may have lied about where the answer goes.
-Source: DPWS digest, sections 2, 6, 10 and 11.7; decision D24.
+Source: dpws.md sections 2, 6, 10 and 11.7; D24.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def types_for(probe: Probe, target: Target, *, lenient: bool = False) -> tuple[s
     """Return what a probe has to be told of the target's types; None if it looks for something else.
 
     With *lenient*, names that scan servers might have match too, and are added to what is told: nobody has published
-    which ones devices ask for (digest, section 6.4).
+    which ones devices ask for (dpws.md section 6.4).
     """
     strange = tuple(name for name in dict.fromkeys(probe.types) if name not in target.types)
     if strange and not (lenient and all(map(_is_of_scanning, strange))):
@@ -248,7 +248,7 @@ def _prefixes(types: Iterable[str]) -> dict[str, str]:
 
 
 def _write(name: str, to: str, relates_to: str | None, stamp: Stamp, body: str, types: tuple[str, ...]) -> bytes:
-    """Return a whole message. Prefixes and order are those that pattern-matching clients know (quirks 1 to 3)."""
+    """Return a whole message, in the form that pattern-matching clients know (dpws.md quirks 1 to 3)."""
     declared = "".join(f' xmlns:{prefix}="{writing.attribute(uri)}"' for uri, prefix in _prefixes(types).items())
     related = "" if relates_to is None else f"<wsa:RelatesTo>{writing.escape(relates_to)}</wsa:RelatesTo>"
     return (

@@ -2,7 +2,7 @@
 
 The sender's address of a datagram proves nothing. So an answer is never much larger than its question, each source
 gets few of them, strangers from other networks get none, and a message that came before is not answered again.
-Source: DPWS digest, section 6; threats D1 to D4; decision D24 and ruling 22.
+Source: dpws.md section 6; T-D1 to T-D4; D24 and ruling 22.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Allowance:
 
 
 class Seen:
-    """Messages that were answered: senders repeat a datagram two to four times (digest, W-11)."""
+    """Messages that were answered: senders repeat a datagram two to four times (W-11)."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._ticks = ticks

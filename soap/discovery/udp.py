@@ -3,7 +3,7 @@
 One socket for each port. The kernel tells with every datagram at which address and on which interface it arrived, and
 the answer leaves from there. Links come and go while the server runs: it joins the groups on new ones, and says Hello
 there. A server on a loopback address answers those who ask it and says nothing to groups.
-Source: DPWS digest, sections 1, 3 and 6.
+Source: dpws.md sections 1, 3 and 6.
 """
 
 from __future__ import annotations

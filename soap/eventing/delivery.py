@@ -2,7 +2,7 @@
 
 Nothing piles up here: what waits stays in the event table, behind the subscriber's cursor. A message that was not
 taken is sent again, after a pause that grows, and is then the same to the byte.
-Source: DPWS digest, section 8.3; WS-DSP digest, section 8; threat A6; fault R18; invariants I27 to I29.
+Source: dpws.md section 8.3; ws-dsp.md section 8; T-A6; F-R18; invariants I27 to I29.
 """
 
 from __future__ import annotations

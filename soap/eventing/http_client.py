@@ -2,7 +2,7 @@
 
 Nothing else decides where the message goes: no name is looked up, no redirect followed, no proxy asked, and no
 connection used twice, so that it never matters whose certificate an earlier one has shown. A sink that speaks TLS has
-to prove the name in its address. Source: DPWS digest, section 8.3; threats A2 and A6.
+to prove the name in its address. Source: dpws.md section 8.3; T-A2 and T-A6.
 """
 
 from __future__ import annotations

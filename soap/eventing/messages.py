@@ -1,6 +1,6 @@
 """The messages of WS-Eventing: requests read into values, answers, notifications and ends written from values.
 
-Source: DPWS digest, sections 8 and 10 (quirks 1, 7 and 8). Children may come in any order, and foreign ones are
+Source: dpws.md sections 8 and 10 (quirks 1, 7 and 8). Children may come in any order, and foreign ones are
 ignored; a message that is built wrongly is `wse:InvalidMessage`, with the element that is wrong in its detail.
 """
 
@@ -200,7 +200,7 @@ def _expires(found: dict[str, etree._Element]) -> Expiry | None:
 def _filter(element: etree._Element, port: Port) -> tuple[str, ...]:
     """Return the actions that a filter lets pass; raise `Fault` if that is none, or if nobody here can tell.
 
-    Some devices leave the dialect out and list actions all the same (quirk 7).
+    Some devices leave the dialect out and list actions all the same (dpws.md quirk 7).
     """
     dialect, listed = trim(element.get("Dialect")), (element.text or "").split()
     looks_listed = bool(listed) and all("://" in one or notifications.is_name(one) for one in listed)

@@ -1,6 +1,6 @@
 """What each service tells its subscribers: which events there are, which of them a filter lets pass, what they say.
 
-Source: WS-DSP digest, sections 2 and 8; WS-DSC digest, section 3; DPWS digest, section 8.1.
+Source: ws-dsp.md sections 2 and 8; ws-dsc.md section 3; dpws.md section 8.1.
 """
 
 from __future__ import annotations

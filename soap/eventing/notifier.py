@@ -2,7 +2,7 @@
 
 The event table is the queue: it is looked at while there is anybody to tell, and when somebody wakes us. How one
 subscriber is told is in `delivering`. Subscriptions outlive the server, so its stop ends none of them.
-Source: DPWS digest, section 8.3; threat A6; fault R18.
+Source: dpws.md section 8.3; T-A6; F-R18.
 """
 
 from __future__ import annotations

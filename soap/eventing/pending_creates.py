@@ -1,7 +1,7 @@
 """Creates whose answer is not written yet: until then, nobody hears of their jobs.
 
 A device does not know the token before the answer, and could make nothing of an event about it.
-Source: WS-DSP digest, section 8 (DSP-066, O-26).
+Source: ws-dsp.md section 8 (DSP-066, O-26).
 """
 
 from __future__ import annotations

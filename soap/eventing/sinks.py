@@ -2,7 +2,7 @@
 
 What an address stands for is looked up once, when a subscription is made; messages go there and nowhere else, however
 the name may change. Every refusal is the same fault, and shows nothing but the address that was refused.
-Source: DPWS digest, section 8.1 (R3017, R3018); threat A2; decision D17.
+Source: dpws.md section 8.1 (R3017, R3018); T-A2; D17.
 """
 
 from __future__ import annotations

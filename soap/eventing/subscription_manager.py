@@ -1,6 +1,6 @@
 """Subscribe, Renew, GetStatus and Unsubscribe: what each does with the subscriptions of the core.
 
-Source: DPWS digest, sections 8.1 and 8.2; threats A2 to A4; rulings 20 and 21. A subscription that is unknown, over or
+Source: dpws.md sections 8.1 and 8.2; T-A2 to T-A4; rulings 20 and 21. A subscription that is unknown, over or
 somebody else's is answered alike.
 """
 

@@ -2,7 +2,7 @@
 
 The subject is not among them. Anybody's CA may write any name there, so neither CN nor mail name ever identify.
 
-Source: WS-DSP digest, section 9, rules 1 and 2; [MS-WCCE] 2.2.2.7.7.4 for the layout of the SID extension:
+Source: ws-dsp.md section 9, rules 1 and 2; [MS-WCCE] 2.2.2.7.7.4 for the layout of the SID extension:
 
     SEQUENCE { [0] { OBJECT IDENTIFIER 1.3.6.1.4.1.311.25.2.1, [0] { OCTET STRING "S-1-5-21-..." } } }
 """

@@ -1,7 +1,7 @@
 """Who is calling: the user whom a client certificate proves, else the device by its certificate, else its address.
 
 OpenSSL has verified the certificate (chain, dates, revocation) before a byte of the request was read. What it says
-is believed here, in this order (WS-DSP digest, section 9; decision D1):
+is believed here, in this order (ws-dsp.md section 9; D1):
 
 1. a SID: the user with this SID;
 2. a UPN: the user whose `upn` in the settings is exactly that, upper and lower case and all;
@@ -11,7 +11,7 @@ is believed here, in this order (WS-DSP digest, section 9; decision D1):
 Who comes without a certificate, or with one that is no good, is the device at the other end of the connection.
 
 The settings may name some of these users and devices as administrators. They are so on the configuration service
-alone: WS-DSP asks for the `caller`, who has no more rights there than anybody else (threats, O8).
+alone: WS-DSP asks for the `caller`, who has no more rights there than anybody else (T-O8).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The WS-Addressing header block: read it strictly, and answer it.
 
 Replies go back on the same connection and nowhere else, so an endpoint to reply to must be the anonymous one; no
-address of a request is ever connected to. Source: DPWS digest, section 4; WS-DSP digest, section 7 (order of checks)
+address of a request is ever connected to. Source: dpws.md section 4; ws-dsp.md section 7 (order of checks)
 and section 12 (quirks 1 to 4 and 19).
 """
 

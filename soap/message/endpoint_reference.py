@@ -1,7 +1,7 @@
 """Endpoint references: an address, and the header blocks that come back with every message that is sent there.
 
 Blocks of others are copied as XML nodes, each with the namespaces that it speaks of, and never put together as text.
-They may not be mistaken for headers of ours. Source: DPWS digest, section 4; threat A5.
+They may not be mistaken for headers of ours. Source: dpws.md section 4; T-A5.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bytes and envelopes: the one XML parser, hardened, and the SOAP 1.2 envelope around every message.
 
 What never gets past here: document types, processing instructions, other encodings than UTF-8 and UTF-16 with a byte
-order mark, and trees made to be expensive. Source: WS-DSP digest, section 12 (quirk 9); the rulings on XML; threats
-X1 to X8.
+order mark, and trees made to be expensive. Source: ws-dsp.md section 12 (quirk 9); ruling 19; T-X1 to
+T-X8.
 """
 
 from __future__ import annotations

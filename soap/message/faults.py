@@ -1,8 +1,8 @@
 """Faults: what went wrong, in the words of the protocol, and the table from the core's errors to them.
 
 The reason that goes over the wire is fixed by the protocol; the sentence that says what was wrong with this very
-message is the exception's own text, and belongs into the log. Source: WS-DSP digest, section 7; DPWS digest,
-section 4; WS-DSC digest, section 1.10; SOAP 1.2 part 1, section 5.4 and appendix A.
+message is the exception's own text, and belongs into the log. Source: ws-dsp.md section 7; dpws.md
+section 4; ws-dsc.md section 1.10; SOAP 1.2 part 1, section 5.4 and appendix A.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def must_understand(names: Iterable[tuple[str, str]]) -> Fault:
 def not_scan_admin(sentence: str) -> Fault:
     """Return the fault for whoever is no administrator: the same for every operation and every token (ruling 9).
 
-    WS-DSC names its subcode and nothing else of it (section 1.5), so the reason is ours.
+    WS-DSC names its subcode and nothing else of it (ws-dsc.md section 1.5), so the reason is ours.
     """
     return Fault("Sender", "dsc:ClientErrorCurrentUserNotScanAdmin", _NOT_SCAN_ADMIN, sentence=sentence)
 

@@ -2,7 +2,7 @@
 
 The splitter is our own, because devices put blanks after a delimiter and print their HTTP headers before the first
 one, and no library takes all of that. It does no I/O and keeps nothing but the root and a line's end.
-Source: WS-DSP digest, section 10.1 and section 12 (quirks 5 to 9 and 22); RFC 2046, section 5.1; threats M1 to M8.
+Source: ws-dsp.md section 10.1 and section 12 (quirks 5 to 9 and 22); RFC 2046, section 5.1; T-M1 to T-M8.
 """
 
 from __future__ import annotations

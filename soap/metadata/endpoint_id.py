@@ -1,7 +1,7 @@
 """Who the server is, whatever its address is: one name, made once and kept with the data.
 
-Metadata and discovery tell it to devices, which know the server by it after a restart and after a move. Source: DPWS
-digest, sections 4 and 6.3 (R0004 to R0006).
+Metadata and discovery tell it to devices, which know the server by it after a restart and after a move. Source:
+dpws.md sections 4 and 6.3 (R0004 to R0006).
 """
 
 from __future__ import annotations

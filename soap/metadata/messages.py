@@ -1,7 +1,7 @@
 """What we are, for those who ask: the device and its model, the services that it hosts, and where their WSDL lies.
 
 No address here comes from a request: `Site` is made of the settings and of the interface that the caller reached.
-Source: DPWS digest, sections 6.3, 6.4 and 7.
+Source: dpws.md sections 6.3, 6.4 and 7.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RELATIONSHIP: Final = namespaces.WSDP + "/Relationship"
 DEVICE_TYPES: Final = (f"{{{namespaces.WSDP}}}Device", namespaces.dsp("RepositoryDeviceType"))
 PROCESSING_TYPES: Final = (namespaces.dsp("RepositoryProcessingServiceType"),)
 CONFIGURATION_TYPES: Final = (namespaces.dsc("RepositoryConfigurationServiceType"),)
-"""Types as Clark names. The first and the last are certain; no public document gives the other two (DPWS digest,
+"""Types as Clark names. The first and the last are certain; no public document gives the other two (dpws.md
 section 6.4)."""
 
 DEVICE_ID: Final = namespaces.PS + ":Device"
@@ -104,7 +104,7 @@ def origin(scheme: str, host: str, port: int) -> str:
 def site(origin: str, settings: Settings, endpoint_id: str) -> Site:
     """Return where we are for somebody who reaches us at *origin*.
 
-    Under https the endpoint is the device's address itself, for Windows drops all others (section 6.3). The
+    Under https the endpoint is the device's address itself, for Windows drops all others (dpws.md section 6.3). The
     configuration service is told of where somebody may use it: under TLS, if there are administrators.
     """
     server, device = settings.server, origin + settings.server.device_path

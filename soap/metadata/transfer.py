@@ -1,6 +1,6 @@
 """The two questions about ourselves as rows, for the device as for the service; `operations` has the rest.
 
-Put, Create and Delete are no rows: there is nothing to write. Source: DPWS digest, sections 2 and 7 (R2044, R2045).
+Put, Create and Delete are no rows: there is nothing to write. Source: dpws.md sections 2 and 7 (R2044, R2045).
 """
 
 from __future__ import annotations

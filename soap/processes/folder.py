@@ -1,6 +1,6 @@
 """Stored scan processes in a folder: `<GUID>.xml` says what happens, `<GUID>.toml` its name and who may use it.
 
-Source: scan-process digest, sections 3, 4, 8 and 10; WS-DSP digest, O-4 to O-6. The scan ticket is judged when a
+Source: scan-process.md sections 3, 4, 8 and 10; O-4 to O-6. The scan ticket is judged when a
 process is stored, never when it runs.
 """
 

@@ -1,7 +1,7 @@
 """Post-scan instructions: what is in the XML, checked, as the core's values; and what a device may change of it.
 
 The three filters that Windows knows are three rows of one table: each config is an optional switch and an optional
-list of destinations. Of other dialects nothing is known here but that they are XML. Source: scan-process digest,
+list of destinations. Of other dialects nothing is known here but that they are XML. Source: scan-process.md
 sections 3, 5, 6 and 8.
 """
 

@@ -1,7 +1,7 @@
 """The arguments of a request: each in its place, each at most once, and nothing of the service's that nobody asked for.
 
-What both services read alike is here; their own requests are read in `processing` and `configuration`. Source: WS-DSP
-digest, sections 3, 4 and 11 (O-32); WS-DSC digest, sections 2 and 5.3.
+What both services read alike is here; their own requests are read in `processing` and `configuration`. Source:
+ws-dsp.md sections 3, 4 and 11 (O-32); ws-dsc.md sections 2 and 5.3.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The messages of WS-DSC, by which administrators see what the server is, and every job of everybody.
 
-The namespace is `dsc`; what both services tell of a job is in `telling`. Source: WS-DSC digest, sections 2 to 5 and 8.
+The namespace is `dsc`; what both services tell of a job is in `telling`. Source: ws-dsc.md sections 2 to 5 and 8.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _without_arguments(*requests: str) -> Callable[[etree._Element], None]:
 
 read_active = _without_arguments(namespaces.dsc("GetActiveJobsRequest"))
 read_history = _without_arguments(namespaces.dsc("GetJobHistoryRequest"), namespaces.dsc("GetJobsHistoryRequest"))
-"""The second name stands in Microsoft's example (section 8, number 4)."""
+"""The second name stands in Microsoft's example (ws-dsc.md section 8, number 4)."""
 
 
 def write_repository_elements(names: Sequence[RequestedName], filters: Iterable[str], state: str) -> str:
@@ -111,7 +111,7 @@ def write_active(jobs: Iterable[Job]) -> str:
 def write_history(jobs: Iterable[Job], room: int) -> str:
     """Write the body of a GetJobHistoryResponse: as many of *jobs*, newest first, as *room* octets hold.
 
-    The length of the list is the server's to choose (section 2.5), and a longer envelope than 32,767 octets is one
+    The length of the list is the server's to choose (ws-dsc.md section 2.5), and an envelope over 32,767 octets is one
     that a strict client may refuse (DPW-043).
     """
     start, end = "<dsc:GetJobHistoryResponse><dsc:JobHistory>", "</dsc:JobHistory></dsc:GetJobHistoryResponse>"
@@ -137,7 +137,7 @@ def write_status_summary(state: str) -> str:
 def qualified(dialect: str) -> tuple[str, str]:
     """Return a dialect as a qualified name: namespace and local name. No two dialects have the same.
 
-    It is cut at its last `/` (section 2.1). What has no such halves becomes a name of our own namespace: there, a `:`
+    It is cut at its last `/` (ws-dsc.md section 2.1). What has no such halves becomes a name of our own: there, a `:`
     and whatever else is no part of a name is written as `_x003A_`, the way of Windows' `XmlConvert.EncodeLocalName`.
     """
     namespace, _, local = dialect.rpartition("/")

@@ -1,7 +1,7 @@
 """What both services tell of a job, each in its own namespace: its status, its description, its documents, its end.
 
 The two protocols use the same names in the same order; `namespace` picks one by our prefix for it, `dsp` or `dsc`.
-Source: WS-DSP digest, sections 5 and 10; WS-DSC digest, sections 3.1 and 4.2.
+Source: ws-dsp.md sections 5 and 10; ws-dsc.md sections 3.1 and 4.2.
 """
 
 from __future__ import annotations

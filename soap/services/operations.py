@@ -41,7 +41,7 @@ class Operation:
 
     `glance` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take
     seconds on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one answer,
-    however often the same request comes (decision D14).
+    however often the same request comes (D14).
     """
 
     decode: Callable[[etree._Element], Any]
@@ -192,7 +192,7 @@ CONFIGURATION: Final[Mapping[str, Operation]] = {
 def administrator(message: Message, by: Principal | None) -> Principal:
     """Return the administrator who sent a message to the configuration service; raise the same `Fault` for all others.
 
-    To be asked before `read`: whoever is none learns nothing of arguments and tokens (WS-DSC digest, section 1.5).
+    To be asked before `read`: whoever is none learns nothing of arguments and tokens (ws-dsc.md section 1.5).
     """
     with related(message.header.message_id):
         if by is None:
@@ -217,7 +217,7 @@ def _identity(header: addressing.Header, request: Any) -> Request | None:
     """Return what names a request that may come again; None if its MessageID names nothing.
 
     Some devices send a fixed text as MessageID: only a GUID tells one request from another. The bytes of an image are
-    not in the digest; the service compares them by their own.
+    not in scan-process.md; the service compares them by their own.
     """
     if not _GUID.search(header.message_id):
         return None

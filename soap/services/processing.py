@@ -1,6 +1,6 @@
 """The messages of WS-DSP: requests read into values, answers written from values.
 
-Source: WS-DSP digest, sections 3 to 6, 10 and 11. Children may come in any order, foreign ones are ignored; a missing,
+Source: ws-dsp.md sections 3 to 6, 10 and 11. Children may come in any order, foreign ones are ignored; a missing,
 repeated or unknown one is a fault that names it (O-32).
 """
 
@@ -143,7 +143,7 @@ def write_elements(job: Job, names: Sequence[RequestedName], receipts: str = "")
 
 
 def _sid(element: etree._Element) -> str:
-    """Return a SID in text form (WS-DSP digest, section 10), its S in upper case."""
+    """Return a SID in text form (ws-dsp.md section 10), its S in upper case."""
     value = text(element)
     match = _SID.fullmatch(value)
     if match is None or any(int(part) >= _BEYOND_32_BITS for part in _sid_numbers(match)):

@@ -1,7 +1,7 @@
 """Receipts on the wire: what the server can prove of each filter's run, for a device that asks for it by name.
 
 An extension of our own, in our own namespace, given only to who asks for the QName `{urn:postscan:2026}Receipts` in
-GetPostScanJobElements; nobody else ever sees it (decisions, ruling 24).
+GetPostScanJobElements; nobody else ever sees it (ruling 24).
 """
 
 from __future__ import annotations

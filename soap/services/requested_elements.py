@@ -1,7 +1,7 @@
 """What a client asks for by qualified names, and one ElementData for each of them, in order.
 
 Both services have such an operation for jobs, and the configuration service has another one for itself. Source:
-WS-DSP digest, section 4.5; WS-DSC digest, sections 2.1 and 2.3.
+ws-dsp.md section 4.5; ws-dsc.md sections 2.1 and 2.3.
 """
 
 from __future__ import annotations

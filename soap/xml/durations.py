@@ -1,7 +1,7 @@
 """How long, or until when: xs:duration and xs:dateTime, read and written.
 
 Of a duration every field counts, a year as 365 days and a month as 30; a dateTime without a zone is in UTC.
-Source: DPWS digest, section 8.1; XML Schema part 2, sections 3.2.6 and 3.2.7.
+Source: dpws.md section 8.1; XML Schema part 2, sections 3.2.6 and 3.2.7.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Namespaces, fixed URIs and qualified names: each is spelled once, here.
 
-A qualified name is a Clark name, `{uri}local`, as lxml writes it. Source: WS-DSP digest, section 1; scan-process
-digest, section 2; DPWS digest, section 2.
+A qualified name is a Clark name, `{uri}local`, as lxml writes it. Source: ws-dsp.md section 1;
+scan-process.md section 2; dpws.md section 2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Read an element's children and its text, strictly: what nobody expected there is an error, by name.
 
-Foreign namespaces are the exception: they are extensions, and ignored. Source: WS-DSP digest, sections 3 and 11
+Foreign namespaces are the exception: they are extensions, and ignored. Source: ws-dsp.md sections 3 and 11
 (O-32), and its rule on trimming (DSP-011).
 """
 

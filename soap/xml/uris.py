@@ -1,6 +1,6 @@
 """Whether one URI is another, or lies below it: by whole segments of its path, never by letters.
 
-Discovery matches scopes like this, eventing actions. Source: DPWS digest, sections 6.2 and 8.1 (RFC 2396).
+Discovery matches scopes like this, eventing actions. Source: dpws.md sections 6.2 and 8.1 (RFC 2396).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The bytes of every message that we send: one prepared envelope, and the one place where text is escaped.
 
-Source: WS-DSP digest, sections 1 and 13. Nothing stands between the elements: some clients compare without trimming.
+Source: ws-dsp.md sections 1 and 13. Nothing stands between the elements: some clients compare without trimming.
 """
 
 from __future__ import annotations

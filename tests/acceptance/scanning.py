@@ -23,7 +23,7 @@ NEXT = {
     "Processing": {"Terminating", "Completed", "Aborted"},
     "Terminating": {"Canceled"},
 }
-"""Which state may follow which, written down again: WS-DSP digest, section 8, with the honest Terminating."""
+"""Which state may follow which, written down again: ws-dsp.md section 8, with the honest Terminating."""
 
 NO_SUCH_JOB = "A PostScan job identified by the specified JobToken argument could not be found."
 INVALID = "At least one input argument is invalid."

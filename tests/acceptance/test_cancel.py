@@ -23,7 +23,7 @@ def scanner(single: Server) -> Scanner:
 
 
 def canceled(*filters: str, images: int = 1) -> Status:
-    """Return the status of a job that ended by a cancel (WS-DSP digest, section 8)."""
+    """Return the status of a job that ended by a cancel (ws-dsp.md section 8)."""
     return Status("Canceled", ("PostScanJobCanceled",), filters, (), images)
 
 
@@ -113,7 +113,7 @@ def test_a_filter_that_swallows_the_cancel_delivers_nothing(single: Server, scan
 
 
 def test_a_deaf_filter_is_ended_with_its_tools(tmp_path: Path) -> None:
-    """Promises 4 and 8, decision D22, T-P7: the answer does not wait for it; a second cancel is answered, too."""
+    """Promises 4 and 8, D22, T-P7: the answer does not wait for it; a second cancel is answered, too."""
     with running(tmp_path, {"running": {"term_seconds": 3}}) as server:
         scanner = Scanner(server)
         token = scanner.start("deaf", "copy")

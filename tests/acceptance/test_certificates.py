@@ -283,7 +283,7 @@ NOT_ANNA: dict[str, Callable[[Site], Credentials]] = {
 
 @pytest.mark.parametrize("case", NOT_ANNA)
 def test_a_certificate_that_proves_somebody_else_or_nobody_creates_nothing(strong: Site, case: str) -> None:
-    """T-O3, T-H11, DSP rule 3: UserIdentifier must be the user of the certificate; no mapping, same fault."""
+    """T-O3, T-H11, ws-dsp.md section 9, rule 3: UserIdentifier must be the certificate's; no mapping, same fault."""
     before = strong.server.everything()
     refused = refusal(strong.create(NOT_ANNA[case](strong)))
 

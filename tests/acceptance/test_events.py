@@ -228,7 +228,7 @@ def postscan(server: Server, *arguments: str) -> str:
 
 
 def test_a_subscription_that_an_administrator_ends_is_over_for_its_subscriber(server: Server) -> None:
-    """DPWS digest, section 8.3, T-A4: the sink hears why, and then nothing; who asks is told that there is none."""
+    """dpws.md section 8.3, T-A4: the sink hears why, and then nothing; who asks is told that there is none."""
     scanner = Scanner(server, "127.0.0.3")
     with Listener(address="127.0.0.3") as ended, Listener(address="127.0.0.3") as other:
         subscribe(scanner, other)

@@ -1,6 +1,6 @@
 """Our WSDL in the hands of somebody else: zeep, which has never heard of us, makes a whole job with it.
 
-Its addressing is of another year, so the headers of ours are added by hand (DPWS digest, section 12).
+Its addressing is of another year, so the headers of ours are added by hand (dpws.md section 12).
 """
 
 from __future__ import annotations

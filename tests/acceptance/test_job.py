@@ -231,7 +231,7 @@ KINDS = {
 def test_every_spelling_of_the_content_type_is_understood(
     server: Server, scanner: Scanner, kind: str, boundary: str
 ) -> None:
-    """DSP-030, quirks 5 and 22."""
+    """DSP-030, ws-dsp.md quirks 5 and 22."""
     token = scanner.create("copy")
     _, parts = scanner.device.package(token, 1, b"a page", boundary=boundary)
     good(scanner.device.post(b"".join(parts), kind.format(b=boundary)))
@@ -270,7 +270,7 @@ QUIRKS = {
 def test_the_oddities_of_published_messages_are_accepted(
     server: Server, scanner: Scanner, written: bytes, instead: bytes
 ) -> None:
-    """DSP-011, DSP-030, DSP-086, WS-DSP digest, section 12."""
+    """DSP-011, DSP-030, DSP-086, ws-dsp.md section 12."""
     token = scanner.create("copy")
     kind, parts = scanner.device.package(token, 1, b"a page")
     body = b"".join(parts)
@@ -281,7 +281,7 @@ def test_the_oddities_of_published_messages_are_accepted(
 
 
 def test_prefixes_mean_nothing(scanner: Scanner) -> None:
-    """X10, quirk 16: some devices write them in upper case."""
+    """T-X10, ws-dsp.md quirk 16: some devices write them in upper case."""
     token = scanner.create("copy")
     request = scanner.device.envelope("GetPostScanJobElements", f"<dsp:JobToken>{token}</dsp:JobToken>{NAMES}")
     for prefix in ("soap", "wsa", "dsp"):
@@ -292,7 +292,7 @@ def test_prefixes_mean_nothing(scanner: Scanner) -> None:
 
 
 def test_an_image_may_contain_whatever_looks_like_mime(server: Server, scanner: Scanner) -> None:
-    """M4: only the whole delimiter at the beginning of a line ends it."""
+    """T-M4: only the whole delimiter at the beginning of a line ends it."""
     image = b"--b41f7c0e2a\r\n--b41f7c0e2\r\n\r\n-\r--b41f7c0e2a--\r\nContent-ID: <root@device>\r\n\r\n\r\n--\r\n"
     token = scanner.create("copy")
     for number, cut in enumerate((None, 1, 7), start=1):
@@ -316,7 +316,7 @@ MESSAGE_IDS = (
 
 @pytest.mark.parametrize("message_id", MESSAGE_IDS)
 def test_any_message_id_is_taken_and_related_to(scanner: Scanner, message_id: str) -> None:
-    """DSP-007, DSP-008, DSP-013, quirk 2: trimmed, else unchanged; the answer has one of its own."""
+    """DSP-007, DSP-008, DSP-013, ws-dsp.md quirk 2: trimmed, else unchanged; the answer has one of its own."""
     token = scanner.create("copy")
     first = good(scanner.device.elements(token, message_id=message_id))
     second = good(scanner.device.elements(token, message_id=message_id))
@@ -351,7 +351,7 @@ def test_a_token_is_recognised_in_every_spelling_of_a_guid(scanner: Scanner) -> 
 
 
 def test_elements_come_in_the_order_they_were_asked_for(scanner: Scanner) -> None:
-    """DSP-052 to DSP-056, O-23, O-24, quirk 17: repeated ones twice, unknown ones empty and not valid."""
+    """DSP-052 to DSP-056, O-23, O-24, ws-dsp.md quirk 17: repeated ones twice, unknown ones empty and not valid."""
     token = scanner.create("copy")
     scanner.send(token, 9, 4, format="jfif")
     asked = ["dsp:Documents", "dsp:Cost", " dsp:JobStatus\n", "JobDescription", "dsp:JobStatus"]
@@ -459,7 +459,7 @@ def test_one_device_may_have_several_jobs_in_parallel(server: Server, scanner: S
 
 
 def test_a_job_belongs_to_the_device_and_not_to_the_connection(server: Server) -> None:
-    """Decision D1, weak mode: the next connection from the same address is the same device."""
+    """D1, weak mode: the next connection from the same address is the same device."""
     token = Scanner(server).create("copy")
 
     assert status(good(Device(server.url).elements(token))).state == "Creating"

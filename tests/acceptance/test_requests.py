@@ -1,4 +1,4 @@
-"""Requests that come again, over the wire: a lost answer makes no second job, page or cancel (decision D14)."""
+"""Requests that come again, over the wire: a lost answer makes no second job, page or cancel (D14)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_used_name_for_something_else_is_refused(scanner: Scanner, other: str)
 
 
 def test_a_text_that_names_nothing_is_not_taken_for_a_name(scanner: Scanner) -> None:
-    """Some devices send a fixed text: two jobs under it are two jobs (quirk 2)."""
+    """Some devices send a fixed text: two jobs under it are two jobs (ws-dsp.md quirk 2)."""
     assert create(scanner, FIXED) != create(scanner, FIXED)
 
 

@@ -12,7 +12,7 @@ import pytest
 from campaigns import controls
 from campaigns.controls import ROOT, Control, Copy, NotThere
 
-THREATS = {"A1", "A2", "A3", "A4", "A5", "A6", "D1", "D2", "D3", "D4", "O1", "O4", "O8"}
+THREATS = {"T-A1", "T-A2", "T-A3", "T-A4", "T-A5", "T-A6", "T-D1", "T-D2", "T-D3", "T-D4", "T-O1", "T-O4", "T-O8"}
 
 
 def row(threat: str, what: str) -> Control:
@@ -40,22 +40,22 @@ def test_every_test_of_the_table_is_there() -> None:
 
 
 def test_every_threat_of_the_wire_has_its_controls() -> None:
-    """A1 to A6, D1 to D4, O1, O4 and O8."""
+    """T-A1 to T-A6, T-D1 to T-D4, T-O1, T-O4 and T-O8."""
     assert {one.threat for one in controls.table()} == THREATS
 
 
 @pytest.mark.timeout(600)  # three runs of pytest, each in an environment of its own
 def test_a_control_that_is_gone_is_noticed_and_a_line_that_controls_nothing_is_not(tmp_path: Path) -> None:
     """A campaign that never finds a survivor would prove nothing; nor would a test that fails anyway."""
-    real = row("D3", "an answer is remembered")
+    real = row("T-D3", "an answer is remembered")
     idle = replace(real, what="a line for the log", lines='log.info("not answered: ', instead='log.info("silent: ')
     copy, told = Copy(tmp_path), []
 
     totals = controls.campaign(copy, [real, idle], told.append)
 
     assert (totals.noticed, len(totals.survived)) == (1, 1)
-    assert totals.survived[0] == f"D3, a line for the log: {real.tests[0]} passed"
-    assert told == ["D3  noticed  an answer is remembered", "D3  SURVIVED a line for the log"]
+    assert totals.survived[0] == f"T-D3, a line for the log: {real.tests[0]} passed"
+    assert told == ["T-D3 noticed  an answer is remembered", "T-D3 SURVIVED a line for the log"]
     assert (tmp_path / real.file).read_text() == (ROOT / real.file).read_text()
 
 
@@ -73,15 +73,15 @@ def test_what_was_skipped_or_broke_around_the_test_has_noticed_nothing() -> None
 
 def test_lines_that_are_not_there_are_an_error() -> None:
     """Nor may they be there twice: nobody could say which of them is the control."""
-    real = row("D3", "an answer is remembered")
+    real = row("T-D3", "an answer is remembered")
     for lines in ("self._seen.forget()", "self._seen", ""):
-        with pytest.raises(NotThere, match=r"D3, an answer is remembered: soap/discovery/responder\.py has its lines"):
+        with pytest.raises(NotThere, match=r"T-D3, an answer is remembered: soap/discovery/responder\.py has"):
             replace(real, lines=lines).removed_from((ROOT / real.file).read_text())
 
 
 def test_what_is_no_python_without_the_control_is_an_error() -> None:
     """Every test would fail then, and prove nothing."""
-    real = row("D3", "an answer is remembered")
+    real = row("T-D3", "an answer is remembered")
     with pytest.raises(SyntaxError):
         replace(real, instead="(").removed_from((ROOT / real.file).read_text())
 
@@ -90,7 +90,7 @@ def test_the_page_counts_the_controls_of_each_threat() -> None:
     """As many as the table has."""
     page = (ROOT / "docs" / "campaigns.md").read_text().partition("## The controls")[2]
     counted = {
-        threat: int(number) for threat, number in re.findall(r"^\| ([ADO]\d) \|.*\| (\d+) \|$", page, re.MULTILINE)
+        threat: int(number) for threat, number in re.findall(r"^\| (T-[ADO]\d) \|.*\| (\d+) \|$", page, re.MULTILINE)
     }
 
     assert counted == Counter(one.threat for one in controls.table())
@@ -98,5 +98,5 @@ def test_the_page_counts_the_controls_of_each_threat() -> None:
 
 def test_a_threat_without_a_control_is_named() -> None:
     """A typing error is no campaign that went well."""
-    with pytest.raises(SystemExit, match="no control against Z9"):
-        controls.table(["D1", "Z9"])
+    with pytest.raises(SystemExit, match="no control against T-Z9"):
+        controls.table(["T-D1", "T-Z9"])

@@ -100,7 +100,7 @@ def test_dsp_056_a_prefix_that_is_not_declared_is_refused(scanner: Scanner, toke
 
 
 def test_dsp_057_children_stand_in_the_order_of_the_digest(scanner: Scanner) -> None:
-    """Written out here again from section 5; that the whole message is valid by our schema is seen beside it."""
+    """Written out here again from ws-dsp.md section 5; the test beside it validates the message by our schema."""
     token = scanner.start("fail OutOfDiskSpace", go_on="true")
     scanner.ended(token)
     answer = scanner.device.elements(token, "dsp:JobStatus", "dsp:JobDescription", "dsp:Documents")

@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[Bad, str, str, str | None, tuple[str, str] | None]] = {
 def test_dsp_072_each_mistake_has_its_code(
     scanner: Scanner, token: str, send: Bad, code: str, subcode: str, reason: str | None, detail: tuple[str, str] | None
 ) -> None:
-    """Code, subcode, reason text and detail, by the table of section 7."""
+    """Code, subcode, reason text and detail, by the table of ws-dsp.md section 7."""
     fault = refusal(send(scanner, token))
 
     assert (fault.code, fault.subcode, fault.detail) == (code, subcode, detail)

@@ -104,7 +104,7 @@ KINDS = {
 def test_dsp_030_odd_media_types_are_understood(
     server: Server, scanner: Scanner, token: str, kind: str, boundary: str
 ) -> None:
-    """Section 12, items 5 and 22: also boundaries longer than MIME allows."""
+    """Quirks 5 and 22 of ws-dsp.md section 12: also boundaries longer than MIME allows."""
     _, parts = scanner.device.package(token, 1, b"a page", boundary=boundary)
     good(scanner.device.post(b"".join(parts), kind.format(boundary)))
 
@@ -131,7 +131,7 @@ ODDITIES = {
 def test_dsp_030_odd_parts_are_understood(
     server: Server, scanner: Scanner, token: str, change: tuple[str, str]
 ) -> None:
-    """Section 12, items 6 to 9 and 22."""
+    """Quirks 6 to 9 and 22 of ws-dsp.md section 12."""
     good(send_changed(scanner.device, token, *change))
 
     assert server.images(token) == PAGE
@@ -139,7 +139,7 @@ def test_dsp_030_odd_parts_are_understood(
 
 @pytest.mark.parametrize("name", ["http://tempuri.org/0", "SOAP-ENV:Envelope"])
 def test_dsp_030_odd_starts_are_understood(server: Server, scanner: Scanner, token: str, name: str) -> None:
-    """Section 12, item 22: the root may be called anything."""
+    """Quirk 22 of ws-dsp.md section 12: the root may be called anything."""
     _, parts = scanner.device.package(token, 1, b"a page")
     body = b"".join(parts).replace(b"<root@device>", f"<{name}>".encode())
     good(scanner.device.post(body, f'multipart/related; boundary="b41f7c0e2a"; start="<{name}>"'))

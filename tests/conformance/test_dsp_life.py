@@ -46,7 +46,7 @@ OUTCOMES = {
 def test_dsp_070_a_job_ends_as_the_outcome_table_says(
     scanner: Scanner, go_on: str, filters: tuple[str, ...], state: str, reason: str, steps: tuple[str, ...]
 ) -> None:
-    """State, reason, and the state of each filter, row by row of section 8."""
+    """State, reason, and the state of each filter, row by row of ws-dsp.md section 8."""
     end = scanner.ended(scanner.start(*filters, go_on=go_on))
 
     assert (end.state, end.reasons, end.filters) == (state, (reason,), steps)

@@ -22,7 +22,7 @@ MESSAGE_IDS = (
 
 
 def test_dsp_001_all_five_operations_are_served_under_their_actions(scanner: Scanner) -> None:
-    """Each answer has the action and the element of its operation, by the digest's table of section 2."""
+    """Each answer has the action and the element of its operation, by the table of ws-dsp.md section 2."""
     device, asked = scanner.device, instructions("copy")
     created = device.create(scanner.server.store(asked), asked)
     token = created.find("JobToken") or ""

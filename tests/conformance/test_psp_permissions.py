@@ -76,7 +76,7 @@ SAME = {
 
 @pytest.mark.parametrize(("written", "instead"), SAME.values(), ids=SAME)
 def test_psp_031_what_means_the_same_is_the_same(scanner: Scanner, written: str, instead: str) -> None:
-    """By the rules of the digest, section 5."""
+    """By the rules of scan-process.md section 5."""
     assert written in STORED
     job_of(scanner, STORED.replace(written, instead), stored=STORED)
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from acceptance.seeking import discovered, free_ports
 from acceptance.server import running
 from findings import bad, made, the
 
+from postscan.cli.device import discovery as device_discovery
+from postscan.core.settings import Settings
 from postscan.doctor import discovery
+from postscan.doctor.findings import Finding
+
+
+def checked(settings: Settings) -> Iterator[Finding]:
+    """Do the check with the Probe of the simulated device, as `postscan doctor` does."""
+    return discovery.discovery(settings, device_discovery.on_host)
 
 
 def test_a_server_on_loopback_need_not_be_found(tmp_path: Path) -> None:
     """Nothing to mend."""
-    assert bad(discovery.discovery(made(tmp_path))) == []
+    assert bad(checked(made(tmp_path))) == []
 
 
 def test_a_server_with_tls_and_without_its_name_is_not_found(tmp_path: Path) -> None:
@@ -22,8 +31,8 @@ def test_a_server_with_tls_and_without_its_name_is_not_found(tmp_path: Path) -> 
     tables = {"server": {"host": "0.0.0.0"}, "tls": {"certificate": "c.pem"}}
     meant = made(tmp_path, **tables, discovery={"enabled": False})
 
-    assert the(discovery.discovery(made(tmp_path, **tables)))[:2] == ("discovery", "warning")
-    assert bad(discovery.discovery(meant)) == []
+    assert the(checked(made(tmp_path, **tables)))[:2] == ("discovery", "warning")
+    assert bad(checked(meant)) == []
 
 
 def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
@@ -31,11 +40,11 @@ def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         settings = made(tmp_path, discovery={"enabled": True, "port": 0, "directed_port": other.getsockname()[1]})
-        check, verdict, sentence = the(discovery.discovery(settings))
+        check, verdict, sentence = the(checked(settings))
 
     assert (check, verdict) == ("discovery", "problem")
     assert "Address already in use" in sentence
-    assert bad(discovery.discovery(settings)) == []
+    assert bad(checked(settings)) == []
 
 
 def test_a_running_server_is_asked(tmp_path: Path) -> None:
@@ -45,5 +54,5 @@ def test_a_running_server_is_asked(tmp_path: Path) -> None:
         there = server.settings
         moved = there.discovery.model_copy(update={"directed_port": elsewhere})
 
-        assert bad(discovery.discovery(there)) == []
-        assert the(discovery.discovery(there.model_copy(update={"discovery": moved})))[1] == "warning"
+        assert bad(checked(there)) == []
+        assert the(checked(there.model_copy(update={"discovery": moved})))[1] == "warning"

@@ -1,6 +1,6 @@
 """A scan server of a few lines as a device sees it: found, described, subscribed to, scanned to, and telling events.
 
-Its messages are written by hand after the digests (DPWS, section 11; WS-DSP, section 13), without a line of `soap/`.
+Its messages are written by hand after dpws.md section 11 and ws-dsp.md section 13, without a line of `soap/`.
 A test replaces what it says, operation by operation.
 """
 

@@ -17,7 +17,7 @@ SAY_NOTHING = (
     ["http://schemas.xmlsoap.org/ws/2004/09/transfer/Get"],
     ["http://schemas.xmlsoap.org/ws/2004/08/eventing/UnsubscribeResponse"],
 )
-"""The actions of the messages whose body is empty (DPWS digest, sections 7.1 and 8.2)."""
+"""The actions of the messages whose body is empty (dpws.md sections 7.1 and 8.2)."""
 
 
 @functools.cache

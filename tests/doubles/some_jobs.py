@@ -22,5 +22,5 @@ def new_job(filters=2, continue_on_error=False):
 
 
 def outcome(job):
-    """Return what the outcome table of the WS-DSP digest, section 8, speaks of."""
+    """Return what the outcome table of ws-dsp.md section 8 speaks of."""
     return job.state, job.reasons, [step.state for step in job.steps]

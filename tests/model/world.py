@@ -1,8 +1,8 @@
 """The model: what the requests on jobs mean, written down once more and without any of the server's code.
 
 Pure values. `World.judge` says what a request is answered and what becomes of its job; nothing here knows of
-databases, threads or time. Sources: the edges of the invariants' document with decisions, rulings 1 and 2, and
-O-8 to O-14 of the WS-DSP digest.
+databases, threads or time. Sources: the edges of docs/invariants.md with rulings 1 and 2, and
+O-8 to O-14 of ws-dsp.md.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ PARTS = (
     b"Content-ID: <page1+front@scan.fabrikam.example>\r\n\r\n%b\r\n"
     b"--b41f7c0e2a--\r\n"
 )
-"""How the image of section 13.2 travels: head, and parts around the envelope and the image."""
+"""How the image of ws-dsp.md section 13.2 travels: head, and parts around the envelope and the image."""
 
 
 def read(name: str) -> operations.Call:
@@ -104,7 +104,7 @@ def test_each_request_can_be_answered(name: str) -> None:
 
 
 def test_create_says_who_which_process_and_what_to_do() -> None:
-    """WS-DSP digest, section 13.1."""
+    """ws-dsp.md section 13.1."""
     request = read("dsp-13.1-CreatePostScanJob").request
     sent = etree.fromstring(example("dsp-13.1-CreatePostScanJob"))
     configs = [next(iter(one)) for one in sent.iter(namespaces.psp("Instructions"))]
@@ -117,7 +117,7 @@ def test_create_says_who_which_process_and_what_to_do() -> None:
 
 
 def test_an_image_travels_beside_its_message() -> None:
-    """WS-DSP digest, section 13.2: the reference is percent-encoded, and the name of the part is not."""
+    """ws-dsp.md section 13.2: the reference is percent-encoded, and the name of the part is not."""
     image = b"%PDF-1.4 ... \r\n--b41f7c0e2b ... binary ...\xff\x00"
     media = mtom.media(MULTIPART)
     splitter = mtom.Splitter(media.boundary, media.start)
@@ -135,7 +135,7 @@ def test_an_image_travels_beside_its_message() -> None:
 
 
 def test_an_image_may_stand_in_its_message() -> None:
-    """The same in base64, and no second part (section 13.2)."""
+    """The same in base64, and no second part (ws-dsp.md section 13.2)."""
     request = read("dsp-13.2-SendImage-inline").request
 
     assert request == SendImageRequest(TOKEN, 1, "pdf-a", None, b"%PDF-1.4\n")
@@ -143,12 +143,12 @@ def test_an_image_may_stand_in_its_message() -> None:
 
 @pytest.mark.parametrize("name", ["dsp-13.3-EndPostScanJob", "dsp-13.4-CancelPostScanJob"])
 def test_end_and_cancel_say_which_job(name: str) -> None:
-    """WS-DSP digest, sections 13.3 and 13.4."""
+    """ws-dsp.md sections 13.3 and 13.4."""
     assert read(name).request.token == TOKEN
 
 
 def test_elements_are_asked_for_by_name() -> None:
-    """WS-DSP digest, section 13.5: four, of which one is somebody else's."""
+    """ws-dsp.md section 13.5: four, of which one is somebody else's."""
     request = read("dsp-13.5-GetPostScanJobElements").request
 
     assert request.token == TOKEN
@@ -171,7 +171,7 @@ def test_elements_are_asked_for_by_name() -> None:
     ],
 )
 def test_the_service_answers_as_in_the_example(name: str, write: Callable[[Any], str]) -> None:
-    """WS-DSP digest, sections 13.1 to 13.5: the same elements in the same order, with the same attributes."""
+    """ws-dsp.md sections 13.1 to 13.5: the same elements in the same order, with the same attributes."""
     call = read(name)
 
     assert same(addressing.reply(call.header, write(call.request)), f"{name}Response")
@@ -191,7 +191,7 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults_are_as_in_the_examples(name: str) -> None:
-    """WS-DSP digest, section 13.6; DPWS digest, section 11.7: code, subcode, the reason to the letter, the detail."""
+    """ws-dsp.md section 13.6; dpws.md section 11.7: code, subcode, the reason to the letter, the detail."""
     assert same(faults.write(FAULTS[name], header(name, "RelatesTo")), name)
 
 
@@ -199,7 +199,7 @@ def test_faults_are_as_in_the_examples(name: str) -> None:
 
 
 def test_a_stored_process_says_what_happens() -> None:
-    """Scan-process digest, section 3.1: repository, three filters, and what a device may change."""
+    """scan-process.md section 3.1: repository, three filters, and what a device may change."""
     repository, instructions, other_name, other_path = folder.read_process(example("psp-3.1-PostScanProcess"))
     stored = etree.fromstring(example("psp-3.1-PostScanProcess"))
     configs = [next(iter(one)) for one in stored.iter(namespaces.psp("Instructions"))]

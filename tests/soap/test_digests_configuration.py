@@ -29,7 +29,7 @@ def answered(content: str, name: str) -> bytes:
 
 
 def test_the_repository_is_asked_for_and_told_with_its_filters_by_name() -> None:
-    """WS-DSC digest, section 2.1; our list is sorted, the example's is not, and no order was published."""
+    """ws-dsc.md section 2.1; our list is sorted, the example's is not, and no order was published."""
     names = configuration.read_repository_elements(body("dsc-2.1-GetRepositoryElements"))
     written = answered(
         configuration.write_repository_elements(names, [namespaces.FILESHARE, namespaces.EMAIL], "Idle"),
@@ -48,7 +48,7 @@ def test_the_repository_is_asked_for_and_told_with_its_filters_by_name() -> None
 
 
 def test_a_cancel_says_which_job() -> None:
-    """WS-DSC digest, section 2.2."""
+    """ws-dsc.md section 2.2."""
     assert configuration.read_cancel(body("dsc-2.2-CancelPostScanJob")).token == OTHER_TOKEN
     assert same(
         answered(configuration.CANCEL_RESPONSE, "dsc-2.2-CancelPostScanJobResponse"),
@@ -57,7 +57,7 @@ def test_a_cancel_says_which_job() -> None:
 
 
 def test_a_job_is_told_element_by_element() -> None:
-    """WS-DSC digest, section 2.3; its one document stands in the example for the three that were received."""
+    """ws-dsc.md section 2.3; its one document stands in the example for the three that were received."""
     names = [
         requested_elements.RequestedName(f"dsc:{one}", namespaces.DSC, one)
         for one in ("JobStatus", "JobDescription", "Documents")
@@ -75,7 +75,7 @@ def test_a_job_is_told_element_by_element() -> None:
 
 
 def test_no_active_jobs_are_an_empty_list() -> None:
-    """WS-DSC digest, sections 1.9 and 2.4: the list is there."""
+    """ws-dsc.md sections 1.9 and 2.4: the list is there."""
     configuration.read_active(body("dsc-1.9-GetActiveJobs"))
     written = answered(configuration.write_active([]), "dsc-2.4-GetActiveJobsResponse")
 
@@ -83,7 +83,7 @@ def test_no_active_jobs_are_an_empty_list() -> None:
 
 
 def test_the_history_tells_how_a_job_has_ended() -> None:
-    """WS-DSC digest, section 2.5."""
+    """ws-dsc.md section 2.5."""
     canceled = another_job(namespaces.EMAIL, FilterState.CANCELED, JobState.CANCELED, JobReason.CANCELED, images=2)
     written = answered(configuration.write_history([canceled], 30_000), "dsc-2.5-GetJobHistoryResponse")
 

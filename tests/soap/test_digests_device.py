@@ -1,4 +1,4 @@
-"""The example messages of discovery and metadata, there and back (DPWS digest, section 11).
+"""The example messages of discovery and metadata, there and back (dpws.md section 11).
 
 What is asked gives the values that stand in it; what we answer is the example's answer, element for element. Where we
 answer otherwise, on purpose, the test says how.
@@ -38,7 +38,7 @@ RUN = 1_772_444_467
 
 @pytest.mark.parametrize("name", ["dpws-11.1-Probe", "dpws-11.2-Probe-directed"])
 def test_a_probe_is_read_and_answered(name: str) -> None:
-    """DPWS digest, sections 11.1 and 11.2: by UDP or by HTTP, the answer is the same."""
+    """dpws.md sections 11.1 and 11.2: by UDP or by HTTP, the answer is the same."""
     probe = discovery_messages.read(example(name))
 
     assert probe == Probe("urn:uuid:8e1f2a60-2f3b-4a3e-9a0a-10d4c5b6a701", (discovery_messages.DEVICE,))
@@ -48,7 +48,7 @@ def test_a_probe_is_read_and_answered(name: str) -> None:
 
 
 def test_a_resolve_is_read_and_answered() -> None:
-    """DPWS digest, section 11.3."""
+    """dpws.md section 11.3."""
     resolve = discovery_messages.read(example("dpws-11.3-Resolve"))
 
     assert isinstance(resolve, Resolve)
@@ -65,12 +65,12 @@ def test_a_resolve_is_read_and_answered() -> None:
     [("dpws-11.3-Hello", discovery_messages.hello, 1), ("dpws-11.3-Bye", discovery_messages.bye, 97)],
 )
 def test_coming_and_going_is_said(name: str, write: Callable[[Target, Stamp], bytes], number: int) -> None:
-    """DPWS digest, section 11.3."""
+    """dpws.md section 11.3."""
     assert same(write(PLAIN, Stamp(RUN, number)), name)
 
 
 def test_a_rule_that_is_unknown_is_answered_with_one_more_that_is_known() -> None:
-    """DPWS digest, section 11.7: beside the two of the example we know uuid (section 6.2)."""
+    """dpws.md section 11.7: beside the two of the example we know uuid (section 6.2)."""
     question = Probe("urn:uuid:8e1f2a60-2f3b-4a3e-9a0a-10d4c5b6a701", (), ("urn:a",), "urn:other")
     with pytest.raises(Fault) as caught:
         discovery_messages.check_rule(question)
@@ -105,7 +105,7 @@ SITE = metadata_messages.site(ORIGIN, SETTINGS, ENDPOINT)
 
 
 def test_the_device_answers_get_but_tells_no_version() -> None:
-    """DPWS digest, section 11.4, but for FirmwareVersion: what runs here is nobody's business (T-H9)."""
+    """dpws.md section 11.4, but for FirmwareVersion: what runs here is nobody's business (T-H9)."""
     message = request.opened(example("dpws-11.4-Get"))
     written = transfer.reply(message, metadata_messages.of_device(SITE, SETTINGS.device, ENDPOINT), SETTINGS.device)
     expected = etree.fromstring(example("dpws-11.4-GetResponse"))
@@ -116,7 +116,7 @@ def test_the_device_answers_get_but_tells_no_version() -> None:
 
 
 def test_the_service_answers_get_metadata() -> None:
-    """DPWS digest, section 11.4: with the one section that is asked for, and in it where the WSDL lies."""
+    """dpws.md section 11.4: with the one section that is asked for, and in it where the WSDL lies."""
     message = request.opened(example("dpws-11.4-GetMetadata"))
     sections = metadata_messages.of_service(SITE, SITE.processing, SETTINGS.device)
 

@@ -51,7 +51,7 @@ def answered(name: str, body: str) -> bool:
 
 
 def test_a_subscription_is_asked_for_and_made() -> None:
-    """DPWS digest, section 11.5 (DPW-059, DPW-063, DPW-067): where to, for how long, and of what."""
+    """dpws.md section 11.5 (DPW-059, DPW-063, DPW-067): where to, for how long, and of what."""
     asked = subscribed()
     assert asked.end_to
     assert asked.expires
@@ -64,14 +64,14 @@ def test_a_subscription_is_asked_for_and_made() -> None:
 
 @pytest.mark.parametrize("name", ["Renew", "GetStatus", "Unsubscribe"])
 def test_a_subscription_is_named_in_the_header(name: str) -> None:
-    """DPWS digest, section 11.6: by the reference parameter of its manager (DPW-080)."""
+    """dpws.md section 11.6: by the reference parameter of its manager (DPW-080)."""
     understood = addressing.read(envelope.read(example(f"dpws-11.6-{name}")).headers)
 
     assert messages.subscription_id(understood.subscription) == IDENTIFIER
 
 
 def test_a_subscription_is_renewed() -> None:
-    """DPWS digest, section 11.6: two hours are asked for as a duration, and granted as one (DPW-063)."""
+    """dpws.md section 11.6: two hours are asked for as a duration, and granted as one (DPW-063)."""
     asked = messages.read_renew(envelope.read(example("dpws-11.6-Renew")).body)
 
     assert asked.expires
@@ -80,21 +80,21 @@ def test_a_subscription_is_renewed() -> None:
 
 
 def test_a_subscription_is_looked_at() -> None:
-    """DPWS digest, section 11.6: what is left of it."""
+    """dpws.md section 11.6: what is left of it."""
     messages.read_get_status(envelope.read(example("dpws-11.6-GetStatus")).body)
 
     assert answered("dpws-11.6-GetStatus", messages.write_status(durations.write(2 * 3600 - 168)))
 
 
 def test_a_subscription_is_given_up() -> None:
-    """DPWS digest, section 11.6: the body of the answer is empty (DPW-069)."""
+    """dpws.md section 11.6: the body of the answer is empty (DPW-069)."""
     messages.read_unsubscribe(envelope.read(example("dpws-11.6-Unsubscribe")).body)
 
     assert answered("dpws-11.6-Unsubscribe", messages.UNSUBSCRIBED)
 
 
 def test_another_delivery_is_refused() -> None:
-    """DPWS digest, section 11.7 (DPW-057), but with the fault action of eventing (ruling 21)."""
+    """dpws.md section 11.7 (DPW-057), but with the fault action of eventing (ruling 21)."""
     root = etree.fromstring(example("dpws-11.5-Subscribe"))
     (delivery,) = root.iter(f"{{{namespaces.WSE}}}Delivery")
     delivery.set("Mode", namespaces.WSE + "/DeliveryModes/Pull")
@@ -119,7 +119,7 @@ def notified(about: Subscription, name: str, body: str) -> bool:
 
 
 def test_a_job_that_was_made_is_told_to_subscribers() -> None:
-    """WS-DSP digest, section 13.7; the reference parameter comes back as a header (DPW-072)."""
+    """ws-dsp.md section 13.7; the reference parameter comes back as a header (DPW-072)."""
     made = a_job(FilterState.PENDING, FilterState.PENDING)
     made.state, made.documents = JobState.CREATING, []
 
@@ -127,7 +127,7 @@ def test_a_job_that_was_made_is_told_to_subscribers() -> None:
 
 
 def test_a_job_that_has_ended_is_told_to_subscribers() -> None:
-    """WS-DSP digest, section 13.8: with the reason why a filter has failed."""
+    """ws-dsp.md section 13.8: with the reason why a filter has failed."""
     ended = a_job(FilterState.ERRORS, FilterState.SUCCEEDED, ("FileShareAccessDenied",))
     ended.state, ended.reasons = JobState.COMPLETED, (JobReason.ERRORS,)
     ended.completed = datetime(2026, 3, 2, 9, 42, 18, 903_000, tzinfo=UTC)
@@ -136,7 +136,7 @@ def test_a_job_that_has_ended_is_told_to_subscribers() -> None:
 
 
 def test_a_job_that_has_ended_is_told_to_administrators() -> None:
-    """WS-DSC digest, section 3.1; the time has a zone in our file, and none in the digest."""
+    """ws-dsc.md section 3.1; the time has a zone in our file, and none in the digest."""
     name = "dsc-3.1-PostScanJobEndStateEvent"
     identifier = "<wse:Identifier>urn:uuid:3a5f9d10-4c1e-4b7a-9d1c-0e2f6a7b8c90</wse:Identifier>"
     to = Sink(header(name, "To"), "10.20.30.42", identifier)
@@ -148,7 +148,7 @@ def test_a_job_that_has_ended_is_told_to_administrators() -> None:
 
 
 def test_the_end_of_a_subscription_is_told_for_reasons_of_ours() -> None:
-    """DPWS digest, section 11.6; but a server that stops does not end it, for it goes on when the server is back."""
+    """dpws.md section 11.6; but a server that stops does not end it, for it goes on when the server is back."""
     expected = etree.fromstring(example("dpws-11.6-SubscriptionEnd"))
     (status,), (reason,) = (expected.iter(f"{{{namespaces.WSE}}}{name}") for name in ("Status", "Reason"))
     status.text, reason.text = messages.SOURCE_CANCELLING, messages.REASONS[messages.SOURCE_CANCELLING]

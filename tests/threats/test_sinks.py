@@ -20,7 +20,7 @@ from works import until
 pytestmark = pytest.mark.xdist_group("subscribers")
 
 
-# --- reference parameters (A5) -----------------------------------------------------------------------------------
+# --- reference parameters (T-A5) ----------------------------------------------------------------------------------
 
 
 ATTRIBUTES = " ".join(f"a{number}='{number:04}'" for number in range(500))
@@ -74,7 +74,7 @@ def test_what_is_in_them_comes_back_as_xml_and_nowhere_else(server: Server) -> N
         }
 
 
-# --- sinks (A6) --------------------------------------------------------------------------------------------------
+# --- sinks (T-A6) ------------------------------------------------------------------------------------------------
 
 
 def test_a_sink_that_never_answers_holds_up_nobody(server: Server) -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("subscribers")
 FLOOD = 10_000
 
 
-# --- somebody else's (O1, A4) ------------------------------------------------------------------------------------
+# --- subscriptions of another (T-O1, T-A4) ------------------------------------------------------------------------
 
 
 def test_a_subscriber_hears_of_its_own_jobs_and_of_no_others(server: Server) -> None:
@@ -116,7 +116,7 @@ def test_who_is_no_administrator_hears_nothing_of_everybodys_jobs(server: Server
     assert stored(server) == []
 
 
-# --- too many (A3) -----------------------------------------------------------------------------------------------
+# --- too many (T-A3) ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(600)  # four milliseconds for each, on a machine with nothing else to do

@@ -100,7 +100,7 @@ def connected(to: tuple[str, int]) -> None:
         socket.create_connection(to).close()
 
 
-# --- answers (A1) ------------------------------------------------------------------------------------------------
+# --- answers (T-A1) ----------------------------------------------------------------------------------------------
 
 
 def get(server: Server) -> tuple[Device, bytes]:
@@ -165,7 +165,7 @@ def told(answer: Answer) -> tuple[str | None, str | None]:
     return answer.find("Action"), answer.find("Value")
 
 
-# --- events (A2) -------------------------------------------------------------------------------------------------
+# --- events (T-A2) -----------------------------------------------------------------------------------------------
 
 
 ELSEWHERE = [
@@ -291,7 +291,7 @@ def test_a_sink_sends_the_server_nowhere_else(wire: Cable, server: Server, victi
 
 
 def test_a_name_server_that_does_not_answer_holds_up_no_job(wire: Cable, server: Server) -> None:
-    """T-A2, T-A6, Q1: of a hundred subscribers eight wait for it; a job is made and cancelled beside them."""
+    """T-A2, T-A6, T-Q1: of a hundred subscribers eight wait for it; a job is made and cancelled beside them."""
     device, refused, asked = Device(server.url), [], spoken(wire)[1]
 
     def subscribe(number: int) -> None:

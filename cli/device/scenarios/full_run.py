@@ -1,6 +1,6 @@
 """The whole way of a device, told as it goes and recorded for programs: find, read what it is, subscribe, scan.
 
-Source: WS-DSP digest, section 8.
+Source: ws-dsp.md section 8.
 """
 
 from __future__ import annotations

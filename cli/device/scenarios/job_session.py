@@ -1,6 +1,6 @@
 """One job of a simulated device from Create to its end, told as it goes: by the server's events, or by asking.
 
-Source: WS-DSP digest, section 8; DPWS digest, section 8.3.
+Source: ws-dsp.md section 8; dpws.md section 8.3.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionE
 from postscan.cli.device.scenarios.scan import Page
 from postscan.cli.device.transport import BadAnswer, DeviceError, SoapFault, Unreachable
 from postscan.cli.output import terminal
+from postscan.core.model.process import short_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -216,7 +217,7 @@ def asked(device: Device, token: str) -> Iterator[JobStatus]:
 
 def sentence(status: JobStatus) -> str:
     """Return how a job and its filters stand, as one line."""
-    filters = (f"{terminal.short(one.dialect)} {_state(one.state, one.reasons)}" for one in status.filters)
+    filters = (f"{short_name(one.dialect)} {_state(one.state, one.reasons)}" for one in status.filters)
     images = f"{status.images} image{'' if status.images == 1 else 's'}"
     return "; ".join((_state(status.state, status.reasons), *filters, images))
 

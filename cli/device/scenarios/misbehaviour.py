@@ -1,7 +1,7 @@
 """What a bad device does, one idea each, and whether the server does about it what the protocol wants.
 
 Each of `MISBEHAVIOURS` plays a whole scene with a server and yields remarks on what it saw.
-Source: WS-DSP digest, sections 8, 11 (O-8 to O-15) and 12; DPWS digest, section 8.3; threats A6, H2, M5.
+Source: ws-dsp.md sections 8, 11 (O-8 to O-15) and 12; dpws.md section 8.3; T-A6, T-H2, T-M5.
 """
 
 from __future__ import annotations

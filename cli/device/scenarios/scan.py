@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from postscan.cli.device.client import Device, DeviceError, JobStatus, SoapFault
 from postscan.cli.output import terminal
+from postscan.core.model.process import short_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,7 +127,7 @@ class Scan:
 def _lines(status: JobStatus) -> list[tuple[str, str]]:
     """Return who is in which state: the filters in their order, and the job last."""
     filters = [
-        (f"  filter {number} {terminal.short(one.dialect)}", _state(one.state, one.reasons))
+        (f"  filter {number} {short_name(one.dialect)}", _state(one.state, one.reasons))
         for number, one in enumerate(status.filters, start=1)
     ]
     return [*filters, ("job", _state(status.state, status.reasons))]

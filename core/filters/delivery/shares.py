@@ -2,7 +2,7 @@
 
 No path of an instruction ever reaches the network: a share that is not mapped is not there.
 
-Source: scan-process digest, sections 6.1 and 6.4.
+Source: scan-process.md sections 6.1 and 6.4.
 """
 
 from __future__ import annotations

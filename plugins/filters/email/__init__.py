@@ -5,7 +5,7 @@ There is one if the answer to the last dot was lost, or if the worker died betwe
 `job.earlier` names what was *about* to be sent, and whether the dot was answered nobody knows. A part with a later
 part behind it was sent for certain, since leave for the next is asked only after; such a part is not sent again.
 
-Source: scan-process digest, section 6.2 (PSP-018 to PSP-023); WS-DSP digest, section 6.5 (reasons).
+Source: scan-process.md section 6.2 (PSP-018 to PSP-023); ws-dsp.md section 6.5 (reasons).
 """
 
 from __future__ import annotations

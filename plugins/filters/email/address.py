@@ -3,7 +3,7 @@
 No quotes, comments, groups, routes and address literals: what a header, a command or a relay could read in two ways
 is no address. Letters of every script are fine; the mail server then has to offer SMTPUTF8.
 
-Source: RFC 5321 section 4.1.2, RFC 6531 section 3.3; scan-process digest, section 6.2 (PSP-023).
+Source: RFC 5321 section 4.1.2, RFC 6531 section 3.3; scan-process.md section 6.2 (PSP-023).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The headers are written by the `email` package, which may be talked into one more header by what looks like an encoded
 word (CVE-2024-6923). So each block of headers is read again and compared with what was meant.
 
-Source: scan-process digest, section 6.2 (PSP-018, PSP-026); RFC 5322, 2045, 2046, 2231.
+Source: scan-process.md section 6.2 (PSP-018, PSP-026); RFC 5322, 2045, 2046, 2231.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A message is accepted by the dot behind it and by nothing before: whoever is cut off earlier has sent nothing. So all
 that takes long comes first and can be cut at any moment; the dot alone waits for leave, and is not cut.
 
-Source: RFC 5321; RFC 3207 (STARTTLS), 1870 (SIZE), 4954 (AUTH), 6531 (SMTPUTF8); scan-process digest, section 6.2.
+Source: RFC 5321; RFC 3207 (STARTTLS), 1870 (SIZE), 4954 (AUTH), 6531 (SMTPUTF8); scan-process.md section 6.2.
 """
 
 from __future__ import annotations

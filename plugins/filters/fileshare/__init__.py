@@ -2,7 +2,7 @@
 
 A share is a folder of this machine, or one of an SMB server that the administrator has named; nothing else is there.
 
-Source: scan-process digest, sections 6.1 and 6.4.
+Source: scan-process.md sections 6.1 and 6.4.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ own name, by one rename that replaces nothing; if the answer to that is lost, a 
 What the calls mean on the wire is the business of `postscan.plugins.filters.fileshare.share`, which needs the extra
 `[smb]`.
 
-Source: scan-process digest, section 6.1.
+Source: scan-process.md section 6.1.
 """
 
 from __future__ import annotations

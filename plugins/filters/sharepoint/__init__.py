@@ -1,6 +1,6 @@
 """The SharePoint filter: every document, unchanged, into the user's folder in every library.
 
-Source: scan-process digest, sections 6.3 and 6.4.
+Source: scan-process.md sections 6.3 and 6.4.
 """
 
 from __future__ import annotations

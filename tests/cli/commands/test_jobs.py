@@ -49,7 +49,7 @@ def test_ended_jobs_are_listed_when_asked_for(postscan: Postscan, core: Core) ->
 
 
 def test_a_job_is_shown_with_its_owner_and_all_that_happened(postscan: Postscan, core: Core) -> None:
-    """Owner and proof (decision D1), user, filters, documents with sizes, events with times."""
+    """Owner and proof (D1), user, filters, documents with sizes, events with times."""
     shown = postscan("jobs", "show", a_job(core)).stdout
 
     assert "device:192.0.2.7 (known by address)" in shown

@@ -157,7 +157,7 @@ def test_a_device_copies_the_instructions_out_of_the_stored_process() -> None:
     ids=["another encoding declared", "byte order mark"],
 )
 def test_a_directory_keeps_text_whatever_encoding_it_names(tmp_path: Path, stored: Callable[[str], str]) -> None:
-    """Scan-process digest, section 7: the declaration inside a directory attribute means nothing."""
+    """scan-process.md section 7: the declaration inside a directory attribute means nothing."""
     path = tmp_path / "a.xml"
     path.write_text(stored(ARCHIVE.read_text()), "utf-8")
 

@@ -60,7 +60,7 @@ def scan(device: Run) -> Run:
 
 
 def test_from_a_host_name_to_the_services(device: Run, host: Hosted) -> None:
-    """WS-DSP digest, section 8, steps 2 and 3: Probe, Get, and what they tell; nothing is subscribed to."""
+    """ws-dsp.md section 8, steps 2 and 3: Probe, Get, and what they tell; nothing is subscribed to."""
     result = device()
 
     assert result.exit_code == 0
@@ -72,7 +72,7 @@ def test_from_a_host_name_to_the_services(device: Run, host: Hosted) -> None:
 
 
 def test_a_get_goes_to_the_endpoint_that_was_found(device: Run, host: Hosted) -> None:
-    """DPWS digest, section 4: To is the address of the endpoint, the connection goes to its XAddr."""
+    """dpws.md section 4: To is the address of the endpoint, the connection goes to its XAddr."""
     device()
     get = next(one for one in host.asked if one.operation == "Get")
 
@@ -145,7 +145,7 @@ def test_what_a_stranger_says_cannot_steer_the_terminal(device: Run, host: Hoste
 
 
 def test_the_whole_way_in_its_order(scan: Run, host: Hosted, page: Path) -> None:
-    """WS-DSP digest, section 8, steps 2 to 7; and the subscription is taken back (DPW-087)."""
+    """ws-dsp.md section 8, steps 2 to 7; and the subscription is taken back (DPW-087)."""
     result = scan(page, page)
     asked = [one for one in host.asked if one.operation not in (*POLLS, "Probe")]
 
@@ -264,7 +264,7 @@ def test_a_subscription_that_ends_leaves_a_device_that_asks(scan: Run, host: Hos
 
 
 def test_a_server_that_knows_no_getstatus_or_has_forgotten_is_no_failure(scan: Run, host: Hosted, page: Path) -> None:
-    """DPWS digest, section 8.2: GetStatus is optional; the job has ended well in any case, and both are told."""
+    """dpws.md section 8.2: GetStatus is optional; the job has ended well in any case, and both are told."""
     host.says["GetStatus"] = lambda _: fault("wsa:ActionNotSupported")
     host.says["Unsubscribe"] = lambda _: fault("wse:InvalidMessage")
     result = scan(page)

@@ -46,7 +46,7 @@ def test_a_host_is_found_by_its_name_alone(host: Hosted) -> None:
 
 
 def test_a_question_that_gets_lost_is_asked_again_as_the_same_message(host: Hosted) -> None:
-    """DPWS digest, section 3: all copies carry the same MessageID."""
+    """dpws.md section 3: all copies carry the same MessageID."""
     host.datagrams = lambda asked: [answer_of(host, asked)] if len(host.asked) > 1 else []
     found = seek(host, LONG)
 
@@ -70,7 +70,7 @@ def test_what_is_no_answer_to_the_question_is_passed_over(host: Hosted) -> None:
 
 
 def test_an_answer_that_comes_again_counts_once(host: Hosted) -> None:
-    """DPWS digest, section 3: copies carry the same MessageID; what is new about a second message is its name."""
+    """dpws.md section 3: copies carry the same MessageID; what is new about a second message is its name."""
 
     def repeated(asked: Asked) -> list[bytes]:
         first, second = answer_of(host, asked), answer_of(host, asked)
@@ -97,7 +97,7 @@ def test_nobody_else_can_answer_for_the_host(host: Hosted) -> None:
 
 
 def test_a_match_without_an_address_is_resolved(host: Hosted) -> None:
-    """DPWS digest, section 6.1: XAddrs may be missing in a ProbeMatch, and never in a ResolveMatch."""
+    """dpws.md section 6.1: XAddrs may be missing in a ProbeMatch, and never in a ResolveMatch."""
     host.says["Probe"] = lambda asked: host.match(asked, addresses="")
     (match,) = seek(host, LONG)
     question = next(one for one in host.asked if one.operation == "Resolve")
@@ -148,7 +148,7 @@ def test_a_name_that_nobody_knows_is_an_error_that_names_it() -> None:
 
 
 def test_any_prefix_and_any_blanks_are_read() -> None:
-    """DPWS digest, section 10, items 1 and 6: a default namespace, line breaks around names and URIs."""
+    """dpws.md section 10, items 1 and 6: a default namespace, line breaks around names and URIs."""
     question = discovery.probe()
     data = (
         f'<E xmlns="http://www.w3.org/2003/05/soap-envelope"><Header xmlns:A="{WSA}">'

@@ -114,7 +114,7 @@ def test_what_is_no_event_is_refused(ear: Ear) -> None:
 
 
 def test_the_end_of_a_subscription_comes_to_its_own_address(ear: Ear) -> None:
-    """DPWS digest, section 8.3: to EndTo, and nowhere else."""
+    """dpws.md section 8.3: to EndTo, and nowhere else."""
     data = letter(subscription_end("SourceShuttingDown"), ear.identifier)
 
     assert post(ear.notify_to, data) == 404
@@ -123,7 +123,7 @@ def test_the_end_of_a_subscription_comes_to_its_own_address(ear: Ear) -> None:
 
 
 def test_chunks_are_read_and_giants_are_not(ear: Ear) -> None:
-    """DPWS digest, section 5: chunked bodies have to be accepted; 64 KiB is more than any event."""
+    """dpws.md section 5: chunked bodies have to be accepted; 64 KiB is more than any event."""
     good = letter(status_event("Creating"), ear.identifier)
 
     assert post(ear.notify_to, good, chunked=True) == 202
@@ -163,7 +163,7 @@ def test_the_ear_is_where_the_server_finds_it() -> None:
 
 
 def test_subscribe_says_all_that_a_subscription_needs(host: Hosted, ear: Ear, courier: Post) -> None:
-    """DPWS digest, section 11.5, element by element; to the address of the service."""
+    """dpws.md section 11.5, element by element; to the address of the service."""
     with Subscription(courier, host.url, ear, 3600) as subscription:
         subscription.forget()
     (asked,) = host.asked
@@ -321,7 +321,7 @@ def test_one_at_a_time_is_heard_even_if_many_call_at_once(ear: Ear) -> None:
     [("PT1H", 3600), ("PT1H57M12S", 7032), ("P1DT0.5S", 86400.5), ("P0Y0M0DT30H0M0S", 108_000), (" PT60M ", 3600)],
 )
 def test_a_duration_is_read_with_all_its_fields(text: str, seconds: float) -> None:
-    """DPWS digest, section 8.1."""
+    """dpws.md section 8.1."""
     assert duration(text) == seconds
 
 

@@ -31,7 +31,7 @@ def send(postscan: Callable[..., Result], server: Script) -> Send:
 
 
 def test_a_job_is_created_filled_ended_and_watched(send: Send, server: Script, page: Path) -> None:
-    """The order of the protocol (WS-DSP digest, section 8), and exit code 0 for Completed."""
+    """The order of the protocol (ws-dsp.md section 8), and exit code 0 for Completed."""
     server.accept("Processing", "Completed")
     result = send(page, page)
 

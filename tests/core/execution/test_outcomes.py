@@ -1,4 +1,4 @@
-"""How a job ends: the outcome table of the WS-DSP digest, section 8, row by row (DSP-070)."""
+"""How a job ends: the outcome table of ws-dsp.md section 8, row by row (DSP-070)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ OK, ERRORS, WARNINGS, CANCELED = (
 def test_a_job_ends_as_the_outcome_table_says(
     works: Works, filters: list[str], go_on: bool, state: JobState, reason: JobReason, steps: list[FilterState]
 ) -> None:
-    """DSP-069, DSP-070; WS-DSP digest, section 8, outcome table and O-7."""
+    """DSP-069, DSP-070; ws-dsp.md section 8, outcome table and O-7."""
     job = works.ended(works.start(*filters, go_on=go_on))
 
     assert (job.state, job.reasons) == (state, (reason,))

@@ -31,7 +31,7 @@ names = st.text(max_size=300) | st.text(alphabet="./\\~-: aCONcon1\u0301\u202e\x
 
 
 def hostile(test):
-    """Run a property on every name of threat F1, besides those that Hypothesis finds."""
+    """Run a property on every name of T-F1, besides those that Hypothesis finds."""
     for name in HOSTILE:
         test = example(name)(test)
     return test
@@ -98,7 +98,7 @@ def test_a_component_is_in_the_composed_form(text):
 
 
 def test_an_empty_root_becomes_scan():
-    """What has no name left gets one (WS-DSP digest, section 10)."""
+    """What has no name left gets one (ws-dsp.md section 10)."""
     assert file_names.component(" .. ") == "Scan"
 
 
@@ -171,7 +171,7 @@ def test_a_document_name_is_one_component(root, user, document_id, format):
 
 
 def test_a_document_name_tells_root_user_time_and_id():
-    """The pattern of the WS-DSP digest, section 10."""
+    """The pattern of ws-dsp.md section 10."""
     name = file_names.document_name("Invoice", "anna@fabrikam.example", MORNING, 7, "png")
 
     assert name == "Invoice_anna@fabrikam.example_20260302-094107_007.png"
@@ -343,7 +343,7 @@ def test_filters_get_the_names_of_the_settings(core):
     ],
 )
 def test_each_format_has_its_extension_and_media_type(format, suffix, media):
-    """The table of the WS-DSP digest, section 10."""
+    """The table of ws-dsp.md section 10."""
     assert (formats.extension(format), formats.media_type(format)) == (suffix, media)
 
 

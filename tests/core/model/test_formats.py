@@ -39,7 +39,7 @@ def directory(compression: int, following: int) -> bytes:
 def test_the_extension_decides_and_the_first_bytes_agree(
     tmp_path: Path, name: str, beginning: bytes, expected: str
 ) -> None:
-    """Each kind of file has its keyword (WS-DSP digest, section 4.2)."""
+    """Each kind of file has its keyword (ws-dsp.md section 4.2)."""
     path = tmp_path / name
     path.write_bytes(beginning + b"rest")
 

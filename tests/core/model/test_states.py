@@ -143,7 +143,7 @@ def test_a_filter_cannot_succeed_without_having_started():
 
 
 def test_names_are_spelled_as_the_protocol_does():
-    """Every value on the wire is one of the enumerations of the WS-DSP digest, section 6 (DSP-059)."""
+    """Every value on the wire is one of the enumerations of ws-dsp.md section 6 (DSP-059)."""
     job_states = "Creating Pending Pending-Held Started Processing Terminating Completed Aborted Canceled"
     job_reasons = (
         "None NoValidPostScanInstructionsFound CreatePostScanJobFailed SendImageFailed PostScanJobCanceled "

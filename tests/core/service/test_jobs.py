@@ -161,7 +161,7 @@ def test_only_an_administrator_sees_which_filters_there_are(idle: Works) -> None
 
 
 def test_the_repository_is_processing_while_a_job_is_in_hand(works: Works) -> None:
-    """WS-DSC digest, section 2.6; a caller learns it of the own jobs, an administrator of all."""
+    """ws-dsc.md section 2.6; a caller learns it of the own jobs, an administrator of all."""
     before = works.service.state(ADMIN)
     token = works.start("sleep 60")
     works.await_trace(token, "sleep")

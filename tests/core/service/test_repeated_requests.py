@@ -1,4 +1,4 @@
-"""The same request, sent again: one effect, one answer (decision D14, I25, I26, F-R20)."""
+"""The same request, sent again: one effect, one answer (D14, I25, I26, F-R20)."""
 
 from __future__ import annotations
 

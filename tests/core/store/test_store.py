@@ -81,7 +81,7 @@ def test_the_longest_waiting_job_is_claimed_once(store: Store, job: Callable[...
 def test_of_a_cancel_and_a_finish_exactly_one_wins(store: Store, job: Callable[..., Job]) -> None:
     """Whatever the order of a race, the job ends Canceled exactly when its cancel was accepted, with one end event.
 
-    (I6, I8, I11; promise 5 of the cancellation contract)
+    (I6, I8, I11; promise 5)
     """
     for number in range(20):
         token = f"race-{number}"

@@ -309,7 +309,7 @@ def test_hello_and_bye_hold_what_the_digest_lists_and_nothing_else() -> None:
 
 
 def test_a_message_declares_the_namespaces_that_it_uses_and_no_other() -> None:
-    """Decision D24; those of types, too, whatever their prefix."""
+    """D24; those of types, too, whatever their prefix."""
     types = (DEVICE, "{urn:a}One", "{urn:a}Two")
     data = messages.probe_matches(Probe("1"), TARGET, types, XADDR, Stamp(1, 1))
     opening = data.partition(b">")[0].decode()

@@ -132,13 +132,13 @@ def test_whoever_says_yes_has_taken_it_whatever_comes_behind(manner: Manner) -> 
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"400 Bad", b"503 Busy", b"600 What"])
 def test_any_other_status_is_a_no(status: bytes) -> None:
-    """DPWS digest, section 10 (quirk 9): 500 counts as failure, even if it was processed."""
+    """dpws.md section 10 (quirk 9): 500 counts as failure, even if it was processed."""
     with sink(saying(b"HTTP/1.1 " + status + b"\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n")) as there:
         assert post(there) == [f"the answer is {status[:3].decode()}"]
 
 
 def test_nobody_there_is_no_answer() -> None:
-    """R18."""
+    """F-R18."""
     (said,) = post(Sink(f"http://127.0.0.1:{free_port()}/", "127.0.0.1"))
 
     assert said.startswith("no answer")

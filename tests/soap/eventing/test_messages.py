@@ -83,7 +83,7 @@ def refused(*children: str) -> Fault:
 
 
 def test_a_subscribe_is_read() -> None:
-    """DPWS digest, section 11.5, in another style: default namespace, line breaks, another order, an extension."""
+    """dpws.md section 11.5, in another style: default namespace, line breaks, another order, an extension."""
     request = eventing_messages.read_subscribe(read(EXAMPLE.encode()).body, Port.PROCESSING)
 
     assert request.notify_to.address == "http://mfp-17.fabrikam.example:5357/events/3"
@@ -94,7 +94,7 @@ def test_a_subscribe_is_read() -> None:
 
 
 def test_most_of_it_may_be_left_out() -> None:
-    """DPW-056, quirk 7: delivery without a mode, no end of time, no filter; then all events are meant."""
+    """DPW-056, dpws.md quirk 7: delivery without a mode, no end of time, no filter; then all events are meant."""
     request = subscribed(delivery(mode=""))
 
     assert (request.notify_to.address, request.end_to, request.expires, request.actions) == (SINK, None, None, ())
@@ -117,7 +117,7 @@ def test_most_of_it_may_be_left_out() -> None:
     ],
 )
 def test_a_subscribe_that_is_built_wrongly_is_not_valid(children: tuple[str, ...]) -> None:
-    """DPWS digest, section 8.2; T-A5, T-X8: the fault shows which element is wrong."""
+    """dpws.md section 8.2; T-A5, T-X8: the fault shows which element is wrong."""
     fault = refused(*children)
 
     assert (fault.code, fault.subcode, fault.action) == ("Sender", "wse:InvalidMessage", f"{WSE}/fault")
@@ -135,7 +135,7 @@ def test_another_body_than_the_action_says_is_not_valid() -> None:
 
 
 def test_events_are_pushed_and_nothing_else() -> None:
-    """DPW-057: the fault names the mode that there is (digest, section 11.7)."""
+    """DPW-057: the fault names the mode that there is (dpws.md section 11.7)."""
     fault = refused(delivery(mode=f' Mode="{WSE}/DeliveryModes/Pull"'))
 
     assert (fault.code, fault.subcode) == ("Sender", "wse:DeliveryModeRequestedUnavailable")
@@ -168,7 +168,7 @@ def test_an_end_that_means_nothing_is_refused(text: str) -> None:
     ],
 )
 def test_a_filter_lists_actions(listed: str, dialect: str, actions: tuple[str, ...]) -> None:
-    """DPW-058 to DPW-060, quirk 7: with white space between them, and perhaps without a dialect."""
+    """DPW-058 to DPW-060, dpws.md quirk 7: with white space between them, and perhaps without a dialect."""
     assert subscribed(delivery(), filter_(listed, dialect)).actions == actions
 
 
@@ -204,7 +204,7 @@ def test_a_filter_in_another_dialect_is_refused(listed: str, dialect: str) -> No
 
 
 def test_a_renew_says_for_how_long_or_not() -> None:
-    """DPWS digest, section 11.6."""
+    """dpws.md section 11.6."""
     asked = eventing_messages.read_renew(
         read(envelope("Renew", "<wse:Renew><wse:Expires>PT2H</wse:Expires></wse:Renew>")).body
     )
@@ -216,7 +216,7 @@ def test_a_renew_says_for_how_long_or_not() -> None:
 
 
 def test_an_identifier_may_stand_in_the_body() -> None:
-    """Some put it there (digest, section 8.2)."""
+    """Some put it there (dpws.md section 8.2)."""
     named = f"<wse:Identifier> urn:uuid:{ID} </wse:Identifier>"
     status = eventing_messages.read_get_status(
         read(envelope("GetStatus", f"<wse:GetStatus>{named}</wse:GetStatus>")).body
@@ -258,7 +258,7 @@ def test_the_identifier_is_read_from_the_header() -> None:
 
 
 def test_a_subscription_is_answered_with_its_manager() -> None:
-    """DPW-065, DPW-067: an address, and the identifier as its reference parameter (digest, section 11.5)."""
+    """DPW-065, DPW-067: an address, and the identifier as its reference parameter (dpws.md section 11.5)."""
     header = addressing.Header(f"{WSE}/Subscribe", "urn:uuid:7", "")
     answer = assert_valid(addressing.reply(header, eventing_messages.write_subscribed(SUBSCRIPTION, "PT60M")))
     manager = answer.find(f".//{{{WSE}}}SubscriptionManager")
@@ -295,7 +295,7 @@ def blocks(message: bytes) -> list[tuple[str, str]]:
 
 
 def test_a_notification_goes_to_its_sink_with_its_parameters_as_headers() -> None:
-    """DSP-068, DPW-072: To, Action, MessageID and the blocks, in the form of WS-DSP digest, section 13.7."""
+    """DSP-068, DPW-072: To, Action, MessageID and the blocks, in the form of ws-dsp.md section 13.7."""
     notice = Notice(BOTH[0], _status())
     message = eventing_messages.notification(SUBSCRIPTION, 7, notice)
     to, action, message_id, block = blocks(message)
@@ -325,7 +325,7 @@ def test_a_message_is_named_after_what_it_is_about() -> None:
 
 @pytest.mark.parametrize("status", ["DeliveryFailure", "SourceCancelling"])
 def test_the_end_of_a_subscription_is_told_with_its_reason(status: str) -> None:
-    """DPW-073 (digest, section 11.6): the manager as it was given out, the status, and a sentence."""
+    """DPW-073 (dpws.md section 11.6): the manager as it was given out, the status, and a sentence."""
     message = eventing_messages.subscription_end(SUBSCRIPTION, f"{WSE}/{status}")
     end = assert_valid(message).find(f".//{{{WSE}}}SubscriptionEnd")
 

@@ -58,7 +58,7 @@ def test_a_change_on_the_way_is_one_message() -> None:
 
 
 def test_the_repository_is_told_of_to_administrators_only() -> None:
-    """WS-DSC digest, section 3.1."""
+    """ws-dsc.md section 3.1."""
     state, filters = Happening(8, None, state="Processing"), Happening(9, None, filters=("urn:acme:copy",))
 
     assert notifications.messages(Port.PROCESSING, state) == notifications.messages(Port.PROCESSING, filters) == []
@@ -96,12 +96,12 @@ def assert_sound(notice: notifications.Notice) -> bytes:
     ],
 )
 def test_a_filter_names_actions_or_what_they_lie_below(listed: tuple[str, ...], passing: tuple[str, ...]) -> None:
-    """DPW-058, DPW-059: also in the namespace of WS-Scan, or without any (digest, section 8.1)."""
+    """DPW-058, DPW-059: also in the namespace of WS-Scan, or without any (dpws.md section 8.1)."""
     assert notifications.chosen(Port.PROCESSING, listed) == passing
 
 
 def test_the_configuration_service_has_four_events() -> None:
-    """WS-DSC digest, section 3.1."""
+    """ws-dsc.md section 3.1."""
     names = ("RepositoryElementsChangeEvent", "RepositoryStatusSummaryEvent", STATUS, END)
 
     assert notifications.chosen(Port.CONFIGURATION, [DSC]) == tuple(f"{DSC}/{name}" for name in names)

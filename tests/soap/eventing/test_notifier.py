@@ -132,7 +132,7 @@ def test_a_job_that_is_processed_is_told_of_step_by_step(works: Works, listener:
 
 
 def test_the_request_is_a_post_with_the_blocks_of_the_sink(core: Core, listener: Listener) -> None:
-    """DSP-068, DPW-072 (WS-DSP digest, section 13.7): to the very path, and without a word about our version."""
+    """DSP-068, DPW-072 (ws-dsp.md section 13.7): to the very path, and without a word about our version."""
     subscribe(core, listener)
     with Telling(core):
         create(core)
@@ -172,7 +172,7 @@ def test_nobody_hears_of_the_jobs_of_others(core: Core) -> None:
 
 
 def test_an_administrator_hears_of_all_jobs_and_of_the_repository(works: Works, listener: Listener) -> None:
-    """D23, WS-DSC digest, section 3.1: in the words of the configuration service; all are valid."""
+    """D23, ws-dsc.md section 3.1: in the words of the configuration service; all are valid."""
     subscribe(works.core, listener, ADMIN, port=Port.CONFIGURATION)
     with Telling(works.core):
         live_and_end(works.core, BORIS)
@@ -306,7 +306,7 @@ def test_with_nobody_to_tell_the_database_has_peace(core: Core, monkeypatch: pyt
 
 @pytest.mark.parametrize("manner", [500, 404, 307, "close", "hang"])
 def test_a_message_that_was_not_taken_is_sent_again_the_same(core: Core, manner: Any) -> None:
-    """R18, I27, T-A6: in its place, before any later one; a redirection is not followed (T-A2)."""
+    """F-R18, I27, T-A6: in its place, before any later one; a redirection is not followed (T-A2)."""
     manners = itertools.chain([202, manner, manner], itertools.repeat(202))
     with Listener(lambda: next(manners)) as listener:
         subscribe(core, listener)
@@ -322,7 +322,7 @@ def test_a_message_that_was_not_taken_is_sent_again_the_same(core: Core, manner:
 
 @pytest.mark.parametrize("manner", [200, 202, 204, "endless"])
 def test_any_status_of_success_will_do(core: Core, manner: Any) -> None:
-    """DPWS digest, section 8.3, T-A6: also if the answer behind it never ends."""
+    """dpws.md section 8.3, T-A6: also if the answer behind it never ends."""
     with Listener(manner) as listener:
         subscribe(core, listener)
         with Telling(core):
@@ -334,7 +334,7 @@ def test_any_status_of_success_will_do(core: Core, manner: Any) -> None:
 
 @pytest.mark.parametrize("manner", [500, "close", "hang", "nobody"])
 def test_who_never_listens_is_given_up(core: Core, listener: Listener, manner: Any) -> None:
-    """DPW-073, DPW-076, R18, T-A6: after so many tries; the end is told where it was asked for, and nothing else is."""
+    """DPW-073, DPW-076, F-R18, T-A6: after so many tries; the end is told where it was asked for, and nothing else."""
     with Listener(manner) as deaf:
         to = (
             Sink(f"http://127.0.0.1:{free_port()}/", "127.0.0.1") if manner == "nobody" else Sink(deaf.url, "127.0.0.1")
@@ -383,14 +383,14 @@ def test_a_success_wipes_the_slate_clean(core: Core) -> None:
 
 
 def test_pauses_grow_to_a_minute() -> None:
-    """R18: a sink that is down is not asked all the time."""
+    """F-R18: a sink that is down is not asked all the time."""
     assert [delivery.growing_pause(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_those_who_hang_do_not_hold_up_the_others(
     core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T-A6, R18, Q1: three times as many as there is room for, who fail once and then hold on to what they get."""
+    """T-A6, F-R18, T-Q1: three times as many as there is room for, who fail once and then hold on to what they get."""
     monkeypatch.setattr(delivery, "HEALTHY", 4)
     monkeypatch.setattr(delivery, "AILING", 2)
     manners = itertools.chain([500] * 12, itertools.repeat("hang"))
@@ -512,7 +512,7 @@ def test_a_database_that_is_busy_makes_events_late_and_no_more(
 
 
 def test_an_administrator_ends_a_subscription(core: Core, listener: Listener) -> None:
-    """DPWS digest, section 8.3: its subscriber is told why, once, and hears nothing more; the others go on."""
+    """dpws.md section 8.3: its subscriber is told why, once, and hears nothing more; the others go on."""
     one, _ = (
         subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1", BLOCK)),
         subscribe(core, listener, BORIS, end_to=Sink(listener.url, "127.0.0.1")),
@@ -708,7 +708,7 @@ def speaking_tls(authority: certificates.Authority, folder: Path, name: str) -> 
 def test_a_sink_with_tls_has_to_be_who_its_address_says(
     core: Core, authority: certificates.Authority, tmp_path: Path, certified: str, host: str, reached: bool
 ) -> None:
-    """DPWS digest, section 8.3: by a certificate of the CAs of the settings, for the name and not for the address."""
+    """dpws.md section 8.3: by a certificate of the CAs of the settings, for the name and not for the address."""
     with Listener(tls=speaking_tls(authority, tmp_path, certified)) as listener:
         subscribe(core, listener, notify_to=Sink(f"https://{host}:{listener.port}/e", "127.0.0.1"))
         with Telling(core, believing(core.settings, authority.write(tmp_path, "ca"))):

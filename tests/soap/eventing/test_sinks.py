@@ -218,7 +218,7 @@ def test_any_text_is_admitted_to_the_peer_or_refused(text: str, before: str) -> 
 
 
 def test_a_name_server_that_does_not_answer_holds_up_few() -> None:
-    """T-A2, Q1: so many look-ups and one more, which is refused at once; an address needs none."""
+    """T-A2, T-Q1: so many look-ups and one more, which is refused at once; an address needs none."""
     asked, answer = threading.Semaphore(0), threading.Event()
 
     def hang(_host: str) -> list[str]:

@@ -241,7 +241,7 @@ def test_who_unsubscribes_is_gone_without_a_word(core: Core, subscriber: Subscri
 
 
 def test_the_identifier_may_stand_in_three_places(subscriber: Subscriber) -> None:
-    """Digest, section 8.2: header, body, end of the path."""
+    """dpws.md section 8.2: header, body, end of the path."""
     made = subscriber.subscribe()
     bare = made.removeprefix("urn:uuid:")
     in_body = f"<wse:GetStatus><wse:Identifier>{made}</wse:Identifier></wse:GetStatus>"

@@ -231,7 +231,7 @@ def test_an_upload_that_stalls_holds_up_nobody(scanner: Scanner, server: Server)
 
 
 def test_a_refused_image_may_still_be_sent_to_its_end(server: Server, scanner: Scanner) -> None:
-    """Quirk 21: some devices read the answer only when they have sent everything, and the connection goes on."""
+    """ws-dsp.md quirk 21: some devices read the answer only when they have sent everything; the connection goes on."""
     kind, parts = scanner.device.package(str(uuid.uuid4()), 1, bytes(3 << 20))
     body = b"".join(parts)
     with connected(server.url) as line:

@@ -82,7 +82,7 @@ def test_without_a_certificate_the_caller_is_the_device_at_its_address() -> None
     ids=["extension", "twice", "URI", "both", "UPN", "SID before UPN", "UPN, not CN", "listed"],
 )
 def test_a_user_is_known_by_sid_then_upn_then_the_list(shown: Credentials) -> None:
-    """WS-DSP digest, section 9, rule 2."""
+    """ws-dsp.md section 9, rule 2."""
     listed = {"identity": {"certificates": {f"sha256:{FINGERPRINT}": ANNA}}}
 
     assert caller(shown, **listed) == Principal(f"user:{ANNA}", Proof.CERTIFICATE, sid=ANNA)

@@ -43,7 +43,7 @@ def test_a_header_is_read():
 
 
 def test_white_space_around_uris_is_trimmed():
-    """Published samples have line breaks there (quirk 1, DSP-011, T-X10)."""
+    """Published samples have line breaks there (ws-dsp.md quirk 1, DSP-011, T-X10)."""
     blocks = GOOD.replace(ACTION, f"\r\n    {ACTION}\n\t").replace(messages.MESSAGE_ID, f" {messages.MESSAGE_ID} ")
     blocks = blocks.replace(messages.ANONYMOUS, f"\n{messages.ANONYMOUS}\n")
 
@@ -54,7 +54,7 @@ def test_white_space_around_uris_is_trimmed():
     "message_id", ["uuid:UniqueMsgId", "uuid:41d7be0a-9f5c", "a b", "42", "urn:UUID:X", "x" * 2048]
 )
 def test_any_message_id_will_do(message_id):
-    """Whatever a device calls its message is echoed byte for byte (quirk 2, DSP-007, DSP-013)."""
+    """Whatever a device calls its message is echoed byte for byte (ws-dsp.md quirk 2, DSP-007, DSP-013)."""
     header = read(GOOD.replace(messages.MESSAGE_ID, message_id))
     reply = assert_valid(addressing.reply(header, "<dsp:EndPostScanJobResponse/>"))
 
@@ -63,7 +63,7 @@ def test_any_message_id_will_do(message_id):
 
 
 def test_a_missing_reply_to_means_the_anonymous_endpoint():
-    """The published SendImage has none (quirk 3, DSP-012)."""
+    """The published SendImage has none (ws-dsp.md quirk 3, DSP-012)."""
     blocks = element("Action", ACTION) + element("MessageID", "urn:a") + element("To", "urn:b")
 
     assert read(blocks) == Header(ACTION, "urn:a", "urn:b")
@@ -71,7 +71,7 @@ def test_a_missing_reply_to_means_the_anonymous_endpoint():
 
 @pytest.mark.parametrize("to", ["DestinationAddress", "Destination Address", ""])
 def test_to_may_be_a_placeholder(to):
-    """Its value is a hint at most (quirk 4, O-35)."""
+    """Its value is a hint at most (ws-dsp.md quirk 4, O-35)."""
     blocks = element("Action", ACTION) + element("MessageID", "urn:a") + element("To", to)
 
     assert read(blocks).to == to
@@ -83,7 +83,7 @@ def test_to_may_be_missing():
 
 
 def test_an_action_with_https_is_the_one_with_http():
-    """A documentation tool wrote https into some samples, and somebody copied them (quirk 19)."""
+    """A documentation tool wrote https into some samples, and somebody copied them (ws-dsp.md quirk 19)."""
     header = read(GOOD.replace(ACTION, ACTION.replace("http:", "https:")))
 
     assert header.action == ACTION
@@ -152,7 +152,7 @@ def test_nobody_else_is_answered(name, uri):
 @pytest.mark.parametrize("name", ["ReplyTo", "FaultTo"])
 @pytest.mark.parametrize("content", ["", "device address", "http://127.0.0.1/", "<wsa:ReferenceProperties/>"])
 def test_an_endpoint_without_an_address_is_the_anonymous_one(name, content):
-    """Some devices write text there; there is nobody else to answer (DPWS digest, quirk 7)."""
+    """Some devices write text there; there is nobody else to answer (dpws.md quirk 7)."""
     assert read(element("Action", ACTION) + element("MessageID", "urn:a") + element(name, content))
 
 
@@ -220,7 +220,7 @@ def test_a_role_that_is_ours_is_heeded(role):
 
 
 def test_what_must_be_understood_comes_before_the_other_headers():
-    """The first failing step decides the fault (WS-DSP digest, section 7, order of checks)."""
+    """The first failing step decides the fault (ws-dsp.md section 7, order of checks)."""
     assert refused('<q:Lock xmlns:q="urn:q" soap:mustUnderstand="1"/>').code == "MustUnderstand"
 
 

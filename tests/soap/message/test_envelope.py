@@ -42,7 +42,7 @@ def test_a_good_message_is_read(action):
 
 @pytest.mark.parametrize("prefix", ["S", "SOAP-ENV", "env"])
 def test_a_prefix_means_nothing(prefix):
-    """Any prefix will do (quirk 16, T-X10)."""
+    """Any prefix will do (ws-dsp.md quirk 16, T-X10)."""
     message = envelope.read(END.replace(b"soap:", prefix.encode() + b":").replace(b":soap=", f":{prefix}=".encode()))
 
     assert message.body.tag == namespaces.dsp("EndPostScanJobRequest")
@@ -80,7 +80,7 @@ def test_a_missing_header_is_no_concern_of_the_envelope():
     ids=range(10),
 )
 def test_utf_8_and_marked_utf_16_are_read(data):
-    """A byte order mark, a declaration and blank lines before it make no difference (quirk 9, T-X6)."""
+    """A byte order mark, a declaration and blank lines before it make no difference (ws-dsp.md quirk 9, T-X6)."""
     assert envelope.read(data).body.findtext(namespaces.dsp("JobToken")) == messages.TOKEN
 
 
@@ -298,7 +298,7 @@ def test_an_encoding_style_is_refused(data):
     ],
 )
 def test_another_version_of_soap_is_a_version_mismatch(namespace, soap11):
-    """Whoever speaks SOAP 1.1 is answered in SOAP 1.1; quirk 11's typing error is no SOAP at all (T-X9)."""
+    """Whoever speaks SOAP 1.1 is answered in SOAP 1.1; the typing error of ws-dsp.md quirk 11 is no SOAP (T-X9)."""
     fault = refused(END.replace(namespaces.SOAP.encode(), namespace.encode()))
 
     assert (fault.code, fault.soap11, fault.upgrade) == ("VersionMismatch", soap11, True)

@@ -242,7 +242,7 @@ CONFIGURATION = [
 
 @pytest.mark.parametrize(("fault", "subcode", "reason"), CONFIGURATION)
 def test_the_configuration_service_has_its_own_words(fault, subcode, reason):
-    """Subcode and text, with and without a full stop as they stand there (WS-DSC digest, section 1.10)."""
+    """Subcode and text, with and without a full stop as they stand there (ws-dsc.md section 1.10)."""
     told = faults.of_configuration(fault)
 
     assert (told.code, told.subcode, told.reason) == (fault.code, subcode, reason)

@@ -135,14 +135,14 @@ def test_odd_but_legal_framing_is_accepted(message, size):
 
 
 def test_http_headers_before_the_first_delimiter_are_a_preamble():
-    """Some samples print them as if they belonged to the body (quirk 8)."""
+    """Some samples print them as if they belonged to the body (ws-dsp.md quirk 8)."""
     before = b"mime-version: 1.0\r\nContent-Type: multipart/related; boundary=MIME-5f3c;\r\n\tstart=<env@mfp>\r\n\r\n"
 
     assert image_of(body(ROOT, part(IMAGE_HEAD, IMAGE), before=before)) == IMAGE
 
 
 def test_a_root_type_without_its_semicolon_is_accepted():
-    """The second parameter is folded and lacks its semicolon, and nothing is quoted (quirk 6)."""
+    """The second parameter is folded and lacks its semicolon, and nothing is quoted (ws-dsp.md quirk 6)."""
     head = (
         b"Content-Type: application/xop+xml; type=application/soap+xml\r\n charset=UTF-8\r\nContent-ID: <env@mfp>\r\n"
     )
@@ -151,7 +151,7 @@ def test_a_root_type_without_its_semicolon_is_accepted():
 
 
 def test_an_image_head_as_in_the_published_sample_is_accepted():
-    """A dangling semicolon, blanks inside the brackets, Binary with a capital (quirk 7)."""
+    """A dangling semicolon, blanks inside the brackets, Binary with a capital (ws-dsp.md quirk 7)."""
     head = (
         b"Content-Type: application/octet-stream;\r\nContent-ID: < 4a1c@uuid >\r\nContent-Transfer-Encoding: Binary\r\n"
     )
@@ -161,7 +161,7 @@ def test_an_image_head_as_in_the_published_sample_is_accepted():
 
 @pytest.mark.parametrize("head", [b"", b"\xef\xbb\xbf", b"\r\n", b'<?xml version="1.0" encoding="utf-8"?>\r\n'])
 def test_what_precedes_the_envelope_in_its_part_is_left_alone(head):
-    """A byte order mark, a blank line or a declaration are the XML parser's business (quirk 9)."""
+    """A byte order mark, a blank line or a declaration are the XML parser's business (ws-dsp.md quirk 9)."""
     assert events(body(part(ROOT_HEAD, head + ENVELOPE))) == [Root(head + ENVELOPE)]
 
 
@@ -175,7 +175,7 @@ def test_what_precedes_the_envelope_in_its_part_is_left_alone(head):
     ],
 )
 def test_what_other_stacks_send_is_accepted(boundary, content_id, start):
-    """Their boundaries, their starts, no start, and 8bit for a root (quirk 22, DSP-028)."""
+    """Their boundaries, their starts, no start, and 8bit for a root (ws-dsp.md quirk 22, DSP-028)."""
     head = b"Content-Type: application/xop+xml\r\nContent-Transfer-Encoding: 8bit\r\nContent-ID: %s\r\n" % content_id
     data = body(part(head, ENVELOPE), part(IMAGE_HEAD, IMAGE), boundary=boundary.encode())
 
@@ -361,7 +361,7 @@ def test_a_content_type_is_read(content_type, media):
 
 @pytest.mark.parametrize("length", [70, 71, 200])
 def test_a_content_type_as_in_the_published_samples_is_read(length):
-    """Mixed case, folded, unquoted, and a boundary longer than MIME allows (quirk 5, D7)."""
+    """Mixed case, folded, unquoted, and a boundary longer than MIME allows (ws-dsp.md quirk 5, D7)."""
     boundary = "=_uuid:" + "x" * (length - 7)
     content_type = (
         f"Multipart/Related;\r\n\tboundary={boundary};\r\n Type=application/xop+xml;\r\n"
@@ -372,7 +372,7 @@ def test_a_content_type_as_in_the_published_samples_is_read(length):
 
 
 def test_a_content_type_without_its_semicolon_is_read():
-    """The parameters are told apart all the same (quirk 6)."""
+    """The parameters are told apart all the same (ws-dsp.md quirk 6)."""
     content_type = "multipart/related; boundary=b41f type=application/xop+xml start=<e@s>"
 
     assert mtom.media(content_type) == Media("mtom", "b41f", "e@s")

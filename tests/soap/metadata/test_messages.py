@@ -101,7 +101,7 @@ def test_the_device_says_what_it_is() -> None:
 
 
 def test_everything_that_can_be_said_stands_in_its_order() -> None:
-    """DPWS digest, section 7.1."""
+    """dpws.md section 7.1."""
     device = DeviceSettings(manufacturer_url="https://a.example/?a&b", model_number="<7>", serial_number="0001")
     answer = ask_device(request(GET), device=device)
 

@@ -128,7 +128,7 @@ def test_it_names_the_faults_that_there_are(about: Described) -> None:
 
 
 def test_it_is_document_literal_over_soap_1_2(about: Described) -> None:
-    """DPWS digest, section 7.3; the port type has the name that the service has as its type."""
+    """dpws.md section 7.3; the port type has the name that the service has as its type."""
     wsdl = about.wsdl
     binding = wsdl.find("wsdl:binding/wsoap12:binding", NAMES)
     uses = {str(one.get("use")) for one in wsdl.iter(f"{{{NAMES['wsoap12']}}}body", f"{{{NAMES['wsoap12']}}}fault")}

@@ -50,7 +50,7 @@ UNCUT = {
 
 @pytest.mark.parametrize("dialect", CUT)
 def test_a_dialect_is_cut_at_its_last_slash(dialect: str) -> None:
-    """Namespace, slash and local name are the dialect again (section 2.1)."""
+    """Namespace, slash and local name are the dialect again (ws-dsc.md section 2.1)."""
     assert configuration.qualified(dialect) == CUT[dialect]
     assert "/".join(CUT[dialect]) == dialect
 
@@ -121,7 +121,7 @@ def test_each_usable_filter_is_listed_in_a_stable_order() -> None:
 
 
 def test_without_filters_there_is_no_list_of_them() -> None:
-    """A list has at least one (section 4.2, FiltersType)."""
+    """A list has at least one (ws-dsc.md section 4.2, FiltersType)."""
     answered = written(configuration.write_repository_elements(names("RepositoryConfiguration"), (), "Idle"))
 
     assert len(one(answered, ".//dsc:RepositoryConfiguration")) == 0
@@ -129,7 +129,7 @@ def test_without_filters_there_is_no_list_of_them() -> None:
 
 @pytest.mark.parametrize("state", ["Idle", "Processing"])
 def test_the_status_of_the_repository(state: str) -> None:
-    """Its state, and the one reason that there is (section 4.6)."""
+    """Its state, and the one reason that there is (ws-dsc.md section 4.6)."""
     answered = written(configuration.write_repository_elements(names("RepositoryStatus"), (), state))
     status = one(answered, ".//dsc:RepositoryStatus")
 

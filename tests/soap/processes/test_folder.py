@@ -116,7 +116,7 @@ def test_a_process_without_its_parts_is_refused(name):
 
 
 def test_a_process_is_at_most_524288_characters_long():
-    """The directory holds no more (scan-process digest, section 8)."""
+    """The directory holds no more (scan-process.md section 8)."""
     room = 524_288 - len(messages.PROCESS)
 
     assert read_process(XML + b" " * room)

@@ -107,7 +107,7 @@ def test_a_filter_gets_canonical_xml_of_its_own():
 
 @pytest.mark.parametrize("prefix", ["fsh", "x", "FSF"])
 def test_a_config_may_have_any_prefix(prefix):
-    """Samples and schemas differ (PSP-008, quirk 16)."""
+    """Samples and schemas differ (PSP-008, ws-dsp.md quirk 16)."""
     text = messages.INSTRUCTIONS.replace("fsf:", prefix + ":").replace("xmlns:fsf=", f"xmlns:{prefix}=")
 
     assert etree.fromstring(read(text).filters[0].xml).tag == fsf("FileShareConfig")
@@ -136,7 +136,7 @@ def test_what_is_no_boolean_is_refused(text):
     ("text", "root"), [(" Delivery  note\n", "Delivery  note"), ("", "Scan"), (" ", "Scan"), ("x" * 255, "x" * 255)]
 )
 def test_a_root_name_is_trimmed_and_never_empty(text, root):
-    """Blanks within it stay; nothing becomes Scan (scan-process digest, sections 8 and 9)."""
+    """Blanks within it stay; nothing becomes Scan (scan-process.md sections 8 and 9)."""
     assert changed(("Delivery note", text)).document_root == root
 
 
@@ -286,7 +286,7 @@ def test_a_bad_destination_is_named_with_its_filter(old, new, argument):
     ],
 )
 def test_a_good_destination_is_accepted(old, new):
-    """Blanks, ports, limits, and CanAddAddresses without its namespace (PSP-009, PSP-013, quirk 15)."""
+    """Blanks, ports, limits, and CanAddAddresses without its namespace (PSP-009, PSP-013, ws-dsp.md quirk 15)."""
     assert changed((old, new))
 
 
@@ -408,7 +408,7 @@ def test_a_stored_address_may_not_be_left_out():
 
 
 def test_there_is_nothing_to_add_to_a_missing_list():
-    """A list that the stored process does not have is a deviation (scan-process digest, section 5)."""
+    """A list that the stored process does not have is a deviation (scan-process.md section 5)."""
     start = messages.INSTRUCTIONS.index("<emlf:SendToAddresses")
     end = messages.INSTRUCTIONS.index("</emlf:SendToAddresses>") + len("</emlf:SendToAddresses>")
     group = messages.INSTRUCTIONS[start:end]

@@ -86,7 +86,7 @@ def test_a_body_belongs_to_its_action(action: str, other: str) -> None:
 
 
 def test_the_history_may_be_asked_for_by_the_name_in_the_example() -> None:
-    """Microsoft's example has another name than its schema (WS-DSC digest, section 8, number 4)."""
+    """Microsoft's example has another name than its schema (ws-dsc.md section 8, number 4)."""
     assert read("GetJobHistory", "<dsc:GetJobsHistoryRequest/>") is None
     with pytest.raises(Fault):
         read("GetActiveJobs", "<dsc:GetJobsHistoryRequest/>")
@@ -115,13 +115,13 @@ def test_a_missing_or_repeated_argument_is_named(action: str, name: str) -> None
 
 @pytest.mark.parametrize("action", BODIES)
 def test_an_argument_that_there_is_not_is_named(action: str) -> None:
-    """Also where there are no arguments at all (DSC-042, section 2.0, rule 2)."""
+    """Also where there are no arguments at all (DSC-042, ws-dsc.md section 2.0, rule 2)."""
     assert refused(action, "Request>", "Request><dsc:Priority> 9 </dsc:Priority>") == (namespaces.dsc("Priority"), "9")
 
 
 @pytest.mark.parametrize("action", BODIES)
 def test_what_is_of_another_namespace_is_ignored(action: str) -> None:
-    """Extensions are nobody's business (ruling 19; section 5.3)."""
+    """Extensions are nobody's business (ruling 19; ws-dsc.md section 5.3)."""
     extended = BODIES[action].replace("Request>", 'Request a="1"><x:Priority xmlns:x="urn:x">9</x:Priority>', 1)
 
     assert read(action, extended) == read(action)
@@ -139,7 +139,7 @@ def test_a_name_that_is_none_is_refused(action: str, name: str) -> None:
 
 
 def test_no_name_at_all_is_refused() -> None:
-    """There is at least one (section 2.1)."""
+    """There is at least one (ws-dsc.md section 2.1)."""
     body = f"<dsc:GetRepositoryElementsRequest>{ASKED.format('')}</dsc:GetRepositoryElementsRequest>"
     with pytest.raises(Fault) as caught:
         read("GetRepositoryElements", body)
@@ -209,7 +209,7 @@ def test_times_are_local_with_their_distance_from_utc() -> None:
 
 
 def test_no_active_job_is_an_empty_list() -> None:
-    """And not no list (section 8, number 3; DSC-098)."""
+    """And not no list (ws-dsc.md section 8, number 3; DSC-098)."""
     assert len(one(written(configuration.write_active([])), "dsc:ActiveJobs")) == 0
 
 

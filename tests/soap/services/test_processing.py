@@ -240,7 +240,7 @@ def test_arguments_may_come_in_any_order(action, first):
     ],
 )
 def test_white_space_around_values_is_trimmed(action, value):
-    """Pretty-printed messages mean the same (DSP-011, quirk 1)."""
+    """Pretty-printed messages mean the same (DSP-011, ws-dsp.md quirk 1)."""
     spaced = ">\n 9\t<" if value == ">9<" else f"\r\n\t {value} \n"
 
     assert changed(action, value, spaced) == read(action, messages.BODIES[action])
@@ -283,7 +283,7 @@ def test_a_user_identifier_that_is_no_sid_is_named(sid):
 @pytest.mark.parametrize("written", ["{}", "{{{}}}", "  {{{}}} "])
 @pytest.mark.parametrize("case", [str.lower, str.upper])
 def test_a_guid_is_read_in_any_case_and_with_braces(written, case):
-    """It is kept in upper case without braces (DSP-018, O-16, quirk 13)."""
+    """It is kept in upper case without braces (DSP-018, O-16, ws-dsp.md quirk 13)."""
     guid = written.format(case(messages.PROCESS_ID))
 
     assert changed("CreatePostScanJob", messages.PROCESS_ID, guid).process_id == messages.PROCESS_ID
@@ -373,7 +373,7 @@ def _holding(text: str) -> etree._Element:
 
 @pytest.mark.parametrize("namespace", [namespaces.XOP, namespaces.XOP_2003])
 def test_an_included_image_is_found(namespace):
-    """Both namespaces of xop:Include are about (quirk 10, DSP-026)."""
+    """Both namespaces of xop:Include are about (ws-dsp.md quirk 10, DSP-026)."""
     request = read("SendImage", image(f"\n  {include('cid:a%40b', namespace)}\n"))
 
     assert (request.cid, request.inline) == ("a%40b", None)
@@ -463,7 +463,7 @@ def test_an_inline_image_that_is_none_is_refused(content):
     ],
 )
 def test_a_name_is_resolved_with_the_namespaces_in_scope(text, declared, expected):
-    """A bare one takes the default namespace, or else the service's own (DSP-056, quirk 17)."""
+    """A bare one takes the default namespace, or else the service's own (DSP-056, ws-dsp.md quirk 17)."""
     assert names(text, declared=declared) == (RequestedName(*expected),)
 
 

@@ -41,7 +41,7 @@ def is_valid(name: str, text: str) -> bool:
     ],
 )
 def test_every_field_of_a_duration_counts(text: str, seconds: float) -> None:
-    """DPWS digest, section 8.1."""
+    """dpws.md section 8.1."""
     expiry = durations.read(text)
 
     assert expiry.lasts(NOW) == seconds

@@ -13,7 +13,7 @@ def test_the_prefixes_are_those_that_firmware_knows():
 
 
 def test_no_namespace_was_rewritten_to_https():
-    """Documentation tools put https into namespaces; we never emit that (quirk 19)."""
+    """Documentation tools put https into namespaces; we never emit that (ws-dsp.md quirk 19)."""
     assert not [
         uri for uri in (*namespaces.PREFIXES.values(), *namespaces.LOCAL_PREFIXES.values()) if uri.startswith("https:")
     ]

@@ -28,7 +28,7 @@ SEGMENTS = st.lists(st.text("abc%2", min_size=1, max_size=3), min_size=1, max_si
     ],
 )
 def test_whole_segments_decide(asked: str, ours: str, below: bool) -> None:
-    """DPWS digest, section 8.1 (RFC 2396): what has dots in it matches nothing."""
+    """dpws.md section 8.1 (RFC 2396): what has dots in it matches nothing."""
     assert is_below(asked, ours) is below
 
 

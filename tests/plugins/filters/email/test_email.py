@@ -148,7 +148,7 @@ def test_any_prefix_blanks_and_foreign_elements_are_fine(server, pages):
 
 
 def test_the_subject_and_the_text_say_what_the_settings_say(server, pages):
-    """The fields are filled in; the text may have several lines and any letters, and its dots stay dots (F9)."""
+    """The fields are filled in; the text may have several lines and any letters, and its dots stay dots (T-F9)."""
     text = "Für {user}\n.\n..\nfrom {process} {curly"
     result = run(server, pages, ANNA, settings={"subject": "{process} of {user}, {date}", "text": text})
 
@@ -316,7 +316,7 @@ def test_the_server_hears_of_one_output_per_message(server, large):
 
 
 def test_a_second_run_sends_the_very_same_bytes(server, pages):
-    """So the Message-ID is the same as well, and a mailbox can tell the second copy (R15)."""
+    """So the Message-ID is the same as well, and a mailbox can tell the second copy (F-R15)."""
     run(server, pages, ANNA)
     run(server, pages, ANNA)
 

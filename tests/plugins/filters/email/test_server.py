@@ -96,7 +96,7 @@ def test_it_is_not_tried_for_ever(pages, verb, expected):
 
 
 def test_if_the_answer_to_the_dot_is_lost_the_same_mail_comes_again(pages):
-    """At least once; and a mailbox can tell the second copy by its Message-ID, and by every byte (R15, F-S16)."""
+    """At least once; and a mailbox can tell the second copy by its Message-ID, and by every byte (F-R15, F-S16)."""
     with MailServer({".": [LOST]}) as server:
         result = run(server.port, pages)
 

@@ -107,7 +107,7 @@ def test_a_server_that_is_gone_is_called_a_few_times(server, two_pages):
 
 
 def test_a_server_that_comes_back_gets_the_document(server, two_pages, monkeypatch):
-    """Within the tries; R16 of the fault list."""
+    """Within the tries (F-R16)."""
     monkeypatch.setattr(smb, "PAUSES", (0.2,) * 20)
     with open_folder() as home, samba(home, {"one": {}}) as other:
         other.stop()
@@ -129,7 +129,7 @@ def test_a_name_that_nobody_knows_is_no_host(server, two_pages):
 
 
 def test_a_server_that_never_answers_costs_its_seconds_once(server, two_pages):
-    """Whoever listens and says nothing (R16); two shares wait no longer than one."""
+    """Whoever listens and says nothing (F-R16); two shares wait no longer than one."""
     began = time.monotonic()
     with silent() as port:
         result = run(server, two_pages, ONE, TWO, line={"port": port, "seconds": 1})
@@ -153,7 +153,7 @@ def messages(server, page):
     ids=["before", "after", "late"],
 )
 def test_a_connection_cut_at_any_message_delivers_one_whole_file(server, two_pages, how):
-    """Whether the server gets the message, or gets it when we have called again: never none, never two (R16, I20)."""
+    """Whether the server gets the message, or gets it when we have called again: never none, never two (F-R16, I20)."""
     again = 0
     for number in range(1, messages(server, two_pages[0]) + 1):
         with Relay(server.port, cut=number, **how) as relay:
