@@ -8,12 +8,13 @@ A plugin is a module, named by an entry point of the group `postscan.filters`, w
 """
 
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
-from postscan.core.filters.context import Document, FilterContext
-from postscan.core.filters.delivery.shares import Place, Shares
+from postscan.core.filters.context import FilterContext
+from postscan.core.filters.facts import Document
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.hookspecs import hookimpl
 from postscan.core.filters.parameters import element, setting
 from postscan.core.filters.results import FilterFailed, FilterResult
+from postscan.core.filters.shares import Place, Shares
 from postscan.core.filters.tools import ToolEnded
 from postscan.core.model.states import FilterReason
 

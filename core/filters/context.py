@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,34 +14,10 @@ from postscan.core.filters import tools
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.changes import Changes
 from postscan.core.filters.delivery import folder as delivery_folder
+from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.results import FilterFailed
 from postscan.core.model import file_names
 from postscan.core.model.principal import User
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One image file as a filter sees it.
-
-    `format` is the protocol's keyword (`png`, `tiff-single-g4` ...), `size` in bytes, `sha256` in hex. `path` is
-    readable and belongs to the server: never change it. `name` is the file name that the document should get.
-    """
-
-    id: int
-    format: str
-    size: int
-    sha256: str
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class JobFacts:
-    """The job that a filter works for."""
-
-    token: str
-    process: str
-    created: datetime
 
 
 class Parent(Protocol):

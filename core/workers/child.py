@@ -22,7 +22,8 @@ from typing import Any, Final
 from postscan.core.errors import PluginError
 from postscan.core.filters import changes, loader, parameters
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
-from postscan.core.filters.context import Document, FilterContext, JobFacts, Parent
+from postscan.core.filters.context import FilterContext, Parent
+from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed
 from postscan.core.model.principal import User

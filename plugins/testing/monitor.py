@@ -36,7 +36,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
-from postscan.core.filters.context import Document, FilterContext, Parent
+from postscan.core.filters.context import FilterContext, Parent
+from postscan.core.filters.facts import Document
 from postscan.core.filters.results import FilterResult
 
 Run = Callable[[FilterContext, CancellationToken], FilterResult | None]

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from postscan.core.filters import changes, parameters
 from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource, Checks
-from postscan.core.filters.context import Document, FilterContext, JobFacts
+from postscan.core.filters.context import FilterContext
+from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed
 from postscan.core.model import file_names, formats

@@ -90,7 +90,7 @@ class Documents:
         """Return the page that *cited* names: from the root, from the folder of *near*, or by a name that is unique."""
         beside = (Path(near).parent / cited).as_posix()
         for path in (cited, _normal(beside)):
-            if path in self.pages:
+            if path in self.pages or (path.endswith(".md") and (self._root / path).is_file()):
                 return path
         found = self._by_name.get(cited, []) if "/" not in cited else []
         return found[0] if len(found) == 1 else None

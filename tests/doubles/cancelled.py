@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from postscan.core.filters.cancellation import Cancelled, CancelSource
-from postscan.core.filters.context import FilterContext, JobFacts
+from postscan.core.filters.context import FilterContext
+from postscan.core.filters.facts import JobFacts
 from postscan.core.filters.filter import Filter
 from postscan.plugins.testing.runner import ANNA, MORNING, Published, _document, _RecordingParent
 

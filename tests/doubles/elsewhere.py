@@ -10,7 +10,7 @@ from pathlib import Path
 
 from documents import ROOT
 
-SOURCE = ("core", "soap", "plugins", "migrations", "cli", "pyproject.toml", "README.md", "LICENSE")
+SOURCE = ("core", "soap", "plugins", "migrations", "doctor", "cli", "pyproject.toml", "README.md", "LICENSE")
 _SECONDS = 300
 
 

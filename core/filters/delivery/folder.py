@@ -12,22 +12,41 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, Protocol
 
+from postscan.core.filters.cancellation import CancellationToken
 from postscan.core.filters.delivery import atomic_file
+from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.model import file_names
-
-if TYPE_CHECKING:
-    from postscan.core.filters.context import Document, FilterContext
 
 CHUNK = 1 << 20  # bytes copied between two looks at the token
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+class FilterRun(Protocol):
+    """What a delivery needs of the filter run that it is part of."""
+
+    @property
+    def token(self) -> CancellationToken:
+        """The token to check between two chunks."""
+
+    @property
+    def job(self) -> JobFacts:
+        """The job that the run is part of."""
+
+    @property
+    def earlier(self) -> Mapping[tuple[int | None, str], str]:
+        """The names that earlier runs of this filter published, by document and destination."""
+
+    def publish(self, document: Document | None, destination: str, name: str) -> AbstractContextManager[None]:
+        """Let the body make one output visible; raise `Cancelled` instead if the job was cancelled."""
+
+
 def place(
-    context: FilterContext,
+    run: FilterRun,
     document: Document,
     folder: Path,
     below: Sequence[str],
@@ -41,7 +60,7 @@ def place(
             raise ValueError(f"{part!r} is not a name; expected one path component")
     with contextlib.ExitStack() as opened:
         where = _descend(folder, below, opened)
-        return folder.joinpath(*below, _place(context, document, where, source, name, destination))
+        return folder.joinpath(*below, _place(run, document, where, source, name, destination))
 
 
 def _descend(folder: Path, below: Sequence[str], opened: contextlib.ExitStack) -> int:
@@ -66,40 +85,40 @@ def _make(name: str, where: int) -> None:
         os.fsync(where)
 
 
-def _place(context: FilterContext, document: Document, where: int, source: Path, name: str, destination: str) -> str:
+def _place(run: FilterRun, document: Document, where: int, source: Path, name: str, destination: str) -> str:
     """Put the file into the open folder *where*, and return the name that it got."""
-    with atomic_file.growing(where, _hidden(context, document, destination)) as new:
-        digest = _copy(context, source, new.fd)
-        earlier = context.earlier.get((document.id, destination))
-        if earlier and _digest(context, earlier, where) == digest:
+    with atomic_file.growing(where, _hidden(run, document, destination)) as new:
+        digest = _copy(run, source, new.fd)
+        earlier = run.earlier.get((document.id, destination))
+        if earlier and _digest(run, earlier, where) == digest:
             return earlier
         number = 1
         while True:
             wanted = file_names.numbered(name, number)
             if not _taken(wanted, where):
                 with contextlib.suppress(FileExistsError):
-                    with context.publish(document, destination, wanted):
+                    with run.publish(document, destination, wanted):
                         new.appear(wanted)
                     os.fsync(where)
                     return wanted
             number += 1
 
 
-def _hidden(context: FilterContext, document: Document, destination: str) -> str:
+def _hidden(run: FilterRun, document: Document, destination: str) -> str:
     """Return the name under which this delivery grows if it needs one.
 
     It is the same in every run, so that the next one finds what a killed one left; and nobody else can guess it,
     since the job's token is in it.
     """
-    delivery = f"{context.job.token}\0{document.id}\0{destination}"
+    delivery = f"{run.job.token}\0{document.id}\0{destination}"
     return f".{hashlib.sha256(delivery.encode()).hexdigest()[:16]}.part"
 
 
-def _copy(context: FilterContext, source: Path, target: int) -> str:
+def _copy(run: FilterRun, source: Path, target: int) -> str:
     """Copy durably, looking at the token for each MiB; return the SHA-256 in hex."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, os.fdopen(target, "wb", closefd=False) as writer:
-        for chunk in _chunks(context, reader):
+        for chunk in _chunks(run, reader):
             digest.update(chunk)
             writer.write(chunk)
         writer.flush()
@@ -107,20 +126,20 @@ def _copy(context: FilterContext, source: Path, target: int) -> str:
     return digest.hexdigest()
 
 
-def _digest(context: FilterContext, name: str, where: int) -> str:
+def _digest(run: FilterRun, name: str, where: int) -> str:
     """Return the SHA-256 of a file in hex; empty if there is none, or something else under its name."""
     if not _taken(name, where, kind=stat.S_ISREG):
         return ""
     digest = hashlib.sha256()
     with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where), "rb") as reader:
-        for chunk in _chunks(context, reader):
+        for chunk in _chunks(run, reader):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def _chunks(context: FilterContext, reader: BinaryIO) -> Iterator[bytes]:
+def _chunks(run: FilterRun, reader: BinaryIO) -> Iterator[bytes]:
     while chunk := reader.read(CHUNK):
-        context.token.check()
+        run.token.check()
         yield chunk
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postscan.core.filters.delivery.shares import Place, Shares
 from postscan.core.filters.results import FilterFailed
+from postscan.core.filters.shares import Place, Shares
 from postscan.core.model.states import FilterReason
 
 KEY = "filters.fileshare.shares"

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from postscan.core.filters.context import Document, FilterContext
+from postscan.core.filters.context import FilterContext
+from postscan.core.filters.facts import Document
 from postscan.core.filters.results import FilterFailed
 from postscan.core.model import file_names
 from postscan.core.model.states import FilterReason
