@@ -23,11 +23,11 @@ import uvloop
 
 from bench import servers
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
-from postscan.core.model.subscription import Port, Sink
+from postscan.core.model.subscription import EventService, Sink
 from postscan.core.settings import load
 from postscan.soap.eventing.delivery import HEALTHY
 from postscan.soap.processes.folder import ProcessFolder
@@ -135,17 +135,19 @@ def _fill(folder: Path, port: int) -> None:
     config.write_text(f'[storage]\ndata_dir = "{folder}/data"\n')
     settings = load(config)
     migrations.upgrade(settings.storage.url)
-    with closing(Core(settings, ProcessFolder(settings.processes_dir))) as core:
+    with closing(Engine(settings, ProcessFolder(settings.processes_dir))) as core:
         devices = [Principal(f"device:10.0.{n // 250}.{n % 250}", Proof.ADDRESS) for n in range(DEVICES)]
         for number, device in enumerate(devices):
             for kind in ("first", "second"):
                 sink = Sink(f"http://127.0.0.1:{port}/{kind}/{number}", "127.0.0.1")
-                core.subscriptions.add(Port.PROCESSING, device, sink, None, (), lambda id: f"urn:{id}", False, 3600)
+                core.subscriptions.add(
+                    EventService.PROCESSING, device, sink, None, (), lambda id: f"urn:{id}", False, 3600
+                )
         for device in devices * JOBS:
             _canceled_job(core, device)
 
 
-def _canceled_job(core: Core, device: Principal) -> None:
+def _canceled_job(core: Engine, device: Principal) -> None:
     instructions = Instructions("Bench", (FilterInstructions("urn:bench:other", b"<a/>"),))
     process = ScanProcess(servers.PROCESS, "Bench", "", instructions)
     user = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")

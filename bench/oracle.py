@@ -18,7 +18,7 @@ from typing import Any
 from bench import servers
 from bench.get_elements import request
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.settings import Settings
@@ -90,7 +90,7 @@ async def _ask(app: Any, body: bytes) -> None:
         raise AssertionError(f"expected a refusal, got HTTP {status}")
 
 
-def _core(folder: Path) -> Core:
+def _core(folder: Path) -> Engine:
     table = {
         "storage": {"data_dir": str(folder / "data")},
         "processes": {"lenient": True},
@@ -98,10 +98,10 @@ def _core(folder: Path) -> Core:
     }
     settings = Settings.model_validate(table)
     migrations.upgrade(settings.storage.url)
-    return Core(settings, ProcessFolder(settings.processes_dir, lenient=True))
+    return Engine(settings, ProcessFolder(settings.processes_dir, lenient=True))
 
 
-def _job(core: Core) -> str:
+def _job(core: Engine) -> str:
     instructions = Instructions("Bench", (FilterInstructions("urn:bench:one", b"<do/>"),))
     return core.service.create(OWNER, "S-1-5-21-1-2-3-1001", servers.PROCESS, instructions)
 

@@ -34,7 +34,7 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works, alive
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
 from postscan.core.model.job import Job
 from postscan.core.model.process import FilterInstructions, Instructions
@@ -120,7 +120,7 @@ def _engine(home: Path, slots: int) -> Iterator[Works]:
     }
     settings = Settings.model_validate(table)
     migrations.upgrade(settings.storage.url)
-    core = Core(settings, AnyProcess())
+    core = Engine(settings, AnyProcess())
     sys.path.append(str(_PLUGIN))
     try:
         with core.running():

@@ -23,7 +23,7 @@ from acceptance.server import DEVICE, Server
 from works import SID, instructions
 
 from postscan import migrations
-from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import User
 from postscan.core.model.process import ScanProcess
 from postscan.core.model.states import FilterVerb
@@ -82,7 +82,7 @@ def _job(number: int) -> Job:
     process = ScanProcess("P", "Test process", "", instructions("copy"))
     token = JobToken(f"{number:08x}-0000-4000-8000-000000000000")
     job = Job.create(token, DEVICE, User(SID, SID), process, process.instructions, at)
-    document = Document(1, "png", len(_IMAGE), hashlib.sha256(_IMAGE).hexdigest(), f"{token}/1-page")
+    document = JobDocument(1, "png", len(_IMAGE), hashlib.sha256(_IMAGE).hexdigest(), f"{token}/1-page")
     job.receive(document, at)
     depth = number // 10 % 4 if number % 10 == 0 else 9
     for verb in (job.end, job.claim, lambda at: job.start(0, at), lambda at: _finish(job, at))[:depth]:

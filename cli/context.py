@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from postscan.core.engine import Core
+    from postscan.core.engine import Engine
     from postscan.core.model.principal import Principal
     from postscan.core.settings import Settings
     from postscan.soap.processes.folder import ProcessFolder
@@ -27,13 +27,13 @@ def load_settings(context: typer.Context) -> Settings:
 
 
 @contextlib.contextmanager
-def open_engine(settings: Settings) -> Iterator[Core]:
+def open_engine(settings: Settings) -> Iterator[Engine]:
     """Open the core on these settings for the body; migrate a database that is new or older. Nothing is started."""
     from postscan import migrations
-    from postscan.core.engine import Core
+    from postscan.core.engine import Engine
 
     migrations.upgrade(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
-    opened = Core(settings, process_folder(settings))
+    opened = Engine(settings, process_folder(settings))
     try:
         yield opened
     finally:

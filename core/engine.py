@@ -1,6 +1,6 @@
 """Put the parts together: settings in, the service out, and the machinery that runs jobs.
 
-`Core` alone is enough to look at jobs and to cancel them. A server also calls `running`, which starts workers and
+`Engine` alone is enough to look at jobs and to cancel them. A server also calls `running`, which starts workers and
 scheduler, and makes sure that it is the only server of its data.
 """
 
@@ -22,7 +22,7 @@ from postscan.core.execution.scheduler import Chore, Scheduler
 from postscan.core.model.process import Instructions
 from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.probe import PluginProbe
-from postscan.core.registry.validation import Judging
+from postscan.core.registry.validation import InstructionValidator
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
@@ -39,7 +39,7 @@ SWEEP_SECONDS: Final = 60.0
 _LOCK: Final = "server.lock"
 
 
-class Core:
+class Engine:
     """The engine on one set of data. Close it when done."""
 
     def __init__(self, settings: Settings, processes: ScanProcesses, clock: Clock | None = None) -> None:
@@ -67,15 +67,15 @@ class Core:
             return catalogue
 
     def check(self, instructions: Instructions) -> None:
-        """Let the filters judge instructions as a server does before it makes a job of them; raise as `Judging.check`.
+        """Let the filters check instructions, as a server does before it creates a job.
 
-        Reads the catalogue for it, which takes about as long as `catalogue`.
+        Raises as `InstructionValidator.check`. Reads the catalogue first, which takes about as long as `catalogue`.
         """
         with self.asking() as (_, judging):
             judging.check(instructions)
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[tuple[Catalogue, Judging]]:
+    def asking(self) -> Iterator[tuple[Catalogue, InstructionValidator]]:
         """Lend the catalogue, and somebody who asks its filters, while the body runs. No job is run."""
         with contextlib.closing(Workers()) as workers:
             probe = PluginProbe(workers, self.settings)
@@ -94,7 +94,7 @@ class Core:
             try:
                 probe = PluginProbe(workers, self.settings)
                 catalogue = probe.catalogue()
-                self.store.note_filters(catalogue.dialects, self.clock.now())
+                self.store.record_filters(catalogue.dialects, self.clock.now())
                 self.subscriptions.drop_without(self.settings.identity.administrators)
                 self._start(workers, catalogue, probe.validator(catalogue))
                 try:
@@ -106,12 +106,12 @@ class Core:
             finally:
                 workers.close()
 
-    def _start(self, workers: Workers, catalogue: Catalogue, judging: Judging) -> None:
+    def _start(self, workers: Workers, catalogue: Catalogue, judging: InstructionValidator) -> None:
         pipeline = Pipeline(self.store, self.spool, catalogue, workers, self.settings, self.clock)
         executor = LocalExecutor(pipeline.run, self.scheduler.done, self.settings.running.slots)
         workers.warm_up()
         if self.store.mark() is None:
-            self.store.adopt_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
+            self.store.reset_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
         self._keep_time()
         self.service.judge, self.service.dialects = judging, catalogue.dialects
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]

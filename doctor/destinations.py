@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import PostscanError, StoredProcessInvalid
 from postscan.core.model.process import short_name
 from postscan.core.registry.catalogue import PluginState
@@ -22,7 +22,7 @@ from postscan.soap.processes.folder import ProcessFolder
 if TYPE_CHECKING:
     from postscan.core.model.process import FilterInstructions, ScanProcess
     from postscan.core.registry.catalogue import Catalogue
-    from postscan.core.registry.validation import Judging
+    from postscan.core.registry.validation import InstructionValidator
     from postscan.core.settings import Settings
 
 
@@ -42,13 +42,13 @@ def destinations(settings: Settings) -> Iterator[Finding]:
 
 
 @contextlib.contextmanager
-def _engine(settings: Settings, folder: ProcessFolder) -> Iterator[Core]:
+def _engine(settings: Settings, folder: ProcessFolder) -> Iterator[Engine]:
     """Open an engine with these settings on a data folder of its own, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="postscan-doctor-") as data:
         storage = settings.storage.model_copy(update={"data_dir": Path(data), "database": ""})
         own = settings.model_copy(update={"storage": storage})
         migrations.upgrade(own.storage.url, busy_seconds=own.storage.busy_seconds)
-        with contextlib.closing(Core(own, folder)) as core:
+        with contextlib.closing(Engine(own, folder)) as core:
             yield core
 
 
@@ -81,7 +81,9 @@ def _processes(folder: ProcessFolder) -> Iterator[ScanProcess | Finding]:
             yield process
 
 
-def _process(process: ScanProcess, catalogue: Catalogue, judging: Judging, settings: Settings) -> Iterator[Finding]:
+def _process(
+    process: ScanProcess, catalogue: Catalogue, judging: InstructionValidator, settings: Settings
+) -> Iterator[Finding]:
     """Judge one scan process: its instructions first, and if they can be used, each of its filters."""
     name = f"process {process.display_name}"
     file = f"{process.identifier}.xml"
@@ -100,7 +102,7 @@ def _filter(
     process: ScanProcess,
     one: FilterInstructions,
     catalogue: Catalogue,
-    judging: Judging,
+    judging: InstructionValidator,
     settings: Settings,
 ) -> Iterator[Finding]:
     """Judge what one filter of a process needs, and where it sends documents."""

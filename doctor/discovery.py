@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 WAIT: Final = 2.0
 """Seconds in which a server on this machine should answer."""
 
-Probe = Callable[[str, int, float], object]
+SendProbe = Callable[[str, int, float], object]
 """Send a Probe to an address and a UDP port; return the answers that came within so many seconds, falsy if none."""
 
 _NAME: Final = "discovery"
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (to ask, not to listen on)
 
 
-def discovery(settings: Settings, probe: Probe) -> Iterator[Finding]:
+def discovery(settings: Settings, probe: SendProbe) -> Iterator[Finding]:
     """Check whether devices find the server by UDP, if they should; *probe* asks as a device does."""
     found, address = settings.discovery, _address(settings.server.host)
     if not settings.is_discoverable:
@@ -50,7 +50,7 @@ def _why_not(settings: Settings) -> Finding:
     return ok(_NAME, "is off: devices find the server where somebody has typed in its address")
 
 
-def _asked(address: str, port: int, probe: Probe) -> Iterator[Finding]:
+def _asked(address: str, port: int, probe: SendProbe) -> Iterator[Finding]:
     if not port:
         yield ok(_NAME, "nobody can ask this very server by UDP, as discovery.directed_port = 0 says")
     elif probe(address, port, WAIT):

@@ -33,7 +33,7 @@ _LARGEST: Final = 1 << 20  # bytes of an answer that are kept
 _PAUSE: Final = (0.2, 5.0)  # seconds before the first try again, and at most; each is twice the one before
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """What a host said: the status, the headers by lower-case name, and the body, or the beginning of a large one."""
 
     status: int
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
         return {}
 
 
-class Busy(Exception):
+class TryAgainLater(Exception):
     """The call did not work, but the same call may work later.
 
     `after` is how many seconds the host asked for. `answered` is False if no answer came: then nobody knows whether
@@ -75,7 +75,7 @@ class Patience:
         self._since: float | None = None
         self._pause = _PAUSE[0]
 
-    def wait(self, busy: Busy) -> None:
+    def wait(self, busy: TryAgainLater) -> None:
         """Wait until it is worth trying again; raise `FilterFailed` if that would be too late."""
         now = time.monotonic()
         since = self._since = now if self._since is None else self._since
@@ -89,7 +89,7 @@ class Patience:
         self._job.token.check()
 
 
-class Line:
+class HttpSession:
     """The way to a few hosts, for one run of a filter.
 
     `origins` are those that may be called, as `origin` spells them. `seconds` is how long a silent or busy host is
@@ -134,8 +134,8 @@ class Line:
         *,
         into: Callable[[bytes], object] | None = None,
         timeout: float | None = None,
-    ) -> Answer:
-        """Ask once and return the answer, whatever it is, unless it means: later. Then raise `Busy`.
+    ) -> HttpResponse:
+        """Ask once and return the answer, whatever it is, unless it means: later. Then raise `TryAgainLater`.
 
         *content* that comes in pieces needs a Content-Length among its *headers*. A good answer's body goes *into* a
         function if there is one. Raises `Cancelled` if the cancel comes meanwhile.
@@ -159,10 +159,10 @@ class Line:
         except (httpx2.TransportError, httpx2.StreamError) as error:
             raise _no_answer(url, error) from None  # what the library says may hold the address, and that a secret
         if answer.status in self._busy:
-            raise Busy(f"{origin(url)} answered {method} with {answer.status}", after=_retry_after(answer))
+            raise TryAgainLater(f"{origin(url)} answered {method} with {answer.status}", after=_retry_after(answer))
         return answer
 
-    def _answer(self, request: httpx2.Request, into: Callable[[bytes], object] | None) -> Answer:
+    def _answer(self, request: httpx2.Request, into: Callable[[bytes], object] | None) -> HttpResponse:
         response = self._transport.handle_request(request)
         headers = {name.lower(): value for name, value in response.headers.items()}
         body = bytearray()
@@ -173,7 +173,7 @@ class Line:
                     into(piece)
                 elif len(body) < _LARGEST:
                     body += piece
-        return Answer(response.status_code, headers, bytes(body[:_LARGEST]))
+        return HttpResponse(response.status_code, headers, bytes(body[:_LARGEST]))
 
     def patience(self) -> Patience:
         """Return fresh patience with these hosts."""
@@ -185,7 +185,7 @@ class Line:
         while True:
             try:
                 return step()
-            except Busy as busy:
+            except TryAgainLater as busy:
                 patience.wait(busy)
 
     def committing(self) -> contextlib.AbstractContextManager[None]:
@@ -201,7 +201,7 @@ class Line:
         missing = False
         with self._job.token.shield(), self._cut.later(), contextlib.suppress(FilterFailed):
             while (left := until - time.monotonic()) > 0:
-                with contextlib.suppress(Busy):
+                with contextlib.suppress(TryAgainLater):
                     if self.call("DELETE", url, headers, timeout=left).status != 404 or missing:
                         return
                     missing = True
@@ -275,7 +275,7 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
-def knock(url: str, ca_file: str = "") -> None:
+def check_reachable(url: str, ca_file: str = "") -> None:
     """Connect to the host of an address, in TLS if that says so, and hang up without a word.
 
     Raises `FilterFailed` with the host, and never with the rest of the address, which may hold a secret.
@@ -306,7 +306,7 @@ def _trust(origins: Iterable[str], ca_file: str) -> ssl.SSLContext:
         raise FilterFailed(detail=f"ca_file {ca_file} cannot be used: {error.strerror or error}") from error
 
 
-def _no_answer(url: str, error: Exception) -> Busy | FilterFailed:
+def _no_answer(url: str, error: Exception) -> TryAgainLater | FilterFailed:
     """Return what a broken call means: a certificate that is not believed today will not be believed in a minute."""
     cause: BaseException | None = error
     while cause is not None:
@@ -314,10 +314,10 @@ def _no_answer(url: str, error: Exception) -> Busy | FilterFailed:
             return FilterFailed(detail=f"{origin(url)} is not believed: {cause.verify_message}")
         cause = cause.__cause__ or cause.__context__
     why = type(error).__name__
-    return Busy(f"{origin(url)} does not answer ({why})", answered=False)
+    return TryAgainLater(f"{origin(url)} does not answer ({why})", answered=False)
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: HttpResponse) -> float | None:
     """Return the seconds of Retry-After, which may be a date; None if there is none that makes sense."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isdecimal():

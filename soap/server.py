@@ -19,15 +19,15 @@ from typing import Final, Protocol
 import uvicorn
 from starlette.applications import Starlette
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
 from postscan.soap.discovery import app_sequence, responder, udp
 from postscan.soap.eventing.notifier import Notifier
-from postscan.soap.eventing.subscription_manager import Subscribing
+from postscan.soap.eventing.subscription_manager import SubscriptionManager
 from postscan.soap.http import tls
 from postscan.soap.http.app import create_app
-from postscan.soap.http.endpoints import Eventing
+from postscan.soap.http.endpoints import EventingParts
 from postscan.soap.http.head_limits import protocol
 
 log = logging.getLogger(__name__)
@@ -39,24 +39,28 @@ SWITCH: Final = 0.0005
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
-def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
+def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. *ready* hears the URL as soon as requests are answered.
 
     Raises `SettingsError` if the address cannot be listened on, if another server has the data, or if a file of
     `[tls]` cannot be used.
     """
-    stop = _Stop()
+    stop = _StopSignal()
     context = tls.context(settings.tls)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
         address, port = listener.getsockname()[:2]
-        lines = _heard(stack, settings, address)
+        lines = _addresses(stack, settings, address)
         stack.enter_context(core.running())
         _keep_freed_memory()
         sys.setswitchinterval(SWITCH)
-        host = responder.host(settings, port, app_sequence.begin(settings.storage.data_dir, core.clock.now()))
-        voices: list[Voice] = [udp.Announcer(host, settings.discovery, address, lines)] if lines else []
-        eventing = Eventing(Subscribing(core.subscriptions, settings), Notifier(core.subscriptions, settings))
+        host = responder.advertisement(settings, port, app_sequence.begin(settings.storage.data_dir, core.clock.now()))
+        voices: list[BackgroundService] = (
+            [udp.DiscoveryServer(host, settings.discovery, address, lines)] if lines else []
+        )
+        eventing = EventingParts(
+            SubscriptionManager(core.subscriptions, settings), Notifier(core.subscriptions, settings)
+        )
         voices.append(eventing.notifier)
         app = create_app(core.service, settings, host, eventing)
         server = _Server(_config(app, settings, context), ready, _url(listener, settings), voices)
@@ -65,12 +69,12 @@ def serve(core: Core, settings: Settings, ready: Callable[[str], None]) -> None:
         log.info("draining: running filters get %g s", settings.server.drain_seconds)
 
 
-def _heard(stack: contextlib.ExitStack, settings: Settings, address: str) -> list[udp.Line]:
+def _addresses(stack: contextlib.ExitStack, settings: Settings, address: str) -> list[udp.UdpSocket]:
     """Open the ports of discovery, if there is any."""
     return stack.enter_context(udp.listening(settings.discovery, address)) if settings.is_discoverable else []
 
 
-class _Stop:
+class _StopSignal:
     """Remembers a signal: uvicorn repeats it when it has stopped, and the drain must survive that."""
 
     def __init__(self) -> None:
@@ -84,7 +88,7 @@ class _Stop:
         self.server.should_exit = True
 
 
-class Voice(Protocol):
+class BackgroundService(Protocol):
     """Speaks without being asked, from the start of the server to its stop."""
 
     async def start(self) -> None:
@@ -95,7 +99,9 @@ class Voice(Protocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None], url: str, voices: Sequence[Voice]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[str], None], url: str, voices: Sequence[BackgroundService]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
         self._url = url
@@ -116,7 +122,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _Config(uvicorn.Config):
+class _UvicornConfig(uvicorn.Config):
     handshake_seconds = 10.0
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -125,7 +131,7 @@ class _Config(uvicorn.Config):
 
 
 def _config(app: Starlette, settings: Settings, context: ssl.SSLContext | None) -> uvicorn.Config:
-    config = _Config(
+    config = _UvicornConfig(
         app,
         http=protocol(settings.server.head_seconds),
         lifespan="off",

@@ -16,7 +16,7 @@ from no_skips import pytest_sessionfinish, pytest_terminal_summary
 from works import Works
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
@@ -121,16 +121,16 @@ BORIS = Principal("device:192.0.2.8", Proof.ADDRESS)
 
 
 @pytest.fixture
-def core(settings: Settings) -> Iterator[Core]:
+def core(settings: Settings) -> Iterator[Engine]:
     """An engine that is not running: jobs can be made, and nothing happens to them."""
     migrations.upgrade(settings.storage.url)
-    core = Core(settings, AnyProcess())
+    core = Engine(settings, AnyProcess())
     yield core
     core.close()
 
 
 @pytest.fixture
-def works(core: Core) -> Iterator[Works]:
+def works(core: Engine) -> Iterator[Works]:
     """A running engine, and short words for what tests do with it."""
     with core.running():
         yield Works(core, ANNA)
@@ -141,12 +141,12 @@ def job() -> Callable[..., Job]:
     """Make a job in memory: `job("urn:acme:copy", ...)`."""
 
     def make(*dialects: str, token: str = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935", owner: Principal = ANNA) -> Job:
-        from postscan.plugins.testing.runner import ANNA as USER
-        from postscan.plugins.testing.runner import MORNING
+        from postscan.plugins.testing.runner import EXAMPLE_TIME
+        from postscan.plugins.testing.runner import EXAMPLE_USER as USER
 
         filters = tuple(FilterInstructions(dialect, b"<do/>") for dialect in dialects or ("urn:acme:copy",))
         instructions = Instructions("Invoice", filters)
         process = ScanProcess("7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7", "Invoices", "", instructions)
-        return Job.create(JobToken(token), owner, USER, process, instructions, MORNING)
+        return Job.create(JobToken(token), owner, USER, process, instructions, EXAMPLE_TIME)
 
     return make

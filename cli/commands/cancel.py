@@ -10,7 +10,7 @@ from postscan.cli.context import load_settings, local_administrator, open_engine
 from postscan.core.errors import JobNotFound, PostscanError
 
 if TYPE_CHECKING:
-    from postscan.core.engine import Core
+    from postscan.core.engine import Engine
     from postscan.core.model.job import Job
     from postscan.core.model.principal import Principal
 
@@ -37,7 +37,7 @@ def cancel(context: typer.Context, token: str) -> None:
     typer.echo(str(job.state) if job.state.ended else f"{job.state}: filters are stopping")
 
 
-def _cancel(core: Core, token: str, me: Principal) -> Job:
+def _cancel(core: Engine, token: str, me: Principal) -> Job:
     """Cancel and wait a moment, or say why not: to an administrator an ended job is no secret."""
     try:
         return core.service.cancel(token, me)

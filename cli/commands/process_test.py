@@ -16,7 +16,7 @@ from postscan.cli.plugin import test_page
 from postscan.core.errors import PostscanError
 
 if TYPE_CHECKING:
-    from postscan.core.engine import Core
+    from postscan.core.engine import Engine
     from postscan.core.model.job import Job, JobToken
     from postscan.core.model.principal import Principal
     from postscan.core.settings import Settings
@@ -77,7 +77,7 @@ def _me(settings: Settings, user: str) -> Principal:
     return dataclasses.replace(me, sid=user) if settings.tls.mode == "client" else me
 
 
-def _made(core: Core, settings: Settings, identifier: str, user: str, me: Principal) -> JobToken:
+def _made(core: Engine, settings: Settings, identifier: str, user: str, me: Principal) -> JobToken:
     """Make the job with its page, and end it; leave nothing behind if that fails."""
     process = process_folder(settings).find(identifier)
     if process is None:
@@ -93,7 +93,7 @@ def _made(core: Core, settings: Settings, identifier: str, user: str, me: Princi
     return token
 
 
-def _ended(core: Core, token: JobToken, me: Principal, seconds: float) -> Job:
+def _ended(core: Engine, token: JobToken, me: Principal, seconds: float) -> Job:
     """Return the job when it has ended, or when so many seconds are over."""
     until = time.monotonic() + seconds
     while not (job := core.service.job(token, me)).state.ended and time.monotonic() < until:

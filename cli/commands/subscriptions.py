@@ -13,7 +13,7 @@ from postscan.cli.output import terminal, views
 from postscan.core.errors import PostscanError, SubscriptionNotFound
 
 if TYPE_CHECKING:
-    from postscan.core.engine import Core
+    from postscan.core.engine import Engine
     from postscan.core.model.subscription import Subscription
 
 COLUMNS = ("ID", "SERVICE", "WHOSE", "KNOWN BY", "EVENTS GO TO", "STILL", "WAITING")
@@ -66,7 +66,7 @@ def end(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")]
         typer.echo(_consequence(core, _end(core, id)))
 
 
-def _end(core: Core, id: str) -> Subscription:
+def _end(core: Engine, id: str) -> Subscription:
     """End it, or say where to look."""
     try:
         return core.subscriptions.cancel(str(uuid.UUID(id)), local_administrator())
@@ -74,7 +74,7 @@ def _end(core: Core, id: str) -> Subscription:
         raise PostscanError(f"there is no subscription {id!r}; see: postscan subscriptions list") from None
 
 
-def _consequence(core: Core, ended: Subscription) -> str:
+def _consequence(core: Engine, ended: Subscription) -> str:
     from postscan.core.engine import is_served
 
     if ended.end_to is None:
@@ -83,7 +83,7 @@ def _consequence(core: Core, ended: Subscription) -> str:
     return f"ended; {teller} tells its subscriber"
 
 
-def _record(core: Core, one: Subscription) -> dict[str, Any]:
+def _record(core: Engine, one: Subscription) -> dict[str, Any]:
     """Return a subscription as a record of plain values; `actions` are those that it is about, none means all."""
     return {
         "id": one.id,
@@ -93,7 +93,7 @@ def _record(core: Core, one: Subscription) -> dict[str, Any]:
         "end_to": one.end_to.url if one.end_to else None,
         "actions": list(one.actions),
         "seconds_left": round(core.subscriptions.left(one)),
-        "waiting": core.subscriptions.waiting(one.hears_of, one.cursor),
+        "waiting": core.subscriptions.waiting(one.scope, one.cursor),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 
 import typer
 
-from postscan.cli.demo.sandbox import USER, Stage
+from postscan.cli.demo.sandbox import USER, DemoSandbox
 from postscan.core.errors import PostscanError
 
 ARCHIVE: Final = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
@@ -52,8 +52,8 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped on the way out
     pictures = _pictures()
     with _folder(keep) as folder:
-        stage = Stage(folder)
-        _play(stage, pictures)
+        stage = DemoSandbox(folder)
+        _run(stage, pictures)
         if keep:
             typer.echo(f"\nEverything is kept in {folder}; go on with:\n")
             typer.echo(f"$ cd {shlex.quote(str(folder))} && export POSTSCAN_CONFIG=postscan.toml\n$ postscan serve")
@@ -66,7 +66,7 @@ def demo(
     )
 
 
-def _play(stage: Stage, pictures: Path) -> None:
+def _run(stage: DemoSandbox, pictures: Path) -> None:
     typer.echo("A folder for everything: pages, shares, settings, and two scan processes.\n")
     stage.build(pictures, PAGES, ("archive.xml", "archive-and-stamp.xml"))
     stage.run("process", "add", "archive.xml", "--name", "Archive", "--id", ARCHIVE)
@@ -78,14 +78,14 @@ def _play(stage: Stage, pictures: Path) -> None:
         _cancel(stage, few, all)
 
 
-def _complete(stage: Stage, pages: list[str]) -> None:
+def _complete(stage: DemoSandbox, pages: list[str]) -> None:
     typer.echo(f"\n1. {len(pages)} pages for the process Archive. It has one filter, which saves them to a share.")
     stage.run("send", *pages, "--process", ARCHIVE, "--user", USER)
     stage.show("archive")
     _compare(stage, pages)
 
 
-def _cancel(stage: Stage, before: list[str], pages: list[str]) -> None:
+def _cancel(stage: DemoSandbox, before: list[str], pages: list[str]) -> None:
     typer.echo(
         f"\n2. {len(pages)} pages for the process Archive and stamp: save to a share, stamp each page, save again."
         f"\n   {CANCEL_AFTER} seconds after the last page, somebody presses Stop at the device."
@@ -100,7 +100,7 @@ def _cancel(stage: Stage, before: list[str], pages: list[str]) -> None:
     _judge(stage, token)
 
 
-def _judge(stage: Stage, token: str) -> None:
+def _judge(stage: DemoSandbox, token: str) -> None:
     """Check the cancelled job filter by filter: one had finished, one was stopped, one never began."""
     job = stage.ask("jobs", "show", token, "--json")
     states = [one["state"] for one in job.get("filters", ())]
@@ -115,7 +115,7 @@ def _judge(stage: Stage, token: str) -> None:
         stage.expect(whole, f"{file.name} is half a file")
 
 
-def _compare(stage: Stage, sent: Iterable[str]) -> None:
+def _compare(stage: DemoSandbox, sent: Iterable[str]) -> None:
     """Check that the archive holds exactly the pages that were sent, byte for byte."""
     delivered = Counter(_sha256(file) for file in stage.files("archive"))
     expected = Counter(_sha256(stage.folder / page) for page in sent)

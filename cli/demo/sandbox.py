@@ -26,7 +26,7 @@ SHARES: Final = ("archive", "stamped", "afterwards")
 _LONGEST: Final = 45.0  # seconds for one command, for the server's start, and for its stop
 
 
-class Stage:
+class DemoSandbox:
     """A folder, and the commands that run in it. `differences` collects what was not as promised."""
 
     def __init__(self, folder: Path) -> None:

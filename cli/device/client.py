@@ -23,16 +23,16 @@ from postscan.cli.device import transport
 from postscan.cli.device.transport import (
     DSP,
     BadAnswer,
-    Courier,
     DeviceError,
-    Message,
-    Post,
-    Request,
+    HttpTransport,
+    OutgoingRequest,
     SoapFault,
+    SoapMessage,
+    Transport,
     Unreachable,
 )
 
-__all__ = ["BadAnswer", "Device", "DeviceError", "FilterStatus", "JobStatus", "Package", "SoapFault", "Unreachable"]
+__all__ = ["BadAnswer", "Device", "DeviceError", "Package", "ReportedFilter", "ReportedJob", "SoapFault", "Unreachable"]
 
 PSP: Final = "http://schemas.microsoft.com/windows/2008/02/imaging/postscan/psp"
 XOP: Final = "http://www.w3.org/2004/08/xop/include"
@@ -43,7 +43,7 @@ _PATIENCE: Final = (1.0, 2.0, 4.0)  # seconds before another try after a tempora
 
 
 @dataclass(frozen=True, slots=True)
-class FilterStatus:
+class ReportedFilter:
     """Where one filter of a job stands, in the words of the server."""
 
     dialect: str
@@ -52,12 +52,12 @@ class FilterStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class JobStatus:
+class ReportedJob:
     """Where a job stands, in the words of the server."""
 
     state: str
     reasons: tuple[str, ...]
-    filters: tuple[FilterStatus, ...]
+    filters: tuple[ReportedFilter, ...]
     images: int
 
     @property
@@ -82,14 +82,14 @@ class Device:
         chunked: bool = False,
         patience: tuple[float, ...] = _PATIENCE,
         tls: ssl.SSLContext | None = None,
-        courier: Courier | None = None,
+        courier: Transport | None = None,
     ) -> None:
         self.url = url
         self.user = user
         self._chunked = chunked
         self._patience = patience
         self._own = contextlib.ExitStack()
-        self._courier: Courier = courier or self._own.enter_context(Post(tls))
+        self._courier: Transport = courier or self._own.enter_context(HttpTransport(tls))
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +137,7 @@ class Device:
         """Ask for the job to be cancelled."""
         self._ask("CancelPostScanJob", _element("JobToken", token))
 
-    def status(self, token: str) -> JobStatus:
+    def status(self, token: str) -> ReportedJob:
         """Return where the job stands now."""
         names = "<dsp:RequestedElements><dsp:Name>dsp:JobStatus</dsp:Name></dsp:RequestedElements>"
         answer = self._ask("GetPostScanJobElements", _element("JobToken", token) + names)
@@ -159,13 +159,15 @@ class Device:
                 time.sleep(pause)
         return self._exchange(message, package, operation)
 
-    def _exchange(self, message: Message, package: Callable[[bytes], Package] | None, operation: str) -> etree._Element:
+    def _exchange(
+        self, message: SoapMessage, package: Callable[[bytes], Package] | None, operation: str
+    ) -> etree._Element:
         if package is None:
-            request = transport.alone(self.url, message)
+            request = transport.request_for(self.url, message)
         else:
             sending = package(message.data)
-            request = Request(self.url, message.action, sending.headers(self._chunked), lambda: sending)
-        body = transport.opened(self._courier(request), message.id)
+            request = OutgoingRequest(self.url, message.action, sending.headers(self._chunked), lambda: sending)
+        body = transport.body_of(self._courier(request), message.id)
         return transport.only_child(body, f"dsp:{operation}Response")
 
 
@@ -214,9 +216,9 @@ def _element(name: str, text: str) -> str:
     return f"<dsp:{name}>{escape(text)}</dsp:{name}>"
 
 
-def job_status(status: etree._Element) -> JobStatus:
+def job_status(status: etree._Element) -> ReportedJob:
     """Read a dsp:JobStatus (ws-dsp.md section 5)."""
-    return JobStatus(
+    return ReportedJob(
         state=_text(status, "JobState"),
         reasons=_texts(status, "JobStateReasons", "JobStateReason"),
         filters=filter_statuses(status, "FilterStatuses"),
@@ -232,10 +234,10 @@ def images_received(element: etree._Element) -> int:
     return int(text)
 
 
-def filter_statuses(element: etree._Element, name: str) -> tuple[FilterStatus, ...]:
+def filter_statuses(element: etree._Element, name: str) -> tuple[ReportedFilter, ...]:
     """Read the child of this name as dsp:FilterStatus elements."""
     return tuple(
-        FilterStatus(
+        ReportedFilter(
             _text(each, "Dialect"),
             _text(each, "FilterState"),
             _texts(each, "FilterStateReasons", "FilterStateReason"),

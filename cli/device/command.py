@@ -15,7 +15,7 @@ from postscan.core.errors import InvalidArgument
 from postscan.core.model import formats
 
 if TYPE_CHECKING:
-    from postscan.cli.device.scenarios.job_session import Errand
+    from postscan.cli.device.scenarios.job_session import ScanJob
 
 PORT: Final = 5362
 HOUR: Final = 3600
@@ -104,20 +104,20 @@ def device(
       4  the job was Aborted by the server
     """
     from postscan.cli.device import tls as device_tls
-    from postscan.cli.device.scenarios.full_run import Journey
-    from postscan.cli.device.scenarios.job_session import Story
-    from postscan.cli.device.transport import Post
+    from postscan.cli.device.scenarios.full_run import DeviceRun
+    from postscan.cli.device.scenarios.job_session import ProgressLog
+    from postscan.cli.device.transport import HttpTransport
     from postscan.cli.output import terminal
 
     host, port, files = _split(words or [])
     names = _misbehaviours(misbehave or [])
     if names and not files:
         raise typer.BadParameter("there is nothing to misbehave with: name an image file", param_hint="--misbehave")
-    errand = _errand(context, files, process, process_file) if files else None
+    errand = _scan_job(context, files, process, process_file) if files else None
     tls = device_tls.context(ca, cert, key)
-    story = Story(None if json else terminal.console())
-    with Post(tls) as courier:
-        journey = Journey(courier, story, secure=tls is not None)
+    story = ProgressLog(None if json else terminal.console())
+    with HttpTransport(tls) as courier:
+        journey = DeviceRun(courier, story, secure=tls is not None)
         described = journey.find(host, port, wait)
         code = 0
         if errand is not None and names:
@@ -161,9 +161,9 @@ def _misbehaviours(names: list[str]) -> tuple[str, ...]:
     return MISBEHAVIOURS if "all" in names else tuple(dict.fromkeys(names))
 
 
-def _errand(context: typer.Context, files: list[Path], process: str, process_file: Path | None) -> Errand:
+def _scan_job(context: typer.Context, files: list[Path], process: str, process_file: Path | None) -> ScanJob:
     """Look at everything before anything is sent, so that what is wrong costs no job."""
-    from postscan.cli.device.scenarios.job_session import Errand
+    from postscan.cli.device.scenarios.job_session import ScanJob
     from postscan.cli.device.scenarios.scan import Page
 
     if not process:
@@ -171,4 +171,4 @@ def _errand(context: typer.Context, files: list[Path], process: str, process_fil
     pages = [Page(number, file, formats.keyword(file), file.stat().st_size) for number, file in enumerate(files, 1)]
     identifier = process_files.identifier("--process", process)
     stored = process_file or process_files.stored(load_settings(context).processes_dir, identifier)
-    return Errand(pages, identifier, process_files.instructions(stored))
+    return ScanJob(pages, identifier, process_files.instructions(stored))

@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 from lxml import etree
 
 from postscan.cli.device import transport
-from postscan.cli.device.transport import DSP, WSA, BadAnswer, Courier, DeviceError, Message, Unreachable
+from postscan.cli.device.transport import DSP, WSA, BadAnswer, DeviceError, SoapMessage, Transport, Unreachable
 
 WSD: Final = "http://schemas.xmlsoap.org/ws/2005/04/discovery"
 WSDP: Final = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
@@ -73,24 +73,24 @@ class Way:
     name: str
 
 
-def probe(types: str = DEVICE) -> Message:
+def probe(types: str = DEVICE) -> SoapMessage:
     """Return a Probe for everything that has these types, in the prefixes wsdp and dsp."""
     return _question("Probe", f"<wsd:Types>{types}</wsd:Types>")
 
 
-def resolve(endpoint: str) -> Message:
+def resolve(endpoint: str) -> SoapMessage:
     """Return a Resolve of one endpoint."""
     address = f"<wsa:Address>{escape(endpoint)}</wsa:Address>"
     return _question("Resolve", f"<wsa:EndpointReference>{address}</wsa:EndpointReference>")
 
 
-def matches(data: bytes, question: Message, via: str = "") -> tuple[Match, ...]:
+def matches(data: bytes, question: SoapMessage, via: str = "") -> tuple[Match, ...]:
     """Return what an answer tells; raise `DeviceError` if it is no answer to this question (DPW-012)."""
     root = transport.parsed(data)
     related = transport.header(root, "RelatesTo")
     if related != question.id:
         raise BadAnswer(f"relates to {related or 'nothing'}; expected {question.id}")
-    body = transport.opened(transport.Answer(via, 200, data), question.id)
+    body = transport.body_of(transport.HttpReply(via, 200, data), question.id)
     found = body.iterfind("wsd:ProbeMatches/wsd:ProbeMatch", _NAMES)
     resolved = body.iterfind("wsd:ResolveMatches/wsd:ResolveMatch", _NAMES)
     return tuple(_match(one, via) for one in (*found, *resolved))
@@ -112,17 +112,17 @@ def on_group(wait: float = WAIT) -> tuple[Match, ...]:
         return _found(ways, probe(SCAN_SERVER), wait, enough=_MOST)
 
 
-def by_http(courier: Courier, origin: str) -> tuple[Match, ...]:
+def by_http(courier: Transport, origin: str) -> tuple[Match, ...]:
     """Ask by a POST to *origin*, as `http://host:port`; return what it tells, which may be nothing (202)."""
     url, question = origin + DIRECTED_PATH, probe()
-    answer = courier(transport.alone(url, question))
+    answer = courier(transport.request_for(url, question))
     if answer.status == 202:
         return ()
-    transport.opened(answer, question.id)
+    transport.body_of(answer, question.id)
     return matches(answer.data, question, url)
 
 
-def at_host(courier: Courier, host: str, port: int, schemes: Iterable[str], wait: float = WAIT) -> tuple[Match, ...]:
+def at_host(courier: Transport, host: str, port: int, schemes: Iterable[str], wait: float = WAIT) -> tuple[Match, ...]:
     """Find the device on one host in every way there is, UDP first; raise `Unreachable` if nobody answers."""
     found = on_host(host, port, wait)
     if found:
@@ -141,7 +141,7 @@ def at_host(courier: Courier, host: str, port: int, schemes: Iterable[str], wait
     raise Unreachable(f"{host}: no device found; " + "; ".join(tried))
 
 
-def _question(kind: str, content: str) -> Message:
+def _question(kind: str, content: str) -> SoapMessage:
     return transport.envelope(_TO_ALL, f"{WSD}/{kind}", f"<wsd:{kind}>{content}</wsd:{kind}>", names=_NAMES)
 
 
@@ -166,7 +166,7 @@ def _match(element: etree._Element, via: str) -> Match:
 # --- by UDP ------------------------------------------------------------------------------------------------------
 
 
-def _found(ways: list[Way], question: Message, wait: float, enough: int) -> tuple[Match, ...]:
+def _found(ways: list[Way], question: SoapMessage, wait: float, enough: int) -> tuple[Match, ...]:
     """Return what answers tell until *enough* have come, each endpoint once, with an address if there is any."""
     found: dict[str, Match] = {}
     origins: dict[str, Way] = {}
@@ -186,7 +186,7 @@ def _resolved(match: Match, back: Way, wait: float) -> Match:
     return match
 
 
-def _answers(ways: list[Way], question: Message, wait: float) -> Iterator[tuple[Match, Way]]:
+def _answers(ways: list[Way], question: SoapMessage, wait: float) -> Iterator[tuple[Match, Way]]:
     """Send a question on all ways, twice, and yield what comes back, with the way to who answered."""
     now = time.monotonic()
     end = now + wait
@@ -210,7 +210,7 @@ def _answers(ways: list[Way], question: Message, wait: float) -> Iterator[tuple[
                 _send(way, question)
 
 
-def _new(data: bytes, question: Message, via: str, seen: set[str]) -> Iterable[Match]:
+def _new(data: bytes, question: SoapMessage, via: str, seen: set[str]) -> Iterable[Match]:
     """Return what an answer tells; nothing if it came before, or is no answer to the question."""
     try:
         found = matches(data, question, via)
@@ -223,7 +223,7 @@ def _new(data: bytes, question: Message, via: str, seen: set[str]) -> Iterable[M
     return found
 
 
-def _send(way: Way, question: Message) -> bool:
+def _send(way: Way, question: SoapMessage) -> bool:
     try:
         way.udp.sendto(question.data, way.to)
     except OSError:

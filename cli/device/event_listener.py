@@ -31,7 +31,7 @@ _PATIENCE: Final = 1 << 20  # bytes that are read before an answer says that the
 _SILENCE: Final = 10.0  # seconds that a connection may be silent
 
 
-class Manner(enum.Enum):
+class ListenerMode(enum.Enum):
     """How the ear treats what comes."""
 
     POLITE = enum.auto()
@@ -45,30 +45,30 @@ class Manner(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedEvent:
     """What came, and when (steady seconds)."""
 
     at: float
     notice: Notice
 
 
-class Ear:
+class EventListener:
     """Hears what a server tells, at *address* of this machine and a free port, while it is used in a `with` block.
 
     `identifier` is what messages have to carry. `visits` counts the messages that came, whatever became of them;
     `strange` says of each that was refused why.
     """
 
-    def __init__(self, address: str, manner: Manner = Manner.POLITE) -> None:
+    def __init__(self, address: str, manner: ListenerMode = ListenerMode.POLITE) -> None:
         self.identifier = f"urn:uuid:{uuid.uuid4()}"
         self.manner = manner
         self.visits = 0
         self.strange: list[str] = []
-        self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[ReceivedEvent] = queue.SimpleQueue()
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._server = _Server(self, address)
+        self._server = _ListenerServer(self, address)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         host, port = self._server.server_address[:2]
         self._origin = f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
@@ -93,7 +93,7 @@ class Ear:
         """Where the end of the subscription is told."""
         return self._origin + END
 
-    def next(self, seconds: float) -> Heard | None:
+    def next(self, seconds: float) -> ReceivedEvent | None:
         """Return what came next; None if nothing does for so long."""
         try:
             return self._heard.get(timeout=seconds) if seconds > 0 else self._heard.get_nowait()
@@ -105,9 +105,9 @@ class Ear:
         at = time.monotonic()
         with self._lock:  # one after another, so that the order is theirs
             self.visits += 1
-            if self.manner is Manner.REFUSING:
+            if self.manner is ListenerMode.REFUSING:
                 return HTTPStatus.INTERNAL_SERVER_ERROR
-            if self.manner is Manner.POLITE:
+            if self.manner is ListenerMode.POLITE:
                 return self._take(at, path, data)
         self._over.wait()
         return None
@@ -128,7 +128,7 @@ class Ear:
             return self._refuse(f"a message came to {path}; expected at {expected}", HTTPStatus.NOT_FOUND)
         if letter.id not in self._seen:
             self._seen.add(letter.id)
-            self._heard.put(Heard(at, letter.notice))
+            self._heard.put(ReceivedEvent(at, letter.notice))
         return HTTPStatus.ACCEPTED
 
     def _refuse(self, why: str, status: HTTPStatus) -> HTTPStatus:
@@ -149,10 +149,10 @@ def towards(url: str) -> str:
         raise Unreachable(f"{url}: {error}") from error
 
 
-class _Server(ThreadingHTTPServer):
+class _ListenerServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, ear: Ear, address: str) -> None:
+    def __init__(self, ear: EventListener, address: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.ear = ear
         super().__init__((address, 0), _Handler)
@@ -166,7 +166,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """One connection of a server."""
 
-    server: _Server
+    server: _ListenerServer
     protocol_version = "HTTP/1.1"
     timeout = _SILENCE
 
@@ -214,4 +214,4 @@ class _Handler(BaseHTTPRequestHandler):
                 return body
 
     def log_message(self, format: str, *_: object) -> None:
-        """Say nothing: what is worth telling is in what `Ear` keeps."""
+        """Say nothing: what is worth telling is in what `EventListener` keeps."""

@@ -12,7 +12,7 @@ from typing import Final
 from lxml import etree
 
 from postscan.cli.device import transport
-from postscan.cli.device.client import JobStatus, filter_statuses, images_received, job_status
+from postscan.cli.device.client import ReportedJob, filter_statuses, images_received, job_status
 from postscan.cli.device.transport import DSP, SOAP, BadAnswer
 
 WSE: Final = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
@@ -28,7 +28,7 @@ class StatusEvent:
     """A job is in this state now."""
 
     token: str
-    status: JobStatus
+    status: ReportedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class EndStateEvent:
     """A job has ended, in `status.state`."""
 
     token: str
-    status: JobStatus
+    status: ReportedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _status(element: etree._Element) -> StatusEvent:
 
 def _end_state(element: etree._Element) -> EndStateEvent:
     reasons = element.iterfind("dsp:JobCompletedStateReasons/dsp:JobStateReason", _NAMES)
-    ended = JobStatus(
+    ended = ReportedJob(
         state=_text(element, "dsp:JobCompletedState"),
         reasons=tuple((one.text or "").strip() for one in reasons),
         filters=filter_statuses(element, "FilterCompletedStatuses"),

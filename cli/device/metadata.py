@@ -12,7 +12,7 @@ from lxml import etree
 
 from postscan.cli.device import transport
 from postscan.cli.device.discovery import Match
-from postscan.cli.device.transport import DSP, WSA, BadAnswer, Courier
+from postscan.cli.device.transport import DSP, WSA, BadAnswer, Transport
 
 WSDP: Final = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
 WSX: Final = "http://schemas.xmlsoap.org/ws/2004/09/mex"
@@ -45,7 +45,7 @@ class Description:
     services: tuple[Service, ...]
 
 
-def describe(courier: Courier, match: Match) -> Description:
+def describe(courier: Transport, match: Match) -> Description:
     """Get what the device tells at its first address (DPW-030); raise `DeviceError`."""
     if not match.addresses:
         raise BadAnswer(f"{match.endpoint} tells no address, neither by Probe nor by Resolve")

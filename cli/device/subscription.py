@@ -15,9 +15,9 @@ from xml.sax.saxutils import escape
 from lxml import etree
 
 from postscan.cli.device import transport
-from postscan.cli.device.event_listener import Ear
+from postscan.cli.device.event_listener import EventListener
 from postscan.cli.device.events import END_STATE, STATUS, WSE
-from postscan.cli.device.transport import WSA, BadAnswer, Courier, DeviceError, Unreachable
+from postscan.cli.device.transport import WSA, BadAnswer, DeviceError, Transport, Unreachable
 
 PUSH: Final = f"{WSE}/DeliveryModes/Push"
 EARLY: Final = 0.4
@@ -41,7 +41,7 @@ class Manager:
     header: str
 
 
-class Subscription:
+class DeviceSubscription:
     """A subscription of *ear* to all events of the service at *url*, for *seconds* at a time.
 
     In a `with` block it is renewed before half of its time has passed, and taken back in the end. `granted` is the
@@ -49,7 +49,7 @@ class Subscription:
     and `is_over` whether it was taken back or ended by the server.
     """
 
-    def __init__(self, courier: Courier, url: str, ear: Ear, seconds: int) -> None:
+    def __init__(self, courier: Transport, url: str, ear: EventListener, seconds: int) -> None:
         self.url = url
         self.ear = ear
         self.seconds = seconds
@@ -133,7 +133,7 @@ def duration(text: str) -> float:
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-def _subscribe(ear: Ear, seconds: int) -> str:
+def _subscribe(ear: EventListener, seconds: int) -> str:
     return (
         f"<wse:Subscribe>{_endpoint('EndTo', ear.end_to, ear)}"
         f'<wse:Delivery Mode="{PUSH}">{_endpoint("NotifyTo", ear.notify_to, ear)}</wse:Delivery>'
@@ -142,7 +142,7 @@ def _subscribe(ear: Ear, seconds: int) -> str:
     )
 
 
-def _endpoint(name: str, address: str, ear: Ear) -> str:
+def _endpoint(name: str, address: str, ear: EventListener) -> str:
     reference = f"<wse:Identifier>{escape(ear.identifier)}</wse:Identifier>"
     return (
         f"<wse:{name}><wsa:Address>{escape(address)}</wsa:Address>"

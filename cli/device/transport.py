@@ -59,7 +59,7 @@ class SoapFault(DeviceError):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SoapMessage:
     """An envelope as bytes, what it asks for, and the name by which its answer relates to it."""
 
     id: str
@@ -68,7 +68,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class OutgoingRequest:
     """What goes out in one POST, for the message with this `action`; `content` gives the body anew each time."""
 
     url: str
@@ -78,7 +78,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpReply:
     """What came back from `url`, whatever it is."""
 
     url: str
@@ -86,13 +86,13 @@ class Answer:
     data: bytes
 
 
-class Courier(Protocol):
+class Transport(Protocol):
     """Whoever carries a request and brings the answer; raises `Unreachable`."""
 
-    def __call__(self, request: Request, /) -> Answer: ...
+    def __call__(self, request: OutgoingRequest, /) -> HttpReply: ...
 
 
-class Post:
+class HttpTransport:
     """The honest courier: HTTP or HTTPS, each request once. Use it in a `with` block.
 
     `tls` says which servers it trusts, and holds its certificate; None trusts those that this machine trusts.
@@ -112,16 +112,16 @@ class Post:
         """Close its connections."""
         self._http.close()
 
-    def __call__(self, request: Request, /) -> Answer:
+    def __call__(self, request: OutgoingRequest, /) -> HttpReply:
         """Carry the request; redirects are not followed."""
         try:
             answer = self._http.post(request.url, content=iter(request.content()), headers=dict(request.headers))
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             raise Unreachable(f"{request.url}: {error or type(error).__name__}") from error
-        return Answer(request.url, answer.status_code, answer.content)
+        return HttpReply(request.url, answer.status_code, answer.content)
 
 
-def envelope(to: str, action: str, body: str, *, names: Mapping[str, str], header: str = "") -> Message:
+def envelope(to: str, action: str, body: str, *, names: Mapping[str, str], header: str = "") -> SoapMessage:
     """Return a request; *body* and *header* are XML in the prefixes of *names*, beside soap and wsa."""
     message_id = f"urn:uuid:{uuid.uuid4()}"
     declared = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in {"soap": SOAP, "wsa": WSA, **names}.items())
@@ -131,21 +131,21 @@ def envelope(to: str, action: str, body: str, *, names: Mapping[str, str], heade
         f"<wsa:ReplyTo><wsa:Address>{ANONYMOUS}</wsa:Address></wsa:ReplyTo>{header}</soap:Header>"
         f"<soap:Body>{body}</soap:Body></soap:Envelope>"
     )
-    return Message(message_id, action, text.encode())
+    return SoapMessage(message_id, action, text.encode())
 
 
-def alone(url: str, message: Message) -> Request:
+def request_for(url: str, message: SoapMessage) -> OutgoingRequest:
     """Return the request for a message that has no attachment."""
     headers = {"Content-Type": SOAP_TYPE, "Content-Length": str(len(message.data))}
-    return Request(url, message.action, headers, lambda: (message.data,))
+    return OutgoingRequest(url, message.action, headers, lambda: (message.data,))
 
 
-def ask(courier: Courier, url: str, message: Message) -> etree._Element:
+def ask(courier: Transport, url: str, message: SoapMessage) -> etree._Element:
     """Send a message and return the soap:Body of its answer; raise `DeviceError`, above all `SoapFault`."""
-    return opened(courier(alone(url, message)), message.id)
+    return body_of(courier(request_for(url, message)), message.id)
 
 
-def opened(answer: Answer, relates_to: str) -> etree._Element:
+def body_of(answer: HttpReply, relates_to: str) -> etree._Element:
     """Return the soap:Body of an answer; raise `SoapFault` if it is a fault, `BadAnswer` if it is none of ours.
 
     Over HTTP an answer may leave out what it relates to; if it says so, it has to be *relates_to*.

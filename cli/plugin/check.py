@@ -113,11 +113,11 @@ def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: 
     from postscan.plugins.testing import contract, defects
 
     if plugin.state is PluginState.DISABLED:
-        return [_report("", contract.Examination(untried=f"it is disabled; postscan plugin enable {plugin.name}"))]
+        return [_report("", contract.ContractReport(untried=f"it is disabled; postscan plugin enable {plugin.name}"))]
     if plugin.reason.startswith(f"[filters.{plugin.name}]"):
-        return [_report("", contract.Examination(untried=plugin.reason))]
+        return [_report("", contract.ContractReport(untried=plugin.reason))]
     if plugin.state is PluginState.QUARANTINED:
-        return [_report("", contract.Examination((defects.refused(plugin.reason),)))]
+        return [_report("", contract.ContractReport((defects.refused(plugin.reason),)))]
     return _elsewhere(plugin.name, pages, instructions, table)
 
 

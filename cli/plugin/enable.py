@@ -26,7 +26,7 @@ def enable(context: typer.Context, name: Name) -> None:
     Example:
       postscan --config /etc/postscan.toml plugin enable stamp
     """
-    _switch(context, name, disabled=False)
+    _set_enabled(context, name, disabled=False)
 
 
 def disable(context: typer.Context, name: Name) -> None:
@@ -40,10 +40,10 @@ def disable(context: typer.Context, name: Name) -> None:
     Example:
       postscan --config /etc/postscan.toml plugin disable stamp
     """
-    _switch(context, name, disabled=True)
+    _set_enabled(context, name, disabled=True)
 
 
-def _switch(context: typer.Context, name: str, *, disabled: bool) -> None:
+def _set_enabled(context: typer.Context, name: str, *, disabled: bool) -> None:
     from postscan.core.filters import loader
 
     listed = load_settings(context).plugins.disabled  # a file that cannot be used is refused before it is touched

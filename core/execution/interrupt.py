@@ -7,7 +7,7 @@ import threading
 from postscan.core.filters.cancellation import CancelSource
 
 
-class Leaving(Exception):
+class ShuttingDown(Exception):
     """The server is stopping: the job stays as it is, and goes on when a server is there again."""
 
 

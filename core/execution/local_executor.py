@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from postscan.core.execution.interrupt import Interrupt, Leaving
+from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.model.job import JobToken
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class LocalExecutor:
         error: BaseException | None = None
         try:
             self._run(token, interrupt)
-        except Leaving:
+        except ShuttingDown:
             log.info("job %s is put down; it goes on when the server is back", token)
         except Exception as broken:
             log.exception("job %s could not be carried on", token)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from postscan.core.errors import InvalidArgument, SpoolFull
 from postscan.core.filters import changes
-from postscan.core.model.job import Document, JobToken
+from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 
@@ -22,20 +22,20 @@ CHUNK: Final = 1 << 20
 
 
 def take_over(
-    told: Any, given: Sequence[Document], token: JobToken, spool: Spool, workdir: Path, settings: Settings
-) -> tuple[Document, ...]:
+    told: Any, given: Sequence[JobDocument], token: JobToken, spool: Spool, workdir: Path, settings: Settings
+) -> tuple[JobDocument, ...]:
     """Return the new list of documents, every new file durable in the spool.
 
     *told* is what the worker sent, *given* what the filter got. Raises `ValueError` for what makes no sense,
     `SpoolFull`; then nothing new is left in the spool.
     """
     before = {document.id: document for document in given}
-    entries = changes.heard(told, before) or []
+    entries = changes.decode(told, before) or []
     if len(entries) > settings.limits.images_per_job:
         raise ValueError(f"{len(entries)} documents; expected at most {settings.limits.images_per_job}")
     number = max(before, default=0)
-    documents: list[Document] = []
-    new: list[Document] = []
+    documents: list[JobDocument] = []
+    new: list[JobDocument] = []
     try:
         for entry in entries:
             if entry.made is None:
@@ -51,7 +51,7 @@ def take_over(
     return tuple(documents)
 
 
-def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, settings: Settings) -> Document:
+def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, settings: Settings) -> JobDocument:
     """Copy one file into the spool."""
 
     def take(size: int) -> None:

@@ -18,18 +18,18 @@ from typing import Any, Final
 from postscan.core.clock import Clock
 from postscan.core.errors import SpoolFull
 from postscan.core.execution import outputs
-from postscan.core.execution.interrupt import Interrupt, Leaving
-from postscan.core.execution.run_listener import _Listener
+from postscan.core.execution.interrupt import Interrupt, ShuttingDown
+from postscan.core.execution.run_listener import RunListener
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model import file_names
-from postscan.core.model.job import Document, Fate, FilterStep, Job, JobToken, Receipt
+from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 from postscan.core.store.store import Store
 from postscan.core.workers import protocol
-from postscan.core.workers.outcome import Verdict, verdict
+from postscan.core.workers.outcome import FilterOutcome, outcome_of
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.slot import Limits
@@ -54,7 +54,7 @@ class Pipeline:
         self._clock = clock
 
     def run(self, token: JobToken, interrupt: Interrupt) -> None:
-        """Run what is left of a job's filters, and close it; raise `Leaving` to put it down instead."""
+        """Run what is left of a job's filters, and close it; raise `ShuttingDown` to put it down instead."""
         job = self._store.load(token)
         if not any(self._catalogue.find(step.dialect) for step in job.steps):
             self._close(token, JobReason.NO_VALID_INSTRUCTIONS)
@@ -81,24 +81,29 @@ class Pipeline:
             return self._skip(token, position, FilterVerb.WARN, "", lack)
         while step.attempt < ATTEMPTS:
             if interrupt.leaving:
-                raise Leaving
+                raise ShuttingDown
             with self._store.change(token) as job:
                 if not job.start(position, self._clock.now()):
                     return FilterState.CANCELED
             step = job.steps[position]
             outcome = self._run_once(job, step, *found, interrupt)
             if outcome.verb is FilterVerb.CANCEL and self._left(token, interrupt):
-                raise Leaving
+                raise ShuttingDown
             if outcome.again and step.attempt < ATTEMPTS:
                 log.warning("filter %s of job %s died; it is started again", found[1].title, token)
                 continue
             return self._report(token, position, outcome)
-        died = Verdict(
-            FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), f"it died {step.attempt} times", receipt=Receipt(Fate.DIED)
+        died = FilterOutcome(
+            FilterVerb.FAIL,
+            (FilterReason.UNKNOWN_ERROR,),
+            f"it died {step.attempt} times",
+            receipt=Receipt(RunStatus.DIED),
         )
         return self._report(token, position, died)
 
-    def _run_once(self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo, interrupt: Interrupt) -> Verdict:
+    def _run_once(
+        self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo, interrupt: Interrupt
+    ) -> FilterOutcome:
         """Give the filter one slot, and return what came of it."""
         running = self._settings.running
         grace = min(info.grace, running.grace_seconds)
@@ -110,10 +115,10 @@ class Pipeline:
                 interrupt.watch(source)
                 try:
                     order = self._order(job, step, plugin, source, workdir)
-                    listener = _Listener(self._store, self._clock, job.token, step, info.title)
+                    listener = RunListener(self._store, self._clock, job.token, step, info.title)
                     with self._workers.slot() as slot:
                         ended = slot.do(order, source, limits, listener.hear)
-                    judged = self._taken_over(job, step, verdict(ended, limits), ended.message, workdir)
+                    judged = self._taken_over(job, step, outcome_of(ended, limits), ended.message, workdir)
                     if judged.receipt.longest_gap > info.grace:
                         said = "filter %s did not look at its token for %.1f s; it declares a grace of %g s"
                         log.warning(said, info.title, judged.receipt.longest_gap, info.grace, extra={"job": job.token})
@@ -124,8 +129,8 @@ class Pipeline:
             shutil.rmtree(workdir, ignore_errors=True)
 
     def _taken_over(
-        self, job: Job, step: FilterStep, judged: Verdict, said: protocol.Message, workdir: Path
-    ) -> Verdict:
+        self, job: Job, step: FilterStep, judged: FilterOutcome, said: protocol.Message, workdir: Path
+    ) -> FilterOutcome:
         """Put what a filter has made into the spool, now that nothing of it runs any more; only after a good end."""
         if judged.verb not in (FilterVerb.SUCCEED, FilterVerb.WARN) or said.get("documents") is None:
             return judged
@@ -160,7 +165,7 @@ class Pipeline:
             ],
         }
 
-    def _document(self, job: Job, document: Document) -> dict[str, Any]:
+    def _document(self, job: Job, document: JobDocument) -> dict[str, Any]:
         return {
             "id": document.id,
             "format": document.format,
@@ -183,17 +188,19 @@ class Pipeline:
         with self._store.change(token) as job:
             job.begin(self._clock.now())
         return self._report(
-            token, position, Verdict(verb, (reason,) if reason else (), detail, receipt=Receipt(Fate.NOT_STARTED))
+            token,
+            position,
+            FilterOutcome(verb, (reason,) if reason else (), detail, receipt=Receipt(RunStatus.NOT_STARTED)),
         )
 
     def _left(self, token: JobToken, interrupt: Interrupt) -> bool:
         """Return whether a filter was stopped for the server's sake only: its job was not cancelled."""
         return interrupt.leaving and self._store.load(token).state is not JobState.TERMINATING
 
-    def _report(self, token: JobToken, position: int, outcome: Verdict) -> FilterState:
+    def _report(self, token: JobToken, position: int, outcome: FilterOutcome) -> FilterState:
         with self._store.change(token) as job:
             if outcome.verb is FilterVerb.CANCEL and job.state is not JobState.TERMINATING:
-                outcome = Verdict(FilterVerb.FAIL, detail="it stopped although nobody asked it to")
+                outcome = FilterOutcome(FilterVerb.FAIL, detail="it stopped although nobody asked it to")
             now = self._clock.now()
             job.report(
                 position,

@@ -19,7 +19,7 @@ _LONGEST: Final = 2048
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-class _Listener:
+class RunListener:
     """Turns what one filter run says on its pipe into stored changes and log lines."""
 
     def __init__(self, store: Store, clock: Clock, token: JobToken, step: FilterStep, title: str) -> None:
@@ -64,4 +64,4 @@ class _Listener:
         now = time.monotonic()
         if now - self._noted >= _PROGRESS_SECONDS:
             self._noted = now
-            self._store.note_progress(self._token, self._step.position, progress)
+            self._store.record_progress(self._token, self._step.position, progress)

@@ -53,12 +53,12 @@ class Scheduler:
 
     def start(self, executor: Executor, chores: Sequence[Chore] = ()) -> None:
         """Take up what the last server left, and begin to look for work; do the chores from time to time."""
-        self.take_up(executor)
+        self.attach(executor)
         self._chores = dict.fromkeys(chores, 0.0)
         self._thread = threading.Thread(target=self._loop, name="postscan-scheduler", daemon=True)
         self._thread.start()
 
-    def take_up(self, executor: Executor) -> None:
+    def attach(self, executor: Executor) -> None:
         """Know the executor."""
         self._executor = executor
 
@@ -103,9 +103,9 @@ class Scheduler:
         if self._executor is None:
             return
         running = self._executor.running()  # before the rows are read: a job may end and leave at any moment
-        in_hand = self._store.in_hand()
-        self._resume(self._executor, [token for token in in_hand if token not in running])
-        for token, state in in_hand.items():
+        in_progress = self._store.in_progress()
+        self._resume(self._executor, [token for token in in_progress if token not in running])
+        for token, state in in_progress.items():
             if state is JobState.TERMINATING:
                 self._executor.interrupt(token)
         while self._executor.free() and not self._stopping:

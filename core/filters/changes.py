@@ -77,12 +77,12 @@ class Changes:
         return self._taken - 1
 
 
-def told(entries: Iterable[Entry] | None) -> list[list[Any]] | None:
+def encode(entries: Iterable[Entry] | None) -> list[list[Any]] | None:
     """Return a list as it crosses the pipe."""
     return None if entries is None else [list(entry) for entry in entries]
 
 
-def heard(data: Any, known: Iterable[int]) -> list[Entry] | None:
+def decode(data: Any, known: Iterable[int]) -> list[Entry] | None:
     """Return the list that a worker sent; raise `ValueError` if it makes no sense."""
     if data is None:
         return None

@@ -34,7 +34,7 @@ JobToken = NewType("JobToken", str)
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class JobDocument:
     """One image file of a job: `size` in bytes, `sha256` in hex; `blob` is the spool's key, never bytes."""
 
     id: int
@@ -44,7 +44,7 @@ class Document:
     blob: str
 
 
-class Fate(StrEnum):
+class RunStatus(StrEnum):
     """What became of a filter's run, as the server saw it: the words of its receipt."""
 
     NOT_STARTED = "not-started"
@@ -63,7 +63,7 @@ class Receipt:
     time from the cancel to the end of the run, both in seconds.
     """
 
-    fate: Fate | None = None
+    fate: RunStatus | None = None
     checks: int = 0
     longest_gap: float = 0.0
     stopped_after: float | None = None
@@ -88,7 +88,7 @@ class FilterStep:
     attempt: int = 0
     progress: str = ""
     receipt: Receipt = NO_RECEIPT
-    documents: tuple[Document, ...] | None = None
+    documents: tuple[JobDocument, ...] | None = None
 
     @property
     def dialect(self) -> str:
@@ -115,7 +115,7 @@ class Job:
     steps: list[FilterStep]
     state: JobState = JobState.CREATING
     reasons: tuple[str, ...] = ()
-    documents: list[Document] = field(default_factory=list)
+    documents: list[JobDocument] = field(default_factory=list)
     completed: datetime | None = None
     deadline: float = 0.0
     images_kept: bool = True
@@ -152,13 +152,13 @@ class Job:
         """How many documents the job has taken."""
         return len(self.documents)
 
-    def documents_for(self, position: int) -> Sequence[Document]:
+    def documents_for(self, position: int) -> Sequence[JobDocument]:
         """Return what the filter at *position* gets to see: what the last filter before it made of the images."""
         made = (step.documents for step in reversed(self.steps[:position]) if step.documents is not None)
         return next(made, self.documents)
 
     @property
-    def made(self) -> list[Document]:
+    def made(self) -> list[JobDocument]:
         """What filters have made of the images: documents that are no images of the device."""
         sent = {document.blob for document in self.documents}
         new = {one.blob: one for step in self.steps for one in step.documents or () if one.blob not in sent}
@@ -168,7 +168,7 @@ class Job:
         """Raise `WrongState` or `JobCanceled` if the state does not allow *verb*; change nothing."""
         self._next(verb)
 
-    def receive(self, document: Document, at: datetime) -> bool:
+    def receive(self, document: JobDocument, at: datetime) -> bool:
         """Take one more document; return False if it is the identical resend of one that is here already.
 
         Raises `InvalidArgument` (DocumentId) for other bytes under a known id.
@@ -227,7 +227,7 @@ class Job:
         detail: str = "",
         progress: str = "",
         receipt: Receipt = NO_RECEIPT,
-        documents: tuple[Document, ...] | None = None,
+        documents: tuple[JobDocument, ...] | None = None,
     ) -> None:
         """Note how the filter at *position* ended, and what it made of the documents."""
         told = replace(
@@ -274,7 +274,7 @@ class Job:
         self.completed = max(at, self.created)  # the wall clock may have been set back meanwhile
         for step in self.steps:
             if not step.state.ended:
-                fate = Fate.NOT_STARTED if step.state is FilterState.PENDING else Fate.KILLED
+                fate = RunStatus.NOT_STARTED if step.state is FilterState.PENDING else RunStatus.KILLED
                 self.report(step.position, FilterVerb.CANCEL, at, receipt=Receipt(fate))
         self._say(JobStateChanged(self.state, self.reasons, at))
         self._say(JobEnded(self.state, self.reasons, self.completed))

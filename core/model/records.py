@@ -11,7 +11,7 @@ from postscan.core.model.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RequestKey:
     """Names a request that may be sent again: its MessageID, and a digest of everything that it asks for."""
 
     message_id: str
@@ -38,11 +38,11 @@ class Delivery(NamedTuple):
     published: bool
 
 
-class Answer(NamedTuple):
+class StoredResponse(NamedTuple):
     """What a request of *owner* was answered with: the verb, and the one text that the answer needs."""
 
     owner: str
-    request: Request
+    request: RequestKey
     verb: str
     result: str
     ticks: float

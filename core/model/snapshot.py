@@ -19,7 +19,7 @@ from postscan.core.model.states import FilterState, JobState
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FilterSnapshot:
     """How one filter stood."""
 
     dialect: str
@@ -37,7 +37,7 @@ class Snapshot:
     process_name: str
     state: JobState
     reasons: tuple[str, ...]
-    steps: tuple[Standing, ...]
+    steps: tuple[FilterSnapshot, ...]
     images_received: int
     created: datetime
     completed: datetime | None
@@ -56,13 +56,13 @@ class Snapshot:
                 return replace(self, completed=at)
         return self
 
-    def tells_more_than(self, before: Snapshot) -> bool:
+    def status_differs(self, before: Snapshot) -> bool:
         """Return whether its status is another one; images do not count (ruling 23)."""
         return (self.state, self.reasons, self.steps) != (before.state, before.reasons, before.steps)
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class JobChange:
     """What one commit did to a job, or to the repository if there is no `job`.
 
     `seq` is the number of its last event and names it for ever. `first`: it made the job. `ended`: the job reached

@@ -38,7 +38,7 @@ class JobState(StrEnum):
         return not TRANSITIONS[self]
 
     @property
-    def in_hand(self) -> bool:
+    def in_progress(self) -> bool:
         """True while an executor has the job."""
         return self in (JobState.STARTED, JobState.PROCESSING, JobState.TERMINATING)
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from postscan.core.model.principal import Principal
 
 
-class Port(StrEnum):
+class EventService(StrEnum):
     """Which service the events are of: the one for devices, or the one for administrators."""
 
     PROCESSING = "processing"
@@ -37,7 +37,7 @@ class Subscription:
     """
 
     id: str
-    port: Port
+    port: EventService
     owner: Principal
     notify_to: Sink
     end_to: Sink | None
@@ -49,6 +49,6 @@ class Subscription:
     cancelled: bool = False
 
     @property
-    def hears_of(self) -> Principal | None:
+    def scope(self) -> Principal | None:
         """Whose jobs it is about (D23); None for those of all, and the repository."""
-        return None if self.port is Port.CONFIGURATION else self.owner
+        return None if self.port is EventService.CONFIGURATION else self.owner

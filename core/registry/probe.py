@@ -9,7 +9,7 @@ from typing import Any
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.registry import catalogue
 from postscan.core.registry.catalogue import Catalogue
-from postscan.core.registry.validation import Judging
+from postscan.core.registry.validation import InstructionValidator
 from postscan.core.settings import Settings
 from postscan.core.workers import protocol
 from postscan.core.workers.pool import Workers
@@ -32,9 +32,9 @@ class PluginProbe:
 
         return catalogue.read(probe, self._settings.filters, self._settings.plugins.disabled)
 
-    def validator(self, catalogue: Catalogue) -> Judging:
+    def validator(self, catalogue: Catalogue) -> InstructionValidator:
         """Return the validator of instructions for the filters of this catalogue."""
-        return Judging(catalogue, self._ask)
+        return InstructionValidator(catalogue, self._ask)
 
     def _ask(self, order: protocol.Message, seconds: float) -> protocol.Message:
         """Send one order and return the answer, or `{"error": ...}` if there is none within *seconds*."""

@@ -60,7 +60,7 @@ class _Asked(NamedTuple):
         return f"filter {self.number} ({self.info.title[:_TITLE]}, {self.info.dialect})"
 
 
-class Judging:
+class InstructionValidator:
     """Judges instructions by the catalogue; several threads may use it at once."""
 
     def __init__(self, catalogue: Catalogue, ask: Ask) -> None:

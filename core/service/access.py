@@ -14,12 +14,12 @@ from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, RequestReused, WrongState
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal
-from postscan.core.model.records import Answer, AuditLine, Request
+from postscan.core.model.records import AuditLine, RequestKey, StoredResponse
 from postscan.core.service.throttle import Throttle
-from postscan.core.store.store import AnsweredMeanwhile, Note, Store
+from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
 
-class Ownership:
+class JobAccess:
     """Lends callers their own jobs, and remembers what they were answered; *bad_tokens* a minute may be wrong."""
 
     def __init__(self, store: Store, clock: Clock, bad_tokens: int) -> None:
@@ -33,19 +33,19 @@ class Ownership:
             return self._store.load(key(token), owner=_owner(by))
 
     @contextlib.contextmanager
-    def changing(self, token: str, by: Principal, verb: str, request: Request | None = None) -> Iterator[Job]:
+    def changing(self, token: str, by: Principal, verb: str, request: RequestKey | None = None) -> Iterator[Job]:
         """Lend the caller's job, and store what its verbs did. If a twin of the request was faster, store nothing."""
         notes = self.notes(by, verb, key(token), request)
         try:
             with self._refusing(token, by, verb), self._store.change(key(token), *notes, owner=_owner(by)) as job:
                 yield job
-        except AnsweredMeanwhile:
+        except DuplicateRequest:
             self.answered(by, verb, request)
         except WrongState:
             if self.answered(by, verb, request) is None:  # else it was its twin that moved the job on
                 raise
 
-    def answered(self, by: Principal, verb: str, request: Request | None) -> Answer | None:
+    def answered(self, by: Principal, verb: str, request: RequestKey | None) -> StoredResponse | None:
         """Return the answer to the same request; raise `RequestReused` if its name was used for something else."""
         if request is None:
             return None
@@ -55,14 +55,14 @@ class Ownership:
         return answer
 
     def notes(
-        self, by: Principal, verb: str, token: str, request: Request | None, result: str = "", detail: str = ""
-    ) -> list[Note]:
+        self, by: Principal, verb: str, token: str, request: RequestKey | None, result: str = "", detail: str = ""
+    ) -> list[ChangeRecord]:
         """Return what is stored together with a change: its answer, and its line of the audit trail."""
-        notes: list[Note] = []
+        notes: list[ChangeRecord] = []
         if verb != "send":  # images are told of by the job's events
             notes.append(AuditLine.of(by, verb, token, self._clock.now(), detail=detail))
         if request is not None:
-            notes.append(Answer(_sender(by), request, verb, result, self._clock.ticks()))
+            notes.append(StoredResponse(_sender(by), request, verb, result, self._clock.ticks()))
         return notes
 
     @contextlib.contextmanager
@@ -87,7 +87,7 @@ def is_owned(job: Job, by: Principal) -> bool:
     return by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof)
 
 
-def check_same(answered: Answer, sha256: str) -> None:
+def check_same(answered: StoredResponse, sha256: str) -> None:
     """Raise `RequestReused` if an image is not the one that was answered under this name."""
     if answered.result != sha256:
         raise RequestReused(answered.request.message_id)

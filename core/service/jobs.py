@@ -16,19 +16,19 @@ from typing import Protocol
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
 from postscan.core.execution.scheduler import Scheduler
-from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import SID, Principal, User
 from postscan.core.model.process import Instructions, ScanProcess
-from postscan.core.model.records import AuditLine, Delivery, EventRow, Request
+from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKey
 from postscan.core.model.states import JobReason, JobState, Verb
-from postscan.core.service.access import Ownership, check_same, is_owned, key
+from postscan.core.service.access import JobAccess, check_same, is_owned, key
 from postscan.core.settings import Settings
-from postscan.core.spool.images import Echo, Spool
+from postscan.core.spool.images import HashingSink, Spool
 from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.events import IDLE, PROCESSING
-from postscan.core.store.store import AnsweredMeanwhile, Store
+from postscan.core.store.store import DuplicateRequest, Store
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +43,14 @@ class ScanProcesses(Protocol):
         """Raise `InvalidArgument` if the sent instructions deviate from the stored ones where they may not."""
 
 
-class Judge(Protocol):
+class Validator(Protocol):
     """Knows what the filters take."""
 
     def check(self, instructions: Instructions) -> None:
         """Raise `InvalidArgument` if a filter does not take what it is asked; `Unavailable` if it does not say."""
 
 
-class Sink(Protocol):
+class ImageSink(Protocol):
     """Takes the bytes of an image in order, from one thread at a time."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -58,9 +58,9 @@ class Sink(Protocol):
 
 
 class PostScanService:
-    """What can be done with jobs. Every method but `glance` may block; call it from a thread.
+    """What can be done with jobs. Every method but `cached` may block; call it from a thread.
 
-    A `Request` names a request that its sender may send again. Raised by every verb that takes one: `RequestReused`;
+    A `RequestKey` names a request that its sender may send again. Raised by every verb that takes one: `RequestReused`;
     by every verb that takes a token: `JobNotFound`, `Throttled`; by all: `StoreBusy`.
 
     `judge` is there while workers are: nobody else can ask a filter. `dialects` are those of the filters that can be
@@ -87,14 +87,19 @@ class PostScanService:
         self._retention = retention
         self._clock = clock
         self._quota = Quota(settings, store, spool)
-        self._ownership = Ownership(store, clock, settings.limits.bad_tokens)
-        self.judge: Judge | None = None
+        self._ownership = JobAccess(store, clock, settings.limits.bad_tokens)
+        self.judge: Validator | None = None
         self.dialects: tuple[str, ...] = ()
 
     # --- what devices do -----------------------------------------------------------------------------------------
 
     def create(
-        self, by: Principal, user_sid: str, process_id: str, instructions: Instructions, request: Request | None = None
+        self,
+        by: Principal,
+        user_sid: str,
+        process_id: str,
+        instructions: Instructions,
+        request: RequestKey | None = None,
     ) -> JobToken:
         """Make a job of a scan process for a user, in state Creating, and return its token.
 
@@ -116,14 +121,14 @@ class PostScanService:
         try:
             notes = self._ownership.notes(by, "create", job.token, request, job.token, detail)
             self._store.insert(job, *notes, most_open=self._settings.limits.open_jobs)
-        except AnsweredMeanwhile:
+        except DuplicateRequest:
             return self.create(by, user_sid, process_id, instructions, request)
         return job.token
 
     @contextlib.contextmanager
     def receiving(
-        self, token: str, by: Principal, document_id: int, format: str, request: Request | None = None
-    ) -> Iterator[Sink]:
+        self, token: str, by: Principal, document_id: int, format: str, request: RequestKey | None = None
+    ) -> Iterator[ImageSink]:
         """Lend a writer for one image; on a clean exit it is durable and recorded, else nothing of it is left.
 
         Refuses at once, before any byte, if the job takes no images. Raises `WrongState`, `JobCanceled`,
@@ -139,7 +144,7 @@ class PostScanService:
                 if answered is None:
                     raise
         if answered is not None:
-            echo = Echo()
+            echo = HashingSink()
             yield echo
             check_same(answered, echo.sha256)
             return
@@ -150,7 +155,7 @@ class PostScanService:
             self._store.touch(job.token, self._deadline())
             raise
 
-    def end(self, token: str, by: Principal, request: Request | None = None) -> None:
+    def end(self, token: str, by: Principal, request: RequestKey | None = None) -> None:
         """Let the job be processed; it takes no more images. Harmless when repeated while the job is active.
 
         Waits for an image that is still on its way, so that the last page is not lost.
@@ -164,7 +169,7 @@ class PostScanService:
             job.end(self._clock.now())
         self._scheduler.wake()
 
-    def cancel(self, token: str, by: Principal, request: Request | None = None) -> Job:
+    def cancel(self, token: str, by: Principal, request: RequestKey | None = None) -> Job:
         """Cancel the job and return it: Canceled, or Terminating if its filters need longer than a moment to stop.
 
         The cancel is durable before anything is told to stop. A job that has ended is not found.
@@ -188,9 +193,9 @@ class PostScanService:
         """Return the job as it stands; do not call its verbs."""
         return self._ownership.load(token, by)
 
-    def glance(self, token: str, by: Principal) -> Job | None:
+    def cached(self, token: str, by: Principal) -> Job | None:
         """Return the same as `job` if that needs no waiting, else None; it may be called from an event loop."""
-        job = self._store.glance(key(token))
+        job = self._store.cached(key(token))
         return job if job is not None and is_owned(job, by) else None
 
     # --- what administrators do ----------------------------------------------------------------------------------
@@ -237,7 +242,7 @@ class PostScanService:
 
     def state(self, by: Principal) -> str:
         """Return `Processing` while any of the caller's jobs is in hand, else `Idle`; an administrator's are all."""
-        busy = self._store.in_hand() if by.admin else [job for job in self.active(by) if job.state.in_hand]
+        busy = self._store.in_progress() if by.admin else [job for job in self.active(by) if job.state.in_progress]
         return PROCESSING if busy else IDLE
 
     def events(self, token: str, by: Principal) -> list[EventRow]:
@@ -285,8 +290,8 @@ class PostScanService:
 
     @contextlib.contextmanager
     def _arriving(
-        self, job: Job, by: Principal, document_id: int, format: str, request: Request | None
-    ) -> Iterator[Sink]:
+        self, job: Job, by: Principal, document_id: int, format: str, request: RequestKey | None
+    ) -> Iterator[ImageSink]:
         """Lend the spool's writer, and record its document; remove the bytes if they are not recorded."""
         with (
             self._quota.image(job.owner.name) as take,
@@ -305,7 +310,7 @@ class PostScanService:
                 changed.deadline = self._deadline()
                 if recorded:
                     self._quota.check_kept(job.owner.name, document.size)
-        except (AnsweredMeanwhile, WrongState):
+        except (DuplicateRequest, WrongState):
             recorded = False
             answered = self._ownership.answered(by, "send", request)
             if answered is None:
@@ -331,14 +336,14 @@ class PostScanService:
             Instructions(job.document_root, steps, job.continue_on_error),
             self._clock.now(),
         )
-        copies: list[Document] = []
+        copies: list[JobDocument] = []
         try:
             for document in job.documents:
                 copies.append(self._spool.copy(document, token))
                 again.receive(copies[-1], self._clock.now())
             again.end(self._clock.now())
             line = AuditLine.of(by, "release", job.token, self._clock.now(), detail=f"its images became job {token}")
-            self._store.insert(again, line, heir_of=job.token)
+            self._store.insert(again, line, images_from=job.token)
         except BaseException:
             self._spool.discard(*copies)
             raise

@@ -15,8 +15,8 @@ from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, SubscriptionNotFound, Unavailable
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine
-from postscan.core.model.snapshot import Happening
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.snapshot import JobChange
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.settings.network import EventSettings
 from postscan.core.store import audit, events, outbox
 from postscan.core.store.schema import SUBSCRIPTION
@@ -36,7 +36,7 @@ class Subscriptions:
 
     def add(
         self,
-        port: Port,
+        port: EventService,
         owner: Principal,
         notify_to: Sink,
         end_to: Sink | None,
@@ -60,19 +60,19 @@ class Subscriptions:
             db.execute(sa.insert(SUBSCRIPTION), _row(added))
         return added
 
-    def get(self, id: str, port: Port, by: Principal) -> Subscription:
+    def get(self, id: str, port: EventService, by: Principal) -> Subscription:
         """Return the caller's subscription; raise `SubscriptionNotFound`."""
         with self._store.reading() as db:
             return self._load(db, id, port, by)
 
-    def renew(self, id: str, port: Port, by: Principal, seconds: float | None, absolute: bool) -> Subscription:
+    def renew(self, id: str, port: EventService, by: Principal, seconds: float | None, absolute: bool) -> Subscription:
         """Let the caller's subscription live for *seconds* from now, and return it; raise as `get` and `add`."""
         query = sa.update(SUBSCRIPTION).where(*self._mine(id, port, by))
         with self._store.writing() as db:
             db.execute(query.values(until=self._until(seconds), absolute=absolute))
             return self._load(db, id, port, by)
 
-    def remove(self, id: str, port: Port, by: Principal) -> None:
+    def remove(self, id: str, port: EventService, by: Principal) -> None:
         """End the caller's subscription; raise `SubscriptionNotFound`."""
         with self._store.writing() as db:
             if db.execute(sa.delete(SUBSCRIPTION).where(*self._mine(id, port, by))).rowcount != 1:
@@ -121,7 +121,7 @@ class Subscriptions:
 
     def drop_without(self, administrators: Collection[str]) -> None:
         """Forget the subscriptions to the configuration service that rest on a line of the settings that is gone."""
-        gone = (_COLUMN.port == Port.CONFIGURATION, _COLUMN.role.not_in(list(administrators)))
+        gone = (_COLUMN.port == EventService.CONFIGURATION, _COLUMN.role.not_in(list(administrators)))
         with self._store.writing() as db:
             db.execute(sa.delete(SUBSCRIPTION).where(*gone))
 
@@ -138,7 +138,7 @@ class Subscriptions:
         with self._store.writing() as db:
             db.execute(query.values(cursor=told), moved)
 
-    def after(self, owner: Principal | None, cursor: int, limit: int) -> tuple[list[Happening], int]:
+    def after(self, owner: Principal | None, cursor: int, limit: int) -> tuple[list[JobChange], int]:
         """Return the happenings behind the cursor, and the cursor behind them: see `outbox.after`."""
         with self._store.reading() as db:
             return outbox.after(db, cursor, limit, owner)
@@ -173,7 +173,7 @@ class Subscriptions:
         if (db.scalar(count.where(*_of(owner))) or 0) >= self._settings.most_per_caller:
             raise Unavailable(f"{owner.name} has {self._settings.most_per_caller} subscriptions already")
 
-    def _mine(self, id: str, port: Port, by: Principal) -> tuple[sa.ColumnElement[bool], ...]:
+    def _mine(self, id: str, port: EventService, by: Principal) -> tuple[sa.ColumnElement[bool], ...]:
         """Return what holds for one subscription of the caller, and for nothing else."""
         return (_COLUMN.id == id, _COLUMN.port == port, *_of(by), *self._in_force())
 
@@ -181,7 +181,7 @@ class Subscriptions:
         """Return what holds for the subscriptions that nothing has ended."""
         return (_COLUMN.until > self._clock.ticks(), _COLUMN.cancelled.is_(False))
 
-    def _load(self, db: sa.Connection, id: str, port: Port, by: Principal) -> Subscription:
+    def _load(self, db: sa.Connection, id: str, port: EventService, by: Principal) -> Subscription:
         row = db.execute(sa.select(SUBSCRIPTION).where(*self._mine(id, port, by))).one_or_none()
         if row is None:
             raise SubscriptionNotFound(id)

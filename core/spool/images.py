@@ -20,7 +20,7 @@ from typing import Final
 
 from postscan.core.errors import InvalidArgument, SpoolFull
 from postscan.core.model import file_names
-from postscan.core.model.job import Document, JobToken
+from postscan.core.model.job import JobDocument, JobToken
 
 PART: Final = ".part"
 LOST: Final = "lost+found"
@@ -34,7 +34,7 @@ Take = Callable[[int], None]
 """Is told how many bytes are about to be written; raises if there is no room for them."""
 
 
-class Echo:
+class HashingSink:
     """Takes an image that is here already, to see whether it is the same: it is hashed, and not kept."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Echo:
         return self._digest.hexdigest()
 
 
-class Arrival:
+class ImageWriter:
     """One image on its way in: `write` its bytes in order, from one thread at a time."""
 
     def __init__(self, path: Path, limit: int, take: Take) -> None:
@@ -62,7 +62,7 @@ class Arrival:
         self.path = path
         self.size = 0
         self._begun = 0
-        self.document: Document | None = None
+        self.document: JobDocument | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes; raise `SpoolFull` if the disk refuses them, `InvalidArgument` if they are too many."""
@@ -105,7 +105,7 @@ class Spool:
     @contextlib.contextmanager
     def arrive(
         self, token: JobToken, document_id: int, format: str, limit: int, take: Take = lambda _size: None
-    ) -> Iterator[Arrival]:
+    ) -> Iterator[ImageWriter]:
         """Lend a writer for one image; on a clean exit its `document` is durable, else nothing is left.
 
         *limit* is the most bytes it takes; *take* is asked before each write and may refuse. Raises `SpoolFull` when
@@ -114,13 +114,13 @@ class Spool:
         folder = self._job_folder(token)
         name = f"{document_id}-{secrets.token_hex(4)}"
         with _disk_errors():
-            arrival = Arrival(folder / f"{name}{PART}", limit, take)
+            arrival = ImageWriter(folder / f"{name}{PART}", limit, take)
         try:
             yield arrival
             if not arrival.size:
                 raise InvalidArgument("ImageData", "", "the bytes of an image")
             digest = arrival.keep(folder / name)
-            arrival.document = Document(document_id, format, arrival.size, digest, f"{token}/{name}")
+            arrival.document = JobDocument(document_id, format, arrival.size, digest, f"{token}/{name}")
         finally:
             arrival.close()
             if arrival.document is None:
@@ -134,7 +134,7 @@ class Spool:
             disk = os.statvfs(self._folder)
         return disk.f_bavail * disk.f_frsize
 
-    def copy(self, document: Document, token: JobToken) -> Document:
+    def copy(self, document: JobDocument, token: JobToken) -> JobDocument:
         """Let another job have the same bytes: one file, two names; return the document under its new name."""
         folder = self._job_folder(token)
         blob = f"{token}/{Path(document.blob).name}"
@@ -143,11 +143,11 @@ class Spool:
             _sync_folder(folder)
         return replace(document, blob=blob)
 
-    def path(self, document: Document) -> Path:
+    def path(self, document: JobDocument) -> Path:
         """Return where the bytes of *document* lie."""
         return self._folder / document.blob
 
-    def discard(self, *documents: Document) -> None:
+    def discard(self, *documents: JobDocument) -> None:
         """Remove the bytes of these documents; an image that is still on its way is left to whoever brings it."""
         self.drop(*(document.blob for document in documents))
 

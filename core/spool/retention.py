@@ -33,12 +33,12 @@ class Retention:
     def sweep(self) -> None:
         """Remove what is older, larger or more than the settings want."""
         now = self._clock.ticks()
-        self._store.note_ended(now)
+        self._store.record_ended(now)
         for job in self._store.disposable(ended_before=now - self._settings.image_hours * HOUR):
             self.remove_images(job)
         self._fit()
         self._store.drop_jobs(now - self._settings.job_hours * HOUR, self._settings.jobs)
-        self._store.drop_answers(now - self._settings.request_hours * HOUR)
+        self._store.drop_responses(now - self._settings.request_hours * HOUR)
 
     def remove_images(self, job: Job) -> None:
         """Remove the images of one ended job: first the bytes, then the note, so that no byte is forgotten."""

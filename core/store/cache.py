@@ -22,7 +22,7 @@ MOST: Final = 1000
 RECENT: Final = 0.25  # seconds; how fast this server promises to see what another process did
 
 
-class Memory:
+class JobCache:
     """What is known of jobs. Never blocks; `None` means "ask the database"."""
 
     def __init__(self, file: str | None) -> None:

@@ -27,7 +27,7 @@ from postscan.core.store.schema import EVENT, JOB
 IDLE: Final = "Idle"
 PROCESSING: Final = "Processing"
 
-_IN_HAND: Final = [state.value for state in JobState if state.in_hand]
+_IN_HAND: Final = [state.value for state in JobState if state.in_progress]
 _OF_REPOSITORY: Final = EVENT.c.token.is_(None)
 _TURN: Final = 0x706F7374
 
@@ -83,7 +83,7 @@ def drop_before(db: sa.Connection, ended_before: float) -> None:
 def _moves_repository(event: JobStateChanged) -> bool:
     """Return whether a job came in hand with this event, or may have left it."""
     state = JobState(event.state)
-    return state.in_hand or state.ended
+    return state.in_progress or state.ended
 
 
 def _append_status(db: sa.Connection, at: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from postscan.core.errors import JobNotFound, StoreBusy
-from postscan.core.model.job import Document, Fate, FilterStep, Job, JobToken, Receipt
+from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions
 from postscan.core.model.states import FilterState, JobState
@@ -84,7 +84,7 @@ def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterSt
         )
 
 
-def _insert_documents(db: sa.Connection, token: str, documents: Sequence[Document]) -> None:
+def _insert_documents(db: sa.Connection, token: str, documents: Sequence[JobDocument]) -> None:
     if documents:
         db.execute(sa.insert(DOCUMENT), [_document_row(token, document) for document in documents])
 
@@ -134,7 +134,7 @@ def step_row(step: FilterStep) -> dict[str, Any]:
     }
 
 
-def _document_row(token: str, document: Document) -> dict[str, Any]:
+def _document_row(token: str, document: JobDocument) -> dict[str, Any]:
     return {
         "token": token,
         "id": document.id,
@@ -147,23 +147,23 @@ def _document_row(token: str, document: Document) -> dict[str, Any]:
 
 def _jobs(found: Rows, steps: Rows, documents: Rows, made: Rows) -> list[Job]:
     """Return the jobs that were found in their order; the other rows are sorted by position, id and place."""
-    made_by: dict[tuple[str, int], list[Document]] = defaultdict(list)
+    made_by: dict[tuple[str, int], list[JobDocument]] = defaultdict(list)
     for row in made:
         made_by[row.token, row.position].append(_document(row))
     steps_of: dict[str, list[FilterStep]] = defaultdict(list)
     for row in steps:
         steps_of[row.token].append(_step(row, made_by[row.token, row.position]))
-    documents_of: dict[str, list[Document]] = defaultdict(list)
+    documents_of: dict[str, list[JobDocument]] = defaultdict(list)
     for row in documents:
         documents_of[row.token].append(_document(row))
     return [_job(row, steps_of[row.token], documents_of[row.token]) for row in found]
 
 
-def _document(row: sa.Row[Any]) -> Document:
-    return Document(row.id, row.format, row.size, row.sha256, row.blob)
+def _document(row: sa.Row[Any]) -> JobDocument:
+    return JobDocument(row.id, row.format, row.size, row.sha256, row.blob)
 
 
-def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[Document]) -> Job:
+def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[JobDocument]) -> Job:
     return Job(
         token=JobToken(row.token),
         owner=Principal(row.owner, Proof(row.owner_proof)),
@@ -184,7 +184,7 @@ def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[Document]) -
     )
 
 
-def _step(row: sa.Row[Any], made: Sequence[Document]) -> FilterStep:
+def _step(row: sa.Row[Any], made: Sequence[JobDocument]) -> FilterStep:
     return FilterStep(
         position=row.position,
         instructions=FilterInstructions(row.dialect, row.xml),
@@ -193,6 +193,8 @@ def _step(row: sa.Row[Any], made: Sequence[Document]) -> FilterStep:
         detail=row.detail,
         attempt=row.attempt,
         progress=row.progress,
-        receipt=Receipt(Fate(row.receipt) if row.receipt else None, row.checks, row.longest_gap, row.stopped_after),
+        receipt=Receipt(
+            RunStatus(row.receipt) if row.receipt else None, row.checks, row.longest_gap, row.stopped_after
+        ),
         documents=tuple(made) if row.transformed else None,
     )

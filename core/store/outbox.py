@@ -25,7 +25,7 @@ from postscan.core.model.events import (
 )
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, User
-from postscan.core.model.snapshot import Happening, Snapshot, Standing
+from postscan.core.model.snapshot import FilterSnapshot, JobChange, Snapshot
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import events as store_events
 from postscan.core.store.schema import EVENT, JOB, STEP
@@ -37,7 +37,7 @@ _EVENTS: Final[sa.Select[Any]] = sa.select(
 )
 
 
-def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -> tuple[list[Happening], int]:
+def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -> tuple[list[JobChange], int]:
     """Return at most *limit* happenings behind the cursor, in order, and the cursor behind them.
 
     Of the jobs of one owner, by name and proof; of all jobs and the repository if there is none. The cursor moves on
@@ -118,30 +118,32 @@ def _beginnings(db: sa.Connection, tokens: Iterable[str]) -> Iterator[Snapshot]:
             process_name=row.process_name,
             state=JobState.CREATING,
             reasons=(),
-            steps=tuple(Standing(step.dialect, FilterState.PENDING, ()) for step in steps if step.dialect is not None),
+            steps=tuple(
+                FilterSnapshot(step.dialect, FilterState.PENDING, ()) for step in steps if step.dialect is not None
+            ),
             images_received=0,
             created=row.created,
             completed=None,
         )
 
 
-def _of_job(job: Snapshot, history: Rows, cursor: int) -> Iterator[Happening]:
+def _of_job(job: Snapshot, history: Rows, cursor: int) -> Iterator[JobChange]:
     """Yield what the commits behind the cursor have to tell of a job; *history* is all of it from the beginning."""
     for number, (_version, rows) in enumerate(groupby(history, key=lambda row: row.version)):
         commit = list(rows)
         events = [_event(row) for row in commit]
         before, job = job, reduce(Snapshot.after, events, job)
-        if commit[-1].seq > cursor and (number == 0 or job.tells_more_than(before)):
+        if commit[-1].seq > cursor and (number == 0 or job.status_differs(before)):
             ended = any(isinstance(event, JobEnded) for event in events)
-            yield Happening(commit[-1].seq, job, first=number == 0, ended=ended)
+            yield JobChange(commit[-1].seq, job, first=number == 0, ended=ended)
 
 
-def _of_repository(row: sa.Row[Any]) -> Happening:
+def _of_repository(row: sa.Row[Any]) -> JobChange:
     match _event(row):
         case RepositoryStatusChanged(state):
-            return Happening(row.seq, None, state=state)
+            return JobChange(row.seq, None, state=state)
         case RepositoryConfigurationChanged(filters):
-            return Happening(row.seq, None, filters=filters)
+            return JobChange(row.seq, None, filters=filters)
     raise AssertionError(f"event {row.seq} has no token, and is a {row.kind}")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from postscan.core.model.records import Answer, Request
+from postscan.core.model.records import RequestKey, StoredResponse
 from postscan.core.store.schema import REQUEST
 
 
-def write_answer(db: sa.Connection, answer: Answer) -> None:
+def write_response(db: sa.Connection, answer: StoredResponse) -> None:
     """Keep an answer; raise `IntegrityError` if there is one to a request of the same name."""
     db.execute(
         sa.insert(REQUEST),
@@ -23,15 +23,15 @@ def write_answer(db: sa.Connection, answer: Answer) -> None:
     )
 
 
-def read_answer(db: sa.Connection, owner: str, message_id: str) -> Answer | None:
+def read_response(db: sa.Connection, owner: str, message_id: str) -> StoredResponse | None:
     """Return the answer that was given to a request of this name."""
     query = sa.select(REQUEST).where(REQUEST.c.owner == owner, REQUEST.c.message_id == message_id)
     row = db.execute(query).one_or_none()
     if row is None:
         return None
-    return Answer(row.owner, Request(row.message_id, row.digest), row.verb, row.result, row.ticks)
+    return StoredResponse(row.owner, RequestKey(row.message_id, row.digest), row.verb, row.result, row.ticks)
 
 
-def drop_answers_before(db: sa.Connection, ticks: float) -> int:
+def drop_responses_before(db: sa.Connection, ticks: float) -> int:
     """Forget the answers that nobody will ask for again; return how many they were."""
     return db.execute(sa.delete(REQUEST).where(REQUEST.c.ticks < ticks)).rowcount

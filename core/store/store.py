@@ -19,18 +19,18 @@ from postscan.core.clock import Mark
 from postscan.core.errors import Unavailable, WrongState
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
-from postscan.core.model.records import Answer, AuditLine, Delivery, EventRow
+from postscan.core.model.records import AuditLine, Delivery, EventRow, StoredResponse
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import audit as store_audit
 from postscan.core.store import database, jobs, requests
 from postscan.core.store import events as store_events
-from postscan.core.store.cache import Memory
+from postscan.core.store.cache import JobCache
 from postscan.core.store.deliveries import _delivery_key
 from postscan.core.store.schema import DELIVERY, DOCUMENT, EVENT, JOB, MADE, STEP
 
 _OPEN = [state.value for state in JobState if not state.ended]
 _DISPOSABLE = [JobState.COMPLETED.value, JobState.CANCELED.value]
-_IN_HAND = [state.value for state in JobState if state.in_hand]
+_IN_HAND = [state.value for state in JobState if state.in_progress]
 
 
 class Blob(NamedTuple):
@@ -46,11 +46,11 @@ class Blob(NamedTuple):
     kept: bool
 
 
-class AnsweredMeanwhile(Exception):
+class DuplicateRequest(Exception):
     """The twin of a request was faster; nothing was changed, and its answer is there now."""
 
 
-Note = Answer | AuditLine
+ChangeRecord = StoredResponse | AuditLine
 """What can be stored together with a change of a job."""
 
 
@@ -62,7 +62,7 @@ class Store:
         self._writer, self._reader = database.connect(url, busy_seconds)
         # SQLite has one writer at a time, and its own queue is unfair: threads may wait there for seconds.
         self._turn = threading.Lock() if self._writer is not self._reader else contextlib.nullcontext()
-        self._memory = Memory(self._writer.url.database if self._writer is not self._reader else None)
+        self._memory = JobCache(self._writer.url.database if self._writer is not self._reader else None)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -72,17 +72,19 @@ class Store:
 
     # --- one job -----------------------------------------------------------------------------------------------
 
-    def insert(self, job: Job, *notes: Note, heir_of: str | None = None, most_open: int | None = None) -> None:
+    def insert(
+        self, job: Job, *notes: ChangeRecord, images_from: str | None = None, most_open: int | None = None
+    ) -> None:
         """Store a new job with its first events, its documents, and what is to be noted with it.
 
-        *heir_of* names an ended job whose images it takes over; raise `WrongState` if another job did so before.
+        *images_from* names an ended job whose images it takes over; raise `WrongState` if another job did so before.
         With *most_open*, raise `Unavailable` if its owner would have more jobs than that which have not ended.
         """
         with self.writing() as db:
-            if heir_of is not None:
-                _bequeath(db, heir_of)
+            if images_from is not None:
+                _transfer_images(db, images_from)
             jobs.insert(db, job)
-            _write_notes(db, notes)
+            _write_records(db, notes)
             if most_open is not None and _count_open(db, job.owner.name) > most_open:
                 raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
 
@@ -97,12 +99,12 @@ class Store:
         self._memory.learn(job, seen)
         return job
 
-    def glance(self, token: str) -> Job | None:
+    def cached(self, token: str) -> Job | None:
         """Return the job if that needs no waiting, else None. It is shared: do not call its verbs."""
         return self._memory.recall(token)
 
     @contextlib.contextmanager
-    def change(self, token: str, *notes: Note, owner: Principal | None = None) -> Iterator[Job]:
+    def change(self, token: str, *notes: ChangeRecord, owner: Principal | None = None) -> Iterator[Job]:
         """Lend the job, and save what its verbs did, with *notes*; an exception inside changes nothing.
 
         Raises `JobNotFound`, also if it is not the *owner*'s.
@@ -112,7 +114,7 @@ class Store:
             steps, documents = list(job.steps), {document.id for document in job.documents}
             yield job
             jobs.save(db, job, steps, documents)
-            _write_notes(db, notes)
+            _write_records(db, notes)
 
     def claim(self, at: datetime) -> Job | None:
         """Take the job that has waited longest, and return it Started; None if none waits."""
@@ -143,7 +145,7 @@ class Store:
         """Return the jobs that have ended, newest first; of one owner, or of all."""
         return self._select(JOB.c.state.not_in(_OPEN), owner, sa.desc(JOB.c.completed), limit)
 
-    def in_hand(self) -> dict[JobToken, JobState]:
+    def in_progress(self) -> dict[JobToken, JobState]:
         """Return the jobs that an executor has, or had before it died, oldest first."""
         query = sa.select(JOB.c.token, JOB.c.state).where(JOB.c.state.in_(_IN_HAND)).order_by(JOB.c.created)
         with self.reading() as db:
@@ -161,7 +163,7 @@ class Store:
         with self.writing() as db:
             db.execute(query.values(deadline=deadline))
 
-    def adopt_deadlines(self, deadline: float) -> None:
+    def reset_deadlines(self, deadline: float) -> None:
         """Give every job in Creating this deadline: theirs are on a clock that nobody knows any more."""
         query = sa.update(JOB).where(JOB.c.state == JobState.CREATING)
         with self.writing() as db:
@@ -189,7 +191,7 @@ class Store:
 
     # --- what filters do -----------------------------------------------------------------------------------------
 
-    def note_progress(self, token: str, position: int, text: str) -> None:
+    def record_progress(self, token: str, position: int, text: str) -> None:
         """Keep how far a running filter is."""
         query = sa.update(STEP).where(
             STEP.c.token == token, STEP.c.position == position, STEP.c.state == FilterState.PROCESSING
@@ -239,22 +241,22 @@ class Store:
 
     # --- the ledger ----------------------------------------------------------------------------------------------
 
-    def answered(self, owner: str, message_id: str) -> Answer | None:
+    def answered(self, owner: str, message_id: str) -> StoredResponse | None:
         """Return the answer that was given to a request of this name."""
         with self.reading() as db:
-            return requests.read_answer(db, owner, message_id)
+            return requests.read_response(db, owner, message_id)
 
-    def note(self, *notes: Note) -> None:
+    def note(self, *notes: ChangeRecord) -> None:
         """Write down what belongs to no change of a job."""
         with self.writing() as db:
-            _write_notes(db, notes)
+            _write_records(db, notes)
 
     def audit(self, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first; of one job, or of all."""
         with self.reading() as db:
             return store_audit.read_audit(db, token, limit)
 
-    def note_filters(self, dialects: Iterable[str], at: datetime) -> None:
+    def record_filters(self, dialects: Iterable[str], at: datetime) -> None:
         """Write down which filters can be used, if they are others than the last time."""
         with self.writing() as db:
             store_events.append_filters(db, dialects, at)
@@ -280,7 +282,7 @@ class Store:
         with self.reading() as db:
             return int(db.scalar(query) or 0)
 
-    def note_ended(self, ticks: float) -> None:
+    def record_ended(self, ticks: float) -> None:
         """Write down when the jobs ended that have ended since the last call."""
         query = sa.update(JOB).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN))
         with self.writing() as db:
@@ -314,10 +316,10 @@ class Store:
             store_events.drop_before(db, ended_before)
             return db.execute(query).rowcount
 
-    def drop_answers(self, before: float) -> int:
+    def drop_responses(self, before: float) -> int:
         """Forget the answers that nobody will ask for again; return how many they were."""
         with self.writing() as db:
-            return requests.drop_answers_before(db, before)
+            return requests.drop_responses_before(db, before)
 
     # --- transactions --------------------------------------------------------------------------------------------
 
@@ -350,18 +352,18 @@ def _count_open(db: sa.Connection, owner: str) -> int:
     return db.scalar(query) or 0
 
 
-def _bequeath(db: sa.Connection, token: str) -> None:
+def _transfer_images(db: sa.Connection, token: str) -> None:
     query = sa.update(JOB).where(JOB.c.token == token, JOB.c.images_kept)
     if db.execute(query.values(images_kept=False, version=JOB.c.version + 1)).rowcount != 1:
         raise WrongState("release", JobState.ABORTED)
 
 
-def _write_notes(db: sa.Connection, notes: Sequence[Note]) -> None:
+def _write_records(db: sa.Connection, notes: Sequence[ChangeRecord]) -> None:
     for note in notes:
-        if isinstance(note, Answer):
+        if isinstance(note, StoredResponse):
             try:
-                requests.write_answer(db, note)
+                requests.write_response(db, note)
             except sa.exc.IntegrityError as error:
-                raise AnsweredMeanwhile(note.request.message_id) from error
+                raise DuplicateRequest(note.request.message_id) from error
         else:
             store_audit.write_audit(db, note)

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.store.schema import SUBSCRIPTION
 
 _COLUMN = SUBSCRIPTION.c
@@ -17,9 +17,9 @@ def _of(owner: Principal) -> tuple[sa.ColumnElement[bool], ...]:
     return (_COLUMN.owner == owner.name, _COLUMN.owner_proof == owner.proof)
 
 
-def _subscriber(name: str, proof: Proof, port: Port, role: str) -> Principal:
+def _subscriber(name: str, proof: Proof, port: EventService, role: str) -> Principal:
     """Return the owner of a subscription: who has one to the configuration service is an administrator."""
-    return Principal(name, proof, admin=port is Port.CONFIGURATION, role=role)
+    return Principal(name, proof, admin=port is EventService.CONFIGURATION, role=role)
 
 
 def _row(subscription: Subscription) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _row(subscription: Subscription) -> dict[str, Any]:
 
 
 def _subscription(row: sa.Row[Any]) -> Subscription:
-    port = Port(row.port)
+    port = EventService(row.port)
     return Subscription(
         id=row.id,
         port=port,

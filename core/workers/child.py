@@ -214,7 +214,7 @@ def _run(order: protocol.Message, pipe: Pipe) -> protocol.Message:
             "detail": str(failure.detail)[:2000],
         }
     warnings = [str(warning)[:2000] for warning in result.warnings] if result else []
-    made = changes.told(job.changes.entries)
+    made = changes.encode(job.changes.entries)
     return {"end": "done", "warnings": warnings} | ({} if made is None else {"documents": made})
 
 

@@ -6,7 +6,7 @@ Three nets, one behind the other:
 there, with
   or without its own session, environment or process group, and `sweep` ends it.
 * A keeper that was itself killed leaves a mark behind: the variable POSTSCAN_RUN, which forkserver, keeper, filter
-  and tools inherit. `end_strays` ends what carries this server's mark and stands below none of its processes.
+  and tools inherit. `end_unattached` ends what carries this server's mark and stands below none of its processes.
 * The next server ends what carries the mark of a server that is dead (`end_orphans`).
 
 What can still escape: a process that kills its keeper and, before that, has executed a program with an environment
@@ -79,9 +79,9 @@ def end_below(process: int) -> None:
         _kill(one)
 
 
-def end_strays(keepers: set[int]) -> int:
+def end_unattached(keepers: set[int]) -> int:
     """Kill what carries this server's mark and stands neither below it nor below its *keepers*; return how many."""
-    return _chase(lambda: _strays(keepers))
+    return _chase(lambda: _unattached(keepers))
 
 
 def end_orphans(patience: float = 1.0) -> int:
@@ -106,7 +106,7 @@ def _chase(quarry: Callable[[], set[int]]) -> int:
     return len(killed)
 
 
-def _strays(keepers: set[int]) -> set[int]:
+def _unattached(keepers: set[int]) -> set[int]:
     found = {process for process, owner in _marked() if owner == mark()}
     return found - _below({os.getpid(), *keepers}) if found else found
 

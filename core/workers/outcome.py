@@ -7,9 +7,9 @@ import signal
 from dataclasses import dataclass
 from typing import Any, Final
 
-from postscan.core.model.job import NO_RECEIPT, Document, Fate, Receipt
+from postscan.core.model.job import NO_RECEIPT, JobDocument, Receipt, RunStatus
 from postscan.core.model.states import FilterReason, FilterVerb
-from postscan.core.workers.slot import Ended, How, Limits
+from postscan.core.workers.slot import Limits, RunEnd, RunEndKind
 
 _KNOWN: Final = frozenset(reason.value for reason in FilterReason)
 _OWN = re.compile(r"\w+:[\w.-]{1,200}", re.ASCII)
@@ -18,7 +18,7 @@ _REASONS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FilterOutcome:
     """How a filter ended, and how far it had come.
 
     `again` says that its worker died without a word, so another try may help. `documents` is what it made of them.
@@ -30,49 +30,49 @@ class Verdict:
     progress: str = ""
     again: bool = False
     receipt: Receipt = NO_RECEIPT
-    documents: tuple[Document, ...] | None = None
+    documents: tuple[JobDocument, ...] | None = None
 
 
-def verdict(ended: Ended, limits: Limits) -> Verdict:
+def outcome_of(ended: RunEnd, limits: Limits) -> FilterOutcome:
     """Judge one run by what the worker said, or by how it went."""
-    verb, how, reasons, detail = _judged(ended, limits)
-    return Verdict(
+    verb, how, reasons, detail = _outcome_of_report(ended, limits)
+    return FilterOutcome(
         verb=verb,
         reasons=reasons,
         detail=detail[:_DETAIL],
-        again=how is Fate.DIED and ended.exit_code != -signal.SIGXCPU,
+        again=how is RunStatus.DIED and ended.exit_code != -signal.SIGXCPU,
         receipt=Receipt(how, ended.checks.number, ended.checks.longest, ended.stopped_after),
     )
 
 
-_Judged = tuple[FilterVerb, Fate, tuple[str, ...], str]
+_Judged = tuple[FilterVerb, RunStatus, tuple[str, ...], str]
 
 
-def _judged(ended: Ended, limits: Limits) -> _Judged:
+def _outcome_of_report(ended: RunEnd, limits: Limits) -> _Judged:
     said = ended.message.get("end")
     if said == "done":
         warnings = " ".join(_texts(ended.message.get("warnings")))
-        return FilterVerb.WARN if warnings else FilterVerb.SUCCEED, Fate.COMPLETED, (), warnings
+        return FilterVerb.WARN if warnings else FilterVerb.SUCCEED, RunStatus.COMPLETED, (), warnings
     if ended.late:
-        how = Fate.KILLED if said is None else Fate.STOPPED
+        how = RunStatus.KILLED if said is None else RunStatus.STOPPED
         return _failed(how, f"it ran longer than {limits.seconds:g} s and was stopped")
     if said == "cancelled":
-        return FilterVerb.CANCEL, Fate.STOPPED, (), "it stopped when it was asked to"
+        return FilterVerb.CANCEL, RunStatus.STOPPED, (), "it stopped when it was asked to"
     if said == "failed":
         reasons = tuple(_reason(reason) for reason in _texts(ended.message.get("reasons"))[:_REASONS])
-        return FilterVerb.FAIL, Fate.FAILED, reasons, str(ended.message.get("detail", ""))
+        return FilterVerb.FAIL, RunStatus.FAILED, reasons, str(ended.message.get("detail", ""))
     if said is not None:
-        return _failed(Fate.FAILED, str(ended.message.get("error", "it said nothing that makes sense")))
-    if ended.how is How.STOPPED:
+        return _failed(RunStatus.FAILED, str(ended.message.get("error", "it said nothing that makes sense")))
+    if ended.how is RunEndKind.STOPPED:
         looked = ended.checks.number
         looks = f"it looked at its token {looked} times" if looked else "it never looked at its token"
-        return FilterVerb.CANCEL, Fate.KILLED, (), f"it was killed: {looks}"
-    if ended.how is How.UNRULY:
-        return _failed(Fate.KILLED, f"it was killed: {ended.why}")
-    return _failed(Fate.DIED, _death(ended.exit_code, limits))
+        return FilterVerb.CANCEL, RunStatus.KILLED, (), f"it was killed: {looks}"
+    if ended.how is RunEndKind.UNRULY:
+        return _failed(RunStatus.KILLED, f"it was killed: {ended.why}")
+    return _failed(RunStatus.DIED, _death(ended.exit_code, limits))
 
 
-def _failed(how: Fate, detail: str) -> _Judged:
+def _failed(how: RunStatus, detail: str) -> _Judged:
     return FilterVerb.FAIL, how, (FilterReason.UNKNOWN_ERROR,), detail
 
 

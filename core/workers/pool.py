@@ -80,7 +80,7 @@ class Workers:
         if not slot.end():
             with self._lock:
                 keepers = {one.keeper for one in self._live}
-            strays = orphans.end_strays(keepers)
+            strays = orphans.end_unattached(keepers)
             log.warning("the keeper of a run was killed; it left %d processes, which are ended", strays)
         with self._lock:
             self._live.discard(slot)

@@ -38,7 +38,7 @@ def read(data: bytes) -> Message:
     return message
 
 
-def heard(data: bytes) -> Message:
+def decode(data: bytes) -> Message:
     """Return the message of a stranger in *data*: as `read`, and its texts hold only what a database takes."""
     message = read(data)
     if b"\\u" in data or not data.isascii():

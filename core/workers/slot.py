@@ -28,7 +28,7 @@ from postscan.core.filters.cancellation import CancelSource, Checks
 from postscan.core.workers import orphans, protocol, supervisor
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.supervisor import Report
-from postscan.core.workers.termination import Ladder
+from postscan.core.workers.termination import Termination
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ OnMessage = Callable[[protocol.Message], protocol.Message | None]
 """What the server does with a message of the child; what it returns is sent back."""
 
 
-class How(StrEnum):
+class RunEndKind(StrEnum):
     """How a worker's run ended, as the server saw it."""
 
     SAID = "said"  # the worker said how
@@ -64,7 +64,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunEnd:
     """The end of a run: `message` is the worker's last word, `late` says that the time limit was reached.
 
     `why` says what was wrong with an unruly one. `checks` counts the time from the last look to the end as well.
@@ -72,7 +72,7 @@ class Ended:
     if nobody asked.
     """
 
-    how: How
+    how: RunEndKind
     message: protocol.Message
     late: bool = False
     exit_code: int | None = None
@@ -85,7 +85,7 @@ class Closed(Exception):
     """No more workers are started: the server is stopping."""
 
 
-class Unruly(Exception):
+class ProtocolViolation(Exception):
     """What a worker says cannot be understood or does not end."""
 
 
@@ -113,15 +113,15 @@ class Slot:
         self._told = bytearray()
         self._closed = False
 
-    def do(self, order: protocol.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
+    def do(self, order: protocol.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> RunEnd:
         """Give the worker its order and return when the run has ended, one way or another."""
         self._order = order | {"resources": limits.resources.as_table()}
-        with self._busy, Ladder(source, self, limits.seconds, limits.grace, limits.term) as ladder:
+        with self._busy, Termination(source, self, limits.seconds, limits.grace, limits.term) as ladder:
             how, message, why = self._talk(ladder, on_message)
-            report = None if how is How.SAID else self._read_report()
+            report = None if how is RunEndKind.SAID else self._read_report()
             asked = ladder.asked
-            return Ended(
-                how=How.STOPPED if how is How.DIED and asked is not None else how,
+            return RunEnd(
+                how=RunEndKind.STOPPED if how is RunEndKind.DIED and asked is not None else how,
                 message=message,
                 late=ladder.late,
                 exit_code=report.exit_code if report else None,
@@ -138,7 +138,7 @@ class Slot:
         """Let the keeper end everything below it, and then itself."""
         self._signal(signal.SIGTERM)
 
-    def bury(self) -> None:
+    def force_kill(self) -> None:
         """End everything from outside, the keeper last."""
         orphans.end_below(self.keeper)
         self._signal(signal.SIGKILL)
@@ -150,7 +150,7 @@ class Slot:
                 return True
             self.kill()
             if not self._is_gone(_HANGING):
-                self.bury()
+                self.force_kill()
             report = self._read_report()
             self._process.join(_HANGING)
             with self._signalling:
@@ -164,22 +164,22 @@ class Slot:
 
     # --- what the worker says ------------------------------------------------------------------------------------
 
-    def _talk(self, ladder: Ladder, on_message: OnMessage) -> tuple[How, protocol.Message, str]:
+    def _talk(self, ladder: Termination, on_message: OnMessage) -> tuple[RunEndKind, protocol.Message, str]:
         """Send the order, hear the worker out; return how that ended, its last word, and what was wrong."""
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is dead; the report will say so
                 self._channel.sendall(protocol.write(self._order) + b"\n")
             self._channel.setblocking(False)
             last = self._hear_out(ladder, on_message)
-        except Unruly as unruly:
+        except ProtocolViolation as unruly:
             log.warning("a worker is killed: %s", unruly)
             self.kill()
             if not self._is_gone(_HANGING):
-                self.bury()
-            return How.UNRULY, {}, str(unruly)
-        return (How.DIED, {}, "") if last is None else (How.SAID, last, "")
+                self.force_kill()
+            return RunEndKind.UNRULY, {}, str(unruly)
+        return (RunEndKind.DIED, {}, "") if last is None else (RunEndKind.SAID, last, "")
 
-    def _hear_out(self, ladder: Ladder, on_message: OnMessage) -> protocol.Message | None:
+    def _hear_out(self, ladder: Termination, on_message: OnMessage) -> protocol.Message | None:
         """Heed message after message until the last; None if the run ended without one."""
         watched: list[Any] = [self._report, self._channel]
         while True:
@@ -198,19 +198,19 @@ class Slot:
             if not self._read():
                 watched.remove(self._channel)
                 if not self._is_gone(_HANGING):
-                    raise Unruly("it closed its pipe")
+                    raise ProtocolViolation("it closed its pipe")
 
     def _heed(self, message: protocol.Message, on_message: OnMessage) -> None:
         try:
             answer = on_message(message)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise Unruly(f"it sent nonsense: {error!r}") from None
+            raise ProtocolViolation(f"it sent nonsense: {error!r}") from None
         if answer is None:
             return
         try:
             self._channel.sendall(protocol.write(answer) + b"\n")
         except BlockingIOError:
-            raise Unruly("it does not read its answers") from None
+            raise ProtocolViolation("it does not read its answers") from None
         except (BrokenPipeError, ConnectionResetError):
             pass  # it is dead; the report will say so
 
@@ -231,7 +231,7 @@ class Slot:
         self._unread += data
         self._heard += len(data)
         if len(self._unread) > protocol.LONGEST or self._heard > MOST_HEARD:
-            raise Unruly("it talks without end")
+            raise ProtocolViolation("it talks without end")
         return bool(data)
 
     # --- what the keeper says ------------------------------------------------------------------------------------
@@ -258,9 +258,9 @@ class Slot:
 
 def _understood(line: bytes) -> protocol.Message:
     try:
-        return protocol.heard(line)
+        return protocol.decode(line)
     except protocol.BadMessage as error:
-        raise Unruly(f"it sent nonsense: {error}") from None
+        raise ProtocolViolation(f"it sent nonsense: {error}") from None
 
 
 def _log_printed(order: protocol.Message, report: Report) -> None:

@@ -17,7 +17,7 @@ from postscan.core.filters.cancellation import CancelSource
 _HANGING: Final = 1.0  # seconds for a keeper to do what it was told
 
 
-class Rungs(Protocol):
+class RunControl(Protocol):
     """What the ladder does to a run, one after another."""
 
     def ask(self) -> None:
@@ -26,18 +26,18 @@ class Rungs(Protocol):
     def kill(self) -> None:
         """Let the keeper end everything below it."""
 
-    def bury(self) -> None:
+    def force_kill(self) -> None:
         """Do without the keeper: it did not obey."""
 
 
-class Ladder:
+class Termination:
     """Watches one run while the body runs; every time is in seconds.
 
     `late` says that the time limit was reached. `asked` and `killed` are the moments, on `time.monotonic()`, when
     the run was asked to stop and when it was killed; None if it did not come to that.
     """
 
-    def __init__(self, source: CancelSource, rungs: Rungs, seconds: float, grace: float, term: float) -> None:
+    def __init__(self, source: CancelSource, rungs: RunControl, seconds: float, grace: float, term: float) -> None:
         self._source = source
         self._rungs = rungs
         self._seconds, self._grace, self._term = seconds, grace, term
@@ -74,7 +74,7 @@ class Ladder:
         self.killed = time.monotonic()
         self._rungs.kill()
         if not self._is_over_within(_HANGING):
-            self._rungs.bury()
+            self._rungs.force_kill()
 
     def _is_over_within(self, seconds: float) -> bool:
         return bool(wait([self._over], seconds))

@@ -36,7 +36,7 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
-from postscan.plugins.http_client import Line, knock, origin
+from postscan.plugins.http_client import HttpSession, check_reachable, origin
 
 NAMESPACE: Final = "urn:postscan:2026:filter:webhook"
 SIGNATURE: Final = "X-Postscan-Signature-256"
@@ -123,7 +123,7 @@ class Webhook(Filter):
         """Look whether the target is configured, and whether its host can be reached."""
         try:
             target = _target(job)
-            knock(target.url, target.ca_file)
+            check_reachable(target.url, target.ca_file)
         except FilterFailed as failure:
             yield failure.detail
 
@@ -132,7 +132,7 @@ class Webhook(Filter):
         target = _target(job)
         message = _written(job, job.instructions.target, target)
         there = [origin(target.url)]
-        with Line(job, there, seconds=target.seconds, ca_file=target.ca_file, busy=BUSY) as line:
+        with HttpSession(job, there, seconds=target.seconds, ca_file=target.ca_file, busy=BUSY) as line:
             line.patiently(lambda: _post(job, line, message))
         return None
 
@@ -147,7 +147,7 @@ def _target(job: FilterContext) -> Target:
     return target
 
 
-class Message(NamedTuple):
+class WebhookMessage(NamedTuple):
     """What one target is sent: the JSON in a file, and the headers that go before it."""
 
     to: str
@@ -165,7 +165,7 @@ def _is_plain(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and not parts.fragment
 
 
-def _written(job: FilterContext, name: str, target: Target) -> Message:
+def _written(job: FilterContext, name: str, target: Target) -> WebhookMessage:
     """Write the message down and sign it: its length and its signature go before it."""
     body = job.workdir / "message.json"
     signature = hmac.new(target.secret.encode(), digestmod=hashlib.sha256)
@@ -178,7 +178,7 @@ def _written(job: FilterContext, name: str, target: Target) -> Message:
     headers["Idempotency-Key"] = _key(job, name)
     if target.secret:
         headers[SIGNATURE] = f"sha256={signature.hexdigest()}"
-    return Message(name, target.url, headers, body)
+    return WebhookMessage(name, target.url, headers, body)
 
 
 def _pieces(job: FilterContext, *, images: bool) -> Iterator[bytes]:
@@ -213,7 +213,7 @@ def _key(job: FilterContext, name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps([NAMESPACE, job.job.token, name, documents])))
 
 
-def _post(job: FilterContext, line: Line, message: Message) -> None:
+def _post(job: FilterContext, line: HttpSession, message: WebhookMessage) -> None:
     """Send it once, and return if the host took it; raise `Busy` if it may do so later, `FilterFailed` if not."""
     complete = False
     with contextlib.ExitStack() as granted:

@@ -24,8 +24,8 @@ from postscan.core.model.principal import User
 from postscan.core.registry import redaction
 from postscan.plugins.testing import defects, sandbox
 from postscan.plugins.testing.defects import Defect, DefectKind
-from postscan.plugins.testing.runner import ANNA
-from postscan.plugins.testing.sandbox import Account, Order
+from postscan.plugins.testing.runner import EXAMPLE_USER
+from postscan.plugins.testing.sandbox import RunRecord, SandboxOrder
 
 MOST: Final = 100
 """At how many looks a filter is cancelled at most, unless the author says otherwise."""
@@ -34,7 +34,7 @@ _STOPPING: Final = 5.0  # seconds beyond its grace time until a cancelled run is
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class ContractReport:
     """What came out: the defects, each kind once; how often the filter ran.
 
     `looks` is how often a whole run looked at its token, `cancels` at how many of them one was cancelled. `untried`
@@ -48,7 +48,7 @@ class Examination:
     cancels: int = 0
 
 
-class Untried(Exception):
+class NotTestable(Exception):
     """The filter could not be tried with these instructions and settings; the text says why."""
 
 
@@ -58,7 +58,7 @@ def assert_filter_contract(
     *,
     instructions: Any = b"",
     settings: Mapping[str, Any] | None = None,
-    user: User = ANNA,
+    user: User = EXAMPLE_USER,
     most: int = MOST,
 ) -> None:
     """Run *filter* again and again, cancel it wherever it looks at its token, and raise `AssertionError` for defects.
@@ -82,10 +82,10 @@ def examine(
     *,
     instructions: Any = b"",
     settings: Mapping[str, Any] | None = None,
-    user: User = ANNA,
+    user: User = EXAMPLE_USER,
     most: int = MOST,
     seconds: float = sandbox.LONGEST,
-) -> Examination:
+) -> ContractReport:
     """Return all that can be found out about *filter* with these files, instructions and settings.
 
     It is cancelled at no more than *most* looks; a run that nobody cancels may take as many *seconds*.
@@ -93,33 +93,33 @@ def examine(
     try:
         loader.judge(filter)
     except PluginError as error:
-        return Examination((defects.refused(str(error)),))
-    order = Order(filter, tuple(files), instructions, dict(settings or {}), user, seconds=seconds)
+        return ContractReport((defects.refused(str(error)),))
+    order = SandboxOrder(filter, tuple(files), instructions, dict(settings or {}), user, seconds=seconds)
     return _Examiner(order, most).examine()
 
 
 class _Examiner:
     """Tries one filter, and collects what is wrong with it."""
 
-    def __init__(self, order: Order, most: int) -> None:
+    def __init__(self, order: SandboxOrder, most: int) -> None:
         self._order = order
         self._most = most
         self._secrets = redaction.secrets(order.filter.Settings, order.settings)
         self._found: dict[DefectKind, Defect] = {}
         self._runs = self._looks = self._cancels = 0
 
-    def examine(self) -> Examination:
+    def examine(self) -> ContractReport:
         """Do all trials."""
         untried = ""
         if self._order.filter.Instructions is None:
             self._find([defects.NO_SCHEMA])
         try:
             self._try()
-        except Untried as reason:
+        except NotTestable as reason:
             untried = self._discreet(str(reason))
         found = [replace(one, sentence=self._discreet(one.sentence)) for one in self._found.values()]
         found.sort(key=lambda one: list(DefectKind).index(one.kind))
-        return Examination(tuple(found), untried, self._runs, self._looks, self._cancels)
+        return ContractReport(tuple(found), untried, self._runs, self._looks, self._cancels)
 
     def _try(self) -> None:
         whole = self._whole()
@@ -130,8 +130,8 @@ class _Examiner:
             partly = min(stopped, key=lambda account: abs(len(account.published) - half))
             self._find(defects.of_rest(whole, partly, self._run(earlier=partly.published)))
 
-    def _whole(self) -> Account:
-        """Run it without a cancel; raise `Untried` if that says nothing about the filter."""
+    def _whole(self) -> RunRecord:
+        """Run it without a cancel; raise `NotTestable` if that says nothing about the filter."""
         whole = self._run()
         reason = defects.no_success(whole)
         idle = whole.all("warned") and not (whole.published or whole.first("changes") or whole.first("looked"))
@@ -140,11 +140,11 @@ class _Examiner:
         else:
             self._find(defects.of_looks(whole))
         if reason:
-            raise Untried(reason)
+            raise NotTestable(reason)
         self._looks = whole.first("checks")
         return whole
 
-    def _cancelled(self, whole: Account) -> Iterator[Account]:
+    def _cancelled(self, whole: RunRecord) -> Iterator[RunRecord]:
         """Cancel a run at each look in turn, and yield what was seen; one that does not stop in time is the last."""
         patience = 2 * whole.seconds + self._order.filter.grace + _STOPPING
         for number in _spread(self._looks, self._most):
@@ -155,11 +155,11 @@ class _Examiner:
             if account.first("killed") or account.first("late"):
                 return
 
-    def _run(self, **changes: Any) -> Account:
+    def _run(self, **changes: Any) -> RunRecord:
         """Run it once more, and judge what must hold for every run."""
         account = sandbox.run(replace(self._order, **changes))
         self._runs += 1
-        self._find(defects.of_deeds(account, self._secrets))
+        self._find(defects.of_actions(account, self._secrets))
         return account
 
     def _find(self, found: Iterable[Defect]) -> None:

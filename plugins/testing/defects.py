@@ -14,7 +14,7 @@ from typing import Final
 from postscan.core.model.states import FilterState
 from postscan.core.registry import redaction
 from postscan.plugins.testing.runner import Published
-from postscan.plugins.testing.sandbox import Account
+from postscan.plugins.testing.sandbox import RunRecord
 
 
 class DefectKind(StrEnum):
@@ -59,7 +59,7 @@ def refused(reason: str) -> Defect:
     return Defect(next(kinds, DefectKind.IMPORT), reason)
 
 
-def of_looks(whole: Account) -> Iterator[Defect]:
+def of_looks(whole: RunRecord) -> Iterator[Defect]:
     """Judge a whole run by how it looked at its token."""
     if whole.first("began") and not whole.first("looked"):
         yield Defect(
@@ -69,7 +69,7 @@ def of_looks(whole: Account) -> Iterator[Defect]:
         )
 
 
-def of_deeds(account: Account, secrets: frozenset[str]) -> Iterator[Defect]:
+def of_actions(account: RunRecord, secrets: frozenset[str]) -> Iterator[Defect]:
     """Judge any run by what it did to the world, and by what it gave away."""
     if outside := account.all("outside"):
         yield Defect(
@@ -91,7 +91,7 @@ def of_deeds(account: Account, secrets: frozenset[str]) -> Iterator[Defect]:
         yield Defect(DefectKind.SECRET, "it prints a secret of its settings, and what it prints goes to the log")
 
 
-def of_cancel(number: int, account: Account, whole: Account) -> Iterator[Defect]:
+def of_cancel(number: int, account: RunRecord, whole: RunRecord) -> Iterator[Defect]:
     """Judge a run that was cancelled at one look; *whole* is one that was not."""
     if not account.first("cancelled"):
         return
@@ -109,7 +109,7 @@ def of_cancel(number: int, account: Account, whole: Account) -> Iterator[Defect]
         )
 
 
-def of_second(first: Account, second: Account) -> Iterator[Defect]:
+def of_second(first: RunRecord, second: RunRecord) -> Iterator[Defect]:
     """Judge a run that knew what the first one had published: it must not be there twice."""
     if reason := no_success(second):
         yield _twice(f"a second run failed: {reason}")
@@ -121,7 +121,7 @@ def of_second(first: Account, second: Account) -> Iterator[Defect]:
         yield _twice(f"a second run appended to {_some(longer)} again")
 
 
-def of_rest(whole: Account, partly: Account, rest: Account) -> Iterator[Defect]:
+def of_rest(whole: RunRecord, partly: RunRecord, rest: RunRecord) -> Iterator[Defect]:
     """Judge a run that followed on one that had been cancelled: together they must make one whole run."""
     if reason := no_success(rest):
         yield _twice(f"after a cancelled run the next one failed: {reason}")
@@ -134,7 +134,7 @@ def of_rest(whole: Account, partly: Account, rest: Account) -> Iterator[Defect]:
         yield _twice("a cancelled run and the next one made more files together than one whole run")
 
 
-def no_success(account: Account) -> str:
+def no_success(account: RunRecord) -> str:
     """Return why a run did not come to a good end; empty if it did."""
     if died := account.first("died"):
         return f"its process ended by itself ({died})"
@@ -147,7 +147,7 @@ def no_success(account: Account) -> str:
     return str(account.first("lacks") or account.first("failed") or "nothing is known of its run")
 
 
-def _not_stopped(account: Account) -> str:
+def _not_stopped(account: RunRecord) -> str:
     """Return how a cancelled run did not stop as it should have; empty if it did."""
     if seconds := account.first("killed"):
         return f"it had not ended when its run had lasted {seconds:.0f} seconds, and was killed"
@@ -160,7 +160,7 @@ def _not_stopped(account: Account) -> str:
     return ""
 
 
-def _repeated(before: Sequence[Published], again: Account) -> Iterator[Defect]:
+def _repeated(before: Sequence[Published], again: RunRecord) -> Iterator[Defect]:
     names = {(document, destination): name for document, destination, name in before}
     for document, destination, name in again.published:
         if names.get((document, destination), name) != name:
@@ -176,7 +176,7 @@ def _outputs(published: Sequence[Published]) -> set[tuple[int | None, str]]:
     return {(document, destination) for document, destination, _ in published}
 
 
-def _unfinished(account: Account) -> list[str]:
+def _unfinished(account: RunRecord) -> list[str]:
     """Return what a run made at a destination that nobody asked for: hidden files, and those named like a draft."""
     names = {Path(name).name for _, _, name in account.published}
     return [

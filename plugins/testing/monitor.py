@@ -1,6 +1,6 @@
 """What a filter does to the world around it while it runs, written down as it happens.
 
-A `Witness` stands between `run_filter` and a filter's `run`, in a process that ends afterwards
+A `RunMonitor` stands between `run_filter` and a filter's `run`, in a process that ends afterwards
 (`postscan.plugins.testing.sandbox`):
 Python's audit events show what it writes, and where it connects to; a token, a context and a parent of its own pass
 everything on to those of the run and note what they saw. A fact is a word and a value:
@@ -64,7 +64,7 @@ _SLACK: Final = 2.0  # seconds: as long as the server waits from SIGTERM to SIGK
 TEMPORARY: Final = frozenset({"/tmp", "/var/tmp", os.path.realpath(tempfile.gettempdir())})  # noqa: S108  (looked for)
 
 
-class Book:
+class FactLog:
     """Facts, one a line, each once, in a file that several processes write."""
 
     def __init__(self, descriptor: int) -> None:
@@ -79,10 +79,10 @@ class Book:
             os.write(self._descriptor, line.encode())
 
 
-class Witness:
+class RunMonitor:
     """Sees one run. *home* becomes the home directory."""
 
-    def __init__(self, book: Book, home: Path) -> None:
+    def __init__(self, book: FactLog, home: Path) -> None:
         self.book = book
         self._home = home
         self._watching = False
@@ -189,7 +189,7 @@ class Witness:
 class _Token(CancellationToken):
     """The run's own token; whoever looks at it is noted."""
 
-    def __init__(self, token: CancellationToken, book: Book) -> None:
+    def __init__(self, token: CancellationToken, book: FactLog) -> None:
         self._token = token
         self._book = book
 
@@ -240,7 +240,7 @@ class _Token(CancellationToken):
 class _Parent:
     """The run's own parent; what it hears is noted."""
 
-    def __init__(self, parent: Parent, witness: Witness) -> None:
+    def __init__(self, parent: Parent, witness: RunMonitor) -> None:
         self._parent = parent
         self._witness = witness
 
@@ -269,7 +269,7 @@ class _Parent:
 class _Context(FilterContext):
     """The run's own context; what is written inside `deliver` and `publish` is written by leave."""
 
-    witness: Witness = field(kw_only=True)
+    witness: RunMonitor = field(kw_only=True)
 
     def deliver(
         self,

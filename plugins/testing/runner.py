@@ -29,8 +29,8 @@ from postscan.core.model.states import FilterState
 Published = tuple[int | None, str, str]
 """One output: the document's id (None: of the whole job), the destination, and the name that it got there."""
 
-ANNA: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example", "anna@fabrikam.example")
-MORNING: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
+EXAMPLE_USER: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example", "anna@fabrikam.example")
+EXAMPLE_TIME: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 
 _FORMATS: Final = {suffix: format for format, (suffix, _) in formats.MEDIA.items()} | {
     ".pdf": "pdf",
@@ -42,7 +42,7 @@ _FORMATS: Final = {suffix: format for format, (suffix, _) in formats.MEDIA.items
 class FakeClock:
     """A clock that stands still until a test advances it; `postscan.core.clock` says what a clock is."""
 
-    def __init__(self, now: datetime = MORNING, ticks: float = 1000.0) -> None:
+    def __init__(self, now: datetime = EXAMPLE_TIME, ticks: float = 1000.0) -> None:
         self._now = now
         self._ticks = ticks
 
@@ -97,7 +97,7 @@ def run_filter(
     instructions: Any = b"",
     settings: Mapping[str, Any] | None = None,
     cancel_at: int | None = None,
-    user: User = ANNA,
+    user: User = EXAMPLE_USER,
     earlier: Iterable[Published] = (),
 ) -> RunResult:
     """Run *filter* in this process for a job made of *files*, and return how that went.
@@ -130,7 +130,7 @@ def job_for(
     *,
     instructions: Any = b"",
     settings: Mapping[str, Any] | None = None,
-    user: User = ANNA,
+    user: User = EXAMPLE_USER,
     earlier: Iterable[Published] = (),
 ) -> Iterator[FilterContext]:
     """Lend what `run` of *filter* would get, to test a piece of it; the arguments are those of `run_filter`.
@@ -156,7 +156,7 @@ def _lent(
     with CancelSource(patience=filter.grace) as source, tempfile.TemporaryDirectory(prefix="postscan-") as workdir:
         parent = _RecordingParent(source)
         job = FilterContext(
-            job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", MORNING),
+            job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", EXAMPLE_TIME),
             user=user,
             instructions=_instructions(filter, instructions),
             settings=filter.Settings(**table) if filter.Settings else table,
@@ -206,7 +206,7 @@ def _document(id: int, path: Path, user: User) -> Document:
     if format is None:
         raise ValueError(f"{path.name}: no format goes by this suffix; expected one of {', '.join(sorted(_FORMATS))}")
     content = path.read_bytes()
-    name = file_names.document_name("Scan", user.name, MORNING, id, format)
+    name = file_names.document_name("Scan", user.name, EXAMPLE_TIME, id, format)
     return Document(id, format, len(content), hashlib.sha256(content).hexdigest(), path, name)
 
 

@@ -41,7 +41,7 @@ from postscan.core.filters.filter import Filter
 from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
 from postscan.core.workers import orphans
-from postscan.plugins.testing.monitor import Book, Witness
+from postscan.plugins.testing.monitor import FactLog, RunMonitor
 from postscan.plugins.testing.runner import Published, run_filter
 
 LONGEST: Final = 60.0
@@ -54,7 +54,7 @@ _PRINTED: Final = 16 << 20  # bytes of what is printed that are kept
 
 
 @dataclass(frozen=True)
-class Order:
+class SandboxOrder:
     """What to run, as `run_filter` takes it, and how many seconds it may take."""
 
     filter: Filter
@@ -68,7 +68,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Account:
+class RunRecord:
     """What was seen of one run: the values of each fact, what was printed, and how many seconds it took."""
 
     facts: Mapping[str, list[Any]]
@@ -94,7 +94,7 @@ class Account:
         return tuple((document, destination, name) for document, destination, name in self.all("published"))
 
 
-def run(order: Order) -> Account:
+def run(order: SandboxOrder) -> RunRecord:
     """Carry out an order and return what was seen. This process stays as it is, whatever the filter does."""
     began = time.monotonic()
     with (
@@ -113,14 +113,14 @@ def run(order: Order) -> Account:
         facts = _what_lies_about(_facts(book), lair / "home")
         if code != 0:
             facts["died"] = ["it stopped or killed the process above it"]
-        return Account(facts, printed.read(_PRINTED).decode("utf-8", "replace"), seconds)
+        return RunRecord(facts, printed.read(_PRINTED).decode("utf-8", "replace"), seconds)
 
 
-def _watch(order: Order, lair: Path, book: int, printed: int) -> None:
+def _watch(order: SandboxOrder, lair: Path, book: int, printed: int) -> None:
     """Be the watcher."""
     os.setsid()
     orphans.adopt_orphans()
-    facts = Book(book)
+    facts = FactLog(book)
     runner = _forked(functools.partial(_run, order, lair, book, printed))
     code = _ended(runner, order.seconds)
     if code is None:
@@ -133,21 +133,21 @@ def _watch(order: Order, lair: Path, book: int, printed: int) -> None:
     orphans.sweep()
 
 
-def _run(order: Order, lair: Path, book: int, printed: int) -> None:
+def _run(order: SandboxOrder, lair: Path, book: int, printed: int) -> None:
     """Be the runner."""
     os.setpgid(0, 0)
     _redirect(printed)
     tempfile.tempdir = str(lair / "tmp")
-    facts = Book(book)
+    facts = FactLog(book)
     try:
-        _tell(order, facts, Witness(facts, lair / "home"))
+        _tell(order, facts, RunMonitor(facts, lair / "home"))
     except BaseException as error:  # noqa: BLE001  (a filter may raise anything)
         facts.note("failed", f"{type(error).__name__}: {error}")
     finally:
         sys.stdout.flush()
 
 
-def _tell(order: Order, facts: Book, witness: Witness) -> None:
+def _tell(order: SandboxOrder, facts: FactLog, witness: RunMonitor) -> None:
     """Run the filter, and note what the server would hear."""
     filter = order.filter
     if lacks := list(filter.requires()):

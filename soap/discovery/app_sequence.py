@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import Final
 
 from postscan.core.errors import SettingsError
-from postscan.soap.discovery.messages import Stamp
+from postscan.soap.discovery.messages import SequenceNumber
 
 FILE: Final = "discovery-instance"
 LARGEST: Final = 2**32 - 1
 
 
-class Sequence:
+class AppSequence:
     """The messages of one run."""
 
     def __init__(self, instance: int) -> None:
         self.instance = instance
         self._number = 0
 
-    def next(self) -> Stamp:
+    def next(self) -> SequenceNumber:
         """Return the stamp of the next message."""
         self._number += 1
-        return Stamp(self.instance, self._number)
+        return SequenceNumber(self.instance, self._number)
 
 
-def begin(data_dir: Path, now: datetime) -> Sequence:
+def begin(data_dir: Path, now: datetime) -> AppSequence:
     """Begin a run: its number is the time in seconds, or one more than that of the last run if that is larger.
 
     The caller holds the lock of *data_dir*. Raises `SettingsError` if the file there holds something else or cannot
@@ -45,7 +45,7 @@ def begin(data_dir: Path, now: datetime) -> Sequence:
         _keep(file, instance)
     except OSError as error:
         raise SettingsError(f"{file}: the number of this run cannot be kept there: {error.strerror}") from error
-    return Sequence(instance)
+    return AppSequence(instance)
 
 
 def _last(file: Path) -> int:

@@ -69,7 +69,7 @@ class Resolve:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Discoverable:
     """What is found: an endpoint that never changes, what it is, and the version of its metadata."""
 
     endpoint: str
@@ -79,7 +79,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class SequenceNumber:
     """The place of a message among all that this server ever sent: the run, and the number within it."""
 
     instance: int
@@ -105,7 +105,7 @@ def question(header: addressing.Header, body: etree._Element | None) -> Probe | 
         raise faults.from_error(error) from error
 
 
-def types_for(probe: Probe, target: Target, *, lenient: bool = False) -> tuple[str, ...] | None:
+def types_for(probe: Probe, target: Discoverable, *, lenient: bool = False) -> tuple[str, ...] | None:
     """Return what a probe has to be told of the target's types; None if it looks for something else.
 
     With *lenient*, names that scan servers might have match too, and are added to what is told: nobody has published
@@ -135,28 +135,30 @@ def check_rule(probe: Probe) -> None:
     raise fault
 
 
-def is_meant(resolve: Resolve, target: Target) -> bool:
+def is_meant(resolve: Resolve, target: Discoverable) -> bool:
     """Return whether somebody looks for the address of just this target."""
     return _comparable(resolve.endpoint) == _comparable(target.endpoint)
 
 
-def probe_matches(probe: Probe, target: Target, types: Iterable[str], xaddr: str, stamp: Stamp) -> bytes:
+def probe_matches(probe: Probe, target: Discoverable, types: Iterable[str], xaddr: str, stamp: SequenceNumber) -> bytes:
     """Return the answer to a probe."""
     return _found("Probe", probe.message_id, target, tuple(types), xaddr, stamp)
 
 
-def resolve_matches(resolve: Resolve, target: Target, types: Iterable[str], xaddr: str, stamp: Stamp) -> bytes:
+def resolve_matches(
+    resolve: Resolve, target: Discoverable, types: Iterable[str], xaddr: str, stamp: SequenceNumber
+) -> bytes:
     """Return the answer to a resolve."""
     return _found("Resolve", resolve.message_id, target, tuple(types), xaddr, stamp)
 
 
-def hello(target: Target, stamp: Stamp) -> bytes:
+def hello(target: Discoverable, stamp: SequenceNumber) -> bytes:
     """Return the message that a server has come. It names no address: who wants one asks (DPW-027)."""
     body = f"{_endpoint(target)}{_describe(target, target.types)}{_version(target)}"
     return _write("Hello", TO_ALL, None, stamp, f"<wsd:Hello>{body}</wsd:Hello>", target.types)
 
 
-def bye(target: Target, stamp: Stamp) -> bytes:
+def bye(target: Discoverable, stamp: SequenceNumber) -> bytes:
     """Return the message that a server is going."""
     return _write("Bye", TO_ALL, None, stamp, f"<wsd:Bye>{_endpoint(target)}</wsd:Bye>", ())
 
@@ -216,26 +218,28 @@ _RULES: Final[dict[str, Callable[[str, str], bool]]] = {
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def _found(kind: str, relates_to: str, target: Target, types: tuple[str, ...], xaddr: str, stamp: Stamp) -> bytes:
+def _found(
+    kind: str, relates_to: str, target: Discoverable, types: tuple[str, ...], xaddr: str, stamp: SequenceNumber
+) -> bytes:
     about = f"{_describe(target, types)}<wsd:XAddrs>{writing.escape(xaddr)}</wsd:XAddrs>{_version(target)}"
     match = f"<wsd:{kind}Match>{_endpoint(target)}{about}</wsd:{kind}Match>"
     body = f"<wsd:{kind}Matches>{match}</wsd:{kind}Matches>"
     return _write(f"{kind}Matches", namespaces.ANONYMOUS, relates_to, stamp, body, types)
 
 
-def _endpoint(target: Target) -> str:
+def _endpoint(target: Discoverable) -> str:
     address = f"<wsa:Address>{writing.escape(target.endpoint)}</wsa:Address>"
     return f"<wsa:EndpointReference>{address}</wsa:EndpointReference>"
 
 
-def _describe(target: Target, types: tuple[str, ...]) -> str:
+def _describe(target: Discoverable, types: tuple[str, ...]) -> str:
     prefixes = _prefixes(types)
     names = (f"{prefixes[uri]}:{local}" if uri else local for uri, local in map(namespaces.split, types))
     scopes = f"<wsd:Scopes>{writing.escape(' '.join(target.scopes))}</wsd:Scopes>" if target.scopes else ""
     return f"<wsd:Types>{writing.escape(' '.join(names))}</wsd:Types>{scopes}"
 
 
-def _version(target: Target) -> str:
+def _version(target: Discoverable) -> str:
     return f"<wsd:MetadataVersion>{target.version}</wsd:MetadataVersion>"
 
 
@@ -247,7 +251,9 @@ def _prefixes(types: Iterable[str]) -> dict[str, str]:
     return {uri: _PREFIXES.get(uri, f"x{number}") for number, uri in enumerate(used)}
 
 
-def _write(name: str, to: str, relates_to: str | None, stamp: Stamp, body: str, types: tuple[str, ...]) -> bytes:
+def _write(
+    name: str, to: str, relates_to: str | None, stamp: SequenceNumber, body: str, types: tuple[str, ...]
+) -> bytes:
     """Return a whole message, in the form that pattern-matching clients know (dpws.md quirks 1 to 3)."""
     declared = "".join(f' xmlns:{prefix}="{writing.attribute(uri)}"' for uri, prefix in _prefixes(types).items())
     related = "" if relates_to is None else f"<wsa:RelatesTo>{writing.escape(relates_to)}</wsa:RelatesTo>"

@@ -16,8 +16,8 @@ from typing import Final
 
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
-from postscan.soap.discovery.app_sequence import Sequence
-from postscan.soap.discovery.messages import Probe, Resolve, Target
+from postscan.soap.discovery.app_sequence import AppSequence
+from postscan.soap.discovery.messages import Discoverable, Probe, Resolve
 from postscan.soap.message.faults import Fault
 from postscan.soap.metadata import messages as metadata_messages
 from postscan.soap.metadata.endpoint_id import endpoint_id
@@ -40,7 +40,7 @@ REMEMBER_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedDatagram:
     """How a datagram came: from whom, at which address of ours, to everybody or to us; whether guesses may match."""
 
     source: str
@@ -49,15 +49,15 @@ class Arrival:
     lenient: bool = False
 
 
-class Host:
+class Advertisement:
     """What devices find: one target, the address that they are told, and the messages about it."""
 
-    def __init__(self, target: Target, sequence: Sequence, xaddr: Callable[[str], str]) -> None:
+    def __init__(self, target: Discoverable, sequence: AppSequence, xaddr: Callable[[str], str]) -> None:
         self._target = target
         self._sequence = sequence
         self._xaddr = xaddr
 
-    def answer(
+    def response_to(
         self, question: Probe | Resolve, local: str, *, lenient: bool = False, room: float = float("inf")
     ) -> bytes | None:
         """Return the answer to a question that came to the address *local*; None if it is for somebody else.
@@ -95,14 +95,14 @@ class Host:
             log.info("a device looks for types that nobody has told us: %s", " ".join(types[len(self._target.types) :]))
         return types
 
-    def _write(self, question: Probe | Resolve, target: Target, types: tuple[str, ...], local: str) -> bytes:
+    def _write(self, question: Probe | Resolve, target: Discoverable, types: tuple[str, ...], local: str) -> bytes:
         xaddr, stamp = self._xaddr(local), self._sequence.next()
         if isinstance(question, Probe):
             return discovery_messages.probe_matches(question, target, types, xaddr, stamp)
         return discovery_messages.resolve_matches(question, target, types, xaddr, stamp)
 
 
-def host(settings: Settings, port: int, sequence: Sequence) -> Host:
+def advertisement(settings: Settings, port: int, sequence: AppSequence) -> Advertisement:
     """Return what devices find of the server with these settings, which answers HTTP at *port*.
 
     No address comes from a question: it is the one of the settings, or that at which the question arrived.
@@ -110,19 +110,19 @@ def host(settings: Settings, port: int, sequence: Sequence) -> Host:
     server, name = settings.server, endpoint_id(settings.storage.data_dir)
     scheme = "https" if settings.tls.on else "http"
 
-    def site(local: str) -> metadata_messages.Site:
+    def site(local: str) -> metadata_messages.ServerAddress:
         return metadata_messages.site(
             server.public_url or metadata_messages.origin(scheme, local, port), settings, name
         )
 
     # The settings see to it that discovery under TLS has a public URL, so that the endpoint is the same everywhere.
-    target = Target(
+    target = Discoverable(
         endpoint=site("localhost").endpoint,
         types=(*metadata_messages.DEVICE_TYPES, *settings.device.types),
         scopes=settings.discovery.scopes,
         version=sequence.instance,  # metadata comes from the settings, and changes only with a restart
     )
-    return Host(target, sequence, lambda local: site(local).device)
+    return Advertisement(target, sequence, lambda local: site(local).device)
 
 
 class Responder:
@@ -131,37 +131,37 @@ class Responder:
     `is_near` tells whether the network of a source is one whose questions are answered; `ticks` are steady seconds.
     """
 
-    def __init__(self, host: Host, is_near: Callable[[str], bool], ticks: Callable[[], float]) -> None:
-        self._host = host
+    def __init__(self, host: Advertisement, is_near: Callable[[str], bool], ticks: Callable[[], float]) -> None:
+        self._advertisement = host
         self._is_near = is_near
-        self._allowance = Allowance(ticks)
-        self._seen = Seen(ticks)
+        self._rate = RateLimit(ticks)
+        self._duplicates = DuplicateFilter(ticks)
 
-    def answer(self, data: bytes, arrival: Arrival) -> bytes | None:
+    def response_to(self, data: bytes, arrival: ReceivedDatagram) -> bytes | None:
         """Return the answer to a datagram; None for whatever deserves none."""
         if not 0 < len(data) <= LARGEST or not self._is_near(arrival.source):
             return None
-        if self._allowance.is_spent(arrival.source):
+        if self._rate.is_spent(arrival.source):
             return None  # before the datagram is parsed: silence should cost little
         try:
             question = discovery_messages.read(data)
         except Fault as fault:
             log.debug("a datagram from %s is no question: %s", arrival.source, fault)
             return None
-        if self._seen.before(arrival.source, question.message_id):
+        if self._duplicates.before(arrival.source, question.message_id):
             return None
         lenient = arrival.lenient and not arrival.multicast
         try:
-            found = self._host.answer(question, arrival.local, lenient=lenient, room=GROWTH * len(data))
+            found = self._advertisement.response_to(question, arrival.local, lenient=lenient, room=GROWTH * len(data))
         except Fault:
             return None  # a fault by UDP would be one more answer that somebody else may get (ruling 22)
         if found is not None:
-            self._seen.remember(arrival.source, question.message_id)
-            self._allowance.spend(arrival.source)
+            self._duplicates.remember(arrival.source, question.message_id)
+            self._rate.spend(arrival.source)
         return found
 
 
-class Allowance:
+class RateLimit:
     """How many answers each source gets in a second, and all together. It remembers those of the last second only."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
@@ -180,7 +180,7 @@ class Allowance:
         self._given.append((self._ticks(), source))
 
 
-class Seen:
+class DuplicateFilter:
     """Messages that were answered: senders repeat a datagram two to four times (W-11)."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:

@@ -25,7 +25,7 @@ from postscan.core.errors import SettingsError
 from postscan.core.settings.network import DiscoverySettings
 from postscan.soap.discovery import interfaces
 from postscan.soap.discovery.interfaces import FRESH_SECONDS, Link, Neighbours
-from postscan.soap.discovery.responder import LARGEST, Arrival, Host, Responder
+from postscan.soap.discovery.responder import LARGEST, Advertisement, ReceivedDatagram, Responder
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ _CHANCE: Final = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A socket on one port of a server at `address`; `lenient` as in `Arrival`.
+class UdpSocket:
+    """A socket on one port of a server at `address`; `lenient` as in `ReceivedDatagram`.
 
     `links` are those where it hears the group, `deaf` those where it cannot.
     """
@@ -77,12 +77,12 @@ class Datagram:
 
     data: bytes
     sender: tuple[Any, ...]
-    arrival: Arrival
+    arrival: ReceivedDatagram
     back: list[tuple[int, int, bytes]]
 
 
 @contextlib.contextmanager
-def listening(found: DiscoverySettings, address: str) -> Iterator[list[Line]]:
+def listening(found: DiscoverySettings, address: str) -> Iterator[list[UdpSocket]]:
     """Open the ports for the body; raise `SettingsError` if one cannot be had.
 
     *address* is the one at which HTTP is listened on; `0.0.0.0` and `::` are every one of the machine.
@@ -92,12 +92,14 @@ def listening(found: DiscoverySettings, address: str) -> Iterator[list[Line]]:
         lines = []
         for port, directed in ports:
             if port:
-                lines.append(Line(stack.enter_context(_open(address, port, shared=not directed)), address, directed))
+                lines.append(
+                    UdpSocket(stack.enter_context(_open(address, port, shared=not directed)), address, directed)
+                )
                 lines[-1].follow()
         yield lines
 
 
-class Announcer:
+class DiscoveryServer:
     """The server's voice on the network, from `start` to `stop`; both run on the event loop.
 
     `delay` gives the seconds before an answer to a group's question, `pause` those between two repeats, `rest` those
@@ -106,10 +108,10 @@ class Announcer:
 
     def __init__(
         self,
-        host: Host,
+        host: Advertisement,
         found: DiscoverySettings,
         address: str,
-        lines: list[Line],
+        lines: list[UdpSocket],
         *,
         delay: Callable[[], float] = lambda: _CHANCE.uniform(0, LONGEST_DELAY),
         pause: Callable[[], float] = lambda: _CHANCE.uniform(*REPEAT_SECONDS),
@@ -155,14 +157,14 @@ class Announcer:
             if came:
                 await self._greet(came)
 
-    async def _greet(self, there: list[tuple[Line, Link]]) -> None:
+    async def _greet(self, there: list[tuple[UdpSocket, Link]]) -> None:
         await asyncio.sleep(self._delay())
         await self._tell(self._host.hello(), there)
 
-    def _everywhere(self) -> list[tuple[Line, Link]]:
+    def _everywhere(self) -> list[tuple[UdpSocket, Link]]:
         return [(line, link) for line in self._lines for link in line.links]
 
-    def _look_around(self) -> list[tuple[Line, Link]]:
+    def _look_around(self) -> list[tuple[UdpSocket, Link]]:
         """Return the links that have come since the last look; they have joined the group."""
         try:
             return [(line, link) for line in self._lines for link in line.follow()]
@@ -170,7 +172,7 @@ class Announcer:
             log.info("the links could not be looked at: %s", error.strerror)  # one was taken away that very moment
             return []
 
-    async def _tell(self, data: bytes, talking: list[tuple[Line, Link]]) -> None:
+    async def _tell(self, data: bytes, talking: list[tuple[UdpSocket, Link]]) -> None:
         """Send the same message to the group on these links, and again."""
         for time_ in range(TIMES if talking else 0):
             if time_:
@@ -180,13 +182,13 @@ class Announcer:
                 to = group if line.family == socket.AF_INET else (*group, 0, link.index)
                 _send(line, data, to, [_packet_info(line.family, link.address, link.index)])
 
-    def _hear(self, line: Line) -> None:
+    def _hear(self, line: UdpSocket) -> None:
         """Take one datagram; nothing that is in it may stop the server."""
         try:
             datagram = _receive(line)
             if datagram is None or not self._is_for_us(datagram.arrival):
                 return
-            answer = self._responder.answer(datagram.data, datagram.arrival)
+            answer = self._responder.response_to(datagram.data, datagram.arrival)
         except Exception:
             log.exception("a datagram could not be dealt with")
             return
@@ -197,7 +199,7 @@ class Announcer:
         else:
             _send(line, answer, datagram.sender, datagram.back)
 
-    def _is_for_us(self, arrival: Arrival) -> bool:
+    def _is_for_us(self, arrival: ReceivedDatagram) -> bool:
         """Return whether a datagram came to an address that the server serves."""
         return arrival.multicast or not self._only or arrival.local == self._only
 
@@ -210,7 +212,7 @@ class Announcer:
         self._waiting.add(handle)
 
 
-def _receive(line: Line) -> Datagram | None:
+def _receive(line: UdpSocket) -> Datagram | None:
     """Return the next datagram; None for one that cannot be answered."""
     try:
         data, ancillary, _flags, sender = line.udp.recvmsg(LARGEST + 1, _ANCILLARY)
@@ -221,18 +223,18 @@ def _receive(line: Line) -> Datagram | None:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
             index, local, to = struct.unpack("=i4s4s", info[:12])
             multicast = ipaddress.IPv4Address(to).is_multicast
-            return _datagram(line, data, sender, Arrival(source, socket.inet_ntoa(local), multicast), index)
+            return _datagram(line, data, sender, ReceivedDatagram(source, socket.inet_ntoa(local), multicast), index)
         if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             to, index = struct.unpack("=16si", info[:20])
             address = ipaddress.IPv6Address(to)
             ours = interfaces.address6(index, source) if address.is_multicast else str(address)
             if ours:
-                return _datagram(line, data, sender, Arrival(source, ours, address.is_multicast), index)
+                return _datagram(line, data, sender, ReceivedDatagram(source, ours, address.is_multicast), index)
     return None
 
 
-def _datagram(line: Line, data: bytes, sender: tuple[Any, ...], arrival: Arrival, index: int) -> Datagram:
-    arrival = Arrival(arrival.source, arrival.local, arrival.multicast, line.lenient)
+def _datagram(line: UdpSocket, data: bytes, sender: tuple[Any, ...], arrival: ReceivedDatagram, index: int) -> Datagram:
+    arrival = ReceivedDatagram(arrival.source, arrival.local, arrival.multicast, line.lenient)
     return Datagram(data, sender, arrival, [_packet_info(line.family, arrival.local, index)])
 
 
@@ -244,7 +246,7 @@ def _packet_info(family: socket.AddressFamily, local: str, index: int) -> tuple[
     return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("=16si", packed, index)
 
 
-def _send(line: Line, data: bytes, to: tuple[Any, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+def _send(line: UdpSocket, data: bytes, to: tuple[Any, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
     try:
         line.udp.sendmsg([data], ancillary, 0, to)
     except OSError as error:
@@ -272,7 +274,7 @@ def _open(address: str, port: int, *, shared: bool) -> socket.socket:
     return opened
 
 
-def _join(line: Line, link: Link) -> bool:
+def _join(line: UdpSocket, link: Link) -> bool:
     """Join the group on a link; return whether it was not joined before. What cannot be joined is logged once."""
     try:
         line.udp.setsockopt(*_membership(line.family, link, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP))
@@ -288,7 +290,7 @@ def _join(line: Line, link: Link) -> bool:
     return True
 
 
-def _leave(line: Line, link: Link) -> None:
+def _leave(line: UdpSocket, link: Link) -> None:
     """Leave the group on a link that is gone: the kernel keeps the place of a membership until then."""
     line.links.discard(link)
     with contextlib.suppress(OSError):

@@ -16,13 +16,13 @@ from typing import Final, ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from postscan.core.errors import Unavailable
-from postscan.core.model.snapshot import Happening
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.snapshot import JobChange
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
 from postscan.soap.eventing import messages, notifications
-from postscan.soap.eventing.http_client import NotDelivered, Postman
-from postscan.soap.eventing.pending_creates import Creates
+from postscan.soap.eventing.http_client import EventPoster, NotDelivered
+from postscan.soap.eventing.pending_creates import PendingCreates
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class _Over(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class Recipient:
+class SubscriberState:
     """A subscription in the course of being told.
 
     Everything up to `cursor` was told, and `taken` messages of the happening behind it. `due`: there may be more.
@@ -64,9 +64,9 @@ class Recipient:
     not_before: float = 0.0
     over: bool = False
 
-    def hears_of(self, owners: set[tuple[str, str]], *, repository: bool) -> bool:
+    def scope(self, owners: set[tuple[str, str]], *, repository: bool) -> bool:
         """Return whether it is told of what these owners' jobs, or the repository, have to tell."""
-        whose = self.subscription.hears_of
+        whose = self.subscription.scope
         return bool(owners) or repository if whose is None else (whose.name, whose.proof) in owners
 
     def follow(self, subscription: Subscription) -> None:
@@ -81,12 +81,12 @@ class Recipient:
         self.not_before = asyncio.get_running_loop().time() + seconds
 
 
-def growing_pause(failures: int) -> float:
+def backoff(failures: int) -> float:
     """Return the seconds after so many failures in a row: 1, 2, 4 and so on, at most 60."""
     return min(2.0 ** (failures - 1), LONGEST_PAUSE)
 
 
-class Delivery:
+class EventDelivery:
     """Tells recipients, each in a task of its caller's; lives on one event loop.
 
     `pause` gives the seconds before the next try, from the failures in a row. Raises `SettingsError` if the CAs of the
@@ -94,7 +94,7 @@ class Delivery:
     """
 
     def __init__(
-        self, subscriptions: Subscriptions, settings: Settings, creates: Creates, pause: Callable[[int], float]
+        self, subscriptions: Subscriptions, settings: Settings, creates: PendingCreates, pause: Callable[[int], float]
     ) -> None:
         self.told: dict[str, int] = {}
         """The cursors that have moved, by subscription; whoever writes them down takes them out."""
@@ -104,7 +104,7 @@ class Delivery:
         self._events = settings.events
         self._creates = creates
         self._pause = pause
-        self._postman = Postman(settings.tls, settings.events.deadline_seconds)
+        self._postman = EventPoster(settings.tls, settings.events.deadline_seconds)
         self._lanes = {False: asyncio.Semaphore(HEALTHY), True: asyncio.Semaphore(AILING)}
         self._readers = CapacityLimiter(READERS)
 
@@ -112,7 +112,7 @@ class Delivery:
         """Close what is still open."""
         await self._postman.close()
 
-    async def tell(self, to: Recipient) -> None:
+    async def tell(self, to: SubscriberState) -> None:
         """Tell a recipient all that it has not heard yet, unless that fails; if it was cancelled, that and no more."""
         try:
             await self._try(to)
@@ -125,7 +125,7 @@ class Delivery:
             log.exception("the events of %s have to wait", _shown(to.subscription.notify_to))
             to.put_off(LONGEST_PAUSE)
 
-    async def end(self, one: Recipient, status: str) -> None:
+    async def end(self, one: SubscriberState, status: str) -> None:
         """Forget a subscription, and tell its subscriber of that, once, if it wants to know; raise `Unavailable`."""
         subscription, one.over = one.subscription, True
         try:
@@ -148,7 +148,7 @@ class Delivery:
         """Ask the database, in one of few threads."""
         return await to_thread.run_sync(lambda: ask(*args, **named), limiter=self._readers)
 
-    async def _try(self, to: Recipient) -> None:
+    async def _try(self, to: SubscriberState) -> None:
         try:
             while to.due:
                 to.due = False
@@ -158,11 +158,11 @@ class Delivery:
         except _Over:
             to.due = True  # unless that is final: what seems to have expired may have been renewed just before
 
-    async def _tell_all(self, to: Recipient) -> None:
+    async def _tell_all(self, to: SubscriberState) -> None:
         while True:
             self._check_wanted(to)
             await self._check_backlog(to)
-            happenings, end = await self.thread(self._subscriptions.after, to.subscription.hears_of, to.cursor, PAGE)
+            happenings, end = await self.thread(self._subscriptions.after, to.subscription.scope, to.cursor, PAGE)
             for happening in happenings:
                 await self._tell_of(to, happening)
                 self._move(to, happening.seq)
@@ -170,26 +170,26 @@ class Delivery:
                 return
             self._move(to, max(end, to.cursor))
 
-    async def _tell_of(self, to: Recipient, happening: Happening) -> None:
-        if happening.first and to.subscription.port is Port.PROCESSING:
+    async def _tell_of(self, to: SubscriberState, happening: JobChange) -> None:
+        if happening.first and to.subscription.port is EventService.PROCESSING:
             await self._creates.settled(to.subscription.owner)
         for notice in notifications.messages(to.subscription.port, happening)[to.taken :]:
             if notice.action in (to.subscription.actions or (notice.action,)):
                 await self._post(to, messages.notification(to.subscription, happening.seq, notice))
             to.taken += 1
 
-    async def _post(self, to: Recipient, message: bytes) -> None:
+    async def _post(self, to: SubscriberState, message: bytes) -> None:
         """Post one message in the lane of the sink; raise `NotDelivered`, or `_Over` if nobody wants it any more."""
         async with self._lanes[to.failures > 0]:
             self._check_wanted(to)
             await self._postman.post(to.subscription.notify_to, message)
         to.failures = 0
 
-    def _move(self, to: Recipient, cursor: int) -> None:
+    def _move(self, to: SubscriberState, cursor: int) -> None:
         to.cursor, to.taken = cursor, 0
         self.told[to.subscription.id] = cursor
 
-    async def _has_failed(self, to: Recipient, error: NotDelivered) -> None:
+    async def _has_failed(self, to: SubscriberState, error: NotDelivered) -> None:
         to.failures += 1
         tries = f"try {to.failures} of {self._events.tries}"
         log.info("an event did not reach %s: %s (%s)", _shown(to.subscription.notify_to), error, tries)
@@ -198,21 +198,21 @@ class Delivery:
         else:
             await self._give_up(to, f"{to.failures} failures in a row")
 
-    def _check_wanted(self, to: Recipient) -> None:
+    def _check_wanted(self, to: SubscriberState) -> None:
         """Raise `_Over` if nobody wants to hear of events any more, or is to."""
         if to.over or to.subscription.cancelled or not self._subscriptions.left(to.subscription):
             raise _Over
 
-    async def _check_backlog(self, to: Recipient) -> None:
+    async def _check_backlog(self, to: SubscriberState) -> None:
         """Give a recipient up that is too far behind; only for one that may be, the database has to count."""
         if self.newest - to.cursor <= self._events.backlog:
             return
-        waiting = await self.thread(self._subscriptions.waiting, to.subscription.hears_of, to.cursor)
+        waiting = await self.thread(self._subscriptions.waiting, to.subscription.scope, to.cursor)
         if waiting > self._events.backlog:
             await self._give_up(to, f"{waiting} events wait for it")
             raise _Over
 
-    async def _give_up(self, to: Recipient, why: str) -> None:
+    async def _give_up(self, to: SubscriberState, why: str) -> None:
         log.warning("the subscription of %s is dropped: %s", _shown(to.subscription.notify_to), why)
         await self.end(to, messages.DELIVERY_FAILURE)
 

@@ -17,7 +17,7 @@ import httpx2
 from postscan.core.errors import SettingsError
 from postscan.core.model.subscription import Sink
 from postscan.core.settings.network import TlsSettings
-from postscan.soap.eventing.sinks import Place, taken_apart
+from postscan.soap.eventing.sinks import SinkAddress, taken_apart
 
 MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
 MOST_READ: Final = 4096
@@ -30,7 +30,7 @@ class NotDelivered(Exception):
     """The sink did not take the message; the sentence says how that showed."""
 
 
-class Postman:
+class EventPoster:
     """Posts messages; lives on one event loop. `seconds` is what a sink may take, from the first packet to its status.
 
     Raises `SettingsError` if `tls.client_ca`, the CAs that sinks are believed by as well, cannot be used.
@@ -73,7 +73,7 @@ async def _hear_out(response: httpx2.Response) -> None:
                 return
 
 
-def _request(place: Place, address: str, message: bytes) -> httpx2.Request:
+def _request(place: SinkAddress, address: str, message: bytes) -> httpx2.Request:
     host = f"[{address}]" if ":" in address else address
     return httpx2.Request(
         "POST",

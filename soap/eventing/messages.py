@@ -15,7 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model.subscription import Port, Subscription
+from postscan.core.model.subscription import EventService, Subscription
 from postscan.soap.eventing import notifications
 from postscan.soap.message import endpoint_reference
 from postscan.soap.message.endpoint_reference import Reference
@@ -127,7 +127,7 @@ def _reading(read: Callable[_Arguments, _Request]) -> Callable[_Arguments, _Requ
 
 
 @_reading
-def read_subscribe(body: etree._Element, port: Port) -> SubscribeRequest:
+def read_subscribe(body: etree._Element, port: EventService) -> SubscribeRequest:
     """Read a Subscribe to the events of a service; raise `Fault` for what is wrong with it, or not to be had."""
     found = _children(body, "Subscribe", "EndTo", "Delivery", "Expires", "Filter")
     return SubscribeRequest(
@@ -197,7 +197,7 @@ def _expires(found: dict[str, etree._Element]) -> Expiry | None:
         raise invalid_expiration(value, f"Expires: {error}") from None
 
 
-def _filter(element: etree._Element, port: Port) -> tuple[str, ...]:
+def _filter(element: etree._Element, port: EventService) -> tuple[str, ...]:
     """Return the actions that a filter lets pass; raise `Fault` if that is none, or if nobody here can tell.
 
     Some devices leave the dialect out and list actions all the same (dpws.md quirk 7).
@@ -239,7 +239,7 @@ UNSUBSCRIBED: Final = ""
 """The body of an UnsubscribeResponse (DPW-069)."""
 
 
-def notification(subscription: Subscription, seq: int, notice: notifications.Notice) -> bytes:
+def notification(subscription: Subscription, seq: int, notice: notifications.Notification) -> bytes:
     """Return the whole message to a subscriber about one event of the happening *seq*.
 
     It is the same, to the byte, however often it is made: its MessageID is made of what it is about.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from postscan.core.model.snapshot import Happening
-from postscan.core.model.subscription import Port
+from postscan.core.model.snapshot import JobChange
+from postscan.core.model.subscription import EventService
 from postscan.soap.services import configuration, job_elements
 from postscan.soap.xml import namespaces
 from postscan.soap.xml.uris import is_below
@@ -20,25 +20,27 @@ ELEMENTS_CHANGE: Final = "RepositoryElementsChangeEvent"
 STATUS_SUMMARY: Final = "RepositoryStatusSummaryEvent"
 
 EVENTS: Final = {
-    Port.PROCESSING: (f"{namespaces.DSP}/{STATUS}", f"{namespaces.DSP}/{END}"),
-    Port.CONFIGURATION: tuple(f"{namespaces.DSC}/{name}" for name in (ELEMENTS_CHANGE, STATUS_SUMMARY, STATUS, END)),
+    EventService.PROCESSING: (f"{namespaces.DSP}/{STATUS}", f"{namespaces.DSP}/{END}"),
+    EventService.CONFIGURATION: tuple(
+        f"{namespaces.DSC}/{name}" for name in (ELEMENTS_CHANGE, STATUS_SUMMARY, STATUS, END)
+    ),
 }
 """The action of every event, by service."""
 
 _WSCN: Final = "http://schemas.microsoft.com/windows/2006/08/wdp/scan"
 """WS-Scan. Published samples spell the events of the processing service in its namespace, and so do some devices."""
 
-_PREFIX: Final = {Port.PROCESSING: "dsp", Port.CONFIGURATION: "dsc"}
+_PREFIX: Final = {EventService.PROCESSING: "dsp", EventService.CONFIGURATION: "dsc"}
 
 
-class Notice(NamedTuple):
+class Notification(NamedTuple):
     """One message of a happening: its action, and its body as XML."""
 
     action: str
     body: str
 
 
-def chosen(port: Port, listed: Iterable[str]) -> tuple[str, ...]:
+def chosen(port: EventService, listed: Iterable[str]) -> tuple[str, ...]:
     """Return the actions of a service that a list of filters lets pass: URIs that they are or lie below, or names."""
     wanted = tuple(listed)
     return tuple(action for action in EVENTS[port] if any(_lets_pass(one, action) for one in wanted))
@@ -49,32 +51,34 @@ def is_name(word: str) -> bool:
     return any(_name(action) == word for actions in EVENTS.values() for action in actions)
 
 
-def messages(port: Port, happening: Happening) -> list[Notice]:
+def messages(port: EventService, happening: JobChange) -> list[Notification]:
     """Return what a happening means for the subscribers of a service, in the order in which they are to hear of it."""
-    if port is Port.PROCESSING:
+    if port is EventService.PROCESSING:
         return _of_job(namespaces.DSP, port, happening)
     told = _of_job(namespaces.DSC, port, happening)
     if happening.filters is not None:
         told.append(
-            Notice(f"{namespaces.DSC}/{ELEMENTS_CHANGE}", configuration.write_elements_change(happening.filters))
+            Notification(f"{namespaces.DSC}/{ELEMENTS_CHANGE}", configuration.write_elements_change(happening.filters))
         )
     if happening.state:
-        told.append(Notice(f"{namespaces.DSC}/{STATUS_SUMMARY}", configuration.write_status_summary(happening.state)))
+        told.append(
+            Notification(f"{namespaces.DSC}/{STATUS_SUMMARY}", configuration.write_status_summary(happening.state))
+        )
     return told
 
 
-def _of_job(namespace: str, port: Port, happening: Happening) -> list[Notice]:
+def _of_job(namespace: str, port: EventService, happening: JobChange) -> list[Notification]:
     if happening.job is None:
         return []
-    told = [Notice(f"{namespace}/{STATUS}", job_elements.status_event(_PREFIX[port], happening.job))]
+    told = [Notification(f"{namespace}/{STATUS}", job_elements.status_event(_PREFIX[port], happening.job))]
     if happening.ended:
-        told.append(Notice(f"{namespace}/{END}", job_elements.end_event(_PREFIX[port], happening.job)))
+        told.append(Notification(f"{namespace}/{END}", job_elements.end_event(_PREFIX[port], happening.job)))
     return told
 
 
 def _lets_pass(asked: str, action: str) -> bool:
     name = _name(action)
-    spellings = (action, f"{_WSCN}/{name}") if action in EVENTS[Port.PROCESSING] else (action,)
+    spellings = (action, f"{_WSCN}/{name}") if action in EVENTS[EventService.PROCESSING] else (action,)
     return asked == name or any(is_below(asked, one) for one in spellings)
 
 

@@ -20,8 +20,8 @@ from postscan.core.model.principal import Principal
 from postscan.core.model.subscription import Subscription
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
-from postscan.soap.eventing.delivery import Delivery, Recipient, growing_pause
-from postscan.soap.eventing.pending_creates import Creates
+from postscan.soap.eventing.delivery import EventDelivery, SubscriberState, backoff
+from postscan.soap.eventing.pending_creates import PendingCreates
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ class Notifier:
     """
 
     def __init__(
-        self, subscriptions: Subscriptions, settings: Settings, *, pause: Callable[[int], float] = growing_pause
+        self, subscriptions: Subscriptions, settings: Settings, *, pause: Callable[[int], float] = backoff
     ) -> None:
         self._subscriptions = subscriptions
-        self._creates = Creates()
-        self._delivery = Delivery(subscriptions, settings, self._creates, pause)
-        self._recipients: dict[str, Recipient] = {}
-        self._telling: dict[Recipient, asyncio.Task[None]] = {}
+        self._creates = PendingCreates()
+        self._delivery = EventDelivery(subscriptions, settings, self._creates, pause)
+        self._recipients: dict[str, SubscriberState] = {}
+        self._telling: dict[SubscriberState, asyncio.Task[None]] = {}
         self._list_at = self._write_at = 0.0
         self._woken = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
@@ -132,7 +132,7 @@ class Notifier:
             self._delivery.newest = max((one.cursor for one in live), default=0)
         before, self._recipients = self._recipients, {}
         for one in live:
-            recipient = before.pop(one.id, None) or Recipient(one, one.cursor)
+            recipient = before.pop(one.id, None) or SubscriberState(one, one.cursor)
             recipient.follow(one)
             self._recipients[one.id] = recipient
         for recipient in before.values():
@@ -142,7 +142,7 @@ class Notifier:
         seen = self._delivery.newest
         owners, repository, newest = await self._delivery.thread(self._subscriptions.owners_since, seen)
         for one in self._recipients.values():
-            if one.hears_of(owners, repository=repository):
+            if one.scope(owners, repository=repository):
                 one.due = True
             elif not one.due and one not in self._telling:
                 one.cursor = max(one.cursor, newest)  # what happened is none of its business
@@ -155,7 +155,7 @@ class Notifier:
                 task = self._telling[one] = asyncio.create_task(self._delivery.tell(one))
                 task.add_done_callback(functools.partial(self._has_told, one))
 
-    def _has_told(self, one: Recipient, _task: asyncio.Task[None]) -> None:
+    def _has_told(self, one: SubscriberState, _task: asyncio.Task[None]) -> None:
         del self._telling[one]
 
     async def _write_cursors(self) -> None:

@@ -18,7 +18,7 @@ PATIENCE: Final = 10.0
 """Seconds after which an answer that nobody reads counts as written."""
 
 
-class Creates:
+class PendingCreates:
     """The Creates of all callers that are under way; lives on one event loop. *patience* is in seconds."""
 
     def __init__(self, patience: float = PATIENCE) -> None:

@@ -37,12 +37,12 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]+")
 Address = IPv4Address | IPv6Address
 
 
-class Refused(ValueError):
+class SinkRefused(ValueError):
     """Nothing is sent to this address; the sentence says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SinkAddress:
     """An HTTP address, taken apart. `netloc` is host and port as they were written, without a zone."""
 
     scheme: str
@@ -81,24 +81,24 @@ class Sinks:
         try:
             place = taken_apart(wanted.address)
             return Sink(wanted.address, self._pinned(place, asker), wanted.parameters)
-        except Refused as refused:
+        except SinkRefused as refused:
             shown = wanted.address[: faults.LONGEST_VALUE]
             sentence = f"{shown!r} is no place for events of {asker.address}: {refused}"
             raise _unreachable(wanted.address, sentence) from None
 
-    def _pinned(self, place: Place, asker: Asker) -> str:
-        """Return the one address that connections go to; raise `Refused`."""
+    def _pinned(self, place: SinkAddress, asker: Asker) -> str:
+        """Return the one address that connections go to; raise `SinkRefused`."""
         peer, literal = _literal(asker.address), _literal(place.host)
         for found in [literal] if literal else self._stands_for(place.host):
             if found is not None and (found == peer or self._is_allowed(found)):
                 _check_not_us(found, place.port, asker)
                 # As the kernel wrote it: with the zone of a link-local address.
                 return asker.address if found == peer else str(found)
-        raise Refused("expected the address that this request came from")
+        raise SinkRefused("expected the address that this request came from")
 
     def _stands_for(self, host: str) -> list[Address | None]:
         if not self._lookups.acquire(blocking=False):
-            raise Refused(f"{LOOKUPS} other names are being looked up")
+            raise SinkRefused(f"{LOOKUPS} other names are being looked up")
         try:
             return [_literal(found) for found in self._resolve(host)]
         finally:
@@ -115,24 +115,24 @@ def _unreachable(address: str, sentence: str) -> faults.Fault:
     return faults.Fault("Sender", "wsa:DestinationUnreachable", _NO_ROUTE, detail, sentence=sentence)
 
 
-def taken_apart(url: str) -> Place:
-    """Return the parts of an http or https address; raise `Refused` for anything that two readers might read apart."""
+def taken_apart(url: str) -> SinkAddress:
+    """Return the parts of an http or https address; raise `SinkRefused` for what two parsers may read differently."""
     if url == namespaces.ANONYMOUS:
-        raise Refused("events do not go back on a connection")
+        raise SinkRefused("events do not go back on a connection")
     if len(url) > LONGEST_URI or not _URL.fullmatch(url) or _STRANGE & {*url}:
-        raise Refused(f"expected a URI of at most {LONGEST_URI} characters")
+        raise SinkRefused(f"expected a URI of at most {LONGEST_URI} characters")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise Refused("expected an http or https address") from None
+        raise SinkRefused("expected an http or https address") from None
     if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc or parts.netloc.endswith(":"):
-        raise Refused("expected http or https, and a host without a user")
+        raise SinkRefused("expected http or https, and a host without a user")
     if not _HOST.fullmatch(parts.hostname) or port == 0:
-        raise Refused("expected the name or the address of a host, and a port from 1 to 65535")
+        raise SinkRefused("expected the name or the address of a host, and a port from 1 to 65535")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     netloc = _ZONE.sub("", parts.netloc)
-    return Place(parts.scheme, netloc, parts.hostname, port or PORTS[parts.scheme], target)
+    return SinkAddress(parts.scheme, netloc, parts.hostname, port or PORTS[parts.scheme], target)
 
 
 def _literal(text: str) -> Address | None:
@@ -147,10 +147,10 @@ def _literal(text: str) -> Address | None:
 
 
 def _check_not_us(address: Address, port: int, asker: Asker) -> None:
-    """Raise `Refused` for our own door: the server is not to talk to itself."""
+    """Raise `SinkRefused` for our own door: the server is not to talk to itself."""
     host, ours = asker.here
     if port == ours and (address == _literal(host) or _is_ours(address)):
-        raise Refused("this is the server itself")
+        raise SinkRefused("this is the server itself")
 
 
 def _is_ours(address: Address) -> bool:

@@ -13,14 +13,14 @@ from typing import Final
 
 from postscan.core.errors import SubscriptionNotFound, Unavailable
 from postscan.core.model.principal import Principal
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
 from postscan.soap.eventing import messages, sinks
 from postscan.soap.eventing.sinks import Asker, Sinks
 from postscan.soap.message import addressing, faults
 from postscan.soap.message.endpoint_reference import Reference
-from postscan.soap.message.request import Message, related
+from postscan.soap.message.request import SoapRequest, relating_faults
 from postscan.soap.xml import durations, namespaces
 from postscan.soap.xml.durations import Expiry
 
@@ -29,11 +29,11 @@ BELOW: Final = "/subscriptions/"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SubscriptionRequest:
     """One request: to which port, by whom, from where; `service` is the address of the port, `path` what was asked."""
 
-    message: Message
-    port: Port
+    message: SoapRequest
+    port: EventService
     by: Principal
     asker: Asker
     service: str
@@ -45,7 +45,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class GrantedSubscription:
     """How long a subscription is to live, whether that was asked for as a date, and how the answer says so."""
 
     seconds: float
@@ -53,7 +53,7 @@ class Grant:
     text: str
 
 
-class Subscribing:
+class SubscriptionManager:
     """The four operations on the subscriptions of one server."""
 
     def __init__(
@@ -71,8 +71,8 @@ class Subscribing:
 
     def answer(
         self,
-        message: Message,
-        port: Port,
+        message: SoapRequest,
+        port: EventService,
         by: Principal,
         peer: str,
         service: str,
@@ -84,14 +84,14 @@ class Subscribing:
         *peer* is the address at the other end of the connection, *here* our own address and port; *service* is the
         address of the port for devices, *path* that of the request.
         """
-        with related(message.header.message_id):
+        with relating_faults(message.header.message_id):
             verb = VERBS.get(message.header.action)
             if verb is None:
                 raise faults.action_not_supported(message.header.action)
-            call = Call(message, port, by, Asker(peer, here), service, path)
+            call = SubscriptionRequest(message, port, by, Asker(peer, here), service, path)
             return addressing.reply(message.header, verb(self, call))
 
-    def subscribe(self, call: Call) -> str:
+    def subscribe(self, call: SubscriptionRequest) -> str:
         """Make a subscription and return the body of the answer; one that is refused leaves nothing behind."""
         request = messages.read_subscribe(call.message.body, call.port)
         grant = self._grant(request.expires)
@@ -112,7 +112,7 @@ class Subscribing:
             raise messages.no_room(str(error)) from None
         return messages.write_subscribed(made, grant.text)
 
-    def renew(self, call: Call) -> str:
+    def renew(self, call: SubscriptionRequest) -> str:
         """Let a subscription live on, and return the body of the answer."""
         request = messages.read_renew(call.message.body)
         grant = self._grant(request.expires)
@@ -123,7 +123,7 @@ class Subscribing:
             raise messages.unable_to_renew(error.id, str(error)) from None
         return messages.write_renewed(grant.text)
 
-    def get_status(self, call: Call) -> str:
+    def get_status(self, call: SubscriptionRequest) -> str:
         """Return the body of the answer: what is left of a subscription."""
         request = messages.read_get_status(call.message.body)
         try:
@@ -132,7 +132,7 @@ class Subscribing:
             raise _unknown(error) from None
         return messages.write_status(self._left(found))
 
-    def unsubscribe(self, call: Call) -> str:
+    def unsubscribe(self, call: SubscriptionRequest) -> str:
         """End a subscription, without any message to its sinks (DPW-074), and return the body of the answer."""
         request = messages.read_unsubscribe(call.message.body)
         try:
@@ -149,19 +149,19 @@ class Subscribing:
             return Sink(admitted.url, admitted.address, wanted.parameters)
         return self._sinks.admit(wanted, asker)
 
-    def _grant(self, expires: Expiry | None) -> Grant:
+    def _grant(self, expires: Expiry | None) -> GrantedSubscription:
         """Return what is granted: the request to the letter, or less if it is too much; raise `Fault` if it is over."""
         if expires is None:
             usual = self._events.default_seconds
-            return Grant(usual, False, durations.write(usual))
+            return GrantedSubscription(usual, False, durations.write(usual))
         now, longest = self._now(), self._events.longest_seconds
         wanted = expires.lasts(now)
         if wanted <= 0:
             raise messages.invalid_expiration(expires.text, f"Expires: {expires.text!r} is not in the future")
         if wanted <= longest:
-            return Grant(wanted, expires.absolute, expires.text)
+            return GrantedSubscription(wanted, expires.absolute, expires.text)
         shorter = durations.write_moment(now, longest) if expires.absolute else durations.write(longest)
-        return Grant(longest, expires.absolute, shorter)
+        return GrantedSubscription(longest, expires.absolute, shorter)
 
     def _left(self, subscription: Subscription) -> str:
         left = self._subscriptions.left(subscription)
@@ -173,9 +173,9 @@ def _unknown(error: SubscriptionNotFound) -> faults.Fault:
 
 
 VERBS: Final = {
-    messages.SUBSCRIBE: Subscribing.subscribe,
-    messages.RENEW: Subscribing.renew,
-    messages.GET_STATUS: Subscribing.get_status,
-    messages.UNSUBSCRIBE: Subscribing.unsubscribe,
+    messages.SUBSCRIBE: SubscriptionManager.subscribe,
+    messages.RENEW: SubscriptionManager.renew,
+    messages.GET_STATUS: SubscriptionManager.get_status,
+    messages.UNSUBSCRIBE: SubscriptionManager.unsubscribe,
 }
 """What answers which action."""

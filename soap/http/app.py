@@ -21,14 +21,21 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from postscan.core.errors import Throttled
-from postscan.core.model.subscription import Port
+from postscan.core.model.subscription import EventService
 from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
-from postscan.soap.discovery.responder import Host
+from postscan.soap.discovery.responder import Advertisement
 from postscan.soap.eventing.subscription_manager import BELOW
-from postscan.soap.http.body import Body, Exchange, Gone, Refused
-from postscan.soap.http.endpoints import Configuration, Counter, Device, Eventing, Processing, Whereabouts
+from postscan.soap.http.body import Body, BodyRefused, Gone, HttpRequest
+from postscan.soap.http.endpoints import (
+    ConfigurationEndpoint,
+    DeviceEndpoint,
+    EventingParts,
+    ProcessingEndpoint,
+    PublicUrl,
+    ServiceHandler,
+)
 from postscan.soap.http.identity import Identities
 from postscan.soap.message import faults, mtom
 from postscan.soap.message.faults import Fault
@@ -48,22 +55,27 @@ DRAIN: Final = 16 << 20
 
 INTERNAL: Final = ("dsp:ServerErrorInternalError", "dsc:ServerErrorInternalError")
 
-Serve = Callable[[Exchange], Awaitable[bytes | None]]
+Serve = Callable[[HttpRequest], Awaitable[bytes | None]]
 
 
 def create_app(
-    service: PostScanService, settings: Settings, host: Host | None = None, eventing: Eventing | None = None
+    service: PostScanService,
+    settings: Settings,
+    host: Advertisement | None = None,
+    eventing: EventingParts | None = None,
 ) -> Starlette:
     """Return the ASGI application that serves both services, and the device that hosts them.
 
     *host* answers the Probes that are sent to the device, *eventing* takes subscriptions; without them these are
     unknown actions. Raises `SettingsError` if the server has no name and cannot keep one.
     """
-    where, identities = Whereabouts(settings), Identities(settings)
-    counter = Counter(service, settings, where, eventing)
-    device = Gate(Device(settings, where, host).serve, settings)
-    processing = Gate(Processing(service, settings, counter, identities).serve, settings)
-    configuration = Gate(Configuration(settings, counter, identities).serve, settings, faults.of_configuration)
+    where, identities = PublicUrl(settings), Identities(settings)
+    counter = ServiceHandler(service, settings, where, eventing)
+    device = SoapEndpoint(DeviceEndpoint(settings, where, host).serve, settings)
+    processing = SoapEndpoint(ProcessingEndpoint(service, settings, counter, identities).serve, settings)
+    configuration = SoapEndpoint(
+        ConfigurationEndpoint(settings, counter, identities).serve, settings, faults.of_configuration
+    )
     server = settings.server
     app = Starlette(
         routes=[
@@ -79,7 +91,7 @@ def create_app(
     return app
 
 
-class Gate:
+class SoapEndpoint:
     """One address that takes POST: what cannot be served is refused by a status, what went wrong is told by a fault."""
 
     def __init__(
@@ -101,8 +113,8 @@ class Gate:
     async def _answer(self, request: Request, until_sent: contextlib.ExitStack) -> Response:
         body = Body(request, self._settings.server.idle_seconds)
         try:
-            data = await self._serve(Exchange(request.scope, self._check_head(request), body, until_sent))
-        except Refused as refused:
+            data = await self._serve(HttpRequest(request.scope, self._check_head(request), body, until_sent))
+        except BodyRefused as refused:
             log.info("refused with %d: %s", refused.status, refused)
             return Response(status_code=refused.status, headers={"connection": "close"})
         except Throttled as throttled:
@@ -135,37 +147,37 @@ class Gate:
         """Refuse by the head what cannot be served; return what the body is."""
         headers = request.headers
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise Refused(415, f"content-encoding {headers['content-encoding']!r}; expected none")
+            raise BodyRefused(415, f"content-encoding {headers['content-encoding']!r}; expected none")
         media = mtom.media(headers.get("content-type", ""))
         if media.kind == "other":
-            raise Refused(415, f"content-type {headers.get('content-type', '')!r}; expected SOAP 1.2, or MTOM")
+            raise BodyRefused(415, f"content-type {headers.get('content-type', '')!r}; expected SOAP 1.2, or MTOM")
         limit = self._settings.limits.envelope_bytes
         if media.kind == "mtom":
             limit += self._settings.limits.image_bytes + FRAMING
         if int(headers.get("content-length", "0")) > limit:
-            raise Refused(413, f"content-length {headers['content-length']}; expected at most {limit}")
+            raise BodyRefused(413, f"content-length {headers['content-length']}; expected at most {limit}")
         return media
 
 
-def _service(path: str, gate: Gate) -> list[Route]:
+def _service(path: str, gate: SoapEndpoint) -> list[Route]:
     """Return the routes of a service: its own address, and those at which subscriptions to it are managed."""
     return [Route(one, gate, methods=["POST"]) for one in (path, path + BELOW + "{id}")]
 
 
-def _published(settings: Settings, where: Whereabouts) -> list[Route]:
+def _published(settings: Settings, where: PublicUrl) -> list[Route]:
     """Return the routes of the WSDL of both services, and of the schemas, which lie beside them as their files do."""
     files: dict[str, bytes] = {}
     routes = []
     for port, path in (
-        (Port.PROCESSING, settings.server.path),
-        (Port.CONFIGURATION, settings.server.configuration_path),
+        (EventService.PROCESSING, settings.server.path),
+        (EventService.CONFIGURATION, settings.server.configuration_path),
     ):
         routes.append(Route(path, _wsdl(port, where), methods=["GET"]))
         files |= {posixpath.join(posixpath.dirname(path), name): xsd for name, xsd in wsdl_files.schemas(port).items()}
     return routes + [_file(path, xsd) for path, xsd in files.items()]
 
 
-def _wsdl(port: Port, where: Whereabouts) -> Callable[[Request], Awaitable[Response]]:
+def _wsdl(port: EventService, where: PublicUrl) -> Callable[[Request], Awaitable[Response]]:
     async def get(request: Request) -> Response:
         if request.scope["query_string"].lower() != b"wsdl":
             raise HTTPException(405, headers={"allow": "POST"})  # without it, nothing is there to be got

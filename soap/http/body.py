@@ -1,6 +1,6 @@
 """The bytes of a request as they arrive: a whole envelope, or an envelope and an image behind it.
 
-Nothing here waits longer, or holds more, than the settings allow. What is refused below SOAP is `Refused`.
+Nothing here waits longer, or holds more, than the settings allow. What is refused below SOAP is `BodyRefused`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from postscan.soap.message import request as message_request
 log = logging.getLogger(__name__)
 
 
-class Refused(message_request.NoAnswer):
+class BodyRefused(message_request.NoAnswer):
     """A request that is not SOAP enough for a fault: it gets this status, and its connection is closed."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -52,7 +52,7 @@ class Body:
                 message = await self._receive()
         except TimeoutError:
             self._over = True
-            raise Refused(408, f"the body was silent for {self._idle_seconds:g} s") from None
+            raise BodyRefused(408, f"the body was silent for {self._idle_seconds:g} s") from None
         self._over = not message.get("more_body", False)
         if message["type"] == "http.disconnect":
             raise Gone
@@ -127,7 +127,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class HttpRequest:
     """One request and its answer: the ASGI scope, what the body is, its bytes, and what ends once the answer is out."""
 
     scope: Any
@@ -135,7 +135,7 @@ class Exchange:
     body: Body
     until_sent: contextlib.ExitStack
 
-    def agreeing(self, message: message_request.Message) -> message_request.Message:
+    def agreeing(self, message: message_request.SoapRequest) -> message_request.SoapRequest:
         """Return the message; say so in the log if HTTP calls its action by another name."""
         told = self.media.action.strip() if self.media.action else ""
         if told and told != message.header.action:

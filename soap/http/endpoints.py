@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple
 from anyio import CapacityLimiter, to_thread
 
 from postscan.core.model.principal import Principal
-from postscan.core.model.subscription import Port
+from postscan.core.model.subscription import EventService
 from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
-from postscan.soap.discovery.responder import Host
+from postscan.soap.discovery.responder import Advertisement
 from postscan.soap.eventing.notifier import Notifier
-from postscan.soap.eventing.subscription_manager import VERBS, Subscribing
-from postscan.soap.http.body import Exchange, Parts, Refused
+from postscan.soap.eventing.subscription_manager import VERBS, SubscriptionManager
+from postscan.soap.http.body import BodyRefused, HttpRequest, Parts
 from postscan.soap.http.identity import Identities
 from postscan.soap.http.upload import Upload
 from postscan.soap.message import addressing, request
@@ -34,58 +34,61 @@ QUICK: Final = 32
 PATIENT: Final = 64
 """Threads for the verbs that answer at once, and for those that may wait."""
 
-PORT_TYPES: Final = {Port.PROCESSING: operations.PROCESSING, Port.CONFIGURATION: operations.CONFIGURATION}
+PORT_TYPES: Final = {
+    EventService.PROCESSING: operations.PROCESSING,
+    EventService.CONFIGURATION: operations.CONFIGURATION,
+}
 
 Scope = Mapping[str, Any]
 
 
-class Eventing(NamedTuple):
+class EventingParts(NamedTuple):
     """The two halves of it: who takes subscriptions, and who tells the subscribers."""
 
-    subscribing: Subscribing
+    subscribing: SubscriptionManager
     notifier: Notifier
 
 
-class Whereabouts:
+class PublicUrl:
     """Knows where we are: as the settings say, or where this very connection has ended; never as its Host says."""
 
     def __init__(self, settings: Settings) -> None:
         self.endpoint_id = endpoint_id(settings.storage.data_dir)
         self._settings = settings
 
-    def site(self, scope: Scope) -> metadata_messages.Site:
+    def site(self, scope: Scope) -> metadata_messages.ServerAddress:
         """Return where the sender of the request of this ASGI scope finds us."""
         origin = self._settings.server.public_url or metadata_messages.origin(scope["scheme"], *scope["server"])
         return metadata_messages.site(origin, self._settings, self.endpoint_id)
 
 
-class Device:
+class DeviceEndpoint:
     """The device at its address: it says what it is, and, to a Probe, whether it is what somebody looks for."""
 
-    def __init__(self, settings: Settings, where: Whereabouts, host: Host | None) -> None:
+    def __init__(self, settings: Settings, where: PublicUrl, host: Advertisement | None) -> None:
         self._settings = settings
         self._where = where
         self._host = host
 
-    async def serve(self, exchange: Exchange) -> bytes | None:
+    async def serve(self, exchange: HttpRequest) -> bytes | None:
         """Answer one message; None is an answer without words."""
         if exchange.media.kind == "mtom":
-            raise Refused(415, "a multipart for the device; expected SOAP 1.2 alone")
+            raise BodyRefused(415, "a multipart for the device; expected SOAP 1.2 alone")
         limit = min(QUESTION_BYTES, self._settings.limits.envelope_bytes)
-        message = exchange.agreeing(request.opened(await exchange.body.all(limit)))
+        message = exchange.agreeing(request.parse_request(await exchange.body.all(limit)))
         if self._host is not None and message.header.action == discovery_messages.PROBE:
-            with request.related(message.header.message_id):
+            with request.relating_faults(message.header.message_id):
                 question = discovery_messages.question(message.header, message.body)
-            return self._host.answer(question, exchange.scope["server"][0], lenient=True)
+            return self._host.response_to(question, exchange.scope["server"][0], lenient=True)
         device, site = self._settings.device, self._where.site(exchange.scope)
         return transfer.reply(message, metadata_messages.of_device(site, device, self._where.endpoint_id), device)
 
 
-class Counter:
+class ServiceHandler:
     """What both services do alike: they describe themselves, take subscriptions, and carry out their operations."""
 
     def __init__(
-        self, service: PostScanService, settings: Settings, where: Whereabouts, eventing: Eventing | None
+        self, service: PostScanService, settings: Settings, where: PublicUrl, eventing: EventingParts | None
     ) -> None:
         self._service = service
         self._settings = settings
@@ -94,32 +97,41 @@ class Counter:
         self._quick = CapacityLimiter(QUICK)
         self._patient = CapacityLimiter(PATIENT)
 
-    def describe(self, message: request.Message, port: Port, exchange: Exchange) -> bytes:
+    def describe(self, message: request.SoapRequest, port: EventService, exchange: HttpRequest) -> bytes:
         """Answer what is asked of a service itself: where its WSDL is, and whose it is."""
         device, site = self._settings.device, self._where.site(exchange.scope)
         return transfer.reply(message, metadata_messages.of_service(site, site.at(port), device), device)
 
-    async def carry_out(self, message: request.Message, port: Port, by: Principal, exchange: Exchange) -> bytes:
+    async def carry_out(
+        self, message: request.SoapRequest, port: EventService, by: Principal, exchange: HttpRequest
+    ) -> bytes:
         """Answer a message that asks for something to be done."""
         if self._eventing is not None and message.header.action in VERBS:
             return await self._subscribe(self._eventing, message, port, by, exchange)
         call = operations.read(message, PORT_TYPES[port])
-        known = operations.glance(call, self._service, by)
+        known = operations.respond_from_cache(call, self._service, by)
         if known is not None:
             return known
         if self._eventing is not None and call.operation.once:
             self._announce(self._eventing.notifier, call, by, exchange)
         limiter = self._patient if call.operation.waits else self._quick
-        return await to_thread.run_sync(operations.answer, call, self._service, by, limiter=limiter)
+        return await to_thread.run_sync(operations.respond, call, self._service, by, limiter=limiter)
 
-    def _announce(self, notifier: Notifier, call: operations.Call, by: Principal, exchange: Exchange) -> None:
+    def _announce(
+        self, notifier: Notifier, call: operations.OperationCall, by: Principal, exchange: HttpRequest
+    ) -> None:
         """Let what the call does be told as soon as it is answered; of a new job nobody hears before that."""
         exchange.until_sent.callback(notifier.wake)
         if isinstance(call.request, processing.CreateRequest):
             exchange.until_sent.enter_context(notifier.creating(by))
 
     async def _subscribe(
-        self, eventing: Eventing, message: request.Message, port: Port, by: Principal, exchange: Exchange
+        self,
+        eventing: EventingParts,
+        message: request.SoapRequest,
+        port: EventService,
+        by: Principal,
+        exchange: HttpRequest,
     ) -> bytes:
         scope = exchange.scope
         service, peer = self._where.site(scope).at(port).address, (scope["client"] or ("",))[0]
@@ -138,41 +150,43 @@ class Counter:
         return answer
 
 
-class Processing:
+class ProcessingEndpoint:
     """The processing service at its address, for devices; the images come as a second part of their message."""
 
-    def __init__(self, service: PostScanService, settings: Settings, counter: Counter, identities: Identities) -> None:
+    def __init__(
+        self, service: PostScanService, settings: Settings, counter: ServiceHandler, identities: Identities
+    ) -> None:
         self._service = service
         self._settings = settings
         self._counter = counter
         self._identities = identities
 
-    async def serve(self, exchange: Exchange) -> bytes:
+    async def serve(self, exchange: HttpRequest) -> bytes:
         """Answer one message."""
         if not self._identities.is_welcome(exchange.scope):
-            raise Refused(403, "a device without a certificate, from a network that identity.devices does not have")
+            raise BodyRefused(403, "a device without a certificate, from a network that identity.devices does not have")
         caller = self._identities.caller(exchange.scope)
         if exchange.media.kind == "mtom":
             return await self._serve_parts(exchange, caller)
         data = await exchange.body.all(self._settings.limits.envelope_bytes)
-        return await self._reply(exchange.agreeing(request.opened(data)), caller, exchange)
+        return await self._reply(exchange.agreeing(request.parse_request(data)), caller, exchange)
 
-    async def _serve_parts(self, exchange: Exchange, caller: Principal) -> bytes:
+    async def _serve_parts(self, exchange: HttpRequest, caller: Principal) -> bytes:
         """Answer a message whose envelope comes with an image, or could have."""
         parts = Parts(exchange.media, exchange.body, self._settings)
-        message = exchange.agreeing(request.opened(await parts.root()))
+        message = exchange.agreeing(request.parse_request(await parts.root()))
         if message.header.action == processing.SEND_IMAGE:
             call = operations.read(message)
             if call.request.cid is not None:
-                with request.related(call.header.message_id):
+                with request.relating_faults(call.header.message_id):
                     await self._take_image(call, call.request, parts, caller)
                 return addressing.reply(call.header, processing.SEND_IMAGE_RESPONSE)
-        with request.related(message.header.message_id):
+        with request.relating_faults(message.header.message_id):
             await parts.nothing_more()
         return await self._reply(message, caller, exchange)
 
     async def _take_image(
-        self, call: operations.Call, sent: processing.SendImageRequest, parts: Parts, caller: Principal
+        self, call: operations.OperationCall, sent: processing.SendImageRequest, parts: Parts, caller: Principal
     ) -> None:
         """Stream the image's part into the spool."""
         receiving = self._service.receiving(sent.token, caller, sent.document_id, sent.format, call.id)
@@ -180,27 +194,27 @@ class Processing:
             async for data in parts.image(sent.cid or ""):
                 await upload.write(data)
 
-    async def _reply(self, message: request.Message, caller: Principal, exchange: Exchange) -> bytes:
+    async def _reply(self, message: request.SoapRequest, caller: Principal, exchange: HttpRequest) -> bytes:
         if message.header.action in transfer.QUESTIONS:
-            return self._counter.describe(message, Port.PROCESSING, exchange)
-        return await self._counter.carry_out(message, Port.PROCESSING, caller, exchange)
+            return self._counter.describe(message, EventService.PROCESSING, exchange)
+        return await self._counter.carry_out(message, EventService.PROCESSING, caller, exchange)
 
 
-class Configuration:
+class ConfigurationEndpoint:
     """The configuration service at its address, for administrators; anybody may read what it is."""
 
-    def __init__(self, settings: Settings, counter: Counter, identities: Identities) -> None:
+    def __init__(self, settings: Settings, counter: ServiceHandler, identities: Identities) -> None:
         self._settings = settings
         self._counter = counter
         self._identities = identities
 
-    async def serve(self, exchange: Exchange) -> bytes:
+    async def serve(self, exchange: HttpRequest) -> bytes:
         """Answer one message."""
         if exchange.media.kind == "mtom":
-            raise Refused(415, "a multipart for the configuration service; expected SOAP 1.2 alone")
+            raise BodyRefused(415, "a multipart for the configuration service; expected SOAP 1.2 alone")
         data = await exchange.body.all(self._settings.limits.envelope_bytes)
-        message = exchange.agreeing(request.opened(data))
+        message = exchange.agreeing(request.parse_request(data))
         if message.header.action in transfer.QUESTIONS:
-            return self._counter.describe(message, Port.CONFIGURATION, exchange)
+            return self._counter.describe(message, EventService.CONFIGURATION, exchange)
         by = operations.administrator(message, self._identities.administrator(exchange.scope))
-        return await self._counter.carry_out(message, Port.CONFIGURATION, by, exchange)
+        return await self._counter.carry_out(message, EventService.CONFIGURATION, by, exchange)

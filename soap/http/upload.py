@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from anyio import to_thread
 
-from postscan.core.service.jobs import Sink
+from postscan.core.service.jobs import ImageSink
 
 BATCH: Final = 1 << 20
 AHEAD: Final = 4  # batches that may be on their way to the disk
@@ -25,9 +25,9 @@ AHEAD: Final = 4  # batches that may be on their way to the disk
 class Upload:
     """An image on its way in. Leaving it cleanly makes the image durable and recorded; any other way drops it."""
 
-    def __init__(self, receiving: AbstractContextManager[Sink]) -> None:
+    def __init__(self, receiving: AbstractContextManager[ImageSink]) -> None:
         self._receiving = receiving
-        self._sink: Sink | None = None
+        self._sink: ImageSink | None = None
         self._batch = bytearray()
         self._writing: deque[asyncio.Task[None]] = deque()
 

@@ -17,25 +17,25 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SoapRequest:
     """A request that was read and not yet understood; if its body is empty, `body` is the Body itself."""
 
     header: addressing.Header
     body: etree._Element
 
 
-def opened(data: bytes) -> Message:
+def parse_request(data: bytes) -> SoapRequest:
     """Return the message in the SOAP part of a request; the `Fault` that it raises knows what it relates to."""
     message = envelope.read(data)
     try:
-        return Message(addressing.read(message.headers), message.body)
+        return SoapRequest(addressing.read(message.headers), message.body)
     except faults.Fault as fault:
         fault.relates_to = addressing.message_id(message.headers)
         raise
 
 
 @contextlib.contextmanager
-def related(message_id: str) -> Iterator[None]:
+def relating_faults(message_id: str) -> Iterator[None]:
     """Turn every error of the body into a fault that relates to the message of this id."""
     try:
         yield

@@ -1,7 +1,7 @@
 """What we are, for those who ask: the device and its model, the services that it hosts, and where their WSDL lies.
 
-No address here comes from a request: `Site` is made of the settings and of the interface that the caller reached.
-Source: dpws.md sections 6.3, 6.4 and 7.
+No address here comes from a request: `ServerAddress` is made of the settings and of the interface that the caller
+reached. Source: dpws.md sections 6.3, 6.4 and 7.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.core.model.subscription import Port
+from postscan.core.model.subscription import EventService
 from postscan.core.settings import Settings
 from postscan.core.settings.network import DeviceSettings
 from postscan.soap.message import faults
@@ -57,7 +57,7 @@ class Hosted:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ServerAddress:
     """Where the one who asks finds us: the device's name as an endpoint, its address, and its services.
 
     `told` are the services that metadata names.
@@ -69,9 +69,9 @@ class Site:
     configuration: Hosted
     told: tuple[Hosted, ...]
 
-    def at(self, port: Port) -> Hosted:
+    def at(self, port: EventService) -> Hosted:
         """Return the service of a port."""
-        return self.processing if port is Port.PROCESSING else self.configuration
+        return self.processing if port is EventService.PROCESSING else self.configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def origin(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def site(origin: str, settings: Settings, endpoint_id: str) -> Site:
+def site(origin: str, settings: Settings, endpoint_id: str) -> ServerAddress:
     """Return where we are for somebody who reaches us at *origin*.
 
     Under https the endpoint is the device's address itself, for Windows drops all others (dpws.md section 6.3). The
@@ -113,7 +113,9 @@ def site(origin: str, settings: Settings, endpoint_id: str) -> Site:
     configuration = Hosted(origin + server.configuration_path, namespaces.DSC, CONFIGURATION_TYPES, CONFIGURATION_ID)
     administered = settings.tls.on and settings.identity.administrators
     told = (processing, configuration) if administered else (processing,)
-    return Site(device if origin.startswith("https:") else endpoint_id, device, processing, configuration, told)
+    return ServerAddress(
+        device if origin.startswith("https:") else endpoint_id, device, processing, configuration, told
+    )
 
 
 def read_get(body: etree._Element) -> Wanted:
@@ -133,7 +135,7 @@ def read_get_metadata(body: etree._Element) -> Wanted:
     return Wanted(asked.get("Dialect"), asked.get("Identifier"))
 
 
-def of_device(site: Site, device: DeviceSettings, endpoint_id: str) -> tuple[Section, ...]:
+def of_device(site: ServerAddress, device: DeviceSettings, endpoint_id: str) -> tuple[Section, ...]:
     """Return what the device tells of itself: model, device, and what it hosts."""
     return (
         Section(THIS_MODEL, _this_model(device)),
@@ -142,7 +144,7 @@ def of_device(site: Site, device: DeviceSettings, endpoint_id: str) -> tuple[Sec
     )
 
 
-def of_service(site: Site, service: Hosted, device: DeviceSettings) -> tuple[Section, ...]:
+def of_service(site: ServerAddress, service: Hosted, device: DeviceSettings) -> tuple[Section, ...]:
     """Return what a service tells of itself: its WSDL by address, and the device that it belongs to."""
     return (
         Section(namespaces.WSDL, f"<wsx:Location>{escape(service.wsdl)}</wsx:Location>", service.namespace),
@@ -187,7 +189,7 @@ def _this_device(device: DeviceSettings, endpoint_id: str) -> str:
     return f"<wsdp:ThisDevice>{friendly}{_optional('SerialNumber', serial)}</wsdp:ThisDevice>"
 
 
-def _relationship(site: Site, device: DeviceSettings) -> str:
+def _relationship(site: ServerAddress, device: DeviceSettings) -> str:
     host = _hosting("Host", site.endpoint, (*DEVICE_TYPES, *device.types), device, DEVICE_ID)
     hosted = "".join(_hosting("Hosted", one.address, one.types, device, one.id) for one in site.told)
     return f'<wsdp:Relationship Type="{namespaces.WSDP}/host">{host}{hosted}</wsdp:Relationship>'

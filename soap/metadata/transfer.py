@@ -13,7 +13,7 @@ from lxml import etree
 
 from postscan.core.settings.network import DeviceSettings
 from postscan.soap.message import faults
-from postscan.soap.message.request import Message, related
+from postscan.soap.message.request import SoapRequest, relating_faults
 from postscan.soap.metadata import messages
 from postscan.soap.xml import namespaces, writing
 
@@ -34,9 +34,9 @@ QUESTIONS: Final = {
 }
 
 
-def reply(message: Message, sections: Iterable[messages.Section], device: DeviceSettings) -> bytes:
+def reply(message: SoapRequest, sections: Iterable[messages.Section], device: DeviceSettings) -> bytes:
     """Return the envelope that answers a question out of *sections*; raise `Fault` that relates to *message*."""
-    with related(message.header.message_id):
+    with relating_faults(message.header.message_id):
         question = QUESTIONS.get(message.header.action)
         if question is None:
             raise faults.action_not_supported(message.header.action)

@@ -29,7 +29,7 @@ _NMTOKEN: Final = re.compile(rf"[{_NAME}:]{{1,255}}")
 _REASONS: Final = frozenset([*FilterReason, *JobReason])
 
 
-class Standing(Protocol):
+class FilterView(Protocol):
     """How one filter stands."""
 
     @property
@@ -45,7 +45,7 @@ class Standing(Protocol):
         """Why it is in that state."""
 
 
-class Told(Protocol):
+class JobView(Protocol):
     """What can be told of a job, be it the job itself, or how it once stood."""
 
     @property
@@ -73,7 +73,7 @@ class Told(Protocol):
         """Why it is in that state."""
 
     @property
-    def steps(self) -> Sequence[Standing]:
+    def steps(self) -> Sequence[FilterView]:
         """Its filters in their order."""
 
     @property
@@ -89,7 +89,7 @@ class Told(Protocol):
         """When it ended."""
 
 
-def status(namespace: str, job: Told) -> str:
+def status(namespace: str, job: JobView) -> str:
     """Write a JobStatus."""
     n = namespace
     completed = _time(n, "JobCompletedTime", job.completed) if job.completed else ""
@@ -101,7 +101,7 @@ def status(namespace: str, job: Told) -> str:
     )
 
 
-def description(namespace: str, job: Told) -> str:
+def description(namespace: str, job: JobView) -> str:
     """Write a JobDescription."""
     return f"<{namespace}:JobDescription>{_identity(namespace, job)}</{namespace}:JobDescription>"
 
@@ -117,7 +117,7 @@ def documents(namespace: str, job: Job) -> str:
     return f"<{n}:Documents>{listed}</{n}:Documents>"
 
 
-def summary(namespace: str, job: Told) -> str:
+def summary(namespace: str, job: JobView) -> str:
     """Write a JobSummary, which only the configuration service has."""
     n = namespace
     return (
@@ -128,12 +128,12 @@ def summary(namespace: str, job: Told) -> str:
     )
 
 
-def status_event(namespace: str, job: Told) -> str:
+def status_event(namespace: str, job: JobView) -> str:
     """Write the body of a PostScanJobStatusEvent."""
     return f"<{namespace}:PostScanJobStatusEvent>{status(namespace, job)}</{namespace}:PostScanJobStatusEvent>"
 
 
-def end_event(namespace: str, job: Told) -> str:
+def end_event(namespace: str, job: JobView) -> str:
     """Write the body of a PostScanJobEndStateEvent of a job that has ended."""
     n = namespace
     if job.completed is None:
@@ -157,7 +157,7 @@ def is_word(character: str) -> bool:
     return unicodedata.category(character)[0] not in "PZC"
 
 
-def _identity(n: str, job: Told) -> str:
+def _identity(n: str, job: JobView) -> str:
     return (
         f"<{n}:PSP_Identifier>{escape(job.process_id)}</{n}:PSP_Identifier>"
         f"<{n}:PSP_DisplayName>{escape(job.process_name[:255])}</{n}:PSP_DisplayName>"
@@ -165,11 +165,11 @@ def _identity(n: str, job: Told) -> str:
     )
 
 
-def _filters(n: str, name: str, job: Told) -> str:
+def _filters(n: str, name: str, job: JobView) -> str:
     return f"<{n}:{name}>{''.join(_filter_status(n, step) for step in job.steps)}</{n}:{name}>"
 
 
-def _filter_status(n: str, step: Standing) -> str:
+def _filter_status(n: str, step: FilterView) -> str:
     reasons = _reasons(n, "FilterStateReasons", "FilterStateReason", step.reasons, FilterReason.UNKNOWN_ERROR)
     return (
         f"<{n}:FilterStatus><{n}:Dialect>{escape(step.dialect)}</{n}:Dialect>"
@@ -177,7 +177,7 @@ def _filter_status(n: str, step: Standing) -> str:
     )
 
 
-def _job_reasons(n: str, name: str, job: Told) -> str:
+def _job_reasons(n: str, name: str, job: JobView) -> str:
     return _reasons(n, name, "JobStateReason", job.reasons, "None")
 
 

@@ -17,10 +17,10 @@ from lxml import etree
 
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
-from postscan.core.model.records import Request
+from postscan.core.model.records import RequestKey
 from postscan.core.service.jobs import PostScanService
 from postscan.soap.message import addressing, faults
-from postscan.soap.message.request import Message, related
+from postscan.soap.message.request import SoapRequest, relating_faults
 from postscan.soap.services import configuration, processing, receipts, requested_elements
 from postscan.soap.services.arguments import ElementsRequest, TokenRequest
 from postscan.soap.services.requested_elements import RequestedName
@@ -39,30 +39,30 @@ _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}
 class Operation:
     """One row: `decode` reads the body, `run` calls the service, `encode` writes the answer's body for the call.
 
-    `glance` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take
-    seconds on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one answer,
-    however often the same request comes (D14).
+    `cached` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take
+    seconds on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one
+    response, however often the same request arrives (D14).
     """
 
     decode: Callable[[etree._Element], Any]
-    run: Callable[[PostScanService, Principal, Any, Request | None], Any]
-    encode: Callable[[Call, Any], str]
-    glance: Callable[[PostScanService, Principal, Any], Any] | None = None
+    run: Callable[[PostScanService, Principal, Any, RequestKey | None], Any]
+    encode: Callable[[OperationCall, Any], str]
+    cached: Callable[[PostScanService, Principal, Any], Any] | None = None
     waits: bool = False
     once: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class OperationCall:
     """A request that was read and understood; `id` names it, if it may come again."""
 
     header: addressing.Header
     operation: Operation
     request: Any
-    id: Request | None
+    id: RequestKey | None
 
 
-class Seen(NamedTuple):
+class JobAnswer(NamedTuple):
     """What a caller gets to see of a job: the job, and its receipts as XML if they were asked for."""
 
     job: Job
@@ -76,12 +76,14 @@ class Repository(NamedTuple):
     state: str
 
 
-def _create(service: PostScanService, by: Principal, request: processing.CreateRequest, id: Request | None) -> JobToken:
+def _create(
+    service: PostScanService, by: Principal, request: processing.CreateRequest, id: RequestKey | None
+) -> JobToken:
     return service.create(by, request.user_sid, request.process_id, request.instructions, id)
 
 
 def _send_image(
-    service: PostScanService, by: Principal, request: processing.SendImageRequest, id: Request | None
+    service: PostScanService, by: Principal, request: processing.SendImageRequest, id: RequestKey | None
 ) -> None:
     if request.inline is None:
         raise faults.invalid_argument("ImageData", request.cid or "", "the message has no part with this Content-ID")
@@ -89,43 +91,43 @@ def _send_image(
         sink.write(request.inline)
 
 
-def _end(service: PostScanService, by: Principal, request: TokenRequest, id: Request | None) -> None:
+def _end(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> None:
     service.end(request.token, by, id)
 
 
-def _cancel(service: PostScanService, by: Principal, request: TokenRequest, id: Request | None) -> Job:
+def _cancel(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> Job:
     return service.cancel(request.token, by, id)
 
 
-def _glance(service: PostScanService, by: Principal, request: ElementsRequest) -> Seen | None:
+def _cached(service: PostScanService, by: Principal, request: ElementsRequest) -> JobAnswer | None:
     if requested_elements.asks_for_receipts(request.names):
         return None
-    job = service.glance(request.token, by)
-    return None if job is None else Seen(job)
+    job = service.cached(request.token, by)
+    return None if job is None else JobAnswer(job)
 
 
-def _elements(service: PostScanService, by: Principal, request: ElementsRequest, _id: Request | None) -> Seen:
+def _elements(service: PostScanService, by: Principal, request: ElementsRequest, _id: RequestKey | None) -> JobAnswer:
     job = service.job(request.token, by)
     if not requested_elements.asks_for_receipts(request.names):
-        return Seen(job)
-    return Seen(job, receipts.write(job, service.deliveries(request.token, by)))
+        return JobAnswer(job)
+    return JobAnswer(job, receipts.write(job, service.deliveries(request.token, by)))
 
 
 def _repository(
-    service: PostScanService, by: Principal, _names: tuple[RequestedName, ...], _id: Request | None
+    service: PostScanService, by: Principal, _names: tuple[RequestedName, ...], _id: RequestKey | None
 ) -> Repository:
     return Repository(service.filters(by), service.state(by))
 
 
-def _active(service: PostScanService, by: Principal, _request: None, _id: Request | None) -> list[Job]:
+def _active(service: PostScanService, by: Principal, _request: None, _id: RequestKey | None) -> list[Job]:
     return service.active(by)
 
 
-def _history(service: PostScanService, by: Principal, _request: None, _id: Request | None) -> list[Job]:
+def _history(service: PostScanService, by: Principal, _request: None, _id: RequestKey | None) -> list[Job]:
     return service.history(by, MOST_SUMMARIES)
 
 
-def _room(call: Call) -> int:
+def _room(call: OperationCall) -> int:
     """Return the octets that are left for the body of the answer."""
     return LARGEST - len(addressing.reply(call.header, ""))
 
@@ -149,7 +151,7 @@ PROCESSING: Final[Mapping[str, Operation]] = {
             processing.read_elements,
             _elements,
             lambda call, seen: processing.write_elements(seen.job, call.request.names, seen.receipts),
-            glance=_glance,
+            cached=_cached,
             once=False,
         ),
     }.items()
@@ -172,7 +174,7 @@ CONFIGURATION: Final[Mapping[str, Operation]] = {
             configuration.read_elements,
             _elements,
             lambda call, seen: configuration.write_elements(seen.job, call.request.names, seen.receipts),
-            glance=_glance,
+            cached=_cached,
             once=False,
         ),
         "GetActiveJobs": Operation(
@@ -189,20 +191,20 @@ CONFIGURATION: Final[Mapping[str, Operation]] = {
 """The port type of WS-DSC, for administrators: operations by action."""
 
 
-def administrator(message: Message, by: Principal | None) -> Principal:
+def administrator(message: SoapRequest, by: Principal | None) -> Principal:
     """Return the administrator who sent a message to the configuration service; raise the same `Fault` for all others.
 
     To be asked before `read`: whoever is none learns nothing of arguments and tokens (ws-dsc.md section 1.5).
     """
-    with related(message.header.message_id):
+    with relating_faults(message.header.message_id):
         if by is None:
             raise faults.not_scan_admin(f"{message.header.action[:255]!r} by a caller who is no administrator")
         return by
 
 
-def read(message: Message, port_type: Mapping[str, Operation] = PROCESSING) -> Call:
+def read(message: SoapRequest, port_type: Mapping[str, Operation] = PROCESSING) -> OperationCall:
     """Return the call that a message is; the `Fault` that it raises instead knows what it relates to."""
-    with related(message.header.message_id):
+    with relating_faults(message.header.message_id):
         header = message.header
         operation = port_type.get(header.action)
         if operation is None:
@@ -210,10 +212,10 @@ def read(message: Message, port_type: Mapping[str, Operation] = PROCESSING) -> C
         if message.body.tag == namespaces.soap("Body"):
             raise faults.malformed("the Body is empty; expected the request of an operation")
         request = operation.decode(message.body)
-        return Call(header, operation, request, _identity(header, request) if operation.once else None)
+        return OperationCall(header, operation, request, _identity(header, request) if operation.once else None)
 
 
-def _identity(header: addressing.Header, request: Any) -> Request | None:
+def _identity(header: addressing.Header, request: Any) -> RequestKey | None:
     """Return what names a request that may come again; None if its MessageID names nothing.
 
     Some devices send a fixed text as MessageID: only a GUID tells one request from another. The bytes of an image are
@@ -223,22 +225,22 @@ def _identity(header: addressing.Header, request: Any) -> Request | None:
         return None
     if isinstance(request, processing.SendImageRequest):
         request = replace(request, cid=None, inline=None)
-    return Request(header.message_id, hashlib.sha256(repr(request).encode()).hexdigest())
+    return RequestKey(header.message_id, hashlib.sha256(repr(request).encode()).hexdigest())
 
 
-def answer(call: Call, service: PostScanService, by: Principal) -> bytes:
+def respond(call: OperationCall, service: PostScanService, by: Principal) -> bytes:
     """Carry out a call and return the envelope of its answer; raise `Fault`."""
-    with related(call.header.message_id):
+    with relating_faults(call.header.message_id):
         result = call.operation.run(service, by, call.request, call.id)
         return addressing.reply(call.header, call.operation.encode(call, result))
 
 
-def glance(call: Call, service: PostScanService, by: Principal) -> bytes | None:
+def respond_from_cache(call: OperationCall, service: PostScanService, by: Principal) -> bytes | None:
     """Return the envelope of the answer if that needs no waiting, else None; raise `Fault`."""
-    if call.operation.glance is None:
+    if call.operation.cached is None:
         return None
-    with related(call.header.message_id):
-        result = call.operation.glance(service, by, call.request)
+    with relating_faults(call.header.message_id):
+        result = call.operation.cached(service, by, call.request)
         if result is None:
             return None
         return addressing.reply(call.header, call.operation.encode(call, result))

@@ -24,7 +24,7 @@ _ATTRIBUTE: Final = re.compile(rb"""([^\s=]++\s*+=\s*+)("[^"]*+"|'[^']*+')""")
 _Result = TypeVar("_Result")
 
 
-class Vocabulary:
+class NameCache:
     """The tags that were seen so far, as long as there is room for them."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.soap.xml.name_cache import Vocabulary, apart
+from postscan.soap.xml.name_cache import NameCache, apart
 
 DEEPEST: Final = 64
 MOST_ELEMENTS: Final = 10_000
@@ -18,7 +18,7 @@ _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n][^>]*?\?>")
 _ENCODING: Final = re.compile(rb"""[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)["']""")
 _DOCUMENT_TYPE: Final = re.compile(rb"(?:[ \t\r\n]+|<!--.*?-->|<\?.*?\?>)*+<!DOCTYPE", re.DOTALL)
-_VOCABULARY: Final = Vocabulary()
+_VOCABULARY: Final = NameCache()
 
 
 class XmlError(ValueError):

@@ -22,7 +22,7 @@ import psutil
 from works import Works, alive
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import load
 from postscan.soap.processes.folder import ProcessFolder
@@ -126,7 +126,7 @@ class Server:
     def works(self) -> Works:
         """The same data, opened beside the server, as the device at 127.0.0.1."""
         migrations.upgrade(self.settings.storage.url)
-        return Works(Core(self.settings, self.processes), DEVICE)
+        return Works(Engine(self.settings, self.processes), DEVICE)
 
     def spool(self) -> list[str]:
         """Return all that lies in the spool, folders too."""

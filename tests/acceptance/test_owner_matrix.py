@@ -68,13 +68,13 @@ class House:
         return token
 
 
-def in_hand(job: Job) -> None:
+def in_progress(job: Job) -> None:
     job.end(NOW)
     job.claim(NOW)
 
 
 def processing(job: Job) -> None:
-    in_hand(job)
+    in_progress(job)
     job.start(0, NOW)
 
 
@@ -97,7 +97,7 @@ STATES: dict[str, Callable[[Job], object]] = {
     "Creating": lambda job: None,
     "Pending": lambda job: job.end(NOW),
     "Pending-Held": held,
-    "Started": in_hand,
+    "Started": in_progress,
     "Processing": processing,
     "Terminating": terminating,
     "Completed": completed,

@@ -74,7 +74,7 @@ def test_what_was_skipped_or_broke_around_the_test_has_noticed_nothing() -> None
 def test_lines_that_are_not_there_are_an_error() -> None:
     """Nor may they be there twice: nobody could say which of them is the control."""
     real = row("T-D3", "an answer is remembered")
-    for lines in ("self._seen.forget()", "self._seen", ""):
+    for lines in ("self._duplicates.forget()", "self._duplicates", ""):
         with pytest.raises(NotThere, match=r"T-D3, an answer is remembered: soap/discovery/responder\.py has"):
             replace(real, lines=lines).removed_from((ROOT / real.file).read_text())
 

@@ -37,10 +37,10 @@ from lxml import etree
 
 from postscan.core.settings.network import DiscoverySettings
 from postscan.soap.discovery import udp
-from postscan.soap.discovery.app_sequence import Sequence
-from postscan.soap.discovery.messages import Target
-from postscan.soap.discovery.responder import Host
-from postscan.soap.discovery.udp import Announcer
+from postscan.soap.discovery.app_sequence import AppSequence
+from postscan.soap.discovery.messages import Discoverable
+from postscan.soap.discovery.responder import Advertisement
+from postscan.soap.discovery.udp import DiscoveryServer
 
 pytestmark = pytest.mark.xdist_group("discovery")
 
@@ -167,7 +167,7 @@ def test_dpw_022_all_copies_of_a_datagram_have_one_message_id(overheard: Overhea
 
 def test_dpw_023_a_multicast_is_sent_twice_with_a_short_random_pause(overheard: Overheard) -> None:
     """MULTICAST_UDP_REPEAT is 2: behind the second Hello comes Bye. The pause is 50 to 250 ms, and not always one."""
-    pauses = [inspect.signature(Announcer).parameters["pause"].default() for _ in range(100)]
+    pauses = [inspect.signature(DiscoveryServer).parameters["pause"].default() for _ in range(100)]
     said = [text(one, "wsa:Action").rpartition("/")[2] for one in (*overheard.hello, *overheard.bye)]
 
     assert said == ["Hello", "Hello", "Bye", "Bye"]
@@ -200,7 +200,7 @@ def test_dpw_020_multicast_questions_are_answered_after_a_random_delay_of_at_mos
     overheard: Overheard,
 ) -> None:
     """So that many servers do not answer at once: what is asked of one last is answered before all, or all but one."""
-    delays = [inspect.signature(Announcer).parameters["delay"].default() for _ in range(100)]
+    delays = [inspect.signature(DiscoveryServer).parameters["delay"].default() for _ in range(100)]
 
     assert set(overheard.to_the_group) < set(overheard.answered)
     assert overheard.answered.index(overheard.to_the_server) <= 1
@@ -212,11 +212,13 @@ def test_dpw_021_unicast_questions_are_answered_without_that_delay() -> None:
     """Even if it were an hour."""
     port, _ = free_ports(2)
     found = DiscoverySettings(enabled=True, port=port, directed_port=0)
-    host = Host(Target("urn:uuid:1", (f"{{{WSDP}}}Device",), (), 1), Sequence(1), lambda local: f"http://{local}/")
+    host = Advertisement(
+        Discoverable("urn:uuid:1", (f"{{{WSDP}}}Device",), (), 1), AppSequence(1), lambda local: f"http://{local}/"
+    )
 
     async def asked() -> bytes:
         with udp.listening(found, "127.0.0.1") as lines:
-            announcer = Announcer(host, found, "127.0.0.1", lines, delay=lambda: 3600.0)
+            announcer = DiscoveryServer(host, found, "127.0.0.1", lines, delay=lambda: 3600.0)
             await announcer.start()
             try:
                 return await asyncio.to_thread(ask, probe(), ("127.0.0.1", port))

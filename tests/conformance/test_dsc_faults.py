@@ -34,7 +34,7 @@ from device import SOAP, WSA, Device
 
 from postscan import migrations
 from postscan.core import errors
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobState, Verb
 from postscan.core.settings import Settings
@@ -261,12 +261,12 @@ def test_dsc_046_what_nobody_foresaw_about_the_filters_is_an_internal_error(tmp_
     """Here: a dialect that is no text. The wire cannot cause it, so the row of the operation is asked."""
     settings = Settings.model_validate({"storage": {"data_dir": str(tmp_path)}})
     migrations.upgrade(settings.storage.url)
-    core = Core(settings, AnyProcess())
+    core = Engine(settings, AnyProcess())
     core.service.dialects = (None,)  # type: ignore[assignment]
     request = Desk(Device("http://127.0.0.1/")).request("GetRepositoryElements", asked(*BOTH))
-    call = operations.read(message_request.opened(request), operations.CONFIGURATION)
+    call = operations.read(message_request.parse_request(request), operations.CONFIGURATION)
     with pytest.raises(faults.Fault) as caught:
-        operations.answer(call, core.service, Principal("user:chief", Proof.CERTIFICATE, admin=True))
+        operations.respond(call, core.service, Principal("user:chief", Proof.CERTIFICATE, admin=True))
     core.close()
     told = faults.of_configuration(caught.value)
 

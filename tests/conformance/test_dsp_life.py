@@ -12,7 +12,7 @@ from conftest import ANNA, AnyProcess
 from works import Works, until
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
 from postscan.core.settings import Settings
 from postscan.plugins.testing.runner import FakeClock
@@ -118,7 +118,7 @@ def test_dsp_085_a_finished_job_can_be_asked_for_a_day(settings: Settings) -> No
     """By the settings as they come; and nothing else may keep it, neither its images nor that it is the newest."""
     retention = settings.retention.model_copy(update={"jobs": 0, "image_hours": 0.0})
     migrations.upgrade(settings.storage.url)
-    core = Core(settings.model_copy(update={"retention": retention}), AnyProcess(), clock := FakeClock())
+    core = Engine(settings.model_copy(update={"retention": retention}), AnyProcess(), clock := FakeClock())
     token = Works(core, ANNA).create("copy")
     core.service.cancel(token, ANNA)
     for hours in (0, 23.9):

@@ -9,7 +9,7 @@ from conftest import ANNA, AnyProcess
 from works import Works
 
 from postscan.core.clock import Mark, SystemClock
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.states import JobState
 from postscan.plugins.testing.runner import FakeClock
 
@@ -28,7 +28,7 @@ def test_ticks_go_on_after_a_reboot_from_where_they_were() -> None:
     assert SystemClock(Mark("another-boot", 123456.0, 777.0)).ticks() == pytest.approx(777.0, abs=0.5)
 
 
-def test_the_mark_is_kept_by_a_running_server(core: Core) -> None:
+def test_the_mark_is_kept_by_a_running_server(core: Engine) -> None:
     """The next process goes on from it."""
     with core.running():
         pass
@@ -39,10 +39,10 @@ def test_the_mark_is_kept_by_a_running_server(core: Core) -> None:
 
 
 @pytest.mark.parametrize("years", [10, -10])
-def test_a_jump_of_the_wall_clock_changes_nothing_but_the_dates(core: Core, years: int) -> None:
+def test_a_jump_of_the_wall_clock_changes_nothing_but_the_dates(core: Engine, years: int) -> None:
     """No job expires, nothing is swept, and a job never ends before it was created."""
     clock = FakeClock()
-    jumping = Core(core.settings, AnyProcess(), clock)
+    jumping = Engine(core.settings, AnyProcess(), clock)
     works = Works(jumping, ANNA)
     with jumping.running():
         creating = works.create("copy")

@@ -162,7 +162,7 @@ def test_every_folder_is_packaged() -> None:
 
 @pytest.mark.parametrize("folder", [folder for folder in folders() if "wsdl" not in folder])
 def test_a_folder_has_few_entries(folder: str) -> None:
-    """About twelve: a reader sees them at a glance."""
+    """About twelve: a reader sees them at a cached."""
     entries = [path for path in (ROOT / folder).iterdir() if not path.name.startswith(("_", "py.typed"))]
 
     assert len(entries) <= MOST_ENTRIES

@@ -23,7 +23,7 @@ from documents import blocks
 from works import SID, until
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.filters import loader
 from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
 from postscan.core.model.job import Job, JobToken
@@ -66,7 +66,7 @@ class Reader:
             sys.path.remove(str(self._home / "site"))
         sys.modules.pop("acme_folder", None)
 
-    def core(self, process: str = PROCESS) -> Core:
+    def core(self, process: str = PROCESS) -> Engine:
         """Return an engine with the guide's settings and its scan process."""
         self.scans.mkdir()
         table: dict[str, Any] = SETTINGS | {
@@ -77,7 +77,7 @@ class Reader:
         processes = ProcessFolder(settings.processes_dir)
         processes.add(process.encode(), display_name="Folder", identifier=GUID)
         migrations.upgrade(settings.storage.url)
-        return Core(settings, processes)
+        return Engine(settings, processes)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     reader.leave()
 
 
-def send(core: Core) -> JobToken:
+def send(core: Engine) -> JobToken:
     """Make a job of the guide's process, send the pages, end it."""
     process = ProcessFolder(core.settings.processes_dir).find(GUID)
     assert process is not None
@@ -100,7 +100,7 @@ def send(core: Core) -> JobToken:
     return token
 
 
-def ended(core: Core, token: JobToken) -> Job:
+def ended(core: Engine, token: JobToken) -> Job:
     """Wait until the job has ended, and return it."""
     until(lambda: core.service.job(token, ANNA).state.ended)
     return core.service.job(token, ANNA)

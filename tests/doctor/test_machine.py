@@ -24,7 +24,7 @@ from works import SID, instructions
 
 from postscan.cli.app import app
 from postscan.cli.demo import sandbox
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings, load
@@ -179,7 +179,7 @@ def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
     assert bad(machine.server(settings)) == []
 
 
-def test_a_running_server_is_seen_by_its_lock(core: Core, settings: Settings) -> None:
+def test_a_running_server_is_seen_by_its_lock(core: Engine, settings: Settings) -> None:
     """And missed at the port, where it does not listen; two looks do not disturb it."""
     with core.running():
         there = settings.model_copy(update={"server": settings.server.model_copy(update={"port": free_port()})})
@@ -197,7 +197,7 @@ def test_plain_http_beyond_this_machine(tmp_path: Path) -> None:
     assert the(machine.plain_http(settings))[1] == "warning"
 
 
-def test_a_clock_behind_the_audit_trail(core: Core, settings: Settings) -> None:
+def test_a_clock_behind_the_audit_trail(core: Engine, settings: Settings) -> None:
     """A line of the day after tomorrow: the clock was wrong then, or is now."""
     core.store.note(AuditLine.of(DEVICE, "cancel", "x", datetime.now(UTC) + timedelta(days=3)))
 
@@ -250,7 +250,7 @@ def test_files_that_were_put_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("most", "verdict"), [(1000, "problem"), (1100, "warning")])
-def test_a_caller_that_has_used_up_its_share(core: Core, settings: Settings, most: int, verdict: str) -> None:
+def test_a_caller_that_has_used_up_its_share(core: Engine, settings: Settings, most: int, verdict: str) -> None:
     """The next image would be refused, or one soon."""
     token = core.service.create(DEVICE, SID, "7B0E", instructions("copy"))
     with core.service.receiving(token, DEVICE, 1, "png") as image:

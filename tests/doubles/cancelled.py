@@ -13,7 +13,7 @@ from postscan.core.filters.cancellation import Cancelled, CancelSource
 from postscan.core.filters.context import FilterContext
 from postscan.core.filters.facts import JobFacts
 from postscan.core.filters.filter import Filter
-from postscan.plugins.testing.runner import ANNA, MORNING, Published, _document, _RecordingParent
+from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER, Published, _document, _RecordingParent
 
 
 def run_until(
@@ -23,14 +23,14 @@ def run_until(
     with CancelSource(patience=filter.grace) as source:
         parent = _RecordingParent(source)
         job = FilterContext(
-            job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", MORNING),
-            user=ANNA,
+            job=JobFacts("5a0c3c5e-6d3c-4f0e-9d59-0b8f2f7c1a10", "Test process", EXAMPLE_TIME),
+            user=EXAMPLE_USER,
             instructions=instructions,
             settings=settings,
             workdir=workdir,
             token=source.token(),
             parent=parent,
-            all_documents=tuple(_document(id, file, ANNA) for id, file in enumerate(files, start=1)),
+            all_documents=tuple(_document(id, file, EXAMPLE_USER) for id, file in enumerate(files, start=1)),
         )
         canceller = threading.Thread(target=lambda: moment.wait(30) and source.cancel("enough"))
         canceller.start()

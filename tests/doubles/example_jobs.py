@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from postscan.core.model.job import Document, FilterStep, Job, JobToken
+from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions
 from postscan.core.model.states import FilterState, JobState
@@ -38,7 +38,7 @@ def a_job(
         created=datetime(2026, 3, 2, 9, 41, 7, 125_000, tzinfo=UTC),
         steps=steps,
         state=JobState.PROCESSING,
-        documents=[Document(1, "pdf-a", 9, "0" * 64, "blob")],
+        documents=[JobDocument(1, "pdf-a", 9, "0" * 64, "blob")],
     )
 
 
@@ -56,5 +56,5 @@ def another_job(dialect: str, filter_state: FilterState, state: JobState, reason
         steps=[FilterStep(0, FilterInstructions(dialect, b"<a/>"), filter_state)],
         state=state,
         reasons=(reason,) if reason else (),
-        documents=[Document(number, "png", 9, "0" * 64, "blob") for number in range(1, images + 1)],
+        documents=[JobDocument(number, "png", 9, "0" * 64, "blob") for number in range(1, images + 1)],
     )

@@ -30,11 +30,11 @@ BODIES = {
 }
 
 
-def message(action: str, body: str | None = None, message_id: str = messages.MESSAGE_ID) -> request.Message:
+def message(action: str, body: str | None = None, message_id: str = messages.MESSAGE_ID) -> request.SoapRequest:
     """Return a request to the configuration service as it was read, with the usual body or another."""
     blocks = messages.headers(f"{DSC}/{action}", message_id)
     data = messages.envelope(blocks, BODIES[action] if body is None else body)
-    return request.opened(data.replace(b"<soap:Envelope ", f'<soap:Envelope xmlns:dsc="{DSC}" '.encode()))
+    return request.parse_request(data.replace(b"<soap:Envelope ", f'<soap:Envelope xmlns:dsc="{DSC}" '.encode()))
 
 
 def written(body: str) -> etree._Element:

@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 from lxml import etree
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.settings import Settings
 from postscan.soap.eventing.notifier import Notifier
 
@@ -103,7 +103,7 @@ class Telling:
     *pause* are the seconds before it tries again.
     """
 
-    def __init__(self, core: Core, settings: Settings | None = None, *, pause: float = 0.05) -> None:
+    def __init__(self, core: Engine, settings: Settings | None = None, *, pause: float = 0.05) -> None:
         self.notifier = Notifier(core.subscriptions, settings or core.settings, pause=lambda _failures: pause)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)

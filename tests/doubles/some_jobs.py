@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 
 AT = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 ANNA = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")
-PAGE = Document(1, "png", 4, "aa", "blob-1")
+PAGE = JobDocument(1, "png", 4, "aa", "blob-1")
 
 
 def new_job(filters=2, continue_on_error=False):

@@ -11,10 +11,10 @@ from conftest import ANNA
 from lxml import etree
 from messages import ANONYMOUS, DSP, MESSAGE_ID
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal
-from postscan.core.model.subscription import Port
-from postscan.soap.eventing.subscription_manager import Subscribing
+from postscan.core.model.subscription import EventService
+from postscan.soap.eventing.subscription_manager import SubscriptionManager
 from postscan.soap.message import request as message_request
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
@@ -75,16 +75,16 @@ class Subscriber:
 
     def __init__(
         self,
-        core: Core,
+        core: Engine,
         by: Principal = ANNA,
-        port: Port = Port.PROCESSING,
+        port: EventService = EventService.PROCESSING,
         *,
         peer: str = PEER,
         resolve: Callable[[str], Iterable[str]] = lambda _host: [],
         now: Callable[[], datetime] | None = None,
     ) -> None:
         clock: dict[str, Any] = {} if now is None else {"now": now}
-        self._subscribing = Subscribing(core.subscriptions, core.settings, resolve=resolve, **clock)
+        self._subscribing = SubscriptionManager(core.subscriptions, core.settings, resolve=resolve, **clock)
         self.by = by
         self.port = port
         self.peer = peer
@@ -95,7 +95,7 @@ class Subscriber:
 
     def bytes(self, request: bytes, path: str = "/ScanServer/processing") -> bytes:
         """Send a request and return its answer."""
-        message = message_request.opened(request)
+        message = message_request.parse_request(request)
         return self._subscribing.answer(message, self.port, self.by, self.peer, SERVICE, HERE, path)
 
     def subscribe(self, *children: str) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.process import FilterInstructions, Instructions
@@ -45,7 +45,7 @@ def alive(process: int) -> bool:
 class Works:
     """A running engine, called as one device."""
 
-    def __init__(self, core: Core, by: Principal) -> None:
+    def __init__(self, core: Engine, by: Principal) -> None:
         self.core = core
         self.service = core.service
         self.by = by

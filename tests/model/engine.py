@@ -28,12 +28,12 @@ from model.workers import ScriptedWorkers
 from model.world import IMAGES, OPEN_JOBS, Ask, Verb
 
 from postscan import migrations
-from postscan.core.execution.interrupt import Interrupt, Leaving
+from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Scheduler
 from postscan.core.model.job import JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
-from postscan.core.model.records import Request
+from postscan.core.model.records import RequestKey
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
@@ -165,7 +165,7 @@ class SteppedExecutor:
         answer = "left"
         try:
             self._pipeline.run(token, interrupt)
-        except Leaving:
+        except ShuttingDown:
             answer = "put down"
         except Exception as broken:
             error = broken
@@ -245,7 +245,7 @@ class Engine:
         self.spool.sweep()
         self.clock.set_right()  # a stray file is told by its time
         recovery.reconcile(self.store, self.spool, self.clock)
-        self.scheduler.take_up(self.executor)
+        self.scheduler.attach(self.executor)
 
     def crash(self) -> None:
         """Kill the server, as kill -9 would: what its threads would do on their way out does not happen."""
@@ -355,11 +355,11 @@ def _through() -> Iterator[None]:
             yield
 
 
-def _named(ask: Ask) -> Request | None:
+def _named(ask: Ask) -> RequestKey | None:
     """Return what names this request; like a front end's, the digest knows nothing of an image's bytes."""
     if not ask.message:
         return None
-    return Request(ask.message, hashlib.sha256(repr(replace(ask, content=b"")).encode()).hexdigest())
+    return RequestKey(ask.message, hashlib.sha256(repr(replace(ask, content=b"")).encode()).hexdigest())
 
 
 @contextlib.contextmanager

@@ -15,19 +15,19 @@ from model.actors import gate
 
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.workers import protocol
-from postscan.core.workers.slot import Ended, How, Limits, OnMessage
+from postscan.core.workers.slot import Limits, OnMessage, RunEnd, RunEndKind
 
 ENDS: Final = MappingProxyType(
     {
-        "done": Ended(How.SAID, {"end": "done"}),
-        "warn": Ended(How.SAID, {"end": "done", "warnings": ["a page is empty"]}),
-        "fail": Ended(How.SAID, {"end": "failed", "reasons": ["acme:PaperJam"], "detail": "it jammed"}),
-        "broken": Ended(How.SAID, {"end": "broken", "error": "KeyError: 'x'"}),
-        "nonsense": Ended(How.SAID, {"end": "perhaps"}),
-        "die": Ended(How.DIED, {}, exit_code=-9),
-        "late": Ended(How.STOPPED, {}, late=True),
-        "stop": Ended(How.SAID, {"end": "cancelled"}),
-        "killed": Ended(How.STOPPED, {}, exit_code=-15),
+        "done": RunEnd(RunEndKind.SAID, {"end": "done"}),
+        "warn": RunEnd(RunEndKind.SAID, {"end": "done", "warnings": ["a page is empty"]}),
+        "fail": RunEnd(RunEndKind.SAID, {"end": "failed", "reasons": ["acme:PaperJam"], "detail": "it jammed"}),
+        "broken": RunEnd(RunEndKind.SAID, {"end": "broken", "error": "KeyError: 'x'"}),
+        "nonsense": RunEnd(RunEndKind.SAID, {"end": "perhaps"}),
+        "die": RunEnd(RunEndKind.DIED, {}, exit_code=-9),
+        "late": RunEnd(RunEndKind.STOPPED, {}, late=True),
+        "stop": RunEnd(RunEndKind.SAID, {"end": "cancelled"}),
+        "killed": RunEnd(RunEndKind.STOPPED, {}, exit_code=-15),
     }
 )
 """How a filter can end. "killed" is said only of one that was asked to stop; "stop" may be a lie."""
@@ -56,7 +56,7 @@ class ScriptedWorkers:
         """Lend a slot for one order."""
         yield self
 
-    def do(self, order: protocol.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> Ended:
+    def do(self, order: protocol.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> RunEnd:
         """Do what each step says until one is an end."""
         documents = [document["id"] for document in order["documents"]]
         while True:

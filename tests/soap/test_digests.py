@@ -50,9 +50,9 @@ PARTS = (
 """How the image of ws-dsp.md section 13.2 travels: head, and parts around the envelope and the image."""
 
 
-def read(name: str) -> operations.Call:
+def read(name: str) -> operations.OperationCall:
     """Return the call of the processing service that an example is."""
-    return operations.read(message_request.opened(example(name)))
+    return operations.read(message_request.parse_request(example(name)))
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_an_image_travels_beside_its_message() -> None:
     assert isinstance(started, mtom.PartStarted)
     assert (root.data, started.encoding, ended) == (example("dsp-13.2-SendImage"), "binary", mtom.PartEnded())
     assert b"".join(one.data for one in parts if isinstance(one, mtom.PartData)) == image
-    request = operations.read(message_request.opened(root.data)).request
+    request = operations.read(message_request.parse_request(root.data)).request
     assert request == SendImageRequest(TOKEN, 1, "pdf-a", "page1%2Bfront@scan.fabrikam.example", None)
     assert mtom.same_content_id(request.cid, started.content_id)
 

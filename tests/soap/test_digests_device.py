@@ -15,7 +15,7 @@ from schemas import assert_valid
 
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
-from postscan.soap.discovery.messages import Probe, Resolve, Stamp, Target
+from postscan.soap.discovery.messages import Discoverable, Probe, Resolve, SequenceNumber
 from postscan.soap.message import faults, request
 from postscan.soap.message.faults import Fault
 from postscan.soap.metadata import messages as metadata_messages
@@ -31,8 +31,8 @@ ENDPOINT = "urn:uuid:a5f3a0c8-51f7-4c4b-b1e5-0d9c8b7a6f03"
 # --- discovery -------------------------------------------------------------------------------------------------------
 
 SCANNER = (discovery_messages.DEVICE, namespaces.dsp("RepositoryDeviceType"))
-PLAIN = Target(ENDPOINT, SCANNER, (), 3)
-SECURE = Target(DEVICE, (*SCANNER, namespaces.dsc("RepositoryDeviceType")), (), 3)
+PLAIN = Discoverable(ENDPOINT, SCANNER, (), 3)
+SECURE = Discoverable(DEVICE, (*SCANNER, namespaces.dsc("RepositoryDeviceType")), (), 3)
 RUN = 1_772_444_467
 
 
@@ -43,7 +43,7 @@ def test_a_probe_is_read_and_answered(name: str) -> None:
 
     assert probe == Probe("urn:uuid:8e1f2a60-2f3b-4a3e-9a0a-10d4c5b6a701", (discovery_messages.DEVICE,))
     assert discovery_messages.types_for(probe, SECURE) == SECURE.types
-    written = discovery_messages.probe_matches(probe, SECURE, SECURE.types, DEVICE, Stamp(RUN, 41))
+    written = discovery_messages.probe_matches(probe, SECURE, SECURE.types, DEVICE, SequenceNumber(RUN, 41))
     assert same(written, "dpws-11.1-ProbeMatches")
 
 
@@ -55,7 +55,7 @@ def test_a_resolve_is_read_and_answered() -> None:
     assert resolve.endpoint == ENDPOINT
     assert discovery_messages.is_meant(resolve, PLAIN)
     written = discovery_messages.resolve_matches(
-        resolve, PLAIN, PLAIN.types, "http://10.20.30.40:5362/ScanServer", Stamp(RUN, 42)
+        resolve, PLAIN, PLAIN.types, "http://10.20.30.40:5362/ScanServer", SequenceNumber(RUN, 42)
     )
     assert same(written, "dpws-11.3-ResolveMatches")
 
@@ -64,9 +64,11 @@ def test_a_resolve_is_read_and_answered() -> None:
     ("name", "write", "number"),
     [("dpws-11.3-Hello", discovery_messages.hello, 1), ("dpws-11.3-Bye", discovery_messages.bye, 97)],
 )
-def test_coming_and_going_is_said(name: str, write: Callable[[Target, Stamp], bytes], number: int) -> None:
+def test_coming_and_going_is_said(
+    name: str, write: Callable[[Discoverable, SequenceNumber], bytes], number: int
+) -> None:
     """dpws.md section 11.3."""
-    assert same(write(PLAIN, Stamp(RUN, number)), name)
+    assert same(write(PLAIN, SequenceNumber(RUN, number)), name)
 
 
 def test_a_rule_that_is_unknown_is_answered_with_one_more_that_is_known() -> None:
@@ -106,7 +108,7 @@ SITE = metadata_messages.site(ORIGIN, SETTINGS, ENDPOINT)
 
 def test_the_device_answers_get_but_tells_no_version() -> None:
     """dpws.md section 11.4, but for FirmwareVersion: what runs here is nobody's business (T-H9)."""
-    message = request.opened(example("dpws-11.4-Get"))
+    message = request.parse_request(example("dpws-11.4-Get"))
     written = transfer.reply(message, metadata_messages.of_device(SITE, SETTINGS.device, ENDPOINT), SETTINGS.device)
     expected = etree.fromstring(example("dpws-11.4-GetResponse"))
     for version in expected.findall(".//{*}FirmwareVersion"):
@@ -117,7 +119,7 @@ def test_the_device_answers_get_but_tells_no_version() -> None:
 
 def test_the_service_answers_get_metadata() -> None:
     """dpws.md section 11.4: with the one section that is asked for, and in it where the WSDL lies."""
-    message = request.opened(example("dpws-11.4-GetMetadata"))
+    message = request.parse_request(example("dpws-11.4-GetMetadata"))
     sections = metadata_messages.of_service(SITE, SITE.processing, SETTINGS.device)
 
     assert metadata_messages.read_get_metadata(message.body) == metadata_messages.Wanted(namespaces.WSDL)

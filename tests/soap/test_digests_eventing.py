@@ -15,9 +15,9 @@ from lxml import etree
 from schemas import assert_valid
 
 from postscan.core.model.states import FilterState, JobReason, JobState
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.soap.eventing import messages
-from postscan.soap.eventing.notifications import Notice
+from postscan.soap.eventing.notifications import Notification
 from postscan.soap.message import addressing, envelope, faults
 from postscan.soap.message.faults import Fault
 from postscan.soap.services import job_elements
@@ -31,7 +31,7 @@ END_TO = "http://mfp-17.fabrikam.example:5357/events/end"
 
 def subscribed() -> messages.SubscribeRequest:
     """Return what the example asks for."""
-    return messages.read_subscribe(envelope.read(example("dpws-11.5-Subscribe")).body, Port.PROCESSING)
+    return messages.read_subscribe(envelope.read(example("dpws-11.5-Subscribe")).body, EventService.PROCESSING)
 
 
 def subscription() -> Subscription:
@@ -39,7 +39,7 @@ def subscription() -> Subscription:
     asked = subscribed()
     assert asked.end_to
     to, end = (Sink(one.address, "10.20.30.41", one.parameters) for one in (asked.notify_to, asked.end_to))
-    return Subscription(IDENTIFIER, Port.PROCESSING, OWNER, to, end, asked.actions, MANAGER, False, 0.0, 0)
+    return Subscription(IDENTIFIER, EventService.PROCESSING, OWNER, to, end, asked.actions, MANAGER, False, 0.0, 0)
 
 
 def answered(name: str, body: str) -> bool:
@@ -99,7 +99,7 @@ def test_another_delivery_is_refused() -> None:
     (delivery,) = root.iter(f"{{{namespaces.WSE}}}Delivery")
     delivery.set("Mode", namespaces.WSE + "/DeliveryModes/Pull")
     with pytest.raises(Fault) as caught:
-        messages.read_subscribe(root[1][0], Port.PROCESSING)
+        messages.read_subscribe(root[1][0], EventService.PROCESSING)
     written = faults.write(caught.value, header("dpws-11.7-DeliveryModeRequestedUnavailable", "RelatesTo"))
     ours, theirs = (
         f"<wsa:Action>{action}</wsa:Action>".encode() for action in (messages.FAULT, namespaces.FAULT_ACTION)
@@ -115,7 +115,7 @@ def test_another_delivery_is_refused() -> None:
 
 def notified(about: Subscription, name: str, body: str) -> bool:
     """Return whether an event with this body is sent as in the example."""
-    return same(messages.notification(about, 7, Notice(header(name, "Action"), body)), name)
+    return same(messages.notification(about, 7, Notification(header(name, "Action"), body)), name)
 
 
 def test_a_job_that_was_made_is_told_to_subscribers() -> None:
@@ -140,7 +140,7 @@ def test_a_job_that_has_ended_is_told_to_administrators() -> None:
     name = "dsc-3.1-PostScanJobEndStateEvent"
     identifier = "<wse:Identifier>urn:uuid:3a5f9d10-4c1e-4b7a-9d1c-0e2f6a7b8c90</wse:Identifier>"
     to = Sink(header(name, "To"), "10.20.30.42", identifier)
-    console = Subscription(IDENTIFIER, Port.CONFIGURATION, OWNER, to, None, (), MANAGER, False, 0.0, 0)
+    console = Subscription(IDENTIFIER, EventService.CONFIGURATION, OWNER, to, None, (), MANAGER, False, 0.0, 0)
     ended = another_job(namespaces.FILESHARE, FilterState.SUCCEEDED, JobState.COMPLETED, JobReason.SUCCEEDED)
     ended.completed = datetime(2025, 3, 4, 9, 15, 41, 100_000, tzinfo=UTC)
 

@@ -9,11 +9,11 @@ import pytest
 from conftest import ANNA
 from works import Works
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 
 
 @pytest.fixture
-def idle(core: Core) -> Works:
+def idle(core: Engine) -> Works:
     """An engine in which nothing runs."""
     return Works(core, ANNA)
 

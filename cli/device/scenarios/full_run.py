@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from postscan.cli.device import discovery, metadata
-from postscan.cli.device.client import Device, JobStatus
+from postscan.cli.device.client import Device, ReportedJob
 from postscan.cli.device.discovery import Match
-from postscan.cli.device.event_listener import Ear, Heard, towards
+from postscan.cli.device.event_listener import EventListener, ReceivedEvent, towards
 from postscan.cli.device.events import EndStateEvent, StatusEvent
 from postscan.cli.device.metadata import Description
 from postscan.cli.device.scenarios import misbehaviour
-from postscan.cli.device.scenarios.job_session import Errand, Story, Visit
-from postscan.cli.device.scenarios.misbehaviour import Remark, Scene
-from postscan.cli.device.subscription import Subscription
-from postscan.cli.device.transport import DSP, Courier, DeviceError, SoapFault, Unreachable
+from postscan.cli.device.scenarios.job_session import JobSession, ProgressLog, ScanJob
+from postscan.cli.device.scenarios.misbehaviour import Assessment, Scenario
+from postscan.cli.device.subscription import DeviceSubscription
+from postscan.cli.device.transport import DSP, DeviceError, SoapFault, Transport, Unreachable
 from postscan.core.errors import PostscanError
 
 _PREFIXES: Final = {
@@ -29,10 +29,10 @@ _PREFIXES: Final = {
 }
 
 
-class Journey:
+class DeviceRun:
     """One way, step by step; `record` has what programs want to know of it. If *secure*, it keeps to HTTPS."""
 
-    def __init__(self, courier: Courier, story: Story, *, secure: bool) -> None:
+    def __init__(self, courier: Transport, story: ProgressLog, *, secure: bool) -> None:
         self.record: dict[str, Any] = {"found": []}
         self._courier = courier
         self._story = story
@@ -58,23 +58,25 @@ class Journey:
         self._check_secure(address)
         return address
 
-    def scan(self, address: str, user: str, errand: Errand, expires: int | None) -> JobStatus:
+    def scan(self, address: str, user: str, errand: ScanJob, expires: int | None) -> ReportedJob:
         """Scan, with a subscription for *expires* seconds at a time, or without; return how the job ended."""
         with Device(address, user, courier=self._courier) as device:
-            visit = Visit(device, errand, self._story)
+            visit = JobSession(device, errand, self._story)
             ended = visit.run() if expires is None else self._subscribed(address, visit, expires)
         self.record["events"] = [self._event(heard) for heard in visit.heard]
         self.record["job"] = {"token": visit.token} | dataclasses.asdict(ended)
         return ended
 
-    def misbehave(self, address: str, user: str, errand: Errand, names: Iterable[str], pause: float) -> list[Remark]:
+    def misbehave(
+        self, address: str, user: str, errand: ScanJob, names: Iterable[str], pause: float
+    ) -> list[Assessment]:
         """Play these misbehaviours one after another; return all remarks."""
-        scene = Scene(address, user, errand, self._courier, pause)
-        every: list[Remark] = []
+        scene = Scenario(address, user, errand, self._courier, pause)
+        every: list[Assessment] = []
         self.record["misbehaviours"] = []
         for name in names:
             self._story.say(f"{name}: a device that {misbehaviour.MISBEHAVIOURS[name].about}")
-            for remark in misbehaviour.play(name, scene):
+            for remark in misbehaviour.run(name, scene):
                 self._story.say(f"  {'good' if remark.good else 'BAD '}  {remark.wanted}: {remark.did}")
                 self.record["misbehaviours"].append({"name": name} | dataclasses.asdict(remark))
                 every.append(remark)
@@ -111,8 +113,11 @@ class Journey:
         if self._secure and not address.lower().startswith("https:"):
             raise DeviceError(f"the server tells the address {address}; with --ca or --cert it has to be https")
 
-    def _subscribed(self, address: str, visit: Visit, expires: int) -> JobStatus:
-        with Ear(towards(address)) as ear, Subscription(self._courier, address, ear, expires) as subscription:
+    def _subscribed(self, address: str, visit: JobSession, expires: int) -> ReportedJob:
+        with (
+            EventListener(towards(address)) as ear,
+            DeviceSubscription(self._courier, address, ear, expires) as subscription,
+        ):
             self._story.say(f"Subscribe: events to {ear.notify_to}, for {subscription.granted:g} s")
             ended = visit.run(subscription)
             left, unsubscribed = (None, False) if subscription.is_over else self._taken_back(subscription)
@@ -127,7 +132,7 @@ class Journey:
                 self._story.say(f"Not taken: {why}")
         return ended
 
-    def _taken_back(self, subscription: Subscription) -> tuple[float | None, bool]:
+    def _taken_back(self, subscription: DeviceSubscription) -> tuple[float | None, bool]:
         """Ask how many seconds are left, which a server need not know, and take the subscription back."""
         left = None
         try:
@@ -143,7 +148,7 @@ class Journey:
         self._story.say("Unsubscribe")
         return left, True
 
-    def _event(self, heard: Heard) -> dict[str, Any]:
+    def _event(self, heard: ReceivedEvent) -> dict[str, Any]:
         """Return what was heard as a record of plain values, with the seconds since the beginning."""
         names: dict[type, str] = {StatusEvent: "PostScanJobStatusEvent", EndStateEvent: "PostScanJobEndStateEvent"}
         notice = heard.notice

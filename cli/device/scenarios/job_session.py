@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli.device.client import Device, JobStatus
-from postscan.cli.device.event_listener import Heard
+from postscan.cli.device.client import Device, ReportedJob
+from postscan.cli.device.event_listener import ReceivedEvent
 from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
 from postscan.cli.device.scenarios.scan import Page
 from postscan.cli.device.transport import BadAnswer, DeviceError, SoapFault, Unreachable
@@ -22,7 +22,7 @@ from postscan.core.model.process import short_name
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from postscan.cli.device.subscription import Subscription
+    from postscan.cli.device.subscription import DeviceSubscription
 
 POLL: Final = 0.1  # seconds between two GetPostScanJobElements of a device without events
 QUIET: Final = 2.0  # seconds without an event after which a device asks
@@ -31,7 +31,7 @@ ABSENCE: Final = 60.0  # seconds that a server may be away: its subscriptions ma
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ScanJob:
     """What is to be scanned: pages, into the process with this GUID, with its instructions as XML text."""
 
     pages: Sequence[Page]
@@ -39,7 +39,7 @@ class Errand:
     instructions: str
 
 
-class Story:
+class ProgressLog:
     """What happens, line by line with the seconds since it began; without a console nobody hears it."""
 
     def __init__(self, console: Console | None) -> None:
@@ -57,7 +57,7 @@ class Story:
             self._console.print(f"{seconds:6.2f} s  {terminal.plain(text)}", soft_wrap=True)
 
 
-class Patience:
+class Deadline:
     """So many seconds from when they are first asked for."""
 
     def __init__(self, seconds: float) -> None:
@@ -79,20 +79,20 @@ class Patience:
         self._until = None
 
 
-class Visit:
+class JobSession:
     """The device's side of one job. `heard` is all that it was told of this job, in order."""
 
-    def __init__(self, device: Device, errand: Errand, story: Story) -> None:
+    def __init__(self, device: Device, errand: ScanJob, story: ProgressLog) -> None:
         self._device = device
         self._errand = errand
         self._story = story
         self._stopped = False
         self._deserted = False
-        self._ended: JobStatus | None = None
+        self._ended: ReportedJob | None = None
         self.token = ""
-        self.heard: list[Heard] = []
+        self.heard: list[ReceivedEvent] = []
 
-    def run(self, subscription: Subscription | None = None) -> JobStatus:
+    def run(self, subscription: DeviceSubscription | None = None) -> ReportedJob:
         """Scan, and return how the job ended: as its last event says or, without events, as the server answers."""
         with withdrawn_on_error(self._device) as open_jobs:
             self.token = self._device.create(self._errand.process, self._errand.instructions)
@@ -104,7 +104,7 @@ class Visit:
                 self._press_stop()
             return self._follow(subscription)
 
-    def _deliver(self, subscription: Subscription | None) -> None:
+    def _deliver(self, subscription: DeviceSubscription | None) -> None:
         for page in self._errand.pages:
             self._device.send_image(self.token, page.number, page.format, page.file)
             self._catch_up(subscription)
@@ -113,7 +113,7 @@ class Visit:
         self._catch_up(subscription)
         self._story.say("EndPostScanJob")
 
-    def _follow(self, subscription: Subscription | None) -> JobStatus:
+    def _follow(self, subscription: DeviceSubscription | None) -> ReportedJob:
         while True:
             try:
                 ended = self._listen(subscription) if subscription is not None else None
@@ -123,10 +123,10 @@ class Visit:
                     raise
                 self._press_stop()
 
-    def _listen(self, subscription: Subscription) -> JobStatus | None:
+    def _listen(self, subscription: DeviceSubscription) -> ReportedJob | None:
         """Hear until the job has ended; return None if there will be no more events."""
-        ended = Patience(OVERDUE)
-        absent = Patience(ABSENCE)
+        ended = Deadline(OVERDUE)
+        absent = Deadline(ABSENCE)
         while self._ended is None and not self._deserted:
             heard = subscription.ear.next(QUIET)
             if heard is not None:
@@ -151,12 +151,12 @@ class Visit:
             subscription.forget()
         return self._ended
 
-    def _catch_up(self, subscription: Subscription | None) -> None:
+    def _catch_up(self, subscription: DeviceSubscription | None) -> None:
         """Tell what was heard meanwhile."""
         while subscription is not None and (heard := subscription.ear.next(0)) is not None:
             self._tell(heard)
 
-    def _tell(self, heard: Heard) -> None:
+    def _tell(self, heard: ReceivedEvent) -> None:
         """Tell what was heard, and remember it if it is about this job."""
         notice = heard.notice
         if isinstance(notice, SubscriptionEnd):
@@ -172,7 +172,7 @@ class Visit:
             if isinstance(notice, EndStateEvent):
                 self._ended = self._ended or notice.status  # there is to be one only
 
-    def _ask_on(self) -> JobStatus:
+    def _ask_on(self) -> ReportedJob:
         """Ask until the job has ended, and tell what has changed."""
         for status in asked(self._device, self.token):
             self._story.say(f"GetPostScanJobElements: {sentence(status)}")
@@ -202,7 +202,7 @@ def withdrawn_on_error(device: Device) -> Iterator[list[str]]:
         raise
 
 
-def asked(device: Device, token: str) -> Iterator[JobStatus]:
+def asked(device: Device, token: str) -> Iterator[ReportedJob]:
     """Ask how the job stands until it has ended; yield what is new, its end last."""
     before = None
     while True:
@@ -215,7 +215,7 @@ def asked(device: Device, token: str) -> Iterator[JobStatus]:
         time.sleep(POLL)
 
 
-def sentence(status: JobStatus) -> str:
+def sentence(status: ReportedJob) -> str:
     """Return how a job and its filters stand, as one line."""
     filters = (f"{short_name(one.dialect)} {_state(one.state, one.reasons)}" for one in status.filters)
     images = f"{status.images} image{'' if status.images == 1 else 's'}"

@@ -15,12 +15,20 @@ from typing import Final
 from lxml import etree
 
 from postscan.cli.device import transport
-from postscan.cli.device.client import Device, JobStatus
-from postscan.cli.device.event_listener import Ear, Manner, towards
+from postscan.cli.device.client import Device, ReportedJob
+from postscan.cli.device.event_listener import EventListener, ListenerMode, towards
 from postscan.cli.device.scenarios import job_session
-from postscan.cli.device.scenarios.job_session import Errand
-from postscan.cli.device.subscription import Subscription
-from postscan.cli.device.transport import Answer, BadAnswer, Courier, DeviceError, Request, SoapFault, Unreachable
+from postscan.cli.device.scenarios.job_session import ScanJob
+from postscan.cli.device.subscription import DeviceSubscription
+from postscan.cli.device.transport import (
+    BadAnswer,
+    DeviceError,
+    HttpReply,
+    OutgoingRequest,
+    SoapFault,
+    Transport,
+    Unreachable,
+)
 
 STRANGER: Final = "00000000-0000-4000-8000-000000000000"
 """A token that no server gives: tokens are random."""
@@ -34,7 +42,7 @@ _NOT_NOW: Final = "dsp:OperationFailed"
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class Assessment:
     """What the protocol wants of a server, what the server did, and whether that is the same."""
 
     wanted: str
@@ -43,7 +51,7 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Scenario:
     """Where a misbehaviour is played: the service, the user, what is scanned, and the honest courier.
 
     `pause` is how long, in seconds, a late device is silent, and a slow one takes for a page.
@@ -51,8 +59,8 @@ class Scene:
 
     url: str
     user: str
-    errand: Errand
-    courier: Courier
+    errand: ScanJob
+    courier: Transport
     pause: float
 
 
@@ -61,21 +69,21 @@ class Misbehaviour:
     """What a device does wrong, in a few words, and how it is played."""
 
     about: str
-    play: Callable[[Scene], Iterator[Remark]]
+    run: Callable[[Scenario], Iterator[Assessment]]
 
 
-def play(name: str, scene: Scene) -> Iterator[Remark]:
+def run(name: str, scene: Scenario) -> Iterator[Assessment]:
     """Play a misbehaviour; whatever stops it is a remark as well."""
     try:
-        yield from MISBEHAVIOURS[name].play(scene)
+        yield from MISBEHAVIOURS[name].run(scene)
     except DeviceError as error:
-        yield Remark("the device gets to the end", str(error), False)
+        yield Assessment("the device gets to the end", str(error), False)
 
 
 # --- the plays ---------------------------------------------------------------------------------------------------
 
 
-def _late(scene: Scene) -> Iterator[Remark]:
+def _late(scene: Scenario) -> Iterator[Assessment]:
     states: list[str] = []
 
     def fall_silent(device: Device, token: str) -> None:
@@ -85,44 +93,44 @@ def _late(scene: Scene) -> Iterator[Remark]:
 
     ended = _job(scene, scene.courier, fall_silent)
     waited = f"the job was {states[0]} after {scene.pause:g} s of silence"
-    yield Remark("a job waits ten minutes for its device", waited, states == ["Creating"])
+    yield Assessment("a job waits ten minutes for its device", waited, states == ["Creating"])
     yield _complete(scene, ended)
 
 
-def _duplicate(scene: Scene) -> Iterator[Remark]:
+def _duplicate(scene: Scenario) -> Iterator[Assessment]:
     courier = Twice(scene.courier)
     ended = _job(scene, courier)
     did = f"{courier.differed} of {courier.count} second answers differed from the first"
-    yield Remark("a message that comes again gets the same answer", did, courier.differed == 0)
+    yield Assessment("a message that comes again gets the same answer", did, courier.differed == 0)
     yield _complete(scene, ended)
 
 
-def _cut(scene: Scene) -> Iterator[Remark]:
+def _cut(scene: Scenario) -> Iterator[Assessment]:
     yield _complete(scene, _job(scene, Cutting(scene.courier)))
 
 
-def _slow(scene: Scene) -> Iterator[Remark]:
+def _slow(scene: Scenario) -> Iterator[Assessment]:
     yield _complete(scene, _job(scene, Dripping(scene.courier, scene.pause)))
 
 
-def _hang_up(scene: Scene) -> Iterator[Remark]:
+def _hang_up(scene: Scenario) -> Iterator[Assessment]:
     yield _complete(scene, _job(scene, HangingUp(scene.courier)))
 
 
-def _wrong_order(scene: Scene) -> Iterator[Remark]:
+def _wrong_order(scene: Scenario) -> Iterator[Assessment]:
     page = scene.errand.pages[0]
     with _device(scene, scene.courier) as device, job_session.withdrawn_on_error(device) as tokens:
         token = device.create(scene.errand.process, scene.errand.instructions)
         tokens.append(token)
         device.end(token)
-        yield Remark("an End before any image is accepted", "it was", True)
+        yield Assessment("an End before any image is accepted", "it was", True)
         yield _refused("an image after End", _NOT_NOW, lambda: device.send_image(token, 1, page.format, page.file))
         *_, ended = job_session.asked(device, token)
     good = (ended.state, ended.images) == ("Completed", 0)
-    yield Remark("a job without images ends Completed, and gets none later", job_session.sentence(ended), good)
+    yield Assessment("a job without images ends Completed, and gets none later", job_session.sentence(ended), good)
 
 
-def _foreign_token(scene: Scene) -> Iterator[Remark]:
+def _foreign_token(scene: Scenario) -> Iterator[Assessment]:
     page = scene.errand.pages[0]
     with _device(scene, scene.courier) as device:
         tries: dict[str, Callable[[], object]] = {
@@ -135,12 +143,12 @@ def _foreign_token(scene: Scene) -> Iterator[Remark]:
             yield _refused(f"{what} a job that is not the device's", _UNKNOWN, act)
 
 
-def _deaf(scene: Scene) -> Iterator[Remark]:
-    yield from _with_ear(scene, Manner.DEAF)
+def _deaf(scene: Scenario) -> Iterator[Assessment]:
+    yield from _with_listener(scene, ListenerMode.DEAF)
 
 
-def _refuse(scene: Scene) -> Iterator[Remark]:
-    yield from _with_ear(scene, Manner.REFUSING)
+def _refuse(scene: Scenario) -> Iterator[Assessment]:
+    yield from _with_listener(scene, ListenerMode.REFUSING)
 
 
 MISBEHAVIOURS: Final = {
@@ -162,11 +170,11 @@ MISBEHAVIOURS: Final = {
 class Twice:
     """Carries each request twice. Of `count` answers that have to be equal, `differed` were not."""
 
-    def __init__(self, courier: Courier) -> None:
+    def __init__(self, courier: Transport) -> None:
         self._courier = courier
         self.count = self.differed = 0
 
-    def __call__(self, request: Request, /) -> Answer:
+    def __call__(self, request: OutgoingRequest, /) -> HttpReply:
         """Carry the request, and again; return the first answer."""
         first, second = self._courier(request), self._courier(request)
         if not _is_question(request):
@@ -178,10 +186,10 @@ class Twice:
 class Cutting:
     """Breaks off in the middle of each image, and then carries it whole, as the same message."""
 
-    def __init__(self, courier: Courier) -> None:
+    def __init__(self, courier: Transport) -> None:
         self._courier = courier
 
-    def __call__(self, request: Request, /) -> Answer:
+    def __call__(self, request: OutgoingRequest, /) -> HttpReply:
         """Carry the request."""
         if request.action.endswith("/SendImage"):
             half = sum(map(len, request.content())) // 2
@@ -192,17 +200,17 @@ class Cutting:
 class Dripping:
     """Carries each image in pieces, over so many *seconds*."""
 
-    def __init__(self, courier: Courier, seconds: float) -> None:
+    def __init__(self, courier: Transport, seconds: float) -> None:
         self._courier = courier
         self._seconds = seconds
 
-    def __call__(self, request: Request, /) -> Answer:
+    def __call__(self, request: OutgoingRequest, /) -> HttpReply:
         """Carry the request."""
         if not request.action.endswith("/SendImage"):
             return self._courier(request)
         return self._courier(replace(request, content=lambda: self._drips(request)))
 
-    def _drips(self, request: Request) -> Iterator[bytes]:
+    def _drips(self, request: OutgoingRequest) -> Iterator[bytes]:
         length = sum(map(len, request.content())) // PIECES + 1
         for chunk in request.content():
             for at in range(0, len(chunk), length):
@@ -213,10 +221,10 @@ class Dripping:
 class HangingUp:
     """Carries each request that changes something to its last byte, hangs up, and then carries it again."""
 
-    def __init__(self, courier: Courier) -> None:
+    def __init__(self, courier: Transport) -> None:
         self._courier = courier
 
-    def __call__(self, request: Request, /) -> Answer:
+    def __call__(self, request: OutgoingRequest, /) -> HttpReply:
         """Carry the request."""
         if not _is_question(request):
             _break_off(self._courier, request, sum(map(len, request.content())))
@@ -227,7 +235,7 @@ class _BrokenOff(Exception):
     """The device has had enough."""
 
 
-def _break_off(courier: Courier, request: Request, after: int) -> None:
+def _break_off(courier: Transport, request: OutgoingRequest, after: int) -> None:
     """Carry the request as far as its first *after* bytes, and close the connection."""
 
     def begin() -> Iterator[bytes]:
@@ -242,11 +250,11 @@ def _break_off(courier: Courier, request: Request, after: int) -> None:
         courier(replace(request, content=begin))
 
 
-def _is_question(request: Request) -> bool:
+def _is_question(request: OutgoingRequest) -> bool:
     return request.action.endswith("/GetPostScanJobElements")
 
 
-def _said(answer: Answer) -> bytes:
+def _said(answer: HttpReply) -> bytes:
     """Return the soap:Body of an answer in its canonical form."""
     body = transport.parsed(answer.data).find(f"{{{transport.SOAP}}}Body")
     if body is None:
@@ -257,13 +265,13 @@ def _said(answer: Answer) -> bytes:
 # --- what they share ---------------------------------------------------------------------------------------------
 
 
-def _device(scene: Scene, courier: Courier) -> Device:
+def _device(scene: Scenario, courier: Transport) -> Device:
     return Device(scene.url, scene.user, courier=courier)
 
 
 def _job(
-    scene: Scene, courier: Courier, between: Callable[[Device, str], None] = lambda _device, _token: None
-) -> JobStatus:
+    scene: Scenario, courier: Transport, between: Callable[[Device, str], None] = lambda _device, _token: None
+) -> ReportedJob:
     """Scan the errand; call *between* after each image. Return how the job ended."""
     with _device(scene, courier) as device, job_session.withdrawn_on_error(device) as tokens:
         token = device.create(scene.errand.process, scene.errand.instructions)
@@ -276,29 +284,29 @@ def _job(
     return ended
 
 
-def _with_ear(scene: Scene, manner: Manner) -> Iterator[Remark]:
+def _with_listener(scene: Scenario, manner: ListenerMode) -> Iterator[Assessment]:
     """Scan with an ear that treats all events in this manner: nothing else may suffer from it."""
-    with Ear(towards(scene.url), manner) as ear:
-        subscription = Subscription(scene.courier, scene.url, ear, TIME)
+    with EventListener(towards(scene.url), manner) as ear:
+        subscription = DeviceSubscription(scene.courier, scene.url, ear, TIME)
         with subscription:
             yield _complete(scene, _job(scene, scene.courier))
             end = time.monotonic() + VISIT
             while not ear.visits and time.monotonic() < end:
                 time.sleep(job_session.POLL)
             did = f"it had tried {ear.visits} time{'' if ear.visits == 1 else 's'} so far"
-            yield Remark("the server tries to tell the events", did, ear.visits > 0)
+            yield Assessment("the server tries to tell the events", did, ear.visits > 0)
 
 
-def _complete(scene: Scene, ended: JobStatus) -> Remark:
+def _complete(scene: Scenario, ended: ReportedJob) -> Assessment:
     count = len(scene.errand.pages)
     wanted = f"the job ends Completed, with each of its images once ({count})"
-    return Remark(wanted, job_session.sentence(ended), (ended.state, ended.images) == ("Completed", count))
+    return Assessment(wanted, job_session.sentence(ended), (ended.state, ended.images) == ("Completed", count))
 
 
-def _refused(what: str, subcode: str, act: Callable[[], object]) -> Remark:
+def _refused(what: str, subcode: str, act: Callable[[], object]) -> Assessment:
     wanted = f"{what} is refused with {subcode}"
     try:
         act()
     except SoapFault as fault:
-        return Remark(wanted, str(fault), fault.subcode == subcode)
-    return Remark(wanted, "it was accepted", False)
+        return Assessment(wanted, str(fault), fault.subcode == subcode)
+    return Assessment(wanted, "it was accepted", False)

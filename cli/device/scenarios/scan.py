@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from postscan.cli.device.client import Device, DeviceError, JobStatus, SoapFault
+from postscan.cli.device.client import Device, DeviceError, ReportedJob, SoapFault
 from postscan.cli.output import terminal
 from postscan.core.model.process import short_name
 
@@ -48,7 +48,7 @@ class Scan:
         self._stopped = False
         self._say(f"Job {token} created at {device.url}")
 
-    def run(self, pages: Sequence[Page], stop: Stop, *, wait: bool) -> JobStatus | None:
+    def run(self, pages: Sequence[Page], stop: Stop, *, wait: bool) -> ReportedJob | None:
         """Send the pages and return how the job ended; None if nobody waits for that."""
         cancel_at = None
         try:
@@ -74,7 +74,7 @@ class Scan:
             self._device.send_image(self._token, page.number, page.format, page.file, sent)
         self._say(f"SendImage {page.number}: {page.file.name} ({page.format}, {page.size:,} bytes)")
 
-    def _follow(self, cancel_at: float | None) -> JobStatus:
+    def _follow(self, cancel_at: float | None) -> ReportedJob:
         """Show each change until the job has ended, and cancel it when it is time."""
         seen: list[tuple[str, str]] = []
         while True:
@@ -124,7 +124,7 @@ class Scan:
         self._console.print(f"{time.monotonic() - self._begun:6.2f} s  {terminal.plain(text)}", soft_wrap=True)
 
 
-def _lines(status: JobStatus) -> list[tuple[str, str]]:
+def _lines(status: ReportedJob) -> list[tuple[str, str]]:
     """Return who is in which state: the filters in their order, and the job last."""
     filters = [
         (f"  filter {number} {short_name(one.dialect)}", _state(one.state, one.reasons))

@@ -21,7 +21,7 @@ _NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLI
 _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)  # EISDIR: older kernels
 
 
-class Growing:
+class AtomicFile:
     """A file under way: write to `fd`, then let it `appear`."""
 
     def __init__(self, fd: int, where: int) -> None:
@@ -33,7 +33,7 @@ class Growing:
         os.link(f"/proc/self/fd/{self.fd}", name, dst_dir_fd=self._where)
 
 
-class Hidden(Growing):
+class NamedAtomicFile(AtomicFile):
     """One that has a name of its own until then."""
 
     def __init__(self, fd: int, where: int, name: str) -> None:
@@ -51,7 +51,7 @@ class Hidden(Growing):
 
 
 @contextlib.contextmanager
-def growing(where: int, hidden: str) -> Iterator[Growing]:
+def atomic_file(where: int, hidden: str) -> Iterator[AtomicFile]:
     """Lend a new file in the open folder *where*; what did not appear is gone afterwards.
 
     *hidden* is its name for as long as it needs one. A file that has this name already is left over, and removed.
@@ -61,13 +61,13 @@ def growing(where: int, hidden: str) -> Iterator[Growing]:
     fd = _nameless(where)
     if fd is not None:
         try:
-            yield Growing(fd, where)
+            yield AtomicFile(fd, where)
         finally:
             os.close(fd)
         return
     fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE, dir_fd=where)
     try:
-        yield Hidden(fd, where, hidden)
+        yield NamedAtomicFile(fd, where, hidden)
     finally:
         os.close(fd)
         with contextlib.suppress(FileNotFoundError):

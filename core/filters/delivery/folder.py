@@ -87,7 +87,7 @@ def _make(name: str, where: int) -> None:
 
 def _place(run: FilterRun, document: Document, where: int, source: Path, name: str, destination: str) -> str:
     """Put the file into the open folder *where*, and return the name that it got."""
-    with atomic_file.growing(where, _hidden(run, document, destination)) as new:
+    with atomic_file.atomic_file(where, _hidden(run, document, destination)) as new:
         digest = _copy(run, source, new.fd)
         earlier = run.earlier.get((document.id, destination))
         if earlier and _digest(run, earlier, where) == digest:

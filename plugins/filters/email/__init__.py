@@ -27,7 +27,7 @@ from postscan.plugins import (
 )
 from postscan.plugins.filters.email.address import EXPECTED, domain_of, is_address
 from postscan.plugins.filters.email.connection import Offer
-from postscan.plugins.filters.email.message import Message, one_line
+from postscan.plugins.filters.email.message import MailMessage, one_line
 from postscan.plugins.filters.email.server import MailServer
 from postscan.plugins.filters.email.settings import KEY, Settings
 
@@ -157,7 +157,7 @@ def _limit(job: FilterContext, offer: Offer) -> int:
     return min(most, offer.most_bytes or most)
 
 
-def _message(job: FilterContext, recipients: tuple[str, ...]) -> Message:
+def _message(job: FilterContext, recipients: tuple[str, ...]) -> MailMessage:
     """Return the mail with all documents."""
     settings: Settings = job.settings
     fields = {
@@ -165,7 +165,7 @@ def _message(job: FilterContext, recipients: tuple[str, ...]) -> Message:
         "user": one_line(job.user.name),
         "date": f"{job.job.created:%Y-%m-%d %H:%M} UTC",
     }
-    return Message(
+    return MailMessage(
         job=job.job.token,
         sender=settings.sender,
         recipients=recipients,
@@ -176,7 +176,7 @@ def _message(job: FilterContext, recipients: tuple[str, ...]) -> Message:
     )
 
 
-def _left(job: FilterContext, parts: Sequence[Message]) -> Sequence[Message]:
+def _left(job: FilterContext, parts: Sequence[MailMessage]) -> Sequence[MailMessage]:
     """Return the parts that an earlier, crashed run may not have sent: from the last one that it began with."""
     begun = list(takewhile(lambda part: job.earlier.get((None, part.destination)) == part.id, parts))
     return parts[max(0, len(begun) - 1) :]

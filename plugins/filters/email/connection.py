@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from postscan.plugins import CancellationToken
-from postscan.plugins.filters.email.message import Message
+from postscan.plugins.filters.email.message import MailMessage
 
 DOT: Final = 4  # times as long as other answers may the one to the dot take: the server may look into the mail first
 
@@ -29,7 +29,7 @@ class Offer(NamedTuple):
     utf8: bool
 
 
-class Line(smtplib.SMTP):
+class SmtpConnection(smtplib.SMTP):
     """A connection to a mail server: `smtplib`'s, that another thread can cut, and whose server comes to an end."""
 
     def __init__(self, connection: socket.socket, ehlo_name: str, seconds: float) -> None:
@@ -62,7 +62,7 @@ class Line(smtplib.SMTP):
         connection.settimeout(self._seconds)
         self._use(context.wrap_socket(connection, server_hostname=host))
 
-    def mail_from(self, message: Message, written: Path) -> tuple[int, bytes]:
+    def mail_from(self, message: MailMessage, written: Path) -> tuple[int, bytes]:
         """Begin a message."""
         options = [f"SIZE={written.stat().st_size}"] if self.has_extn("size") else []
         if message.utf8:

@@ -42,7 +42,7 @@ _SPARE: Final = 256  # bytes by which the head of one part may be longer than th
 
 
 @dataclass(frozen=True)
-class Message:
+class MailMessage:
     """A mail from `sender` to all `recipients`, with all `documents` attached.
 
     `job` is the job's token; only a hash of it is in the message. `part` and `of` count from 1, if the documents do
@@ -85,7 +85,7 @@ class Message:
         where = "mailto:" + ",".join(shown) + (f" and {more} more" if more else "")
         return where if self.of == 1 else f"{where} part {self.part} of {self.of}"
 
-    def split(self, most: int) -> tuple[list[Message], list[Document]]:
+    def split(self, most: int) -> tuple[list[MailMessage], list[Document]]:
         """Return messages of at most *most* bytes, and the documents that are too large for any.
 
         The documents stay in their order; there are no more messages than are needed for that.

@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from postscan.plugins import CancellationToken, FilterContext, FilterFailed, FilterReason
-from postscan.plugins.filters.email.connection import Line, Offer, said, why
-from postscan.plugins.filters.email.message import Message
+from postscan.plugins.filters.email.connection import Offer, SmtpConnection, said, why
+from postscan.plugins.filters.email.message import MailMessage
 from postscan.plugins.filters.email.settings import KEY, Settings
 
 FIRST_PAUSE: Final = 0.5  # seconds before the second try; each next pause is five times as long
@@ -49,7 +49,7 @@ class MailServer:
         self._settings: Settings = job.settings
         self._token: CancellationToken = job.token
         self._name = "{}:{}".format(*self._settings.address)
-        self._line: Line | None = None
+        self._line: SmtpConnection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +63,7 @@ class MailServer:
         """Return what the server takes."""
         return self._trying(lambda line, last: line.offer)
 
-    def send(self, message: Message, written: Path) -> dict[str, str]:
+    def send(self, message: MailMessage, written: Path) -> dict[str, str]:
         """Send *message*, which is in the file *written*; return who was refused, and the server's words for it.
 
         The server may refuse some recipients: then the others get it. Whom it refuses for now is tried again with
@@ -71,7 +71,7 @@ class MailServer:
         """
         return self._trying(lambda line, last: self._send(line, message, written, last))
 
-    def _trying(self, do: Callable[[Line, bool], T]) -> T:
+    def _trying(self, do: Callable[[SmtpConnection, bool], T]) -> T:
         """Do something on the line to the server, again if need be."""
         left, pause = self._settings.tries, FIRST_PAUSE
         while True:
@@ -100,9 +100,9 @@ class MailServer:
 
     # --- before the server has let us in ---------------------------------------------------------------------------
 
-    def _connected(self) -> Line:
+    def _connected(self) -> SmtpConnection:
         """Return a line on which the server waits for a message."""
-        line = Line(self._dialled(), self._settings.ehlo_name, self._settings.seconds)
+        line = SmtpConnection(self._dialled(), self._settings.ehlo_name, self._settings.seconds)
         try:
             with self._token.calling(line.cut), self._answering(_UNUSABLE):
                 self._introduce(line)
@@ -145,7 +145,7 @@ class MailServer:
             return answer
         raise TryLater(_UNUSABLE, f"{self._name}: cannot be reached: {why(answer)}")
 
-    def _introduce(self, line: Line) -> None:
+    def _introduce(self, line: SmtpConnection) -> None:
         """Encrypt the line, say who we are, and log in: whatever the settings ask for, and never less."""
         settings = self._settings
         if settings.tls == "implicit":
@@ -161,7 +161,7 @@ class MailServer:
         if settings.user:
             self._log_in(line)
 
-    def _encrypt(self, line: Line) -> None:
+    def _encrypt(self, line: SmtpConnection) -> None:
         """Let TLS begin; the certificate must be good for the host of the settings."""
         try:
             context = ssl.create_default_context(cafile=self._settings.ca_file or None)
@@ -177,7 +177,7 @@ class MailServer:
         except ssl.SSLError as error:
             raise FilterFailed(_UNUSABLE, f"{self._name}: TLS failed: {why(error)}") from error
 
-    def _log_in(self, line: Line) -> None:
+    def _log_in(self, line: SmtpConnection) -> None:
         """Log in. The server's words are left out of what goes wrong: a hostile one would repeat the password."""
         password = self._settings.secret()
         try:
@@ -193,7 +193,7 @@ class MailServer:
 
     # --- a message -------------------------------------------------------------------------------------------------
 
-    def _send(self, line: Line, message: Message, written: Path, last: bool) -> dict[str, str]:
+    def _send(self, line: SmtpConnection, message: MailMessage, written: Path, last: bool) -> dict[str, str]:
         with self._token.calling(line.cut), self._answering(_UNSENT):
             self._expect(line.mail_from(message, written), 250, f"MAIL FROM {message.sender}", _UNSENT)
             refused = self._recipients(line, message, last)
@@ -203,7 +203,7 @@ class MailServer:
             self._dot(line)
         return refused
 
-    def _recipients(self, line: Line, message: Message, last: bool) -> dict[str, str]:
+    def _recipients(self, line: SmtpConnection, message: MailMessage, last: bool) -> dict[str, str]:
         """Name the recipients; return those that are refused, if at least one is not."""
         codes: dict[str, int] = {}
         refused: dict[str, str] = {}
@@ -220,7 +220,7 @@ class MailServer:
             raise kind(_UNSENT, "; ".join(f"{self._name} refused {one}: {words}" for one, words in refused.items()))
         return refused
 
-    def _dot(self, line: Line) -> None:
+    def _dot(self, line: SmtpConnection) -> None:
         """Send the dot, and wait for the answer; not much longer once the job was cancelled.
 
         The dot cannot be taken back. Without an answer the mail may have arrived, so it counts as sent after a

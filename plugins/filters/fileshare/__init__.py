@@ -26,7 +26,7 @@ from postscan.plugins import (
     setting,
 )
 from postscan.plugins.filters.fileshare.servers import Servers, Where
-from postscan.plugins.filters.fileshare.smb import Deliveries, knock
+from postscan.plugins.filters.fileshare.smb import Deliveries, check_reachable
 
 NAMESPACE = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/fileshare"
 
@@ -94,7 +94,7 @@ class FileShare(Filter):
                 if where is None:
                     job.settings.mapped.probe(unc)
                 else:
-                    knock(where)
+                    check_reachable(where)
             except FilterFailed as failure:
                 yield failure.detail
 

@@ -22,7 +22,7 @@ from smbprotocol.file_info import FileDispositionInformation, FileRenameInformat
 from smbprotocol.open import Open, SMB2SetInfoRequest
 
 from postscan.plugins import FilterFailed, FilterReason
-from postscan.plugins.filters.fileshare.servers import Server
+from postscan.plugins.filters.fileshare.servers import FileServer
 from postscan.plugins.filters.fileshare.status_codes import Lost, ServerFailed, meaning
 
 CHUNK: Final = 1 << 20  # bytes of one write or read at most
@@ -35,7 +35,7 @@ class Connection(connection.Connection):  # type: ignore[misc]  # the library sh
     # The library would connect by itself, by name, and out of anybody's reach.
     transport = property(lambda self: self._tcp, lambda self, _: None)
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: FileServer) -> None:
         self._tcp = _Tcp(server.host, server.port, server.seconds)
         self.seconds = server.seconds
         super().__init__(uuid.uuid4(), server.name, server.port)

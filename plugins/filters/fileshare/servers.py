@@ -16,7 +16,7 @@ MOST_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True)
-class Server:
+class FileServer:
     """One server, and the account that delivers there; `seconds` is what one operation may take."""
 
     name: str
@@ -32,7 +32,7 @@ class Where(NamedTuple):
     """A destination on a server: its UNC path as the scan process has it, and the pieces of that."""
 
     unc: str
-    server: Server
+    server: FileServer
     share: str
     below: tuple[str, ...]
 
@@ -47,7 +47,7 @@ class Servers:
     def __init__(self, table: Mapping[str, Any], key: str) -> None:
         if not isinstance(table, Mapping):
             raise ValueError(f"{key}: expected a table for each server, by its name")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, FileServer] = {}
         for name, line in table.items():
             if not name or set(name) & set('\\/@ "'):
                 raise ValueError(f"{key}: {name!r} is no name of a server; expected one as in \\\\server\\share")
@@ -65,15 +65,15 @@ class Servers:
         return None if server is None else Where(unc, server, share, tuple(below))
 
 
-def _server(name: str, line: Any, key: str) -> Server:
+def _server(name: str, line: Any, key: str) -> FileServer:
     """Read the table of one server."""
     if not isinstance(line, Mapping):
         raise ValueError(f"{key}: expected a table with user and password")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
-    known = {one.name for one in fields(Server)} - {"name"} | {"password_file"}
+    known = {one.name for one in fields(FileServer)} - {"name"} | {"password_file"}
     for one in line:
         if one not in known:
             raise ValueError(f"{key}.{one}: there is no such setting; known are {', '.join(sorted(known))}")
-    return Server(
+    return FileServer(
         name=name,
         host=_text(line, key, "host", name),
         user=_text(line, key, "user"),

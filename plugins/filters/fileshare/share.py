@@ -22,17 +22,17 @@ from smbprotocol.tree import TreeConnect
 
 from postscan.plugins import FilterFailed
 from postscan.plugins.filters.fileshare.connection import Connection
-from postscan.plugins.filters.fileshare.servers import Server
-from postscan.plugins.filters.fileshare.status_codes import FULL, LOGON, Busy, ServerFailed
+from postscan.plugins.filters.fileshare.servers import FileServer
+from postscan.plugins.filters.fileshare.status_codes import FULL, LOGON, ServerBusy, ServerFailed
 
 _SHARED: Final = ShareAccess.FILE_SHARE_READ | ShareAccess.FILE_SHARE_WRITE | ShareAccess.FILE_SHARE_DELETE
 _ODD: Final = FileAttributes.FILE_ATTRIBUTE_REPARSE_POINT | FileAttributes.FILE_ATTRIBUTE_DIRECTORY
 
 
-class Line:
+class SmbConnection:
     """A connection to *server*, logged on as its user when the first share is asked for."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: FileServer) -> None:
         self._server = server
         self._connection = Connection(server)
         self._session: Session | None = None
@@ -132,12 +132,12 @@ class Share:
             self._connection.doom(found)
 
     @contextlib.contextmanager
-    def growing(self, path: str) -> Iterator[Growing]:
+    def growing(self, path: str) -> Iterator[SmbFile]:
         """Lend a new file; what did not appear is gone afterwards, even if the line is cut."""
         grown = Open(self._tree, path)
         try:
             self._create_doomed(grown)
-            yield Growing(self._connection, grown)
+            yield SmbFile(self._connection, grown)
         finally:
             with self._connection.tidying():
                 grown.close()
@@ -154,7 +154,7 @@ class Share:
                 CreateOptions.FILE_NON_DIRECTORY_FILE | CreateOptions.FILE_OPEN_REPARSE_POINT,
             )
         except (FileExistsError, FileNotFoundError):
-            raise Busy("somebody else changes the folder") from None
+            raise ServerBusy("somebody else changes the folder") from None
 
     @contextlib.contextmanager
     def _opened(
@@ -180,7 +180,7 @@ class Share:
             one.close()
 
 
-class Growing:
+class SmbFile:
     """A new file under way: until it appears, the server deletes it as soon as it is closed, by whatever."""
 
     def __init__(self, connection: Connection, grown: Open) -> None:

@@ -22,10 +22,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from postscan.plugins import Document, FilterContext, FilterFailed
-from postscan.plugins.filters.fileshare.servers import Server, Where
+from postscan.plugins.filters.fileshare.servers import FileServer, Where
 
 if TYPE_CHECKING:
-    from postscan.plugins.filters.fileshare.share import Growing, Line, Share
+    from postscan.plugins.filters.fileshare.share import Share, SmbConnection, SmbFile
 
 CHUNK: Final = 1 << 20  # bytes copied between two looks at the token
 KNOCKING: Final = 4.0  # seconds that one operation may take when we only look
@@ -39,7 +39,7 @@ class Deliveries:
 
     def __init__(self, job: FilterContext) -> None:
         self._job = job
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, SmbConnection] = {}
         self._failed: dict[str, FilterFailed] = {}
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class Deliveries:
         try:
             if name in self._failed:
                 raise self._failed[name]
-            _Delivery(self, self._job, document, where).run()
+            _ShareDelivery(self, self._job, document, where).run()
         except FilterFailed as failure:
             if isinstance(failure, ServerFailed):
                 self._failed[name] = failure
@@ -72,12 +72,12 @@ class Deliveries:
         except OSError as error:
             raise FilterFailed(detail=f"{where.unc}: {error.strerror or error}") from error
 
-    def line(self, server: Server) -> Line:
+    def line(self, server: FileServer) -> SmbConnection:
         """Return the connection to *server*; a fresh one if there is none."""
-        from postscan.plugins.filters.fileshare.share import Line
+        from postscan.plugins.filters.fileshare.share import SmbConnection
 
         if server.name not in self._lines:
-            self._lines[server.name] = Line(server)
+            self._lines[server.name] = SmbConnection(server)
         return self._lines[server.name]
 
     def hang_up(self, name: str) -> None:
@@ -87,13 +87,13 @@ class Deliveries:
             line.close()
 
 
-def knock(where: Where) -> None:
+def check_reachable(where: Where) -> None:
     """Log on to the server of *where*, and look whether its folders are there; raise `FilterFailed` if not."""
     _check_installed(where)
-    from postscan.plugins.filters.fileshare.share import Line
+    from postscan.plugins.filters.fileshare.share import SmbConnection
     from postscan.plugins.filters.fileshare.status_codes import Lost
 
-    line = Line(replace(where.server, seconds=min(where.server.seconds, KNOCKING)))
+    line = SmbConnection(replace(where.server, seconds=min(where.server.seconds, KNOCKING)))
     try:
         share = line.share(where.share)
         for depth in range(1, len(where.below) + 1):
@@ -112,7 +112,7 @@ def _check_installed(where: Where) -> None:
         raise FilterFailed(detail=f"{where.unc}: smbprotocol is not installed; pip install 'postscan[smb]'")
 
 
-class _Delivery:
+class _ShareDelivery:
     """One document on its way to one destination."""
 
     def __init__(self, deliveries: Deliveries, job: FilterContext, document: Document, where: Where) -> None:
@@ -129,7 +129,7 @@ class _Delivery:
 
     def _patiently(self, step: Callable[[], Found]) -> Found:
         """Take one step; if the connection is lost meanwhile, again over a fresh one, a few times."""
-        from postscan.plugins.filters.fileshare.status_codes import Busy, Lost, ServerFailed
+        from postscan.plugins.filters.fileshare.status_codes import Lost, ServerBusy, ServerFailed
 
         server, token = self._where.server, self._job.token
         for pause in (*PAUSES, None):
@@ -138,7 +138,7 @@ class _Delivery:
             except Lost as lost:
                 self._deliveries.hang_up(server.name)
                 if pause is None:
-                    kind = FilterFailed if isinstance(lost, Busy) else ServerFailed
+                    kind = FilterFailed if isinstance(lost, ServerBusy) else ServerFailed
                     tries = f"{server.host}:{server.port}, tried {len(PAUSES) + 1} times"
                     raise kind(detail=f"{lost} ({tries})") from lost
             token.wait(pause)
@@ -157,7 +157,7 @@ class _Delivery:
                 self._copy(growing)
             self._publish(line, share, growing)
 
-    def _share(self, line: Line) -> Share:
+    def _share(self, line: SmbConnection) -> Share:
         """Return the share, once the user's folder is there; no other is made."""
         share = line.share(self._where.share)
         for depth in range(1, len(self._folders) + 1):
@@ -180,7 +180,7 @@ class _Delivery:
             return False
         return digest.hexdigest() == self._document.sha256
 
-    def _copy(self, growing: Growing) -> None:
+    def _copy(self, growing: SmbFile) -> None:
         """Bring the whole file over, and onto the server's disk."""
         with self._document.path.open("rb") as reader:
             while chunk := reader.read(CHUNK):
@@ -188,7 +188,7 @@ class _Delivery:
                 growing.write(chunk)
         growing.flush()
 
-    def _publish(self, line: Line, share: Share, growing: Growing) -> None:
+    def _publish(self, line: SmbConnection, share: Share, growing: SmbFile) -> None:
         """Let the file appear under the first name that is free."""
         for number in itertools.count(1):
             name = _numbered(self._document.name, number)
@@ -202,7 +202,7 @@ class _Delivery:
                     self._appear(growing, name)
                     return
 
-    def _appear(self, growing: Growing, name: str) -> None:
+    def _appear(self, growing: SmbFile, name: str) -> None:
         """Let the file get its name, and be sure of it even if the answer is lost."""
         from postscan.plugins.filters.fileshare.status_codes import Lost, ServerFailed
 

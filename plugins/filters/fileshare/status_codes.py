@@ -64,7 +64,7 @@ class Lost(Exception):
     """It did not work now, and may work over a fresh line."""
 
 
-class Busy(Lost):
+class ServerBusy(Lost):
     """The server answered, but could not do it just now."""
 
 
@@ -79,7 +79,7 @@ def meaning(status: int) -> Exception:
     if status in _MISSING:
         return FileNotFoundError(errno.ENOENT, "a file or a folder is not there any more")
     if status in _PASSING:
-        return Busy(_PASSING[status])
+        return ServerBusy(_PASSING[status])
     if status in _REFUSALS:
         return FilterFailed(*_REFUSALS[status])
     return FilterFailed(detail=f"the server answered with status 0x{status:08x}")

@@ -27,19 +27,22 @@ from postscan.plugins import (
     setting,
 )
 from postscan.plugins.filters.sharepoint import graph, webdav
-from postscan.plugins.filters.sharepoint.delivery import Address, Delivery
-from postscan.plugins.http_client import knock
+from postscan.plugins.filters.sharepoint.delivery import Address, LibraryDelivery
+from postscan.plugins.http_client import check_reachable
 
 NAMESPACE: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/sharepoint"
 MY_SITE: Final = "MySite"
 """What the server remembers a user's own library by."""
 
-_KINDS: Final[Mapping[str, type[webdav.Site] | type[graph.Site]]] = {"webdav": webdav.Site, "online": graph.Site}
+_KINDS: Final[Mapping[str, type[webdav.WebDavSite] | type[graph.GraphSite]]] = {
+    "webdav": webdav.WebDavSite,
+    "online": graph.GraphSite,
+}
 _KEY: Final = "filters.sharepoint.sites"
 _WORDS: Final = {str: "a text", bool: "true or false", float: "a number of seconds above 0"}
 
-Site = webdav.Site | graph.Site
-Road = webdav.Road | graph.Road
+Site = webdav.WebDavSite | graph.GraphSite
+Road = webdav.WebDavBackend | graph.GraphBackend
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class SharePoint(Filter):
         for library, destination in _libraries(job, failures).items():
             try:
                 for url, ca_file in _hosts(job.settings, library):
-                    knock(url, ca_file)
+                    check_reachable(url, ca_file)
             except FilterFailed as failure:
                 failures[destination] = failure
         return [_about(destination, failure).detail for destination, failure in failures.items()]
@@ -134,14 +137,14 @@ class SharePoint(Filter):
             return FilterResult(("the scan process names no library: nothing was delivered",))
         failures: dict[str, FilterFailed] = {}
         with ExitStack() as opened:
-            roads = _Roads(job, opened)
+            roads = _Backends(job, opened)
             libraries = _libraries(job, failures)
             for document in job.documents:
                 for library, destination in libraries.items():
                     if destination in failures:
                         continue
                     try:
-                        roads.deliver(Delivery(job, document, destination, library))
+                        roads.deliver(LibraryDelivery(job, document, destination, library))
                     except FilterFailed as failure:
                         failures[destination] = failure
         if failures:
@@ -149,7 +152,7 @@ class SharePoint(Filter):
         return None
 
 
-class _Roads:
+class _Backends:
     """The way to each site, opened when the first document goes there, and used by all."""
 
     def __init__(self, job: FilterContext, opened: ExitStack) -> None:
@@ -157,7 +160,7 @@ class _Roads:
         self._opened = opened
         self._roads: dict[Address, Road] = {}
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: LibraryDelivery) -> None:
         """Bring one document to its library; an address that no site covers is never called."""
         settings = self._job.settings
         prefix = settings.site_of(delivery.library)
@@ -193,7 +196,7 @@ def _hosts(settings: Settings, library: Address) -> list[tuple[str, str]]:
     if prefix is None:
         raise FilterFailed(detail=f"no site covers it; add it to {_KEY}")
     site = settings.by_prefix[prefix]
-    urls = [site.authority, site.graph] if isinstance(site, graph.Site) else [prefix.url]
+    urls = [site.authority, site.graph] if isinstance(site, graph.GraphSite) else [prefix.url]
     return [(url, site.ca_file) for url in urls]
 
 

@@ -77,7 +77,7 @@ def path(parts: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class LibraryDelivery:
     """One document, and the library that gets it; `destination` is what the server remembers the library by."""
 
     job: FilterContext

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from postscan.plugins import FilterFailed, FilterReason
-from postscan.plugins.http_client import Answer, Line
+from postscan.plugins.http_client import HttpResponse, HttpSession
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -30,7 +30,9 @@ class Entra:
     `authority` is the address of Entra ID. Raises `FilterFailed` if msal is missing, or if the files cannot be used.
     """
 
-    def __init__(self, line: Line, authority: str, tenant: str, client_id: str, certificate: Path, key: Path) -> None:
+    def __init__(
+        self, line: HttpSession, authority: str, tenant: str, client_id: str, certificate: Path, key: Path
+    ) -> None:
         if importlib.util.find_spec("msal") is None:
             raise FilterFailed(detail=LACKING)
         self._line = line
@@ -78,7 +80,7 @@ class Entra:
 class _Calls:
     """The line as msal wants it."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: HttpSession) -> None:
         self._line = line
 
     def get(
@@ -105,7 +107,7 @@ class _Calls:
 class _Heard:
     """An answer as msal wants it."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: HttpResponse) -> None:
         self.status_code = answer.status
         self.headers = dict(answer.headers)
         self.text = answer.body.decode("utf-8", "replace")

@@ -17,9 +17,9 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from postscan.plugins import FilterContext, FilterFailed, FilterReason
-from postscan.plugins.filters.sharepoint.delivery import Address, Delivery, Taken, path
+from postscan.plugins.filters.sharepoint.delivery import Address, LibraryDelivery, Taken, path
 from postscan.plugins.filters.sharepoint.entra import Entra, word
-from postscan.plugins.http_client import BUSY, Answer, Busy, Line, origin
+from postscan.plugins.http_client import BUSY, HttpResponse, HttpSession, TryAgainLater, origin
 
 UNIT: Final = 320 << 10  # bytes; every chunk but the last is a multiple of it
 CHUNK: Final = 32 * UNIT
@@ -30,7 +30,7 @@ _FULL: Final = ("quotaLimitReached", "insufficientStorage")
 
 
 @dataclass(frozen=True)
-class Site:
+class GraphSite:
     """An entry of `sites` with `kind = "online"`."""
 
     tenant: str = ""
@@ -51,27 +51,27 @@ class Site:
             if Address.parse(url).scheme != "https":
                 raise ValueError(f"{url!r} is not an https address")
 
-    def road(self, job: FilterContext, prefix: Address, opened: ExitStack) -> Road:
+    def road(self, job: FilterContext, prefix: Address, opened: ExitStack) -> GraphBackend:
         """Return the way to what is below *prefix*; it is closed with *opened*."""
-        line = partial(Line, job, seconds=self.seconds, ca_file=self.ca_file, busy=BUSY | {500, 509})
+        line = partial(HttpSession, job, seconds=self.seconds, ca_file=self.ca_file, busy=BUSY | {500, 509})
         entra = opened.enter_context(line([origin(self.authority)]))
         certificate, key = Path(self.certificate_file), Path(self.key_file)
         identity = Entra(entra, self.authority, self.tenant, self.client_id, certificate, key)
         graph = opened.enter_context(line([origin(self.graph), origin(prefix.url)]))  # uploads go to the site itself
-        return Road(graph, identity, self.graph, prefix)
+        return GraphBackend(graph, identity, self.graph, prefix)
 
 
-class Road:
+class GraphBackend:
     """The way to the libraries of one or more sites, for one run of the filter."""
 
-    def __init__(self, line: Line, identity: Entra, graph: str, prefix: Address) -> None:
+    def __init__(self, line: HttpSession, identity: Entra, graph: str, prefix: Address) -> None:
         self._line = line
         self._identity = identity
         self._graph = graph.rstrip("/")
         self._prefix = prefix
         self._folders: dict[Address, str] = {}
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: LibraryDelivery) -> None:
         """Store one document; raise `FilterFailed` with the reason of the protocol."""
         if not delivery.document.size:
             raise FilterFailed(detail=f"{delivery.document.name} is empty, which SharePoint Online does not take")
@@ -83,7 +83,7 @@ class Road:
                 self._line.patiently(partial(self._upload, folder, name, delivery))
                 return
 
-    def _upload(self, folder: str, name: str, delivery: Delivery) -> None:
+    def _upload(self, folder: str, name: str, delivery: LibraryDelivery) -> None:
         """Upload the whole file under this name; raise `Taken` if somebody else has it."""
         place = f"{folder}:/{path((name,))}:/createUploadSession"
         told = {"item": {"@microsoft.graph.conflictBehavior": "fail", "name": name}}
@@ -100,7 +100,7 @@ class Road:
             self._line.delete(url)
             raise
 
-    def ask(self, method: str, place: str, told: Mapping[str, Any] | None = None) -> Answer:
+    def ask(self, method: str, place: str, told: Mapping[str, Any] | None = None) -> HttpResponse:
         """Call Microsoft Graph at a place below its address, or at a whole address, and return the answer."""
         url = place if place.startswith("https:") else f"{self._graph}/{place}"
         if origin(url) != origin(self._graph):
@@ -114,7 +114,7 @@ class Road:
         split = urlsplit(self._graph)
         return {"Authorization": f"Bearer {self._identity.token(f'{split.scheme}://{split.netloc}/.default')}"}
 
-    def found(self, folder: str, name: str, delivery: Delivery) -> bool | None:
+    def found(self, folder: str, name: str, delivery: LibraryDelivery) -> bool | None:
         """Return whether a folder has a file of this name with the bytes of the document; None as in `same`."""
         answer = self.ask("GET", f"{folder}:/{path((name,))}")
         return same(answer.table, delivery) if answer.status == 200 else False
@@ -124,13 +124,13 @@ class Road:
         drive = folder.partition("/items/")[0]
         self._line.delete(f"{self._graph}/{drive}/items/{_id(item)}", self._authorization())
 
-    def _folder(self, delivery: Delivery) -> str:
+    def _folder(self, delivery: LibraryDelivery) -> str:
         """Return where Graph has the user's folder; make it if it is missing, and nothing above it."""
         if delivery.folder not in self._folders:
             self._folders[delivery.folder] = self._line.patiently(partial(self._find_folder, delivery))
         return self._folders[delivery.folder]
 
-    def _find_folder(self, delivery: Delivery) -> str:
+    def _find_folder(self, delivery: LibraryDelivery) -> str:
         drive, below = self._drive(delivery.library)
         name = delivery.job.user_folder
         there = f"drives/{drive}/root:/{path((*below, name))}"
@@ -176,7 +176,7 @@ class Road:
 class _Upload:
     """One upload session: how far it has come, and whether the last piece was sent without an answer."""
 
-    def __init__(self, road: Road, line: Line, url: str, folder: str, delivery: Delivery) -> None:
+    def __init__(self, road: GraphBackend, line: HttpSession, url: str, folder: str, delivery: LibraryDelivery) -> None:
         self._road = road
         self._line = line
         self._url = url
@@ -195,7 +195,7 @@ class _Upload:
             try:
                 self._finish(name)
                 return
-            except Busy as busy:
+            except TryAgainLater as busy:
                 patience.wait(busy)
                 self._look(done=self._unsure)
 
@@ -210,33 +210,33 @@ class _Upload:
                     self._look()
                 else:
                     self._position = _next(_expect(answer, "a piece", 202))
-            except Busy as busy:
+            except TryAgainLater as busy:
                 patience.wait(busy)
                 self._look()
                 continue
             if self._position > began:
                 patience.relieve()
             else:
-                patience.wait(Busy("Microsoft Graph has not kept a piece of the upload"))
+                patience.wait(TryAgainLater("Microsoft Graph has not kept a piece of the upload"))
 
     def _look(self, *, done: bool = False) -> None:
         """Ask Graph which byte comes next.
 
-        If it knows of no upload, that is a good sign when all may be *done*. Else raise `Busy`: a new one has to be
-        made.
+        If it knows of no upload, that is a good sign when all may be *done*. Else raise `TryAgainLater`: a new one
+        has to be made.
         """
         answer = self._line.patiently(partial(self._line.call, "GET", self._url))
         if answer.status != 404:
             self._position = _next(_expect(answer, "the state of the upload", 200))
         elif not done:
-            raise Busy("the upload was forgotten by Microsoft Graph")
+            raise TryAgainLater("the upload was forgotten by Microsoft Graph")
 
     def _finish(self, name: str) -> None:
         """Send the last piece, which makes the file visible."""
         with self._delivery.publish(name), self._line.committing():
             try:
                 answer = self._send(self._size)
-            except Busy as busy:
+            except TryAgainLater as busy:
                 self._unsure = self._unsure or not busy.answered
                 if busy.answered or not self._is_done(name):
                     raise
@@ -246,7 +246,7 @@ class _Upload:
             if answer.status == 409:
                 raise Taken
             if answer.status in (404, 416):
-                raise Busy("Microsoft Graph expects another piece of the upload")
+                raise TryAgainLater("Microsoft Graph expects another piece of the upload")
             item = _expect(answer, "the last piece", 200, 201)
             if same(item, self._delivery) is False:
                 self._road.discard(item, self._folder)
@@ -258,13 +258,13 @@ class _Upload:
             return False
         return self._road.found(self._folder, name, self._delivery) is not False
 
-    def _send(self, end: int) -> Answer:
+    def _send(self, end: int) -> HttpResponse:
         start = self._position
         span = {"Content-Range": f"bytes {start}-{end - 1}/{self._size}", "Content-Length": str(end - start)}
         return self._line.call("PUT", self._url, span, self._delivery.pieces(start, end))
 
 
-def same(item: Mapping[str, Any], delivery: Delivery) -> bool | None:
+def same(item: Mapping[str, Any], delivery: LibraryDelivery) -> bool | None:
     """Return whether a file of Graph has the bytes of the document; None if only its size can be told."""
     if item.get("size") != delivery.document.size:
         return False
@@ -298,11 +298,11 @@ def _next(found: Mapping[str, Any]) -> int:
     ranges = found.get("nextExpectedRanges")
     first = str(ranges[0]).partition("-")[0] if isinstance(ranges, list) and ranges else ""
     if not first.isdecimal():
-        raise Busy("Microsoft Graph does not say which piece of the upload comes next")
+        raise TryAgainLater("Microsoft Graph does not say which piece of the upload comes next")
     return int(first)
 
 
-def _expect(answer: Answer, what: str, *statuses: int) -> Mapping[str, Any]:
+def _expect(answer: HttpResponse, what: str, *statuses: int) -> Mapping[str, Any]:
     """Return the answer's table; raise `FilterFailed` with the reason of the protocol if it has another status."""
     status = answer.status
     if status in statuses:

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from postscan.plugins import FilterContext, FilterFailed, FilterReason
-from postscan.plugins.filters.sharepoint.delivery import Address, Delivery, Taken
-from postscan.plugins.http_client import Answer, Busy, Line, origin
+from postscan.plugins.filters.sharepoint.delivery import Address, LibraryDelivery, Taken
+from postscan.plugins.http_client import HttpResponse, HttpSession, TryAgainLater, origin
 
 _GONE: Final = (404, 410)
 
 
 @dataclass(frozen=True)
-class Site:
+class WebDavSite:
     """An entry of `sites` with `kind = "webdav"`."""
 
     user: str = ""
@@ -47,26 +47,26 @@ class Site:
                 "over http everybody on the way can read along; expected https, or allow_plain_http = true"
             )
 
-    def road(self, job: FilterContext, prefix: Address, opened: ExitStack) -> Road:
+    def road(self, job: FilterContext, prefix: Address, opened: ExitStack) -> WebDavBackend:
         """Return the way to what is below *prefix*; it is closed with *opened*."""
         headers = {"Authorization": self._credentials()} if self.user else {}
         origins = [origin(prefix.url)]
-        line = Line(job, origins, seconds=self.seconds, ca_file=self.ca_file, headers=headers)
-        return Road(opened.enter_context(line))
+        line = HttpSession(job, origins, seconds=self.seconds, ca_file=self.ca_file, headers=headers)
+        return WebDavBackend(opened.enter_context(line))
 
     def _credentials(self) -> str:
         secret = self.password or _read(self.password_file)
         return f"Basic {base64.b64encode(f'{self.user}:{secret}'.encode()).decode()}"
 
 
-class Road:
+class WebDavBackend:
     """The way to the libraries of one site, for one run of the filter."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: HttpSession) -> None:
         self._line = line
         self._made: set[Address] = set()
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: LibraryDelivery) -> None:
         """Store one document; raise `FilterFailed` with the reason of the protocol."""
         if delivery.earlier and self._holds(delivery.folder / delivery.earlier, delivery):
             return
@@ -93,29 +93,29 @@ class Road:
             _expect(answer, "PROPFIND", 200, 207)
         self._made.add(folder)
 
-    def _write(self, hidden: Address, delivery: Delivery) -> None:
+    def _write(self, hidden: Address, delivery: LibraryDelivery) -> None:
         """Write the file under its hidden name, over what an earlier try left of it."""
         size = delivery.document.size
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         _expect(self._line.call("PUT", hidden.url, headers, delivery.pieces()), "PUT", 200, 201, 204)
         arrived = self._size(hidden)
         if arrived != size:
-            raise Busy(f"{hidden.origin} has kept {arrived or 0} of {size} bytes")
+            raise TryAgainLater(f"{hidden.origin} has kept {arrived or 0} of {size} bytes")
 
-    def _appear(self, hidden: Address, delivery: Delivery) -> None:
+    def _appear(self, hidden: Address, delivery: LibraryDelivery) -> None:
         """Give the file the first of its names that is free."""
         for name in delivery.names():
             with contextlib.suppress(Taken):
                 self._line.patiently(partial(self._move, hidden, name, delivery))
                 return
 
-    def _move(self, hidden: Address, name: str, delivery: Delivery) -> None:
+    def _move(self, hidden: Address, name: str, delivery: LibraryDelivery) -> None:
         """Give the file this name; raise `Taken` if somebody else has it."""
         wanted = delivery.folder / name
         with delivery.publish(name), self._line.committing():
             try:
                 answer = self._line.call("MOVE", hidden.url, {"Destination": wanted.url, "Overwrite": "F"})
-            except Busy as busy:
+            except TryAgainLater as busy:
                 if busy.answered or not self._has_moved(hidden, wanted, delivery):
                     raise
                 return
@@ -126,14 +126,14 @@ class Road:
                 raise Taken
             _expect(answer, "MOVE", 201, 204)
 
-    def _has_moved(self, hidden: Address, wanted: Address, delivery: Delivery) -> bool:
+    def _has_moved(self, hidden: Address, wanted: Address, delivery: LibraryDelivery) -> bool:
         """Return whether the file is under its new name, and not under the hidden one: then it was we who moved it."""
         return self._size(hidden) is None and self._same(wanted, delivery)
 
-    def _holds(self, address: Address, delivery: Delivery) -> bool:
+    def _holds(self, address: Address, delivery: LibraryDelivery) -> bool:
         return self._line.patiently(partial(self._same, address, delivery))
 
-    def _same(self, address: Address, delivery: Delivery) -> bool:
+    def _same(self, address: Address, delivery: LibraryDelivery) -> bool:
         """Return whether the file at *address* has the bytes of the document: the size first, then the SHA-256."""
         if self._size(address) != delivery.document.size:
             return False
@@ -156,11 +156,11 @@ class Road:
         _expect(self._line.call("GET", address.url, into=lambda piece: sizes.append(len(piece))), "GET", 200)
         return sum(sizes)
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def _ask(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
         return self._line.patiently(partial(self._line.call, method, url, headers))
 
 
-def _expect(answer: Answer, method: str, *statuses: int) -> None:
+def _expect(answer: HttpResponse, method: str, *statuses: int) -> None:
     """Raise `FilterFailed` with the reason of the protocol if the status is none of these."""
     status = answer.status
     if status in statuses:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import Result
 from works import SID, Works, instructions, until
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 
 DEVICE = Principal("device:192.0.2.7", Proof.ADDRESS)
@@ -22,7 +22,7 @@ UNKNOWN = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935"
 Postscan = Callable[..., Result]
 
 
-def a_job(core: Core, by: Principal = DEVICE) -> str:
+def a_job(core: Engine, by: Principal = DEVICE) -> str:
     """Make a job with one document in state Creating."""
     token = core.service.create(by, SID, "7B0E", instructions("copy", "sleep 9"))
     with core.service.receiving(token, by, 1, "png") as arrival:
@@ -30,7 +30,7 @@ def a_job(core: Core, by: Principal = DEVICE) -> str:
     return token
 
 
-def test_active_jobs_of_everybody_are_listed(postscan: Postscan, core: Core) -> None:
+def test_active_jobs_of_everybody_are_listed(postscan: Postscan, core: Engine) -> None:
     """An administrator sees the jobs of all devices."""
     tokens = {a_job(core), a_job(core, Principal("device:192.0.2.8", Proof.ADDRESS))}
     listed = json.loads(postscan("jobs", "list", "--json").stdout)
@@ -39,7 +39,7 @@ def test_active_jobs_of_everybody_are_listed(postscan: Postscan, core: Core) -> 
     assert {job["state"] for job in listed} == {"Creating"}
 
 
-def test_ended_jobs_are_listed_when_asked_for(postscan: Postscan, core: Core) -> None:
+def test_ended_jobs_are_listed_when_asked_for(postscan: Postscan, core: Engine) -> None:
     """--all adds what has ended."""
     token = a_job(core)
     core.service.cancel(token, DEVICE)
@@ -48,7 +48,7 @@ def test_ended_jobs_are_listed_when_asked_for(postscan: Postscan, core: Core) ->
     assert token in postscan("jobs", "list", "--all").stdout
 
 
-def test_a_job_is_shown_with_its_owner_and_all_that_happened(postscan: Postscan, core: Core) -> None:
+def test_a_job_is_shown_with_its_owner_and_all_that_happened(postscan: Postscan, core: Engine) -> None:
     """Owner and proof (D1), user, filters, documents with sizes, events with times."""
     shown = postscan("jobs", "show", a_job(core)).stdout
 
@@ -61,7 +61,7 @@ def test_a_job_is_shown_with_its_owner_and_all_that_happened(postscan: Postscan,
     ]
 
 
-def test_the_json_of_a_job_has_the_same_facts(postscan: Postscan, core: Core) -> None:
+def test_the_json_of_a_job_has_the_same_facts(postscan: Postscan, core: Engine) -> None:
     """For programs: stable names, plain values."""
     job = json.loads(postscan("jobs", "show", a_job(core), "--json").stdout)
 
@@ -80,7 +80,7 @@ def test_an_unknown_job_is_one_line(postscan: Postscan) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_text_of_a_device_cannot_steer_the_terminal(postscan: Postscan, core: Core) -> None:
+def test_text_of_a_device_cannot_steer_the_terminal(postscan: Postscan, core: Engine) -> None:
     """XML can carry C1 control characters, CSI among them; they are shown as escapes."""
     sent = instructions("copy")
     token = core.service.create(DEVICE, SID, "7B0E\x9b31m", sent)
@@ -90,7 +90,7 @@ def test_text_of_a_device_cannot_steer_the_terminal(postscan: Postscan, core: Co
     assert "\\x9b31m" in shown
 
 
-def test_an_administrator_cancels_a_job_of_anybody(postscan: Postscan, core: Core) -> None:
+def test_an_administrator_cancels_a_job_of_anybody(postscan: Postscan, core: Engine) -> None:
     """D3, I12: the job ends Canceled, and the device learns of it."""
     token = a_job(core)
     result = postscan("cancel", token)
@@ -99,7 +99,7 @@ def test_an_administrator_cancels_a_job_of_anybody(postscan: Postscan, core: Cor
     assert core.service.job(token, DEVICE).state == "Canceled"
 
 
-def test_a_job_that_has_ended_is_not_cancelled_again(postscan: Postscan, core: Core) -> None:
+def test_a_job_that_has_ended_is_not_cancelled_again(postscan: Postscan, core: Engine) -> None:
     """To an administrator its state is no secret."""
     token = a_job(core)
     core.service.cancel(token, DEVICE)
@@ -147,7 +147,7 @@ def test_watching_a_job_ends_with_it(postscan: Postscan, works: Works) -> None:
     assert len(set(lines)) == len(lines)
 
 
-def test_ctrl_c_is_the_way_out_of_watching_everything(settings_file: Path, core: Core) -> None:
+def test_ctrl_c_is_the_way_out_of_watching_everything(settings_file: Path, core: Engine) -> None:
     """Nothing went wrong, so the exit code is 0."""
     token = a_job(core)
     command = [sys.executable, "-P", "-m", "postscan.cli", "--config", settings_file, "jobs", "watch"]

@@ -11,19 +11,19 @@ from conftest import ANNA
 from typer.testing import Result
 from works import SID, instructions
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.subscription import EventService, Sink, Subscription
 
 ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True)
 URL = "http://192.0.2.7:5357/events"
 Postscan = Callable[..., Result]
 
 
-def subscribe(core: Core, by: Principal = ANNA, **more: Any) -> Subscription:
+def subscribe(core: Engine, by: Principal = ANNA, **more: Any) -> Subscription:
     """Subscribe somebody for an hour."""
     wanted: dict[str, Any] = {
-        "port": Port.PROCESSING,
+        "port": EventService.PROCESSING,
         "notify_to": Sink(URL, "192.0.2.7"),
         "end_to": Sink(URL + "/end", "192.0.2.7"),
         "actions": (),
@@ -32,7 +32,7 @@ def subscribe(core: Core, by: Principal = ANNA, **more: Any) -> Subscription:
     return core.subscriptions.add(owner=by, manager_of=str, absolute=False, **wanted | more)
 
 
-def a_job(core: Core, by: Principal = ANNA) -> str:
+def a_job(core: Engine, by: Principal = ANNA) -> str:
     """Make a job, which is one event."""
     return core.service.create(by, SID, "7B0E", instructions("copy"))
 
@@ -42,9 +42,9 @@ def cells(result: Result) -> list[list[str]]:
     return [line.split() for line in result.stdout.splitlines()[2:] if line.strip()]
 
 
-def test_the_subscriptions_of_everybody_are_listed(postscan: Postscan, core: Core) -> None:
+def test_the_subscriptions_of_everybody_are_listed(postscan: Postscan, core: Engine) -> None:
     """An administrator sees at which service, whose, where to, for how long yet, and how much waits."""
-    mine, theirs = subscribe(core), subscribe(core, ADMIN, port=Port.CONFIGURATION, seconds=7200.0)
+    mine, theirs = subscribe(core), subscribe(core, ADMIN, port=EventService.CONFIGURATION, seconds=7200.0)
     a_job(core)
     listed = {row[0]: row for row in cells(postscan("subscriptions", "list"))}
 
@@ -55,7 +55,7 @@ def test_the_subscriptions_of_everybody_are_listed(postscan: Postscan, core: Cor
     assert [row[6] for row in listed.values()] == ["1", "1"]
 
 
-def test_what_waits_is_what_is_its_own_and_was_not_delivered(postscan: Postscan, core: Core) -> None:
+def test_what_waits_is_what_is_its_own_and_was_not_delivered(postscan: Postscan, core: Engine) -> None:
     """Jobs of others do not count, nor does what was told before."""
     told, behind = subscribe(core), subscribe(core)
     a_job(core)
@@ -66,7 +66,7 @@ def test_what_waits_is_what_is_its_own_and_was_not_delivered(postscan: Postscan,
     assert (records[told.id]["waiting"], records[behind.id]["waiting"]) == (0, 1)
 
 
-def test_the_json_has_the_same_facts(postscan: Postscan, core: Core) -> None:
+def test_the_json_has_the_same_facts(postscan: Postscan, core: Engine) -> None:
     """For programs: stable names, plain values."""
     made = subscribe(core, actions=("urn:example:news",), end_to=None)
     (record,) = json.loads(postscan("subscriptions", "list", "--json").stdout)
@@ -83,7 +83,7 @@ def test_the_json_has_the_same_facts(postscan: Postscan, core: Core) -> None:
     }
 
 
-def test_text_of_a_subscriber_cannot_steer_the_terminal(postscan: Postscan, core: Core) -> None:
+def test_text_of_a_subscriber_cannot_steer_the_terminal(postscan: Postscan, core: Engine) -> None:
     """Neither where its events go, nor its name."""
     subscribe(core, Principal("device:\x1b[31m", Proof.ADDRESS), notify_to=Sink(URL + "/\x9b2J", "192.0.2.7"))
     shown = postscan("subscriptions", "list").stdout
@@ -100,7 +100,7 @@ def test_nobody_is_listed_who_has_not_subscribed(postscan: Postscan) -> None:
 
 
 @pytest.mark.parametrize("spelled", ["{}", "urn:uuid:{}"])
-def test_an_administrator_ends_a_subscription(postscan: Postscan, core: Core, spelled: str) -> None:
+def test_an_administrator_ends_a_subscription(postscan: Postscan, core: Engine, spelled: str) -> None:
     """It is gone from the list, it waits for the next server, and the audit trail has who did it."""
     made, kept = subscribe(core), subscribe(core)
     result = postscan("subscriptions", "end", spelled.format(made.id.upper()))
@@ -113,7 +113,7 @@ def test_an_administrator_ends_a_subscription(postscan: Postscan, core: Core, sp
     assert (ANNA.name in line["detail"], URL in line["detail"]) == (True, True)
 
 
-def test_it_says_who_tells_the_subscriber(postscan: Postscan, core: Core) -> None:
+def test_it_says_who_tells_the_subscriber(postscan: Postscan, core: Engine) -> None:
     """The server if one is running; nobody if there is no EndTo."""
     asked, quiet = subscribe(core), subscribe(core, end_to=None)
     with core.running():
@@ -135,7 +135,7 @@ def test_an_unknown_subscription_cannot_be_ended(postscan: Postscan, id: str) ->
     ]
 
 
-def test_a_subscription_is_ended_once(postscan: Postscan, core: Core) -> None:
+def test_a_subscription_is_ended_once(postscan: Postscan, core: Engine) -> None:
     """The second time there is none."""
     made = subscribe(core)
     postscan("subscriptions", "end", made.id)

@@ -10,7 +10,7 @@ import pytest
 from hosted import DSP, ENDPOINT, WSA, WSD, WSDP, Asked, Hosted, envelope, hosting
 
 from postscan.cli.device import discovery
-from postscan.cli.device.transport import BadAnswer, Post, Unreachable
+from postscan.cli.device.transport import BadAnswer, HttpTransport, Unreachable
 
 LONG = 20.0
 SHORT = 0.4
@@ -26,7 +26,7 @@ def host() -> Iterator[Hosted]:
 
 def seek(host: Hosted, wait: float = SHORT) -> tuple[discovery.Match, ...]:
     """Look for the server by its name."""
-    with Post() as courier:
+    with HttpTransport() as courier:
         return discovery.at_host(courier, "127.0.0.1", host.port, ("http",), wait)
 
 
@@ -117,7 +117,7 @@ def test_a_host_that_is_silent_by_udp_is_asked_by_http(host: Hosted) -> None:
 
 def test_an_answer_by_http_has_to_relate_to_the_question(host: Hosted) -> None:
     """DPW-045: an answer to something else is none."""
-    with Post() as courier, pytest.raises(BadAnswer, match="relates to urn:x; expected urn:uuid:"):
+    with HttpTransport() as courier, pytest.raises(BadAnswer, match="relates to urn:x; expected urn:uuid:"):
         host.answer = lambda _asked: (200, envelope("urn:x", "", "urn:x"))
         discovery.by_http(courier, host.origin)
 
@@ -137,13 +137,13 @@ def test_a_host_where_nobody_listens_is_not_found() -> None:
     """Closed ports are an answer, too: there is nothing to wait for."""
     with hosting() as host:
         port = host.port
-    with Post() as courier, pytest.raises(Unreachable, match="no device found"):
+    with HttpTransport() as courier, pytest.raises(Unreachable, match="no device found"):
         discovery.at_host(courier, "127.0.0.1", port, ("https", "http"), LONG * 10)
 
 
 def test_a_name_that_nobody_knows_is_an_error_that_names_it() -> None:
     """It never comes to a question."""
-    with Post() as courier, pytest.raises(Unreachable, match=r"no\.such\.host\.invalid"):
+    with HttpTransport() as courier, pytest.raises(Unreachable, match=r"no\.such\.host\.invalid"):
         discovery.at_host(courier, "no.such.host.invalid", 5362, ("http",))
 
 

@@ -31,11 +31,11 @@ from hosted import (
 from works import until
 
 from postscan.cli.device import subscription as subscriptions
-from postscan.cli.device.client import FilterStatus, JobStatus
-from postscan.cli.device.event_listener import Ear, Manner, towards
+from postscan.cli.device.client import ReportedFilter, ReportedJob
+from postscan.cli.device.event_listener import EventListener, ListenerMode, towards
 from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
-from postscan.cli.device.subscription import Subscription, duration
-from postscan.cli.device.transport import Answer, BadAnswer, Post, Request, SoapFault, Unreachable
+from postscan.cli.device.subscription import DeviceSubscription, duration
+from postscan.cli.device.transport import BadAnswer, HttpReply, HttpTransport, OutgoingRequest, SoapFault, Unreachable
 
 PATIENCE = 20.0
 
@@ -48,39 +48,39 @@ def host() -> Iterator[Hosted]:
 
 
 @pytest.fixture
-def ear() -> Iterator[Ear]:
+def ear() -> Iterator[EventListener]:
     """An ear on loopback."""
-    with Ear("127.0.0.1") as ear:
+    with EventListener("127.0.0.1") as ear:
         yield ear
 
 
 @pytest.fixture
-def courier() -> Iterator[Post]:
+def courier() -> Iterator[HttpTransport]:
     """The honest courier."""
-    with Post() as courier:
+    with HttpTransport() as courier:
         yield courier
 
 
 # --- the ear -----------------------------------------------------------------------------------------------------
 
 
-def test_events_are_answered_and_handed_on_in_order(ear: Ear) -> None:
+def test_events_are_answered_and_handed_on_in_order(ear: EventListener) -> None:
     """DPW-079: each with 202; what they say, as values."""
     for content in (status_event("Creating", "Pending"), status_event("Processing"), end_event("Canceled", "Why")):
         assert post(ear.notify_to, letter(content, ear.identifier)) == 202
     told = [ear.next(PATIENCE).notice for _ in range(3)]
 
-    pending, working = (FilterStatus("urn:example:stamp", state, ()) for state in ("Pending", "Processing"))
-    done = FilterStatus("urn:example:stamp", "CompletedSuccessfully", ())
+    pending, working = (ReportedFilter("urn:example:stamp", state, ()) for state in ("Pending", "Processing"))
+    done = ReportedFilter("urn:example:stamp", "CompletedSuccessfully", ())
     assert told == [
-        StatusEvent(TOKEN, JobStatus("Creating", (), (pending,), 1)),
-        StatusEvent(TOKEN, JobStatus("Processing", (), (working,), 1)),
-        EndStateEvent(TOKEN, JobStatus("Canceled", ("Why",), (done,), 1)),
+        StatusEvent(TOKEN, ReportedJob("Creating", (), (pending,), 1)),
+        StatusEvent(TOKEN, ReportedJob("Processing", (), (working,), 1)),
+        EndStateEvent(TOKEN, ReportedJob("Canceled", ("Why",), (done,), 1)),
     ]
     assert ear.next(0) is None
 
 
-def test_a_message_that_comes_again_is_answered_and_heard_once(ear: Ear) -> None:
+def test_a_message_that_comes_again_is_answered_and_heard_once(ear: EventListener) -> None:
     """A server repeats what it got no answer to."""
     one, other = letter(status_event("Creating"), ear.identifier), letter(status_event("Creating"), ear.identifier)
 
@@ -88,7 +88,7 @@ def test_a_message_that_comes_again_is_answered_and_heard_once(ear: Ear) -> None
     assert [ear.next(0) is None for _ in range(3)] == [False, False, True]
 
 
-def test_what_does_not_carry_the_identifier_is_not_ours(ear: Ear) -> None:
+def test_what_does_not_carry_the_identifier_is_not_ours(ear: EventListener) -> None:
     """DPW-072: the reference parameters come as headers; without them it is refused, and told."""
     assert post(ear.notify_to, letter(status_event("Creating"), "")) == 400
     assert post(ear.notify_to, letter(status_event("Creating"), "urn:uuid:somebody-elses")) == 400
@@ -96,7 +96,7 @@ def test_what_does_not_carry_the_identifier_is_not_ours(ear: Ear) -> None:
     assert ["(none)" in ear.strange[0], "urn:uuid:somebody-elses" in ear.strange[1]] == [True, True]
 
 
-def test_what_is_no_event_is_refused(ear: Ear) -> None:
+def test_what_is_no_event_is_refused(ear: EventListener) -> None:
     """DPW-084: no XML, a DTD, another Action, a Body that holds something else, a number that is none."""
     good = letter(status_event("Creating"), ear.identifier)
     bad = (
@@ -113,7 +113,7 @@ def test_what_is_no_event_is_refused(ear: Ear) -> None:
     assert len(ear.strange) == len(bad)
 
 
-def test_the_end_of_a_subscription_comes_to_its_own_address(ear: Ear) -> None:
+def test_the_end_of_a_subscription_comes_to_its_own_address(ear: EventListener) -> None:
     """dpws.md section 8.3: to EndTo, and nowhere else."""
     data = letter(subscription_end("SourceShuttingDown"), ear.identifier)
 
@@ -122,7 +122,7 @@ def test_the_end_of_a_subscription_comes_to_its_own_address(ear: Ear) -> None:
     assert ear.next(0).notice == SubscriptionEnd("SourceShuttingDown", "The scan server is being stopped.")
 
 
-def test_chunks_are_read_and_giants_are_not(ear: Ear) -> None:
+def test_chunks_are_read_and_giants_are_not(ear: EventListener) -> None:
     """dpws.md section 5: chunked bodies have to be accepted; 64 KiB is more than any event."""
     good = letter(status_event("Creating"), ear.identifier)
 
@@ -133,7 +133,7 @@ def test_chunks_are_read_and_giants_are_not(ear: Ear) -> None:
     assert ear.next(0) is None
 
 
-def test_a_server_that_breaks_off_does_no_harm(ear: Ear, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_breaks_off_does_no_harm(ear: EventListener, capfd: pytest.CaptureFixture[str]) -> None:
     """The next message is heard, and nothing is printed."""
     parts = urlsplit(ear.notify_to)
     with socket.create_connection((parts.hostname, parts.port)) as broken:
@@ -145,7 +145,10 @@ def test_a_server_that_breaks_off_does_no_harm(ear: Ear, capfd: pytest.CaptureFi
 
 def test_an_ear_can_refuse_and_be_deaf() -> None:
     """The two ways in which it misbehaves: 500, and no answer at all."""
-    with Ear("127.0.0.1", Manner.REFUSING) as refusing, Ear("127.0.0.1", Manner.DEAF) as deaf:
+    with (
+        EventListener("127.0.0.1", ListenerMode.REFUSING) as refusing,
+        EventListener("127.0.0.1", ListenerMode.DEAF) as deaf,
+    ):
         assert post(refusing.notify_to, letter(status_event("Creating"), refusing.identifier)) == 500
         with pytest.raises(TimeoutError):
             post(deaf.notify_to, letter(status_event("Creating"), deaf.identifier), timeout=0.3)
@@ -162,9 +165,9 @@ def test_the_ear_is_where_the_server_finds_it() -> None:
 # --- the subscription --------------------------------------------------------------------------------------------
 
 
-def test_subscribe_says_all_that_a_subscription_needs(host: Hosted, ear: Ear, courier: Post) -> None:
+def test_subscribe_says_all_that_a_subscription_needs(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
     """dpws.md section 11.5, element by element; to the address of the service."""
-    with Subscription(courier, host.url, ear, 3600) as subscription:
+    with DeviceSubscription(courier, host.url, ear, 3600) as subscription:
         subscription.forget()
     (asked,) = host.asked
     subscribe = ET.fromstring(asked.data).find("soap:Body/wse:Subscribe", NAMESPACES)
@@ -188,9 +191,11 @@ def test_subscribe_says_all_that_a_subscription_needs(host: Hosted, ear: Ear, co
     ]
 
 
-def test_whoever_manages_it_gets_back_what_refers_to_it(host: Hosted, ear: Ear, courier: Post) -> None:
+def test_whoever_manages_it_gets_back_what_refers_to_it(
+    host: Hosted, ear: EventListener, courier: HttpTransport
+) -> None:
     """DPW-080: each reference parameter as a header of its own, at the manager's address."""
-    with Subscription(courier, host.url, ear, 60) as subscription:
+    with DeviceSubscription(courier, host.url, ear, 60) as subscription:
         assert subscription.granted == 3600
         assert subscription.renew() == 3600
         assert subscription.status() == 60
@@ -205,11 +210,13 @@ def test_whoever_manages_it_gets_back_what_refers_to_it(host: Hosted, ear: Ear, 
         assert (header.find("{urn:k}Key").text, header.find("{urn:k}Key").attrib) == ("a&b", {"{urn:k}n": "1"})
 
 
-def test_it_is_renewed_before_half_of_its_time_has_passed(host: Hosted, ear: Ear, courier: Post) -> None:
+def test_it_is_renewed_before_half_of_its_time_has_passed(
+    host: Hosted, ear: EventListener, courier: HttpTransport
+) -> None:
     """DPW-081: again and again, for as long as it is needed, and not once it is taken back."""
     host.says["Subscribe"] = lambda asked: host.subscribe(asked, "PT0.2S")
     host.says["Renew"] = lambda _: "<wse:RenewResponse><wse:Expires>PT0.2S</wse:Expires></wse:RenewResponse>"
-    with Subscription(courier, host.url, ear, 60) as subscription:
+    with DeviceSubscription(courier, host.url, ear, 60) as subscription:
         until(lambda: subscription.renewals >= 3)
 
     assert subscriptions.EARLY < 0.5
@@ -217,29 +224,34 @@ def test_it_is_renewed_before_half_of_its_time_has_passed(host: Hosted, ear: Ear
     assert b"<wse:Expires>PT60S</wse:Expires>" in host.asked[1].data
 
 
-def test_a_renewal_that_is_refused_is_told(host: Hosted, ear: Ear, courier: Post) -> None:
+def test_a_renewal_that_is_refused_is_told(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
     """Whoever waits for events has to know that there will be none."""
     host.says["Subscribe"] = lambda asked: host.subscribe(asked, "PT0.1S")
     host.says["Renew"] = lambda _: fault("wse:UnableToRenew", 500, "soap:Receiver")
-    with Subscription(courier, host.url, ear, 60) as subscription:
+    with DeviceSubscription(courier, host.url, ear, 60) as subscription:
         until(lambda: subscription.trouble)
 
     assert "wse:UnableToRenew" in subscription.trouble
 
 
-def test_it_is_taken_back_whatever_happens_meanwhile(host: Hosted, ear: Ear, courier: Post) -> None:
+def test_it_is_taken_back_whatever_happens_meanwhile(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
     """A device that breaks down leaves no subscription behind; the first error is the news."""
     host.says["Unsubscribe"] = lambda _: fault("wse:InvalidMessage")
-    with pytest.raises(ZeroDivisionError), Subscription(courier, host.url, ear, 60):
+    with pytest.raises(ZeroDivisionError), DeviceSubscription(courier, host.url, ear, 60):
         raise ZeroDivisionError
 
     assert host.operations() == ["Subscribe", "Unsubscribe"]
 
 
-def test_a_refused_unsubscribe_is_told_to_who_asked_for_it(host: Hosted, ear: Ear, courier: Post) -> None:
+def test_a_refused_unsubscribe_is_told_to_who_asked_for_it(
+    host: Hosted, ear: EventListener, courier: HttpTransport
+) -> None:
     """DPW-070 from the other side."""
     host.says["Unsubscribe"] = lambda _: fault("wse:InvalidMessage")
-    with Subscription(courier, host.url, ear, 60) as subscription, pytest.raises(SoapFault, match="InvalidMessage"):
+    with (
+        DeviceSubscription(courier, host.url, ear, 60) as subscription,
+        pytest.raises(SoapFault, match="InvalidMessage"),
+    ):
         subscription.unsubscribe()
 
 
@@ -256,54 +268,57 @@ def test_a_refused_unsubscribe_is_told_to_who_asked_for_it(host: Hosted, ear: Ea
     ],
 )
 def test_an_answer_that_is_no_subscription_is_named(
-    host: Hosted, ear: Ear, courier: Post, response: str, wrong: str
+    host: Hosted, ear: EventListener, courier: HttpTransport, response: str, wrong: str
 ) -> None:
     """DPW-063, DPW-065, DPW-067 from the other side: a manager, and a time of the kind that was asked for."""
     host.says["Subscribe"] = lambda _: response
     with pytest.raises(BadAnswer, match=wrong):
-        Subscription(courier, host.url, ear, 60)
+        DeviceSubscription(courier, host.url, ear, 60)
 
 
-def test_a_subscription_under_tls_is_managed_under_tls(ear: Ear) -> None:
+def test_a_subscription_under_tls_is_managed_under_tls(ear: EventListener) -> None:
     """Whoever reads the identifier could take the subscription back."""
     host = Hosted()
 
-    def carry(request: Request) -> Answer:
+    def carry(request: OutgoingRequest) -> HttpReply:
         data = b"".join(request.content())
         asked = Asked("Subscribe", "", data)
-        return Answer(request.url, 200, envelope("urn:x", host.subscribe(asked), asked.message_id))
+        return HttpReply(request.url, 200, envelope("urn:x", host.subscribe(asked), asked.message_id))
 
     with pytest.raises(BadAnswer, match="expected an https address"):
-        Subscription(carry, "https://127.0.0.1/service", ear, 60)
+        DeviceSubscription(carry, "https://127.0.0.1/service", ear, 60)
 
 
 def test_a_server_that_is_away_for_a_while_is_asked_again(
-    host: Hosted, ear: Ear, courier: Post, monkeypatch: pytest.MonkeyPatch
+    host: Hosted, ear: EventListener, courier: HttpTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be starting anew, and its subscriptions may outlive that."""
     monkeypatch.setattr(subscriptions, "_AGAIN", 0.01)
     away = [True, True, False]
 
-    def carry(request: Request) -> Answer:
+    def carry(request: OutgoingRequest) -> HttpReply:
         if request.action.endswith("/Renew") and (away.pop(0) if away else False):
             raise Unreachable("nobody is there")
         return courier(request)
 
     host.says["Subscribe"] = lambda asked: host.subscribe(asked, "PT0.1S")
-    with Subscription(carry, host.url, ear, 60) as subscription:
+    with DeviceSubscription(carry, host.url, ear, 60) as subscription:
         until(lambda: subscription.renewals)
 
     assert subscription.trouble == ""
 
 
-def test_unsubscribe_is_answered_by_an_empty_body(host: Hosted, ear: Ear, courier: Post) -> None:
+def test_unsubscribe_is_answered_by_an_empty_body(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
     """DPW-069 from the other side."""
     host.says["Unsubscribe"] = lambda _: "<wse:UnsubscribeResponse/>"
-    with Subscription(courier, host.url, ear, 60) as subscription, pytest.raises(BadAnswer, match="expected none"):
+    with (
+        DeviceSubscription(courier, host.url, ear, 60) as subscription,
+        pytest.raises(BadAnswer, match="expected none"),
+    ):
         subscription.unsubscribe()
 
 
-def test_one_at_a_time_is_heard_even_if_many_call_at_once(ear: Ear) -> None:
+def test_one_at_a_time_is_heard_even_if_many_call_at_once(ear: EventListener) -> None:
     """Each of them is answered, and none is lost."""
     letters = [letter(status_event("Creating"), ear.identifier) for _ in range(20)]
     threads = [threading.Thread(target=post, args=(ear.notify_to, data)) for data in letters]

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from postscan.cli.output.terminal import plain, short
+from postscan.cli.output.terminal import plain
+from postscan.core.model.process import short_name
 
 
 def test_text_of_a_stranger_cannot_steer_the_terminal() -> None:
@@ -27,7 +28,7 @@ def test_printable_text_stays_as_it_is() -> None:
 )
 def test_a_filter_is_called_by_the_last_word_of_its_dialect(dialect: str, expected: str) -> None:
     """People say fileshare, not its URI."""
-    assert short(dialect) == expected
+    assert short_name(dialect) == expected
 
 
 def log_of(form: str, code: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from works import Works, until
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.states import FilterState, JobReason, JobState
 
 ONE, TWO = b"first image", b"second image"
@@ -104,7 +104,7 @@ def test_a_file_that_is_a_link_is_not_taken_over(works: Works) -> None:
     assert works.delivered() == []
 
 
-def test_what_was_made_before_a_crash_is_delivered_after_it(core: Core, works: Works) -> None:
+def test_what_was_made_before_a_crash_is_delivered_after_it(core: Engine, works: Works) -> None:
     """The change is stored with the end of its filter, and durable before the next one starts (F-R)."""
     token = start(works, "turn reverse:1 remove:2", "sleep 30", "copy")
     works.await_trace(token, "sleep")

@@ -87,7 +87,7 @@ def test_a_list_crosses_the_pipe_as_it_is(list_of_three, file):
     list_of_three.replace(2, file, "pdf")
     list_of_three.remove(1)
 
-    assert changes.heard(changes.told(list_of_three.entries), [1, 2, 3]) == list_of_three.entries
+    assert changes.decode(changes.encode(list_of_three.entries), [1, 2, 3]) == list_of_three.entries
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_a_list_crosses_the_pipe_as_it_is(list_of_three, file):
 def test_what_makes_no_sense_is_not_heard(nonsense):
     """A worker is a stranger (ruling 10)."""
     with pytest.raises(ValueError, match=r"."):
-        changes.heard(nonsense, [1, 2])
+        changes.decode(nonsense, [1, 2])

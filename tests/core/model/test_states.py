@@ -114,7 +114,7 @@ def test_an_executor_has_the_job_exactly_while_it_can_be_terminated():
     """In hand are Started, Processing and Terminating: those from which a cancel has to wait."""
     waits = {state for state, edges in TRANSITIONS.items() if edges.get(Verb.CANCEL) is JobState.TERMINATING}
 
-    assert {state for state in JobState if state.in_hand} == waits
+    assert {state for state in JobState if state.in_progress} == waits
 
 
 @pytest.mark.parametrize(("state", "verb"), [(s, v) for s in JobState for v in Verb if v not in TRANSITIONS[s]])

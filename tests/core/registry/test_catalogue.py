@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.filters import parameters
 from postscan.core.registry import catalogue as registry_catalogue
 from postscan.core.registry.catalogue import FilterInfo, Plugin, PluginState
@@ -55,12 +55,12 @@ def install(tmp_path: Path) -> Iterator[Callable[..., None]]:
     sys.path.remove(str(folder))
 
 
-def plugin(core: Core, name: str) -> Plugin:
+def plugin(core: Engine, name: str) -> Plugin:
     """Return what the catalogue says of one plugin."""
     return next(one for one in core.catalogue().plugins if one.name == name)
 
 
-def test_a_good_plugin_is_ready_and_found_by_its_dialect(core: Core, install: Callable[..., None]) -> None:
+def test_a_good_plugin_is_ready_and_found_by_its_dialect(core: Engine, install: Callable[..., None]) -> None:
     """With its title, and the first line of its docstring."""
     install("good")
     catalogue = core.catalogue()
@@ -100,7 +100,7 @@ def test_a_good_plugin_is_ready_and_found_by_its_dialect(core: Core, install: Ca
     ],
 )
 def test_a_broken_plugin_is_quarantined_with_its_reason(
-    core: Core, install: Callable[..., None], changes: list[tuple[str, str]], reason: str
+    core: Engine, install: Callable[..., None], changes: list[tuple[str, str]], reason: str
 ) -> None:
     """And the good ones beside it work."""
     install("broken", GOOD, *changes)
@@ -113,7 +113,7 @@ def test_a_broken_plugin_is_quarantined_with_its_reason(
 
 
 def test_a_plugin_that_hangs_while_it_loads_is_quarantined(
-    core: Core, settings: Settings, install: Callable[..., None]
+    core: Engine, settings: Settings, install: Callable[..., None]
 ) -> None:
     """A probe has a time limit."""
     limit = settings.plugins.model_copy(update={"probe_seconds": 0.3})
@@ -124,7 +124,7 @@ def test_a_plugin_that_hangs_while_it_loads_is_quarantined(
 
 
 def test_a_disabled_plugin_is_listed_and_never_imported(
-    core: Core, settings: Settings, tmp_path: Path, install: Callable[..., None]
+    core: Engine, settings: Settings, tmp_path: Path, install: Callable[..., None]
 ) -> None:
     """Its code would leave a file."""
     trace = tmp_path / "imported"
@@ -140,14 +140,14 @@ def test_a_disabled_plugin_is_listed_and_never_imported(
     assert not trace.exists()
 
 
-def test_an_unknown_key_in_a_plugins_settings_quarantines_it(core: Core, settings: Settings) -> None:
+def test_an_unknown_key_in_a_plugins_settings_quarantines_it(core: Engine, settings: Settings) -> None:
     """The reason names the table, the key, and what there is instead."""
     core.settings = settings.model_copy(update={"filters": {"acme": {"folders": "x"}}})
 
     assert plugin(core, "acme").reason == "[filters.acme] has no setting 'folders'; it has: folder"
 
 
-def test_the_catalogue_knows_what_a_filter_takes_and_whether_it_judges_by_itself(core: Core) -> None:
+def test_the_catalogue_knows_what_a_filter_takes_and_whether_it_judges_by_itself(core: Engine) -> None:
     """Its elements as data; a rule of the class and a `check` are code, and can only be asked."""
     catalogue = core.catalogue()
     found = {name: catalogue.find(f"urn:acme:{name}") for name in ("copy", "print", "moody")}

@@ -17,16 +17,16 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.filters import parameters
 from postscan.core.filters.parameters import element
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
-from postscan.core.model.records import Request
+from postscan.core.model.records import RequestKey
 from postscan.core.model.states import FilterState
 from postscan.core.registry import validation
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
-from postscan.core.registry.validation import Judging
+from postscan.core.registry.validation import InstructionValidator
 from postscan.core.settings import Settings
 from postscan.core.workers import protocol
 from postscan.core.workers.slot import Closed
@@ -100,12 +100,12 @@ def test_a_dialect_that_nobody_has_is_not_judged(works: Works) -> None:
     assert [step.reasons for step in works.ended(token).steps] == [(), ("InvalidArgs",)]
 
 
-def test_without_workers_nobody_is_asked(core: Core) -> None:
+def test_without_workers_nobody_is_asked(core: Engine) -> None:
     """The command line makes no jobs of its own; what it opens does not start anything."""
     assert core.service.create(ANNA, SID, "P", asking(printing("<Copies>12</Copies>"), moody("refuse")))
 
 
-def test_when_the_engine_stops_nobody_is_asked_any_more(core: Core) -> None:
+def test_when_the_engine_stops_nobody_is_asked_any_more(core: Engine) -> None:
     """Its workers have ended."""
     with core.running():
         pass
@@ -143,7 +143,7 @@ def test_what_is_taken_reaches_the_filter_as_its_class(works: Works) -> None:
     assert [line[:-1] for line in works.trace(token)] == [["print", "3", "grey", "1", "9999"], ["moody"]]
 
 
-def test_a_filter_never_runs_with_what_its_check_refuses(core: Core, works: Works) -> None:
+def test_a_filter_never_runs_with_what_its_check_refuses(core: Engine, works: Works) -> None:
     """A job that was made without being judged ends with the reason of the protocol."""
     core.service.judge = None
     token = works.service.create(ANNA, SID, "P", asking(moody("refuse")))
@@ -196,9 +196,9 @@ class Refusing:
         raise InvalidArgument("{}do", "", "nothing")
 
 
-def test_the_same_request_is_not_judged_again(core: Core) -> None:
+def test_the_same_request_is_not_judged_again(core: Engine) -> None:
     """D14: it has its answer already, whatever the filters think by now."""
-    request = Request("urn:uuid:1", "digest")
+    request = RequestKey("urn:uuid:1", "digest")
     first = core.service.create(ANNA, SID, "P", asking(ANYTHING), request)
     core.service.judge = Refusing()
 
@@ -215,7 +215,7 @@ def test_what_does_not_equal_the_stored_process_is_not_judged(settings: Settings
             raise InvalidArgument("Dialect", "", "another")
 
     migrations.upgrade(settings.storage.url)
-    with contextlib.closing(Core(settings, Strict())) as core:
+    with contextlib.closing(Engine(settings, Strict())) as core:
         core.service.judge = Refusing()
 
         with pytest.raises(InvalidArgument, match="Dialect"):
@@ -251,10 +251,12 @@ class Order:
     copies: int = element("Copies", default=1)
 
 
-def judge(answer: Callable[[protocol.Message, float], protocol.Message], *, lacks: tuple[str, ...] = ()) -> Judging:
+def judge(
+    answer: Callable[[protocol.Message, float], protocol.Message], *, lacks: tuple[str, ...] = ()
+) -> InstructionValidator:
     """Make a judge whose workers give this answer; the filter `urn:test` has a check of its own."""
     info = FilterInfo("urn:test", "Test", "", 1.0, lacks, parameters.schema(Order), checks=True)
-    return Judging(Catalogue((Plugin("test", "", "", PluginState.READY, filters=(info,)),)), answer)
+    return InstructionValidator(Catalogue((Plugin("test", "", "", PluginState.READY, filters=(info,)),)), answer)
 
 
 ASKED = ("urn:test", "<Order xmlns='urn:test'/>")

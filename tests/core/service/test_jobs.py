@@ -14,7 +14,7 @@ from conftest import ANNA, BORIS, AnyProcess
 from works import SID, Works, instructions, until
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, JobCanceled, JobNotFound, Unavailable, WrongState
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import ScanProcess
@@ -26,16 +26,16 @@ ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 
 
 @pytest.fixture
-def idle(core: Core) -> Works:
+def idle(core: Engine) -> Works:
     """An engine in which nothing runs."""
     return Works(core, ANNA)
 
 
-def limited(settings: Settings, **limits: object) -> Core:
+def limited(settings: Settings, **limits: object) -> Engine:
     """Make an engine with other limits."""
     changed = settings.model_copy(update={"limits": settings.limits.model_copy(update=limits)})
     migrations.upgrade(changed.storage.url)
-    return Core(changed, AnyProcess())
+    return Engine(changed, AnyProcess())
 
 
 def test_a_token_is_a_random_guid_in_lower_case(idle: Works) -> None:
@@ -62,10 +62,10 @@ def test_a_user_identifier_that_is_no_sid_is_refused(idle: Works, sid: str) -> N
     assert refused.value.argument == "UserIdentifier"
 
 
-def test_a_known_user_has_a_name_and_an_unknown_one_is_called_by_the_sid(core: Core, settings: Settings) -> None:
+def test_a_known_user_has_a_name_and_an_unknown_one_is_called_by_the_sid(core: Engine, settings: Settings) -> None:
     """PSP-047, D21."""
     known = settings.model_validate({"users": {SID: {"name": "anna@fabrikam.example"}}}).users
-    core = Core(settings.model_copy(update={"users": known}), AnyProcess())
+    core = Engine(settings.model_copy(update={"users": known}), AnyProcess())
     works = Works(core, ANNA)
 
     assert works.job(works.create("copy")).user.name == "anna@fabrikam.example"
@@ -74,16 +74,18 @@ def test_a_known_user_has_a_name_and_an_unknown_one_is_called_by_the_sid(core: C
     core.close()
 
 
-def test_an_unknown_user_may_be_refused(core: Core, settings: Settings) -> None:
+def test_an_unknown_user_may_be_refused(core: Engine, settings: Settings) -> None:
     """D21, the switch."""
-    strict = Core(settings.model_copy(update={"allow_unknown_users": False}), AnyProcess())
+    strict = Engine(settings.model_copy(update={"allow_unknown_users": False}), AnyProcess())
 
     with pytest.raises(InvalidArgument, match="known user"):
         strict.service.create(ANNA, SID, "P", instructions("copy"))
     strict.close()
 
 
-def test_a_process_that_is_unknown_or_of_others_is_refused_with_the_same_words(core: Core, settings: Settings) -> None:
+def test_a_process_that_is_unknown_or_of_others_is_refused_with_the_same_words(
+    core: Engine, settings: Settings
+) -> None:
     """DSP-017, O-4, O-6, T-O7: nobody learns which processes there are."""
 
     class Processes(AnyProcess):
@@ -92,7 +94,7 @@ def test_a_process_that_is_unknown_or_of_others_is_refused_with_the_same_words(c
                 return None
             return ScanProcess(identifier, "Boss", "", instructions("copy"), users=frozenset({"boss@x"}))
 
-    core = Core(settings, Processes())
+    core = Engine(settings, Processes())
     said = []
     for identifier in ("unknown", "foreign"):
         with pytest.raises(InvalidArgument) as refused:
@@ -103,7 +105,7 @@ def test_a_process_that_is_unknown_or_of_others_is_refused_with_the_same_words(c
     assert said[0] == said[1]
 
 
-def test_too_many_open_jobs_of_one_caller_are_refused_and_others_go_on(core: Core, settings: Settings) -> None:
+def test_too_many_open_jobs_of_one_caller_are_refused_and_others_go_on(core: Engine, settings: Settings) -> None:
     """T-Q1 in small."""
     few = limited(settings, open_jobs=2)
     for _ in range(2):
@@ -199,7 +201,7 @@ def test_other_content_under_a_known_id_is_refused_and_the_first_kept(idle: Work
     assert list(kept.parent.iterdir()) == [kept]
 
 
-def test_images_are_limited_in_number(core: Core, settings: Settings) -> None:
+def test_images_are_limited_in_number(core: Engine, settings: Settings) -> None:
     """The limit counts documents, not resends."""
     few = limited(settings, images_per_job=1)
     works = Works(few, ANNA)
@@ -283,7 +285,7 @@ def test_a_device_that_falls_silent_loses_its_job_after_ten_minutes(settings: Se
     """DSP-071, D4: Aborted and TimedOut; no filter ran; the images stay. Every image starts the time anew."""
     migrations.upgrade(settings.storage.url)
     clock = FakeClock()
-    core = Core(settings, AnyProcess(), clock)
+    core = Engine(settings, AnyProcess(), clock)
     works = Works(core, ANNA)
     with core.running():
         token = works.create("copy")
@@ -306,7 +308,7 @@ def test_an_upload_that_takes_long_is_not_silence(settings: Settings) -> None:
     """D4: the time starts anew with every byte received."""
     migrations.upgrade(settings.storage.url)
     clock = FakeClock()
-    core = Core(settings, AnyProcess(), clock)
+    core = Engine(settings, AnyProcess(), clock)
     works = Works(core, ANNA)
     with core.running():
         token = works.create("copy")

@@ -8,25 +8,25 @@ import pytest
 from conftest import ANNA, BORIS, AnyProcess
 from works import SID, Works, instructions
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound, RequestReused
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal
-from postscan.core.model.records import Request
+from postscan.core.model.records import RequestKey
 from postscan.core.model.states import JobState
 
 ID = "urn:uuid:0b7c2f14-5f0e-4a5d-8e0b-2f6a9c1d3e01"
 
 
 @pytest.fixture
-def idle(core: Core) -> Works:
+def idle(core: Engine) -> Works:
     """An engine in which nothing runs."""
     return Works(core, ANNA)
 
 
 def create(works: Works, digest: str = "same", by: Principal = ANNA, id: str = ID) -> JobToken:
     """Ask for a job under a name."""
-    return works.service.create(by, SID, "P", instructions("copy"), Request(id, digest))
+    return works.service.create(by, SID, "P", instructions("copy"), RequestKey(id, digest))
 
 
 def test_a_create_that_comes_again_makes_no_second_job(idle: Works) -> None:
@@ -39,7 +39,7 @@ def test_the_answer_is_remembered_across_a_restart(idle: Works) -> None:
     """Effect and answer are stored in one transaction."""
     token = create(idle)
 
-    again = Core(idle.core.settings, AnyProcess())
+    again = Engine(idle.core.settings, AnyProcess())
     assert create(Works(again, ANNA)) == token
     again.close()
 
@@ -51,7 +51,7 @@ def test_the_same_name_for_something_else_is_refused(idle: Works) -> None:
     with pytest.raises(RequestReused):
         create(idle, digest="other")
     with pytest.raises(RequestReused):
-        idle.service.end(token, ANNA, Request(ID, "same"))
+        idle.service.end(token, ANNA, RequestKey(ID, "same"))
     assert len(idle.service.active(ANNA)) == 1
     assert idle.job(token).state is JobState.CREATING
 
@@ -84,7 +84,7 @@ def test_twins_at_the_same_time_make_one_job(idle: Works) -> None:
 
 def send(works: Works, token: str, data: bytes, digest: str = "image 1") -> None:
     """Send an image under a name."""
-    with works.service.receiving(token, ANNA, 1, "png", Request(ID, digest)) as sink:
+    with works.service.receiving(token, ANNA, 1, "png", RequestKey(ID, digest)) as sink:
         sink.write(data)
 
 
@@ -116,7 +116,7 @@ def test_a_broken_image_leaves_no_answer_behind(idle: Works) -> None:
     token = idle.create("copy")
     with (
         pytest.raises(ConnectionError),
-        idle.service.receiving(token, ANNA, 1, "png", Request(ID, "image 1")) as sink,
+        idle.service.receiving(token, ANNA, 1, "png", RequestKey(ID, "image 1")) as sink,
     ):
         sink.write(b"pa")
         raise ConnectionError
@@ -129,23 +129,23 @@ def test_a_broken_image_leaves_no_answer_behind(idle: Works) -> None:
 def test_a_cancel_that_comes_again_is_answered_again_although_the_job_has_ended(idle: Works) -> None:
     """Without the name, a second cancel finds no job (DSP-049)."""
     token = idle.create("copy")
-    request = Request(ID, "cancel")
+    request = RequestKey(ID, "cancel")
     idle.service.cancel(token, ANNA, request)
 
     assert idle.service.cancel(token, ANNA, request).state is JobState.CANCELED
     with pytest.raises(JobNotFound):
         idle.service.cancel(token, ANNA)
     with pytest.raises(JobNotFound):
-        idle.service.cancel(token, ANNA, Request(ID[:-1] + "2", "cancel"))
+        idle.service.cancel(token, ANNA, RequestKey(ID[:-1] + "2", "cancel"))
 
 
 def test_an_end_that_comes_again_after_the_job_has_ended_is_answered_again(works: Works) -> None:
     """O-12 with a name."""
     token = works.create("copy")
     works.send(token)
-    works.service.end(token, ANNA, Request(ID, "end"))
+    works.service.end(token, ANNA, RequestKey(ID, "end"))
     works.ended(token)
 
-    works.service.end(token, ANNA, Request(ID, "end"))
+    works.service.end(token, ANNA, RequestKey(ID, "end"))
 
     assert works.job(token).state is JobState.COMPLETED

@@ -13,12 +13,12 @@ import pytest
 import sqlalchemy as sa
 from conftest import ANNA, BORIS
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, StoreBusy, SubscriptionNotFound, Unavailable
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings.network import EventSettings
 from postscan.core.store.store import Store
@@ -39,7 +39,7 @@ def subscriptions(store: Store, clock: FakeClock) -> Subscriptions:
 def subscribe(subscriptions: Subscriptions, owner: Principal = ANNA, **other: Any) -> Subscription:
     """Subscribe to the events of jobs for a minute."""
     asked: dict[str, Any] = {
-        "port": Port.PROCESSING,
+        "port": EventService.PROCESSING,
         "notify_to": NOTIFY,
         "end_to": None,
         "actions": (),
@@ -51,9 +51,9 @@ def subscribe(subscriptions: Subscriptions, owner: Principal = ANNA, **other: An
 
 
 @pytest.mark.parametrize("end_to", [None, END])
-@pytest.mark.parametrize("port", Port)
+@pytest.mark.parametrize("port", EventService)
 def test_a_subscription_comes_back_as_it_was_made(
-    subscriptions: Subscriptions, end_to: Sink | None, port: Port
+    subscriptions: Subscriptions, end_to: Sink | None, port: EventService
 ) -> None:
     """Every field survives the way through the database; the identifier is a GUID in lower case."""
     made = subscribe(subscriptions, port=port, end_to=end_to, actions=(NEWS, "urn:y"), absolute=True)
@@ -62,7 +62,7 @@ def test_a_subscription_comes_back_as_it_was_made(
     assert made == Subscription(
         id=made.id,
         port=port,
-        owner=Principal(ANNA.name, ANNA.proof, admin=port is Port.CONFIGURATION),
+        owner=Principal(ANNA.name, ANNA.proof, admin=port is EventService.CONFIGURATION),
         notify_to=NOTIFY,
         end_to=end_to,
         actions=(NEWS, "urn:y"),
@@ -78,8 +78,8 @@ def test_a_subscription_comes_back_as_it_was_made(
 
 def test_a_subscriber_hears_of_its_own_jobs_and_an_administrator_of_all(subscriptions: Subscriptions) -> None:
     """D23, I29."""
-    assert subscribe(subscriptions).hears_of == ANNA
-    assert subscribe(subscriptions, ADMIN, port=Port.CONFIGURATION).hears_of is None
+    assert subscribe(subscriptions).scope == ANNA
+    assert subscribe(subscriptions, ADMIN, port=EventService.CONFIGURATION).scope is None
 
 
 def test_it_hears_of_what_happens_from_now_on(
@@ -91,7 +91,7 @@ def test_it_hears_of_what_happens_from_now_on(
     store.insert(job(token="after"))
     store.insert(job(token="boris", owner=BORIS))
 
-    happenings, cursor = subscriptions.after(made.hears_of, made.cursor, 10)
+    happenings, cursor = subscriptions.after(made.scope, made.cursor, 10)
 
     assert [one.job and one.job.token for one in happenings] == ["after"]
     assert subscriptions.owners_since(made.cursor) == (
@@ -101,21 +101,21 @@ def test_it_hears_of_what_happens_from_now_on(
     )
 
 
-VERBS: list[Callable[[Subscriptions, str, Port, Principal], object]] = [
+VERBS: list[Callable[[Subscriptions, str, EventService, Principal], object]] = [
     Subscriptions.get,
     lambda subscriptions, id, port, by: subscriptions.renew(id, port, by, 5.0, absolute=True),
     Subscriptions.remove,
 ]
 
 
-def intruders(made: Subscription) -> list[tuple[str, Port, Principal]]:
+def intruders(made: Subscription) -> list[tuple[str, EventService, Principal]]:
     """Return all ways to name a subscription of Anna's that are not hers."""
     return [
         (str(uuid.uuid4()), made.port, ANNA),
         (made.id.upper() + " ", made.port, ANNA),
         ("", made.port, ANNA),
         ("x" * 10_000, made.port, ANNA),
-        (made.id, Port.CONFIGURATION, ANNA),
+        (made.id, EventService.CONFIGURATION, ANNA),
         (made.id, made.port, BORIS),
         (made.id, made.port, Principal(ANNA.name, Proof.CERTIFICATE)),
         (made.id, made.port, ADMIN),
@@ -188,7 +188,7 @@ def test_a_life_that_is_none_is_refused(subscriptions: Subscriptions, asked: flo
 def test_a_caller_has_a_share_of_the_places(subscriptions: Subscriptions, clock: FakeClock) -> None:
     """T-A3: three here, on both services together; an expired or removed one leaves its place."""
     first = subscribe(subscriptions, seconds=10)
-    subscribe(subscriptions, port=Port.CONFIGURATION)
+    subscribe(subscriptions, port=EventService.CONFIGURATION)
     second = subscribe(subscriptions)
     with pytest.raises(Unavailable, match=r"device:192\.0\.2\.7 has 3 subscriptions already"):
         subscribe(subscriptions)
@@ -308,8 +308,8 @@ def test_an_end_without_its_line_in_the_audit_trail_is_none(subscriptions: Subsc
 def test_who_is_no_administrator_any_more_hears_no_more(subscriptions: Subscriptions) -> None:
     """T-A4: after a restart with other settings; those of devices, and of who is still listed, stay."""
     lost, kept = (replace(ADMIN, role=role) for role in ("S-1-5-21-1-2-3-500", "serial=0A;issuer=CN=CA"))
-    subscribe(subscriptions, lost, port=Port.CONFIGURATION)
-    stays = [subscribe(subscriptions, kept, port=Port.CONFIGURATION), subscribe(subscriptions)]
+    subscribe(subscriptions, lost, port=EventService.CONFIGURATION)
+    stays = [subscribe(subscriptions, kept, port=EventService.CONFIGURATION), subscribe(subscriptions)]
 
     subscriptions.drop_without(["S-1-5-21-1-2-3-501", "serial=0A;issuer=CN=CA"])
 
@@ -338,20 +338,20 @@ def test_subscriptions_outlive_the_server(subscriptions: Subscriptions, store: S
     assert (found.id, found.cursor, found.until) == (made.id, 3, made.until)
 
 
-def test_nothing_is_written_while_nothing_happens(core: Core, job: Callable[..., Job]) -> None:
+def test_nothing_is_written_while_nothing_happens(core: Engine, job: Callable[..., Job]) -> None:
     """Looking around every second leaves what SQLite's store remembers of jobs as it is; a commit would not."""
     subscriptions, store = core.subscriptions, core.store
     made = subscribe(subscriptions)
     store.insert(job())
     store.load(job().token)
-    assert store.glance(job().token) is not None
+    assert store.cached(job().token) is not None
 
     subscriptions.live()
     subscriptions.owners_since(0)
-    subscriptions.after(made.hears_of, 0, 10)
+    subscriptions.after(made.scope, 0, 10)
     subscriptions.advance({})
-    remembered = store.glance(job().token)
+    remembered = store.cached(job().token)
     subscriptions.advance({made.id: 1})
 
     assert remembered is not None
-    assert store.glance(job().token) is None
+    assert store.cached(job().token) is None

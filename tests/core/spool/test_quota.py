@@ -9,23 +9,23 @@ from conftest import ANNA, BORIS, AnyProcess
 from works import Works
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import SpoolFull
 from postscan.core.settings import Settings
 
 
 @pytest.fixture
-def small(settings: Settings) -> Iterator[Core]:
+def small(settings: Settings) -> Iterator[Engine]:
     """An engine that keeps 1,000 bytes of images for each caller."""
     limits = settings.limits.model_copy(update={"caller_bytes": 1000})
     settings = settings.model_copy(update={"limits": limits})
     migrations.upgrade(settings.storage.url)
-    core = Core(settings, AnyProcess())
+    core = Engine(settings, AnyProcess())
     yield core
     core.close()
 
 
-def test_a_callers_share_is_never_exceeded_and_others_have_theirs(small: Core) -> None:
+def test_a_callers_share_is_never_exceeded_and_others_have_theirs(small: Engine) -> None:
     """T-Q1, I5: at the limit it fits, one byte more does not, and nothing of that image is left."""
     anna, boris = Works(small, ANNA), Works(small, BORIS)
     token = anna.create("copy")
@@ -41,7 +41,7 @@ def test_a_callers_share_is_never_exceeded_and_others_have_theirs(small: Core) -
     assert sum(path.stat().st_size for path in small.settings.storage.spool_dir.glob("*/*")) == 2000
 
 
-def test_images_on_their_way_count_as_well(small: Core) -> None:
+def test_images_on_their_way_count_as_well(small: Engine) -> None:
     """Many uploads at once take no more than one could."""
     anna = Works(small, ANNA)
     token = anna.create("copy")
@@ -54,7 +54,7 @@ def test_images_on_their_way_count_as_well(small: Core) -> None:
     assert anna.job(token).images_received == 2
 
 
-def test_removed_images_give_their_room_back(small: Core) -> None:
+def test_removed_images_give_their_room_back(small: Engine) -> None:
     """A canceled job's share is free again."""
     anna = Works(small, ANNA)
     token = anna.create("copy")
@@ -71,7 +71,7 @@ def test_a_reserve_is_left_on_the_disk(settings: Settings) -> None:
     storage = settings.storage.model_copy(update={"reserve_bytes": 1 << 60})
     settings = settings.model_copy(update={"storage": storage})
     migrations.upgrade(settings.storage.url)
-    core = Core(settings, AnyProcess())
+    core = Engine(settings, AnyProcess())
     anna = Works(core, ANNA)
     token = anna.create("copy")
 

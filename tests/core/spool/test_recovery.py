@@ -11,13 +11,13 @@ import pytest
 from conftest import ANNA, AnyProcess
 from works import Works
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.settings import Settings
 
 
 @pytest.fixture
-def stopped(core: Core) -> Works:
+def stopped(core: Engine) -> Works:
     """An engine that is not running."""
     return Works(core, ANNA)
 
@@ -146,7 +146,7 @@ def test_an_ended_job_without_its_file_stays_as_it_ended(stopped: Works) -> None
         assert stopped.job(token).state is JobState.CANCELED
 
 
-def test_a_cancelled_running_job_that_lost_its_file_ends_canceled(core: Core, settings: Settings) -> None:
+def test_a_cancelled_running_job_that_lost_its_file_ends_canceled(core: Engine, settings: Settings) -> None:
     """I11: the acknowledged cancel outweighs the lost file."""
     drain = settings.server.model_copy(update={"drain_seconds": 0.1})
     core.settings = settings.model_copy(update={"server": drain})
@@ -157,7 +157,7 @@ def test_a_cancelled_running_job_that_lost_its_file_ends_canceled(core: Core, se
     works.service.cancel(token, ANNA)
     file_of(works, token).unlink()
 
-    again = Core(core.settings, AnyProcess())
+    again = Engine(core.settings, AnyProcess())
     with again.running():
         job = Works(again, ANNA).ended(token)
     again.close()

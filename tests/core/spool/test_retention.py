@@ -9,11 +9,11 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works, instructions
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.records import Request
+from postscan.core.model.records import RequestKey
 from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
 from postscan.plugins.testing.runner import FakeClock
@@ -23,17 +23,17 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def core(settings: Settings, clock: FakeClock) -> Iterator[Core]:
+def core(settings: Settings, clock: FakeClock) -> Iterator[Engine]:
     """An engine that is not running, on a clock of the test's; it keeps 2 jobs however old, and 5,000 bytes."""
     retention = settings.retention.model_copy(update={"jobs": 2, "image_bytes": 5000, "image_hours": 10.0})
     settings = settings.model_copy(update={"retention": retention})
     migrations.upgrade(settings.storage.url)
-    core = Core(settings, AnyProcess(), clock)
+    core = Engine(settings, AnyProcess(), clock)
     yield core
     core.close()
 
 
-def ended(core: Core, size: int = 1000, *, failed: bool = False) -> JobToken:
+def ended(core: Engine, size: int = 1000, *, failed: bool = False) -> JobToken:
     """Make a job with one image that has ended, and let the sweep see it."""
     works = Works(core, ANNA)
     token = works.create("copy")
@@ -51,7 +51,7 @@ def ended(core: Core, size: int = 1000, *, failed: bool = False) -> JobToken:
     return token
 
 
-def kept(core: Core, token: str) -> bool:
+def kept(core: Engine, token: str) -> bool:
     """Return whether the images of a job are on the disk; its row says the same."""
     job = core.service.job(token, ANNA)
     there = [core.spool.path(document).exists() for document in job.documents]
@@ -59,7 +59,7 @@ def kept(core: Core, token: str) -> bool:
     return job.images_kept
 
 
-def test_images_of_completed_jobs_go_after_their_time(core: Core, clock: FakeClock) -> None:
+def test_images_of_completed_jobs_go_after_their_time(core: Engine, clock: FakeClock) -> None:
     """D15: not before; the job itself can still be asked for."""
     token = ended(core)
     clock.advance(9 * HOUR)
@@ -72,7 +72,7 @@ def test_images_of_completed_jobs_go_after_their_time(core: Core, clock: FakeClo
     assert not kept(core, token)
 
 
-def test_the_oldest_images_go_when_they_are_too_many(core: Core, clock: FakeClock) -> None:
+def test_the_oldest_images_go_when_they_are_too_many(core: Engine, clock: FakeClock) -> None:
     """D15: the budget is in bytes."""
     tokens = []
     for _ in range(6):
@@ -83,7 +83,7 @@ def test_the_oldest_images_go_when_they_are_too_many(core: Core, clock: FakeCloc
     assert [kept(core, token) for token in tokens] == [False, True, True, True, True, True]
 
 
-def test_failed_jobs_keep_their_images_until_somebody_discards_them(core: Core, clock: FakeClock) -> None:
+def test_failed_jobs_keep_their_images_until_somebody_discards_them(core: Engine, clock: FakeClock) -> None:
     """D15: never purged silently; `discard` is a decision, and in the audit trail."""
     token = ended(core, failed=True)
     clock.advance(1000 * HOUR)
@@ -96,7 +96,7 @@ def test_failed_jobs_keep_their_images_until_somebody_discards_them(core: Core, 
     assert core.service.audit(ADMIN, token)[-1].verb == "discard"
 
 
-def test_ended_jobs_are_forgotten_when_they_are_old_and_beyond_the_number(core: Core, clock: FakeClock) -> None:
+def test_ended_jobs_are_forgotten_when_they_are_old_and_beyond_the_number(core: Engine, clock: FakeClock) -> None:
     """D15, DSP-085: at least 24 hours, and at least so many."""
     tokens = [ended(core, 10) for _ in range(4)]
     clock.advance(23 * HOUR)
@@ -111,9 +111,9 @@ def test_ended_jobs_are_forgotten_when_they_are_old_and_beyond_the_number(core: 
         [core.service.job(token, ANNA) for token in tokens]
 
 
-def test_answers_are_forgotten_after_a_day(core: Core, clock: FakeClock) -> None:
+def test_answers_are_forgotten_after_a_day(core: Engine, clock: FakeClock) -> None:
     """D14: the window of identical requests."""
-    request = Request("urn:uuid:0b7c2f14-5f0e-4a5d-8e0b-2f6a9c1d3e01", "same")
+    request = RequestKey("urn:uuid:0b7c2f14-5f0e-4a5d-8e0b-2f6a9c1d3e01", "same")
     token = core.service.create(ANNA, SID, "P", instructions("copy"), request)
     clock.advance(23 * HOUR)
     core.retention.sweep()
@@ -125,7 +125,7 @@ def test_answers_are_forgotten_after_a_day(core: Core, clock: FakeClock) -> None
     assert core.service.create(ANNA, SID, "P", instructions("copy"), request) != token
 
 
-def test_an_abandoned_job_can_be_released_as_a_new_one(core: Core, clock: FakeClock) -> None:
+def test_an_abandoned_job_can_be_released_as_a_new_one(core: Engine, clock: FakeClock) -> None:
     """D4, ruling 4: new token, same owner, same bytes; the old one stays Aborted."""
     works = Works(core, ANNA)
     token = works.create("copy", go_on=True)
@@ -144,13 +144,13 @@ def test_an_abandoned_job_can_be_released_as_a_new_one(core: Core, clock: FakeCl
         core.service.release(token, ADMIN)
 
 
-def test_only_an_abandoned_or_held_job_can_be_released(core: Core) -> None:
+def test_only_an_abandoned_or_held_job_can_be_released(core: Engine) -> None:
     """A job that failed for another reason is not run again by this road."""
     with pytest.raises(WrongState):
         core.service.release(ended(core, failed=True), ADMIN)
 
 
-def test_a_job_that_has_not_ended_cannot_be_discarded(core: Core) -> None:
+def test_a_job_that_has_not_ended_cannot_be_discarded(core: Engine) -> None:
     """Cancel it first."""
     with pytest.raises(WrongState):
         core.service.discard(Works(core, ANNA).create("copy"), ADMIN)

@@ -7,20 +7,20 @@ import sqlalchemy as sa
 from conftest import ANNA, BORIS
 from works import Works
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound, Throttled
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.service.throttle import Throttle
 from postscan.core.settings import Settings
 from postscan.core.store.store import Store
-from postscan.plugins.testing.runner import MORNING, FakeClock
+from postscan.plugins.testing.runner import EXAMPLE_TIME, FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 
 
 @pytest.fixture
-def idle(core: Core) -> Works:
+def idle(core: Engine) -> Works:
     """An engine in which nothing runs."""
     return Works(core, ANNA)
 
@@ -65,14 +65,14 @@ def test_only_administrators_read_the_trail(idle: Works) -> None:
 @pytest.mark.parametrize("statement", ["update audit set who = 'nobody'", "delete from audit"])
 def test_the_database_itself_refuses_to_rewrite_the_trail(store: Store, statement: str) -> None:
     """Append-only, for whoever can connect with the server's own rights."""
-    store.note(AuditLine.of(ADMIN, "cancel", "some-job", MORNING))
+    store.note(AuditLine.of(ADMIN, "cancel", "some-job", EXAMPLE_TIME))
 
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), store._writer.begin() as db:
         db.exec_driver_sql(statement)
     assert len(store.audit()) == 1
 
 
-def test_who_guesses_tokens_has_to_wait_and_nobody_else(core: Core, settings: Settings) -> None:
+def test_who_guesses_tokens_has_to_wait_and_nobody_else(core: Engine, settings: Settings) -> None:
     """T-O4: after 20 unknown tokens in a minute; the guesser's own jobs still answer."""
     works = Works(core, ANNA)
     mine = works.create("copy")
@@ -89,7 +89,7 @@ def test_who_guesses_tokens_has_to_wait_and_nobody_else(core: Core, settings: Se
         core.service.job(mine, BORIS)
 
 
-def test_a_throttled_guess_leaves_no_line(core: Core) -> None:
+def test_a_throttled_guess_leaves_no_line(core: Engine) -> None:
     """The trail cannot be filled by guessing."""
     for number in range(25):
         with pytest.raises((JobNotFound, Throttled)):

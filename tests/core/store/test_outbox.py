@@ -13,32 +13,32 @@ import sqlalchemy as sa
 from conftest import ANNA, BORIS, AnyProcess
 
 from postscan import migrations
-from postscan.core.engine import Core
-from postscan.core.model.job import Document, Job
+from postscan.core.engine import Engine
+from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.snapshot import Happening
+from postscan.core.model.snapshot import JobChange
 from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
 from postscan.core.store import events, jobs, outbox
 from postscan.core.store.schema import EVENT
 from postscan.core.store.store import Store
-from postscan.plugins.testing.runner import MORNING
+from postscan.plugins.testing.runner import EXAMPLE_TIME
 
 EVERYTHING = 1000
 
 
-def page(number: int) -> Document:
+def page(number: int) -> JobDocument:
     """Return an image."""
-    return Document(number, "png", 10, f"{number:064}", f"blob-{number}")
+    return JobDocument(number, "png", 10, f"{number:064}", f"blob-{number}")
 
 
-def told(store: Store, cursor: int = 0, limit: int = EVERYTHING, owner: Principal | None = None) -> list[Happening]:
+def told(store: Store, cursor: int = 0, limit: int = EVERYTHING, owner: Principal | None = None) -> list[JobChange]:
     """Return the happenings behind the cursor."""
     with store.reading() as db:
         return outbox.after(db, cursor, limit, owner)[0]
 
 
-def of_jobs(store: Store, **how: Any) -> list[Happening]:
+def of_jobs(store: Store, **how: Any) -> list[JobChange]:
     """Return the happenings of jobs."""
     return [one for one in told(store, **how) if one.job is not None]
 
@@ -46,27 +46,27 @@ def of_jobs(store: Store, **how: Any) -> list[Happening]:
 def live(store: Store, job: Job) -> Iterator[Job]:
     """Lead a job through its life; yield it as it is stored after each commit that changed its status."""
     token = job.token
-    job.receive(page(1), MORNING)
+    job.receive(page(1), EXAMPLE_TIME)
     store.insert(job)
     yield store.load(token)
     with store.change(token) as stored:
-        stored.receive(page(2), MORNING)
+        stored.receive(page(2), EXAMPLE_TIME)
     with store.change(token) as stored:
-        stored.end(MORNING)
+        stored.end(EXAMPLE_TIME)
     yield store.load(token)
-    store.claim(MORNING)
+    store.claim(EXAMPLE_TIME)
     yield store.load(token)
     for step in job.steps:
         with store.change(token) as stored:
-            stored.start(step.position, MORNING)
+            stored.start(step.position, EXAMPLE_TIME)
         yield store.load(token)
         with store.change(token) as stored:
-            stored.start(step.position, MORNING)  # its server died: again
+            stored.start(step.position, EXAMPLE_TIME)  # its server died: again
         with store.change(token) as stored:
-            stored.report(step.position, FilterVerb.FAIL, MORNING, reasons=("acme:Torn",))
+            stored.report(step.position, FilterVerb.FAIL, EXAMPLE_TIME, reasons=("acme:Torn",))
         yield store.load(token)
     with store.change(token) as stored:
-        stored.finish(MORNING)
+        stored.finish(EXAMPLE_TIME)
     yield store.load(token)
 
 
@@ -94,7 +94,7 @@ def test_a_cancel_at_once_is_one_happening_that_ends(store: Store, job: Callable
     """Four events in one commit: the filters, the state, the end."""
     store.insert(job("urn:acme:copy", "urn:acme:sleep"))
     with store.change(job().token) as stored:
-        stored.cancel(MORNING)
+        stored.cancel(EXAMPLE_TIME)
 
     (_, canceled) = told(store)
 
@@ -123,7 +123,7 @@ def test_pages_of_any_size_tell_the_same(store: Store, job: Callable[..., Job], 
     for number in range(3):
         for _ in live(store, job(*["urn:acme:copy"] * 3, token=f"job-{number}")):
             pass
-    whole, heard, cursor = told(store), list[Happening](), 0
+    whole, heard, cursor = told(store), list[JobChange](), 0
     with store.reading() as db:
         newest = events.newest(db)
         while cursor < newest:
@@ -153,7 +153,7 @@ def test_the_cursor_moves_on_even_if_there_is_nothing_to_tell(store: Store, job:
     """Images, and what happens to others, are passed once and not looked at again."""
     store.insert(job())
     with store.change(job().token) as stored:
-        stored.receive(page(1), MORNING)
+        stored.receive(page(1), EXAMPLE_TIME)
     with store.reading() as db:
         newest = events.newest(db)
 
@@ -172,14 +172,14 @@ def test_who_has_something_to_hear_is_known_at_once(store: Store, job: Callable[
         assert outbox.owners_since(db, 1) == ({boris}, False, 2)
         assert outbox.owners_since(db, 2) == (set(), False, 2)
     with store.change("anna") as stored:
-        stored.receive(page(1), MORNING)
+        stored.receive(page(1), EXAMPLE_TIME)
     with store.change("boris") as stored:
-        stored.end(MORNING)
+        stored.end(EXAMPLE_TIME)
     with store.reading() as db:
         assert outbox.owners_since(db, 2) == ({boris}, False, 4)
         assert outbox.owners_since(db, 3) == ({boris}, False, 4)
 
-    store.claim(MORNING)
+    store.claim(EXAMPLE_TIME)
 
     with store.reading() as db:
         assert outbox.owners_since(db, 4) == ({boris}, True, 6)
@@ -188,10 +188,10 @@ def test_who_has_something_to_hear_is_known_at_once(store: Store, job: Callable[
 def test_what_waits_for_somebody_is_counted(store: Store, job: Callable[..., Job]) -> None:
     """Events behind the cursor, of one owner or of all; images do not count."""
     anna = job(token="anna")
-    anna.receive(page(1), MORNING)
+    anna.receive(page(1), EXAMPLE_TIME)
     store.insert(anna)
     store.insert(job(token="boris", owner=BORIS))
-    store.note_filters(("urn:a",), MORNING)
+    store.record_filters(("urn:a",), EXAMPLE_TIME)
     with store.reading() as db:
         assert [outbox.waiting(db, 0, one) for one in (ANNA, BORIS, None)] == [1, 1, 3]
         assert [outbox.waiting(db, 2, one) for one in (ANNA, BORIS, None)] == [0, 1, 2]
@@ -221,7 +221,7 @@ def test_a_forgotten_job_is_not_told_of_any_more(store: Store, job: Callable[...
     for token in ("old", "new"):
         for _ in live(store, job(token=token)):
             pass
-    store.note_ended(100.0)
+    store.record_ended(100.0)
     store.images_removed("old")
     store.drop_jobs(200.0, keep=0)
 
@@ -236,7 +236,7 @@ def test_the_repository_is_processing_while_any_job_is_in_hand(store: Store, job
     for token in ("one", "two"):
         store.insert(job(token=token))
         with store.change(token) as stored:
-            stored.end(MORNING)
+            stored.end(EXAMPLE_TIME)
     commits: list[tuple[str, str]] = []
 
     def now() -> None:
@@ -244,18 +244,18 @@ def test_the_repository_is_processing_while_any_job_is_in_hand(store: Store, job
         commits.append((store.load("one").state + "/" + store.load("two").state, state))
 
     now()
-    store.claim(MORNING)
+    store.claim(EXAMPLE_TIME)
     now()
-    store.claim(MORNING)
-    now()
-    with store.change("one") as stored:
-        stored.cancel(MORNING)
+    store.claim(EXAMPLE_TIME)
     now()
     with store.change("one") as stored:
-        stored.finish(MORNING)
+        stored.cancel(EXAMPLE_TIME)
+    now()
+    with store.change("one") as stored:
+        stored.finish(EXAMPLE_TIME)
     now()
     with store.change("two") as stored:
-        stored.fail(JobReason.PROCESSING_FAILED, MORNING)
+        stored.fail(JobReason.PROCESSING_FAILED, EXAMPLE_TIME)
     now()
 
     assert commits == [
@@ -273,10 +273,10 @@ def test_a_change_that_is_undone_leaves_the_repository_as_it_was(store: Store, j
     """I28: in the same transaction, so nothing is told that is not durable."""
     store.insert(job())
     with store.change(job().token) as stored:
-        stored.end(MORNING)
+        stored.end(EXAMPLE_TIME)
     with pytest.raises(RuntimeError), store.writing() as db:
         loaded = jobs.load(db, job().token)
-        loaded.claim(MORNING)
+        loaded.claim(EXAMPLE_TIME)
         jobs.save(db, loaded, list(loaded.steps), set())
         assert outbox.owners_since(db, 2)[1]
         raise RuntimeError("in the middle")
@@ -288,7 +288,7 @@ def test_a_change_that_is_undone_leaves_the_repository_as_it_was(store: Store, j
 def test_other_filters_than_the_last_time_are_told_of(store: Store) -> None:
     """The first time as well; the order in which they are found is no difference, and so is a second start."""
     for filters in (["urn:b", "urn:a"], ["urn:a", "urn:b"], ["urn:a"], [], []):
-        store.note_filters(filters, MORNING)
+        store.record_filters(filters, EXAMPLE_TIME)
 
     assert [one.filters for one in told(store)] == [("urn:a", "urn:b"), ("urn:a",), ()]
     assert all(one.job is None and one.state == "" for one in told(store))
@@ -299,7 +299,7 @@ def test_a_server_that_starts_tells_which_filters_it_has(settings: Settings) -> 
     migrations.upgrade(settings.storage.url)
     without = settings.model_copy(update={"plugins": settings.plugins.model_copy(update={"disabled": ("acme",)})})
     for table in (settings, without):
-        with contextlib.closing(Core(table, AnyProcess())) as core, core.running() as catalogue:
+        with contextlib.closing(Engine(table, AnyProcess())) as core, core.running() as catalogue:
             assert told(core.store)[-1].filters == tuple(sorted(catalogue.dialects))
             first, *others = told(core.store)
 
@@ -320,10 +320,10 @@ def test_what_is_old_of_the_repository_is_forgotten_but_the_newest_of_each_kind(
             return list(db.scalars(sa.select(EVENT.c.kind).where(EVENT.c.token.is_(None)).order_by(EVENT.c.seq)))
 
     for number in range(3):
-        store.note_filters([f"urn:{number}"], MORNING)
+        store.record_filters([f"urn:{number}"], EXAMPLE_TIME)
         for _ in live(store, job(token=f"job-{number}")):
             pass
-        store.note_ended(100.0 * number)
+        store.record_ended(100.0 * number)
     one_round = ["RepositoryConfigurationChanged", "RepositoryStatusChanged", "RepositoryStatusChanged"]
     assert kinds() == one_round * 3
 
@@ -335,7 +335,7 @@ def test_what_is_old_of_the_repository_is_forgotten_but_the_newest_of_each_kind(
 
     assert after_one_is_old == one_round[-1:] + one_round * 2
     assert kinds() == ["RepositoryConfigurationChanged", "RepositoryStatusChanged"]
-    store.note_filters(["urn:2"], MORNING)
+    store.record_filters(["urn:2"], EXAMPLE_TIME)
     assert len(kinds()) == 2
 
 
@@ -358,7 +358,7 @@ def test_a_reader_never_passes_an_event_that_is_not_committed_yet(
     PostgreSQL draws the numbers before the commits; without the lock the second one is seen alone, and the reader's
     cursor is behind the first when that comes.
     """
-    cursor, heard = 0, list[Happening]()
+    cursor, heard = 0, list[JobChange]()
 
     def read() -> None:
         nonlocal cursor
@@ -403,9 +403,9 @@ def test_a_reader_beside_many_writers_hears_all(store: Store, other: Store, job:
                 token = f"{name}-{number}"
                 which.insert(job(token=token))
                 with which.change(token) as stored:
-                    stored.end(MORNING)
+                    stored.end(EXAMPLE_TIME)
                 with which.change(token) as stored:
-                    stored.cancel(MORNING)
+                    stored.cancel(EXAMPLE_TIME)
         except BaseException as error:
             errors.append(error)
 
@@ -416,7 +416,7 @@ def test_a_reader_beside_many_writers_hears_all(store: Store, other: Store, job:
     ]
     for writer in writers:
         writer.start()
-    cursor, heard = 0, list[Happening]()
+    cursor, heard = 0, list[JobChange]()
     while True:
         over = not any(writer.is_alive() for writer in writers)
         with store.reading() as db:

@@ -8,24 +8,24 @@ from collections.abc import Callable
 import pytest
 
 from postscan.core.errors import JobNotFound, PostscanError, WrongState
-from postscan.core.model.job import Document, Job
+from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
 from postscan.core.store.store import Store
-from postscan.plugins.testing.runner import MORNING
+from postscan.plugins.testing.runner import EXAMPLE_TIME
 
-PAGE = Document(3, "png", 10, "ab" * 32, "5d2c/3-aa")
+PAGE = JobDocument(3, "png", 10, "ab" * 32, "5d2c/3-aa")
 
 
 def processing(store: Store, job: Job) -> Job:
     """Store a job whose first filter runs."""
     store.insert(job)
     with store.change(job.token) as stored:
-        stored.receive(PAGE, MORNING)
-        stored.end(MORNING)
-    store.claim(MORNING)
+        stored.receive(PAGE, EXAMPLE_TIME)
+        stored.end(EXAMPLE_TIME)
+    store.claim(EXAMPLE_TIME)
     with store.change(job.token) as stored:
-        stored.start(0, MORNING)
+        stored.start(0, EXAMPLE_TIME)
     return store.load(job.token)
 
 
@@ -44,13 +44,13 @@ def test_a_change_is_stored_with_its_events_or_not_at_all(store: Store, job: Cal
     made = job()
     store.insert(made)
     with pytest.raises(RuntimeError), store.change(made.token) as stored:
-        stored.receive(PAGE, MORNING)
+        stored.receive(PAGE, EXAMPLE_TIME)
         raise RuntimeError("in the middle")
     assert store.load(made.token).documents == []
     assert [event.kind for event in store.events(made.token)] == ["JobStateChanged"]
 
     with store.change(made.token) as stored:
-        stored.receive(PAGE, MORNING)
+        stored.receive(PAGE, EXAMPLE_TIME)
 
     assert store.load(made.token).documents == [PAGE]
     assert [event.kind for event in store.events(made.token)] == ["JobStateChanged", "ImageReceived"]
@@ -69,9 +69,9 @@ def test_the_longest_waiting_job_is_claimed_once(store: Store, job: Callable[...
     store.insert(job(token="creating"))
     store.insert(job(token="waiting"))
     with store.change("waiting") as stored:
-        stored.end(MORNING)
+        stored.end(EXAMPLE_TIME)
 
-    first, second = store.claim(MORNING), store.claim(MORNING)
+    first, second = store.claim(EXAMPLE_TIME), store.claim(EXAMPLE_TIME)
 
     assert first is not None
     assert (first.token, first.state) == ("waiting", JobState.STARTED)
@@ -93,7 +93,7 @@ def test_of_a_cancel_and_a_finish_exactly_one_wins(store: Store, job: Callable[.
             barrier.wait()
             try:
                 with store.change(token) as stored:
-                    stored.cancel(MORNING)
+                    stored.cancel(EXAMPLE_TIME)
                 said.append(True)
             except WrongState:
                 said.append(False)
@@ -101,9 +101,9 @@ def test_of_a_cancel_and_a_finish_exactly_one_wins(store: Store, job: Callable[.
         def finish(token: str = token, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
             with store.change(token) as stored:
-                stored.report(0, FilterVerb.SUCCEED, MORNING)
+                stored.report(0, FilterVerb.SUCCEED, EXAMPLE_TIME)
             with store.change(token) as stored:
-                stored.finish(MORNING)
+                stored.finish(EXAMPLE_TIME)
 
         threads = [threading.Thread(target=cancel), threading.Thread(target=finish)]
         for thread in threads:
@@ -127,7 +127,7 @@ def test_no_update_is_lost_between_two_stores(store: Store, job: Callable[..., J
         for number in range(start, start + 20):
             try:
                 with which.change(token) as stored:
-                    stored.receive(Document(number, "png", 1, f"{number:064}", str(number)), MORNING)
+                    stored.receive(JobDocument(number, "png", 1, f"{number:064}", str(number)), EXAMPLE_TIME)
             except PostscanError as error:
                 errors.append(error)
 
@@ -147,11 +147,11 @@ def test_an_output_is_granted_only_to_the_run_that_is_on(store: Store, job: Call
     made = processing(store, job())
     about = Delivery(0, 3, "here", "a.png", published=False)
 
-    assert store.grant(made.token, 0, 1, about, MORNING)
-    assert not store.grant(made.token, 0, 2, about, MORNING)
+    assert store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
+    assert not store.grant(made.token, 0, 2, about, EXAMPLE_TIME)
     with store.change(made.token) as stored:
-        stored.cancel(MORNING)
-    assert not store.grant(made.token, 0, 1, about, MORNING)
+        stored.cancel(EXAMPLE_TIME)
+    assert not store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
 
 
 def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callable[..., Job]) -> None:
@@ -160,7 +160,7 @@ def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callabl
     kept = Delivery(0, 3, "here", "a.png", published=False)
     whole = Delivery(0, None, "there", "mail", published=False)
     for about in (kept, whole):
-        store.grant(made.token, 0, 1, about, MORNING)
+        store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
     assert store.deliveries(made.token) == [whole, kept]
 
     store.settle(made.token, 0, kept._replace(published=True))
@@ -172,12 +172,12 @@ def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callabl
 def test_progress_is_kept_while_the_filter_runs_and_not_after(store: Store, job: Callable[..., Job]) -> None:
     """A late word about progress does not change a filter that has ended (I7)."""
     made = processing(store, job())
-    store.note_progress(made.token, 0, "1/3 documents")
+    store.record_progress(made.token, 0, "1/3 documents")
     assert store.load(made.token).steps[0].progress == "1/3 documents"
 
     with store.change(made.token) as stored:
-        stored.report(0, FilterVerb.SUCCEED, MORNING)
-    store.note_progress(made.token, 0, "2/3 documents")
+        stored.report(0, FilterVerb.SUCCEED, EXAMPLE_TIME)
+    store.record_progress(made.token, 0, "2/3 documents")
 
     assert store.load(made.token).steps[0].progress == "1/3 documents"
     assert store.load(made.token).steps[0].state is FilterState.SUCCEEDED
@@ -187,7 +187,7 @@ def test_jobs_are_listed_by_owner_open_and_ended(store: Store, job: Callable[...
     """An owner sees only its own jobs."""
     store.insert(job(token="mine"))
     ended = job(token="mine, ended")
-    ended.fail(JobReason.PROCESSING_FAILED, MORNING)
+    ended.fail(JobReason.PROCESSING_FAILED, EXAMPLE_TIME)
     store.insert(ended)
     owner = ended.owner.name
 
@@ -207,9 +207,9 @@ def test_a_silent_job_is_found_after_its_deadline(store: Store, job: Callable[..
 
     store.touch(made.token, 200.0)
     assert store.silent(101.0) == []
-    store.adopt_deadlines(50.0)
+    store.reset_deadlines(50.0)
     assert store.silent(51.0) == [made.token]
     with store.change(made.token) as stored:
-        stored.end(MORNING)
+        stored.end(EXAMPLE_TIME)
 
     assert store.silent(51.0) == []

@@ -18,7 +18,7 @@ from conftest import ANNA, AnyProcess
 from works import SID, Works, alive, until
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
@@ -26,7 +26,7 @@ from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.core.settings import Settings
 from postscan.core.workers import orphans, protocol, supervisor
 from postscan.core.workers.pool import Workers
-from postscan.core.workers.slot import How, Limits
+from postscan.core.workers.slot import Limits, RunEndKind
 
 OUTSIDE = Path(__file__).parents[2] / "outside" / "evil"
 KILLED = "it was killed: it looked at its token 1 times"
@@ -90,11 +90,11 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def engine(settings_of_the_den: Settings) -> Iterator[Core]:
+def engine(settings_of_the_den: Settings) -> Iterator[Engine]:
     """One engine for all of them: each is the neighbour of those before."""
     sys.path.append(str(OUTSIDE))
     migrations.upgrade(settings_of_the_den.storage.url)
-    core = Core(settings_of_the_den, AnyProcess())
+    core = Engine(settings_of_the_den, AnyProcess())
     with core.running():
         yield core
     core.close()
@@ -102,7 +102,7 @@ def engine(settings_of_the_den: Settings) -> Iterator[Core]:
 
 
 @pytest.fixture
-def den(engine: Core) -> Iterator[Den]:
+def den(engine: Engine) -> Iterator[Den]:
     """The engine, and a job beside the test: whatever happens, it is not disturbed and nothing is left of the rest."""
     den = Den(engine, ANNA)
     neighbour = den.start("sleep 0.7", "copy")
@@ -347,7 +347,7 @@ def test_what_a_killed_server_was_running_ends_with_it(tmp_path: Path, name: str
     until(lambda: not any(alive(one) for one in left), f"for {left} to be gone")
 
 
-def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Core) -> None:
+def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Engine) -> None:
     """The ladder stands in a thread of its own: a message that takes long to be heard delays nothing."""
     workers = Workers()
     gone: list[float] = []
@@ -368,7 +368,7 @@ def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Core
         ended = slot.do(order, source, Limits(60, GRACE, TERM), hear)
     workers.close()
 
-    assert ended.how is How.STOPPED
+    assert ended.how is RunEndKind.STOPPED
     assert gone
 
 

@@ -15,7 +15,7 @@ from works import alive
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.workers import protocol
 from postscan.core.workers.pool import Workers
-from postscan.core.workers.slot import Ended, How, Limits
+from postscan.core.workers.slot import Limits, RunEnd, RunEndKind
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ class Run:
             "earlier": [],
         }
 
-    def on(self, workers: Workers, limits: Limits) -> Ended:
+    def on(self, workers: Workers, limits: Limits) -> RunEnd:
         """Carry it out."""
         with self.source, workers.slot() as slot:
             return slot.do(self.order, self.source, limits, self._hear)
@@ -65,7 +65,7 @@ def test_a_filter_that_ends_by_itself_says_so(workers: Workers, tmp_path: Path) 
     """The last word is the child's own."""
     ended = Run(tmp_path, "warn").on(workers, Limits(10))
 
-    assert ended == Ended(How.SAID, {"end": "done", "warnings": ["the paper was thin"]})
+    assert ended == RunEnd(RunEndKind.SAID, {"end": "done", "warnings": ["the paper was thin"]})
 
 
 def test_a_filter_that_takes_too_long_is_asked_to_stop_first(workers: Workers, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_filter_that_takes_too_long_is_asked_to_stop_first(workers: Workers, t
 
     ended = run.on(workers, Limits(seconds=0.3, grace=5))
 
-    assert ended == Ended(How.SAID, {"end": "cancelled"}, late=True)
+    assert ended == RunEnd(RunEndKind.SAID, {"end": "cancelled"}, late=True)
 
 
 def test_a_deaf_filter_goes_down_the_whole_ladder(workers: Workers, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_deaf_filter_goes_down_the_whole_ladder(workers: Workers, tmp_path: Pa
     ended = run.on(workers, Limits(seconds=0.5, grace=0.2, term=0.2))
 
     _, worker, tool, _ = run.trace.read_text().split()
-    assert (ended.how, ended.late, ended.exit_code) == (How.STOPPED, True, -9)
+    assert (ended.how, ended.late, ended.exit_code) == (RunEndKind.STOPPED, True, -9)
     assert time.monotonic() - begun >= 0.9
     assert not alive(int(worker))
     assert not alive(int(tool))
@@ -95,7 +95,7 @@ def test_a_worker_that_dies_is_seen_at_once(workers: Workers, tmp_path: Path) ->
     """Not at the time limit, and with the signal that ended it."""
     ended = Run(tmp_path, "die", "9").on(workers, Limits(60))
 
-    assert (ended.how, ended.exit_code) == (How.DIED, -9)
+    assert (ended.how, ended.exit_code) == (RunEndKind.DIED, -9)
 
 
 def test_every_run_gets_a_process_of_its_own(workers: Workers, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from postscan.core.filters.cancellation import CancelSource
-from postscan.core.workers.termination import Ladder
+from postscan.core.workers.termination import Termination
 
 
 class Fall:
@@ -25,7 +25,7 @@ class Fall:
         """Note it."""
         self._note("kill")
 
-    def bury(self) -> None:
+    def force_kill(self) -> None:
         """Note it."""
         self._note("bury")
 
@@ -37,7 +37,7 @@ def test_the_rungs_come_one_after_another_each_when_its_time_is_up() -> None:
     """Promise 4: grace, term, and then the keeper's own moment."""
     with CancelSource() as source:
         fall = Fall()
-        with Ladder(source, fall, seconds=60, grace=0.2, term=0.1) as ladder:
+        with Termination(source, fall, seconds=60, grace=0.2, term=0.1) as ladder:
             source.cancel("the test says so")
             time.sleep(1.7)
 
@@ -50,7 +50,7 @@ def test_a_run_that_ends_in_its_grace_time_is_left_alone() -> None:
     """No signal comes after the end."""
     with CancelSource() as source:
         fall = Fall()
-        with Ladder(source, fall, seconds=60, grace=0.1, term=0.1) as ladder:
+        with Termination(source, fall, seconds=60, grace=0.1, term=0.1) as ladder:
             source.cancel("the test says so")
             time.sleep(0.02)
         time.sleep(0.3)
@@ -64,7 +64,7 @@ def test_the_time_limit_sets_the_token_first() -> None:
     """F-R5: it is a cancel like any other, and the ladder remembers that it was the limit."""
     with CancelSource() as source:
         fall = Fall()
-        with Ladder(source, fall, seconds=0.05, grace=60, term=60) as ladder:
+        with Termination(source, fall, seconds=0.05, grace=60, term=60) as ladder:
             time.sleep(0.3)
         token = source.token()
 
@@ -77,7 +77,7 @@ def test_a_run_that_nobody_cancels_is_never_asked() -> None:
     """And the ladder costs its end nothing."""
     with CancelSource() as source:
         fall = Fall()
-        with Ladder(source, fall, seconds=60, grace=0, term=0) as ladder:
+        with Termination(source, fall, seconds=60, grace=0, term=0) as ladder:
             pass
 
     assert (fall.rungs, ladder.asked, ladder.late) == ([], None, False)

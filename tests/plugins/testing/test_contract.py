@@ -24,7 +24,7 @@ from postscan.core.filters.parameters import setting
 from postscan.core.filters.results import FilterFailed, FilterResult
 from postscan.core.registry import redaction
 from postscan.plugins.testing import contract
-from postscan.plugins.testing.contract import Examination, assert_filter_contract
+from postscan.plugins.testing.contract import ContractReport, assert_filter_contract
 from postscan.plugins.testing.defects import DefectKind
 
 
@@ -72,13 +72,13 @@ def examined(tmp_path, out):
     for page in pages:
         page.write_bytes(page.name.encode() * 1000)
 
-    def examine(what, filter=Does, settings=None, **how) -> Examination:
+    def examine(what, filter=Does, settings=None, **how) -> ContractReport:
         return contract.examine(filter(what), pages, settings={"folder": str(out), **(settings or {})}, **how)
 
     return examine
 
 
-def kinds(found: Examination) -> list[DefectKind]:
+def kinds(found: ContractReport) -> list[DefectKind]:
     """Return the kinds of the defects of a filter that could be tried."""
     assert found.untried == ""
     return [one.kind for one in found.defects]

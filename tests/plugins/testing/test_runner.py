@@ -10,7 +10,7 @@ import pytest
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed
 from postscan.core.model.states import FilterState
-from postscan.plugins.testing.runner import MORNING, FakeClock, run_filter
+from postscan.plugins.testing.runner import EXAMPLE_TIME, FakeClock, run_filter
 
 
 class Does(Filter):
@@ -143,5 +143,5 @@ def test_a_clock_moves_only_when_it_is_told_to():
     before = clock.now(), clock.ticks()
     clock.advance(90)
 
-    assert before[0] == MORNING
+    assert before[0] == EXAMPLE_TIME
     assert (clock.now() - before[0]).total_seconds() == clock.ticks() - before[1] == 90

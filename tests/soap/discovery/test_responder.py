@@ -15,9 +15,9 @@ from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
 from postscan.soap.discovery import app_sequence, interfaces, messages
 from postscan.soap.discovery import responder as discovery_responder
-from postscan.soap.discovery.app_sequence import Sequence
-from postscan.soap.discovery.messages import Probe, Resolve, Stamp, Target
-from postscan.soap.discovery.responder import Arrival, Host, Responder
+from postscan.soap.discovery.app_sequence import AppSequence
+from postscan.soap.discovery.messages import Discoverable, Probe, Resolve, SequenceNumber
+from postscan.soap.discovery.responder import Advertisement, ReceivedDatagram, Responder
 from postscan.soap.message.faults import Fault
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
@@ -30,7 +30,7 @@ NS = {"soap": SOAP, "wsa": WSA, "wsd": WSD}
 DEVICE = f"{{{WSDP}}}Device"
 SCANNER = f"{{{DSP}}}RepositoryDeviceType"
 ENDPOINT = "urn:uuid:1b6f0d52-7c1e-4f7a-9d7e-2a6e5d0c9b13"
-TARGET = Target(ENDPOINT, (DEVICE, SCANNER), ("http://fabrikam.example/berlin/floor%202",), 7)
+TARGET = Discoverable(ENDPOINT, (DEVICE, SCANNER), ("http://fabrikam.example/berlin/floor%202",), 7)
 XADDR = "http://192.168.100.200:5362/ScanServer"
 
 
@@ -86,18 +86,18 @@ def ticks() -> Ticks:
 
 
 @pytest.fixture
-def host() -> Host:
+def host() -> Advertisement:
     """A host at an address of its own on each interface."""
-    return Host(TARGET, Sequence(1_790_000_000), lambda local: f"http://{local}:5362/ScanServer")
+    return Advertisement(TARGET, AppSequence(1_790_000_000), lambda local: f"http://{local}:5362/ScanServer")
 
 
 @pytest.fixture
-def responder(host: Host, ticks: Ticks) -> Responder:
+def responder(host: Advertisement, ticks: Ticks) -> Responder:
     """Its responder; near is who begins with 192.168.100."""
     return Responder(host, lambda source: source.startswith("192.168.100."), ticks)
 
 
-HERE = Arrival("192.168.100.7", "192.168.100.200")
+HERE = ReceivedDatagram("192.168.100.7", "192.168.100.200")
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -213,11 +213,11 @@ def scoped(rule: str, scopes: str = "http://fabrikam.example/berlin") -> bytes:
     return usual().replace(b"</wsd:Types>", f'</wsd:Types><wsd:Scopes MatchBy="{rule}">{scopes}</wsd:Scopes>'.encode())
 
 
-def test_an_unknown_rule_is_refused_with_those_that_are_known(host: Host) -> None:
+def test_an_unknown_rule_is_refused_with_those_that_are_known(host: Advertisement) -> None:
     """DPW-011: the fault is discovery's own, and knows the message that it is for."""
     question = messages.read(scoped("urn:other"))
     with pytest.raises(Fault) as caught:
-        host.answer(question, "10.0.0.1")
+        host.response_to(question, "10.0.0.1")
 
     fault = caught.value
     assert (fault.code, fault.subcode, fault.action) == ("Sender", "wsd:MatchingRuleNotSupported", f"{WSD}/fault")
@@ -225,9 +225,9 @@ def test_an_unknown_rule_is_refused_with_those_that_are_known(host: Host) -> Non
     assert fault.relates_to == question.message_id
 
 
-def test_a_rule_without_scopes_is_of_no_account(host: Host) -> None:
+def test_a_rule_without_scopes_is_of_no_account(host: Advertisement) -> None:
     """There is nothing to be matched by it."""
-    assert host.answer(messages.read(scoped("urn:other", " ")), "10.0.0.1")
+    assert host.response_to(messages.read(scoped("urn:other", " ")), "10.0.0.1")
 
 
 def test_every_scope_must_match() -> None:
@@ -235,12 +235,12 @@ def test_every_scope_must_match() -> None:
     scope = TARGET.scopes[0]
 
     assert messages.types_for(Probe("1", (), (scope, "urn:other")), TARGET) is None
-    assert messages.types_for(Probe("1", (), (scope,)), Target(ENDPOINT, (DEVICE,), (), 1)) is None
+    assert messages.types_for(Probe("1", (), (scope,)), Discoverable(ENDPOINT, (DEVICE,), (), 1)) is None
 
 
 def test_only_our_own_endpoint_is_resolved() -> None:
     """DPW-019: a UUID in any case, a URL as it is."""
-    secure = Target("https://scan.example/ScanServer", (DEVICE,), (), 1)
+    secure = Discoverable("https://scan.example/ScanServer", (DEVICE,), (), 1)
 
     assert messages.is_meant(Resolve("1", ENDPOINT.upper()), TARGET)
     assert not messages.is_meant(Resolve("1", ENDPOINT[:-1] + "4"), TARGET)
@@ -268,7 +268,7 @@ def shape(data: bytes, path: str) -> list[str]:
 @pytest.mark.parametrize("kind", ["Probe", "Resolve"])
 def test_an_answer_holds_what_the_digest_lists_and_nothing_else(kind: str) -> None:
     """DPW-009, DPW-012, DPW-018, DPW-045, DPW-083, T-D4: one address; who is meant; the place in the sequence."""
-    stamp = Stamp(1_790_000_000, 41)
+    stamp = SequenceNumber(1_790_000_000, 41)
     data = (
         messages.probe_matches(Probe("urn:uuid:q<&"), TARGET, TARGET.types, XADDR, stamp)
         if kind == "Probe"
@@ -296,7 +296,7 @@ def test_an_answer_holds_what_the_digest_lists_and_nothing_else(kind: str) -> No
 
 def test_hello_and_bye_hold_what_the_digest_lists_and_nothing_else() -> None:
     """DPW-026, DPW-027: Hello names no address, Bye nothing but the endpoint."""
-    said = (messages.hello(TARGET, Stamp(9, 1)), messages.bye(TARGET, Stamp(9, 2)))
+    said = (messages.hello(TARGET, SequenceNumber(9, 1)), messages.bye(TARGET, SequenceNumber(9, 2)))
 
     for data, action in zip(said, ("Hello", "Bye"), strict=True):
         assert shape(data, "soap:Header") == ["wsa:To", "wsa:Action", "wsa:MessageID", "wsd:AppSequence"]
@@ -311,12 +311,12 @@ def test_hello_and_bye_hold_what_the_digest_lists_and_nothing_else() -> None:
 def test_a_message_declares_the_namespaces_that_it_uses_and_no_other() -> None:
     """D24; those of types, too, whatever their prefix."""
     types = (DEVICE, "{urn:a}One", "{urn:a}Two")
-    data = messages.probe_matches(Probe("1"), TARGET, types, XADDR, Stamp(1, 1))
+    data = messages.probe_matches(Probe("1"), TARGET, types, XADDR, SequenceNumber(1, 1))
     opening = data.partition(b">")[0].decode()
 
     assert opening.count(" xmlns:") == 5
     assert all(f'"{uri}"' in opening for uri in (SOAP, WSA, WSD, WSDP, "urn:a"))
-    assert messages.bye(TARGET, Stamp(1, 1)).partition(b">")[0].count(b" xmlns:") == 3
+    assert messages.bye(TARGET, SequenceNumber(1, 1)).partition(b">")[0].count(b" xmlns:") == 3
 
 
 # --- the place in the sequence -----------------------------------------------------------------------------------
@@ -332,9 +332,9 @@ def test_a_run_is_numbered_above_every_run_before_it(tmp_path: Path) -> None:
 
 def test_messages_are_numbered_upwards() -> None:
     """DPW-013."""
-    run = Sequence(5)
+    run = AppSequence(5)
 
-    assert [run.next() for _ in range(3)] == [Stamp(5, 1), Stamp(5, 2), Stamp(5, 3)]
+    assert [run.next() for _ in range(3)] == [SequenceNumber(5, 1), SequenceNumber(5, 2), SequenceNumber(5, 3)]
 
 
 def test_a_file_that_holds_no_number_is_named(tmp_path: Path) -> None:
@@ -351,37 +351,37 @@ def test_a_file_that_holds_no_number_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
 def test_what_is_no_question_gets_no_answer(responder: Responder, data: bytes) -> None:
     """T-D1, T-D3: nothing at all, not even a fault; an answer of somebody else's is not answered."""
-    assert responder.answer(data, HERE) is None
+    assert responder.response_to(data, HERE) is None
 
 
 @pytest.mark.parametrize("multicast", [True, False])
 def test_an_unknown_rule_gets_no_answer_either(responder: Responder, multicast: bool) -> None:
     """T-D1, ruling 22: by UDP there are no faults, for the sender may be forged."""
-    assert responder.answer(scoped("urn:other"), Arrival(HERE.source, HERE.local, multicast)) is None
+    assert responder.response_to(scoped("urn:other"), ReceivedDatagram(HERE.source, HERE.local, multicast)) is None
 
 
-def test_our_own_messages_are_never_answered(responder: Responder, host: Host) -> None:
+def test_our_own_messages_are_never_answered(responder: Responder, host: Advertisement) -> None:
     """T-D3: two servers that hear one another do not begin to talk."""
-    said = [host.hello(), host.bye(), responder.answer(usual(), HERE) or b""]
+    said = [host.hello(), host.bye(), responder.response_to(usual(), HERE) or b""]
 
     assert all(said)
-    assert [responder.answer(data, HERE) for data in said] == [None] * 3
+    assert [responder.response_to(data, HERE) for data in said] == [None] * 3
 
 
 def test_a_datagram_that_is_too_long_is_not_looked_into(responder: Responder) -> None:
     """T-D1: at the limit it is answered, one byte above it is not."""
     room = 4096 - len(usual())
 
-    assert responder.answer(usual() + b" " * room, HERE)
-    assert responder.answer(usual() + b" " * (room + 1), HERE) is None
+    assert responder.response_to(usual() + b" " * room, HERE)
+    assert responder.response_to(usual() + b" " * (room + 1), HERE) is None
 
 
 def test_an_answer_is_hardly_larger_than_its_question(settings: Settings) -> None:
     """T-D1, D24: at most 2.0 times a usual Probe, with every type; 3.2 times the shortest one, with what counts."""
     settings.storage.data_dir.mkdir(exist_ok=True)
-    host = discovery_responder.host(settings, 5362, Sequence(1_790_000_000))
+    host = discovery_responder.advertisement(settings, 5362, AppSequence(1_790_000_000))
     responder = Responder(host, lambda _source: True, Ticks())
-    answers = [responder.answer(data, HERE) or b"" for data in (usual(), shortest())]
+    answers = [responder.response_to(data, HERE) or b"" for data in (usual(), shortest())]
 
     assert all(answers)
     assert len(answers[0]) <= 2.0 * len(usual())
@@ -392,19 +392,21 @@ def test_an_answer_is_hardly_larger_than_its_question(settings: Settings) -> Non
 
 def test_a_server_with_much_to_tell_does_not_tell_it_to_strangers(ticks: Ticks) -> None:
     """T-D1: the bound holds whatever the settings say; there may then be no answer."""
-    wordy = Target("https://" + "x" * 400, tuple(f"{{urn:{'y' * 99}{i}}}T" for i in range(10)), TARGET.scopes, 1)
-    responder = Responder(Host(wordy, Sequence(1), lambda _local: wordy.endpoint), lambda _source: True, ticks)
+    wordy = Discoverable("https://" + "x" * 400, tuple(f"{{urn:{'y' * 99}{i}}}T" for i in range(10)), TARGET.scopes, 1)
+    responder = Responder(
+        Advertisement(wordy, AppSequence(1), lambda _local: wordy.endpoint), lambda _source: True, ticks
+    )
 
-    assert responder.answer(shortest(), HERE) is None
-    answer = responder.answer(usual("") + b" " * 1000, HERE)
+    assert responder.response_to(shortest(), HERE) is None
+    answer = responder.response_to(usual("") + b" " * 1000, HERE)
     assert answer
     assert len(answer) <= discovery_responder.GROWTH * (len(usual("")) + 1000)
 
 
 def test_a_stranger_gets_no_answer(responder: Responder) -> None:
     """T-D2: a source beyond our own links, unless the settings allow its network."""
-    assert responder.answer(usual(), Arrival("203.0.113.9", "192.168.100.200")) is None
-    assert responder.answer(usual(), HERE)
+    assert responder.response_to(usual(), ReceivedDatagram("203.0.113.9", "192.168.100.200")) is None
+    assert responder.response_to(usual(), HERE)
 
 
 def test_neighbours_are_those_on_our_links_and_those_that_are_allowed(ticks: Ticks) -> None:
@@ -446,18 +448,18 @@ def test_an_interface_that_disappears_while_they_are_listed_is_none(
 def test_a_repeated_message_is_answered_once(responder: Responder, ticks: Ticks) -> None:
     """DPW-024, T-D3: for a minute; the same id of another source is another message."""
     probe = usual(message_id=new_id())
-    first = [responder.answer(probe, HERE) for _ in range(4)]
-    other = responder.answer(probe, Arrival("192.168.100.8", HERE.local))
+    first = [responder.response_to(probe, HERE) for _ in range(4)]
+    other = responder.response_to(probe, ReceivedDatagram("192.168.100.8", HERE.local))
     ticks.now += discovery_responder.REMEMBER_SECONDS
 
-    assert [one is not None for one in (*first, other, responder.answer(probe, HERE))] == [True] + [False] * 3 + [
+    assert [one is not None for one in (*first, other, responder.response_to(probe, HERE))] == [True] + [False] * 3 + [
         True
     ] * 2
 
 
 def test_no_more_messages_are_remembered_than_there_is_room_for(ticks: Ticks) -> None:
     """T-D1: the oldest is forgotten first."""
-    seen = discovery_responder.Seen(ticks)
+    seen = discovery_responder.DuplicateFilter(ticks)
     for number in range(discovery_responder.REMEMBERED + 1):
         seen.remember("192.168.100.7", str(number))
 
@@ -470,40 +472,43 @@ def test_no_more_messages_are_remembered_than_there_is_room_for(ticks: Ticks) ->
 
 def test_one_source_gets_ten_answers_in_a_second(responder: Responder, ticks: Ticks) -> None:
     """DPW-085, T-D1: then silence, which harms no other source; a second later it is heard again."""
-    answered = [responder.answer(usual(), HERE) is not None for _ in range(12)]
-    other = responder.answer(usual(), Arrival("192.168.100.8", HERE.local))
+    answered = [responder.response_to(usual(), HERE) is not None for _ in range(12)]
+    other = responder.response_to(usual(), ReceivedDatagram("192.168.100.8", HERE.local))
     ticks.now += 1.0
 
     assert answered == [True] * 10 + [False] * 2
     assert other
-    assert responder.answer(usual(), HERE)
+    assert responder.response_to(usual(), HERE)
 
 
 def test_all_sources_together_get_a_hundred_answers_in_a_second(responder: Responder) -> None:
     """T-D1: forged sources do not multiply what the server sends."""
-    sources = [Arrival(f"192.168.100.{number}", HERE.local) for number in range(110)]
+    sources = [ReceivedDatagram(f"192.168.100.{number}", HERE.local) for number in range(110)]
 
-    assert sum(responder.answer(usual(), one) is not None for one in sources) == 100
+    assert sum(responder.response_to(usual(), one) is not None for one in sources) == 100
 
 
 def test_guesses_are_confirmed_only_to_who_asks_this_server(responder: Responder) -> None:
     """DPW-028: on the port of scan servers, and never to a group."""
     guess = "dsp:SomethingElse"
     strict, lenient, group = (
-        Arrival(HERE.source, HERE.local, multicast, lenient)
+        ReceivedDatagram(HERE.source, HERE.local, multicast, lenient)
         for multicast, lenient in ((False, False), (False, True), (True, True))
     )
 
-    assert responder.answer(usual(guess), strict) is None
-    assert responder.answer(usual(guess), group) is None
-    told = responder.answer(usual(guess), lenient)
+    assert responder.response_to(usual(guess), strict) is None
+    assert responder.response_to(usual(guess), group) is None
+    told = responder.response_to(usual(guess), lenient)
     assert told
     assert texts(told, ".//wsd:Types") == [f"wsdp:Device dsp:RepositoryDeviceType {guess}"]
 
 
 def test_an_answer_tells_the_address_at_which_it_was_asked_and_no_other(responder: Responder) -> None:
     """T-D4, T-H9: nothing else about the machine, no path of a file, no version, no user."""
-    told = [responder.answer(usual(), Arrival(HERE.source, local)) or b"" for local in ("10.0.0.1", "10.9.9.9")]
+    told = [
+        responder.response_to(usual(), ReceivedDatagram(HERE.source, local)) or b""
+        for local in ("10.0.0.1", "10.9.9.9")
+    ]
 
     assert [texts(one, ".//wsd:XAddrs") for one in told] == [
         ["http://10.0.0.1:5362/ScanServer"],
@@ -516,8 +521,8 @@ def test_under_tls_endpoint_and_address_are_the_same_url(settings: Settings) -> 
     """DPW-016, DPW-017, DPW-018: with the name of the settings, wherever the question arrived."""
     settings.storage.data_dir.mkdir(exist_ok=True)
     server = settings.server.model_copy(update={"public_url": "https://scan01.fabrikam.example:5362"})
-    host = discovery_responder.host(settings.model_copy(update={"server": server}), 5362, Sequence(1))
-    told = host.answer(Probe("1"), "10.0.0.1") or b""
+    host = discovery_responder.advertisement(settings.model_copy(update={"server": server}), 5362, AppSequence(1))
+    told = host.response_to(Probe("1"), "10.0.0.1") or b""
 
     url = ["https://scan01.fabrikam.example:5362/ScanServer"]
     assert (texts(told, ".//wsa:Address"), texts(told, ".//wsd:XAddrs")) == (url, url)

@@ -14,7 +14,7 @@ from listeners import free_port
 
 from postscan.core.model.subscription import Sink
 from postscan.core.settings import Settings
-from postscan.soap.eventing.http_client import NotDelivered, Postman
+from postscan.soap.eventing.http_client import EventPoster, NotDelivered
 
 DEADLINE = 0.5
 Manner = Callable[[socket.socket], None]
@@ -49,7 +49,7 @@ def post(to: Sink, times: int = 1) -> list[str]:
     """Post a message so many times; return what is wrong with each, "" for nothing."""
 
     async def send() -> list[str]:
-        postman = Postman(Settings().tls, DEADLINE)
+        postman = EventPoster(Settings().tls, DEADLINE)
         said = []
         for _ in range(times):
             try:

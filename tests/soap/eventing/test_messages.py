@@ -27,10 +27,10 @@ from subscriptions import (
     subscribe,
 )
 
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.soap.eventing import messages as eventing_messages
 from postscan.soap.eventing.messages import OtherRequest, RenewRequest, SubscribeRequest
-from postscan.soap.eventing.notifications import Notice
+from postscan.soap.eventing.notifications import Notification
 from postscan.soap.message import addressing, faults
 from postscan.soap.message.envelope import read
 from postscan.soap.message.faults import Fault
@@ -39,7 +39,7 @@ ID = "64b5a6f7-8091-4a2b-bc3d-4e5f60718208"
 BOTH = (f"{DSP}/PostScanJobStatusEvent", f"{DSP}/PostScanJobEndStateEvent")
 SUBSCRIPTION = Subscription(
     id=ID,
-    port=Port.PROCESSING,
+    port=EventService.PROCESSING,
     owner=ANNA,
     notify_to=Sink(f"{SINK}?a=1&b=2", PEER, f'<wse:Identifier xmlns:wse="{WSE}">urn:uuid:7</wse:Identifier>'),
     end_to=Sink(f"{SINK}/end", PEER, '<x:T xmlns:x="urn:x">a</x:T><x:T xmlns:x="urn:x">b</x:T>'),
@@ -68,7 +68,9 @@ EXAMPLE = f"""<e:Envelope xmlns:e="{SOAP}" xmlns:A="{WSA}" xmlns="{WSE}"><e:Head
 
 def subscribed(*children: str) -> SubscribeRequest:
     """Return a Subscribe as it is read."""
-    return eventing_messages.read_subscribe(read(envelope("Subscribe", subscribe(*children))).body, Port.PROCESSING)
+    return eventing_messages.read_subscribe(
+        read(envelope("Subscribe", subscribe(*children))).body, EventService.PROCESSING
+    )
 
 
 def refused(*children: str) -> Fault:
@@ -84,7 +86,7 @@ def refused(*children: str) -> Fault:
 
 def test_a_subscribe_is_read() -> None:
     """dpws.md section 11.5, in another style: default namespace, line breaks, another order, an extension."""
-    request = eventing_messages.read_subscribe(read(EXAMPLE.encode()).body, Port.PROCESSING)
+    request = eventing_messages.read_subscribe(read(EXAMPLE.encode()).body, EventService.PROCESSING)
 
     assert request.notify_to.address == "http://mfp-17.fabrikam.example:5357/events/3"
     assert request.end_to is not None
@@ -296,7 +298,7 @@ def blocks(message: bytes) -> list[tuple[str, str]]:
 
 def test_a_notification_goes_to_its_sink_with_its_parameters_as_headers() -> None:
     """DSP-068, DPW-072: To, Action, MessageID and the blocks, in the form of ws-dsp.md section 13.7."""
-    notice = Notice(BOTH[0], _status())
+    notice = Notification(BOTH[0], _status())
     message = eventing_messages.notification(SUBSCRIPTION, 7, notice)
     to, action, message_id, block = blocks(message)
 
@@ -310,7 +312,7 @@ def test_a_notification_goes_to_its_sink_with_its_parameters_as_headers() -> Non
 
 def test_a_message_is_named_after_what_it_is_about() -> None:
     """I27: the same twice is the same to the byte; another event, another subscriber or another number is not."""
-    notice = Notice(BOTH[0], _status())
+    notice = Notification(BOTH[0], _status())
     first = eventing_messages.notification(SUBSCRIPTION, 7, notice)
     others = [
         eventing_messages.notification(SUBSCRIPTION, 8, notice),

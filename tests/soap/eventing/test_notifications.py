@@ -10,9 +10,9 @@ from schemas import assert_valid
 
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import User
-from postscan.core.model.snapshot import Happening, Snapshot, Standing
+from postscan.core.model.snapshot import FilterSnapshot, JobChange, Snapshot
 from postscan.core.model.states import FilterState, JobState
-from postscan.core.model.subscription import Port
+from postscan.core.model.subscription import EventService
 from postscan.soap.eventing import notifications
 from postscan.soap.xml import writing
 
@@ -29,22 +29,22 @@ JOB = Snapshot(
     process_name="Invoices to accounting",
     state=JobState.COMPLETED,
     reasons=("PostScanJobCompletedSuccessfully",),
-    steps=(Standing("urn:acme:copy", FilterState.SUCCEEDED, ()),),
+    steps=(FilterSnapshot("urn:acme:copy", FilterState.SUCCEEDED, ()),),
     images_received=1,
     created=MORNING,
     completed=MORNING,
 )
 
 
-def names(told: list[notifications.Notice]) -> list[str]:
+def names(told: list[notifications.Notification]) -> list[str]:
     """Return the actions."""
     return [one.action for one in told]
 
 
-@pytest.mark.parametrize(("port", "namespace"), [(Port.PROCESSING, DSP), (Port.CONFIGURATION, DSC)])
-def test_the_end_of_a_job_is_two_messages(port: Port, namespace: str) -> None:
+@pytest.mark.parametrize(("port", "namespace"), [(EventService.PROCESSING, DSP), (EventService.CONFIGURATION, DSC)])
+def test_the_end_of_a_job_is_two_messages(port: EventService, namespace: str) -> None:
     """DSP-065: its last status, and then its end, in the words of either service; both are valid."""
-    told = notifications.messages(port, Happening(7, JOB, ended=True))
+    told = notifications.messages(port, JobChange(7, JOB, ended=True))
 
     assert names(told) == [f"{namespace}/{STATUS}", f"{namespace}/{END}"]
     for action, body in told:
@@ -54,21 +54,27 @@ def test_the_end_of_a_job_is_two_messages(port: Port, namespace: str) -> None:
 
 def test_a_change_on_the_way_is_one_message() -> None:
     """DSP-063, DSP-064."""
-    assert names(notifications.messages(Port.PROCESSING, Happening(7, JOB))) == [f"{DSP}/{STATUS}"]
+    assert names(notifications.messages(EventService.PROCESSING, JobChange(7, JOB))) == [f"{DSP}/{STATUS}"]
 
 
 def test_the_repository_is_told_of_to_administrators_only() -> None:
     """ws-dsc.md section 3.1."""
-    state, filters = Happening(8, None, state="Processing"), Happening(9, None, filters=("urn:acme:copy",))
+    state, filters = JobChange(8, None, state="Processing"), JobChange(9, None, filters=("urn:acme:copy",))
 
-    assert notifications.messages(Port.PROCESSING, state) == notifications.messages(Port.PROCESSING, filters) == []
-    told = notifications.messages(Port.CONFIGURATION, state) + notifications.messages(Port.CONFIGURATION, filters)
+    assert (
+        notifications.messages(EventService.PROCESSING, state)
+        == notifications.messages(EventService.PROCESSING, filters)
+        == []
+    )
+    told = notifications.messages(EventService.CONFIGURATION, state) + notifications.messages(
+        EventService.CONFIGURATION, filters
+    )
     assert names(told) == [f"{DSC}/RepositoryStatusSummaryEvent", f"{DSC}/RepositoryElementsChangeEvent"]
     assert etree.fromstring(assert_sound(told[0])).findtext(f".//{{{DSC}}}RepositoryState") == "Processing"
     assert "urn:acme:copy" in assert_sound(told[1]).decode()
 
 
-def assert_sound(notice: notifications.Notice) -> bytes:
+def assert_sound(notice: notifications.Notification) -> bytes:
     """Return a message with this notice; fail if it is not valid."""
     message = writing.write(notice.action, "x", writing.new_message_id(), notice.body)
     assert_valid(message)
@@ -97,13 +103,13 @@ def assert_sound(notice: notifications.Notice) -> bytes:
 )
 def test_a_filter_names_actions_or_what_they_lie_below(listed: tuple[str, ...], passing: tuple[str, ...]) -> None:
     """DPW-058, DPW-059: also in the namespace of WS-Scan, or without any (dpws.md section 8.1)."""
-    assert notifications.chosen(Port.PROCESSING, listed) == passing
+    assert notifications.chosen(EventService.PROCESSING, listed) == passing
 
 
 def test_the_configuration_service_has_four_events() -> None:
     """ws-dsc.md section 3.1."""
     names = ("RepositoryElementsChangeEvent", "RepositoryStatusSummaryEvent", STATUS, END)
 
-    assert notifications.chosen(Port.CONFIGURATION, [DSC]) == tuple(f"{DSC}/{name}" for name in names)
-    assert notifications.chosen(Port.CONFIGURATION, [STATUS]) == (f"{DSC}/{STATUS}",)
-    assert notifications.chosen(Port.CONFIGURATION, [f"{DSP}/{STATUS}", f"{WSCN}/{STATUS}"]) == ()
+    assert notifications.chosen(EventService.CONFIGURATION, [DSC]) == tuple(f"{DSC}/{name}" for name in names)
+    assert notifications.chosen(EventService.CONFIGURATION, [STATUS]) == (f"{DSC}/{STATUS}",)
+    assert notifications.chosen(EventService.CONFIGURATION, [f"{DSP}/{STATUS}", f"{WSCN}/{STATUS}"]) == ()

@@ -22,11 +22,11 @@ from lxml import etree
 from schemas import assert_valid
 from works import SID, Works, instructions, until
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import SettingsError, StoreBusy
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.subscription import Port, Sink, Subscription
+from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.settings import Settings
 from postscan.soap.eventing import delivery, notifier
 
@@ -59,10 +59,10 @@ def listener() -> Iterator[Listener]:
         yield listener
 
 
-def subscribe(core: Core, listener: Listener, by: Principal = ANNA, **more: Any) -> Subscription:
+def subscribe(core: Engine, listener: Listener, by: Principal = ANNA, **more: Any) -> Subscription:
     """Subscribe somebody to the events of the processing service; by default, it wants to know of the end."""
     wanted: dict[str, Any] = {
-        "port": Port.PROCESSING,
+        "port": EventService.PROCESSING,
         "notify_to": Sink(listener.url, "127.0.0.1", BLOCK),
         "end_to": None,
         "actions": (),
@@ -76,12 +76,12 @@ def subscribe(core: Core, listener: Listener, by: Principal = ANNA, **more: Any)
     )
 
 
-def create(core: Core, by: Principal = ANNA) -> JobToken:
+def create(core: Engine, by: Principal = ANNA) -> JobToken:
     """Make a job."""
     return core.service.create(by, SID, "P", instructions("copy"))
 
 
-def live_and_end(core: Core, by: Principal = ANNA) -> None:
+def live_and_end(core: Engine, by: Principal = ANNA) -> None:
     """Make a job, and cancel it."""
     core.service.cancel(create(core, by), by)
 
@@ -99,7 +99,7 @@ def message_ids(listener: Listener) -> list[str]:
 # --- what is heard ---------------------------------------------------------------------------------------------------
 
 
-def test_a_subscriber_hears_of_its_job_from_the_first_state_to_the_end(core: Core, listener: Listener) -> None:
+def test_a_subscriber_hears_of_its_job_from_the_first_state_to_the_end(core: Engine, listener: Listener) -> None:
     """DSP-002, DSP-063, DSP-065: a status at each change, the last of them before the one end; all are valid."""
     subscribe(core, listener)
     with Telling(core):
@@ -131,7 +131,7 @@ def test_a_job_that_is_processed_is_told_of_step_by_step(works: Works, listener:
     assert finished[-1] == 2
 
 
-def test_the_request_is_a_post_with_the_blocks_of_the_sink(core: Core, listener: Listener) -> None:
+def test_the_request_is_a_post_with_the_blocks_of_the_sink(core: Engine, listener: Listener) -> None:
     """DSP-068, DPW-072 (ws-dsp.md section 13.7): to the very path, and without a word about our version."""
     subscribe(core, listener)
     with Telling(core):
@@ -148,7 +148,7 @@ def test_the_request_is_a_post_with_the_blocks_of_the_sink(core: Core, listener:
     assert [(one.tag, one.text) for one in header][-1] == ("{urn:acme}Ticket", "7 & 8")
 
 
-def test_a_filter_lets_pass_what_it_names(core: Core, listener: Listener) -> None:
+def test_a_filter_lets_pass_what_it_names(core: Engine, listener: Listener) -> None:
     """DPW-058."""
     subscribe(core, listener, actions=(f"{DSP}/PostScanJobEndStateEvent",))
     with Telling(core):
@@ -159,7 +159,7 @@ def test_a_filter_lets_pass_what_it_names(core: Core, listener: Listener) -> Non
     assert listener.told == CANCELED[1:] * 2
 
 
-def test_nobody_hears_of_the_jobs_of_others(core: Core) -> None:
+def test_nobody_hears_of_the_jobs_of_others(core: Engine) -> None:
     """I29, T-A4, D23: not even a device with the same user."""
     with Listener() as annas, Listener() as boriss, Telling(core) as telling:
         subscribe(core, annas, ANNA)
@@ -173,7 +173,7 @@ def test_nobody_hears_of_the_jobs_of_others(core: Core) -> None:
 
 def test_an_administrator_hears_of_all_jobs_and_of_the_repository(works: Works, listener: Listener) -> None:
     """D23, ws-dsc.md section 3.1: in the words of the configuration service; all are valid."""
-    subscribe(works.core, listener, ADMIN, port=Port.CONFIGURATION)
+    subscribe(works.core, listener, ADMIN, port=EventService.CONFIGURATION)
     with Telling(works.core):
         live_and_end(works.core, BORIS)
         job = works.create("copy")
@@ -198,7 +198,7 @@ def test_an_administrator_hears_of_all_jobs_and_of_the_repository(works: Works, 
 # --- when it is heard ------------------------------------------------------------------------------------------------
 
 
-def test_no_event_overtakes_the_answer_to_its_create(core: Core, listener: Listener) -> None:
+def test_no_event_overtakes_the_answer_to_its_create(core: Engine, listener: Listener) -> None:
     """DSP-066, O-26: neither the first one nor those behind it."""
     subscribe(core, listener)
     with Telling(core) as telling:
@@ -211,7 +211,7 @@ def test_no_event_overtakes_the_answer_to_its_create(core: Core, listener: Liste
     assert before == []
 
 
-def test_only_the_creates_of_the_same_caller_are_waited_for(core: Core, listener: Listener) -> None:
+def test_only_the_creates_of_the_same_caller_are_waited_for(core: Engine, listener: Listener) -> None:
     """DSP-066: somebody else's may take its time."""
     subscribe(core, listener)
     with Telling(core) as telling, telling.creating(BORIS):
@@ -219,7 +219,7 @@ def test_only_the_creates_of_the_same_caller_are_waited_for(core: Core, listener
         until(lambda: listener.heard)
 
 
-def test_a_create_that_came_later_is_not_waited_for(core: Core, listener: Listener) -> None:
+def test_a_create_that_came_later_is_not_waited_for(core: Engine, listener: Listener) -> None:
     """DSP-066: or a device that never stops would never hear anything."""
     subscribe(core, listener)
     with Telling(core) as telling, contextlib.ExitStack() as first, contextlib.ExitStack() as second:
@@ -231,7 +231,7 @@ def test_a_create_that_came_later_is_not_waited_for(core: Core, listener: Listen
         until(lambda: listener.heard)
 
 
-def test_who_has_unsubscribed_hears_nothing_more(core: Core, listener: Listener) -> None:
+def test_who_has_unsubscribed_hears_nothing_more(core: Engine, listener: Listener) -> None:
     """DPW-074: neither events nor an end."""
     made = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
     with Telling(core) as telling:
@@ -246,7 +246,7 @@ def test_who_has_unsubscribed_hears_nothing_more(core: Core, listener: Listener)
 
 
 @pytest.mark.parametrize("how", ["by itself", "by its owner"])
-def test_a_subscription_ends_in_the_middle_of_what_waits_for_it(core: Core, listener: Listener, how: str) -> None:
+def test_a_subscription_ends_in_the_middle_of_what_waits_for_it(core: Engine, listener: Listener, how: str) -> None:
     """DPW-071, DPW-074: at most the message that is on its way still comes."""
     listener.manner = lambda: time.sleep(0.1) or 202
     made = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"), seconds=3.0)
@@ -267,7 +267,7 @@ def test_a_subscription_ends_in_the_middle_of_what_waits_for_it(core: Core, list
     assert "SubscriptionEnd" not in {name for name, _state in listener.told}
 
 
-def test_a_long_list_of_events_is_told_page_by_page(core: Core, listener: Listener) -> None:
+def test_a_long_list_of_events_is_told_page_by_page(core: Engine, listener: Listener) -> None:
     """I27: without a gap, and in order, though no more than a page is in memory."""
     subscribe(core, listener)
     for _ in range(delivery.PAGE):
@@ -279,7 +279,7 @@ def test_a_long_list_of_events_is_told_page_by_page(core: Core, listener: Listen
     assert len(set(message_ids(listener))) == 3 * delivery.PAGE
 
 
-def test_with_nobody_to_tell_the_database_has_peace(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_nobody_to_tell_the_database_has_peace(core: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked of it until somebody subscribes and wakes us; then little, for as long as nothing happens."""
     asked: list[str] = []
 
@@ -305,7 +305,7 @@ def test_with_nobody_to_tell_the_database_has_peace(core: Core, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("manner", [500, 404, 307, "close", "hang"])
-def test_a_message_that_was_not_taken_is_sent_again_the_same(core: Core, manner: Any) -> None:
+def test_a_message_that_was_not_taken_is_sent_again_the_same(core: Engine, manner: Any) -> None:
     """F-R18, I27, T-A6: in its place, before any later one; a redirection is not followed (T-A2)."""
     manners = itertools.chain([202, manner, manner], itertools.repeat(202))
     with Listener(lambda: next(manners)) as listener:
@@ -321,7 +321,7 @@ def test_a_message_that_was_not_taken_is_sent_again_the_same(core: Core, manner:
 
 
 @pytest.mark.parametrize("manner", [200, 202, 204, "endless"])
-def test_any_status_of_success_will_do(core: Core, manner: Any) -> None:
+def test_any_status_of_success_will_do(core: Engine, manner: Any) -> None:
     """dpws.md section 8.3, T-A6: also if the answer behind it never ends."""
     with Listener(manner) as listener:
         subscribe(core, listener)
@@ -333,7 +333,7 @@ def test_any_status_of_success_will_do(core: Core, manner: Any) -> None:
 
 
 @pytest.mark.parametrize("manner", [500, "close", "hang", "nobody"])
-def test_who_never_listens_is_given_up(core: Core, listener: Listener, manner: Any) -> None:
+def test_who_never_listens_is_given_up(core: Engine, listener: Listener, manner: Any) -> None:
     """DPW-073, DPW-076, F-R18, T-A6: after so many tries; the end is told where it was asked for, and nothing else."""
     with Listener(manner) as deaf:
         to = (
@@ -355,7 +355,7 @@ def test_who_never_listens_is_given_up(core: Core, listener: Listener, manner: A
     assert core.subscriptions.live() == []
 
 
-def test_who_does_not_want_to_know_of_the_end_is_not_told(core: Core) -> None:
+def test_who_does_not_want_to_know_of_the_end_is_not_told(core: Engine) -> None:
     """DPW-073: without EndTo, and even if that does not listen either."""
     with Listener(500) as deaf:
         subscribe(core, deaf)
@@ -369,7 +369,7 @@ def test_who_does_not_want_to_know_of_the_end_is_not_told(core: Core) -> None:
     assert sorted(deaf.told) == [*[CREATED] * 6, ("SubscriptionEnd", f"{WSE}/DeliveryFailure")]
 
 
-def test_a_success_wipes_the_slate_clean(core: Core) -> None:
+def test_a_success_wipes_the_slate_clean(core: Engine) -> None:
     """Only failures in a row count: two of three, again and again, end nothing."""
     manners = itertools.cycle([500, 500, 202])
     with Listener(lambda: next(manners)) as listener:
@@ -384,11 +384,11 @@ def test_a_success_wipes_the_slate_clean(core: Core) -> None:
 
 def test_pauses_grow_to_a_minute() -> None:
     """F-R18: a sink that is down is not asked all the time."""
-    assert [delivery.growing_pause(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert [delivery.backoff(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_those_who_hang_do_not_hold_up_the_others(
-    core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-A6, F-R18, T-Q1: three times as many as there is room for, who fail once and then hold on to what they get."""
     monkeypatch.setattr(delivery, "HEALTHY", 4)
@@ -410,7 +410,7 @@ def test_those_who_hang_do_not_hold_up_the_others(
     assert len(hanging.heard) == 14
 
 
-def test_a_backlog_has_an_end(core: Core, listener: Listener) -> None:
+def test_a_backlog_has_an_end(core: Engine, listener: Listener) -> None:
     """DPW-076: who is slower than the events come is given up, though it never fails; it counts its own events only."""
     listener.manner = lambda: time.sleep(0.2) or 202
     subscribe(core, listener, BORIS)
@@ -427,7 +427,7 @@ def test_a_backlog_has_an_end(core: Core, listener: Listener) -> None:
 # --- stops and starts ------------------------------------------------------------------------------------------------
 
 
-def test_a_stop_ends_no_subscription_and_the_next_server_goes_on(core: Core, listener: Listener) -> None:
+def test_a_stop_ends_no_subscription_and_the_next_server_goes_on(core: Engine, listener: Listener) -> None:
     """I27, DPW-073 (as we keep it): no word about the stop; nothing is missing afterwards, and nothing comes twice."""
     subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
     with Telling(core):
@@ -443,7 +443,7 @@ def test_a_stop_ends_no_subscription_and_the_next_server_goes_on(core: Core, lis
 
 
 def test_what_was_told_before_a_crash_is_told_again_the_same(
-    core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I27, I28: whoever dies before the cursor is written repeats itself to the byte, and then goes on."""
     subscribe(core, listener)
@@ -465,7 +465,7 @@ async def _nothing(_notifier: object) -> None:
     """Be a server that is not there any more."""
 
 
-def test_cursors_are_written_while_it_runs(core: Core, listener: Listener) -> None:
+def test_cursors_are_written_while_it_runs(core: Engine, listener: Listener) -> None:
     """A crash costs a second of repetitions, and no more."""
     made = subscribe(core, listener)
     with Telling(core):
@@ -477,7 +477,7 @@ def test_cursors_are_written_while_it_runs(core: Core, listener: Listener) -> No
 
 
 def test_a_database_that_is_busy_makes_events_late_and_no_more(
-    core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ruling 17: nobody is given up for it, and nothing is lost."""
     busy = threading.Event()
@@ -511,7 +511,7 @@ def test_a_database_that_is_busy_makes_events_late_and_no_more(
 # --- what administrators end ------------------------------------------------------------------------------------------
 
 
-def test_an_administrator_ends_a_subscription(core: Core, listener: Listener) -> None:
+def test_an_administrator_ends_a_subscription(core: Engine, listener: Listener) -> None:
     """dpws.md section 8.3: its subscriber is told why, once, and hears nothing more; the others go on."""
     one, _ = (
         subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1", BLOCK)),
@@ -536,7 +536,7 @@ def test_an_administrator_ends_a_subscription(core: Core, listener: Listener) ->
     assert [left.owner.name for left in core.subscriptions.live()] == [BORIS.name]
 
 
-def test_a_running_server_sees_it_by_itself(core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_server_sees_it_by_itself(core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody wakes it: it looks at the list now and then."""
     monkeypatch.setattr(notifier, "LIST_SECONDS", 0.5)
     one = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
@@ -549,7 +549,7 @@ def test_a_running_server_sees_it_by_itself(core: Core, listener: Listener, monk
     assert listener.told == [CREATED, SOURCE_CANCELLING]
 
 
-def test_if_no_server_runs_the_next_one_tells_it(core: Core, listener: Listener) -> None:
+def test_if_no_server_runs_the_next_one_tells_it(core: Engine, listener: Listener) -> None:
     """And nothing of what has waited."""
     one = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
     live_and_end(core)
@@ -562,7 +562,7 @@ def test_if_no_server_runs_the_next_one_tells_it(core: Core, listener: Listener)
     assert listener.told == [SOURCE_CANCELLING]
 
 
-def test_the_end_comes_behind_the_event_that_is_on_its_way(core: Core, listener: Listener) -> None:
+def test_the_end_comes_behind_the_event_that_is_on_its_way(core: Engine, listener: Listener) -> None:
     """In the middle of what waits for it: that one message, and then the end."""
     may_go_on = threading.Event()
 
@@ -587,7 +587,7 @@ def test_the_end_comes_behind_the_event_that_is_on_its_way(core: Core, listener:
 
 
 def test_who_does_not_listen_is_told_of_the_end_without_another_try(
-    core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-A6: though its next try was a minute away."""
     with Listener(500) as deaf:
@@ -603,7 +603,7 @@ def test_who_does_not_listen_is_told_of_the_end_without_another_try(
     assert (listener.told, deaf.told) == ([SOURCE_CANCELLING], [CREATED])
 
 
-def test_who_does_not_want_to_know_of_a_cancelled_subscription_is_not_told(core: Core, listener: Listener) -> None:
+def test_who_does_not_want_to_know_of_a_cancelled_subscription_is_not_told(core: Engine, listener: Listener) -> None:
     """Without EndTo it is forgotten, and that is all."""
     core.subscriptions.cancel(subscribe(core, listener).id, ADMIN)
     with Telling(core):
@@ -615,7 +615,7 @@ def test_who_does_not_want_to_know_of_a_cancelled_subscription_is_not_told(core:
 
 
 def test_an_end_waits_for_a_database_that_is_busy(
-    core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ruling 17: it is told once the subscription is forgotten, and not before."""
     refused: list[str] = []
@@ -638,13 +638,13 @@ def test_an_end_waits_for_a_database_that_is_busy(
     assert core.subscriptions.live() == []
 
 
-def test_a_renewal_in_the_last_moment_loses_nothing(core: Core, listener: Listener) -> None:
+def test_a_renewal_in_the_last_moment_loses_nothing(core: Engine, listener: Listener) -> None:
     """DPW-071: though one look before, it seemed to have expired."""
     with Telling(core) as telling:
         deliver = telling.notifier._delivery.tell
         renewed = subscribe(core, listener)
         live_and_end(core)
-        recipient = delivery.Recipient(dataclasses.replace(renewed, until=0.0), renewed.cursor)
+        recipient = delivery.SubscriberState(dataclasses.replace(renewed, until=0.0), renewed.cursor)
         telling.run(deliver(recipient))
         before = list(listener.told)
         recipient.follow(renewed)
@@ -656,7 +656,7 @@ def test_a_renewal_in_the_last_moment_loses_nothing(core: Core, listener: Listen
 # --- where it goes ---------------------------------------------------------------------------------------------------
 
 
-def test_it_goes_to_the_address_that_was_pinned_whatever_the_name_is(core: Core, listener: Listener) -> None:
+def test_it_goes_to_the_address_that_was_pinned_whatever_the_name_is(core: Engine, listener: Listener) -> None:
     """T-A2: the name, which stands for nothing at all by now, is told as Host and asked of nobody."""
     subscribe(core, listener, notify_to=Sink(f"http://gone.invalid:{listener.port}/e", "127.0.0.1"))
     with Telling(core):
@@ -666,7 +666,7 @@ def test_it_goes_to_the_address_that_was_pinned_whatever_the_name_is(core: Core,
     assert listener.heads[0]["host"] == f"gone.invalid:{listener.port}"
 
 
-def test_no_proxy_is_asked(core: Core, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_asked(core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     """D17: whatever the environment says."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
@@ -706,7 +706,7 @@ def speaking_tls(authority: certificates.Authority, folder: Path, name: str) -> 
     ],
 )
 def test_a_sink_with_tls_has_to_be_who_its_address_says(
-    core: Core, authority: certificates.Authority, tmp_path: Path, certified: str, host: str, reached: bool
+    core: Engine, authority: certificates.Authority, tmp_path: Path, certified: str, host: str, reached: bool
 ) -> None:
     """dpws.md section 8.3: by a certificate of the CAs of the settings, for the name and not for the address."""
     with Listener(tls=speaking_tls(authority, tmp_path, certified)) as listener:
@@ -719,7 +719,7 @@ def test_a_sink_with_tls_has_to_be_who_its_address_says(
 
 
 def test_a_sink_of_unknown_authority_is_not_reached(
-    core: Core, authority: certificates.Authority, tmp_path: Path
+    core: Engine, authority: certificates.Authority, tmp_path: Path
 ) -> None:
     """Without CAs in the settings, those of the machine count."""
     with Listener(tls=speaking_tls(authority, tmp_path, "localhost")) as listener:
@@ -731,7 +731,7 @@ def test_a_sink_of_unknown_authority_is_not_reached(
     assert listener.heard == []
 
 
-def test_a_file_of_authorities_that_is_not_there_is_an_error_of_the_settings(core: Core, tmp_path: Path) -> None:
+def test_a_file_of_authorities_that_is_not_there_is_an_error_of_the_settings(core: Engine, tmp_path: Path) -> None:
     """It names the key, and the file."""
     with pytest.raises(SettingsError, match=r"tls\.client_ca: .*missing\.pem"):
         Telling(core, believing(core.settings, tmp_path / "missing.pem"))

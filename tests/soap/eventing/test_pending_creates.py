@@ -6,14 +6,14 @@ import asyncio
 
 from conftest import ANNA, BORIS
 
-from postscan.soap.eventing.pending_creates import Creates
+from postscan.soap.eventing.pending_creates import PendingCreates
 
 
 def test_a_job_is_told_of_when_its_create_is_answered() -> None:
     """DSP-066: those that begin later are not waited for."""
 
     async def run() -> list[str]:
-        creates, order = Creates(), []
+        creates, order = PendingCreates(), []
         first, later = creates.under_way(ANNA), creates.under_way(ANNA)
         first.__enter__()
         waiting = asyncio.create_task(creates.settled(ANNA))
@@ -32,7 +32,7 @@ def test_an_answer_that_nobody_reads_silences_nobody_for_long() -> None:
     """Two devices may share an address; and another caller's Create is no reason to wait at all."""
 
     async def run() -> None:
-        patient, hasty = Creates(patience=3600), Creates(patience=0.01)
+        patient, hasty = PendingCreates(patience=3600), PendingCreates(patience=0.01)
         with patient.under_way(BORIS), hasty.under_way(ANNA):
             await patient.settled(ANNA)
             await hasty.settled(ANNA)

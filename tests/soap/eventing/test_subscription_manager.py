@@ -26,13 +26,13 @@ from subscriptions import (
     subscribe,
 )
 
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import StoreBusy
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.subscription import Port, Subscription
+from postscan.core.model.subscription import EventService, Subscription
 from postscan.core.settings import Settings
 from postscan.plugins.testing.runner import FakeClock
-from postscan.soap.eventing.subscription_manager import Subscribing
+from postscan.soap.eventing.subscription_manager import SubscriptionManager
 from postscan.soap.message import faults
 from postscan.soap.message.faults import Fault
 
@@ -47,12 +47,12 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def subscriber(core: Core) -> Subscriber:
+def subscriber(core: Engine) -> Subscriber:
     """Anna's device, at 192.0.2.7; it is a quarter to ten."""
     return Subscriber(core, now=lambda: NOW)
 
 
-def live(core: Core) -> list[Subscription]:
+def live(core: Engine) -> list[Subscription]:
     """Return all subscriptions."""
     return core.subscriptions.live()
 
@@ -76,7 +76,7 @@ def granted(subscriber: Subscriber, expires: str, action: str = "Subscribe", hea
 # --- Subscribe -------------------------------------------------------------------------------------------------------
 
 
-def test_a_subscription_is_made_as_it_was_asked_for(core: Core, subscriber: Subscriber) -> None:
+def test_a_subscription_is_made_as_it_was_asked_for(core: Engine, subscriber: Subscriber) -> None:
     """DPW-056, DPW-065, DPW-067: the sink with its blocks, the actions, the manager below the service."""
     data = subscriber.bytes(envelope("Subscribe", subscribe()))
     answer = assert_valid(data)
@@ -87,7 +87,7 @@ def test_a_subscription_is_made_as_it_was_asked_for(core: Core, subscriber: Subs
     assert answer.findtext(f".//{{{WSE}}}Identifier") == f"urn:uuid:{made.id}"
     assert answer.findtext(f".//{{{WSE}}}SubscriptionManager/{{{WSA}}}Address") == made.manager
     assert made.manager == f"{SERVICE}/subscriptions/{made.id}"
-    assert (made.owner.name, made.owner.proof, made.port) == (ANNA.name, ANNA.proof, Port.PROCESSING)
+    assert (made.owner.name, made.owner.proof, made.port) == (ANNA.name, ANNA.proof, EventService.PROCESSING)
     assert (made.notify_to.url, made.notify_to.address) == (SINK, PEER)
     assert "1c4b7a90-6c02-4cf5-9c0d-7e8f90a1b213" in made.notify_to.parameters
     assert made.end_to is not None
@@ -95,9 +95,9 @@ def test_a_subscription_is_made_as_it_was_asked_for(core: Core, subscriber: Subs
     assert len(made.actions) == 2
 
 
-def test_events_from_then_on_are_meant(core: Core, subscriber: Subscriber) -> None:
+def test_events_from_then_on_are_meant(core: Engine, subscriber: Subscriber) -> None:
     """Nobody hears of what was before."""
-    core.store.note_filters(("urn:acme:copy",), NOW)
+    core.store.record_filters(("urn:acme:copy",), NOW)
     subscriber.subscribe()
 
     assert live(core)[0].cursor == 1
@@ -119,7 +119,7 @@ def test_events_from_then_on_are_meant(core: Core, subscriber: Subscriber) -> No
     ],
 )
 def test_the_end_is_granted_in_the_words_of_the_request(
-    core: Core, subscriber: Subscriber, asked: str, answered: str, seconds: float
+    core: Engine, subscriber: Subscriber, asked: str, answered: str, seconds: float
 ) -> None:
     """DPW-063, DPW-064, T-A3: unless it is too far away; a duration for a duration, a date for a date."""
     assert granted(subscriber, asked) == answered
@@ -130,7 +130,7 @@ def test_the_end_is_granted_in_the_words_of_the_request(
 
 
 @pytest.mark.parametrize("expires", ["PT0S", "-PT1H", "P0D", "2026-03-02T09:41:07Z", "1999-01-01T00:00:00Z", "soon"])
-def test_an_end_that_is_past_is_refused(core: Core, subscriber: Subscriber, expires: str) -> None:
+def test_an_end_that_is_past_is_refused(core: Engine, subscriber: Subscriber, expires: str) -> None:
     """DPW-066: nothing is made, and nothing renewed."""
     made = subscriber.subscribe()
     asked = f"<wse:Expires>{expires}</wse:Expires>"
@@ -154,14 +154,14 @@ def test_an_end_that_is_past_is_refused(core: Core, subscriber: Subscriber, expi
     ],
 )
 def test_a_subscription_whose_sink_is_elsewhere_is_not_made(
-    core: Core, subscriber: Subscriber, children: tuple[str, ...]
+    core: Engine, subscriber: Subscriber, children: tuple[str, ...]
 ) -> None:
     """T-A2, DPW-077, DPW-078 (R3017, R3018): be it NotifyTo or EndTo."""
     assert fault(subscriber, "Subscribe", subscribe(*children)).subcode == "wsa:DestinationUnreachable"
     assert live(core) == []
 
 
-def test_no_name_is_looked_up_for_a_request_that_is_wrong_anyway(core: Core) -> None:
+def test_no_name_is_looked_up_for_a_request_that_is_wrong_anyway(core: Engine) -> None:
     """T-A1: the look-up comes last, and once if both sinks have the same address."""
     asked: list[str] = []
 
@@ -179,7 +179,7 @@ def test_no_name_is_looked_up_for_a_request_that_is_wrong_anyway(core: Core) -> 
     assert [(one.end_to.address, one.end_to.parameters) for one in live(core) if one.end_to] == [(PEER, "")]
 
 
-def test_one_caller_gets_so_many_and_all_together_so_many(core: Core, subscriber: Subscriber) -> None:
+def test_one_caller_gets_so_many_and_all_together_so_many(core: Engine, subscriber: Subscriber) -> None:
     """T-A3, DPW-076: at the limit and one more; the fault is the receiver's, and others still get theirs."""
     boris = Subscriber(core, BORIS)
     for _ in range(3):
@@ -193,7 +193,7 @@ def test_one_caller_gets_so_many_and_all_together_so_many(core: Core, subscriber
     assert len(live(core)) == 5
 
 
-def test_a_flood_of_subscribes_leaves_no_more_than_that(core: Core, subscriber: Subscriber) -> None:
+def test_a_flood_of_subscribes_leaves_no_more_than_that(core: Engine, subscriber: Subscriber) -> None:
     """T-A3."""
     for _ in range(50):
         try:
@@ -207,7 +207,7 @@ def test_a_flood_of_subscribes_leaves_no_more_than_that(core: Core, subscriber: 
 # --- the manager -----------------------------------------------------------------------------------------------------
 
 
-def test_a_renew_begins_anew(core: Core, clock: FakeClock, settings: Settings) -> None:
+def test_a_renew_begins_anew(core: Engine, clock: FakeClock, settings: Settings) -> None:
     """DPW-068: for as long as it says, or as long as is usual."""
     subscriber = Subscriber(core, now=lambda: NOW)
     id = identifier(subscriber.subscribe(delivery(), "<wse:Expires>PT5M</wse:Expires>"))
@@ -219,7 +219,7 @@ def test_a_renew_begins_anew(core: Core, clock: FakeClock, settings: Settings) -
     assert core.subscriptions.left(live(core)[0]) == pytest.approx(3600, abs=10)
 
 
-def test_the_status_is_what_is_left(core: Core, subscriber: Subscriber) -> None:
+def test_the_status_is_what_is_left(core: Engine, subscriber: Subscriber) -> None:
     """DPW-068: as a duration, or as a date if the end was asked for as one."""
     one = identifier(subscriber.subscribe(delivery(), "<wse:Expires>PT2H</wse:Expires>"))
     until = identifier(subscriber.subscribe(delivery(), "<wse:Expires>2026-03-02T11:41:07.125Z</wse:Expires>"))
@@ -228,7 +228,7 @@ def test_the_status_is_what_is_left(core: Core, subscriber: Subscriber) -> None:
     assert (granted(subscriber, "", "GetStatus", until) or "") in ("2026-03-02T11:41:07Z", "2026-03-02T11:41:06Z")
 
 
-def test_who_unsubscribes_is_gone_without_a_word(core: Core, subscriber: Subscriber) -> None:
+def test_who_unsubscribes_is_gone_without_a_word(core: Engine, subscriber: Subscriber) -> None:
     """DPW-069, DPW-074: the answer has an empty body."""
     made = subscriber.subscribe()
     answer = assert_valid(subscriber.bytes(envelope("Unsubscribe", "<wse:Unsubscribe/>", identifier(made))))
@@ -264,14 +264,14 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("action", EXPECTED)
-def test_nobody_can_tell_a_foreign_subscription_from_one_that_never_was(core: Core, action: str) -> None:
+def test_nobody_can_tell_a_foreign_subscription_from_one_that_never_was(core: Engine, action: str) -> None:
     """T-A4, DPW-070: unknown, foreign, of the other service, proven otherwise, or no identifier at all: one fault."""
     anna = Subscriber(core, ANNA)
     made = anna.subscribe()
     others = [
         (Subscriber(core, BORIS), made),
         (Subscriber(core, replace(ANNA, proof=Proof.CERTIFICATE)), made),
-        (Subscriber(core, ANNA, Port.CONFIGURATION), made),
+        (Subscriber(core, ANNA, EventService.CONFIGURATION), made),
         (Subscriber(core, Principal("device:192.0.2.70", Proof.ADDRESS)), made),
         (anna, NOBODY),
     ]
@@ -287,7 +287,7 @@ def test_nobody_can_tell_a_foreign_subscription_from_one_that_never_was(core: Co
 
 
 @pytest.mark.parametrize("action", EXPECTED)
-def test_one_that_has_expired_was_never_there(core: Core, action: str) -> None:
+def test_one_that_has_expired_was_never_there(core: Engine, action: str) -> None:
     """DPW-070, DPW-071."""
     subscriber = Subscriber(core)
     made = subscriber.subscribe(delivery(), "<wse:Expires>PT0.001S</wse:Expires>")
@@ -300,7 +300,7 @@ def test_another_action_is_not_supported(subscriber: Subscriber) -> None:
     assert fault(subscriber, "Pull", "<wse:Pull/>").subcode == "wsa:ActionNotSupported"
 
 
-def test_a_database_that_is_busy_is_a_full_server(core: Core, settings: Settings) -> None:
+def test_a_database_that_is_busy_is_a_full_server(core: Engine, settings: Settings) -> None:
     """Ruling 17: the subscriber may try again later."""
 
     class Busy:
@@ -308,19 +308,19 @@ def test_a_database_that_is_busy_is_a_full_server(core: Core, settings: Settings
             raise StoreBusy("locked")
 
     subscriber = Subscriber(core)
-    subscriber._subscribing = Subscribing(Busy(), settings)  # type: ignore[arg-type]
+    subscriber._subscribing = SubscriptionManager(Busy(), settings)  # type: ignore[arg-type]
 
     assert fault(subscriber, "Subscribe", subscribe()).subcode == "wse:EventSourceUnableToProcess"
 
 
-def test_an_administrator_subscribes_to_the_configuration_service(core: Core) -> None:
+def test_an_administrator_subscribes_to_the_configuration_service(core: Engine) -> None:
     """D23: all jobs, and the repository; its events are others."""
     dsc = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/configuration"
-    admin = Subscriber(core, replace(BORIS, admin=True), Port.CONFIGURATION)
+    admin = Subscriber(core, replace(BORIS, admin=True), EventService.CONFIGURATION)
     admin.subscribe(delivery(), filter_(f"{dsc}/RepositoryStatusSummaryEvent"))
     (made,) = live(core)
 
-    assert (made.port, made.hears_of) == (Port.CONFIGURATION, None)
+    assert (made.port, made.scope) == (EventService.CONFIGURATION, None)
     assert made.actions == (f"{dsc}/RepositoryStatusSummaryEvent",)
     assert fault(admin, "Subscribe", subscribe()).subcode == "wsdp:FilterActionNotSupported"
 

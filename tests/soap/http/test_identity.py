@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtensionOID
 from works import instructions
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, JobNotFound
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import Settings
@@ -341,7 +341,7 @@ def sids() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine for users with certificates only; nothing runs."""
     home = tmp_path_factory.mktemp("strict")
     made = settings(
@@ -350,19 +350,19 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
         limits={"bad_tokens": 10_000},
     )
     migrations.upgrade(made.storage.url)
-    core = Core(made, AnyProcess())
+    core = Engine(made, AnyProcess())
     yield core
     core.close()
 
 
 @pytest.fixture(scope="module")
-def job(strict: Core) -> str:
+def job(strict: Engine) -> str:
     """A job of Anna's, who was proven by a certificate."""
     by = caller(ROOT.issue(also=[sid_extension(ANNA)]))
     return strict.service.create(by, ANNA, "P", instructions("copy"))
 
 
-def assert_is_not_anna(strict: Core, job: str, who: Principal, claimed: str = ANNA) -> None:
+def assert_is_not_anna(strict: Engine, job: str, who: Principal, claimed: str = ANNA) -> None:
     """Fail if this caller can make a job for Anna, or see hers."""
     with pytest.raises(InvalidArgument) as refused:
         strict.service.create(who, claimed, "P", instructions("copy"))
@@ -381,7 +381,7 @@ def test_there_are_enough_look_alikes() -> None:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=ascii(text)) for text in upns()])
-def test_a_upn_that_looks_like_annas_is_not_anna(strict: Core, job: str, text: str) -> None:
+def test_a_upn_that_looks_like_annas_is_not_anna(strict: Engine, job: str, text: str) -> None:
     """T-O2: compared exactly, byte for byte, in the certificate."""
     who = Identities(strict.settings).caller(scope(ROOT.issue("anna", names=[upn(text)])))
 
@@ -390,7 +390,7 @@ def test_a_upn_that_looks_like_annas_is_not_anna(strict: Core, job: str, text: s
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=ascii(text)) for text in sids()])
-def test_a_sid_that_looks_like_annas_is_not_anna(strict: Core, job: str, text: str) -> None:
+def test_a_sid_that_looks_like_annas_is_not_anna(strict: Engine, job: str, text: str) -> None:
     """T-O2: compared exactly, in the certificate; it is a SID of somebody else, or none at all."""
     who = Identities(strict.settings).caller(scope(ROOT.issue("anna", also=[sid_extension(text)])))
 
@@ -400,7 +400,7 @@ def test_a_sid_that_looks_like_annas_is_not_anna(strict: Core, job: str, text: s
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=ascii(text)) for text in sids() if text != "s" + ANNA[1:]])
-def test_a_user_identifier_that_looks_like_annas_is_not_annas(strict: Core, text: str) -> None:
+def test_a_user_identifier_that_looks_like_annas_is_not_annas(strict: Engine, text: str) -> None:
     """T-O3: compared exactly, in the request, but for the first letter."""
     anna = caller(ROOT.issue(also=[sid_extension(ANNA)]))
 

@@ -13,7 +13,7 @@ import pytest
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.job import JobToken
-from postscan.core.spool.images import Arrival, Spool
+from postscan.core.spool.images import ImageWriter, Spool
 from postscan.soap.http.upload import AHEAD, BATCH, Upload
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
@@ -35,7 +35,7 @@ class Gate:
         self.order.append("written")
 
     @contextlib.contextmanager
-    def arriving(self, spool: Spool) -> Iterator[Arrival]:
+    def arriving(self, spool: Spool) -> Iterator[ImageWriter]:
         """Lend a writer of the spool that asks here."""
         with spool.arrive(TOKEN, 1, "png", LIMIT, self.take) as arrival:
             yield arrival
@@ -125,7 +125,7 @@ def test_a_server_that_stops_while_an_upload_begins_leaves_nothing(tmp_path: Pat
     begun, go_on = threading.Event(), threading.Event()
 
     @contextlib.contextmanager
-    def slowly() -> Iterator[Arrival]:
+    def slowly() -> Iterator[ImageWriter]:
         with Spool(tmp_path).arrive(TOKEN, 1, "png", LIMIT, anything) as arrival:
             begun.set()
             assert go_on.wait(30)

@@ -33,19 +33,21 @@ NAMES = {
 }
 
 
-def request(action: str, body: str = "") -> message_request.Message:
+def request(action: str, body: str = "") -> message_request.SoapRequest:
     """Return a question as the front end has read it."""
     blocks = f"<wsa:Action>{action}</wsa:Action><wsa:MessageID>{messages.MESSAGE_ID}</wsa:MessageID>"
-    return message_request.opened(messages.envelope(blocks, body))
+    return message_request.parse_request(messages.envelope(blocks, body))
 
 
-def get_metadata(content: str) -> message_request.Message:
+def get_metadata(content: str) -> message_request.SoapRequest:
     """Return a GetMetadata with this content."""
     return request(GET_METADATA, f'<wsx:GetMetadata xmlns:wsx="{NAMES["wsx"]}">{content}</wsx:GetMetadata>')
 
 
 def ask_device(
-    message: message_request.Message, site: metadata_messages.Site | None = None, device: DeviceSettings | None = None
+    message: message_request.SoapRequest,
+    site: metadata_messages.ServerAddress | None = None,
+    device: DeviceSettings | None = None,
 ) -> etree._Element:
     """Return the envelope, valid by our schema, in which the device answers."""
     device = device or DeviceSettings()
@@ -53,7 +55,7 @@ def ask_device(
     return assert_valid(transfer.reply(message, metadata_messages.of_device(site, device, ID), device))
 
 
-def ask_service(message: message_request.Message, site: metadata_messages.Site = PLAIN) -> etree._Element:
+def ask_service(message: message_request.SoapRequest, site: metadata_messages.ServerAddress = PLAIN) -> etree._Element:
     """Return the envelope, valid by our schema, in which the service answers."""
     return assert_valid(
         transfer.reply(message, metadata_messages.of_service(site, site.processing, DeviceSettings()), DeviceSettings())
@@ -334,7 +336,7 @@ def test_get_metadata_gets_what_it_asks_for(content: str, expected: list[str]) -
     assert answer.find("soap:Body/wsx:Metadata", NAMES) is not None
 
 
-def refused(message: message_request.Message) -> Fault:
+def refused(message: message_request.SoapRequest) -> Fault:
     """Return the fault that the device answers with; it relates to the question."""
     with pytest.raises(Fault) as caught:
         ask_device(message)

@@ -15,7 +15,7 @@ from example_messages import example
 from lxml import etree
 from schemas import FILES, FOLDER, with_its_image
 
-from postscan.core.model.subscription import Port
+from postscan.core.model.subscription import EventService
 from postscan.core.settings import Settings
 from postscan.soap.eventing import notifications
 from postscan.soap.message import faults
@@ -58,9 +58,15 @@ class Described:
 
 assert SITE.configuration is not None
 SERVICES = [
-    Described("processing", "dsp", operations.PROCESSING, notifications.EVENTS[Port.PROCESSING], SITE.processing),
     Described(
-        "configuration", "dsc", operations.CONFIGURATION, notifications.EVENTS[Port.CONFIGURATION], SITE.configuration
+        "processing", "dsp", operations.PROCESSING, notifications.EVENTS[EventService.PROCESSING], SITE.processing
+    ),
+    Described(
+        "configuration",
+        "dsc",
+        operations.CONFIGURATION,
+        notifications.EVENTS[EventService.CONFIGURATION],
+        SITE.configuration,
     ),
 ]
 

@@ -14,7 +14,7 @@ from schemas import assert_valid
 from works import Works
 
 from postscan import migrations
-from postscan.core.engine import Core
+from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
 from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
@@ -33,16 +33,16 @@ def idle(tmp_path: Path) -> Iterator[Works]:
         {"storage": {"data_dir": str(tmp_path)}, "limits": limits, "filters": {"acme": {"folder": str(tmp_path)}}}
     )
     migrations.upgrade(made.storage.url)
-    core = Core(made, AnyProcess())
+    core = Engine(made, AnyProcess())
     core.service.dialects = (namespaces.EMAIL, "urn:acme:copy")
     yield Works(core, ANNA)
     core.close()
 
 
-def answered(idle: Works, asked: request.Message) -> etree._Element:
+def answered(idle: Works, asked: request.SoapRequest) -> etree._Element:
     """Return what an administrator gets as the body of a valid answer."""
     by = operations.administrator(asked, ADMIN)
-    data = operations.answer(operations.read(asked, CONFIGURATION), idle.service, by)
+    data = operations.respond(operations.read(asked, CONFIGURATION), idle.service, by)
     assert len(data) <= LARGEST
     root = assert_valid(data)
     assert texts(root, "soap:Header/wsa:Action") == [f"{asked.header.action}Response"]
@@ -107,7 +107,7 @@ def test_an_ended_job_is_told_of_while_it_is_remembered(idle: Works) -> None:
     idle.service.cancel(token, ANNA)
     asked = message("GetPostScanJobElements", BODIES["GetPostScanJobElements"].replace(TOKEN, token))
     first = answered(idle, asked)
-    again = operations.glance(operations.read(asked, CONFIGURATION), idle.service, ADMIN)
+    again = operations.respond_from_cache(operations.read(asked, CONFIGURATION), idle.service, ADMIN)
 
     assert texts(first, ".//dsc:JobState") == ["Canceled"]
     assert again is not None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inquiries import ASKED, BODIES, DSC, TOKEN, message, names, one, texts, written
 from lxml import etree
 
-from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.soap.message import addressing, faults, request
@@ -159,8 +159,8 @@ def test_a_token_that_cannot_be_one_is_named(action: str, token: str) -> None:
 
 def test_a_message_of_the_other_service_is_unknown_here() -> None:
     """And one of this service there (DSC-026)."""
-    mine = request.Message(addressing.Header(f"{DSC}/GetActiveJobs", "urn:m", ""), etree.Element("a"))
-    theirs = request.Message(
+    mine = request.SoapRequest(addressing.Header(f"{DSC}/GetActiveJobs", "urn:m", ""), etree.Element("a"))
+    theirs = request.SoapRequest(
         addressing.Header(f"{namespaces.DSP}/GetPostScanJobElements", "urn:m", ""), etree.Element("a")
     )
     for asked, port_type in ((mine, operations.PROCESSING), (theirs, CONFIGURATION)):
@@ -177,7 +177,7 @@ def test_a_message_of_the_other_service_is_unknown_here() -> None:
 def test_the_elements_of_a_job() -> None:
     """Status, description and documents, each in the order of its type."""
     told = job()
-    told.receive(Document(9, "png", 1, "00", "b"), MORNING)
+    told.receive(JobDocument(9, "png", 1, "00", "b"), MORNING)
     data = one(
         written(configuration.write_elements(told, names("JobStatus", "JobDescription", "Documents"))),
         "dsc:JobElements",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from schemas import assert_valid
 
-from postscan.core.model.job import Document, Job, JobToken
+from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
@@ -662,8 +662,8 @@ def test_long_names_are_cut():
 def test_the_documents_of_a_job():
     """By ascending id, with their formats (DSP-055, O-24)."""
     one = job()
-    one.receive(Document(9, "png", 1, "00", "b"), MORNING)
-    one.receive(Document(2, "image/x-acme", 1, "01", "c"), MORNING)
+    one.receive(JobDocument(9, "png", 1, "00", "b"), MORNING)
+    one.receive(JobDocument(2, "image/x-acme", 1, "01", "c"), MORNING)
     (data,) = elements(one, *names("Documents"))
 
     assert [[leaf.text for leaf in document[0]] for document in data[0]] == [["2", "image/x-acme"], ["9", "png"]]

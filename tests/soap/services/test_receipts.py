@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from schemas import assert_valid
 
-from postscan.core.model.job import Fate, Job, Receipt
+from postscan.core.model.job import Job, Receipt, RunStatus
 from postscan.core.model.records import Delivery
 from postscan.soap.message import addressing
 from postscan.soap.services import processing, receipts
@@ -30,9 +30,9 @@ def answered(job: Job, *names: RequestedName, deliveries: list[Delivery] | None 
 def test_a_receipt_says_what_became_of_each_filter(job: Callable[..., Job]) -> None:
     """Promise 7: its fate, its looks at the token, how fast it stopped, and what it made visible."""
     made = job("urn:acme:copy", "urn:acme:sleep", "urn:acme:never")
-    made.steps[0] = replace(made.steps[0], receipt=Receipt(Fate.COMPLETED, 4, 0.25))
-    made.steps[1] = replace(made.steps[1], receipt=Receipt(Fate.STOPPED, 812, 0.002, 0.0071))
-    made.steps[2] = replace(made.steps[2], receipt=Receipt(Fate.NOT_STARTED))
+    made.steps[0] = replace(made.steps[0], receipt=Receipt(RunStatus.COMPLETED, 4, 0.25))
+    made.steps[1] = replace(made.steps[1], receipt=Receipt(RunStatus.STOPPED, 812, 0.002, 0.0071))
+    made.steps[2] = replace(made.steps[2], receipt=Receipt(RunStatus.NOT_STARTED))
     outputs = [
         Delivery(0, 1, "\\\\files\\scans", "a & b.png", published=True),
         Delivery(0, None, "mail", "1", published=False),

@@ -9,7 +9,7 @@ import messages
 import pytest
 
 from postscan.soap.message import envelope
-from postscan.soap.xml.name_cache import Vocabulary, apart
+from postscan.soap.xml.name_cache import NameCache, apart
 
 
 def _resident() -> int:
@@ -19,7 +19,7 @@ def _resident() -> int:
 
 def test_what_devices_say_is_learned():
     """The second message of a kind is familiar, whatever values it carries."""
-    vocabulary = Vocabulary()
+    vocabulary = NameCache()
     first, second = messages.message("SendImage"), messages.message("SendImage").replace(b"p1%2Bfront", b"p2")
     vocabulary.is_familiar(first)
     room = vocabulary._room
@@ -30,7 +30,7 @@ def test_what_devices_say_is_learned():
 
 def test_learning_ends_when_there_is_no_more_room():
     """A stranger cannot make the vocabulary grow for ever; what was learned before stays familiar."""
-    vocabulary = Vocabulary(most_bytes=64)
+    vocabulary = NameCache(most_bytes=64)
     vocabulary.is_familiar(b"<known/>")
 
     assert not vocabulary.is_familiar(b"<%s/>" % (b"n" * 64))
@@ -50,7 +50,7 @@ def test_learning_ends_when_there_is_no_more_room():
 )
 def test_a_tag_that_hides_names_is_never_familiar(document):
     """A `>` in a value, a comment or a CDATA section could hide names from the look at the tags."""
-    vocabulary = Vocabulary()
+    vocabulary = NameCache()
 
     assert not vocabulary.is_familiar(document)
     assert not vocabulary.is_familiar(document)
@@ -58,7 +58,7 @@ def test_a_tag_that_hides_names_is_never_familiar(document):
 
 def test_a_namespace_counts_as_a_name():
     """libxml2 remembers namespaces, too; an attribute within the text of one is no way around."""
-    vocabulary = Vocabulary(most_bytes=200)
+    vocabulary = NameCache(most_bytes=200)
     accepted = [vocabulary.is_familiar(b"""<a xmlns:b='u c="%d"'/>""" % number) for number in range(100)]
 
     assert accepted.count(True) < 12
@@ -66,7 +66,7 @@ def test_a_namespace_counts_as_a_name():
 
 def test_other_attribute_values_cost_no_room():
     """Every SendImage has another Content-ID."""
-    vocabulary = Vocabulary(most_bytes=200)
+    vocabulary = NameCache(most_bytes=200)
 
     assert all(vocabulary.is_familiar(b'<a href="cid:%d"/>' % number) for number in range(100))
 

@@ -16,7 +16,7 @@ from postscan.cli.demo import sandbox
 from postscan.cli.device import command
 from postscan.cli.device.scenarios import misbehaviour
 from postscan.cli.device.scenarios.misbehaviour import PIECES, Cutting, Dripping, HangingUp, Twice
-from postscan.cli.device.transport import DSP, Answer, Courier, Request, Unreachable
+from postscan.cli.device.transport import DSP, HttpReply, OutgoingRequest, Transport, Unreachable
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
@@ -35,16 +35,16 @@ class Road:
     whole: list[bool] = field(default_factory=list)
     answers: Callable[[int], int] = lambda number: number
 
-    def __call__(self, request: Request, /) -> Answer:
+    def __call__(self, request: OutgoingRequest, /) -> HttpReply:
         """Carry a request, as far as it goes."""
         self.carried.append([])
         self.whole.append(False)
         self.carried[-1].extend(bytes(piece) for piece in request.content())
         self.whole[-1] = True
-        return Answer(request.url, 200, SOAP % self.answers(len(self.carried)))
+        return HttpReply(request.url, 200, SOAP % self.answers(len(self.carried)))
 
 
-def request(operation: str) -> Request:
+def request(operation: str) -> OutgoingRequest:
     """Return a request in three pieces."""
 
     def content() -> Iterator[bytes]:
@@ -52,7 +52,7 @@ def request(operation: str) -> Request:
         yield BODY[100:7000]
         yield BODY[7000:]
 
-    return Request("http://server/", f"{DSP}/{operation}", {"Content-Length": str(len(BODY))}, content)
+    return OutgoingRequest("http://server/", f"{DSP}/{operation}", {"Content-Length": str(len(BODY))}, content)
 
 
 def test_a_cut_image_is_half_an_image_and_then_a_whole_one() -> None:
@@ -107,7 +107,7 @@ def test_a_device_that_repeats_itself_compares_the_answers() -> None:
     ],
 )
 def test_what_is_no_part_of_the_bad_manner_goes_as_ever(
-    manner: Callable[[Courier], Courier], operation: str, times: int
+    manner: Callable[[Transport], Transport], operation: str, times: int
 ) -> None:
     """Only images are cut and dripped; a question may have another answer the second time."""
     road = Road()
@@ -122,7 +122,7 @@ def test_a_server_that_hangs_up_first_is_asked_again() -> None:
     """It may have had enough of half an image before the device has."""
     road, calls = Road(), []
 
-    def impatient(request: Request) -> Answer:
+    def impatient(request: OutgoingRequest) -> HttpReply:
         calls.append(request)
         if len(calls) == 1:
             raise Unreachable("closed")

@@ -16,8 +16,8 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model import formats
 from postscan.plugins import Document, FilterFailed
 from postscan.plugins.filters.email.address import is_address
-from postscan.plugins.filters.email.message import Message
-from postscan.plugins.testing.runner import MORNING
+from postscan.plugins.filters.email.message import MailMessage
+from postscan.plugins.testing.runner import EXAMPLE_TIME
 
 HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
 PART = ["Content-Type", "Content-Transfer-Encoding", "Content-Disposition"]
@@ -63,7 +63,7 @@ def document(path, name="page.png", format="png", id=1):
 
 def message(*documents, **more):
     recipients = more.pop("recipients", ("anna@fabrikam.example",))
-    base = Message("token", "scans@fabrikam.example", recipients, "Scan", "text", MORNING, documents)
+    base = MailMessage("token", "scans@fabrikam.example", recipients, "Scan", "text", EXAMPLE_TIME, documents)
     return dataclasses.replace(base, **more)
 
 
