@@ -1,12 +1,18 @@
-"""The server's log: one line on stderr for each event, as text for people or as JSON for a collector.
+"""The server's log: one line on stderr for each event, as text or as JSON.
 
-What devices and filters say reaches the log too, so in the text form everything unprintable is shown as an escape:
-nobody can forge a second line. JSON escapes by itself.
+An event is a fixed message with its values as fields: `log.warning("worker killed", extra={"job": token})`. As text it
+reads `2026-11-29T01:53:34.512345Z warning worker killed logger=postscan.core.workers.slot job=7B0E...`; as JSON it is
+one object with the same keys, the message being `event`.
+
+Values come from devices and filters too. In text, unprintable characters are escaped and a value with a space, a quote
+or `=` is quoted, so that no value can add a line or a field. JSON escapes by itself.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -16,10 +22,11 @@ import structlog
 from postscan.cli.output.terminal import plain
 
 _Event = MutableMapping[str, Any]
+_UNQUOTED = re.compile(r'[^\s"=]+')
 
 
 def to_stderr(form: Literal["text", "json"]) -> None:
-    """Let every logger of this process write to stderr in this form, from INFO on."""
+    """Configure every logger of this process to write to stderr in this form, from INFO on."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -27,38 +34,29 @@ def to_stderr(form: Literal["text", "json"]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_twin]
-    last += [structlog.processors.JSONRenderer()] if form == "json" else [_printable, _text]
+    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _uncoloured]
+    last += [structlog.processors.JSONRenderer(default=str)] if form == "json" else [_text]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # what was migrated is told by `migrate`
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # `migrate` prints the migrations that it ran
 
 
-def _without_twin(_logger: object, _method: str, event: _Event) -> _Event:
-    """Drop the coloured copy that uvicorn makes of its messages."""
+def _uncoloured(_logger: object, _method: str, event: _Event) -> _Event:
+    """Remove the coloured copy that uvicorn adds to its messages."""
     event.pop("color_message", None)
     return event
 
 
-def _printable(_logger: object, _method: str, event: _Event) -> _Event:
-    return {key: _lines(value) if key == "exception" else plain(str(value)) for key, value in event.items()}
-
-
-def _lines(traceback: object) -> str:
-    """Return a traceback with its lines kept, each of them printable."""
-    return "\n".join(plain(line) for line in str(traceback).splitlines())
-
-
 def _text(_logger: object, _method: str, event: _Event) -> str:
-    """Return `time level event key=value ...`, and a traceback below it."""
+    """Return `time level message key=value ...`, and a traceback below it."""
     exception = event.pop("exception", "")
-    head = " ".join((event.pop("timestamp"), f"{event.pop('level'):<7}", event.pop("event")))
-    rest = "".join(f" {key}={value}" for key, value in event.items())
-    return f"{head}{rest}\n{exception}" if exception else head + rest
+    head = " ".join((event.pop("timestamp"), f"{event.pop('level'):<7}", plain(str(event.pop("event")))))
+    line = head + "".join(f" {plain(key)}={_value(value)}" for key, value in event.items())
+    return "\n".join([line, *(plain(row) for row in str(exception).splitlines())])
+
+
+def _value(value: object) -> str:
+    """Return the value of a field, as a JSON string where it would not read as one word."""
+    text = str(value)
+    return plain(text if _UNQUOTED.fullmatch(text) else json.dumps(text, ensure_ascii=False))
