@@ -41,7 +41,7 @@ class RunListener:
         told = message["tell"]
         if told in ("published", "withdrawn"):
             about = self._delivery(message, published=told == "published")
-            self._store.settle(self._token, self._step.position, about)
+            self._store.confirm(self._token, self._step.position, about)
         elif told == "progress":
             self._note(f"{int(message['done'])}/{int(message['total'])} {str(message['unit'])[:64]}")
         elif told == "log":

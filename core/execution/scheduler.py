@@ -152,7 +152,7 @@ class Scheduler:
 
     def _expire(self) -> None:
         """Give up the jobs whose devices fell silent."""
-        for token in self._store.silent(self._clock.ticks()):
+        for token in self._store.idle(self._clock.ticks()):
             if token in self._uploads:
                 continue
             try:

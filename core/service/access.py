@@ -49,7 +49,7 @@ class JobAccess:
         """Return the answer to the same request; raise `RequestReused` if its name was used for something else."""
         if request is None:
             return None
-        answer = self._store.answered(_sender(by), request.message_id)
+        answer = self._store.response(_sender(by), request.message_id)
         if answer is not None and (answer.verb, answer.request) != (verb, request):
             raise RequestReused(request.message_id)
         return answer
@@ -73,7 +73,7 @@ class JobAccess:
         except JobNotFound:
             if not by.admin:
                 self._throttle.miss(by.name)
-                self._store.note(AuditLine.of(by, verb, token, self._clock.now(), "refused"))
+                self._store.record(AuditLine.of(by, verb, token, self._clock.now(), "refused"))
             raise JobNotFound(token) from None
 
 

@@ -152,7 +152,7 @@ class PostScanService:
             with self._uploads.one(job.token), self._arriving(job, by, document_id, format, request) as sink:
                 yield sink
         except BaseException:
-            self._store.touch(job.token, self._deadline())
+            self._store.extend_deadline(job.token, self._deadline())
             raise
 
     def end(self, token: str, by: Principal, request: RequestKey | None = None) -> None:
@@ -224,7 +224,7 @@ class PostScanService:
         if not job.state.ended:
             raise WrongState("discard", job.state)
         self._retention.remove_images(job)
-        self._store.note(AuditLine.of(by, "discard", job.token, self._clock.now()))
+        self._store.record(AuditLine.of(by, "discard", job.token, self._clock.now()))
 
     def active(self, by: Principal) -> list[Job]:
         """Return the caller's jobs that have not ended, oldest first; an administrator sees all."""

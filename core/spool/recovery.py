@@ -15,7 +15,8 @@ from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason
 from postscan.core.spool.images import Spool
-from postscan.core.store.store import Blob, Store
+from postscan.core.store.retention import Blob
+from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
 

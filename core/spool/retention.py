@@ -43,7 +43,7 @@ class Retention:
     def remove_images(self, job: Job) -> None:
         """Remove the images of one ended job: first the bytes, then the note, so that no byte is forgotten."""
         self._spool.discard(*job.documents, *job.made)
-        self._store.images_removed(job.token)
+        self._store.record_images_removed(job.token)
         if job.documents:
             log.info("the %d images of job %s were removed", len(job.documents), job.token)
 

@@ -23,6 +23,9 @@ _MENDED: Final = (3, 51, 3)
 _BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
 _PAUSE: Final = 0.001
 
+Transaction = sa.Connection
+"""An open transaction, for modules that pass it on to functions of the store and write no SQL themselves."""
+
 
 def connect(url: str, busy_seconds: float) -> tuple[sa.Engine, sa.Engine]:
     """Return the engine that writes and the one that only reads.

@@ -1,13 +1,68 @@
-"""Grants and deliveries of filter runs. Functions on an open transaction, for `postscan.core.store` alone."""
+"""Progress and outputs of running filters. Functions on an open transaction, for `postscan.core.store.store` alone."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
+
 from postscan.core.model.records import Delivery
-from postscan.core.store.schema import WHOLE_JOB
+from postscan.core.model.states import FilterState, JobState
+from postscan.core.store.schema import DELIVERY, JOB, STEP, WHOLE_JOB
 
 
-def _delivery_key(token: str, position: int, about: Delivery) -> dict[str, Any]:
+def record_progress(db: sa.Connection, token: str, position: int, text: str) -> None:
+    """Store the progress of a filter, if it is still running."""
+    query = sa.update(STEP).where(
+        STEP.c.token == token, STEP.c.position == position, STEP.c.state == FilterState.PROCESSING
+    )
+    db.execute(query.values(progress=text))
+
+
+def grant(db: sa.Connection, token: str, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
+    """Store that a filter is about to publish an output; return False if the job or this attempt is not running.
+
+    The check locks the rows, so no output is granted after a stored cancel.
+    """
+    running = (
+        sa.select(STEP.c.attempt)
+        .join(JOB, JOB.c.token == STEP.c.token)
+        .where(STEP.c.token == token, STEP.c.position == position, STEP.c.attempt == attempt)
+        .where(JOB.c.state == JobState.PROCESSING, STEP.c.state == FilterState.PROCESSING)
+        .with_for_update()
+    )
+    if db.scalar(running) is None:
+        return False
+    key = _key(token, position, about)
+    db.execute(sa.delete(DELIVERY).where(*_matches(key)))
+    db.execute(sa.insert(DELIVERY), {**key, "name": about.name, "published": False, "at": at})
+    return True
+
+
+def confirm(db: sa.Connection, token: str, position: int, about: Delivery) -> None:
+    """Store that a granted output was published; remove the grant if it was not."""
+    where = (*_matches(_key(token, position, about)), DELIVERY.c.name == about.name)
+    if about.published:
+        db.execute(sa.update(DELIVERY).where(*where).values(published=True))
+    else:
+        db.execute(sa.delete(DELIVERY).where(*where))
+
+
+def select(db: sa.Connection, token: str) -> list[Delivery]:
+    """Return the outputs of a job's filters, by position, document and destination."""
+    c = DELIVERY.c
+    query = sa.select(c.position, c.document, c.destination, c.name, c.published).where(c.token == token)
+    return [
+        Delivery(row.position, row.document or None, row.destination, row.name, row.published)
+        for row in db.execute(query.order_by(c.position, c.document, c.destination))
+    ]
+
+
+def _key(token: str, position: int, about: Delivery) -> dict[str, Any]:
     document = WHOLE_JOB if about.document is None else about.document
     return {"token": token, "position": position, "document": document, "destination": about.destination}
+
+
+def _matches(key: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
+    return [DELIVERY.c[name] == value for name, value in key.items()]

@@ -8,23 +8,23 @@ from postscan.core.model.records import RequestKey, StoredResponse
 from postscan.core.store.schema import REQUEST
 
 
-def write_response(db: sa.Connection, answer: StoredResponse) -> None:
-    """Keep an answer; raise `IntegrityError` if there is one to a request of the same name."""
+def write_response(db: sa.Connection, response: StoredResponse) -> None:
+    """Store a response; raise `IntegrityError` if the owner has one to a request with the same MessageID."""
     db.execute(
         sa.insert(REQUEST),
         {
-            "owner": answer.owner,
-            "message_id": answer.request.message_id,
-            "verb": answer.verb,
-            "digest": answer.request.digest,
-            "result": answer.result,
-            "ticks": answer.ticks,
+            "owner": response.owner,
+            "message_id": response.request.message_id,
+            "verb": response.verb,
+            "digest": response.request.digest,
+            "result": response.result,
+            "ticks": response.ticks,
         },
     )
 
 
 def read_response(db: sa.Connection, owner: str, message_id: str) -> StoredResponse | None:
-    """Return the answer that was given to a request of this name."""
+    """Return the response to the owner's request with this MessageID; None if there is none."""
     query = sa.select(REQUEST).where(REQUEST.c.owner == owner, REQUEST.c.message_id == message_id)
     row = db.execute(query).one_or_none()
     if row is None:
@@ -33,5 +33,5 @@ def read_response(db: sa.Connection, owner: str, message_id: str) -> StoredRespo
 
 
 def drop_responses_before(db: sa.Connection, ticks: float) -> int:
-    """Forget the answers that nobody will ask for again; return how many they were."""
+    """Delete the responses from before this tick; return how many."""
     return db.execute(sa.delete(REQUEST).where(REQUEST.c.ticks < ticks)).rowcount

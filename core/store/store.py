@@ -1,8 +1,8 @@
-"""All that is kept of jobs. SQL is spoken here, in the modules below it, and in `core.service.subscriptions` alone.
+"""The store: jobs, and everything stored with them, behind methods that open one transaction each.
 
-Every change has one shape. `with store.change(token) as job:` loads the job, lends it, and on leaving writes the row
-where its version is still the one that was read, together with the events that the job collected, in one
-transaction. So a cancel against a finish, an End or another cancel has exactly one winner: the database row.
+Every change has one form. `with store.change(token) as job:` loads the job, yields it, and on exit writes the row
+where its version is still the one that was read, with the events that the job collected, in one transaction. If a
+cancel races a finish, an End or another cancel, exactly one of them is written.
 """
 
 from __future__ import annotations
@@ -11,47 +11,31 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from postscan.core.clock import Mark
-from postscan.core.errors import Unavailable, WrongState
+from postscan.core.errors import Unavailable
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine, Delivery, EventRow, StoredResponse
-from postscan.core.model.states import FilterState, JobState
-from postscan.core.store import audit as store_audit
-from postscan.core.store import database, jobs, requests
-from postscan.core.store import events as store_events
+from postscan.core.model.states import JobState
+from postscan.core.store import audit, database, deliveries, events, jobs, requests, retention
 from postscan.core.store.cache import JobCache
-from postscan.core.store.deliveries import _delivery_key
-from postscan.core.store.schema import DELIVERY, DOCUMENT, EVENT, JOB, MADE, STEP
+from postscan.core.store.retention import Blob
+from postscan.core.store.schema import EVENT, JOB, MARK
 
-_OPEN = [state.value for state in JobState if not state.ended]
-_DISPOSABLE = [JobState.COMPLETED.value, JobState.CANCELED.value]
-_IN_HAND = [state.value for state in JobState if state.in_progress]
-
-
-class Blob(NamedTuple):
-    """One document as the spool has it: its key, its job, its size in bytes, whether the job is still open.
-
-    `kept` is false if it was removed, or passed on to another job; what filters made, when the job has ended.
-    """
-
-    key: str
-    token: JobToken
-    size: int
-    open: bool
-    kept: bool
+_OPEN: Final = [state.value for state in JobState if not state.ended]
+_IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 
 
 class DuplicateRequest(Exception):
-    """The twin of a request was faster; nothing was changed, and its answer is there now."""
+    """A concurrent duplicate of the request was stored first; this one changed nothing, and the response is stored."""
 
 
 ChangeRecord = StoredResponse | AuditLine
-"""What can be stored together with a change of a job."""
+"""What is stored in the transaction of a change of a job."""
 
 
 class Store:
@@ -60,31 +44,32 @@ class Store:
     def __init__(self, url: str, *, busy_seconds: float = 5.0) -> None:
         self.url = url
         self._writer, self._reader = database.connect(url, busy_seconds)
-        # SQLite has one writer at a time, and its own queue is unfair: threads may wait there for seconds.
+        # SQLite has one writer at a time, and its own lock is unfair: threads were seen to wait for it for seconds.
         self._turn = threading.Lock() if self._writer is not self._reader else contextlib.nullcontext()
-        self._memory = JobCache(self._writer.url.database if self._writer is not self._reader else None)
+        self._cache = JobCache(self._writer.url.database if self._writer is not self._reader else None)
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._memory.close()
+        """Close the connections."""
+        self._cache.close()
         self._writer.dispose()
         self._reader.dispose()
 
     # --- one job -----------------------------------------------------------------------------------------------
 
     def insert(
-        self, job: Job, *notes: ChangeRecord, images_from: str | None = None, most_open: int | None = None
+        self, job: Job, *records: ChangeRecord, images_from: str | None = None, most_open: int | None = None
     ) -> None:
-        """Store a new job with its first events, its documents, and what is to be noted with it.
+        """Store a new job with its first events, its documents, and *records*.
 
-        *images_from* names an ended job whose images it takes over; raise `WrongState` if another job did so before.
-        With *most_open*, raise `Unavailable` if its owner would have more jobs than that which have not ended.
+        *images_from* names an ended job whose images it takes over. Raises `WrongState` if another job has taken them
+        over before; with *most_open*, `Unavailable` if its owner would have more open jobs than that;
+        `DuplicateRequest`.
         """
         with self.writing() as db:
             if images_from is not None:
-                _transfer_images(db, images_from)
+                retention.transfer_images(db, images_from)
             jobs.insert(db, job)
-            _write_records(db, notes)
+            _write_records(db, records)
             if most_open is not None and _count_open(db, job.owner.name) > most_open:
                 raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
 
@@ -93,31 +78,31 @@ class Store:
 
         The database compares the owner, so that a foreign job takes no more time than one that does not exist.
         """
-        seen = self._memory.look()
+        version = self._cache.version()
         with self.reading() as db:
             job = jobs.load(db, token, owner)
-        self._memory.learn(job, seen)
+        self._cache.put(job, version)
         return job
 
     def cached(self, token: str) -> Job | None:
-        """Return the job if that needs no waiting, else None. It is shared: do not call its verbs."""
-        return self._memory.recall(token)
+        """Return the job if the cache has it, without blocking; else None. It is shared: do not call its verbs."""
+        return self._cache.get(token)
 
     @contextlib.contextmanager
-    def change(self, token: str, *notes: ChangeRecord, owner: Principal | None = None) -> Iterator[Job]:
-        """Lend the job, and save what its verbs did, with *notes*; an exception inside changes nothing.
+    def change(self, token: str, *records: ChangeRecord, owner: Principal | None = None) -> Iterator[Job]:
+        """Yield the job, and save on exit what its verbs did, with *records*; an exception inside changes nothing.
 
-        Raises `JobNotFound`, also if it is not the *owner*'s.
+        Raises `JobNotFound`, also if it is not the *owner*'s, and `DuplicateRequest`.
         """
         with self.writing() as db:
             job = jobs.load(db, token, owner, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
             yield job
             jobs.save(db, job, steps, documents)
-            _write_records(db, notes)
+            _write_records(db, records)
 
     def claim(self, at: datetime) -> Job | None:
-        """Take the job that has waited longest, and return it Started; None if none waits."""
+        """Move the job that has been Pending longest to Started, and return it; None if there is none."""
         waiting = (
             sa.select(JOB.c.token)
             .where(JOB.c.state == JobState.PENDING)
@@ -146,41 +131,28 @@ class Store:
         return self._select(JOB.c.state.not_in(_OPEN), owner, sa.desc(JOB.c.completed), limit)
 
     def in_progress(self) -> dict[JobToken, JobState]:
-        """Return the jobs that an executor has, or had before it died, oldest first."""
-        query = sa.select(JOB.c.token, JOB.c.state).where(JOB.c.state.in_(_IN_HAND)).order_by(JOB.c.created)
+        """Return the jobs that are Started, Processing or Terminating, oldest first, also of a killed server."""
+        query = sa.select(JOB.c.token, JOB.c.state).where(JOB.c.state.in_(_IN_PROGRESS)).order_by(JOB.c.created)
         with self.reading() as db:
             return {JobToken(row.token): JobState(row.state) for row in db.execute(query)}
 
-    def silent(self, ticks: float) -> list[JobToken]:
+    def idle(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed."""
         query = sa.select(JOB.c.token).where(JOB.c.state == JobState.CREATING, JOB.c.deadline < ticks)
         with self.reading() as db:
             return [JobToken(token) for token in db.scalars(query)]
 
-    def touch(self, token: str, deadline: float) -> None:
-        """Move the deadline of a job that is still in Creating."""
+    def extend_deadline(self, token: str, deadline: float) -> None:
+        """Set the deadline, in ticks, of a job that is still in Creating."""
         query = sa.update(JOB).where(JOB.c.token == token, JOB.c.state == JobState.CREATING)
         with self.writing() as db:
             db.execute(query.values(deadline=deadline))
 
     def reset_deadlines(self, deadline: float) -> None:
-        """Give every job in Creating this deadline: theirs are on a clock that nobody knows any more."""
+        """Set the deadline of every job in Creating: the stored ones are ticks of a clock whose mark is lost."""
         query = sa.update(JOB).where(JOB.c.state == JobState.CREATING)
         with self.writing() as db:
             db.execute(query.values(deadline=deadline))
-
-    def blobs(self) -> list[Blob]:
-        """Return what the spool should hold of open jobs, and may hold of the others."""
-        is_open = JOB.c.state.in_(_OPEN)
-        sent = sa.select(DOCUMENT.c.blob, DOCUMENT.c.token, DOCUMENT.c.size, is_open, JOB.c.images_kept)
-        made = sa.select(MADE.c.blob, MADE.c.token, MADE.c.size, is_open, is_open)  # kept until the job ends
-        with self.reading() as db:
-            found = {
-                blob.key: blob for blob in map(Blob._make, db.execute(made.join(JOB, JOB.c.token == MADE.c.token)))
-            }
-            of_devices = db.execute(sent.join(JOB, JOB.c.token == DOCUMENT.c.token))
-            found |= {blob.key: blob for blob in map(Blob._make, of_devices)}
-        return list(found.values())
 
     def events(self, token: str) -> list[EventRow]:
         """Return all events of a job in their order."""
@@ -189,135 +161,100 @@ class Store:
         with self.reading() as db:
             return [EventRow(*row) for row in db.execute(query)]
 
-    # --- what filters do -----------------------------------------------------------------------------------------
+    # --- running filters -----------------------------------------------------------------------------------------
 
     def record_progress(self, token: str, position: int, text: str) -> None:
-        """Keep how far a running filter is."""
-        query = sa.update(STEP).where(
-            STEP.c.token == token, STEP.c.position == position, STEP.c.state == FilterState.PROCESSING
-        )
+        """Store the progress of a filter, if it is still running."""
         with self.writing() as db:
-            db.execute(query.values(progress=text))
+            deliveries.record_progress(db, token, position, text)
 
     def grant(self, token: str, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
-        """Record that a filter is about to make an output visible, unless the job was cancelled or runs elsewhere.
+        """Store that a filter is about to publish an output; return False if the job or this attempt is not running.
 
-        One transaction decides and records, so no output is granted after a stored cancel.
+        One transaction checks and stores, so no output is granted after a stored cancel.
         """
-        allowed = (
-            sa.select(STEP.c.attempt)
-            .join(JOB, JOB.c.token == STEP.c.token)
-            .where(STEP.c.token == token, STEP.c.position == position, STEP.c.attempt == attempt)
-            .where(JOB.c.state == JobState.PROCESSING, STEP.c.state == FilterState.PROCESSING)
-            .with_for_update()
-        )
         with self.writing() as db:
-            if db.scalar(allowed) is None:
-                return False
-            key = _delivery_key(token, position, about)
-            db.execute(sa.delete(DELIVERY).where(*(DELIVERY.c[name] == value for name, value in key.items())))
-            db.execute(sa.insert(DELIVERY), {**key, "name": about.name, "published": False, "at": at})
-            return True
+            return deliveries.grant(db, token, position, attempt, about, at)
 
-    def settle(self, token: str, position: int, about: Delivery) -> None:
-        """Record that a granted output became visible, or did not."""
-        key = _delivery_key(token, position, about)
-        where = [DELIVERY.c[name] == value for name, value in key.items()] + [DELIVERY.c.name == about.name]
+    def confirm(self, token: str, position: int, about: Delivery) -> None:
+        """Store that a granted output was published; remove the grant if it was not."""
         with self.writing() as db:
-            if about.published:
-                db.execute(sa.update(DELIVERY).where(*where).values(published=True))
-            else:
-                db.execute(sa.delete(DELIVERY).where(*where))
+            deliveries.confirm(db, token, position, about)
 
     def deliveries(self, token: str) -> list[Delivery]:
         """Return the outputs of a job's filters."""
-        c = DELIVERY.c
-        query = sa.select(c.position, c.document, c.destination, c.name, c.published).where(c.token == token)
         with self.reading() as db:
-            return [
-                Delivery(row.position, row.document or None, row.destination, row.name, row.published)
-                for row in db.execute(query.order_by(c.position, c.document, c.destination))
-            ]
+            return deliveries.select(db, token)
 
-    # --- the ledger ----------------------------------------------------------------------------------------------
+    # --- responses, audit trail, clock ---------------------------------------------------------------------------
 
-    def answered(self, owner: str, message_id: str) -> StoredResponse | None:
-        """Return the answer that was given to a request of this name."""
+    def response(self, owner: str, message_id: str) -> StoredResponse | None:
+        """Return the stored response to the *owner*'s request with this MessageID; None if there is none."""
         with self.reading() as db:
             return requests.read_response(db, owner, message_id)
 
-    def note(self, *notes: ChangeRecord) -> None:
-        """Write down what belongs to no change of a job."""
+    def record(self, *records: ChangeRecord) -> None:
+        """Store records that belong to no change of a job."""
         with self.writing() as db:
-            _write_records(db, notes)
+            _write_records(db, records)
 
     def audit(self, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first; of one job, or of all."""
         with self.reading() as db:
-            return store_audit.read_audit(db, token, limit)
+            return audit.read_audit(db, token, limit)
 
     def record_filters(self, dialects: Iterable[str], at: datetime) -> None:
-        """Write down which filters can be used, if they are others than the last time."""
+        """Store an event with the usable filters, if they differ from the last ones."""
         with self.writing() as db:
-            store_events.append_filters(db, dialects, at)
+            events.append_filters(db, dialects, at)
 
     def mark(self) -> Mark | None:
-        """Return where the steady clock stood when it was last written down."""
+        """Return the steady clock's position when it was last stored; None if it never was."""
+        query = sa.select(MARK.c.boot, MARK.c.uptime, MARK.c.ticks).where(MARK.c.id == 1)
         with self.reading() as db:
-            return store_audit.read_mark(db)
+            row = db.execute(query).one_or_none()
+        return Mark(*row) if row is not None else None
 
     def keep_mark(self, mark: Mark) -> None:
-        """Write down where the steady clock stands."""
+        """Store the steady clock's position."""
         with self.writing() as db:
-            store_audit.write_mark(db, mark)
+            db.execute(sa.delete(MARK))
+            db.execute(sa.insert(MARK), {"id": 1, **mark._asdict()})
 
     # --- retention -----------------------------------------------------------------------------------------------
 
+    def blobs(self) -> list[Blob]:
+        """Return the files that the spool must hold for open jobs, and may hold for ended ones."""
+        with self.reading() as db:
+            return retention.blobs(db)
+
     def spooled_bytes(self, owner: str | None = None) -> int:
         """Return how many bytes of images the spool keeps, of one owner or of all."""
-        query = sa.select(sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)).join(JOB, JOB.c.token == DOCUMENT.c.token)
-        query = query.where(JOB.c.images_kept)
-        if owner is not None:
-            query = query.where(JOB.c.owner == owner)
         with self.reading() as db:
-            return int(db.scalar(query) or 0)
+            return retention.spooled_bytes(db, owner)
 
     def record_ended(self, ticks: float) -> None:
-        """Write down when the jobs ended that have ended since the last call."""
-        query = sa.update(JOB).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN))
+        """Set the tick at which jobs ended, for those that have ended since the last call."""
         with self.writing() as db:
-            db.execute(query.values(ended_ticks=ticks))
+            retention.record_ended(db, ticks)
 
     def disposable(self, ended_before: float | None = None) -> list[Job]:
-        """Return the Completed and Canceled jobs whose images are kept, the one that ended first at the head."""
-        query = sa.select(JOB).where(JOB.c.images_kept, JOB.c.state.in_(_DISPOSABLE), JOB.c.ended_ticks.is_not(None))
-        if ended_before is not None:
-            query = query.where(JOB.c.ended_ticks < ended_before)
+        """Return the Completed and Canceled jobs whose images are kept, ended first comes first."""
         with self.reading() as db:
-            return jobs.select(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(1000))
+            return retention.disposable(db, ended_before)
 
-    def images_removed(self, token: str) -> None:
-        """Note that the images of an ended job are gone."""
-        query = sa.update(JOB).where(JOB.c.token == token)
+    def record_images_removed(self, token: str) -> None:
+        """Store that the images of an ended job are removed."""
         with self.writing() as db:
-            db.execute(query.values(images_kept=False, version=JOB.c.version + 1))
+            retention.record_images_removed(db, token)
 
     def drop_jobs(self, ended_before: float, keep: int) -> int:
-        """Forget ended jobs without images that are both old and beyond the newest *keep*; return how many.
-
-        What happened to the repository before they ended is forgotten as well.
-        """
-        newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
-        newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)
-        query = sa.delete(JOB).where(
-            JOB.c.ended_ticks < ended_before, sa.not_(JOB.c.images_kept), JOB.c.token.not_in(newest)
-        )
+        """Delete ended jobs without images that are both old and beyond the newest *keep*; return how many."""
         with self.writing() as db:
-            store_events.drop_before(db, ended_before)
-            return db.execute(query).rowcount
+            return retention.drop_jobs(db, ended_before, keep)
 
     def drop_responses(self, before: float) -> int:
-        """Forget the answers that nobody will ask for again; return how many they were."""
+        """Delete the stored responses from before this tick; return how many."""
         with self.writing() as db:
             return requests.drop_responses_before(db, before)
 
@@ -334,15 +271,15 @@ class Store:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Lend a transaction that writes; an exception inside leaves nothing. Raises `StoreBusy`."""
+        """Yield a transaction that writes; an exception inside rolls it back. Raises `StoreBusy`."""
         with self._turn, database.translated():
             with self._writer.begin() as db:
                 yield db
-            self._memory.forget()
+            self._cache.invalidate()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Lend a transaction that only reads. Raises `StoreBusy`."""
+        """Yield a transaction that only reads. Raises `StoreBusy`."""
         with database.translated(), self._reader.begin() as db:
             yield db
 
@@ -352,18 +289,12 @@ def _count_open(db: sa.Connection, owner: str) -> int:
     return db.scalar(query) or 0
 
 
-def _transfer_images(db: sa.Connection, token: str) -> None:
-    query = sa.update(JOB).where(JOB.c.token == token, JOB.c.images_kept)
-    if db.execute(query.values(images_kept=False, version=JOB.c.version + 1)).rowcount != 1:
-        raise WrongState("release", JobState.ABORTED)
-
-
-def _write_records(db: sa.Connection, notes: Sequence[ChangeRecord]) -> None:
-    for note in notes:
-        if isinstance(note, StoredResponse):
+def _write_records(db: sa.Connection, records: Sequence[ChangeRecord]) -> None:
+    for record in records:
+        if isinstance(record, StoredResponse):
             try:
-                requests.write_response(db, note)
+                requests.write_response(db, record)
             except sa.exc.IntegrityError as error:
-                raise DuplicateRequest(note.request.message_id) from error
+                raise DuplicateRequest(record.request.message_id) from error
         else:
-            store_audit.write_audit(db, note)
+            audit.write_audit(db, record)

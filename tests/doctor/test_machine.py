@@ -199,7 +199,7 @@ def test_plain_http_beyond_this_machine(tmp_path: Path) -> None:
 
 def test_a_clock_behind_the_audit_trail(core: Engine, settings: Settings) -> None:
     """A line of the day after tomorrow: the clock was wrong then, or is now."""
-    core.store.note(AuditLine.of(DEVICE, "cancel", "x", datetime.now(UTC) + timedelta(days=3)))
+    core.store.record(AuditLine.of(DEVICE, "cancel", "x", datetime.now(UTC) + timedelta(days=3)))
 
     assert the(machine.records(settings))[:2] == ("clock", "problem")
 

@@ -95,7 +95,7 @@ class SteppedStore(Store):
 
     def forget(self) -> None:
         """Know nothing, like a store that was just opened."""
-        self._memory.forget()
+        self._cache.invalidate()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:

@@ -65,7 +65,7 @@ def test_only_administrators_read_the_trail(idle: Works) -> None:
 @pytest.mark.parametrize("statement", ["update audit set who = 'nobody'", "delete from audit"])
 def test_the_database_itself_refuses_to_rewrite_the_trail(store: Store, statement: str) -> None:
     """Append-only, for whoever can connect with the server's own rights."""
-    store.note(AuditLine.of(ADMIN, "cancel", "some-job", EXAMPLE_TIME))
+    store.record(AuditLine.of(ADMIN, "cancel", "some-job", EXAMPLE_TIME))
 
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), store._writer.begin() as db:
         db.exec_driver_sql(statement)

@@ -222,7 +222,7 @@ def test_a_forgotten_job_is_not_told_of_any_more(store: Store, job: Callable[...
         for _ in live(store, job(token=token)):
             pass
     store.record_ended(100.0)
-    store.images_removed("old")
+    store.record_images_removed("old")
     store.drop_jobs(200.0, keep=0)
 
     assert {one.job.token for one in of_jobs(store) if one.job} == {"new"}

@@ -163,8 +163,8 @@ def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callabl
         store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
     assert store.deliveries(made.token) == [whole, kept]
 
-    store.settle(made.token, 0, kept._replace(published=True))
-    store.settle(made.token, 0, whole)
+    store.confirm(made.token, 0, kept._replace(published=True))
+    store.confirm(made.token, 0, whole)
 
     assert store.deliveries(made.token) == [kept._replace(published=True)]
 
@@ -202,14 +202,14 @@ def test_a_silent_job_is_found_after_its_deadline(store: Store, job: Callable[..
     made = job()
     made.deadline = 100.0
     store.insert(made)
-    assert store.silent(101.0) == [made.token]
-    assert store.silent(99.0) == []
+    assert store.idle(101.0) == [made.token]
+    assert store.idle(99.0) == []
 
-    store.touch(made.token, 200.0)
-    assert store.silent(101.0) == []
+    store.extend_deadline(made.token, 200.0)
+    assert store.idle(101.0) == []
     store.reset_deadlines(50.0)
-    assert store.silent(51.0) == [made.token]
+    assert store.idle(51.0) == [made.token]
     with store.change(made.token) as stored:
         stored.end(EXAMPLE_TIME)
 
-    assert store.silent(51.0) == []
+    assert store.idle(51.0) == []

@@ -1,0 +1,93 @@
+"""What is kept: files of the spool, images and ended jobs. Functions on an open transaction, for `core.store` alone."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import sqlalchemy as sa
+
+from postscan.core.errors import WrongState
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.states import JobState
+from postscan.core.store import events, jobs
+from postscan.core.store.schema import DOCUMENT, JOB, MADE
+
+MOST_DISPOSABLE: Final = 1000  # jobs that one call of `disposable` returns; bounds the memory of a sweep
+
+_OPEN: Final = [state.value for state in JobState if not state.ended]
+_DISPOSABLE: Final = [JobState.COMPLETED.value, JobState.CANCELED.value]
+
+
+class Blob(NamedTuple):
+    """One file of the spool as the database has it: its key, its job, its size in bytes, whether the job is open.
+
+    `kept` is False if the file was removed or belongs to another job now, and for a filter's output once the job has
+    ended.
+    """
+
+    key: str
+    token: JobToken
+    size: int
+    open: bool
+    kept: bool
+
+
+def blobs(db: sa.Connection) -> list[Blob]:
+    """Return the files that the spool must hold for open jobs, and may hold for ended ones."""
+    is_open = JOB.c.state.in_(_OPEN)
+    sent = sa.select(DOCUMENT.c.blob, DOCUMENT.c.token, DOCUMENT.c.size, is_open, JOB.c.images_kept)
+    made = sa.select(MADE.c.blob, MADE.c.token, MADE.c.size, is_open, is_open)  # kept until the job ends
+    found = {blob.key: blob for blob in map(Blob._make, db.execute(made.join(JOB, JOB.c.token == MADE.c.token)))}
+    of_devices = db.execute(sent.join(JOB, JOB.c.token == DOCUMENT.c.token))
+    found |= {blob.key: blob for blob in map(Blob._make, of_devices)}
+    return list(found.values())
+
+
+def spooled_bytes(db: sa.Connection, owner: str | None) -> int:
+    """Return how many bytes of images the spool keeps, of one owner or of all."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)).join(JOB, JOB.c.token == DOCUMENT.c.token)
+    query = query.where(JOB.c.images_kept)
+    if owner is not None:
+        query = query.where(JOB.c.owner == owner)
+    return int(db.scalar(query) or 0)
+
+
+def record_ended(db: sa.Connection, ticks: float) -> None:
+    """Set the tick at which jobs ended, for those that have ended since the last call."""
+    query = sa.update(JOB).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN))
+    db.execute(query.values(ended_ticks=ticks))
+
+
+def disposable(db: sa.Connection, ended_before: float | None) -> list[Job]:
+    """Return at most `MOST_DISPOSABLE` Completed and Canceled jobs whose images are kept, ended first comes first."""
+    query = sa.select(JOB).where(JOB.c.images_kept, JOB.c.state.in_(_DISPOSABLE), JOB.c.ended_ticks.is_not(None))
+    if ended_before is not None:
+        query = query.where(JOB.c.ended_ticks < ended_before)
+    return jobs.select(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(MOST_DISPOSABLE))
+
+
+def record_images_removed(db: sa.Connection, token: str) -> None:
+    """Store that the images of an ended job are removed."""
+    query = sa.update(JOB).where(JOB.c.token == token)
+    db.execute(query.values(images_kept=False, version=JOB.c.version + 1))
+
+
+def transfer_images(db: sa.Connection, token: str) -> None:
+    """Mark the images of an ended job as taken over by another; raise `WrongState` if that was done before."""
+    query = sa.update(JOB).where(JOB.c.token == token, JOB.c.images_kept)
+    if db.execute(query.values(images_kept=False, version=JOB.c.version + 1)).rowcount != 1:
+        raise WrongState("release", JobState.ABORTED)
+
+
+def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> int:
+    """Delete ended jobs without images that are both old and beyond the newest *keep*; return how many.
+
+    Events of the repository from before they ended are deleted as well.
+    """
+    newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
+    newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)
+    query = sa.delete(JOB).where(
+        JOB.c.ended_ticks < ended_before, sa.not_(JOB.c.images_kept), JOB.c.token.not_in(newest)
+    )
+    events.drop_before(db, ended_before)
+    return db.execute(query).rowcount
