@@ -1,4 +1,4 @@
-"""Who calls, and on whose behalf a job runs."""
+"""Callers, the users on whose behalf jobs run, and the SIDs that identify users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Proof(StrEnum):
-    """How a caller was recognised."""
+    """How a caller was identified."""
 
     ADDRESS = "address"
     CERTIFICATE = "certificate"
@@ -18,10 +18,10 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. Opaque and compared exactly: another spelling is another principal.
+    """A caller. `name` is opaque and compared exactly: another spelling is another principal.
 
-    `sid` is set if a certificate has proven which user that is; `role` is the line of the settings that makes an
-    administrator of a caller from the network.
+    `sid` is set if a certificate identifies the user; `role` is the entry of `identity.administrators` that makes a
+    caller from the network an administrator.
     """
 
     name: str
@@ -33,11 +33,26 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """On whose behalf a job runs: the SID as text, `user@domain`, and a mail address if one is known."""
+    """The user of a job: the SID as text, `user@domain`, and a mail address or ""."""
 
     sid: str
     name: str
     mail: str = ""
 
 
-SID: Final = re.compile(r"S-1-(?:\d{1,10}|0x[0-9A-Fa-f]{1,12})(?:-\d{1,10}){1,15}", re.ASCII)
+_SID: Final = re.compile(
+    r"S-1-(?:(?P<decimal>[0-9]{1,10})|0x[0-9A-Fa-f]{1,12})(?P<sub_authorities>(?:-[0-9]{1,10}){1,15})"
+)
+_BEYOND_32_BITS: Final = 1 << 32
+
+
+def is_sid(text: str) -> bool:
+    """Return whether a text is a SID: S-1, an authority (decimal, or 0x and hex), and 1 to 15 sub-authorities.
+
+    The S is upper case, and each decimal number has 32 bits. Source: ws-dsp.md section 10; [MS-DTYP] section 2.4.2.1.
+    """
+    match = _SID.fullmatch(text)
+    if match is None:
+        return False
+    numbers = [match["decimal"] or "0", *match["sub_authorities"].split("-")[1:]]
+    return all(int(number) < _BEYOND_32_BITS for number in numbers)

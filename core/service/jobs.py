@@ -17,7 +17,7 @@ from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
 from postscan.core.execution.scheduler import Scheduler
 from postscan.core.model.job import Job, JobDocument, JobToken
-from postscan.core.model.principal import SID, Principal, User
+from postscan.core.model.principal import Principal, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKey
 from postscan.core.model.states import JobReason, JobState, Verb
@@ -264,7 +264,7 @@ class PostScanService:
         if strong and by.sid not in (sid, sid.replace("s-", "S-", 1)):
             raise InvalidArgument("UserIdentifier", sid, "the SID of the user whom the client's certificate names")
         sid = by.sid or sid
-        if not SID.fullmatch(sid):
+        if not is_sid(sid):
             raise InvalidArgument("UserIdentifier", sid, "a SID as text: S-1-...")
         known = self._settings.users.get(sid)
         if known is not None:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from postscan.core.model import file_names
+from postscan.core.model.principal import is_sid
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -32,8 +33,8 @@ def default_data_dir() -> Path:
 
 
 def check_sid(text: str) -> None:
-    """Raise `ValueError` if the text is no SID."""
-    if not text.startswith("S-1-"):
+    """Raise `ValueError` if the text is not a SID."""
+    if not is_sid(text):
         raise ValueError(f"{text!r} is not a SID; expected S-1-...")
 
 

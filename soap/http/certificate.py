@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from postscan.core.model.principal import SID
+from postscan.core.model.principal import is_sid
 
 CLIENT_AUTHENTICATION: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.2")
 SMART_CARD_LOGON: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.2")
@@ -120,7 +120,7 @@ def _alternative(extensions: x509.Extensions) -> x509.SubjectAlternativeName:
 
 
 def _sid(text: str) -> str:
-    if not SID.fullmatch(text):
+    if not is_sid(text):
         raise Unusable(f"its SID {text[:64]!r} is none; expected S-1-...")
     return text
 

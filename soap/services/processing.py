@@ -16,6 +16,7 @@ from lxml import etree
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.job import Job
+from postscan.core.model.principal import is_sid
 from postscan.core.model.process import Instructions
 from postscan.soap.processes import instructions
 from postscan.soap.services import arguments, job_elements, requested_elements
@@ -40,10 +41,8 @@ SEND_IMAGE_RESPONSE: Final = "<dsp:SendImageResponse/>"
 END_RESPONSE: Final = "<dsp:EndPostScanJobResponse/>"
 CANCEL_RESPONSE: Final = "<dsp:CancelPostScanJobResponse/>"
 
-_SID: Final = re.compile(r"S-1-(?:(?P<decimal>[0-9]{1,10})|0x[0-9A-F]{1,12})(?P<rest>(?:-[0-9]{1,10}){1,15})", re.I)
 _INT: Final = re.compile(r"\+?0*([0-9]{1,10})")
 _BLANKS: Final = re.compile(r"[ \t\r\n]+")
-_BEYOND_32_BITS: Final = 1 << 32
 _LARGEST_INT: Final = (1 << 31) - 1
 
 
@@ -145,15 +144,10 @@ def write_elements(job: Job, names: Sequence[RequestedName], receipts: str = "")
 def _sid(element: etree._Element) -> str:
     """Return a SID in text form (ws-dsp.md section 10), its S in upper case."""
     value = text(element)
-    match = _SID.fullmatch(value)
-    if match is None or any(int(part) >= _BEYOND_32_BITS for part in _sid_numbers(match)):
+    sid = value.replace("s-", "S-", 1)
+    if not is_sid(sid):
         raise InvalidArgument(tag(element), value, "a SID: S-1-<authority> and 1 to 15 sub-authorities")
-    return "S" + value[1:]
-
-
-def _sid_numbers(match: re.Match[str]) -> list[str]:
-    decimal = [match["decimal"]] if match["decimal"] else []
-    return decimal + match["rest"].split("-")[1:]
+    return sid
 
 
 def _identifier(element: etree._Element) -> str:

@@ -127,6 +127,7 @@ def test_loopback_needs_no_leave(tmp_path, host):
 def test_users_are_listed_by_sid(tmp_path):
     """A name in the place of a SID is refused by name."""
     assert "'anna' is not a SID; expected S-1-..." in refusal(tmp_path, "[users.anna]\nname = 'anna@x'\n")
+    assert "'S-1-anna' is not a SID" in refusal(tmp_path, "[users.S-1-anna]\nname = 'anna@x'\n")
 
 
 def test_the_documented_bounds_of_subscriptions_are_the_real_ones():
