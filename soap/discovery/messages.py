@@ -123,16 +123,14 @@ def types_for(probe: Probe, target: Discoverable, *, lenient: bool = False) -> t
 
 
 def check_rule(probe: Probe) -> None:
-    """Raise `Fault`, related to the probe, if its scopes are to be matched by a rule that nobody here knows."""
+    """Raise `Fault` if a probe with scopes asks for a matching rule that is not implemented."""
     if not probe.scopes or probe.rule in _RULES:
         return
     supported = (f"{{{namespaces.WSD}}}SupportedMatchingRules", " ".join(_RULES))
     sentence = f"MatchBy is {probe.rule[: faults.LONGEST_VALUE]!r}; expected one of {supported[1]}"
-    fault = faults.Fault(
+    raise faults.Fault(
         "Sender", "wsd:MatchingRuleNotSupported", _NO_SUCH_RULE, supported, sentence=sentence, action=FAULT
     )
-    fault.relates_to = probe.message_id
-    raise fault
 
 
 def is_meant(resolve: Resolve, target: Discoverable) -> bool:

@@ -20,7 +20,7 @@ from postscan.soap.eventing import messages, sinks
 from postscan.soap.eventing.sinks import Asker, Sinks
 from postscan.soap.message import addressing, faults
 from postscan.soap.message.endpoint_reference import Reference
-from postscan.soap.message.request import SoapRequest, relating_faults
+from postscan.soap.message.request import SoapRequest
 from postscan.soap.xml import durations, namespaces
 from postscan.soap.xml.durations import Expiry
 
@@ -69,7 +69,7 @@ class SubscriptionManager:
         self._sinks = Sinks(settings.events.networks, resolve)
         self._now = now
 
-    def answer(
+    def respond(
         self,
         message: SoapRequest,
         port: EventService,
@@ -84,12 +84,11 @@ class SubscriptionManager:
         *peer* is the address at the other end of the connection, *here* our own address and port; *service* is the
         address of the port for devices, *path* that of the request.
         """
-        with relating_faults(message.header.message_id):
-            verb = VERBS.get(message.header.action)
-            if verb is None:
-                raise faults.action_not_supported(message.header.action)
-            call = SubscriptionRequest(message, port, by, Asker(peer, here), service, path)
-            return addressing.reply(message.header, verb(self, call))
+        verb = VERBS.get(message.header.action)
+        if verb is None:
+            raise faults.action_not_supported(message.header.action)
+        call = SubscriptionRequest(message, port, by, Asker(peer, here), service, path)
+        return addressing.reply(message.header, verb(self, call))
 
     def subscribe(self, call: SubscriptionRequest) -> str:
         """Make a subscription and return the body of the answer; one that is refused leaves nothing behind."""

@@ -27,7 +27,7 @@ from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
 from postscan.soap.discovery.responder import Advertisement
 from postscan.soap.eventing.subscription_manager import BELOW
-from postscan.soap.http.body import Body, BodyRefused, Gone, HttpRequest
+from postscan.soap.http.body import Body, BodyRefused, ClientDisconnected, HttpRequest
 from postscan.soap.http.endpoints import (
     ConfigurationEndpoint,
     DeviceEndpoint,
@@ -92,52 +92,62 @@ def create_app(
 
 
 class SoapEndpoint:
-    """One address that takes POST: what cannot be served is refused by a status, what went wrong is told by a fault."""
+    """One address that takes POST: every request gets a SOAP message, a fault, or a bare HTTP status.
+
+    Here, and nowhere else, errors become faults, and faults are related to their request. *translate* returns a fault
+    in the words of the service at this address.
+    """
 
     def __init__(
-        self, serve: Serve, settings: Settings, worded: Callable[[Fault], Fault] = lambda fault: fault
+        self, serve: Serve, settings: Settings, translate: Callable[[Fault], Fault] = lambda fault: fault
     ) -> None:
         self._serve = serve
         self._settings = settings
-        self._worded = worded
+        self._translate = translate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whatever is in it."""
+        """Serve one request and send the response."""
         with contextlib.ExitStack() as until_sent:
-            response = await self._answer(Request(scope, receive), until_sent)
+            response = await self._respond(Request(scope, receive), until_sent)
             try:
                 await response(scope, receive, send)
-            except (RuntimeError, OSError) as error:  # the transport's words for a connection that is gone
-                log.info("the client left before it had its answer: %s", error)
+            except (RuntimeError, OSError) as error:  # raised by the transport when the connection is closed
+                log.info("client disconnected before the response", extra={"reason": str(error)})
 
-    async def _answer(self, request: Request, until_sent: contextlib.ExitStack) -> Response:
-        body = Body(request, self._settings.server.idle_seconds)
+    async def _respond(self, received: Request, until_sent: contextlib.ExitStack) -> Response:
+        request = HttpRequest(received.scope, Body(received, self._settings.server.idle_seconds), until_sent)
         try:
-            data = await self._serve(HttpRequest(request.scope, self._check_head(request), body, until_sent))
+            request.media = self._check_head(received)
+            data = await self._serve(request)
         except BodyRefused as refused:
-            log.info("refused with %d: %s", refused.status, refused)
+            log.info("request refused", extra={"status": refused.status, "reason": str(refused)})
             return Response(status_code=refused.status, headers={"connection": "close"})
         except Throttled as throttled:
-            log.warning("refused with 429: %s", throttled)
+            log.warning("request throttled", extra={"status": 429, "reason": str(throttled)})
             return Response(status_code=429, headers={"retry-after": str(math.ceil(throttled.seconds))})
-        except Gone:
-            log.info("the client left in the middle of its request")
-            return Response(status_code=400)  # nobody reads it
-        except Fault as fault:
-            return await self._fault(self._worded(fault), body)
+        except ClientDisconnected:
+            log.info("client disconnected within its request")
+            return Response(status_code=400)  # not received by the client
+        except Exception as error:  # noqa: BLE001  (logged by `_fault`, with its traceback if it is an internal error)
+            return await self._fault(error, request)
         if data is None:
             return Response(status_code=202)
         return Response(data, media_type=MEDIA_TYPE)
 
-    async def _fault(self, fault: Fault, body: Body) -> Response:
-        """Answer with a fault; its sender may still be sending, and some read the answer only after that."""
+    async def _fault(self, error: Exception, request: HttpRequest) -> Response:
+        """Return the fault for *error*, related to the request, after the rest of the body is read.
+
+        Some clients read the response only after they have sent all of their request.
+        """
+        fault = self._translate(faults.from_error(error))
+        name = fault.subcode or fault.code
         if fault.subcode in INTERNAL:
-            log.error("internal error: %s", fault, exc_info=fault.__cause__)
+            log.error("internal error", extra={"fault": name, "reason": str(fault)}, exc_info=error)
         else:
-            log.info("fault %s: %s", fault.subcode or fault.code, fault)
-        drained = await body.drain(DRAIN)
+            log.info("request answered with a fault", extra={"fault": name, "reason": str(fault)})
+        drained = await request.body.drain(DRAIN)
         return Response(
-            faults.write(fault, fault.relates_to),
+            faults.write(fault, request.message_id),
             status_code=fault.status(self._settings.server.always_500),
             media_type=SOAP11_MEDIA_TYPE if fault.soap11 else MEDIA_TYPE,
             headers={} if drained else {"connection": "close"},

@@ -10,26 +10,26 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 
 from postscan.core.settings import Settings
 from postscan.soap.message import faults, mtom
-from postscan.soap.message import request as message_request
+from postscan.soap.message.request import SoapRequest, parse_request
 
 log = logging.getLogger(__name__)
 
 
-class BodyRefused(message_request.NoAnswer):
-    """A request that is not SOAP enough for a fault: it gets this status, and its connection is closed."""
+class BodyRefused(Exception):
+    """A request that is refused below SOAP: the reply is this HTTP status, and the connection is closed."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
 
 
-class Gone(message_request.NoAnswer):
+class ClientDisconnected(Exception):
     """The client closed its connection in the middle of a request."""
 
 
@@ -55,7 +55,7 @@ class Body:
             raise BodyRefused(408, f"the body was silent for {self._idle_seconds:g} s") from None
         self._over = not message.get("more_body", False)
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         body: bytes = message.get("body", b"")
         return body
 
@@ -75,7 +75,7 @@ class Body:
                 limit -= len(chunk)
                 if limit < 0:
                     return False
-        except message_request.NoAnswer:
+        except (BodyRefused, ClientDisconnected):
             return False
         return True
 
@@ -126,18 +126,37 @@ class Parts:
         self._splitter.close()
 
 
-@dataclass(frozen=True, slots=True)
+_UNREAD: Final = mtom.Media("other")
+
+
+@dataclass(slots=True)
 class HttpRequest:
-    """One request and its answer: the ASGI scope, what the body is, its bytes, and what ends once the answer is out."""
+    """One HTTP request while it is served.
+
+    `until_sent` is closed when the response is sent. `message_id` is that of the SOAP message, as soon as its header
+    is read; None until then, and if it has none. Every fault of the request relates to it.
+    """
 
     scope: Any
-    media: mtom.Media
     body: Body
     until_sent: contextlib.ExitStack
+    media: mtom.Media = _UNREAD
+    message_id: str | None = None
 
-    def agreeing(self, message: message_request.SoapRequest) -> message_request.SoapRequest:
-        """Return the message; say so in the log if HTTP calls its action by another name."""
-        told = self.media.action.strip() if self.media.action else ""
-        if told and told != message.header.action:
-            log.warning("the Content-Type's action %r is not the message's %r", told[:255], message.header.action)
+    def parse(self, data: bytes) -> SoapRequest:
+        """Return the SOAP request in *data*; raise `Fault` if it is none."""
+        message = parse_request(data, self._note_message_id)
+        self._check_action_header(message)
         return message
+
+    def _note_message_id(self, message_id: str | None) -> None:
+        self.message_id = message_id
+
+    def _check_action_header(self, message: SoapRequest) -> None:
+        """Log a warning if the Content-Type has another action than the message, whose own one counts."""
+        action = self.media.action.strip()
+        if action and action != message.header.action:
+            log.warning(
+                "action of the Content-Type ignored",
+                extra={"content_type_action": action[:255], "action": message.header.action[:255]},
+            )

@@ -21,7 +21,8 @@ from postscan.soap.eventing.subscription_manager import VERBS, SubscriptionManag
 from postscan.soap.http.body import BodyRefused, HttpRequest, Parts
 from postscan.soap.http.identity import Identities
 from postscan.soap.http.upload import Upload
-from postscan.soap.message import addressing, request
+from postscan.soap.message import addressing
+from postscan.soap.message.request import SoapRequest
 from postscan.soap.metadata import messages as metadata_messages
 from postscan.soap.metadata import transfer
 from postscan.soap.metadata.endpoint_id import endpoint_id
@@ -45,7 +46,7 @@ Scope = Mapping[str, Any]
 class EventingParts(NamedTuple):
     """The two halves of it: who takes subscriptions, and who tells the subscribers."""
 
-    subscribing: SubscriptionManager
+    manager: SubscriptionManager
     notifier: Notifier
 
 
@@ -70,17 +71,16 @@ class DeviceEndpoint:
         self._where = where
         self._host = host
 
-    async def serve(self, exchange: HttpRequest) -> bytes | None:
+    async def serve(self, request: HttpRequest) -> bytes | None:
         """Answer one message; None is an answer without words."""
-        if exchange.media.kind == "mtom":
+        if request.media.kind == "mtom":
             raise BodyRefused(415, "a multipart for the device; expected SOAP 1.2 alone")
         limit = min(QUESTION_BYTES, self._settings.limits.envelope_bytes)
-        message = exchange.agreeing(request.parse_request(await exchange.body.all(limit)))
+        message = request.parse(await request.body.all(limit))
         if self._host is not None and message.header.action == discovery_messages.PROBE:
-            with request.relating_faults(message.header.message_id):
-                question = discovery_messages.question(message.header, message.body)
-            return self._host.response_to(question, exchange.scope["server"][0], lenient=True)
-        device, site = self._settings.device, self._where.site(exchange.scope)
+            question = discovery_messages.question(message.header, message.body)
+            return self._host.response_to(question, request.scope["server"][0], lenient=True)
+        device, site = self._settings.device, self._where.site(request.scope)
         return transfer.reply(message, metadata_messages.of_device(site, device, self._where.endpoint_id), device)
 
 
@@ -97,46 +97,44 @@ class ServiceHandler:
         self._quick = CapacityLimiter(QUICK)
         self._patient = CapacityLimiter(PATIENT)
 
-    def describe(self, message: request.SoapRequest, port: EventService, exchange: HttpRequest) -> bytes:
+    def describe(self, message: SoapRequest, port: EventService, request: HttpRequest) -> bytes:
         """Answer what is asked of a service itself: where its WSDL is, and whose it is."""
-        device, site = self._settings.device, self._where.site(exchange.scope)
+        device, site = self._settings.device, self._where.site(request.scope)
         return transfer.reply(message, metadata_messages.of_service(site, site.at(port), device), device)
 
-    async def carry_out(
-        self, message: request.SoapRequest, port: EventService, by: Principal, exchange: HttpRequest
-    ) -> bytes:
+    async def carry_out(self, message: SoapRequest, port: EventService, by: Principal, request: HttpRequest) -> bytes:
         """Answer a message that asks for something to be done."""
         if self._eventing is not None and message.header.action in VERBS:
-            return await self._subscribe(self._eventing, message, port, by, exchange)
+            return await self._subscribe(self._eventing, message, port, by, request)
         call = operations.read(message, PORT_TYPES[port])
         known = operations.respond_from_cache(call, self._service, by)
         if known is not None:
             return known
         if self._eventing is not None and call.operation.once:
-            self._announce(self._eventing.notifier, call, by, exchange)
+            self._announce(self._eventing.notifier, call, by, request)
         limiter = self._patient if call.operation.waits else self._quick
         return await to_thread.run_sync(operations.respond, call, self._service, by, limiter=limiter)
 
     def _announce(
-        self, notifier: Notifier, call: operations.OperationCall, by: Principal, exchange: HttpRequest
+        self, notifier: Notifier, call: operations.OperationCall, by: Principal, request: HttpRequest
     ) -> None:
         """Let what the call does be told as soon as it is answered; of a new job nobody hears before that."""
-        exchange.until_sent.callback(notifier.wake)
+        request.until_sent.callback(notifier.wake)
         if isinstance(call.request, processing.CreateRequest):
-            exchange.until_sent.enter_context(notifier.creating(by))
+            request.until_sent.enter_context(notifier.creating(by))
 
     async def _subscribe(
         self,
         eventing: EventingParts,
-        message: request.SoapRequest,
+        message: SoapRequest,
         port: EventService,
         by: Principal,
-        exchange: HttpRequest,
+        request: HttpRequest,
     ) -> bytes:
-        scope = exchange.scope
+        scope = request.scope
         service, peer = self._where.site(scope).at(port).address, (scope["client"] or ("",))[0]
         answer = await to_thread.run_sync(
-            eventing.subscribing.answer,
+            eventing.manager.respond,
             message,
             port,
             by,
@@ -161,29 +159,27 @@ class ProcessingEndpoint:
         self._counter = counter
         self._identities = identities
 
-    async def serve(self, exchange: HttpRequest) -> bytes:
+    async def serve(self, request: HttpRequest) -> bytes:
         """Answer one message."""
-        if not self._identities.is_welcome(exchange.scope):
+        if not self._identities.is_welcome(request.scope):
             raise BodyRefused(403, "a device without a certificate, from a network that identity.devices does not have")
-        caller = self._identities.caller(exchange.scope)
-        if exchange.media.kind == "mtom":
-            return await self._serve_parts(exchange, caller)
-        data = await exchange.body.all(self._settings.limits.envelope_bytes)
-        return await self._reply(exchange.agreeing(request.parse_request(data)), caller, exchange)
+        caller = self._identities.caller(request.scope)
+        if request.media.kind == "mtom":
+            return await self._serve_parts(request, caller)
+        data = await request.body.all(self._settings.limits.envelope_bytes)
+        return await self._reply(request.parse(data), caller, request)
 
-    async def _serve_parts(self, exchange: HttpRequest, caller: Principal) -> bytes:
+    async def _serve_parts(self, request: HttpRequest, caller: Principal) -> bytes:
         """Answer a message whose envelope comes with an image, or could have."""
-        parts = Parts(exchange.media, exchange.body, self._settings)
-        message = exchange.agreeing(request.parse_request(await parts.root()))
+        parts = Parts(request.media, request.body, self._settings)
+        message = request.parse(await parts.root())
         if message.header.action == processing.SEND_IMAGE:
             call = operations.read(message)
             if call.request.cid is not None:
-                with request.relating_faults(call.header.message_id):
-                    await self._take_image(call, call.request, parts, caller)
+                await self._take_image(call, call.request, parts, caller)
                 return addressing.reply(call.header, processing.SEND_IMAGE_RESPONSE)
-        with request.relating_faults(message.header.message_id):
-            await parts.nothing_more()
-        return await self._reply(message, caller, exchange)
+        await parts.nothing_more()
+        return await self._reply(message, caller, request)
 
     async def _take_image(
         self, call: operations.OperationCall, sent: processing.SendImageRequest, parts: Parts, caller: Principal
@@ -194,10 +190,10 @@ class ProcessingEndpoint:
             async for data in parts.image(sent.cid or ""):
                 await upload.write(data)
 
-    async def _reply(self, message: request.SoapRequest, caller: Principal, exchange: HttpRequest) -> bytes:
+    async def _reply(self, message: SoapRequest, caller: Principal, request: HttpRequest) -> bytes:
         if message.header.action in transfer.QUESTIONS:
-            return self._counter.describe(message, EventService.PROCESSING, exchange)
-        return await self._counter.carry_out(message, EventService.PROCESSING, caller, exchange)
+            return self._counter.describe(message, EventService.PROCESSING, request)
+        return await self._counter.carry_out(message, EventService.PROCESSING, caller, request)
 
 
 class ConfigurationEndpoint:
@@ -208,13 +204,13 @@ class ConfigurationEndpoint:
         self._counter = counter
         self._identities = identities
 
-    async def serve(self, exchange: HttpRequest) -> bytes:
+    async def serve(self, request: HttpRequest) -> bytes:
         """Answer one message."""
-        if exchange.media.kind == "mtom":
+        if request.media.kind == "mtom":
             raise BodyRefused(415, "a multipart for the configuration service; expected SOAP 1.2 alone")
-        data = await exchange.body.all(self._settings.limits.envelope_bytes)
-        message = exchange.agreeing(request.parse_request(data))
+        data = await request.body.all(self._settings.limits.envelope_bytes)
+        message = request.parse(data)
         if message.header.action in transfer.QUESTIONS:
-            return self._counter.describe(message, EventService.CONFIGURATION, exchange)
-        by = operations.administrator(message, self._identities.administrator(exchange.scope))
-        return await self._counter.carry_out(message, EventService.CONFIGURATION, by, exchange)
+            return self._counter.describe(message, EventService.CONFIGURATION, request)
+        by = operations.administrator(message, self._identities.administrator(request.scope))
+        return await self._counter.carry_out(message, EventService.CONFIGURATION, by, request)

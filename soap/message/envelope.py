@@ -1,8 +1,8 @@
-"""Bytes and envelopes: the one XML parser, hardened, and the SOAP 1.2 envelope around every message.
+"""The SOAP 1.2 envelope around every message, read with the hardened parser of `postscan.soap.xml.parser`.
 
-What never gets past here: document types, processing instructions, other encodings than UTF-8 and UTF-16 with a byte
-order mark, and trees made to be expensive. Source: ws-dsp.md section 12 (quirk 9); ruling 19; T-X1 to
-T-X8.
+The parser refuses document types, processing instructions, encodings other than UTF-8 and UTF-16 with a byte order
+mark, and trees that exceed its limits; here its errors become faults. Source: ws-dsp.md section 12 (quirk 9);
+ruling 19; T-X1 to T-X8.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.soap.message import addressing, faults
+from postscan.soap.message import faults
 from postscan.soap.xml import namespaces
 from postscan.soap.xml.parser import XmlError, parse
 from postscan.soap.xml.reading import trim
@@ -26,33 +26,36 @@ _STYLED: Final = etree.XPath("boolean(//@soap:encodingStyle)", namespaces={"soap
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message: its header blocks, and the one element in its body; the Body itself if it is empty."""
+    """A message: its header blocks, and the one element in its Body, or the Body itself if that is empty."""
 
     headers: tuple[etree._Element, ...]
     body: etree._Element
 
 
 def read(data: bytes) -> Envelope:
-    """Return the message in *data*; raise `Fault` if it is none.
+    """Return the message in *data*; raise `Fault` if it is none."""
+    root = parse_envelope(data)
+    return Envelope(headers(root), body(root))
 
-    When the header could be read, the fault knows the message that it relates to.
-    """
+
+def parse_envelope(data: bytes) -> etree._Element:
+    """Return the Envelope element that *data* holds; raise `Fault` if it holds something else."""
     try:
         root = parse(data)
     except XmlError as error:
         raise faults.malformed(str(error)) from None
     if root.tag != namespaces.soap("Envelope"):
         raise faults.version_mismatch(soap11=root.tag == f"{{{namespaces.SOAP11}}}Envelope")
-    headers = tuple(block for header in root.findall(namespaces.soap("Header")) for block in header)
-    try:
-        return Envelope(headers, _body(root))
-    except faults.Fault as fault:
-        fault.relates_to = addressing.message_id(headers)
-        raise
+    return root
 
 
-def _body(root: etree._Element) -> etree._Element:
-    """Return the element in the body, or else the body, of an envelope that is built as it must be."""
+def headers(root: etree._Element) -> tuple[etree._Element, ...]:
+    """Return the header blocks of an envelope."""
+    return tuple(block for header in root.findall(namespaces.soap("Header")) for block in header)
+
+
+def body(root: etree._Element) -> etree._Element:
+    """Return the element in the Body of an envelope, or the Body if it is empty; raise `Fault` if it is malformed."""
     names = [child.tag for child in root]
     if names not in ([namespaces.soap("Header"), namespaces.soap("Body")], [namespaces.soap("Body")]):
         raise faults.malformed("expected an Envelope of at most one Header and then one Body")

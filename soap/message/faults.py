@@ -53,9 +53,10 @@ class Fault(Exception):
     """A request that is answered with a fault.
 
     `code` is the local name of the SOAP code, `subcode` has its prefix (`dsp:InvalidArgs`). `detail` is the offending
-    element's Clark name and its value. `not_understood` names header blocks as (namespace, local name). `relates_to`
-    is the request's MessageID where whoever raised the fault knew it. `action` is the one of its message: some of the
-    specifications have a fault action of their own. `str()` is the sentence for the log.
+    element's Clark name and its value. `not_understood` names header blocks as (namespace, local name). `action` is
+    the wsa:Action of its message: some specifications have a fault action of their own. A fault does not carry the
+    MessageID that it relates to; the endpoint that received the request passes it to `write`. `str()` is the sentence
+    for the log.
     """
 
     def __init__(
@@ -80,7 +81,6 @@ class Fault(Exception):
         self.upgrade = upgrade
         self.soap11 = soap11
         self.action = action
-        self.relates_to: str | None = None
 
     def status(self, always_500: bool = False) -> int:
         """Return the HTTP status: 400 for the sender's mistakes, 500 for the rest."""
@@ -203,7 +203,9 @@ FAULTS: Final[dict[type[Exception], Callable[[Any], Fault]]] = {
 
 
 def from_error(error: Exception) -> Fault:
-    """Return the fault for an error of the core; what is not in the table is an internal error."""
+    """Return the fault for an error: a fault is its own, and an error that is not in `FAULTS` is an internal error."""
+    if isinstance(error, Fault):
+        return error
     for kind in type(error).__mro__:
         if kind in FAULTS:
             return FAULTS[kind](error)
@@ -212,7 +214,7 @@ def from_error(error: Exception) -> Fault:
 
 def of_configuration(fault: Fault) -> Fault:
     """Return a fault as the configuration service says it: subcode, reason and detail in its own namespace."""
-    told = Fault(
+    return Fault(
         fault.code,
         _in_dsc(fault.subcode),
         _OF_CONFIGURATION.get(fault.subcode or "", fault.reason),
@@ -223,18 +225,16 @@ def of_configuration(fault: Fault) -> Fault:
         soap11=fault.soap11,
         action=fault.action,
     )
-    told.relates_to = fault.relates_to
-    told.__cause__ = fault.__cause__
-    return told
 
 
 def write(fault: Fault, relates_to: str | None) -> bytes:
-    """Return the whole envelope of *fault*, as the answer to the message *relates_to*."""
+    """Return the envelope of *fault* as the reply to the message with the MessageID *relates_to*; None if unknown."""
     if fault.soap11:
         return _write_soap11(fault)
     blocks = "".join(_not_understood(*name) for name in fault.not_understood) + (_UPGRADE if fault.upgrade else "")
-    related = relates_to or fault.relates_to or namespaces.UNSPECIFIED
-    return writing.write(fault.action, related, writing.new_message_id(), _body(fault), blocks)
+    return writing.write(
+        fault.action, relates_to or namespaces.UNSPECIFIED, writing.new_message_id(), _body(fault), blocks
+    )
 
 
 _UPGRADE: Final = '<soap:Upgrade><soap:SupportedEnvelope qname="soap:Envelope"/></soap:Upgrade>'

@@ -1,50 +1,35 @@
-"""One request read from its envelope, and faults related to it."""
+"""One request: its addressing header, and the element in its body."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lxml import etree
 
-from postscan.core.errors import Throttled
-from postscan.soap.message import addressing, envelope, faults
-
-
-class NoAnswer(Exception):
-    """The transport broke: there is nobody to send a fault to, or nothing to put into one."""
+from postscan.soap.message import addressing, envelope
 
 
 @dataclass(frozen=True, slots=True)
 class SoapRequest:
-    """A request that was read and not yet understood; if its body is empty, `body` is the Body itself."""
+    """A request whose header is checked and whose body is not; `body` is the Body itself if the Body is empty."""
 
     header: addressing.Header
     body: etree._Element
 
 
-def parse_request(data: bytes) -> SoapRequest:
-    """Return the message in the SOAP part of a request; the `Fault` that it raises knows what it relates to."""
-    message = envelope.read(data)
-    try:
-        return SoapRequest(addressing.read(message.headers), message.body)
-    except faults.Fault as fault:
-        fault.relates_to = addressing.message_id(message.headers)
-        raise
+def _ignore(_message_id: str | None) -> None:
+    """Drop the MessageID."""
 
 
-@contextlib.contextmanager
-def relating_faults(message_id: str) -> Iterator[None]:
-    """Turn every error of the body into a fault that relates to the message of this id."""
-    try:
-        yield
-    except (NoAnswer, Throttled):
-        raise
-    except faults.Fault as fault:
-        fault.relates_to = message_id
-        raise
-    except Exception as error:
-        known = faults.from_error(error)
-        known.relates_to = message_id
-        raise known from error
+def parse_request(data: bytes, on_message_id: Callable[[str | None], None] = _ignore) -> SoapRequest:
+    """Return the request in *data*; raise `Fault` if it is none, or if its header allows no reply.
+
+    *on_message_id* receives the MessageID (None if there is none) as soon as the header blocks are found and before
+    they are checked, so that the caller can relate every later fault to the message.
+    """
+    root = envelope.parse_envelope(data)
+    blocks = envelope.headers(root)
+    on_message_id(addressing.message_id(blocks))
+    body = envelope.body(root)
+    return SoapRequest(addressing.read(blocks), body)

@@ -13,7 +13,7 @@ from lxml import etree
 
 from postscan.core.settings.network import DeviceSettings
 from postscan.soap.message import faults
-from postscan.soap.message.request import SoapRequest, relating_faults
+from postscan.soap.message.request import SoapRequest
 from postscan.soap.metadata import messages
 from postscan.soap.xml import namespaces, writing
 
@@ -35,10 +35,9 @@ QUESTIONS: Final = {
 
 
 def reply(message: SoapRequest, sections: Iterable[messages.Section], device: DeviceSettings) -> bytes:
-    """Return the envelope that answers a question out of *sections*; raise `Fault` that relates to *message*."""
-    with relating_faults(message.header.message_id):
-        question = QUESTIONS.get(message.header.action)
-        if question is None:
-            raise faults.action_not_supported(message.header.action)
-        body = messages.write(sections, question.decode(message.body), device)
-        return writing.write(question.response, message.header.message_id, writing.new_message_id(), body)
+    """Return the envelope that answers a question out of *sections*; raise `Fault`."""
+    question = QUESTIONS.get(message.header.action)
+    if question is None:
+        raise faults.action_not_supported(message.header.action)
+    body = messages.write(sections, question.decode(message.body), device)
+    return writing.write(question.response, message.header.message_id, writing.new_message_id(), body)

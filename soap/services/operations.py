@@ -20,7 +20,7 @@ from postscan.core.model.principal import Principal
 from postscan.core.model.records import RequestKey
 from postscan.core.service.jobs import PostScanService
 from postscan.soap.message import addressing, faults
-from postscan.soap.message.request import SoapRequest, relating_faults
+from postscan.soap.message.request import SoapRequest
 from postscan.soap.services import configuration, processing, receipts, requested_elements
 from postscan.soap.services.arguments import ElementsRequest, TokenRequest
 from postscan.soap.services.requested_elements import RequestedName
@@ -196,30 +196,28 @@ def administrator(message: SoapRequest, by: Principal | None) -> Principal:
 
     To be asked before `read`: whoever is none learns nothing of arguments and tokens (ws-dsc.md section 1.5).
     """
-    with relating_faults(message.header.message_id):
-        if by is None:
-            raise faults.not_scan_admin(f"{message.header.action[:255]!r} by a caller who is no administrator")
-        return by
+    if by is None:
+        raise faults.not_scan_admin(f"{message.header.action[:255]!r} by a caller who is no administrator")
+    return by
 
 
 def read(message: SoapRequest, port_type: Mapping[str, Operation] = PROCESSING) -> OperationCall:
-    """Return the call that a message is; the `Fault` that it raises instead knows what it relates to."""
-    with relating_faults(message.header.message_id):
-        header = message.header
-        operation = port_type.get(header.action)
-        if operation is None:
-            raise faults.action_not_supported(header.action)
-        if message.body.tag == namespaces.soap("Body"):
-            raise faults.malformed("the Body is empty; expected the request of an operation")
-        request = operation.decode(message.body)
-        return OperationCall(header, operation, request, _identity(header, request) if operation.once else None)
+    """Return the call that a message asks for; raise `Fault` for an unknown action or a wrong body."""
+    header = message.header
+    operation = port_type.get(header.action)
+    if operation is None:
+        raise faults.action_not_supported(header.action)
+    if message.body.tag == namespaces.soap("Body"):
+        raise faults.malformed("the Body is empty; expected the request of an operation")
+    request = operation.decode(message.body)
+    return OperationCall(header, operation, request, _request_key(header, request) if operation.once else None)
 
 
-def _identity(header: addressing.Header, request: Any) -> RequestKey | None:
-    """Return what names a request that may come again; None if its MessageID names nothing.
+def _request_key(header: addressing.Header, request: Any) -> RequestKey | None:
+    """Return what identifies a request that the client may repeat; None if its MessageID is not unique.
 
-    Some devices send a fixed text as MessageID: only a GUID tells one request from another. The bytes of an image are
-    not in scan-process.md; the service compares them by their own.
+    Some devices send a fixed text as MessageID, so only a GUID is taken as unique. The bytes of an image are not part
+    of the key: the service compares their digest.
     """
     if not _GUID.search(header.message_id):
         return None
@@ -229,18 +227,14 @@ def _identity(header: addressing.Header, request: Any) -> RequestKey | None:
 
 
 def respond(call: OperationCall, service: PostScanService, by: Principal) -> bytes:
-    """Carry out a call and return the envelope of its answer; raise `Fault`."""
-    with relating_faults(call.header.message_id):
-        result = call.operation.run(service, by, call.request, call.id)
-        return addressing.reply(call.header, call.operation.encode(call, result))
+    """Run a call and return the envelope of its response; raise `Fault`, or an error that `faults.FAULTS` maps."""
+    result = call.operation.run(service, by, call.request, call.id)
+    return addressing.reply(call.header, call.operation.encode(call, result))
 
 
 def respond_from_cache(call: OperationCall, service: PostScanService, by: Principal) -> bytes | None:
-    """Return the envelope of the answer if that needs no waiting, else None; raise `Fault`."""
+    """Return the envelope of the response if the service has what it needs in memory, else None; never blocks."""
     if call.operation.cached is None:
         return None
-    with relating_faults(call.header.message_id):
-        result = call.operation.cached(service, by, call.request)
-        if result is None:
-            return None
-        return addressing.reply(call.header, call.operation.encode(call, result))
+    result = call.operation.cached(service, by, call.request)
+    return None if result is None else addressing.reply(call.header, call.operation.encode(call, result))

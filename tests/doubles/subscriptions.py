@@ -96,7 +96,7 @@ class Subscriber:
     def bytes(self, request: bytes, path: str = "/ScanServer/processing") -> bytes:
         """Send a request and return its answer."""
         message = message_request.parse_request(request)
-        return self._subscribing.answer(message, self.port, self.by, self.peer, SERVICE, HERE, path)
+        return self._subscribing.respond(message, self.port, self.by, self.peer, SERVICE, HERE, path)
 
     def subscribe(self, *children: str) -> str:
         """Subscribe, and return the identifier as it was given out."""

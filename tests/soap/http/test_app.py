@@ -170,7 +170,7 @@ def test_a_device_that_leaves_in_the_middle_of_an_image_leaves_nothing(server: S
     whole = len(b"".join(scanner.device.package(token, 1, image)[1]))
     for after in (0, 10, 700, 1500, whole // 2, whole - 40, whole - 1):
         scanner.device.break_off(token, 1, image, after)
-    until(lambda: server.log().count("the client left") >= 6, "for the server to notice")
+    until(lambda: server.log().count("client disconnected") >= 6, "for the server to notice")
     until(lambda: not [name for name in server.spool() if token in name], f"for the spool: {server.spool()}")
 
     assert (scanner.status(token).state, scanner.status(token).images) == ("Creating", 0)

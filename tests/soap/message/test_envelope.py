@@ -9,6 +9,7 @@ import pytest
 
 from postscan.soap.message import envelope
 from postscan.soap.message.faults import Fault
+from postscan.soap.message.request import parse_request
 from postscan.soap.xml import namespaces, parser
 
 END = messages.message("EndPostScanJob")
@@ -263,16 +264,31 @@ def test_an_empty_body_is_a_message(content):
     assert envelope.read(messages.envelope("", content)).body.tag == namespaces.soap("Body")
 
 
-def test_a_fault_knows_the_message_whose_header_could_be_read():
-    """The header was fine, so the fault relates to it although the body was not (ruling 21)."""
-    fault = refused(messages.envelope(messages.headers("EndPostScanJob"), messages.END + messages.CANCEL))
+def identified(data: bytes) -> list[str | None]:
+    """Return the MessageIDs that are known when a request is refused."""
+    found: list[str | None] = []
+    with pytest.raises(Fault):
+        parse_request(data, found.append)
+    return found
 
-    assert fault.relates_to == messages.MESSAGE_ID
+
+def test_the_message_id_is_known_before_the_body_is_checked():
+    """The header is fine, so the fault can relate to it although the body is not (ruling 21)."""
+    data = messages.envelope(messages.headers("EndPostScanJob"), messages.END + messages.CANCEL)
+
+    assert identified(data) == [messages.MESSAGE_ID]
 
 
-def test_a_fault_on_unreadable_xml_knows_no_message():
-    """What cannot be parsed has no MessageID (ruling 21)."""
-    assert refused(END[:-1]).relates_to is None
+def test_the_message_id_is_known_before_the_other_headers_are_checked():
+    """A fault for a missing Action relates to its request (ruling 21)."""
+    block = f"<wsa:MessageID>{messages.MESSAGE_ID}</wsa:MessageID>"
+
+    assert identified(messages.envelope(block, messages.END)) == [messages.MESSAGE_ID]
+
+
+def test_unreadable_xml_has_no_message_id():
+    """The fault for what cannot be parsed relates to no message (ruling 21)."""
+    assert identified(END[:-1]) == []
 
 
 @pytest.mark.parametrize(

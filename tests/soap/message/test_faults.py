@@ -139,12 +139,11 @@ def test_a_fault_without_a_known_request_relates_to_the_unspecified_message():
     assert one(root, "soap:Header/wsa:RelatesTo").text == namespaces.UNSPECIFIED
 
 
-def test_a_fault_relates_to_the_message_that_its_raiser_knew():
-    """Whoever read the header need not be whoever writes the answer."""
+def test_a_fault_stays_the_fault_that_it_is():
+    """The table is for the errors of the core."""
     fault = faults.malformed("x")
-    fault.relates_to = "urn:known"
 
-    assert one(written(fault, None), "soap:Header/wsa:RelatesTo").text == "urn:known"
+    assert faults.from_error(fault) is fault
 
 
 @pytest.mark.parametrize("fault", [faults.malformed("x"), faults.from_error(errors.SpoolFull("disk /var/x is full"))])
@@ -269,15 +268,12 @@ def test_the_detail_is_of_the_configuration_service():
     assert one(written(foreign), ".//soap:Detail/wsa:MessageID").text == "m"
 
 
-def test_what_a_fault_relates_to_and_its_action_stay():
-    """And so does the error behind it, for the log."""
+def test_the_action_of_a_fault_stays():
+    """It is that of the specification which defines the fault."""
     fault = Fault("Sender", "wse:UnableToRenew", "No such subscription.", action=f"{namespaces.WSE}/fault")
-    fault.relates_to = "urn:known"
-    fault.__cause__ = KeyError("inside")
-    told = faults.of_configuration(fault)
+    translated = faults.of_configuration(fault)
 
-    assert (told.subcode, told.action, told.relates_to) == ("wse:UnableToRenew", f"{namespaces.WSE}/fault", "urn:known")
-    assert told.__cause__ is fault.__cause__
+    assert (translated.subcode, translated.action) == ("wse:UnableToRenew", f"{namespaces.WSE}/fault")
 
 
 def test_who_is_no_administrator_gets_no_detail():
