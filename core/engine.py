@@ -1,7 +1,7 @@
-"""Put the parts together: settings in, the service out, and the machinery that runs jobs.
+"""Construct the parts of the engine from its settings, and run jobs with them.
 
-`Engine` alone is enough to look at jobs and to cancel them. A server also calls `running`, which starts workers and
-scheduler, and makes sure that it is the only server of its data.
+Every part gets what it needs when it is constructed. An `Engine` that is not running reads, changes and cancels jobs. A
+server also enters `running`, which starts workers and scheduler, as the only server of its data.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from postscan.core.execution.local_executor import LocalExecutor
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Chore, Scheduler
 from postscan.core.model.process import Instructions
+from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
@@ -51,32 +52,45 @@ class Engine:
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.uploads = Uploads()
-        self.scheduler = Scheduler(self.store, self.uploads, self.clock)
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
+        self.filters = ActiveFilters()
+        self._workers = Workers()
+        pipeline = Pipeline(self.store, self.spool, self.filters, self._workers, settings, self.clock)
+        executor = LocalExecutor(pipeline.run, settings.running.slots)
+        chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
+        self.scheduler = Scheduler(self.store, self.uploads, self.clock, executor, chores)
         self.service = PostScanService(
-            settings, self.store, self.spool, processes, self.scheduler, self.uploads, self.retention, self.clock
+            settings,
+            self.store,
+            self.spool,
+            processes,
+            self.filters,
+            self.scheduler,
+            self.uploads,
+            self.retention,
+            self.clock,
         )
 
     def close(self) -> None:
-        """Give the database connections back."""
+        """Close the database connections."""
         self.store.close()
 
     def catalogue(self) -> Catalogue:
-        """Judge every installed plugin, each in a child of its own."""
-        with self.asking() as (catalogue, _):
+        """Probe every installed plugin, each in a worker process of its own."""
+        with self.probing() as (catalogue, _):
             return catalogue
 
     def check(self, instructions: Instructions) -> None:
-        """Let the filters check instructions, as a server does before it creates a job.
+        """Check instructions by their filters, as a server does before it creates a job.
 
         Raises as `InstructionValidator.check`. Reads the catalogue first, which takes about as long as `catalogue`.
         """
-        with self.asking() as (_, judging):
-            judging.check(instructions)
+        with self.probing() as (_, validator):
+            validator.check(instructions)
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[tuple[Catalogue, InstructionValidator]]:
-        """Lend the catalogue, and somebody who asks its filters, while the body runs. No job is run."""
+    def probing(self) -> Iterator[tuple[Catalogue, InstructionValidator]]:
+        """Yield the catalogue and the validator of its filters; their workers end with the body. Runs no jobs."""
         with contextlib.closing(Workers()) as workers:
             probe = PluginProbe(workers, self.settings)
             catalogue = probe.catalogue()
@@ -84,41 +98,34 @@ class Engine:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Catalogue]:
-        """Run jobs while the body runs; on leaving, drain. Raises `SettingsError` if another server has the data."""
-        with _alone(self.settings.storage.data_dir):
+        """Run jobs while the body runs, once in the life of an engine; on leaving, drain.
+
+        Raises `SettingsError` if another server has the data.
+        """
+        with _locked(self.settings.storage.data_dir):
             orphans.end_orphans()
             _empty(self.settings.storage.run_dir)
             self.spool.sweep()
             recovery.reconcile(self.store, self.spool, self.clock)
-            workers = Workers()
-            try:
+            with contextlib.closing(self._workers) as workers:
                 probe = PluginProbe(workers, self.settings)
                 catalogue = probe.catalogue()
                 self.store.record_filters(catalogue.dialects, self.clock.now())
                 self.subscriptions.drop_without(self.settings.identity.administrators)
-                self._start(workers, catalogue, probe.validator(catalogue))
-                try:
-                    yield catalogue
-                finally:
-                    self.scheduler.stop(self.settings.server.drain_seconds)
-                    self.service.judge = None
-                    self._keep_time()
-            finally:
-                workers.close()
-
-    def _start(self, workers: Workers, catalogue: Catalogue, judging: InstructionValidator) -> None:
-        pipeline = Pipeline(self.store, self.spool, catalogue, workers, self.settings, self.clock)
-        executor = LocalExecutor(pipeline.run, self.scheduler.done, self.settings.running.slots)
-        workers.warm_up()
-        if self.store.mark() is None:
-            self.store.reset_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
-        self._keep_time()
-        self.service.judge, self.service.dialects = judging, catalogue.dialects
-        chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
-        self.scheduler.start(executor, chores)
+                workers.warm_up()
+                if self.store.mark() is None:
+                    self.store.reset_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
+                self._keep_time()
+                with self.filters.active(catalogue, probe.validator(catalogue)):
+                    self.scheduler.start()
+                    try:
+                        yield catalogue
+                    finally:
+                        self.scheduler.stop(self.settings.server.drain_seconds)
+                        self._keep_time()
 
     def _keep_time(self) -> None:
-        """Write down the steady clock, so that it goes on from here after a reboot."""
+        """Store the steady clock, so that it continues from here after a reboot."""
         if isinstance(self.clock, SystemClock):
             self.store.keep_mark(self.clock.mark())
 
@@ -139,8 +146,8 @@ def is_served(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the kernel gives back even if this process is killed."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the kernel releases when this process ends, also if it is killed."""
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -153,7 +160,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what killed runs left behind."""
+    """Remove the files of runs that were killed."""
     for left in folder.iterdir():
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)

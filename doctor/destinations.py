@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def destinations(settings: Settings) -> Iterator[Finding]:
     """Whether plugins load, whether each scan process can run, and whether its documents would arrive."""
     folder = ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
-    with _engine(settings, folder) as core, core.asking() as (catalogue, judging):
+    with _engine(settings, folder) as core, core.probing() as (catalogue, judging):
         yield from _plugins(catalogue)
         processes = []
         for found in _processes(folder):

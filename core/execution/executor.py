@@ -1,23 +1,27 @@
-"""Where jobs run: the port, and its adapter for this machine.
+"""Where jobs run: the port; `local_executor` is its adapter for this machine.
 
-An executor brings jobs to a pipeline and can interrupt them. It decides nothing: the truth is the job's row.
+An executor runs the pipeline for jobs and can interrupt them. It decides nothing: the truth is the job's row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from postscan.core.model.job import JobToken
 
+JobDone = Callable[[JobToken, BaseException | None], None]
+"""Called when a job has left the executor, with the error that its pipeline raised."""
+
 
 class Executor(Protocol):
-    """What the scheduler asks of the place where jobs run."""
+    """The place where jobs run, as the scheduler uses it."""
 
-    def submit(self, token: JobToken) -> None:
-        """Run the job; it is in hand already."""
+    def submit(self, token: JobToken, done: JobDone) -> None:
+        """Run a job that is in progress; call *done* when it has left. Do nothing if the job runs here already."""
 
     def interrupt(self, token: JobToken) -> None:
-        """Wake the job's running filter: its job was cancelled. Harmless when repeated or too late."""
+        """Cancel the running filter of the job. Harmless when repeated or too late."""
 
     def free(self) -> bool:
         """Return whether one more job would run at once."""
@@ -26,4 +30,4 @@ class Executor(Protocol):
         """Return the jobs that run here."""
 
     def stop(self, drain_seconds: float) -> None:
-        """Let running filters end in this time, then put their jobs down."""
+        """Let running filters end within *drain_seconds*, then suspend their jobs."""

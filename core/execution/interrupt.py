@@ -8,32 +8,32 @@ from postscan.core.filters.cancellation import CancelSource
 
 
 class ShuttingDown(Exception):
-    """The server is stopping: the job stays as it is, and goes on when a server is there again."""
+    """The server is stopping: the job is suspended as it stands, and the next server resumes it."""
 
 
 class Interrupt:
     """Whether a running job should stop, and the token of the filter that runs right now.
 
-    `cancel` is the user's wish; `leave` is the server's: the job is put down, not ended.
+    `cancel` ends the job; `shutdown` suspends it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._source: CancelSource | None = None
         self._reason = ""
-        self.leaving = False
+        self.shutting_down = False
 
     def cancel(self) -> None:
-        """Ask the running filter to stop because the job was cancelled."""
+        """Cancel the running filter because the job was cancelled."""
         self._set("the job was cancelled")
 
-    def leave(self) -> None:
-        """Ask the running filter to stop because the server is stopping."""
-        self.leaving = True
+    def shutdown(self) -> None:
+        """Cancel the running filter because the server is stopping."""
+        self.shutting_down = True
         self._set("the server is stopping")
 
-    def watch(self, source: CancelSource | None) -> None:
-        """Name the token of the filter that runs now; None when it has ended."""
+    def attach(self, source: CancelSource | None) -> None:
+        """Set the token of the filter that runs now; None when it has ended."""
         with self._lock:
             self._source = source
             if source is not None and self._reason:

@@ -7,37 +7,37 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from postscan.core.execution.executor import JobDone
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.model.job import JobToken
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[JobToken, Interrupt], None]
-Done = Callable[[JobToken, BaseException | None], None]
+RunJob = Callable[[JobToken, Interrupt], None]
+"""Runs the filters of a job; raises `ShuttingDown` if it suspends the job."""
 
 
 class LocalExecutor:
-    """Runs jobs in threads of this process; their filters run in worker processes.
+    """Runs jobs in threads of this process, at most *slots* at once; their filters run in worker processes.
 
-    `done` is called in such a thread when a job has left, with the error if the pipeline itself broke.
+    A job is done in its thread: `done` is called there, with the error if the pipeline raised one.
     """
 
-    def __init__(self, run: Run, done: Done, slots: int) -> None:
+    def __init__(self, run: RunJob, slots: int) -> None:
         self._run = run
-        self._done = done
         self._slots = slots
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="postscan-job")
         self._lock = threading.Lock()
         self._interrupts: dict[JobToken, Interrupt] = {}
         self._futures: set[Future[None]] = set()
 
-    def submit(self, token: JobToken) -> None:
+    def submit(self, token: JobToken, done: JobDone) -> None:
         """Run the job in a thread of its own."""
         with self._lock:
             if token in self._interrupts:
                 return
             interrupt = self._interrupts[token] = Interrupt()
-            future = self._threads.submit(self._carry, token, interrupt)
+            future = self._threads.submit(self._process, token, interrupt, done)
             self._futures.add(future)
         future.add_done_callback(self._futures.discard)
 
@@ -59,24 +59,24 @@ class LocalExecutor:
             return set(self._interrupts)
 
     def stop(self, drain_seconds: float) -> None:
-        """Let running filters end in this time, then put their jobs down; they go on at the next start."""
+        """Let running filters end within *drain_seconds*, then suspend their jobs; the next start resumes them."""
         wait(list(self._futures), timeout=drain_seconds)
         with self._lock:
             left = list(self._interrupts.values())
         for interrupt in left:
-            interrupt.leave()
+            interrupt.shutdown()
         self._threads.shutdown(wait=True)
 
-    def _carry(self, token: JobToken, interrupt: Interrupt) -> None:
+    def _process(self, token: JobToken, interrupt: Interrupt, done: JobDone) -> None:
         error: BaseException | None = None
         try:
             self._run(token, interrupt)
         except ShuttingDown:
-            log.info("job %s is put down; it goes on when the server is back", token)
-        except Exception as broken:
-            log.exception("job %s could not be carried on", token)
-            error = broken
+            log.info("job suspended", extra={"job": token})
+        except Exception as raised:
+            log.exception("job not processed", extra={"job": token})
+            error = raised
         finally:
             with self._lock:
                 del self._interrupts[token]
-            self._done(token, error)
+            done(token, error)

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import SpoolFull
@@ -24,7 +24,7 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model import file_names
 from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
-from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin
+from postscan.core.registry.catalogue import FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 from postscan.core.store.store import Store
@@ -40,15 +40,22 @@ ATTEMPTS: Final = 3
 """How often a filter is started before its crashes count as its answer."""
 
 
+class FilterLookup(Protocol):
+    """The usable filters, found by dialect: a catalogue, or the active filters of the engine."""
+
+    def find(self, dialect: str) -> tuple[Plugin, FilterInfo] | None:
+        """Return the plugin and the filter of this dialect."""
+
+
 class Pipeline:
     """Carries one job at a time through its filters; several threads may use it at once."""
 
     def __init__(
-        self, store: Store, spool: Spool, catalogue: Catalogue, workers: Workers, settings: Settings, clock: Clock
+        self, store: Store, spool: Spool, filters: FilterLookup, workers: Workers, settings: Settings, clock: Clock
     ) -> None:
         self._store = store
         self._spool = spool
-        self._catalogue = catalogue
+        self._filters = filters
         self._workers = workers
         self._settings = settings
         self._clock = clock
@@ -56,7 +63,7 @@ class Pipeline:
     def run(self, token: JobToken, interrupt: Interrupt) -> None:
         """Run what is left of a job's filters, and close it; raise `ShuttingDown` to put it down instead."""
         job = self._store.load(token)
-        if not any(self._catalogue.find(step.dialect) for step in job.steps):
+        if not any(self._filters.find(step.dialect) for step in job.steps):
             self._close(token, JobReason.NO_VALID_INSTRUCTIONS)
             return
         for step in job.steps:
@@ -73,14 +80,14 @@ class Pipeline:
         """Run one filter to its end, again if its worker died; return how it ended, Canceled if it did not begin."""
         job = self._store.load(token)
         step = job.steps[position]
-        found = self._catalogue.find(step.dialect)
+        found = self._filters.find(step.dialect)
         if found is None:
             return self._skip(token, position, FilterVerb.FAIL, FilterReason.INVALID_ARGS, "no filter has this dialect")
         if not job.documents_for(position):
             lack = "the filters before it left no document" if job.documents else "the job has no images"
             return self._skip(token, position, FilterVerb.WARN, "", lack)
         while step.attempt < ATTEMPTS:
-            if interrupt.leaving:
+            if interrupt.shutting_down:
                 raise ShuttingDown
             with self._store.change(token) as job:
                 if not job.start(position, self._clock.now()):
@@ -112,7 +119,7 @@ class Pipeline:
         patience = limits.grace + limits.term
         try:
             with CancelSource(self._settings.storage.run_dir, patience=patience) as source:
-                interrupt.watch(source)
+                interrupt.attach(source)
                 try:
                     order = self._order(job, step, plugin, source, workdir)
                     listener = RunListener(self._store, self._clock, job.token, step, info.title)
@@ -124,7 +131,7 @@ class Pipeline:
                         log.warning(said, info.title, judged.receipt.longest_gap, info.grace, extra={"job": job.token})
                     return replace(judged, progress=listener.progress)
                 finally:
-                    interrupt.watch(None)
+                    interrupt.attach(None)
         finally:
             shutil.rmtree(workdir, ignore_errors=True)
 
@@ -195,7 +202,7 @@ class Pipeline:
 
     def _left(self, token: JobToken, interrupt: Interrupt) -> bool:
         """Return whether a filter was stopped for the server's sake only: its job was not cancelled."""
-        return interrupt.leaving and self._store.load(token).state is not JobState.TERMINATING
+        return interrupt.shutting_down and self._store.load(token).state is not JobState.TERMINATING
 
     def _report(self, token: JobToken, position: int, outcome: FilterOutcome) -> FilterState:
         with self._store.change(token) as job:

@@ -21,6 +21,7 @@ from postscan.core.model.principal import Principal, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKey
 from postscan.core.model.states import JobReason, JobState, Verb
+from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service.access import JobAccess, check_same, is_owned, key
 from postscan.core.settings import Settings
 from postscan.core.spool.images import HashingSink, Spool
@@ -43,13 +44,6 @@ class ScanProcesses(Protocol):
         """Raise `InvalidArgument` if the sent instructions deviate from the stored ones where they may not."""
 
 
-class Validator(Protocol):
-    """Knows what the filters take."""
-
-    def check(self, instructions: Instructions) -> None:
-        """Raise `InvalidArgument` if a filter does not take what it is asked; `Unavailable` if it does not say."""
-
-
 class ImageSink(Protocol):
     """Takes the bytes of an image in order, from one thread at a time."""
 
@@ -63,8 +57,6 @@ class PostScanService:
     A `RequestKey` names a request that its sender may send again. Raised by every verb that takes one: `RequestReused`;
     by every verb that takes a token: `JobNotFound`, `Throttled`; by all: `StoreBusy`.
 
-    `judge` is there while workers are: nobody else can ask a filter. `dialects` are those of the filters that can be
-    used, once somebody has looked.
     """
 
     def __init__(
@@ -73,6 +65,7 @@ class PostScanService:
         store: Store,
         spool: Spool,
         processes: ScanProcesses,
+        filters: ActiveFilters,
         scheduler: Scheduler,
         uploads: Uploads,
         retention: Retention,
@@ -82,14 +75,13 @@ class PostScanService:
         self._store = store
         self._spool = spool
         self._processes = processes
+        self._filters = filters
         self._scheduler = scheduler
         self._uploads = uploads
         self._retention = retention
         self._clock = clock
         self._quota = Quota(settings, store, spool)
         self._ownership = JobAccess(store, clock, settings.limits.bad_tokens)
-        self.judge: Validator | None = None
-        self.dialects: tuple[str, ...] = ()
 
     # --- what devices do -----------------------------------------------------------------------------------------
 
@@ -113,8 +105,7 @@ class PostScanService:
         user = self._user(by, user_sid)
         process = self._process(process_id, user, instructions)
         self._processes.admit(process, instructions)
-        if self.judge is not None:
-            self.judge.check(instructions)
+        self._filters.check(instructions)
         job = Job.create(_new_token(), by, user, process, instructions, self._clock.now())
         job.deadline = self._deadline()
         detail = f"{user.name} ({user.sid}), process {process.identifier}"
@@ -238,7 +229,7 @@ class PostScanService:
 
     def filters(self, by: Principal) -> tuple[str, ...]:
         """Return the dialects of the filters that can be used; nothing to anybody but an administrator."""
-        return self.dialects if by.admin else ()
+        return self._filters.dialects if by.admin else ()
 
     def state(self, by: Principal) -> str:
         """Return `Processing` while any of the caller's jobs is in hand, else `Idle`; an administrator's are all."""

@@ -8,6 +8,7 @@ import sqlite3
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from acceptance.scanning import good, refusal
@@ -38,6 +39,7 @@ from postscan.core import errors
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobState, Verb
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
 from postscan.soap.message import faults
 from postscan.soap.message import request as message_request
@@ -263,10 +265,12 @@ def test_dsc_046_what_nobody_foresaw_about_the_filters_is_an_internal_error(tmp_
     settings = Settings.model_validate({"storage": {"data_dir": str(tmp_path)}})
     migrations.upgrade(settings.storage.url)
     core = Engine(settings, AnyProcess())
-    core.service.dialects = (None,)  # type: ignore[assignment]
+    dialect: Any = None
+    plugin = Plugin("test", "", "", PluginState.READY, filters=(FilterInfo(dialect, "", "", 1.0),))
+    validator: Any = None
     request = Desk(Device("http://127.0.0.1/")).request("GetRepositoryElements", asked(*BOTH))
     call = operations.read(message_request.parse_request(request), operations.CONFIGURATION)
-    with pytest.raises(AttributeError) as caught:
+    with core.filters.active(Catalogue((plugin,)), validator), pytest.raises(AttributeError) as caught:
         operations.respond(call, core.service, Principal("user:chief", Proof.CERTIFICATE, admin=True))
     core.close()
     told = faults.of_configuration(faults.from_error(caught.value))

@@ -28,12 +28,14 @@ from model.workers import ScriptedWorkers
 from model.world import IMAGES, OPEN_JOBS, Ask, Verb
 
 from postscan import migrations
+from postscan.core.execution.executor import JobDone
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Scheduler
 from postscan.core.model.job import JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import RequestKey
+from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
@@ -136,11 +138,11 @@ class SteppedExecutor:
         self._slots = slots
         self._interrupts: dict[JobToken, Interrupt] = {}
 
-    def submit(self, token: JobToken) -> None:
-        """Run the job; it is in hand already."""
+    def submit(self, token: JobToken, done: JobDone) -> None:
+        """Run a job that is in progress; call *done* when it has left."""
         if token not in self._interrupts:
             interrupt = self._interrupts[token] = Interrupt()
-            self._engine.spawn(f"job {token}", lambda: self._carry(token, interrupt))
+            self._engine.spawn(f"job {token}", lambda: self._carry(token, interrupt, done))
 
     def interrupt(self, token: JobToken) -> None:
         """Set the token of the job's running filter."""
@@ -158,9 +160,9 @@ class SteppedExecutor:
     def stop(self, drain_seconds: float) -> None:
         """Ask all jobs to be put down; the engine steps them to their ends."""
         for interrupt in self._interrupts.values():
-            interrupt.leave()
+            interrupt.shutdown()
 
-    def _carry(self, token: JobToken, interrupt: Interrupt) -> str:
+    def _carry(self, token: JobToken, interrupt: Interrupt, done: JobDone) -> str:
         error: Exception | None = None
         answer = "left"
         try:
@@ -171,7 +173,7 @@ class SteppedExecutor:
             error = broken
         finally:
             del self._interrupts[token]
-        self._engine.scheduler.done(token, error)
+        done(token, error)
         if error is not None:
             raise error
         return answer
@@ -227,25 +229,25 @@ class Engine:
         self.actors: list[Actor] = []
         self.spool = Spool(self.settings.storage.spool_dir)
         self.uploads = SteppedUploads()
-        self.scheduler = Scheduler(self.store, self.uploads, self.clock)
+        workers: Any = ScriptedWorkers(self.shown)
+        pipeline = Pipeline(self.store, self.spool, CATALOGUE, workers, self.settings, self.clock)
+        self.executor = SteppedExecutor(self, pipeline, self.settings.running.slots)
+        self.scheduler = Scheduler(self.store, self.uploads, self.clock, self.executor)
         self.retention = Retention(self.settings.retention, self.store, self.spool, self.clock)
         self.service = PostScanService(
             self.settings,
             self.store,
             self.spool,
             AnyProcess(),
+            ActiveFilters(),
             self.scheduler,
             self.uploads,
             self.retention,
             self.clock,
         )
-        workers: Any = ScriptedWorkers(self.shown)
-        pipeline = Pipeline(self.store, self.spool, CATALOGUE, workers, self.settings, self.clock)
-        self.executor = SteppedExecutor(self, pipeline, self.settings.running.slots)
         self.spool.sweep()
         self.clock.set_right()  # a stray file is told by its time
         recovery.reconcile(self.store, self.spool, self.clock)
-        self.scheduler.attach(self.executor)
 
     def crash(self) -> None:
         """Kill the server, as kill -9 would: what its threads would do on their way out does not happen."""
@@ -280,7 +282,7 @@ class Engine:
         """Make the actor of one look of the scheduler, with or without the chore of the broom."""
 
         def look() -> None:
-            self.scheduler.look()
+            self.scheduler.poll()
             if sweep:
                 self.retention.sweep()
 

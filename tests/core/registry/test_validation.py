@@ -145,8 +145,8 @@ def test_what_is_taken_reaches_the_filter_as_its_class(works: Works) -> None:
 
 def test_a_filter_never_runs_with_what_its_check_refuses(core: Engine, works: Works) -> None:
     """A job that was made without being judged ends with the reason of the protocol."""
-    core.service.judge = None
-    token = works.service.create(ANNA, SID, "P", asking(moody("refuse")))
+    with contextlib.closing(Engine(core.settings, AnyProcess())) as idle:
+        token = idle.service.create(ANNA, SID, "P", asking(moody("refuse")))
     works.send(token)
     works.service.end(token, ANNA)
     (step,) = works.ended(token).steps
@@ -200,11 +200,12 @@ def test_the_same_request_is_not_judged_again(core: Engine) -> None:
     """D14: it has its answer already, whatever the filters think by now."""
     request = RequestKey("urn:uuid:1", "digest")
     first = core.service.create(ANNA, SID, "P", asking(ANYTHING), request)
-    core.service.judge = Refusing()
+    with core.filters.active(Catalogue(()), Refusing()):
+        again = core.service.create(ANNA, SID, "P", asking(ANYTHING), request)
+        with pytest.raises(InvalidArgument):
+            core.service.create(ANNA, SID, "P", asking(ANYTHING))
 
-    assert core.service.create(ANNA, SID, "P", asking(ANYTHING), request) == first
-    with pytest.raises(InvalidArgument):
-        core.service.create(ANNA, SID, "P", asking(ANYTHING))
+    assert again == first
 
 
 def test_what_does_not_equal_the_stored_process_is_not_judged(settings: Settings) -> None:
@@ -215,11 +216,12 @@ def test_what_does_not_equal_the_stored_process_is_not_judged(settings: Settings
             raise InvalidArgument("Dialect", "", "another")
 
     migrations.upgrade(settings.storage.url)
-    with contextlib.closing(Engine(settings, Strict())) as core:
-        core.service.judge = Refusing()
-
-        with pytest.raises(InvalidArgument, match="Dialect"):
-            core.service.create(ANNA, SID, "P", asking(ANYTHING))
+    with (
+        contextlib.closing(Engine(settings, Strict())) as core,
+        core.filters.active(Catalogue(()), Refusing()),
+        pytest.raises(InvalidArgument, match="Dialect"),
+    ):
+        core.service.create(ANNA, SID, "P", asking(ANYTHING))
 
 
 def test_checks_that_hang_do_not_keep_filters_from_running(

@@ -17,8 +17,9 @@ from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, JobCanceled, JobNotFound, Unavailable, WrongState
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.process import ScanProcess
+from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.states import JobReason, JobState
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
 from postscan.plugins.testing.runner import FakeClock
 
@@ -153,13 +154,21 @@ def test_an_administrator_sees_and_cancels_everybodys_jobs(idle: Works) -> None:
     assert idle.service.cancel(token, ADMIN).state is JobState.CANCELED
 
 
+class AnyFilter:
+    """A validator that accepts all instructions."""
+
+    def check(self, instructions: Instructions) -> None:
+        """Accept them."""
+
+
 def test_only_an_administrator_sees_which_filters_there_are(idle: Works) -> None:
     """D3: those that somebody found who looked."""
     assert idle.service.filters(ADMIN) == ()
-    idle.service.dialects = ("urn:acme:copy",)
+    copy = Plugin("acme", "", "", PluginState.READY, filters=(FilterInfo("urn:acme:copy", "Copy", "", 1.0),))
+    with idle.core.filters.active(Catalogue((copy,)), AnyFilter()):
+        listed = [idle.service.filters(by) for by in (ADMIN, ANNA)]
 
-    assert idle.service.filters(ADMIN) == ("urn:acme:copy",)
-    assert idle.service.filters(ANNA) == ()
+    assert listed == [("urn:acme:copy",), ()]
 
 
 def test_the_repository_is_processing_while_a_job_is_in_hand(works: Works) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -58,7 +59,7 @@ def test_what_was_put_aside_before_is_neither_moved_again_nor_replaced(stopped: 
     """F-R28: two strays of one name are both kept."""
     for data in (b"first", b"second"):
         stray(stopped, "11112222-0000-4000-8000-000000000000/1-aaaa", data)
-        with stopped.core.running():
+        with contextlib.closing(Engine(stopped.core.settings, AnyProcess())) as core, core.running():
             pass
 
     assert sorted(aside(stopped).values()) == [b"first", b"second"]
@@ -93,7 +94,7 @@ def test_the_files_of_ended_and_of_open_jobs_stay_where_they_are(stopped: Works)
     waiting = stopped.create("copy")
     image = stopped.send(waiting)
 
-    with stopped.core.running():
+    with contextlib.closing(Engine(stopped.core.settings, AnyProcess())) as again, again.running():
         pass
 
     assert file_of(stopped, done).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import messages
 import pytest
@@ -17,6 +18,7 @@ from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
 from postscan.core.model.states import JobState
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
 from postscan.soap.message import faults, request
 from postscan.soap.message.faults import Fault
@@ -34,8 +36,11 @@ def idle(tmp_path: Path) -> Iterator[Works]:
     )
     migrations.upgrade(made.storage.url)
     core = Engine(made, AnyProcess())
-    core.service.dialects = (namespaces.EMAIL, "urn:acme:copy")
-    yield Works(core, ANNA)
+    infos = tuple(FilterInfo(dialect, "", "", 1.0) for dialect in (namespaces.EMAIL, "urn:acme:copy"))
+    catalogue = Catalogue((Plugin("test", "", "", PluginState.READY, filters=infos),))
+    validator: Any = None  # the catalogue alone is read
+    with core.filters.active(catalogue, validator):
+        yield Works(core, ANNA)
     core.close()
 
 
