@@ -10,7 +10,7 @@ import typer
 
 from postscan.cli.context import load_settings, local_administrator, open_engine, process_folder
 from postscan.cli.device import process_files
-from postscan.cli.device.send import SOMEBODY
+from postscan.cli.device.send import DEFAULT_USER
 from postscan.cli.output import exit_codes, terminal, views
 from postscan.cli.plugin import test_page
 from postscan.core.errors import PostscanError
@@ -27,7 +27,7 @@ POLL: Final = 0.1  # seconds between two looks at the job
 def send_page(
     context: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="GUID of the scan process.")],
-    user: Annotated[str, typer.Option(metavar="SID", help="SID of the user whose page it is.")] = SOMEBODY,
+    user: Annotated[str, typer.Option(metavar="SID", help="SID of the user whose page it is.")] = DEFAULT_USER,
     wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Longest time to wait for the end of the job.")
     ] = 60.0,

@@ -1,6 +1,6 @@
-"""A scan device in software: the client's half of WS-DSP, over HTTP or HTTPS with MTOM.
+"""The WS-DSP client of the simulated device, over HTTP or HTTPS with MTOM.
 
-It knows the server by its wire alone and shares no code with it, so that what the two agree on is the protocol.
+It shares no code with the server, so that the two have only the protocol in common.
 Source: ws-dsp.md sections 2, 4, 5 and 10.1.
 """
 
@@ -19,7 +19,6 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
-from postscan.cli.device import transport
 from postscan.cli.device.transport import (
     DSP,
     BadAnswer,
@@ -30,6 +29,10 @@ from postscan.cli.device.transport import (
     SoapMessage,
     Transport,
     Unreachable,
+    body_of,
+    envelope,
+    only_child,
+    request_for,
 )
 
 __all__ = ["BadAnswer", "Device", "DeviceError", "Package", "ReportedFilter", "ReportedJob", "SoapFault", "Unreachable"]
@@ -39,12 +42,12 @@ XOP: Final = "http://www.w3.org/2004/08/xop/include"
 
 CHUNK: Final = 256 * 1024  # bytes of an image that are in memory at a time
 _NAMES: Final = {"dsp": DSP, "psp": PSP, "xop": XOP}
-_PATIENCE: Final = (1.0, 2.0, 4.0)  # seconds before another try after a temporary error
+_RETRY_PAUSES: Final = (1.0, 2.0, 4.0)  # seconds before each retry after a temporary error
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedFilter:
-    """Where one filter of a job stands, in the words of the server."""
+    """The status of one filter of a job, as the server reports it."""
 
     dialect: str
     state: str
@@ -53,7 +56,7 @@ class ReportedFilter:
 
 @dataclass(frozen=True, slots=True)
 class ReportedJob:
-    """Where a job stands, in the words of the server."""
+    """The status of a job, as the server reports it."""
 
     state: str
     reasons: tuple[str, ...]
@@ -62,16 +65,17 @@ class ReportedJob:
 
     @property
     def ended(self) -> bool:
-        """True for the three states that nothing leaves (ws-dsp.md section 6.1)."""
+        """True for the three final states (ws-dsp.md section 6.1)."""
         return self.state in ("Completed", "Aborted", "Canceled")
 
 
 class Device:
-    """One device, signed in by one user, speaking to one processing service. Use it in a `with` block.
+    """A client of one processing service for one user. Use it in a `with` block.
 
-    `user` is the SID of the user as text. Images go out with their length, or in chunks if `chunked` is set. `tls` says
-    which servers it trusts, and holds its certificate; None trusts those that this machine trusts. Instead, a `courier`
-    may carry its requests, who stays open afterwards.
+    `user` is the SID of the user as text. Images are sent with Content-Length, or in chunks if `chunked` is set. `tls`
+    has the trusted CAs and the device's certificate; None trusts the CAs of this machine. If a `transport` is given,
+    it sends the requests and stays open afterwards. `retry_pauses` are the seconds before each retry after a temporary
+    error.
     """
 
     def __init__(
@@ -80,16 +84,16 @@ class Device:
         user: str,
         *,
         chunked: bool = False,
-        patience: tuple[float, ...] = _PATIENCE,
+        retry_pauses: tuple[float, ...] = _RETRY_PAUSES,
         tls: ssl.SSLContext | None = None,
-        courier: Transport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.url = url
         self.user = user
         self._chunked = chunked
-        self._patience = patience
+        self._retry_pauses = retry_pauses
         self._own = contextlib.ExitStack()
-        self._courier: Transport = courier or self._own.enter_context(HttpTransport(tls))
+        self._transport: Transport = transport or self._own.enter_context(HttpTransport(tls))
 
     def __enter__(self) -> Self:
         return self
@@ -104,24 +108,24 @@ class Device:
 
         *instructions* is the content of psp:PostScanInstructions as XML text.
         """
-        answer = self._ask(
+        response = self._request(
             "CreatePostScanJob",
             _element("UserIdentifier", self.user)
             + _element("PSP_Identifier", process)
             + f"<dsp:PostScanInstructions>{instructions}</dsp:PostScanInstructions>",
         )
-        token = answer.findtext(f"{{{DSP}}}JobToken", "").strip()
+        token = response.findtext(f"{{{DSP}}}JobToken", "").strip()
         if not token:
-            raise BadAnswer("the answer to CreatePostScanJob has no JobToken")
+            raise BadAnswer("the response to CreatePostScanJob has no JobToken")
         return token
 
     def send_image(
         self, token: str, document: int, format: str, file: Path, sent: Callable[[int], object] = lambda _count: None
     ) -> None:
-        """Send one file as a document of the job; call *sent* with the bytes that have gone out so far."""
+        """Send one file as a document of the job; call *sent* with the number of bytes sent so far."""
         content_id = f"{uuid.uuid4()}@device.invalid"
         description = _element("DocumentId", str(document)) + _element("Format", format)
-        self._ask(
+        self._request(
             "SendImage",
             _element("JobToken", token)
             + f"<dsp:DocumentDescription>{description}</dsp:DocumentDescription>"
@@ -130,27 +134,29 @@ class Device:
         )
 
     def end(self, token: str) -> None:
-        """Tell that there are no more images, so that the filters may begin."""
-        self._ask("EndPostScanJob", _element("JobToken", token))
+        """End the job's images, so that its filters can start."""
+        self._request("EndPostScanJob", _element("JobToken", token))
 
     def cancel(self, token: str) -> None:
-        """Ask for the job to be cancelled."""
-        self._ask("CancelPostScanJob", _element("JobToken", token))
+        """Request the cancellation of the job."""
+        self._request("CancelPostScanJob", _element("JobToken", token))
 
     def status(self, token: str) -> ReportedJob:
-        """Return where the job stands now."""
+        """Return the current status of the job."""
         names = "<dsp:RequestedElements><dsp:Name>dsp:JobStatus</dsp:Name></dsp:RequestedElements>"
-        answer = self._ask("GetPostScanJobElements", _element("JobToken", token) + names)
-        status = answer.find(f".//{{{DSP}}}JobStatus")
+        response = self._request("GetPostScanJobElements", _element("JobToken", token) + names)
+        status = response.find(f".//{{{DSP}}}JobStatus")
         if status is None:
-            raise BadAnswer("the answer to GetPostScanJobElements has no JobStatus")
+            raise BadAnswer("the response to GetPostScanJobElements has no JobStatus")
         return job_status(status)
 
-    def _ask(self, operation: str, content: str, package: Callable[[bytes], Package] | None = None) -> etree._Element:
-        """Send a request and return the body of its answer; try again, as the same message, after a temporary error."""
+    def _request(
+        self, operation: str, content: str, package: Callable[[bytes], Package] | None = None
+    ) -> etree._Element:
+        """Send a request, again after a temporary error; return the first child of the response's body."""
         action, body = f"{DSP}/{operation}", f"<dsp:{operation}Request>{content}</dsp:{operation}Request>"
-        message = transport.envelope(self.url, action, body, names=_NAMES)
-        for pause in self._patience:
+        message = envelope(self.url, action, body, names=_NAMES)
+        for pause in self._retry_pauses:
             try:
                 return self._exchange(message, package, operation)
             except SoapFault as fault:
@@ -163,16 +169,16 @@ class Device:
         self, message: SoapMessage, package: Callable[[bytes], Package] | None, operation: str
     ) -> etree._Element:
         if package is None:
-            request = transport.request_for(self.url, message)
+            request = request_for(self.url, message)
         else:
-            sending = package(message.data)
-            request = OutgoingRequest(self.url, message.action, sending.headers(self._chunked), lambda: sending)
-        body = transport.body_of(self._courier(request), message.id)
-        return transport.only_child(body, f"dsp:{operation}Response")
+            attachment = package(message.data)
+            request = OutgoingRequest(self.url, message.action, attachment.headers(self._chunked), lambda: attachment)
+        body = body_of(self._transport(request), message.id)
+        return only_child(body, f"dsp:{operation}Response")
 
 
 class Package:
-    """The MTOM form of a SendImage: the envelope and the image as the two parts of one body, read as it is sent."""
+    """The MTOM body of a SendImage: envelope and image as two parts; the image is read while it is sent."""
 
     def __init__(self, envelope: bytes, content_id: str, file: Path, sent: Callable[[int], object]) -> None:
         self._boundary = uuid.uuid4().hex
@@ -190,7 +196,7 @@ class Package:
         self._after = f"\r\n--{self._boundary}--\r\n".encode()
 
     def headers(self, chunked: bool) -> dict[str, str]:
-        """Return the headers of HTTP that announce this body."""
+        """Return the HTTP headers of this body."""
         kind = (
             f'multipart/related; boundary="{self._boundary}"; type="application/xop+xml"; '
             'start="<envelope@device.invalid>"; start-info="application/soap+xml"'
@@ -227,7 +233,7 @@ def job_status(status: etree._Element) -> ReportedJob:
 
 
 def images_received(element: etree._Element) -> int:
-    """Read the child dsp:ImagesReceived; raise `BadAnswer` if it is no number."""
+    """Read the child dsp:ImagesReceived; raise `BadAnswer` if it is not a number."""
     text = _text(element, "ImagesReceived") or "0"
     if not (text.isascii() and text.isdecimal()):
         raise BadAnswer(f"ImagesReceived is {text!r}; expected a number")

@@ -1,4 +1,4 @@
-"""`postscan device`: a device that finds its server, reads what it is, subscribes, scans, and sometimes misbehaves."""
+"""`postscan device`: a simulated device that finds its server, subscribes, scans, and optionally misbehaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from postscan.cli.context import load_settings
 from postscan.cli.device import process_files
-from postscan.cli.device.send import SOMEBODY
+from postscan.cli.device.send import DEFAULT_USER
 from postscan.cli.output import exit_codes, views
 from postscan.core.errors import InvalidArgument
 from postscan.core.model import formats
@@ -33,60 +33,68 @@ def device(
         typer.Argument(
             metavar="HOST|FILE",
             help="Name or address of the server, with :PORT if that is not 5362; then image files. A first word that "
-            "is a file is not a host. Without HOST everybody on the network is asked.",
+            "is a file is not a host. Without HOST, servers are searched on the network.",
         ),
     ] = None,
     process: Annotated[str, typer.Option(help="GUID of the scan process; needed with files.", metavar="GUID")] = "",
     user: Annotated[
         str, typer.Option(metavar="SID", help="SID of the user who is signed in at the device.")
-    ] = SOMEBODY,
+    ] = DEFAULT_USER,
     process_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Read the stored scan process here, not in the folder of the settings."),
+        typer.Option(metavar="FILE", help="File of the stored scan process; default: in the folder of the settings."),
     ] = None,
     misbehave: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help=f"Misbehave: {', '.join(MISBEHAVIOURS)}, or all. May be repeated."),
     ] = None,
     pause: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long `late` is silent, and `slow` takes for a page.")
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Seconds for which `late` pauses, and which `slow` takes for a page."
+        ),
     ] = 20.0,
-    events: Annotated[bool, typer.Option(help="Subscribe to the events of the job, and wait for its last.")] = True,
+    events: Annotated[bool, typer.Option(help="Subscribe to the events of the job.")] = True,
     expires: Annotated[
-        int, typer.Option(min=2, max=24 * HOUR, metavar="SECONDS", help="Subscribe for so long, and renew in time.")
+        int,
+        typer.Option(
+            min=2, max=24 * HOUR, metavar="SECONDS", help="Duration of the subscription; it is renewed in time."
+        ),
     ] = HOUR,
     wait: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for each answer to a Probe by UDP.")
+        float, typer.Option(min=0, metavar="SECONDS", help="Seconds to wait for responses to a Probe by UDP.")
     ] = 4.0,
     ca: Annotated[
-        Path | None, typer.Option("--ca", metavar="FILE", help="CA of the server; default: those of this machine.")
+        Path | None, typer.Option("--ca", metavar="FILE", help="CA of the server; default: the CAs of this machine.")
     ] = None,
     cert: Annotated[
         Path | None, typer.Option("--cert", metavar="FILE", help="Certificate of the user or of the device.")
     ] = None,
-    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key; default: in that file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program, at the end.")] = False,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Key of the certificate; default: in the same file.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, at the end.")] = False,
 ) -> None:
-    """Find a server as a scan device would, scan, and show the events of the job.
+    """Find a server as a scan device does, scan, and show the events of the job.
 
-    Finds the server by WS-Discovery, reads what it is and where its services are, subscribes to the events of
-    WS-DSP, sends the files as one job, shows the events as they come, and unsubscribes. Without files it finds and
-    describes only. Ctrl-C is the Stop button: it cancels the job; a second one leaves at once.
+    Finds the server by WS-Discovery, reads its metadata, subscribes to the events of WS-DSP, sends the files as one
+    job, shows the events as they arrive, and unsubscribes. Without files it finds and describes the server only.
+    Ctrl-C is the Stop button: it cancels the job; a second one exits at once.
 
-    With --misbehave it scans the files once for each misbehaviour, and says what the server did about it, and whether
-    that is what the protocol wants. With --ca or --cert it speaks to servers over HTTPS only.
+    With --misbehave it scans the files once for each misbehaviour, and shows how the server reacts and whether the
+    protocol requires that. With --ca or --cert it uses HTTPS only.
 
     \b
     Misbehaviours:
-      late           falls silent after its first page
+      late           sends nothing for a while after its first page
       duplicate      sends each request twice, as the same message
-      cut            breaks off in the middle of each image, and sends it again
-      slow           drips each image
-      hang-up        does not wait for any answer, and asks again
-      wrong-order    ends before its first image, and sends that afterwards
+      cut            closes the connection in the middle of each image, and sends it again
+      slow           sends each image in small pieces
+      hang-up        closes the connection before each response, and repeats the request
+      wrong-order    ends its job before the first image, and sends that afterwards
       foreign-token  uses the token of a job that is not its own
-      deaf           takes events and never answers
-      refuse         answers events with 500
+      deaf           accepts events and never responds
+      refuse         responds to events with 500
 
     \b
     Examples:
@@ -98,44 +106,42 @@ def device(
 
     \b
     Exit codes:
-      0  the job was Completed; or the server was found; or it took all misbehaviour as the protocol wants
-      1  it could not be done, or the server did something else; the output says what
+      0  the job was Completed; or the server was found; or it reacted to all misbehaviours as required
+      1  an error, or a reaction that does not conform; the output has the reason
       3  the job was Canceled
       4  the job was Aborted by the server
     """
     from postscan.cli.device import tls as device_tls
     from postscan.cli.device.scenarios.full_run import DeviceRun
-    from postscan.cli.device.scenarios.job_session import ProgressLog
+    from postscan.cli.device.scenarios.progress_log import ProgressLog
     from postscan.cli.device.transport import HttpTransport
     from postscan.cli.output import terminal
 
     host, port, files = _split(words or [])
     names = _misbehaviours(misbehave or [])
     if names and not files:
-        raise typer.BadParameter("there is nothing to misbehave with: name an image file", param_hint="--misbehave")
-    errand = _scan_job(context, files, process, process_file) if files else None
+        raise typer.BadParameter("needs at least one image file", param_hint="--misbehave")
+    job = _scan_job(context, files, process, process_file) if files else None
     tls = device_tls.context(ca, cert, key)
-    story = ProgressLog(None if json else terminal.console())
-    with HttpTransport(tls) as courier:
-        journey = DeviceRun(courier, story, secure=tls is not None)
-        described = journey.find(host, port, wait)
+    with HttpTransport(tls) as transport:
+        run = DeviceRun(transport, ProgressLog(None if json else terminal.console()), secure=tls is not None)
+        found = run.find(host, port, wait)
         code = 0
-        if errand is not None and names:
-            remarks = journey.misbehave(journey.service(described), user, errand, names, pause)
-            code = 0 if all(remark.good for remark in remarks) else exit_codes.ERROR
-        elif errand is not None:
-            ended = journey.scan(journey.service(described), user, errand, expires if events else None)
-            code = (
-                exit_codes.of_job(ended.state) if ended.ended else exit_codes.ERROR
-            )  # a vendor may have states of his own
+        if job is not None and names:
+            assessments = run.misbehave(run.service(found), user, job, names, pause)
+            code = 0 if all(one.good for one in assessments) else exit_codes.ERROR
+        elif job is not None:
+            ended = run.scan(run.service(found), user, job, expires if events else None)
+            # ReportedJob.ended is false for a state that only a vendor defines.
+            code = exit_codes.of_job(ended.state) if ended.ended else exit_codes.ERROR
     if json:
-        typer.echo(views.as_json(journey.record))
+        typer.echo(views.as_json(run.record))
     if code:
         raise typer.Exit(code)
 
 
 def _split(words: list[str]) -> tuple[str, int, list[Path]]:
-    """Return host, port and files; the host is "" if everybody is to be asked."""
+    """Return host, port and files; the host is "" for a search on the network."""
     if not words or Path(words[0]).is_file():
         return "", PORT, [Path(word) for word in words]
     host, port = _host(words[0])
@@ -143,12 +149,12 @@ def _split(words: list[str]) -> tuple[str, int, list[Path]]:
 
 
 def _host(word: str) -> tuple[str, int]:
-    """Return host and port of `name`, `name:port`, an address of IPv6, or one in brackets before `:port`."""
+    """Return host and port of `name`, `name:port`, an IPv6 address, or one in brackets with `:port`."""
     host, colon, port = word.rpartition(":")
     if not colon or (":" in host and not host.startswith("[")) or word.endswith("]"):
         return word.strip("[]"), PORT
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536) or not host:
-        raise InvalidArgument("HOST", word, "a name or an address, perhaps with :PORT")
+        raise InvalidArgument("HOST", word, "a name or an address, optionally with :PORT")
     return host.strip("[]"), int(port)
 
 
@@ -156,15 +162,14 @@ def _misbehaviours(names: list[str]) -> tuple[str, ...]:
     for name in names:
         if name not in (*MISBEHAVIOURS, "all"):
             raise typer.BadParameter(
-                f"{name!r} is none; there are: {', '.join(MISBEHAVIOURS)}, all", param_hint="--misbehave"
+                f"{name!r} is not one of {', '.join(MISBEHAVIOURS)}, all", param_hint="--misbehave"
             )
     return MISBEHAVIOURS if "all" in names else tuple(dict.fromkeys(names))
 
 
 def _scan_job(context: typer.Context, files: list[Path], process: str, process_file: Path | None) -> ScanJob:
-    """Look at everything before anything is sent, so that what is wrong costs no job."""
-    from postscan.cli.device.scenarios.job_session import ScanJob
-    from postscan.cli.device.scenarios.scan import Page
+    """Check options and files before the first request."""
+    from postscan.cli.device.scenarios.job_session import Page, ScanJob
 
     if not process:
         raise typer.BadParameter("files need a scan process; see: postscan process list", param_hint="--process")

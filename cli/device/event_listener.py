@@ -1,6 +1,6 @@
-"""The device's ear: a small HTTP server that takes events and hands them on in the order in which they come.
+"""The device's event listener: a small HTTP server that accepts events and queues them in the order of their arrival.
 
-It takes what carries the identifier that the device gave to its subscription, and each message once.
+It accepts messages that have the identifier of the device's subscription, and each message once.
 Source: dpws.md sections 5 and 8.3.
 """
 
@@ -20,54 +20,54 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from postscan.cli.device import events
-from postscan.cli.device.events import Notice
+from postscan.cli.device.events import EventContent
 from postscan.cli.device.transport import BadAnswer, Unreachable
 
 EVENTS: Final = "/events"
 END: Final = "/end"
 
-_LARGEST: Final = 64 * 1024  # bytes of a message: twice what the profile allows
-_PATIENCE: Final = 1 << 20  # bytes that are read before an answer says that they are too many
-_SILENCE: Final = 10.0  # seconds that a connection may be silent
+_MAX_BYTES: Final = 64 * 1024  # bytes of a message: twice what the profile allows
+_MAX_READ: Final = 1 << 20  # bytes that are read before a message is refused as too large
+_IDLE_SECONDS: Final = 10.0  # a connection that is idle for longer is closed
 
 
 class ListenerMode(enum.Enum):
-    """How the ear treats what comes."""
+    """How the listener responds to messages."""
 
-    POLITE = enum.auto()
-    """It answers 202."""
+    ACCEPTING = enum.auto()
+    """Respond with 202."""
 
-    DEAF = enum.auto()
-    """It takes the message and never answers."""
+    SILENT = enum.auto()
+    """Read the message and send no response."""
 
     REFUSING = enum.auto()
-    """It answers 500."""
+    """Respond with 500."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """What came, and when (steady seconds)."""
+    """The content of a message, and the time of its arrival in monotonic seconds."""
 
     at: float
-    notice: Notice
+    content: EventContent
 
 
 class EventListener:
-    """Hears what a server tells, at *address* of this machine and a free port, while it is used in a `with` block.
+    """An HTTP server for events at *address* of this machine and a free port. Use it in a `with` block.
 
-    `identifier` is what messages have to carry. `visits` counts the messages that came, whatever became of them;
-    `strange` says of each that was refused why.
+    Messages must have the wse:Identifier `identifier`. `requests` counts all messages; `refused` has the reason for
+    each that was refused.
     """
 
-    def __init__(self, address: str, manner: ListenerMode = ListenerMode.POLITE) -> None:
+    def __init__(self, address: str, mode: ListenerMode = ListenerMode.ACCEPTING) -> None:
         self.identifier = f"urn:uuid:{uuid.uuid4()}"
-        self.manner = manner
-        self.visits = 0
-        self.strange: list[str] = []
-        self._heard: queue.SimpleQueue[ReceivedEvent] = queue.SimpleQueue()
+        self.mode = mode
+        self.requests = 0
+        self.refused: list[str] = []
+        self._events: queue.SimpleQueue[ReceivedEvent] = queue.SimpleQueue()
         self._seen: set[str] = set()
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._closed = threading.Event()
         self._server = _ListenerServer(self, address)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         host, port = self._server.server_address[:2]
@@ -78,72 +78,72 @@ class EventListener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._closed.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     @property
     def notify_to(self) -> str:
-        """Where events go."""
+        """The address for events."""
         return self._origin + EVENTS
 
     @property
     def end_to(self) -> str:
-        """Where the end of the subscription is told."""
+        """The address for SubscriptionEnd."""
         return self._origin + END
 
     def next(self, seconds: float) -> ReceivedEvent | None:
-        """Return what came next; None if nothing does for so long."""
+        """Return the next event; None if none arrives within *seconds*."""
         try:
-            return self._heard.get(timeout=seconds) if seconds > 0 else self._heard.get_nowait()
+            return self._events.get(timeout=seconds) if seconds > 0 else self._events.get_nowait()
         except queue.Empty:
             return None
 
-    def take(self, path: str, data: bytes) -> HTTPStatus | None:
-        """Take one message and return what to answer; None is no answer at all."""
+    def receive(self, path: str, data: bytes) -> HTTPStatus | None:
+        """Accept or refuse one message and return the response status; None for no response."""
         at = time.monotonic()
-        with self._lock:  # one after another, so that the order is theirs
-            self.visits += 1
-            if self.manner is ListenerMode.REFUSING:
+        with self._lock:  # one at a time, so that events keep the order of their arrival
+            self.requests += 1
+            if self.mode is ListenerMode.REFUSING:
                 return HTTPStatus.INTERNAL_SERVER_ERROR
-            if self.manner is ListenerMode.POLITE:
-                return self._take(at, path, data)
-        self._over.wait()
+            if self.mode is ListenerMode.ACCEPTING:
+                return self._accept(at, path, data)
+        self._closed.wait()
         return None
 
-    def _take(self, at: float, path: str, data: bytes) -> HTTPStatus:
+    def _accept(self, at: float, path: str, data: bytes) -> HTTPStatus:
         try:
-            letter = events.read(data)
+            message = events.read(data)
         except BadAnswer as error:
             return self._refuse(f"a message at {path} {error}", HTTPStatus.BAD_REQUEST)
-        if letter.identifier != self.identifier:
+        if message.identifier != self.identifier:
             return self._refuse(
-                f"a message at {path} carries the identifier {letter.identifier or '(none)'}; "
+                f"a message at {path} has the identifier {message.identifier or '(none)'}; "
                 f"expected {self.identifier}, from the ReferenceParameters",
                 HTTPStatus.BAD_REQUEST,
             )
-        expected = END if isinstance(letter.notice, events.SubscriptionEnd) else EVENTS
+        expected = END if isinstance(message.content, events.SubscriptionEnd) else EVENTS
         if path != expected:
             return self._refuse(f"a message came to {path}; expected at {expected}", HTTPStatus.NOT_FOUND)
-        if letter.id not in self._seen:
-            self._seen.add(letter.id)
-            self._heard.put(ReceivedEvent(at, letter.notice))
+        if message.id not in self._seen:
+            self._seen.add(message.id)
+            self._events.put(ReceivedEvent(at, message.content))
         return HTTPStatus.ACCEPTED
 
     def _refuse(self, why: str, status: HTTPStatus) -> HTTPStatus:
-        self.strange.append(why)
+        self.refused.append(why)
         return status
 
 
-def towards(url: str) -> str:
-    """Return the address of this machine from which that server is reached, and at which it reaches us."""
+def local_address_for(url: str) -> str:
+    """Return the address of this machine on the route to a server, at which the server reaches it."""
     parts = urlsplit(url)
     try:
         known = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_DGRAM)
         family, kind, protocol, _name, address = known[0]
         with socket.socket(family, kind, protocol) as route:
-            route.connect(address)  # by UDP: nothing is sent
+            route.connect(address)  # UDP: connect sends nothing
             return str(route.getsockname()[0])
     except (OSError, ValueError) as error:
         raise Unreachable(f"{url}: {error}") from error
@@ -152,13 +152,13 @@ def towards(url: str) -> str:
 class _ListenerServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, ear: EventListener, address: str) -> None:
+    def __init__(self, listener: EventListener, address: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.ear = ear
+        self.listener = listener
         super().__init__((address, 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Let a connection that broke go; an error of ours is shown as ever."""
+        """Ignore a broken connection; report any other error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # the base class passed it
 
@@ -168,22 +168,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: _ListenerServer
     protocol_version = "HTTP/1.1"
-    timeout = _SILENCE
+    timeout = _IDLE_SECONDS
 
     def do_POST(self) -> None:
-        """Take one message."""
+        """Receive one message and send the response."""
         data = self._body()
-        if data is None or len(data) > _LARGEST:
+        if data is None or len(data) > _MAX_BYTES:
             self.close_connection = True
-            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            self._respond(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
-        status = self.server.ear.take(self.path, data)
+        status = self.server.listener.receive(self.path, data)
         if status is None:
             self.close_connection = True
         else:
-            self._answer(status)
+            self._respond(status)
 
-    def _answer(self, status: HTTPStatus) -> None:
+    def _respond(self, status: HTTPStatus) -> None:
         self.send_response_only(status)
         self.send_header("Content-Length", "0")
         if self.close_connection:
@@ -191,11 +191,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _body(self) -> bytes | None:
-        """Return the body; None if it is far too large, or has no length that can be understood."""
+        """Return the body; None if it is larger than `_MAX_READ` or has no valid length."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return self._chunks()
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdecimal()) or int(length) > _PATIENCE:
+        if not (length.isascii() and length.isdecimal()) or int(length) > _MAX_READ:
             return None
         return self.rfile.read(int(length))
 
@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
                 length = int(self.rfile.readline(100).partition(b";")[0], 16)
             except ValueError:
                 return None
-            if length < 0 or len(body) + length > _PATIENCE:
+            if length < 0 or len(body) + length > _MAX_READ:
                 return None
             body += self.rfile.read(length)
             self.rfile.readline(100)  # the end of the chunk; after the last one, of the body
@@ -214,4 +214,4 @@ class _Handler(BaseHTTPRequestHandler):
                 return body
 
     def log_message(self, format: str, *_: object) -> None:
-        """Say nothing: what is worth telling is in what `EventListener` keeps."""
+        """Print nothing: `EventListener` has the events and the refusals."""

@@ -1,4 +1,4 @@
-"""What a server tells a subscriber: the two events of WS-DSP, and the end of a subscription, read from bytes.
+"""The messages to a subscriber, read from bytes: the two events of WS-DSP, and SubscriptionEnd.
 
 Source: ws-dsp.md sections 2, 5, 13.7 and 13.8; dpws.md sections 8.3 and 11.6.
 """
@@ -11,9 +11,8 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.cli.device import transport
 from postscan.cli.device.client import ReportedJob, filter_statuses, images_received, job_status
-from postscan.cli.device.transport import DSP, SOAP, BadAnswer
+from postscan.cli.device.transport import DSP, SOAP, BadAnswer, header, parse
 
 WSE: Final = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
 STATUS: Final = f"{DSP}/PostScanJobStatusEvent"
@@ -25,7 +24,7 @@ _NAMES: Final = {"dsp": DSP, "wse": WSE}
 
 @dataclass(frozen=True, slots=True)
 class StatusEvent:
-    """A job is in this state now."""
+    """PostScanJobStatusEvent: the current status of a job."""
 
     token: str
     status: ReportedJob
@@ -33,7 +32,7 @@ class StatusEvent:
 
 @dataclass(frozen=True, slots=True)
 class EndStateEvent:
-    """A job has ended, in `status.state`."""
+    """PostScanJobEndStateEvent: a job has ended in `status.state`."""
 
     token: str
     status: ReportedJob
@@ -41,38 +40,38 @@ class EndStateEvent:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionEnd:
-    """There will be no more events: `status` is the last word of its URI, `reason` is for people."""
+    """SubscriptionEnd: `status` is the last segment of its URI, `reason` a text."""
 
     status: str
     reason: str
 
 
-Notice = StatusEvent | EndStateEvent | SubscriptionEnd
+EventContent = StatusEvent | EndStateEvent | SubscriptionEnd
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message to a subscriber: its MessageID, the identifier that it was given to carry, and what it says."""
+class SubscriberMessage:
+    """A message to a subscriber: its MessageID, its wse:Identifier, and its content."""
 
     id: str
     identifier: str
-    notice: Notice
+    content: EventContent
 
 
-def read(data: bytes) -> Letter:
-    """Return the message in *data*; raise `BadAnswer` if it is none that a subscriber gets."""
-    root = transport.parsed(data)
-    action, message_id = transport.header(root, "Action"), transport.header(root, "MessageID")
+def read(data: bytes) -> SubscriberMessage:
+    """Return the message in *data*; raise `BadAnswer` if it is not one to a subscriber."""
+    root = parse(data)
+    action, message_id = header(root, "Action"), header(root, "MessageID")
     if action not in _READERS:
         raise BadAnswer(f"has the Action {action or '(none)'}; expected an event of WS-DSP, or SubscriptionEnd")
     if not message_id:
         raise BadAnswer("has no MessageID")
     path, reader = _READERS[action]
-    content = root.find(f"{{{SOAP}}}Body/{path}", _NAMES)
-    if content is None:
+    element = root.find(f"{{{SOAP}}}Body/{path}", _NAMES)
+    if element is None:
         raise BadAnswer(f"has no {path} in its Body")
     identifier = root.findtext(f"{{{SOAP}}}Header/{{{WSE}}}Identifier", "").strip()
-    return Letter(message_id, identifier, reader(content))
+    return SubscriberMessage(message_id, identifier, reader(element))
 
 
 def _status(element: etree._Element) -> StatusEvent:
@@ -98,7 +97,7 @@ def _text(element: etree._Element, path: str) -> str:
     return element.findtext(path, "", _NAMES).strip()
 
 
-_READERS: Final[dict[str, tuple[str, Callable[[etree._Element], Notice]]]] = {
+_READERS: Final[dict[str, tuple[str, Callable[[etree._Element], EventContent]]]] = {
     STATUS: ("dsp:PostScanJobStatusEvent/dsp:JobStatus", _status),
     END_STATE: ("dsp:PostScanJobEndStateEvent/dsp:PostScanJobEndState", _end_state),
     SUBSCRIPTION_END: ("wse:SubscriptionEnd", _end),

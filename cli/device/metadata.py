@@ -1,4 +1,4 @@
-"""What a device is and which services it hosts, as it tells who asks: Get, and the metadata in the answer.
+"""WS-Transfer Get, and the metadata in its response: model, device and hosted services.
 
 Source: dpws.md sections 2, 7 and 11.4.
 """
@@ -10,15 +10,14 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.cli.device import transport
 from postscan.cli.device.discovery import Match
-from postscan.cli.device.transport import DSP, WSA, BadAnswer, Transport
+from postscan.cli.device.transport import DSP, WSA, BadAnswer, Transport, call, envelope, only_child, qnames
 
 WSDP: Final = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
 WSX: Final = "http://schemas.xmlsoap.org/ws/2004/09/mex"
 GET: Final = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get"
 PROCESSING: Final = f"{{{DSP}}}RepositoryProcessingServiceType"
-"""The type of WS-DSP, which no public document gives (dpws.md section 6.4)."""
+"""The type of WS-DSP's service; no public document defines one (dpws.md section 6.4)."""
 
 _NAMES: Final = {"wsa": WSA, "wsx": WSX, "wsdp": WSDP}
 
@@ -34,7 +33,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a device says of itself, and what it hosts; "" for what it does not say."""
+    """A device's metadata and hosted services; "" for absent values."""
 
     address: str
     manufacturer: str
@@ -45,16 +44,15 @@ class Description:
     services: tuple[Service, ...]
 
 
-def describe(courier: Transport, match: Match) -> Description:
-    """Get what the device tells at its first address (DPW-030); raise `DeviceError`."""
+def describe(transport: Transport, match: Match) -> Description:
+    """Get the metadata from the device's first address (DPW-030); raise `DeviceError`."""
     if not match.addresses:
-        raise BadAnswer(f"{match.endpoint} tells no address, neither by Probe nor by Resolve")
+        raise BadAnswer(f"{match.endpoint} has no address, neither by Probe nor by Resolve")
     address = match.addresses[0]
     if not _is_web(address):
-        raise BadAnswer(f"{match.endpoint} tells the address {address}; expected http or https")
-    question = transport.envelope(match.endpoint, GET, "", names={})
-    body = transport.ask(courier, address, question)
-    metadata = transport.only_child(body, "wsx:Metadata")
+        raise BadAnswer(f"{match.endpoint} has the address {address}; expected http or https")
+    body = call(transport, address, envelope(match.endpoint, GET, "", names={}))
+    metadata = only_child(body, "wsx:Metadata")
     sections = {one.get("Dialect", "").strip(): one for one in metadata.iterfind("wsx:MetadataSection", _NAMES)}
     model, device, hosting = (_section(sections, name) for name in ("ThisModel", "ThisDevice", "Relationship"))
     return Description(
@@ -69,13 +67,13 @@ def describe(courier: Transport, match: Match) -> Description:
 
 
 def processing(description: Description) -> str:
-    """Return the address of WS-DSP (DPW-087); raise `BadAnswer` that says what there is instead."""
+    """Return the address of WS-DSP (DPW-087); raise `BadAnswer` with the hosted services if there is none."""
     for service in description.services:
         for address in filter(_is_web, service.addresses):
             if PROCESSING in service.types:
                 return address
-    there = "; ".join(f"{' '.join(one.types)} at {' '.join(one.addresses)}" for one in description.services)
-    raise BadAnswer(f"{description.address} hosts no service of type {PROCESSING}; it has: {there or 'nothing'}")
+    hosted = "; ".join(f"{' '.join(one.types)} at {' '.join(one.addresses)}" for one in description.services)
+    raise BadAnswer(f"{description.address} hosts no service of type {PROCESSING}; it has: {hosted or 'nothing'}")
 
 
 def _section(sections: dict[str, etree._Element], name: str) -> etree._Element:
@@ -91,7 +89,7 @@ def _service(hosted: etree._Element) -> Service:
     addresses = hosted.iterfind("wsa:EndpointReference/wsa:Address", _NAMES)
     return Service(
         id=_text(hosted, "wsdp:ServiceId"),
-        types=() if types is None else transport.qnames(types),
+        types=() if types is None else qnames(types),
         addresses=tuple((one.text or "").strip() for one in addresses),
     )
 

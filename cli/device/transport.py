@@ -1,11 +1,11 @@
-"""One exchange of a simulated device with a server: an envelope goes out, and an answer or a fault comes back.
+"""SOAP requests of the simulated device over HTTP: build an envelope, send it, read the response or the fault.
 
-It shares no code with the server. Who carries the bytes can be replaced, which is how a device misbehaves.
+It shares no code with the server. The transport can be replaced, which is how a device misbehaves.
 
     DeviceError
-    ├── Unreachable     no connection, or it broke before the answer
-    ├── BadAnswer       what came back is not SOAP, or answers something else
-    └── SoapFault       the server refused, and said why
+    ├── Unreachable     no connection, or it broke before the response
+    ├── BadAnswer       the response is not SOAP, or relates to another request
+    └── SoapFault       the server refused the request
 
 Source: dpws.md sections 2, 4 and 5; ws-dsp.md sections 2 and 7.
 """
@@ -34,19 +34,19 @@ _TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
 
 
 class DeviceError(PostscanError):
-    """The device could not do what it wanted."""
+    """A request of the device failed."""
 
 
 class Unreachable(DeviceError):
-    """There was no connection to the server, or it broke before the answer."""
+    """There was no connection to the server, or it broke before the response."""
 
 
 class BadAnswer(DeviceError):
-    """What came back is not an answer of a scan server."""
+    """The response is not one of a scan server."""
 
 
 class SoapFault(DeviceError):
-    """The server refused the request: `code` and `subcode` as `prefix:name`, `status` of HTTP."""
+    """A SOAP fault from the server: `code` and `subcode` as `prefix:name`, `status` of HTTP."""
 
     def __init__(self, code: str, subcode: str, reason: str, detail: str, status: int) -> None:
         named = f"{code} {subcode}" if subcode else code
@@ -60,7 +60,7 @@ class SoapFault(DeviceError):
 
 @dataclass(frozen=True, slots=True)
 class SoapMessage:
-    """An envelope as bytes, what it asks for, and the name by which its answer relates to it."""
+    """An envelope as bytes, with its Action and its MessageID."""
 
     id: str
     action: str
@@ -69,7 +69,7 @@ class SoapMessage:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """What goes out in one POST, for the message with this `action`; `content` gives the body anew each time."""
+    """One POST, for the message with this `action`; each call of `content` yields the whole body."""
 
     url: str
     action: str
@@ -79,7 +79,7 @@ class OutgoingRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """What came back from `url`, whatever it is."""
+    """The response from `url`: HTTP status and body."""
 
     url: str
     status: int
@@ -87,19 +87,19 @@ class HttpReply:
 
 
 class Transport(Protocol):
-    """Whoever carries a request and brings the answer; raises `Unreachable`."""
+    """Send a request and return its response; raise `Unreachable`."""
 
     def __call__(self, request: OutgoingRequest, /) -> HttpReply: ...
 
 
 class HttpTransport:
-    """The honest courier: HTTP or HTTPS, each request once. Use it in a `with` block.
+    """HTTP or HTTPS; sends each request once. Use it in a `with` block.
 
-    `tls` says which servers it trusts, and holds its certificate; None trusts those that this machine trusts.
+    `tls` has the trusted CAs and the device's certificate; None trusts the CAs of this machine.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        # A device asks its server, never a proxy.
+        # A device connects to its server, never to a proxy.
         self._http = httpx2.Client(timeout=_TIMEOUT, trust_env=False, verify=True if tls is None else tls)
 
     def __enter__(self) -> Self:
@@ -113,16 +113,16 @@ class HttpTransport:
         self._http.close()
 
     def __call__(self, request: OutgoingRequest, /) -> HttpReply:
-        """Carry the request; redirects are not followed."""
+        """Send the request; follow no redirect."""
         try:
-            answer = self._http.post(request.url, content=iter(request.content()), headers=dict(request.headers))
+            response = self._http.post(request.url, content=iter(request.content()), headers=dict(request.headers))
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             raise Unreachable(f"{request.url}: {error or type(error).__name__}") from error
-        return HttpReply(request.url, answer.status_code, answer.content)
+        return HttpReply(request.url, response.status_code, response.content)
 
 
 def envelope(to: str, action: str, body: str, *, names: Mapping[str, str], header: str = "") -> SoapMessage:
-    """Return a request; *body* and *header* are XML in the prefixes of *names*, beside soap and wsa."""
+    """Return a request; *body* and *header* are XML with the prefixes of *names*, soap and wsa."""
     message_id = f"urn:uuid:{uuid.uuid4()}"
     declared = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in {"soap": SOAP, "wsa": WSA, **names}.items())
     text = (
@@ -140,60 +140,60 @@ def request_for(url: str, message: SoapMessage) -> OutgoingRequest:
     return OutgoingRequest(url, message.action, headers, lambda: (message.data,))
 
 
-def ask(courier: Transport, url: str, message: SoapMessage) -> etree._Element:
-    """Send a message and return the soap:Body of its answer; raise `DeviceError`, above all `SoapFault`."""
-    return body_of(courier(request_for(url, message)), message.id)
+def call(transport: Transport, url: str, message: SoapMessage) -> etree._Element:
+    """Send a message and return the soap:Body of the response; raise `SoapFault` or another `DeviceError`."""
+    return body_of(transport(request_for(url, message)), message.id)
 
 
-def body_of(answer: HttpReply, relates_to: str) -> etree._Element:
-    """Return the soap:Body of an answer; raise `SoapFault` if it is a fault, `BadAnswer` if it is none of ours.
+def body_of(reply: HttpReply, relates_to: str) -> etree._Element:
+    """Return the soap:Body of a response; raise `SoapFault` for a fault, `BadAnswer` for anything else.
 
-    Over HTTP an answer may leave out what it relates to; if it says so, it has to be *relates_to*.
+    Over HTTP a response may omit RelatesTo; if it is there, it has to be *relates_to*.
     """
-    said = f"{answer.url}: HTTP {answer.status}"
+    received = f"{reply.url}: HTTP {reply.status}"
     try:
-        root = parsed(answer.data)
+        root = parse(reply.data)
     except BadAnswer:
-        raise BadAnswer(f"{said} without a SOAP message") from None
+        raise BadAnswer(f"{received} without a SOAP message") from None
     body = root.find(f"{{{SOAP}}}Body")
     if body is None:
-        raise BadAnswer(f"{said} without a SOAP body")
+        raise BadAnswer(f"{received} without a SOAP body")
     fault = body.find(f"{{{SOAP}}}Fault")
     if fault is not None:
-        raise _fault(fault, answer.status)
+        raise _fault(fault, reply.status)
     related = header(root, "RelatesTo")
     if related not in ("", relates_to):
-        raise BadAnswer(f"{said} relates to {related}; expected {relates_to}")
+        raise BadAnswer(f"{received} relates to {related}; expected {relates_to}")
     return body
 
 
 def only_child(body: etree._Element, name: str) -> etree._Element:
-    """Return the element in *body*; raise `BadAnswer` if it holds none. *name* is what it should be, for the error."""
+    """Return the first element in *body*; raise `BadAnswer` with the expected *name* if there is none."""
     child = body.find("*")
     if child is None:
-        raise BadAnswer(f"the answer has an empty soap:Body; expected {name}")
+        raise BadAnswer(f"the response has an empty soap:Body; expected {name}")
     return child
 
 
-def parsed(data: bytes) -> etree._Element:
-    """Return the root of a message from a stranger; raise `BadAnswer` if it is not XML, or brings a DTD."""
+def parse(data: bytes) -> etree._Element:
+    """Return the root of an untrusted message; raise `BadAnswer` if it is not XML or has a DTD."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError):
         raise BadAnswer("is not well-formed XML") from None
     if root.getroottree().docinfo.doctype:
-        raise BadAnswer("brings a DTD")
+        raise BadAnswer("has a DTD")
     return root
 
 
 def qnames(element: etree._Element) -> tuple[str, ...]:
-    """Return the qualified names in an element as Clark names; one whose prefix means nothing stays as it is."""
+    """Return the qualified names in an element as Clark names; one with an undeclared prefix stays as it is."""
     return tuple(_clark(element, name) for name in (element.text or "").split())
 
 
 def header(root: etree._Element, name: str) -> str:
-    """Return the text of a header of WS-Addressing, trimmed; "" if it is not there."""
+    """Return the trimmed text of a WS-Addressing header; "" if it is absent."""
     return root.findtext(f"{{{SOAP}}}Header/{{{WSA}}}{name}", "").strip()
 
 

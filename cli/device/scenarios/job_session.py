@@ -1,6 +1,7 @@
-"""One job of a simulated device from Create to its end, told as it goes: by the server's events, or by asking.
+"""One job of the simulated device, from CreatePostScanJob to its end.
 
-Source: ws-dsp.md section 8; dpws.md section 8.3.
+The session creates the job, sends its pages, ends or cancels it, and follows it to its end: by events if it has a
+subscription, otherwise by polling. Source: ws-dsp.md section 8; dpws.md section 8.3.
 """
 
 from __future__ import annotations
@@ -9,189 +10,225 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from postscan.cli.device.client import Device, ReportedJob
 from postscan.cli.device.event_listener import ReceivedEvent
 from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
-from postscan.cli.device.scenarios.scan import Page
+from postscan.cli.device.scenarios import progress_log
+from postscan.cli.device.scenarios.progress_log import ProgressLog
+from postscan.cli.device.subscription import DeviceSubscription
 from postscan.cli.device.transport import BadAnswer, DeviceError, SoapFault, Unreachable
-from postscan.cli.output import terminal
-from postscan.core.model.process import short_name
 
-if TYPE_CHECKING:
-    from rich.console import Console
+POLL: Final = 0.1  # seconds between two GetPostScanJobElements
+QUIET: Final = 2.0  # seconds without an event after which a device polls
+OVERDUE: Final = 15.0  # seconds between the end of a job and its end-state event
+ABSENCE: Final = 60.0  # seconds that a server may be unreachable: its subscriptions may survive a restart
 
-    from postscan.cli.device.subscription import DeviceSubscription
 
-POLL: Final = 0.1  # seconds between two GetPostScanJobElements of a device without events
-QUIET: Final = 2.0  # seconds without an event after which a device asks
-OVERDUE: Final = 15.0  # seconds that an end-state event may come later than the end
-ABSENCE: Final = 60.0  # seconds that a server may be away: its subscriptions may outlive a restart
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One file to send: `format` is the protocol's keyword, `size` in bytes."""
+
+    number: int
+    file: Path
+    format: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class ScanJob:
-    """What is to be scanned: pages, into the process with this GUID, with its instructions as XML text."""
+    """The pages to scan, the GUID of the scan process, and its instructions as XML text."""
 
     pages: Sequence[Page]
     process: str
     instructions: str
 
 
-class ProgressLog:
-    """What happens, line by line with the seconds since it began; without a console nobody hears it."""
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When to cancel: seconds after EndPostScanJob, or after a number of images instead of it; None is never."""
 
-    def __init__(self, console: Console | None) -> None:
-        self._console = console
-        self._begun = time.monotonic()
+    seconds: float | None = None
+    images: int | None = None
 
-    def since(self, at: float) -> float:
-        """Return the seconds from the beginning to *at*, which are steady seconds."""
-        return at - self._begun
 
-    def say(self, text: str, at: float | None = None) -> None:
-        """Tell what happens now, or what happened *at* some time."""
-        if self._console is not None:
-            seconds = self.since(time.monotonic() if at is None else at)
-            self._console.print(f"{seconds:6.2f} s  {terminal.plain(text)}", soft_wrap=True)
+NEVER: Final = Stop()
 
 
 class Deadline:
-    """So many seconds from when they are first asked for."""
+    """A number of seconds that starts with the first call of `is_over`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._until: float | None = None
 
     @property
-    def has_begun(self) -> bool:
-        """Whether they were asked for."""
+    def has_started(self) -> bool:
+        """True after the first call of `is_over`."""
         return self._until is not None
 
     def is_over(self) -> bool:
-        """Return whether they are over; the first question begins them."""
+        """Return whether the seconds have passed; start them if they have not started."""
         self._until = self._until or time.monotonic() + self._seconds
         return time.monotonic() > self._until
 
-    def renew(self) -> None:
-        """Let them begin anew with the next question."""
+    def reset(self) -> None:
+        """Let the next call of `is_over` start the seconds again."""
         self._until = None
 
 
 class JobSession:
-    """The device's side of one job. `heard` is all that it was told of this job, in order."""
+    """The device's side of one job. `events` has the events of this job, in order of arrival.
 
-    def __init__(self, device: Device, errand: ScanJob, story: ProgressLog) -> None:
+    Ctrl-C is the Stop button: the first one cancels the job, the second one is raised.
+    """
+
+    def __init__(self, device: Device, job: ScanJob, progress: ProgressLog, stop: Stop = NEVER) -> None:
         self._device = device
-        self._errand = errand
-        self._story = story
+        self._job = job
+        self._progress = progress
+        self._stop = stop
+        self._cancel_at: float | None = None
         self._stopped = False
-        self._deserted = False
+        self._subscription_ended = False
         self._ended: ReportedJob | None = None
         self.token = ""
-        self.heard: list[ReceivedEvent] = []
+        self.events: list[ReceivedEvent] = []
 
     def run(self, subscription: DeviceSubscription | None = None) -> ReportedJob:
-        """Scan, and return how the job ended: as its last event says or, without events, as the server answers."""
-        with withdrawn_on_error(self._device) as open_jobs:
-            self.token = self._device.create(self._errand.process, self._errand.instructions)
-            open_jobs.append(self.token)
-            self._story.say(f"CreatePostScanJob: job {self.token}")
+        """Scan, and return how the job ended, according to its last event or, without events, to polling."""
+        self.send(subscription)
+        return self._follow(subscription)
+
+    def send(self, subscription: DeviceSubscription | None = None) -> None:
+        """Create the job, send its pages, and end or cancel it; cancel it if that fails."""
+        with cancelled_on_error(self._device) as tokens:
+            self.token = self._device.create(self._job.process, self._job.instructions)
+            tokens.append(self.token)
+            self._progress.write(f"Job {self.token} created at {self._device.url}")
             try:
-                self._deliver(subscription)
+                self._send_pages(subscription)
             except KeyboardInterrupt:
                 self._press_stop()
-            return self._follow(subscription)
 
-    def _deliver(self, subscription: DeviceSubscription | None) -> None:
-        for page in self._errand.pages:
-            self._device.send_image(self.token, page.number, page.format, page.file)
-            self._catch_up(subscription)
-            self._story.say(f"SendImage {page.number}: {page.file.name} ({page.format}, {page.size:,} bytes)")
+    def _send_pages(self, subscription: DeviceSubscription | None) -> None:
+        for page in self._job.pages[: self._stop.images]:
+            with self._progress.upload(page.file, page.size) as sent:
+                self._device.send_image(self.token, page.number, page.format, page.file, sent)
+            self._print_pending(subscription)
+            self._progress.write(f"SendImage {page.number}: {page.file.name} ({page.format}, {page.size:,} bytes)")
+        if self._stop.images is not None:
+            self._cancel()
+            return
         self._device.end(self.token)
-        self._catch_up(subscription)
-        self._story.say("EndPostScanJob")
+        self._print_pending(subscription)
+        self._progress.write(f"EndPostScanJob: {progress_log.images(len(self._job.pages))} sent")
+        if self._stop.seconds is not None:
+            self._cancel_at = time.monotonic() + self._stop.seconds
 
     def _follow(self, subscription: DeviceSubscription | None) -> ReportedJob:
         while True:
             try:
-                ended = self._listen(subscription) if subscription is not None else None
-                return ended or self._ask_on()
+                ended = self._follow_events(subscription) if subscription is not None else None
+                return ended or self._follow_by_polling()
             except KeyboardInterrupt:
                 if self._stopped:
                     raise
                 self._press_stop()
 
-    def _listen(self, subscription: DeviceSubscription) -> ReportedJob | None:
-        """Hear until the job has ended; return None if there will be no more events."""
-        ended = Deadline(OVERDUE)
-        absent = Deadline(ABSENCE)
-        while self._ended is None and not self._deserted:
-            heard = subscription.ear.next(QUIET)
-            if heard is not None:
-                self._tell(heard)
+    def _follow_events(self, subscription: DeviceSubscription) -> ReportedJob | None:
+        """Print events until the job has ended; return None if there will be no more events."""
+        end_event, absence = Deadline(OVERDUE), Deadline(ABSENCE)
+        while self._ended is None and not self._subscription_ended:
+            self._cancel_if_due()
+            event = subscription.listener.next(self._seconds_to_cancel(QUIET))
+            if event is not None:
+                self._print(event)
                 continue
-            if subscription.trouble:
-                self._story.say(f"Renew: {subscription.trouble}")
+            if subscription.renew_error:
+                self._progress.write(f"Renew: {subscription.renew_error}")
                 return None
             try:
                 now = self._device.status(self.token)
             except Unreachable as error:
-                if not absent.has_begun:
-                    self._story.say(f"The server is away: {error}")
-                if absent.is_over():
+                if not absence.has_started:
+                    self._progress.write(f"The server is unreachable: {error}")
+                if absence.is_over():
                     raise
                 continue
-            absent.renew()
-            if now.ended and ended.is_over():
-                strange = "".join(f"; {why}" for why in subscription.ear.strange)
-                raise BadAnswer(f"the job is {now.state}, but no PostScanJobEndStateEvent came{strange}")
-        if self._deserted:
-            subscription.forget()
+            absence.reset()
+            if now.ended and end_event.is_over():
+                refused = "".join(f"; {why}" for why in subscription.listener.refused)
+                raise BadAnswer(f"the job is {now.state}, but no PostScanJobEndStateEvent came{refused}")
+        if self._subscription_ended:
+            subscription.mark_ended()
         return self._ended
 
-    def _catch_up(self, subscription: DeviceSubscription | None) -> None:
-        """Tell what was heard meanwhile."""
-        while subscription is not None and (heard := subscription.ear.next(0)) is not None:
-            self._tell(heard)
+    def _follow_by_polling(self) -> ReportedJob:
+        """Poll until the job has ended; print each change."""
+        before: list[str] = []
+        while True:
+            self._cancel_if_due()
+            status = self._device.status(self.token)
+            now = progress_log.lines(status)
+            for line in now:
+                if line not in before:
+                    self._progress.write(line)
+            if status.ended:
+                return status
+            before = now
+            time.sleep(self._seconds_to_cancel(POLL))
 
-    def _tell(self, heard: ReceivedEvent) -> None:
-        """Tell what was heard, and remember it if it is about this job."""
-        notice = heard.notice
-        if isinstance(notice, SubscriptionEnd):
-            self._deserted = True
-            self.heard.append(heard)
-            self._story.say(f"SubscriptionEnd: {notice.status} {notice.reason}".rstrip(), heard.at)
-        elif notice.token != self.token:
-            self._story.say(f"{type(notice).__name__} of another job, {notice.token}", heard.at)
+    def _print_pending(self, subscription: DeviceSubscription | None) -> None:
+        """Print the events that have arrived so far."""
+        while subscription is not None and (event := subscription.listener.next(0)) is not None:
+            self._print(event)
+
+    def _print(self, event: ReceivedEvent) -> None:
+        """Print an event, and keep it if it is about this job."""
+        content = event.content
+        if isinstance(content, SubscriptionEnd):
+            self._subscription_ended = True
+            self.events.append(event)
+            self._progress.write(f"SubscriptionEnd: {content.status} {content.reason}".rstrip(), event.at)
+        elif content.token != self.token:
+            self._progress.write(f"{type(content).__name__} of another job, {content.token}", event.at)
         else:
-            self.heard.append(heard)
-            name = "PostScanJobStatusEvent" if isinstance(notice, StatusEvent) else "PostScanJobEndStateEvent"
-            self._story.say(f"{name}: {sentence(notice.status)}", heard.at)
-            if isinstance(notice, EndStateEvent):
-                self._ended = self._ended or notice.status  # there is to be one only
-
-    def _ask_on(self) -> ReportedJob:
-        """Ask until the job has ended, and tell what has changed."""
-        for status in asked(self._device, self.token):
-            self._story.say(f"GetPostScanJobElements: {sentence(status)}")
-        return status
+            self.events.append(event)
+            name = "PostScanJobStatusEvent" if isinstance(content, StatusEvent) else "PostScanJobEndStateEvent"
+            self._progress.write(f"{name}: {progress_log.sentence(content.status)}", event.at)
+            if isinstance(content, EndStateEvent):
+                self._ended = self._ended or content.status  # the first one counts: there should be only one
 
     def _press_stop(self) -> None:
         self._stopped = True
-        self._story.say("Stop pressed")
+        self._progress.write("Stop pressed")
+        self._cancel()
+
+    def _seconds_to_cancel(self, limit: float) -> float:
+        """Return the seconds until the cancel is due, *limit* at most."""
+        return limit if self._cancel_at is None else max(0.0, min(limit, self._cancel_at - time.monotonic()))
+
+    def _cancel_if_due(self) -> None:
+        if self._cancel_at is not None and time.monotonic() >= self._cancel_at:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._cancel_at = None
+        start = time.monotonic()
         try:
             self._device.cancel(self.token)
         except SoapFault as fault:
-            self._story.say(f"CancelPostScanJob refused: {fault}")
+            self._progress.write(f"CancelPostScanJob refused: {fault}")
         else:
-            self._story.say("CancelPostScanJob")
+            self._progress.write(f"CancelPostScanJob answered after {time.monotonic() - start:.2f} s")
 
 
 @contextlib.contextmanager
-def withdrawn_on_error(device: Device) -> Iterator[list[str]]:
-    """Cancel the jobs whose tokens the body puts in the list if it fails: the first error is the news."""
+def cancelled_on_error(device: Device) -> Iterator[list[str]]:
+    """Cancel the jobs whose tokens the body appends to the list if it fails; raise the body's error."""
     tokens: list[str] = []
     try:
         yield tokens
@@ -202,25 +239,8 @@ def withdrawn_on_error(device: Device) -> Iterator[list[str]]:
         raise
 
 
-def asked(device: Device, token: str) -> Iterator[ReportedJob]:
-    """Ask how the job stands until it has ended; yield what is new, its end last."""
-    before = None
-    while True:
-        status = device.status(token)
-        if status != before:
-            yield status
-        if status.ended:
-            return
-        before = status
+def wait_for_end(device: Device, token: str) -> ReportedJob:
+    """Poll until the job has ended; return its last status."""
+    while not (status := device.status(token)).ended:
         time.sleep(POLL)
-
-
-def sentence(status: ReportedJob) -> str:
-    """Return how a job and its filters stand, as one line."""
-    filters = (f"{short_name(one.dialect)} {_state(one.state, one.reasons)}" for one in status.filters)
-    images = f"{status.images} image{'' if status.images == 1 else 's'}"
-    return "; ".join((_state(status.state, status.reasons), *filters, images))
-
-
-def _state(state: str, reasons: Sequence[str]) -> str:
-    return f"{state} ({', '.join(reasons)})" if reasons else state
+    return status

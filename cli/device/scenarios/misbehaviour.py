@@ -1,6 +1,6 @@
-"""What a bad device does, one idea each, and whether the server does about it what the protocol wants.
+"""Devices that violate the protocol, and whether the server reacts as the protocol requires.
 
-Each of `MISBEHAVIOURS` plays a whole scene with a server and yields remarks on what it saw.
+Each of `MISBEHAVIOURS` runs one scenario against a server and yields its assessments.
 Source: ws-dsp.md sections 8, 11 (O-8 to O-15) and 12; dpws.md section 8.3; T-A6, T-H2, T-M5.
 """
 
@@ -14,13 +14,14 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.cli.device import transport
 from postscan.cli.device.client import Device, ReportedJob
-from postscan.cli.device.event_listener import EventListener, ListenerMode, towards
+from postscan.cli.device.event_listener import EventListener, ListenerMode, local_address_for
 from postscan.cli.device.scenarios import job_session
 from postscan.cli.device.scenarios.job_session import ScanJob
+from postscan.cli.device.scenarios.progress_log import sentence
 from postscan.cli.device.subscription import DeviceSubscription
 from postscan.cli.device.transport import (
+    SOAP,
     BadAnswer,
     DeviceError,
     HttpReply,
@@ -28,14 +29,15 @@ from postscan.cli.device.transport import (
     SoapFault,
     Transport,
     Unreachable,
+    parse,
 )
 
-STRANGER: Final = "00000000-0000-4000-8000-000000000000"
-"""A token that no server gives: tokens are random."""
+UNKNOWN_JOB: Final = "00000000-0000-4000-8000-000000000000"
+"""A token that no server issues: tokens are random."""
 
-PIECES: Final = 20  # in which a slow device sends an image
-VISIT: Final = 20.0  # seconds in which a server should have tried to tell an event
-TIME: Final = 600  # seconds of a subscription
+PIECES: Final = 20  # of an image of a slow device
+DELIVERY_SECONDS: Final = 20.0  # within which a server should have sent an event
+EXPIRES: Final = 600  # seconds of a subscription
 
 _UNKNOWN: Final = "dsp:ClientErrorJobTokenNotFound"
 _NOT_NOW: Final = "dsp:OperationFailed"
@@ -43,7 +45,7 @@ _NOT_NOW: Final = "dsp:OperationFailed"
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the protocol wants of a server, what the server did, and whether that is the same."""
+    """What the protocol requires of the server, what the server did, and whether that conforms."""
 
     wanted: str
     did: str
@@ -52,165 +54,167 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Where a misbehaviour is played: the service, the user, what is scanned, and the honest courier.
+    """The circumstances of a misbehaviour: service, user, job to scan, and the transport to the server.
 
-    `pause` is how long, in seconds, a late device is silent, and a slow one takes for a page.
+    `pause` is the seconds for which a late device is idle, and which a slow one takes for a page.
     """
 
     url: str
     user: str
-    errand: ScanJob
-    courier: Transport
+    job: ScanJob
+    transport: Transport
     pause: float
 
 
 @dataclass(frozen=True, slots=True)
 class Misbehaviour:
-    """What a device does wrong, in a few words, and how it is played."""
+    """What a device does wrong, in a few words, and the function that does it."""
 
     about: str
     run: Callable[[Scenario], Iterator[Assessment]]
 
 
-def run(name: str, scene: Scenario) -> Iterator[Assessment]:
-    """Play a misbehaviour; whatever stops it is a remark as well."""
+def run(name: str, scenario: Scenario) -> Iterator[Assessment]:
+    """Run a misbehaviour; an error that ends it early is an assessment too."""
     try:
-        yield from MISBEHAVIOURS[name].run(scene)
+        yield from MISBEHAVIOURS[name].run(scenario)
     except DeviceError as error:
-        yield Assessment("the device gets to the end", str(error), False)
+        yield Assessment("the device completes the scenario", str(error), False)
 
 
-# --- the plays ---------------------------------------------------------------------------------------------------
+# --- the misbehaviours --------------------------------------------------------------------------------------------
 
 
-def _late(scene: Scenario) -> Iterator[Assessment]:
+def _late(scenario: Scenario) -> Iterator[Assessment]:
     states: list[str] = []
 
-    def fall_silent(device: Device, token: str) -> None:
+    def pause_once(device: Device, token: str) -> None:
         if not states:
-            time.sleep(scene.pause)
+            time.sleep(scenario.pause)
             states.append(device.status(token).state)
 
-    ended = _job(scene, scene.courier, fall_silent)
-    waited = f"the job was {states[0]} after {scene.pause:g} s of silence"
-    yield Assessment("a job waits ten minutes for its device", waited, states == ["Creating"])
-    yield _complete(scene, ended)
+    ended = _job(scenario, scenario.transport, pause_once)
+    did = f"the job was {states[0]} after {scenario.pause:g} s without a request"
+    yield Assessment("a job waits ten minutes for its device", did, states == ["Creating"])
+    yield _complete(scenario, ended)
 
 
-def _duplicate(scene: Scenario) -> Iterator[Assessment]:
-    courier = Twice(scene.courier)
-    ended = _job(scene, courier)
-    did = f"{courier.differed} of {courier.count} second answers differed from the first"
-    yield Assessment("a message that comes again gets the same answer", did, courier.differed == 0)
-    yield _complete(scene, ended)
+def _duplicate(scenario: Scenario) -> Iterator[Assessment]:
+    transport = RepeatingTransport(scenario.transport)
+    ended = _job(scenario, transport)
+    did = f"{transport.differed} of {transport.count} second responses differed from the first"
+    yield Assessment("a repeated message gets the same response", did, transport.differed == 0)
+    yield _complete(scenario, ended)
 
 
-def _cut(scene: Scenario) -> Iterator[Assessment]:
-    yield _complete(scene, _job(scene, Cutting(scene.courier)))
+def _cut(scenario: Scenario) -> Iterator[Assessment]:
+    yield _complete(scenario, _job(scenario, InterruptingTransport(scenario.transport)))
 
 
-def _slow(scene: Scenario) -> Iterator[Assessment]:
-    yield _complete(scene, _job(scene, Dripping(scene.courier, scene.pause)))
+def _slow(scenario: Scenario) -> Iterator[Assessment]:
+    yield _complete(scenario, _job(scenario, SlowTransport(scenario.transport, scenario.pause)))
 
 
-def _hang_up(scene: Scenario) -> Iterator[Assessment]:
-    yield _complete(scene, _job(scene, HangingUp(scene.courier)))
+def _hang_up(scenario: Scenario) -> Iterator[Assessment]:
+    yield _complete(scenario, _job(scenario, DisconnectingTransport(scenario.transport)))
 
 
-def _wrong_order(scene: Scenario) -> Iterator[Assessment]:
-    page = scene.errand.pages[0]
-    with _device(scene, scene.courier) as device, job_session.withdrawn_on_error(device) as tokens:
-        token = device.create(scene.errand.process, scene.errand.instructions)
+def _wrong_order(scenario: Scenario) -> Iterator[Assessment]:
+    page = scenario.job.pages[0]
+    with _device(scenario, scenario.transport) as device, job_session.cancelled_on_error(device) as tokens:
+        token = device.create(scenario.job.process, scenario.job.instructions)
         tokens.append(token)
         device.end(token)
-        yield Assessment("an End before any image is accepted", "it was", True)
-        yield _refused("an image after End", _NOT_NOW, lambda: device.send_image(token, 1, page.format, page.file))
-        *_, ended = job_session.asked(device, token)
+        yield Assessment("EndPostScanJob before any image is accepted", "it was", True)
+        yield _refused(
+            "an image after EndPostScanJob", _NOT_NOW, lambda: device.send_image(token, 1, page.format, page.file)
+        )
+        ended = job_session.wait_for_end(device, token)
     good = (ended.state, ended.images) == ("Completed", 0)
-    yield Assessment("a job without images ends Completed, and gets none later", job_session.sentence(ended), good)
+    yield Assessment("a job without images ends Completed, and gets none later", sentence(ended), good)
 
 
-def _foreign_token(scene: Scenario) -> Iterator[Assessment]:
-    page = scene.errand.pages[0]
-    with _device(scene, scene.courier) as device:
-        tries: dict[str, Callable[[], object]] = {
-            "an image for": lambda: device.send_image(STRANGER, 1, page.format, page.file),
-            "the end of": lambda: device.end(STRANGER),
-            "a question about": lambda: device.status(STRANGER),
-            "a cancel of": lambda: device.cancel(STRANGER),
+def _foreign_token(scenario: Scenario) -> Iterator[Assessment]:
+    page = scenario.job.pages[0]
+    with _device(scenario, scenario.transport) as device:
+        requests: dict[str, Callable[[], object]] = {
+            "an image for": lambda: device.send_image(UNKNOWN_JOB, 1, page.format, page.file),
+            "the end of": lambda: device.end(UNKNOWN_JOB),
+            "the status of": lambda: device.status(UNKNOWN_JOB),
+            "a cancel of": lambda: device.cancel(UNKNOWN_JOB),
         }
-        for what, act in tries.items():
-            yield _refused(f"{what} a job that is not the device's", _UNKNOWN, act)
+        for what, send in requests.items():
+            yield _refused(f"{what} a job that is not the device's", _UNKNOWN, send)
 
 
-def _deaf(scene: Scenario) -> Iterator[Assessment]:
-    yield from _with_listener(scene, ListenerMode.DEAF)
+def _deaf(scenario: Scenario) -> Iterator[Assessment]:
+    yield from _with_listener(scenario, ListenerMode.SILENT)
 
 
-def _refuse(scene: Scenario) -> Iterator[Assessment]:
-    yield from _with_listener(scene, ListenerMode.REFUSING)
+def _refuse(scenario: Scenario) -> Iterator[Assessment]:
+    yield from _with_listener(scenario, ListenerMode.REFUSING)
 
 
 MISBEHAVIOURS: Final = {
-    "late": Misbehaviour("falls silent after its first page", _late),
+    "late": Misbehaviour("sends nothing for a while after its first page", _late),
     "duplicate": Misbehaviour("sends each request twice, as the same message", _duplicate),
-    "cut": Misbehaviour("breaks off in the middle of each image, and sends it again", _cut),
-    "slow": Misbehaviour("drips each image", _slow),
-    "hang-up": Misbehaviour("does not wait for any answer, and asks again", _hang_up),
-    "wrong-order": Misbehaviour("ends before its first image, and sends that afterwards", _wrong_order),
+    "cut": Misbehaviour("closes the connection in the middle of each image, and sends it again", _cut),
+    "slow": Misbehaviour("sends each image in small pieces", _slow),
+    "hang-up": Misbehaviour("closes the connection before each response, and repeats the request", _hang_up),
+    "wrong-order": Misbehaviour("ends its job before the first image, and sends that afterwards", _wrong_order),
     "foreign-token": Misbehaviour("uses the token of a job that is not its own", _foreign_token),
-    "deaf": Misbehaviour("takes events and never answers", _deaf),
-    "refuse": Misbehaviour("answers events with 500", _refuse),
+    "deaf": Misbehaviour("accepts events and never responds", _deaf),
+    "refuse": Misbehaviour("responds to events with 500", _refuse),
 }
 
 
-# --- couriers that misbehave -------------------------------------------------------------------------------------
+# --- transports that misbehave -------------------------------------------------------------------------------------
 
 
-class Twice:
-    """Carries each request twice. Of `count` answers that have to be equal, `differed` were not."""
+class RepeatingTransport:
+    """Sends each request twice. Of `count` pairs of responses that have to be equal, `differed` were not."""
 
-    def __init__(self, courier: Transport) -> None:
-        self._courier = courier
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self.count = self.differed = 0
 
     def __call__(self, request: OutgoingRequest, /) -> HttpReply:
-        """Carry the request, and again; return the first answer."""
-        first, second = self._courier(request), self._courier(request)
-        if not _is_question(request):
+        """Send the request twice; return the first response."""
+        first, second = self._transport(request), self._transport(request)
+        if not _is_query(request):
             self.count += 1
-            self.differed += (first.status, _said(first)) != (second.status, _said(second))
+            self.differed += (first.status, _body(first)) != (second.status, _body(second))
         return first
 
 
-class Cutting:
-    """Breaks off in the middle of each image, and then carries it whole, as the same message."""
+class InterruptingTransport:
+    """Closes the connection in the middle of each image, and then sends it as the same message."""
 
-    def __init__(self, courier: Transport) -> None:
-        self._courier = courier
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def __call__(self, request: OutgoingRequest, /) -> HttpReply:
-        """Carry the request."""
+        """Send the request."""
         if request.action.endswith("/SendImage"):
             half = sum(map(len, request.content())) // 2
-            _break_off(self._courier, request, half)
-        return self._courier(request)
+            _send_partly(self._transport, request, half)
+        return self._transport(request)
 
 
-class Dripping:
-    """Carries each image in pieces, over so many *seconds*."""
+class SlowTransport:
+    """Sends each image in pieces, over this many *seconds*."""
 
-    def __init__(self, courier: Transport, seconds: float) -> None:
-        self._courier = courier
+    def __init__(self, transport: Transport, seconds: float) -> None:
+        self._transport = transport
         self._seconds = seconds
 
     def __call__(self, request: OutgoingRequest, /) -> HttpReply:
-        """Carry the request."""
+        """Send the request."""
         if not request.action.endswith("/SendImage"):
-            return self._courier(request)
-        return self._courier(replace(request, content=lambda: self._drips(request)))
+            return self._transport(request)
+        return self._transport(replace(request, content=lambda: self._pieces(request)))
 
-    def _drips(self, request: OutgoingRequest) -> Iterator[bytes]:
+    def _pieces(self, request: OutgoingRequest) -> Iterator[bytes]:
         length = sum(map(len, request.content())) // PIECES + 1
         for chunk in request.content():
             for at in range(0, len(chunk), length):
@@ -218,95 +222,94 @@ class Dripping:
                 time.sleep(self._seconds / PIECES)
 
 
-class HangingUp:
-    """Carries each request that changes something to its last byte, hangs up, and then carries it again."""
+class DisconnectingTransport:
+    """Sends each request but queries, closes the connection before the response, and then sends it again."""
 
-    def __init__(self, courier: Transport) -> None:
-        self._courier = courier
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def __call__(self, request: OutgoingRequest, /) -> HttpReply:
-        """Carry the request."""
-        if not _is_question(request):
-            _break_off(self._courier, request, sum(map(len, request.content())))
-        return self._courier(request)
+        """Send the request."""
+        if not _is_query(request):
+            _send_partly(self._transport, request, sum(map(len, request.content())))
+        return self._transport(request)
 
 
-class _BrokenOff(Exception):
-    """The device has had enough."""
+class _ConnectionClosed(Exception):
+    """The device closes the connection."""
 
 
-def _break_off(courier: Transport, request: OutgoingRequest, after: int) -> None:
-    """Carry the request as far as its first *after* bytes, and close the connection."""
+def _send_partly(transport: Transport, request: OutgoingRequest, after: int) -> None:
+    """Send the first *after* bytes of the request, and close the connection."""
 
-    def begin() -> Iterator[bytes]:
+    def head() -> Iterator[bytes]:
         left = after
         for chunk in request.content():
             yield chunk[:left]
             left -= len(chunk)
             if left <= 0:
-                raise _BrokenOff
+                raise _ConnectionClosed
 
-    with contextlib.suppress(_BrokenOff, Unreachable):
-        courier(replace(request, content=begin))
+    with contextlib.suppress(_ConnectionClosed, Unreachable):
+        transport(replace(request, content=head))
 
 
-def _is_question(request: OutgoingRequest) -> bool:
+def _is_query(request: OutgoingRequest) -> bool:
     return request.action.endswith("/GetPostScanJobElements")
 
 
-def _said(answer: HttpReply) -> bytes:
-    """Return the soap:Body of an answer in its canonical form."""
-    body = transport.parsed(answer.data).find(f"{{{transport.SOAP}}}Body")
+def _body(reply: HttpReply) -> bytes:
+    """Return the soap:Body of a response in canonical form."""
+    body = parse(reply.data).find(f"{{{SOAP}}}Body")
     if body is None:
-        raise BadAnswer(f"{answer.url}: HTTP {answer.status} without a SOAP body")
+        raise BadAnswer(f"{reply.url}: HTTP {reply.status} without a SOAP body")
     return etree.tostring(body, method="c14n", exclusive=True)
 
 
-# --- what they share ---------------------------------------------------------------------------------------------
+# --- shared steps ------------------------------------------------------------------------------------------------
 
 
-def _device(scene: Scenario, courier: Transport) -> Device:
-    return Device(scene.url, scene.user, courier=courier)
+def _device(scenario: Scenario, transport: Transport) -> Device:
+    return Device(scenario.url, scenario.user, transport=transport)
 
 
 def _job(
-    scene: Scenario, courier: Transport, between: Callable[[Device, str], None] = lambda _device, _token: None
+    scenario: Scenario, transport: Transport, between: Callable[[Device, str], None] = lambda _device, _token: None
 ) -> ReportedJob:
-    """Scan the errand; call *between* after each image. Return how the job ended."""
-    with _device(scene, courier) as device, job_session.withdrawn_on_error(device) as tokens:
-        token = device.create(scene.errand.process, scene.errand.instructions)
+    """Scan the job; call *between* after each image. Return how the job ended."""
+    with _device(scenario, transport) as device, job_session.cancelled_on_error(device) as tokens:
+        token = device.create(scenario.job.process, scenario.job.instructions)
         tokens.append(token)
-        for page in scene.errand.pages:
+        for page in scenario.job.pages:
             device.send_image(token, page.number, page.format, page.file)
             between(device, token)
         device.end(token)
-        *_, ended = job_session.asked(device, token)
-    return ended
+        return job_session.wait_for_end(device, token)
 
 
-def _with_listener(scene: Scenario, manner: ListenerMode) -> Iterator[Assessment]:
-    """Scan with an ear that treats all events in this manner: nothing else may suffer from it."""
-    with EventListener(towards(scene.url), manner) as ear:
-        subscription = DeviceSubscription(scene.courier, scene.url, ear, TIME)
+def _with_listener(scenario: Scenario, mode: ListenerMode) -> Iterator[Assessment]:
+    """Scan with a listener in this mode, which must not affect the job."""
+    with EventListener(local_address_for(scenario.url), mode) as listener:
+        subscription = DeviceSubscription(scenario.transport, scenario.url, listener, EXPIRES)
         with subscription:
-            yield _complete(scene, _job(scene, scene.courier))
-            end = time.monotonic() + VISIT
-            while not ear.visits and time.monotonic() < end:
+            yield _complete(scenario, _job(scenario, scenario.transport))
+            end = time.monotonic() + DELIVERY_SECONDS
+            while not listener.requests and time.monotonic() < end:
                 time.sleep(job_session.POLL)
-            did = f"it had tried {ear.visits} time{'' if ear.visits == 1 else 's'} so far"
-            yield Assessment("the server tries to tell the events", did, ear.visits > 0)
+            did = f"it had tried {listener.requests} time{'' if listener.requests == 1 else 's'} so far"
+            yield Assessment("the server tries to deliver the events", did, listener.requests > 0)
 
 
-def _complete(scene: Scenario, ended: ReportedJob) -> Assessment:
-    count = len(scene.errand.pages)
+def _complete(scenario: Scenario, ended: ReportedJob) -> Assessment:
+    count = len(scenario.job.pages)
     wanted = f"the job ends Completed, with each of its images once ({count})"
-    return Assessment(wanted, job_session.sentence(ended), (ended.state, ended.images) == ("Completed", count))
+    return Assessment(wanted, sentence(ended), (ended.state, ended.images) == ("Completed", count))
 
 
-def _refused(what: str, subcode: str, act: Callable[[], object]) -> Assessment:
+def _refused(what: str, subcode: str, send: Callable[[], object]) -> Assessment:
     wanted = f"{what} is refused with {subcode}"
     try:
-        act()
+        send()
     except SoapFault as fault:
         return Assessment(wanted, str(fault), fault.subcode == subcode)
     return Assessment(wanted, "it was accepted", False)

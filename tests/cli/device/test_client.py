@@ -79,7 +79,7 @@ def test_a_temporary_error_is_tried_again_as_the_same_message(server: Script) ->
     """DSP-088: the server may be able to do it later; the MessageID lets it recognise the request."""
     server.fault("EndPostScanJob", "dsp:ServerErrorTemporaryError", "soap:Receiver", 500)
     server.answer("EndPostScanJob", "<dsp:EndPostScanJobResponse/>")
-    with Device(server.url, "S-1-5-21-1", patience=(0.0, 0.0)) as device:
+    with Device(server.url, "S-1-5-21-1", retry_pauses=(0.0, 0.0)) as device:
         device.end(TOKEN)
 
     assert len(server.requests) == 2
@@ -89,7 +89,7 @@ def test_a_temporary_error_is_tried_again_as_the_same_message(server: Script) ->
 def test_patience_ends(server: Script) -> None:
     """A server that stays broken is reported after the last try."""
     server.fault("EndPostScanJob", "dsp:ServerErrorTemporaryError", "soap:Receiver", 500)
-    with Device(server.url, "S-1-5-21-1", patience=(0.0, 0.0)) as device, pytest.raises(SoapFault):
+    with Device(server.url, "S-1-5-21-1", retry_pauses=(0.0, 0.0)) as device, pytest.raises(SoapFault):
         device.end(TOKEN)
 
     assert len(server.requests) == 3
@@ -98,7 +98,7 @@ def test_patience_ends(server: Script) -> None:
 def test_a_lasting_error_is_not_tried_again(server: Script) -> None:
     """DSP-088: dsp:ServerErrorInternalError would only fail again."""
     server.fault("EndPostScanJob", "dsp:ServerErrorInternalError", "soap:Receiver", 500)
-    with Device(server.url, "S-1-5-21-1", patience=(0.0,)) as device, pytest.raises(SoapFault):
+    with Device(server.url, "S-1-5-21-1", retry_pauses=(0.0,)) as device, pytest.raises(SoapFault):
         device.end(TOKEN)
 
     assert len(server.requests) == 1

@@ -26,8 +26,8 @@ def host() -> Iterator[Hosted]:
 
 def seek(host: Hosted, wait: float = SHORT) -> tuple[discovery.Match, ...]:
     """Look for the server by its name."""
-    with HttpTransport() as courier:
-        return discovery.at_host(courier, "127.0.0.1", host.port, ("http",), wait)
+    with HttpTransport() as transport:
+        return discovery.at_host(transport, "127.0.0.1", host.port, ("http",), wait)
 
 
 def answer_of(host: Hosted, asked: Asked) -> bytes:
@@ -77,8 +77,8 @@ def test_an_answer_that_comes_again_counts_once(host: Hosted) -> None:
         return [first, first, second]
 
     host.datagrams = lambda asked: repeated(asked) if len(host.asked) == 1 else []
-    with discovery._to_host("127.0.0.1", host.port) as ways:
-        assert len(list(discovery._answers(ways, discovery.probe(), SHORT))) == 2
+    with discovery._host_routes("127.0.0.1", host.port) as routes:
+        assert len(list(discovery._responses(routes, discovery.probe(), SHORT))) == 2
 
 
 def test_nobody_else_can_answer_for_the_host(host: Hosted) -> None:
@@ -86,14 +86,14 @@ def test_nobody_else_can_answer_for_the_host(host: Hosted) -> None:
     host.deaf = True
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
-        discovery._to_host("127.0.0.1", host.port) as ways,
+        discovery._host_routes("127.0.0.1", host.port) as routes,
     ):
         stranger.bind(("127.0.0.2", 0))
         question = discovery.probe()
         evil = answer_of(host, Asked("Probe", "udp", question.data))
-        stranger.sendto(evil, ways[0].udp.getsockname())
+        stranger.sendto(evil, routes[0].udp.getsockname())
 
-        assert discovery._found(ways, question, SHORT, enough=1) == ()
+        assert discovery._probe_routes(routes, question, SHORT, limit=1) == ()
 
 
 def test_a_match_without_an_address_is_resolved(host: Hosted) -> None:
@@ -117,34 +117,34 @@ def test_a_host_that_is_silent_by_udp_is_asked_by_http(host: Hosted) -> None:
 
 def test_an_answer_by_http_has_to_relate_to_the_question(host: Hosted) -> None:
     """DPW-045: an answer to something else is none."""
-    with HttpTransport() as courier, pytest.raises(BadAnswer, match="relates to urn:x; expected urn:uuid:"):
+    with HttpTransport() as transport, pytest.raises(BadAnswer, match="relates to urn:x; expected urn:uuid:"):
         host.answer = lambda _asked: (200, envelope("urn:x", "", "urn:x"))
-        discovery.by_http(courier, host.origin)
+        discovery.by_http(transport, host.origin)
 
 
 def test_a_host_that_is_something_else_is_not_found(host: Hosted) -> None:
-    """DPW-005: 202 means that there is no such device; the error tells all that was tried."""
+    """DPW-005: 202 means that no match; the error tells all that was tried."""
     host.deaf = True
     host.says["Probe"] = lambda _: (202, "")
     with pytest.raises(Unreachable) as caught:
         seek(host)
 
-    assert f"UDP ports {host.port} and 3702: no answer" in str(caught.value)
-    assert f"{host.origin}: there is no such device" in str(caught.value)
+    assert f"UDP ports {host.port} and 3702: no response" in str(caught.value)
+    assert f"{host.origin}: no match" in str(caught.value)
 
 
 def test_a_host_where_nobody_listens_is_not_found() -> None:
     """Closed ports are an answer, too: there is nothing to wait for."""
     with hosting() as host:
         port = host.port
-    with HttpTransport() as courier, pytest.raises(Unreachable, match="no device found"):
-        discovery.at_host(courier, "127.0.0.1", port, ("https", "http"), LONG * 10)
+    with HttpTransport() as transport, pytest.raises(Unreachable, match="no device found"):
+        discovery.at_host(transport, "127.0.0.1", port, ("https", "http"), LONG * 10)
 
 
 def test_a_name_that_nobody_knows_is_an_error_that_names_it() -> None:
     """It never comes to a question."""
-    with HttpTransport() as courier, pytest.raises(Unreachable, match=r"no\.such\.host\.invalid"):
-        discovery.at_host(courier, "no.such.host.invalid", 5362, ("http",))
+    with HttpTransport() as transport, pytest.raises(Unreachable, match=r"no\.such\.host\.invalid"):
+        discovery.at_host(transport, "no.such.host.invalid", 5362, ("http",))
 
 
 def test_any_prefix_and_any_blanks_are_read() -> None:

@@ -32,7 +32,7 @@ from works import until
 
 from postscan.cli.device import subscription as subscriptions
 from postscan.cli.device.client import ReportedFilter, ReportedJob
-from postscan.cli.device.event_listener import EventListener, ListenerMode, towards
+from postscan.cli.device.event_listener import EventListener, ListenerMode, local_address_for
 from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
 from postscan.cli.device.subscription import DeviceSubscription, duration
 from postscan.cli.device.transport import BadAnswer, HttpReply, HttpTransport, OutgoingRequest, SoapFault, Unreachable
@@ -48,27 +48,27 @@ def host() -> Iterator[Hosted]:
 
 
 @pytest.fixture
-def ear() -> Iterator[EventListener]:
-    """An ear on loopback."""
-    with EventListener("127.0.0.1") as ear:
-        yield ear
+def listener() -> Iterator[EventListener]:
+    """An listener on loopback."""
+    with EventListener("127.0.0.1") as listener:
+        yield listener
 
 
 @pytest.fixture
-def courier() -> Iterator[HttpTransport]:
-    """The honest courier."""
-    with HttpTransport() as courier:
-        yield courier
+def transport() -> Iterator[HttpTransport]:
+    """The honest transport."""
+    with HttpTransport() as transport:
+        yield transport
 
 
-# --- the ear -----------------------------------------------------------------------------------------------------
+# --- the listener -----------------------------------------------------------------------------------------------------
 
 
-def test_events_are_answered_and_handed_on_in_order(ear: EventListener) -> None:
+def test_events_are_answered_and_handed_on_in_order(listener: EventListener) -> None:
     """DPW-079: each with 202; what they say, as values."""
     for content in (status_event("Creating", "Pending"), status_event("Processing"), end_event("Canceled", "Why")):
-        assert post(ear.notify_to, letter(content, ear.identifier)) == 202
-    told = [ear.next(PATIENCE).notice for _ in range(3)]
+        assert post(listener.notify_to, letter(content, listener.identifier)) == 202
+    told = [listener.next(PATIENCE).content for _ in range(3)]
 
     pending, working = (ReportedFilter("urn:example:stamp", state, ()) for state in ("Pending", "Processing"))
     done = ReportedFilter("urn:example:stamp", "CompletedSuccessfully", ())
@@ -77,69 +77,72 @@ def test_events_are_answered_and_handed_on_in_order(ear: EventListener) -> None:
         StatusEvent(TOKEN, ReportedJob("Processing", (), (working,), 1)),
         EndStateEvent(TOKEN, ReportedJob("Canceled", ("Why",), (done,), 1)),
     ]
-    assert ear.next(0) is None
+    assert listener.next(0) is None
 
 
-def test_a_message_that_comes_again_is_answered_and_heard_once(ear: EventListener) -> None:
+def test_a_message_that_comes_again_is_answered_and_heard_once(listener: EventListener) -> None:
     """A server repeats what it got no answer to."""
-    one, other = letter(status_event("Creating"), ear.identifier), letter(status_event("Creating"), ear.identifier)
+    one, other = (
+        letter(status_event("Creating"), listener.identifier),
+        letter(status_event("Creating"), listener.identifier),
+    )
 
-    assert [post(ear.notify_to, data) for data in (one, one, other)] == [202, 202, 202]
-    assert [ear.next(0) is None for _ in range(3)] == [False, False, True]
+    assert [post(listener.notify_to, data) for data in (one, one, other)] == [202, 202, 202]
+    assert [listener.next(0) is None for _ in range(3)] == [False, False, True]
 
 
-def test_what_does_not_carry_the_identifier_is_not_ours(ear: EventListener) -> None:
+def test_what_does_not_carry_the_identifier_is_not_ours(listener: EventListener) -> None:
     """DPW-072: the reference parameters come as headers; without them it is refused, and told."""
-    assert post(ear.notify_to, letter(status_event("Creating"), "")) == 400
-    assert post(ear.notify_to, letter(status_event("Creating"), "urn:uuid:somebody-elses")) == 400
-    assert ear.next(0) is None
-    assert ["(none)" in ear.strange[0], "urn:uuid:somebody-elses" in ear.strange[1]] == [True, True]
+    assert post(listener.notify_to, letter(status_event("Creating"), "")) == 400
+    assert post(listener.notify_to, letter(status_event("Creating"), "urn:uuid:somebody-elses")) == 400
+    assert listener.next(0) is None
+    assert ["(none)" in listener.refused[0], "urn:uuid:somebody-elses" in listener.refused[1]] == [True, True]
 
 
-def test_what_is_no_event_is_refused(ear: EventListener) -> None:
+def test_what_is_no_event_is_refused(listener: EventListener) -> None:
     """DPW-084: no XML, a DTD, another Action, a Body that holds something else, a number that is none."""
-    good = letter(status_event("Creating"), ear.identifier)
+    good = letter(status_event("Creating"), listener.identifier)
     bad = (
         b"<html>",
         b"<!DOCTYPE e>" + good,
-        letter(status_event("Creating"), ear.identifier, action="urn:x:Event"),
-        letter(status_event("Creating"), ear.identifier, action=f"{DSP}/PostScanJobEndStateEvent"),
+        letter(status_event("Creating"), listener.identifier, action="urn:x:Event"),
+        letter(status_event("Creating"), listener.identifier, action=f"{DSP}/PostScanJobEndStateEvent"),
         good.replace(b"ImagesReceived>1", b"ImagesReceived>many"),
         re.sub(rb"<wsa:MessageID>.*?</wsa:MessageID>", b"", good),
     )
 
-    assert [post(ear.notify_to, data) for data in bad] == [400] * len(bad)
-    assert ear.next(0) is None
-    assert len(ear.strange) == len(bad)
+    assert [post(listener.notify_to, data) for data in bad] == [400] * len(bad)
+    assert listener.next(0) is None
+    assert len(listener.refused) == len(bad)
 
 
-def test_the_end_of_a_subscription_comes_to_its_own_address(ear: EventListener) -> None:
+def test_the_end_of_a_subscription_comes_to_its_own_address(listener: EventListener) -> None:
     """dpws.md section 8.3: to EndTo, and nowhere else."""
-    data = letter(subscription_end("SourceShuttingDown"), ear.identifier)
+    data = letter(subscription_end("SourceShuttingDown"), listener.identifier)
 
-    assert post(ear.notify_to, data) == 404
-    assert post(ear.end_to, data) == 202
-    assert ear.next(0).notice == SubscriptionEnd("SourceShuttingDown", "The scan server is being stopped.")
+    assert post(listener.notify_to, data) == 404
+    assert post(listener.end_to, data) == 202
+    assert listener.next(0).content == SubscriptionEnd("SourceShuttingDown", "The scan server is being stopped.")
 
 
-def test_chunks_are_read_and_giants_are_not(ear: EventListener) -> None:
+def test_chunks_are_read_and_giants_are_not(listener: EventListener) -> None:
     """dpws.md section 5: chunked bodies have to be accepted; 64 KiB is more than any event."""
-    good = letter(status_event("Creating"), ear.identifier)
+    good = letter(status_event("Creating"), listener.identifier)
 
-    assert post(ear.notify_to, good, chunked=True) == 202
-    assert post(ear.notify_to, good + b" " * 65_536) == 413
-    assert post(ear.notify_to, good + b" " * 65_536, chunked=True) == 413
-    assert ear.next(0) is not None
-    assert ear.next(0) is None
+    assert post(listener.notify_to, good, chunked=True) == 202
+    assert post(listener.notify_to, good + b" " * 65_536) == 413
+    assert post(listener.notify_to, good + b" " * 65_536, chunked=True) == 413
+    assert listener.next(0) is not None
+    assert listener.next(0) is None
 
 
-def test_a_server_that_breaks_off_does_no_harm(ear: EventListener, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_breaks_off_does_no_harm(listener: EventListener, capfd: pytest.CaptureFixture[str]) -> None:
     """The next message is heard, and nothing is printed."""
-    parts = urlsplit(ear.notify_to)
+    parts = urlsplit(listener.notify_to)
     with socket.create_connection((parts.hostname, parts.port)) as broken:
         broken.sendall(b"POST /events HTTP/1.1\r\nContent-Length: 100\r\n\r\n<half")
 
-    assert post(ear.notify_to, letter(status_event("Creating"), ear.identifier)) == 202
+    assert post(listener.notify_to, letter(status_event("Creating"), listener.identifier)) == 202
     assert capfd.readouterr().err == ""
 
 
@@ -147,28 +150,30 @@ def test_an_ear_can_refuse_and_be_deaf() -> None:
     """The two ways in which it misbehaves: 500, and no answer at all."""
     with (
         EventListener("127.0.0.1", ListenerMode.REFUSING) as refusing,
-        EventListener("127.0.0.1", ListenerMode.DEAF) as deaf,
+        EventListener("127.0.0.1", ListenerMode.SILENT) as deaf,
     ):
         assert post(refusing.notify_to, letter(status_event("Creating"), refusing.identifier)) == 500
         with pytest.raises(TimeoutError):
             post(deaf.notify_to, letter(status_event("Creating"), deaf.identifier), timeout=0.3)
 
-        assert (refusing.visits, deaf.visits) == (1, 1)
+        assert (refusing.requests, deaf.requests) == (1, 1)
         assert refusing.next(0) is deaf.next(0) is None
 
 
 def test_the_ear_is_where_the_server_finds_it() -> None:
     """At the address from which this machine reaches the server."""
-    assert towards("http://127.0.0.1:5362/ScanServer/processing") == "127.0.0.1"
+    assert local_address_for("http://127.0.0.1:5362/ScanServer/processing") == "127.0.0.1"
 
 
 # --- the subscription --------------------------------------------------------------------------------------------
 
 
-def test_subscribe_says_all_that_a_subscription_needs(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
+def test_subscribe_says_all_that_a_subscription_needs(
+    host: Hosted, listener: EventListener, transport: HttpTransport
+) -> None:
     """dpws.md section 11.5, element by element; to the address of the service."""
-    with DeviceSubscription(courier, host.url, ear, 3600) as subscription:
-        subscription.forget()
+    with DeviceSubscription(transport, host.url, listener, 3600) as subscription:
+        subscription.mark_ended()
     (asked,) = host.asked
     subscribe = ET.fromstring(asked.data).find("soap:Body/wse:Subscribe", NAMESPACES)
 
@@ -180,8 +185,8 @@ def test_subscribe_says_all_that_a_subscription_needs(host: Hosted, ear: EventLi
 
     assert asked.way == "/service"
     assert [one.tag for one in subscribe] == [f"{{{WSE}}}{name}" for name in ("EndTo", "Delivery", "Expires", "Filter")]
-    assert endpoint("wse:EndTo") == (ear.end_to, ear.identifier)
-    assert endpoint("wse:Delivery/wse:NotifyTo") == (ear.notify_to, ear.identifier)
+    assert endpoint("wse:EndTo") == (listener.end_to, listener.identifier)
+    assert endpoint("wse:Delivery/wse:NotifyTo") == (listener.notify_to, listener.identifier)
     assert subscribe.find("wse:Delivery", NAMESPACES).attrib == {"Mode": f"{WSE}/DeliveryModes/Push"}
     assert subscribe.findtext("wse:Expires", None, NAMESPACES) == "PT3600S"
     assert subscribe.find("wse:Filter", NAMESPACES).get("Dialect") == NAMESPACES["wsdp"] + "/Action"
@@ -192,10 +197,10 @@ def test_subscribe_says_all_that_a_subscription_needs(host: Hosted, ear: EventLi
 
 
 def test_whoever_manages_it_gets_back_what_refers_to_it(
-    host: Hosted, ear: EventListener, courier: HttpTransport
+    host: Hosted, listener: EventListener, transport: HttpTransport
 ) -> None:
     """DPW-080: each reference parameter as a header of its own, at the manager's address."""
-    with DeviceSubscription(courier, host.url, ear, 60) as subscription:
+    with DeviceSubscription(transport, host.url, listener, 60) as subscription:
         assert subscription.granted == 3600
         assert subscription.renew() == 3600
         assert subscription.status() == 60
@@ -211,45 +216,47 @@ def test_whoever_manages_it_gets_back_what_refers_to_it(
 
 
 def test_it_is_renewed_before_half_of_its_time_has_passed(
-    host: Hosted, ear: EventListener, courier: HttpTransport
+    host: Hosted, listener: EventListener, transport: HttpTransport
 ) -> None:
     """DPW-081: again and again, for as long as it is needed, and not once it is taken back."""
     host.says["Subscribe"] = lambda asked: host.subscribe(asked, "PT0.2S")
     host.says["Renew"] = lambda _: "<wse:RenewResponse><wse:Expires>PT0.2S</wse:Expires></wse:RenewResponse>"
-    with DeviceSubscription(courier, host.url, ear, 60) as subscription:
+    with DeviceSubscription(transport, host.url, listener, 60) as subscription:
         until(lambda: subscription.renewals >= 3)
 
-    assert subscriptions.EARLY < 0.5
+    assert subscriptions.RENEW_AT < 0.5
     assert host.operations()[-1] == "Unsubscribe"
     assert b"<wse:Expires>PT60S</wse:Expires>" in host.asked[1].data
 
 
-def test_a_renewal_that_is_refused_is_told(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
+def test_a_renewal_that_is_refused_is_told(host: Hosted, listener: EventListener, transport: HttpTransport) -> None:
     """Whoever waits for events has to know that there will be none."""
     host.says["Subscribe"] = lambda asked: host.subscribe(asked, "PT0.1S")
     host.says["Renew"] = lambda _: fault("wse:UnableToRenew", 500, "soap:Receiver")
-    with DeviceSubscription(courier, host.url, ear, 60) as subscription:
-        until(lambda: subscription.trouble)
+    with DeviceSubscription(transport, host.url, listener, 60) as subscription:
+        until(lambda: subscription.renew_error)
 
-    assert "wse:UnableToRenew" in subscription.trouble
+    assert "wse:UnableToRenew" in subscription.renew_error
 
 
-def test_it_is_taken_back_whatever_happens_meanwhile(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
+def test_it_is_taken_back_whatever_happens_meanwhile(
+    host: Hosted, listener: EventListener, transport: HttpTransport
+) -> None:
     """A device that breaks down leaves no subscription behind; the first error is the news."""
     host.says["Unsubscribe"] = lambda _: fault("wse:InvalidMessage")
-    with pytest.raises(ZeroDivisionError), DeviceSubscription(courier, host.url, ear, 60):
+    with pytest.raises(ZeroDivisionError), DeviceSubscription(transport, host.url, listener, 60):
         raise ZeroDivisionError
 
     assert host.operations() == ["Subscribe", "Unsubscribe"]
 
 
 def test_a_refused_unsubscribe_is_told_to_who_asked_for_it(
-    host: Hosted, ear: EventListener, courier: HttpTransport
+    host: Hosted, listener: EventListener, transport: HttpTransport
 ) -> None:
     """DPW-070 from the other side."""
     host.says["Unsubscribe"] = lambda _: fault("wse:InvalidMessage")
     with (
-        DeviceSubscription(courier, host.url, ear, 60) as subscription,
+        DeviceSubscription(transport, host.url, listener, 60) as subscription,
         pytest.raises(SoapFault, match="InvalidMessage"),
     ):
         subscription.unsubscribe()
@@ -268,15 +275,15 @@ def test_a_refused_unsubscribe_is_told_to_who_asked_for_it(
     ],
 )
 def test_an_answer_that_is_no_subscription_is_named(
-    host: Hosted, ear: EventListener, courier: HttpTransport, response: str, wrong: str
+    host: Hosted, listener: EventListener, transport: HttpTransport, response: str, wrong: str
 ) -> None:
     """DPW-063, DPW-065, DPW-067 from the other side: a manager, and a time of the kind that was asked for."""
     host.says["Subscribe"] = lambda _: response
     with pytest.raises(BadAnswer, match=wrong):
-        DeviceSubscription(courier, host.url, ear, 60)
+        DeviceSubscription(transport, host.url, listener, 60)
 
 
-def test_a_subscription_under_tls_is_managed_under_tls(ear: EventListener) -> None:
+def test_a_subscription_under_tls_is_managed_under_tls(listener: EventListener) -> None:
     """Whoever reads the identifier could take the subscription back."""
     host = Hosted()
 
@@ -286,49 +293,51 @@ def test_a_subscription_under_tls_is_managed_under_tls(ear: EventListener) -> No
         return HttpReply(request.url, 200, envelope("urn:x", host.subscribe(asked), asked.message_id))
 
     with pytest.raises(BadAnswer, match="expected an https address"):
-        DeviceSubscription(carry, "https://127.0.0.1/service", ear, 60)
+        DeviceSubscription(carry, "https://127.0.0.1/service", listener, 60)
 
 
 def test_a_server_that_is_away_for_a_while_is_asked_again(
-    host: Hosted, ear: EventListener, courier: HttpTransport, monkeypatch: pytest.MonkeyPatch
+    host: Hosted, listener: EventListener, transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be starting anew, and its subscriptions may outlive that."""
-    monkeypatch.setattr(subscriptions, "_AGAIN", 0.01)
+    monkeypatch.setattr(subscriptions, "_RETRY_SECONDS", 0.01)
     away = [True, True, False]
 
     def carry(request: OutgoingRequest) -> HttpReply:
         if request.action.endswith("/Renew") and (away.pop(0) if away else False):
             raise Unreachable("nobody is there")
-        return courier(request)
+        return transport(request)
 
     host.says["Subscribe"] = lambda asked: host.subscribe(asked, "PT0.1S")
-    with DeviceSubscription(carry, host.url, ear, 60) as subscription:
+    with DeviceSubscription(carry, host.url, listener, 60) as subscription:
         until(lambda: subscription.renewals)
 
-    assert subscription.trouble == ""
+    assert subscription.renew_error == ""
 
 
-def test_unsubscribe_is_answered_by_an_empty_body(host: Hosted, ear: EventListener, courier: HttpTransport) -> None:
+def test_unsubscribe_is_answered_by_an_empty_body(
+    host: Hosted, listener: EventListener, transport: HttpTransport
+) -> None:
     """DPW-069 from the other side."""
     host.says["Unsubscribe"] = lambda _: "<wse:UnsubscribeResponse/>"
     with (
-        DeviceSubscription(courier, host.url, ear, 60) as subscription,
+        DeviceSubscription(transport, host.url, listener, 60) as subscription,
         pytest.raises(BadAnswer, match="expected none"),
     ):
         subscription.unsubscribe()
 
 
-def test_one_at_a_time_is_heard_even_if_many_call_at_once(ear: EventListener) -> None:
+def test_one_at_a_time_is_heard_even_if_many_call_at_once(listener: EventListener) -> None:
     """Each of them is answered, and none is lost."""
-    letters = [letter(status_event("Creating"), ear.identifier) for _ in range(20)]
-    threads = [threading.Thread(target=post, args=(ear.notify_to, data)) for data in letters]
+    letters = [letter(status_event("Creating"), listener.identifier) for _ in range(20)]
+    threads = [threading.Thread(target=post, args=(listener.notify_to, data)) for data in letters]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert all(ear.next(0) for _ in letters)
-    assert ear.next(0) is None
+    assert all(listener.next(0) for _ in letters)
+    assert listener.next(0) is None
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_a_key_belongs_to_a_certificate(tmp_path: Path) -> None:
     """Alone it shows nothing."""
-    with pytest.raises(PostscanError, match="there is no --cert"):
+    with pytest.raises(PostscanError, match="needs --cert"):
         tls.context(None, None, tmp_path / "key.pem")
 
 

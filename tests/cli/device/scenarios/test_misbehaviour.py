@@ -15,7 +15,13 @@ from typer.testing import Result
 from postscan.cli.demo import sandbox
 from postscan.cli.device import command
 from postscan.cli.device.scenarios import misbehaviour
-from postscan.cli.device.scenarios.misbehaviour import PIECES, Cutting, Dripping, HangingUp, Twice
+from postscan.cli.device.scenarios.misbehaviour import (
+    PIECES,
+    DisconnectingTransport,
+    InterruptingTransport,
+    RepeatingTransport,
+    SlowTransport,
+)
 from postscan.cli.device.transport import DSP, HttpReply, OutgoingRequest, Transport, Unreachable
 
 ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
@@ -28,15 +34,15 @@ SOAP = b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><
 
 
 @dataclass
-class Road:
-    """An honest courier that remembers what it carried, and whether the device broke off; answers count upwards."""
+class RecordingTransport:
+    """A transport that records what it sends, and whether it was sent completely; responses count upwards."""
 
     carried: list[list[bytes]] = field(default_factory=list)
     whole: list[bool] = field(default_factory=list)
     answers: Callable[[int], int] = lambda number: number
 
     def __call__(self, request: OutgoingRequest, /) -> HttpReply:
-        """Carry a request, as far as it goes."""
+        """Record the request, as far as its content is sent."""
         self.carried.append([])
         self.whole.append(False)
         self.carried[-1].extend(bytes(piece) for piece in request.content())
@@ -57,8 +63,8 @@ def request(operation: str) -> OutgoingRequest:
 
 def test_a_cut_image_is_half_an_image_and_then_a_whole_one() -> None:
     """T-M5: broken off in the middle; the same bytes again, so the same MessageID."""
-    road = Road()
-    Cutting(road)(request("SendImage"))
+    road = RecordingTransport()
+    InterruptingTransport(road)(request("SendImage"))
     cut, sent = (b"".join(one) for one in road.carried)
 
     assert road.whole == [False, True]
@@ -69,8 +75,8 @@ def test_a_cut_image_is_half_an_image_and_then_a_whole_one() -> None:
 def test_a_device_that_hangs_up_has_said_everything() -> None:
     """DSP-083: to the last byte, and nobody takes the answer; then the same bytes again."""
     for operation in ("CreatePostScanJob", "SendImage", "EndPostScanJob"):
-        road = Road()
-        HangingUp(road)(request(operation))
+        road = RecordingTransport()
+        DisconnectingTransport(road)(request(operation))
 
         assert road.whole == [False, True]
         assert [b"".join(one) for one in road.carried] == [BODY, BODY]
@@ -78,8 +84,8 @@ def test_a_device_that_hangs_up_has_said_everything() -> None:
 
 def test_a_slow_device_sends_many_pieces() -> None:
     """T-H2: each of them small, and all of them in the end."""
-    road = Road()
-    Dripping(road, 0.0)(request("SendImage"))
+    road = RecordingTransport()
+    SlowTransport(road, 0.0)(request("SendImage"))
 
     assert len(road.carried[0]) >= PIECES
     assert max(map(len, road.carried[0])) <= len(BODY) // PIECES + 1
@@ -88,8 +94,8 @@ def test_a_slow_device_sends_many_pieces() -> None:
 
 def test_a_device_that_repeats_itself_compares_the_answers() -> None:
     """DSP-083: the same bytes twice, and the first answer counts."""
-    same, other = Road(answers=lambda _number: 1), Road()
-    faithful, faithless = Twice(same), Twice(other)
+    same, other = RecordingTransport(answers=lambda _number: 1), RecordingTransport()
+    faithful, faithless = RepeatingTransport(same), RepeatingTransport(other)
 
     assert faithful(request("EndPostScanJob")).data == SOAP % 1
     assert faithless(request("EndPostScanJob")).data == SOAP % 1
@@ -98,29 +104,29 @@ def test_a_device_that_repeats_itself_compares_the_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manner", "operation", "times"),
+    ("mode", "operation", "times"),
     [
-        (Cutting, "EndPostScanJob", 1),
-        (lambda road: Dripping(road, 0.0), "EndPostScanJob", 1),
-        (HangingUp, "GetPostScanJobElements", 1),
-        (Twice, "GetPostScanJobElements", 2),
+        (InterruptingTransport, "EndPostScanJob", 1),
+        (lambda road: SlowTransport(road, 0.0), "EndPostScanJob", 1),
+        (DisconnectingTransport, "GetPostScanJobElements", 1),
+        (RepeatingTransport, "GetPostScanJobElements", 2),
     ],
 )
 def test_what_is_no_part_of_the_bad_manner_goes_as_ever(
-    manner: Callable[[Transport], Transport], operation: str, times: int
+    mode: Callable[[Transport], Transport], operation: str, times: int
 ) -> None:
     """Only images are cut and dripped; a question may have another answer the second time."""
-    road = Road()
-    courier = manner(road)
-    courier(request(operation))
+    road = RecordingTransport()
+    transport = mode(road)
+    transport(request(operation))
 
     assert road.carried == [[BODY[:100], BODY[100:7000], BODY[7000:]]] * times
-    assert not isinstance(courier, Twice) or courier.count == 0
+    assert not isinstance(transport, RepeatingTransport) or transport.count == 0
 
 
 def test_a_server_that_hangs_up_first_is_asked_again() -> None:
     """It may have had enough of half an image before the device has."""
-    road, calls = Road(), []
+    road, calls = RecordingTransport(), []
 
     def impatient(request: OutgoingRequest) -> HttpReply:
         calls.append(request)
@@ -128,7 +134,7 @@ def test_a_server_that_hangs_up_first_is_asked_again() -> None:
             raise Unreachable("closed")
         return road(request)
 
-    assert Cutting(impatient)(request("SendImage")).status == 200
+    assert InterruptingTransport(impatient)(request("SendImage")).status == 200
     assert b"".join(road.carried[0]) == BODY
 
 
@@ -178,13 +184,13 @@ def test_a_server_that_refuses_strangers_for_another_reason_is_found_out(scan: R
 
 
 def test_a_server_that_refuses_strangers_is_praised(scan: Run, host: Hosted, page: Path) -> None:
-    """Exit code 0, and each refusal as a remark."""
+    """Exit code 0, and each refusal as a assessment."""
     for operation in ("SendImage", "EndPostScanJob", "CancelPostScanJob", *POLLS):
         host.says[operation] = lambda _: fault("dsp:ClientErrorJobTokenNotFound")
-    remarks = json.loads(scan(page, "--misbehave", "foreign-token", "--json").stdout)["misbehaviours"]
+    assessments = json.loads(scan(page, "--misbehave", "foreign-token", "--json").stdout)["misbehaviours"]
 
-    assert [(one["name"], one["good"]) for one in remarks] == [("foreign-token", True)] * 4
-    assert misbehaviour.STRANGER.encode() in host.asked[-1].data
+    assert [(one["name"], one["good"]) for one in assessments] == [("foreign-token", True)] * 4
+    assert misbehaviour.UNKNOWN_JOB.encode() in host.asked[-1].data
 
 
 def test_a_server_that_answers_a_repeated_message_otherwise_is_found_out(scan: Run, host: Hosted, page: Path) -> None:
@@ -196,7 +202,7 @@ def test_a_server_that_answers_a_repeated_message_otherwise_is_found_out(scan: R
     ids = [one.message_id for one in host.asked if one.operation not in ("Probe", "Get")]
 
     assert result.exit_code == 1
-    assert "1 of 3 second answers differed from the first" in result.stdout
+    assert "1 of 3 second responses differed from the first" in result.stdout
     assert ids[0::2] == ids[1::2]
     assert len(set(ids)) == len(ids) // 2
 
@@ -214,13 +220,13 @@ def test_a_server_that_tells_no_events_is_found_out(
     scan: Run, host: Hosted, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DSP-063 from the other side."""
-    monkeypatch.setattr(misbehaviour, "VISIT", 0.1)
+    monkeypatch.setattr(misbehaviour, "DELIVERY_SECONDS", 0.1)
     host.says["EndPostScanJob"] = lambda _: "<dsp:EndPostScanJobResponse/>"
     host.polled("Completed")
     result = scan(page, "--misbehave", "refuse")
 
     assert result.exit_code == 1
-    assert "BAD   the server tries to tell the events: it had tried 0 times so far" in result.stdout
+    assert "BAD   the server tries to deliver the events: it had tried 0 times so far" in result.stdout
 
 
 def test_all_can_be_played_at_once() -> None:
