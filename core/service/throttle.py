@@ -1,43 +1,28 @@
-"""A limit on guessing: who names too many tokens that are not its own has to wait.
+"""The limit on requests with a job token that is not the caller's.
 
 Only such requests count and only such requests are refused, so a device behind the same address that knows its jobs
-is not disturbed. Source: T-O4.
+is not affected. Source: T-O4.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import Throttled
+from postscan.core.rate_limit import RateLimit
 
 WINDOW: Final = 60.0  # seconds
-MOST_CALLERS: Final = 10_000
 
 
 class Throttle:
-    """Counts the misses of each caller within the window."""
+    """Limits each caller to *most* wrong tokens in `WINDOW` seconds."""
 
     def __init__(self, most: int, clock: Clock) -> None:
-        self._most = most
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._misses: dict[str, deque[float]] = {}
+        self._misses = RateLimit(most, WINDOW, clock.ticks)
 
-    def miss(self, who: str) -> None:
-        """Count one more miss; raise `Throttled` if there were too many."""
-        now = self._clock.ticks()
-        with self._lock:
-            misses = self._misses.pop(who, None) or deque(maxlen=self._most)
-            while misses and misses[0] <= now - WINDOW:
-                misses.popleft()
-            full = len(misses) == self._most
-            if not full:
-                misses.append(now)
-            self._misses[who] = misses  # at the end: the callers that were seen longest ago come first
-            if len(self._misses) > MOST_CALLERS:
-                del self._misses[next(iter(self._misses))]
-        if full:
-            raise Throttled(who, misses[0] + WINDOW - now)
+    def miss(self, caller: str) -> None:
+        """Count a wrong token of *caller*; raise `Throttled` above the limit."""
+        wait = self._misses.take(caller)
+        if wait:
+            raise Throttled(caller, wait)

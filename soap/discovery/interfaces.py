@@ -1,11 +1,11 @@
-"""The networks that this machine is on: where its interfaces are, and who is a neighbour. Linux.
+"""The network interfaces of this machine: where multicast is joined, and which sources are local. Linux.
 
-Neighbours are the sources that the kernel reaches without a gateway. Source: T-D2; netdevice(7), proc(5).
+psutil returns the interfaces, their addresses, prefixes and flags. It returns no routes, so the IPv4 networks that the
+kernel reaches without a gateway are read from its routing table. Source: T-D2; proc_pid_net(5).
 """
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import socket
 import struct
@@ -15,63 +15,66 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 FRESH_SECONDS: Final = 5.0
-"""Seconds after which the kernel is asked again: networks come and go."""
+"""Seconds after which the kernel is asked again, since interfaces and routes change."""
 
 _ROUTES: Final = Path("/proc/thread-self/net/route")
-_ADDRESSES6: Final = Path("/proc/thread-self/net/if_inet6")
-_SIOCGIFFLAGS, _SIOCGIFADDR = 0x8913, 0x8915
-_UP, _LOOPBACK, _MULTICAST = 0x1, 0x8, 0x1000
 _USABLE, _GATEWAY = 0x1, 0x2
 
 Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """An interface that reaches neighbours by multicast, by its index; and one address of ours on it."""
+class Interface:
+    """An interface that is up and does multicast: its index, and one address of this machine on it.
+
+    The index is 0 if only the address is known; the kernel then finds the interface by it.
+    """
 
     index: int
     address: str
 
 
-class Neighbours:
-    """Whether a source is on one of our links, or in a network that the settings name."""
+class LocalNetworks:
+    """The networks whose sources get answers: those of this machine's interfaces, and those in the settings.
+
+    *ticks* returns monotonic seconds.
+    """
 
     def __init__(self, allowed: Iterable[str], ticks: Callable[[], float]) -> None:
         self._allowed = tuple(ipaddress.ip_network(one) for one in allowed)
         self._ticks = ticks
-        self._near: tuple[Network, ...] = ()
+        self._attached: tuple[Network, ...] = ()
         self._until = float("-inf")
 
-    def include(self, source: str) -> bool:
-        """Return whether questions from *source*, an address without its zone, are answered."""
+    def is_local(self, source: str) -> bool:
+        """Return whether *source*, an address without its zone, is in one of the networks."""
         address = ipaddress.ip_address(source)
         if address.is_loopback or (address.version == 6 and address.is_link_local):
-            return True  # no router passes either of them on
+            return True  # routers forward neither of them
         if self._ticks() >= self._until:
-            self._near = (*routes(_read(_ROUTES)), *(one.network for _index, one in addresses6(_read(_ADDRESSES6))))
+            self._attached = (*routes(_routing_table()), *(one.network for _name, one in _addresses6()))
             self._until = self._ticks() + FRESH_SECONDS
-        return any(address in network for network in (*self._allowed, *self._near))
+        return any(address in network for network in (*self._allowed, *self._attached))
 
 
-def multicast_links(family: socket.AddressFamily, only: str = "") -> list[Link]:
-    """Return the links that are up and not loopback; with *only*, those on which that address is ours."""
-    if family == socket.AF_INET6:
-        names = dict(_multicast_names(family))
-        found = [Link(index, str(one.ip)) for index, one in addresses6(_read(_ADDRESSES6)) if index in names]
-        found = [one for one in found if one.address == str(IPv6Address(only))] if only else found
-        return list({link.index: link for link in found}.values())
-    if only:
-        return [Link(0, only)]  # the kernel finds the interface by the address
-    return list(_links4())
+def multicast_interfaces(family: socket.AddressFamily, only: str = "") -> list[Interface]:
+    """Return the interfaces that are up, do multicast and are not loopback, each with one address of *family*.
+
+    With *only*, the one that has this address. Raises `OSError` if the interfaces cannot be listed.
+    """
+    if only and family == socket.AF_INET:
+        return [Interface(0, only)]
+    return list(_interfaces6(only) if family == socket.AF_INET6 else _interfaces4())
 
 
 def address6(index: int, source: str) -> str | None:
-    """Return our address on an interface, of the kind that *source* can reach; None if there is none."""
-    local = IPv6Address(source).is_link_local
-    ours = (one.ip for number, one in addresses6(_read(_ADDRESSES6)) if number == index)
-    return next((str(one) for one in ours if one.is_link_local == local), None)
+    """Return our IPv6 address on an interface with the scope of *source* (link-local or wider); None without one."""
+    link_local = IPv6Address(source).is_link_local
+    own = (one.ip for name, one in _addresses6() if _index(name) == index)
+    return next((str(one) for one in own if one.is_link_local == link_local), None)
 
 
 def routes(table: str) -> Iterator[IPv4Network]:
@@ -84,40 +87,53 @@ def routes(table: str) -> Iterator[IPv4Network]:
             yield IPv4Network(f"{destination}/{mask}")
 
 
-def addresses6(table: str) -> Iterator[tuple[int, IPv6Interface]]:
-    """Yield interface index and address with its network out of the kernel's table (`if_inet6`)."""
-    for line in table.splitlines():
-        address, index, length = line.split()[:3]
-        yield int(index, 16), IPv6Interface((bytes.fromhex(address), int(length, 16)))
+def _interfaces4() -> Iterator[Interface]:
+    """Yield each interface with its first address, which is its primary one."""
+    addresses = psutil.net_if_addrs()
+    for name in _multicast_names():
+        primary = next((one.address for one in addresses.get(name, ()) if one.family == socket.AF_INET), None)
+        if primary is not None and (index := _index(name)):
+            yield Interface(index, primary)
 
 
-def _links4() -> Iterator[Link]:
-    for index, name in _multicast_names(socket.AF_INET):
-        try:
-            asked = _ask(socket.AF_INET, _SIOCGIFADDR, name)
-        except OSError:
-            continue  # it has no address of this family
-        yield Link(index, socket.inet_ntoa(asked[20:24]))
+def _interfaces6(only: str) -> Iterator[Interface]:
+    """Yield each interface with its link-local address if it has one: the scope of the discovery group."""
+    wanted, names = IPv6Address(only) if only else None, set(_multicast_names())
+    found: dict[str, IPv6Address] = {}
+    for name, one in _addresses6():
+        if name in names and wanted in (None, one.ip) and (name not in found or one.ip.is_link_local):
+            found[name] = one.ip
+    for name, address in found.items():
+        if index := _index(name):
+            yield Interface(index, str(address))
 
 
-def _multicast_names(family: socket.AddressFamily) -> Iterator[tuple[int, str]]:
-    for index, name in socket.if_nameindex():
-        try:
-            asked = _ask(family, _SIOCGIFFLAGS, name)
-        except OSError:
-            continue  # it has gone since it was listed
-        (flags,) = struct.unpack_from("=H", asked, 16)
-        if flags & (_UP | _LOOPBACK | _MULTICAST) == _UP | _MULTICAST:
-            yield index, name
+def _multicast_names() -> Iterator[str]:
+    for name, one in psutil.net_if_stats().items():
+        flags = set(one.flags.split(","))
+        if flags >= {"up", "multicast"} and "loopback" not in flags:
+            yield name
 
 
-def _ask(family: socket.AddressFamily, request: int, name: str) -> bytes:
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:
-        return fcntl.ioctl(asking, request, struct.pack("256s", name.encode()[:15]))
+def _addresses6() -> Iterator[tuple[str, IPv6Interface]]:
+    """Yield each IPv6 address with its interface's name and its network, without the zone."""
+    for name, addresses in psutil.net_if_addrs().items():
+        for one in addresses:
+            if one.family == socket.AF_INET6:
+                prefix = int(IPv6Address(one.netmask)).bit_count() if one.netmask else 128
+                yield name, IPv6Interface((one.address.partition("%")[0], prefix))
 
 
-def _read(path: Path) -> str:
+def _index(name: str) -> int:
+    """Return the index of an interface; 0 if it is gone since it was listed."""
     try:
-        return path.read_text("ascii")
+        return socket.if_nametoindex(name)
     except OSError:
-        return ""  # a machine without this family
+        return 0
+
+
+def _routing_table() -> str:
+    try:
+        return _ROUTES.read_text("ascii")
+    except OSError:
+        return ""  # a machine without IPv4

@@ -1,7 +1,7 @@
-"""Which questions are answered, and with what: the host that is looked for, and its reserve towards strangers.
+"""Which discovery questions get an answer, and which answer: matching, and limits against abuse.
 
-The sender's address of a datagram proves nothing. So an answer is never much larger than its question, each source
-gets few of them, strangers from other networks get none, and a message that came before is not answered again.
+The source address of a datagram may be forged. So an answer by UDP is at most 3.2 times as large as its question,
+answers are limited for each source and in all, only local sources get any, and a repeated message gets none.
 Source: dpws.md section 6; T-D1 to T-D4; D24 and ruling 22.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from postscan.core.rate_limit import RateLimit
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
 from postscan.soap.discovery.app_sequence import AppSequence
@@ -25,23 +26,26 @@ from postscan.soap.metadata.endpoint_id import endpoint_id
 log = logging.getLogger(__name__)
 
 LARGEST: Final = 4096
-"""Bytes of the largest datagram that is looked into."""
+"""Upper bound of a datagram that is parsed, in bytes."""
 
 GROWTH: Final = 3.2
-"""Most bytes of an answer for each byte of its question."""
+"""Upper bound of an answer by UDP, in bytes for each byte of its question."""
 
 PER_SOURCE: Final = 10
 IN_ALL: Final = 100
-"""Answers in a second."""
+"""Upper bounds of the answers by UDP in a second: to one source, and to all of them."""
 
 REMEMBERED: Final = 4096
 REMEMBER_SECONDS: Final = 60.0
-"""Messages that are known again, and for how long."""
+"""Upper bound of the answered messages that are remembered, and for how long."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedDatagram:
-    """How a datagram came: from whom, at which address of ours, to everybody or to us; whether guesses may match."""
+    """The address that a datagram came from, and our address at which it arrived, both without a zone.
+
+    `multicast`: it was sent to the group. `lenient`: types that the settings do not name may match as well.
+    """
 
     source: str
     local: str
@@ -50,7 +54,7 @@ class ReceivedDatagram:
 
 
 class Advertisement:
-    """What devices find: one target, the address that they are told, and the messages about it."""
+    """The server as devices find it: the messages about one target. *xaddr* returns its URL from our local address."""
 
     def __init__(self, target: Discoverable, sequence: AppSequence, xaddr: Callable[[str], str]) -> None:
         self._target = target
@@ -60,10 +64,10 @@ class Advertisement:
     def response_to(
         self, question: Probe | Resolve, local: str, *, lenient: bool = False, room: float = float("inf")
     ) -> bytes | None:
-        """Return the answer to a question that came to the address *local*; None if it is for somebody else.
+        """Return the answer to a question that arrived at the address *local*; None if it is about another target.
 
-        If there is not *room* for all that could be told (bytes), what was not asked for is left out; if that does
-        not help, there is no answer. Raises `Fault` if nobody here knows how the question wants to be matched.
+        If the answer exceeds *room* bytes, scopes and types that were not asked for are left out; if it still does,
+        the result is None. Raises `Fault` for a matching rule that is not supported.
         """
         if isinstance(question, Probe):
             discovery_messages.check_rule(question)
@@ -72,19 +76,19 @@ class Advertisement:
             return None
         asked = question.types if isinstance(question, Probe) else ()
         needed = tuple(dict.fromkeys((discovery_messages.DEVICE, *asked)))
-        for target, told in ((self._target, types), (replace(self._target, scopes=()), needed)):
-            data = self._write(question, target, told, local)
+        for target, listed in ((self._target, types), (replace(self._target, scopes=()), needed)):
+            data = self._write(question, target, listed, local)
             if len(data) <= room:
                 return data
-        log.info("not answered: the answer would be too large for a question by UDP")
+        log.info("answer too large for its question", extra={"bytes": len(data)})
         return None
 
     def hello(self) -> bytes:
-        """Return the message that this server has come."""
+        """Return the Hello of this server."""
         return discovery_messages.hello(self._target, self._sequence.next())
 
     def bye(self) -> bytes:
-        """Return the message that this server is going."""
+        """Return the Bye of this server."""
         return discovery_messages.bye(self._target, self._sequence.next())
 
     def _types(self, question: Probe | Resolve, lenient: bool) -> tuple[str, ...] | None:
@@ -92,7 +96,7 @@ class Advertisement:
             return self._target.types if discovery_messages.is_meant(question, self._target) else None
         types = discovery_messages.types_for(question, self._target, lenient=lenient)
         if types is not None and len(types) > len(self._target.types):
-            log.info("a device looks for types that nobody has told us: %s", " ".join(types[len(self._target.types) :]))
+            log.info("unknown types matched", extra={"types": " ".join(types[len(self._target.types) :])})
         return types
 
     def _write(self, question: Probe | Resolve, target: Discoverable, types: tuple[str, ...], local: str) -> bytes:
@@ -103,9 +107,9 @@ class Advertisement:
 
 
 def advertisement(settings: Settings, port: int, sequence: AppSequence) -> Advertisement:
-    """Return what devices find of the server with these settings, which answers HTTP at *port*.
+    """Return the advertisement of the server with these settings, which serves HTTP on *port*.
 
-    No address comes from a question: it is the one of the settings, or that at which the question arrived.
+    Its address is the public URL of the settings, or the local address at which the question arrived.
     """
     server, name = settings.server, endpoint_id(settings.storage.data_dir)
     scheme = "https" if settings.tls.on else "http"
@@ -115,84 +119,69 @@ def advertisement(settings: Settings, port: int, sequence: AppSequence) -> Adver
             server.public_url or metadata_messages.origin(scheme, local, port), settings, name
         )
 
-    # The settings see to it that discovery under TLS has a public URL, so that the endpoint is the same everywhere.
+    # Under TLS the settings demand a public URL, so the endpoint does not depend on the local address.
     target = Discoverable(
         endpoint=site("localhost").endpoint,
         types=(*metadata_messages.DEVICE_TYPES, *settings.device.types),
         scopes=settings.discovery.scopes,
-        version=sequence.instance,  # metadata comes from the settings, and changes only with a restart
+        version=sequence.instance,  # metadata comes from the settings: it changes only with a restart
     )
     return Advertisement(target, sequence, lambda local: site(local).device)
 
 
 class Responder:
-    """Answers datagrams, or keeps silent.
+    """Answers datagrams.
 
-    `is_near` tells whether the network of a source is one whose questions are answered; `ticks` are steady seconds.
+    *is_local* returns whether sources of this address get answers; *ticks* returns monotonic seconds.
     """
 
-    def __init__(self, host: Advertisement, is_near: Callable[[str], bool], ticks: Callable[[], float]) -> None:
-        self._advertisement = host
-        self._is_near = is_near
-        self._rate = RateLimit(ticks)
+    def __init__(
+        self, advertisement: Advertisement, is_local: Callable[[str], bool], ticks: Callable[[], float]
+    ) -> None:
+        self._advertisement = advertisement
+        self._is_local = is_local
+        self._in_all = RateLimit(IN_ALL, 1.0, ticks)
+        self._per_source = RateLimit(PER_SOURCE, 1.0, ticks)
         self._duplicates = DuplicateFilter(ticks)
 
     def response_to(self, data: bytes, arrival: ReceivedDatagram) -> bytes | None:
-        """Return the answer to a datagram; None for whatever deserves none."""
-        if not 0 < len(data) <= LARGEST or not self._is_near(arrival.source):
+        """Return the answer to a datagram; None for one that gets no answer."""
+        if not 0 < len(data) <= LARGEST or not self._is_local(arrival.source):
             return None
-        if self._rate.is_spent(arrival.source):
-            return None  # before the datagram is parsed: silence should cost little
+        if self._in_all.wait("") or self._per_source.wait(arrival.source):
+            return None  # before the datagram is parsed, so that a flood costs little
         try:
             question = discovery_messages.read(data)
         except Fault as fault:
-            log.debug("a datagram from %s is no question: %s", arrival.source, fault)
+            log.debug("datagram ignored", extra={"source": arrival.source, "fault": str(fault)})
             return None
-        if self._duplicates.before(arrival.source, question.message_id):
+        if self._duplicates.contains(arrival.source, question.message_id):
             return None
         lenient = arrival.lenient and not arrival.multicast
         try:
             found = self._advertisement.response_to(question, arrival.local, lenient=lenient, room=GROWTH * len(data))
         except Fault:
-            return None  # a fault by UDP would be one more answer that somebody else may get (ruling 22)
+            return None  # a fault by UDP could be sent to a forged source (ruling 22)
         if found is not None:
             self._duplicates.remember(arrival.source, question.message_id)
-            self._rate.spend(arrival.source)
+            self._in_all.take("")
+            self._per_source.take(arrival.source)
         return found
 
 
-class RateLimit:
-    """How many answers each source gets in a second, and all together. It remembers those of the last second only."""
-
-    def __init__(self, ticks: Callable[[], float]) -> None:
-        self._ticks = ticks
-        self._given: deque[tuple[float, str]] = deque(maxlen=IN_ALL)
-
-    def is_spent(self, source: str) -> bool:
-        """Return whether nothing is left for this source at the moment."""
-        now = self._ticks()
-        while self._given and self._given[0][0] <= now - 1.0:
-            self._given.popleft()
-        return len(self._given) == IN_ALL or sum(one == source for _when, one in self._given) >= PER_SOURCE
-
-    def spend(self, source: str) -> None:
-        """Count an answer to this source."""
-        self._given.append((self._ticks(), source))
-
-
 class DuplicateFilter:
-    """Messages that were answered: senders repeat a datagram two to four times (W-11)."""
+    """The messages that were answered lately: clients send a datagram two to four times (W-11)."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._ticks = ticks
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
-    def before(self, source: str, message_id: str) -> bool:
-        """Return whether this message of this source was answered not long ago."""
+    def contains(self, source: str, message_id: str) -> bool:
+        """Return whether this message of this source was answered in the last `REMEMBER_SECONDS`."""
         return self._until.get(_key(source, message_id), 0.0) > self._ticks()
 
     def remember(self, source: str, message_id: str) -> None:
-        """Keep this message in mind; when there are too many, the oldest is forgotten."""
+        """Add an answered message; of more than `REMEMBERED`, drop the oldest."""
         key = _key(source, message_id)
         self._until[key] = self._ticks() + REMEMBER_SECONDS
         self._until.move_to_end(key)
@@ -201,5 +190,5 @@ class DuplicateFilter:
 
 
 def _key(source: str, message_id: str) -> bytes:
-    """Return a few bytes for a message whose own id may be long."""
+    """Return 16 bytes for a message, whose id may have thousands."""
     return hashlib.blake2b(f"{source} {message_id}".encode(), digest_size=16).digest()

@@ -1,8 +1,8 @@
-"""WS-Discovery by UDP: hear questions, answer them, say Hello at the start and Bye at the stop.
+"""WS-Discovery by UDP: receive questions and answer them, send Hello at the start and Bye at the stop.
 
-One socket for each port. The kernel tells with every datagram at which address and on which interface it arrived, and
-the answer leaves from there. Links come and go while the server runs: it joins the groups on new ones, and says Hello
-there. A server on a loopback address answers those who ask it and says nothing to groups.
+One socket for each port. The kernel returns with every datagram the address and the interface at which it arrived, and
+the answer is sent from there. Interfaces come and go while the server runs: the server joins the group on each new one
+and sends Hello there. On a loopback address it answers direct questions and sends nothing to groups.
 Source: dpws.md sections 1, 3 and 6.
 """
 
@@ -24,56 +24,65 @@ from typing import Any, Final
 from postscan.core.errors import SettingsError
 from postscan.core.settings.network import DiscoverySettings
 from postscan.soap.discovery import interfaces
-from postscan.soap.discovery.interfaces import FRESH_SECONDS, Link, Neighbours
+from postscan.soap.discovery.interfaces import FRESH_SECONDS, Interface, LocalNetworks
 from postscan.soap.discovery.responder import LARGEST, Advertisement, ReceivedDatagram, Responder
 
 log = logging.getLogger(__name__)
 
 GROUPS: Final = {socket.AF_INET: "239.255.255.250", socket.AF_INET6: "ff02::c"}
 LONGEST_DELAY: Final = 2.5
-"""Most seconds before a multicast question is answered (APP_MAX_DELAY allows 5; Windows waits no longer than 4)."""
+"""Upper bound in seconds of the delay before a multicast question is answered (APP_MAX_DELAY allows 5; Windows waits
+for 4)."""
 
 TIMES: Final = 2
 REPEAT_SECONDS: Final = (0.05, 0.25)
-"""How often Hello and Bye are sent (MULTICAST_UDP_REPEAT), and the bounds of the pause between."""
+"""How often Hello and Bye are sent (MULTICAST_UDP_REPEAT), and the bounds of the pause between two."""
 
-_IP_PKTINFO, _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 8, 49, 29  # Linux; the module socket does not have them
+_IP_PKTINFO, _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 8, 49, 29  # Linux; not in the module socket
 _ANCILLARY: Final = 256
-_CHANCE: Final = random.SystemRandom()
+_RANDOM: Final = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
 class UdpSocket:
     """A socket on one port of a server at `address`; `lenient` as in `ReceivedDatagram`.
 
-    `links` are those where it hears the group, `deaf` those where it cannot.
+    `joined` are the interfaces on which it receives the group's datagrams, `failed` those on which the join failed.
     """
 
-    udp: socket.socket
+    raw: socket.socket
     address: str
     lenient: bool
-    links: set[Link] = field(default_factory=set)
-    deaf: set[Link] = field(default_factory=set)
+    joined: set[Interface] = field(default_factory=set)
+    failed: set[Interface] = field(default_factory=set)
 
     @property
     def family(self) -> socket.AddressFamily:
-        """Whether it speaks IPv4 or IPv6."""
-        return socket.AddressFamily(self.udp.family)
+        """AF_INET or AF_INET6."""
+        return socket.AddressFamily(self.raw.family)
 
-    def follow(self) -> list[Link]:
-        """Leave the group on links that are gone, join it on those that have come; return the latter."""
+    def update_memberships(self) -> list[Interface]:
+        """Leave the group on interfaces that are gone, join it on new ones, and return the new ones.
+
+        Returns [] if the interfaces cannot be listed: one may be removed in the middle of the list.
+        """
         if self.lenient or _is_loopback(self.address):
             return []
-        there = interfaces.multicast_links(self.family, "" if _is_wildcard(self.address) else self.address)
-        for link in self.links.difference(there):
-            _leave(self, link)
-        self.deaf.intersection_update(there)
-        return [link for link in there if _join(self, link)]
+        try:
+            present = interfaces.multicast_interfaces(self.family, "" if _is_wildcard(self.address) else self.address)
+        except OSError as error:
+            log.info("interfaces not listed", extra={"reason": error.strerror})
+            return []
+        for one in self.joined.difference(present):
+            _leave(self, one)
+        self.failed.intersection_update(present)
+        return [one for one in present if _join(self, one)]
 
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """What arrived; `sender` is where an answer goes, `back` makes it leave from where this arrived."""
+    """A received datagram. `sender` is the address of the answer; `back` is the ancillary data with which it is sent
+    from the address and interface at which this one arrived."""
 
     data: bytes
     sender: tuple[Any, ...]
@@ -83,183 +92,174 @@ class Datagram:
 
 @contextlib.contextmanager
 def listening(found: DiscoverySettings, address: str) -> Iterator[list[UdpSocket]]:
-    """Open the ports for the body; raise `SettingsError` if one cannot be had.
+    """Open the UDP ports for the body; raise `SettingsError` if one cannot be opened.
 
-    *address* is the one at which HTTP is listened on; `0.0.0.0` and `::` are every one of the machine.
+    *address* is the one on which the server listens for HTTP; `0.0.0.0` and `::` are all of the machine.
     """
     ports = ((found.port, False), (found.directed_port, True))
     with contextlib.ExitStack() as stack:
-        lines = []
+        sockets = []
         for port, directed in ports:
             if port:
-                lines.append(
-                    UdpSocket(stack.enter_context(_open(address, port, shared=not directed)), address, directed)
-                )
-                lines[-1].follow()
-        yield lines
+                opened = stack.enter_context(_open(address, port, shared=not directed))
+                sockets.append(UdpSocket(opened, address, directed))
+                sockets[-1].update_memberships()
+        yield sockets
 
 
 class DiscoveryServer:
-    """The server's voice on the network, from `start` to `stop`; both run on the event loop.
+    """Background task that receives questions and announces the server, from `start` to `stop` on one event loop.
 
-    `delay` gives the seconds before an answer to a group's question, `pause` those between two repeats, `rest` those
-    between two looks at the links.
+    All pauses are in seconds: `delay` returns the one before an answer to a multicast question, `pause` the one between
+    two sendings of a message, `rest` is the one between two looks at the interfaces.
     """
 
     def __init__(
         self,
-        host: Advertisement,
+        advertisement: Advertisement,
         found: DiscoverySettings,
         address: str,
-        lines: list[UdpSocket],
+        sockets: list[UdpSocket],
         *,
-        delay: Callable[[], float] = lambda: _CHANCE.uniform(0, LONGEST_DELAY),
-        pause: Callable[[], float] = lambda: _CHANCE.uniform(*REPEAT_SECONDS),
+        delay: Callable[[], float] = lambda: _RANDOM.uniform(0, LONGEST_DELAY),
+        pause: Callable[[], float] = lambda: _RANDOM.uniform(*REPEAT_SECONDS),
         rest: float = FRESH_SECONDS,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._host = host
-        self._lines = lines
+        self._advertisement = advertisement
+        self._sockets = sockets
         self._only = "" if _is_wildcard(address) else address
         self._port = found.port
-        self._responder = Responder(host, Neighbours(found.networks, ticks).include, ticks)
+        self._responder = Responder(advertisement, LocalNetworks(found.networks, ticks).is_local, ticks)
         self._delay = delay
         self._pause = pause
         self._rest = rest
-        self._waiting: set[asyncio.TimerHandle] = set()
-        self._talking: asyncio.Task[None] | None = None
+        self._delayed: set[asyncio.TimerHandle] = set()
+        self._announcement: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Hear from now on, and say Hello a little later."""
+        """Receive datagrams from now on, and send Hello after a delay."""
         loop = asyncio.get_running_loop()
-        for line in self._lines:
-            loop.add_reader(line.udp, self._hear, line)
-        self._talking = asyncio.create_task(self._talk())
+        for one in self._sockets:
+            loop.add_reader(one.raw, self._on_readable, one)
+        self._announcement = asyncio.create_task(self._announce())
 
     async def stop(self) -> None:
-        """Hear nothing any more, and say Bye if Hello was said."""
+        """Receive nothing more, drop delayed answers, and send Bye."""
         loop = asyncio.get_running_loop()
-        for line in self._lines:
-            loop.remove_reader(line.udp)
-        for waiting in self._waiting:
-            waiting.cancel()
-        if self._talking is not None:
-            self._talking.cancel()
-            await asyncio.gather(self._talking, return_exceptions=True)
-        await self._tell(self._host.bye(), self._everywhere())
+        for one in self._sockets:
+            loop.remove_reader(one.raw)
+        for handle in self._delayed:
+            handle.cancel()
+        if self._announcement is not None:
+            self._announcement.cancel()
+            await asyncio.gather(self._announcement, return_exceptions=True)
+        await self._multicast(self._advertisement.bye(), self._joined())
 
-    async def _talk(self) -> None:
-        """Say Hello, and once more wherever a link has come."""
-        await self._greet(self._everywhere())
+    async def _announce(self) -> None:
+        """Send Hello everywhere, then on each interface that appears."""
+        await self._send_hello(self._joined())
         while True:
             await asyncio.sleep(self._rest)
-            came = self._look_around()
-            if came:
-                await self._greet(came)
+            new = [(udp, interface) for udp in self._sockets for interface in udp.update_memberships()]
+            if new:
+                await self._send_hello(new)
 
-    async def _greet(self, there: list[tuple[UdpSocket, Link]]) -> None:
+    async def _send_hello(self, to: list[tuple[UdpSocket, Interface]]) -> None:
         await asyncio.sleep(self._delay())
-        await self._tell(self._host.hello(), there)
+        await self._multicast(self._advertisement.hello(), to)
 
-    def _everywhere(self) -> list[tuple[UdpSocket, Link]]:
-        return [(line, link) for line in self._lines for link in line.links]
+    def _joined(self) -> list[tuple[UdpSocket, Interface]]:
+        return [(udp, interface) for udp in self._sockets for interface in udp.joined]
 
-    def _look_around(self) -> list[tuple[UdpSocket, Link]]:
-        """Return the links that have come since the last look; they have joined the group."""
-        try:
-            return [(line, link) for line in self._lines for link in line.follow()]
-        except OSError as error:
-            log.info("the links could not be looked at: %s", error.strerror)  # one was taken away that very moment
-            return []
-
-    async def _tell(self, data: bytes, talking: list[tuple[UdpSocket, Link]]) -> None:
-        """Send the same message to the group on these links, and again."""
-        for time_ in range(TIMES if talking else 0):
+    async def _multicast(self, data: bytes, to: list[tuple[UdpSocket, Interface]]) -> None:
+        """Send the same message `TIMES` times to the group on these interfaces."""
+        for time_ in range(TIMES if to else 0):
             if time_:
                 await asyncio.sleep(self._pause())
-            for line, link in talking:
-                group = (GROUPS[line.family], self._port)
-                to = group if line.family == socket.AF_INET else (*group, 0, link.index)
-                _send(line, data, to, [_packet_info(line.family, link.address, link.index)])
+            for udp, interface in to:
+                group = (GROUPS[udp.family], self._port)
+                address = group if udp.family == socket.AF_INET else (*group, 0, interface.index)
+                _send(udp, data, address, [_packet_info(udp.family, interface.address, interface.index)])
 
-    def _hear(self, line: UdpSocket) -> None:
-        """Take one datagram; nothing that is in it may stop the server."""
+    def _on_readable(self, udp: UdpSocket) -> None:
+        """Receive one datagram and answer it; an error is logged, since it must not stop the server."""
         try:
-            datagram = _receive(line)
+            datagram = _receive(udp)
             if datagram is None or not self._is_for_us(datagram.arrival):
                 return
-            answer = self._responder.response_to(datagram.data, datagram.arrival)
+            response = self._responder.response_to(datagram.data, datagram.arrival)
         except Exception:
-            log.exception("a datagram could not be dealt with")
+            log.exception("datagram not processed")
             return
-        if answer is None:
+        if response is None:
             return
         if datagram.arrival.multicast:
-            self._later(lambda: _send(line, answer, datagram.sender, datagram.back))
+            self._later(lambda: _send(udp, response, datagram.sender, datagram.back))
         else:
-            _send(line, answer, datagram.sender, datagram.back)
+            _send(udp, response, datagram.sender, datagram.back)
 
     def _is_for_us(self, arrival: ReceivedDatagram) -> bool:
-        """Return whether a datagram came to an address that the server serves."""
+        """Return whether a datagram was sent to the group or to an address of the server."""
         return arrival.multicast or not self._only or arrival.local == self._only
 
     def _later(self, send: Callable[[], None]) -> None:
         def now() -> None:
-            self._waiting.discard(handle)
+            self._delayed.discard(handle)
             send()
 
         handle = asyncio.get_running_loop().call_later(self._delay(), now)
-        self._waiting.add(handle)
+        self._delayed.add(handle)
 
 
-def _receive(line: UdpSocket) -> Datagram | None:
+def _receive(udp: UdpSocket) -> Datagram | None:
     """Return the next datagram; None for one that cannot be answered."""
     try:
-        data, ancillary, _flags, sender = line.udp.recvmsg(LARGEST + 1, _ANCILLARY)
+        data, ancillary, _flags, sender = udp.raw.recvmsg(LARGEST + 1, _ANCILLARY)
     except OSError:
-        return None  # nothing there, or the error of an answer that nobody wanted
+        return None  # nothing to read, or the ICMP error of an earlier answer
     source = str(sender[0]).partition("%")[0]
     for level, kind, info in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
             index, local, to = struct.unpack("=i4s4s", info[:12])
             multicast = ipaddress.IPv4Address(to).is_multicast
-            return _datagram(line, data, sender, ReceivedDatagram(source, socket.inet_ntoa(local), multicast), index)
+            return _datagram(udp, data, sender, ReceivedDatagram(source, socket.inet_ntoa(local), multicast), index)
         if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             to, index = struct.unpack("=16si", info[:20])
             address = ipaddress.IPv6Address(to)
             ours = interfaces.address6(index, source) if address.is_multicast else str(address)
             if ours:
-                return _datagram(line, data, sender, ReceivedDatagram(source, ours, address.is_multicast), index)
+                return _datagram(udp, data, sender, ReceivedDatagram(source, ours, address.is_multicast), index)
     return None
 
 
-def _datagram(line: UdpSocket, data: bytes, sender: tuple[Any, ...], arrival: ReceivedDatagram, index: int) -> Datagram:
-    arrival = ReceivedDatagram(arrival.source, arrival.local, arrival.multicast, line.lenient)
-    return Datagram(data, sender, arrival, [_packet_info(line.family, arrival.local, index)])
+def _datagram(udp: UdpSocket, data: bytes, sender: tuple[Any, ...], arrival: ReceivedDatagram, index: int) -> Datagram:
+    arrival = ReceivedDatagram(arrival.source, arrival.local, arrival.multicast, udp.lenient)
+    return Datagram(data, sender, arrival, [_packet_info(udp.family, arrival.local, index)])
 
 
 def _packet_info(family: socket.AddressFamily, local: str, index: int) -> tuple[int, int, bytes]:
-    """Return what makes a datagram leave from this address of ours, on this interface."""
+    """Return the ancillary data that makes the kernel send from this address, on this interface."""
     if family == socket.AF_INET:
         return socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4s", index, socket.inet_aton(local), bytes(4))
     packed = socket.inet_pton(socket.AF_INET6, local)
     return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("=16si", packed, index)
 
 
-def _send(line: UdpSocket, data: bytes, to: tuple[Any, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+def _send(udp: UdpSocket, data: bytes, to: tuple[Any, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
     try:
-        line.udp.sendmsg([data], ancillary, 0, to)
+        udp.raw.sendmsg([data], ancillary, 0, to)
     except OSError as error:
-        log.info("a datagram to %s could not be sent: %s", to[0], error.strerror)
+        log.info("datagram not sent", extra={"address": to[0], "reason": error.strerror})
 
 
 def _open(address: str, port: int, *, shared: bool) -> socket.socket:
-    """Return a socket for a port, bound so that it hears groups, too, unless the server stays on loopback."""
+    """Return a socket bound to a port; to every address, for only then are groups received, unless on loopback."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_DGRAM)
     try:
         opened.setblocking(False)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, shared)  # others on the machine hear the group, too
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, shared)  # other programs on this machine use the port
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -274,35 +274,37 @@ def _open(address: str, port: int, *, shared: bool) -> socket.socket:
     return opened
 
 
-def _join(line: UdpSocket, link: Link) -> bool:
-    """Join the group on a link; return whether it was not joined before. What cannot be joined is logged once."""
+def _join(udp: UdpSocket, interface: Interface) -> bool:
+    """Join the group on an interface; return whether this call joined it. A failure is logged once."""
     try:
-        line.udp.setsockopt(*_membership(line.family, link, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP))
+        udp.raw.setsockopt(*_membership(udp.family, interface, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:  # the kernel's word for a group that is joined already
+        if error.errno == errno.EADDRINUSE:  # joined already
             return False
-        if link not in line.deaf:
-            log.warning("discovery: no multicast at %s: %s", link.address, error.strerror)
-        line.deaf.add(link)
+        if interface not in udp.failed:
+            log.warning("multicast group not joined", extra={"address": interface.address, "reason": error.strerror})
+        udp.failed.add(interface)
         return False
-    line.deaf.discard(link)
-    line.links.add(link)
+    udp.failed.discard(interface)
+    udp.joined.add(interface)
     return True
 
 
-def _leave(line: UdpSocket, link: Link) -> None:
-    """Leave the group on a link that is gone: the kernel keeps the place of a membership until then."""
-    line.links.discard(link)
+def _leave(udp: UdpSocket, interface: Interface) -> None:
+    """Leave the group on an interface that is gone, since the kernel limits the memberships of a socket."""
+    udp.joined.discard(interface)
     with contextlib.suppress(OSError):
-        line.udp.setsockopt(*_membership(line.family, link, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP))
+        udp.raw.setsockopt(*_membership(udp.family, interface, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP))
 
 
-def _membership(family: socket.AddressFamily, link: Link, option4: int, option6: int) -> tuple[int, int, bytes]:
+def _membership(
+    family: socket.AddressFamily, interface: Interface, option4: int, option6: int
+) -> tuple[int, int, bytes]:
     group = socket.inet_pton(family, GROUPS[family])
     if family == socket.AF_INET:
-        request = struct.pack("=4s4si", group, socket.inet_aton(link.address), link.index)
+        request = struct.pack("=4s4si", group, socket.inet_aton(interface.address), interface.index)
         return socket.IPPROTO_IP, option4, request
-    return socket.IPPROTO_IPV6, option6, struct.pack("=16si", group, link.index)
+    return socket.IPPROTO_IPV6, option6, struct.pack("=16si", group, interface.index)
 
 
 def _is_loopback(address: str) -> bool:

@@ -48,7 +48,7 @@ def test_every_threat_of_the_wire_has_its_controls() -> None:
 def test_a_control_that_is_gone_is_noticed_and_a_line_that_controls_nothing_is_not(tmp_path: Path) -> None:
     """A campaign that never finds a survivor would prove nothing; nor would a test that fails anyway."""
     real = row("T-D3", "an answer is remembered")
-    idle = replace(real, what="a line for the log", lines='log.info("not answered: ', instead='log.info("silent: ')
+    idle = replace(real, what="a line for the log", lines='log.info("answer too large ', instead='log.info("too large ')
     copy, told = Copy(tmp_path), []
 
     totals = controls.campaign(copy, [real, idle], told.append)

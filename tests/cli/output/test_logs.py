@@ -27,8 +27,6 @@ PENDING = (  # their messages still contain values
     "core/spool/retention.py",
     "core/workers/pool.py",
     "core/workers/slot.py",
-    "soap/discovery/responder.py",
-    "soap/discovery/udp.py",
     "soap/eventing/delivery.py",
     "soap/eventing/notifier.py",
     "soap/http/app.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from schemas import assert_valid
 
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
-from postscan.soap.discovery import app_sequence, interfaces, messages
+from postscan.soap.discovery import app_sequence, messages
 from postscan.soap.discovery import responder as discovery_responder
 from postscan.soap.discovery.app_sequence import AppSequence
 from postscan.soap.discovery.messages import Discoverable, Probe, Resolve, SequenceNumber
@@ -93,7 +92,7 @@ def host() -> Advertisement:
 
 @pytest.fixture
 def responder(host: Advertisement, ticks: Ticks) -> Responder:
-    """Its responder; near is who begins with 192.168.100."""
+    """Its responder; local is what begins with 192.168.100."""
     return Responder(host, lambda source: source.startswith("192.168.100."), ticks)
 
 
@@ -408,42 +407,6 @@ def test_a_stranger_gets_no_answer(responder: Responder) -> None:
     assert responder.response_to(usual(), HERE)
 
 
-def test_neighbours_are_those_on_our_links_and_those_that_are_allowed(ticks: Ticks) -> None:
-    """T-D2: 203.0.113.0/24 and 2001:db8::/32 are for documents; nobody is on them."""
-    allowed = interfaces.Neighbours(("198.51.100.0/24",), ticks)
-
-    assert [allowed.include(one) for one in ("127.0.0.1", "::1", "fe80::1", "198.51.100.8")] == [True] * 4
-    assert [allowed.include(one) for one in ("203.0.113.9", "2001:db8::9", "198.51.101.8")] == [False] * 3
-
-
-def test_links_are_read_out_of_the_kernels_tables() -> None:
-    """What has a gateway is no link, nor is the way to everywhere; nor is what is down."""
-    table = (
-        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
-        "eth0 00000000 0100A8C0 0003 0 0 0 00000000 0 0 0\n"
-        "ppp0 00000000 00000000 0001 0 0 0 00000000 0 0 0\n"
-        "eth0 0000A8C0 00000000 0001 0 0 0 0000FFFF 0 0 0\n"
-        "eth0 0000000A 0100A8C0 0003 0 0 0 000000FF 0 0 0\n"
-        "eth1 000014AC 00000000 0000 0 0 0 0000FFFF 0 0 0\n"
-    )
-    table6 = "20010db8000000000000000000000005 0a 40 00 80     eth0\n"
-
-    assert [str(one) for one in interfaces.routes(table)] == ["192.168.0.0/16"]
-    assert [(index, str(one)) for index, one in interfaces.addresses6(table6)] == [(10, "2001:db8::5/64")]
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_an_interface_that_disappears_while_they_are_listed_is_none(
-    monkeypatch: pytest.MonkeyPatch, family: socket.AddressFamily
-) -> None:
-    """The kernel has named it, and does not know it a moment later; the others are links as before."""
-    before, listed = interfaces.multicast_links(family), socket.if_nameindex()
-    gone = (max(index for index, _name in listed) + 1, "gone0")
-    monkeypatch.setattr(socket, "if_nameindex", lambda: [gone, *listed])
-
-    assert interfaces.multicast_links(family) == before
-
-
 def test_a_repeated_message_is_answered_once(responder: Responder, ticks: Ticks) -> None:
     """DPW-024, T-D3: for a minute; the same id of another source is another message."""
     probe = usual(message_id=new_id())
@@ -462,7 +425,7 @@ def test_no_more_messages_are_remembered_than_there_is_room_for(ticks: Ticks) ->
     for number in range(discovery_responder.REMEMBERED + 1):
         seen.remember("192.168.100.7", str(number))
 
-    assert [seen.before("192.168.100.7", str(number)) for number in (0, 1, discovery_responder.REMEMBERED)] == [
+    assert [seen.contains("192.168.100.7", str(number)) for number in (0, 1, discovery_responder.REMEMBERED)] == [
         False,
         True,
         True,
