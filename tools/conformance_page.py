@@ -19,7 +19,7 @@ FOLDER = ROOT / "tests" / "conformance"
 TITLES = {
     "DSP": "WS-DSP: the service for devices",
     "PSP": "Scan processes and filters",
-    "DPW": "DPWS: being found, described, subscribed to and addressed",
+    "DPW": "DPWS: discovery, metadata, eventing and addressing",
     "DSC": "WS-DSC: the service for administrators",
 }
 _NAME = re.compile(r"test_(dsp|psp|dpw|dsc)((?:_\d{3})+)_")
@@ -28,7 +28,7 @@ _LINE = re.compile(r"(MUST \(step\)|MUST|SHOULD|MAY|rule) (server|client|both|de
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a checklist: its ID, how strongly it binds whom, and what it asks for."""
+    """One line of a checklist: its ID, its level, the side that it binds, and the requirement."""
 
     id: str
     level: str
@@ -37,13 +37,13 @@ class Line:
 
     @property
     def binds_us(self) -> bool:
-        """Whether it says something about a server."""
+        """Whether the line applies to a server."""
         return self.side in ("server", "both")
 
 
 @dataclass(frozen=True)
 class Checklists:
-    """All lines by checklist; why some are kept differently, and why some are not kept yet."""
+    """All lines by checklist; the reasons of deviations, and of lines that are not implemented yet."""
 
     lines: dict[str, list[Line]]
     deviations: dict[str, str]
@@ -51,7 +51,7 @@ class Checklists:
 
 
 def checklists() -> Checklists:
-    """Read the file of the checklists; raise `ValueError` for a line that says nothing about anybody."""
+    """Read the file of the checklists; raise `ValueError` for a line without level or side."""
     table = tomllib.loads((FOLDER / "checklists.toml").read_text("utf-8"))
     lines = {key: [_line(id, text) for id, text in table[key].items()] for key in TITLES}
     return Checklists(lines, table["deviations"], table["later"])
@@ -90,14 +90,14 @@ def page() -> str:
 
 _INTRODUCTION = """# Conformance
 
-What the protocols ask of a scan server, line by line, and the tests that show it. The lines are digests, in our own
-words, of Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile underneath (DPWS 2006/02 with
-WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM); "section" means a section of the page that has
-the line, in [protocol](protocol/README.md). Each test is named after its line and lies in `tests/conformance/`. Lines
-that bind the other side only are here for completeness.
+The requirements of the protocols for a scan server, line by line, and the tests of each. The lines are digests of
+Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile that these use (DPWS 2006/02 with
+WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM). "Section" means a section of the page that has the
+line, in [protocol](protocol/README.md). Each test is named after its line and lies in `tests/conformance/`. Lines
+that bind the other side only are listed for completeness.
 
-This page is generated: `python tools/conformance_page.py > docs/conformance.md`. What we decided where the documents
-are silent is in [protocol-notes.md](protocol-notes.md)."""
+This page is generated: `python tools/conformance_page.py > docs/conformance.md`. The decisions where the
+documents leave a choice are in [protocol-notes.md](protocol-notes.md)."""
 
 
 def _count(lists: Checklists, tests: dict[str, list[str]]) -> str:
@@ -112,7 +112,7 @@ def _count(lists: Checklists, tests: dict[str, list[str]]) -> str:
 
 
 def _table(lines: list[Line], lists: Checklists, tests: dict[str, list[str]]) -> str:
-    rows = ["| Line | Binds | What it asks for | Tests | What we do differently, and why |", "|---|---|---|---|---|"]
+    rows = ["| Line | Binds | Requirement | Tests | Deviation, and its reason |", "|---|---|---|---|---|"]
     for line in lines:
         named = "<br>".join(f"`{name}`" for name in tests.get(line.id, ()))
         why = lists.deviations.get(line.id) or (f"Not yet: {lists.later[line.id]}" if line.id in lists.later else "")

@@ -14,12 +14,11 @@ from postscan.core.settings import Settings
 HEAD: Final = """\
 # Settings
 
-One TOML file, named by `--config` or by the variable `POSTSCAN_CONFIG`; without one, the defaults below hold.
-It is read once, when a command starts. A key that does not exist, or a value of the wrong kind, is an error that
-names the file, the key, and what was expected. Relative paths count from the file's folder.
+The settings are one TOML file, given by `--config` or by the environment variable `POSTSCAN_CONFIG`. Without a file the
+defaults below apply. The file is read once, when a command starts. An unknown key or a value of the wrong type is an
+error that names the file, the key and the expected value. Relative paths start at the folder of the file.
 
-This page is generated from the modules of `core/settings/` by
-`tools/settings_page.py`.
+This page is generated from `core/settings/` by `tools/settings_page.py`.
 """
 KINDS: Final = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text"}
 BOUNDS: Final = {
@@ -85,7 +84,7 @@ def _kind(key: Schema) -> str:
 
 
 def _default(key: Schema) -> str:
-    """Return the default as it would stand in the file; one that depends on something is told in the meaning."""
+    """Return the default as TOML; one that depends on another value is described in the meaning."""
     value = key.get("default")
     if value is None:
         return "(none)" if key.get("type") == "object" else "(see there)"

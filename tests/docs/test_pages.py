@@ -1,4 +1,4 @@
-"""Documents that can fail: what there is must be on its page, and what a page draws must be there."""
+"""Compare the documents with the code: hooks, settings, commands, events, tree, layers and links."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_ENTRIES = 13
 
 
 def test_every_hook_has_its_page_with_its_exact_arguments() -> None:
-    """An author writes the signature from there."""
+    """Authors copy the signature from there."""
     hooks = [hook for name, hook in vars(hookspecs).items() if hasattr(hook, f"{hookspecs.PROJECT}_spec")]
 
     assert hooks
@@ -80,7 +80,7 @@ def test_everything_that_a_shipped_filter_takes_is_documented(entry: EntryPoint)
 
 
 def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
-    """Yield every command of the command line as people type it."""
+    """Yield every command of the command line as it is typed."""
     if not hasattr(group, "commands"):
         yield words
         return
@@ -89,7 +89,7 @@ def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
 
 
 def test_the_ten_minutes_are_those_of_a_new_packages_readme() -> None:
-    """Which a test follows, from an empty folder."""
+    """A test runs them, from an empty folder."""
     readme = page("cli/plugin/template/README.md.in")
     begin, cd, *commands = (line.removeprefix("$ ") for line in blocks(GUIDE, "console")[0].splitlines())
 
@@ -99,7 +99,7 @@ def test_the_ten_minutes_are_those_of_a_new_packages_readme() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    """Administration has them all."""
+    """docs/administration.md lists them all."""
     text = " ".join(page("docs/administration.md").split())
     found = list(commands(typer.main.get_command(app)))
 
@@ -124,7 +124,7 @@ def test_everything_that_a_filter_sees_is_in_the_guide(object_: type, name: str)
 
 
 def test_every_public_name_and_every_reason_is_in_the_guide_or_with_the_hooks() -> None:
-    """An author should not have to read our code."""
+    """Authors need no other source."""
     text = page(GUIDE) + page("docs/hooks.md")
 
     assert [name for name in plugins.__all__ if name not in text] == []
@@ -162,7 +162,7 @@ def test_every_folder_is_packaged() -> None:
 
 @pytest.mark.parametrize("folder", [folder for folder in folders() if "wsdl" not in folder])
 def test_a_folder_has_few_entries(folder: str) -> None:
-    """About twelve: a reader sees them at a cached."""
+    """About twelve, so that a reader sees them at a glance."""
     entries = [path for path in (ROOT / folder).iterdir() if not path.name.startswith(("_", "py.typed"))]
 
     assert len(entries) <= MOST_ENTRIES
@@ -191,7 +191,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
-    """They are the first things that anybody does."""
+    """A newcomer runs them first."""
     for target in ("demo", "test"):
         assert f"`make {target}`" in page("README.md")
         assert re.search(rf"^{target}: ", page("Makefile"), re.MULTILINE)

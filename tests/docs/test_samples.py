@@ -45,7 +45,7 @@ PAGES = (b"the first page" * 100, b"the second page" * 100, b"the third page" * 
 
 
 class Reader:
-    """Somebody who does what the guide says, in a folder of their own."""
+    """Follows the guide in a folder of its own."""
 
     def __init__(self, home: Path) -> None:
         self.scans = home / "scans"
@@ -82,7 +82,7 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Somebody who reads the guide."""
+    """A reader of the guide in an empty folder."""
     reader = Reader(tmp_path)
     yield reader
     reader.leave()
@@ -107,7 +107,7 @@ def ended(core: Engine, token: JobToken) -> Job:
 
 
 def test_the_guides_filter_copies_every_page(reader: Reader) -> None:
-    """Installed, configured and run as the guide says."""
+    """Installed, configured and run as in the guide."""
     reader.install(SMALL)
     core = reader.core()
     with core.running() as catalogue:
@@ -198,7 +198,7 @@ def test_the_filter_with_instructions_sorts_as_it_is_asked(reader: Reader, asked
 
 
 def test_the_filter_with_settings_refuses_those_that_cannot_be_used(reader: Reader) -> None:
-    """The catalogue says so before any job."""
+    """The catalogue has the reason before any job."""
     reader.install(TYPED)
     core = reader.core()
     core.settings = core.settings.model_copy(update={"filters": {"folder": {"folder": "scans"}}})
@@ -249,7 +249,7 @@ def test_a_slow_loop_and_a_silent_peer_are_left_at_once(tmp_path: Path) -> None:
 
 
 def test_the_filter_that_announces_posts_each_page_once_under_its_key(reader: Reader, tmp_path: Path) -> None:
-    """And says who did not answer."""
+    """And fails for a host that does not answer."""
     reader.install(ANNOUNCE)
     module = importlib.import_module("acme_folder")
     page = tmp_path / "page.png"
