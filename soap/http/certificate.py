@@ -1,6 +1,6 @@
-"""What a client's certificate says of its holder: a SID, a UPN, a key. OpenSSL has checked chain and dates.
+"""The identities in a client certificate: a SID, a UPN, a public key. OpenSSL has checked chain and dates.
 
-The subject is not among them. Anybody's CA may write any name there, so neither CN nor mail name ever identify.
+The subject is not one of them: any CA may write any name there, so neither CN nor mail address identifies a user.
 
 Source: ws-dsp.md section 9, rules 1 and 2; [MS-WCCE] 2.2.2.7.7.4 for the layout of the SID extension:
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -27,20 +28,41 @@ SID_EXTENSION: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.25.2")
 UPN: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 SID_URI: Final = "tag:microsoft.com,2022-09-14:sid:"
 
-_OBJECT_SID: Final = bytes.fromhex("2b060104018237190201")  # 1.3.6.1.4.1.311.25.2.1
-_OCTETS, _OBJECT, _UTF8, _SEQUENCE, _TAGGED_0 = 0x04, 0x06, 0x0C, 0x30, 0xA0
+_OBJECT_SID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.25.2.1")
+
+
+@asn1.sequence
+class _OtherName:
+    """OtherName of RFC 5280 section 4.2.1.6, without its own tag."""
+
+    type_id: x509.ObjectIdentifier
+    value: Annotated[asn1.TLV, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class _Extension:
+    """A SEQUENCE around the value of the SID extension."""
+
+    names: list[Annotated[_OtherName, asn1.Implicit(0)]]
+
+
+@asn1.sequence
+class _Unread:
+    """The same as `_Extension`, with the value as it is."""
+
+    names: asn1.TLV
 
 
 class Unusable(Exception):
-    """The certificate is broken, contradicts itself, or is not meant for clients; the sentence says which."""
+    """The certificate is malformed, contradicts itself, or is not for clients; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a certificate says; `sid` and `upn` are "" where it says nothing.
+    """The identities in a certificate; `sid` and `upn` are "" if it has none.
 
-    `key` is the SHA-256 of its public key (SubjectPublicKeyInfo) in hex; `names` are the two names under which the
-    settings may list it: by fingerprint, and by issuer and serial number.
+    `key` is the SHA-256 of its public key (SubjectPublicKeyInfo) in hex; `names` are the two keys under which the
+    settings may list it: fingerprint, and issuer with serial number.
     """
 
     key: str
@@ -50,7 +72,7 @@ class Claims:
 
 
 def read(pem: str) -> Claims:
-    """Return what the certificate says; raise `Unusable`."""
+    """Return the identities in a certificate in PEM form; raise `Unusable`."""
     try:
         return _claims(x509.load_pem_x509_certificate(pem.encode("ascii")))
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
@@ -74,9 +96,10 @@ def _claims(certificate: x509.Certificate) -> Claims:
 
 
 def _check_usage(extensions: x509.Extensions) -> None:
-    """Raise `Unusable` if the certificate does not say that it is for clients; OpenSSL lets pass one that says nothing.
+    """Raise `Unusable` if the certificate is not for clients; OpenSSL accepts one without an extended key usage.
 
-    What says more than nothing must name Client Authentication to get past OpenSSL, so Smart Card Logon alone does not.
+    OpenSSL refuses a certificate whose extended key usage lacks Client Authentication, so Smart Card Logon alone is
+    not enough in practice.
     """
     try:
         usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -87,19 +110,25 @@ def _check_usage(extensions: x509.Extensions) -> None:
 
 
 def _sids_in_extension(extensions: x509.Extensions) -> Iterator[str]:
-    """Yield the SIDs that Windows' CA writes into an extension of its own."""
+    """Yield the SIDs in the extension that the CA of Windows writes."""
     for extension in extensions:
         if extension.oid == SID_EXTENSION and isinstance(extension.value, x509.UnrecognizedExtension):
-            names = _whole(extension.value.value, _SEQUENCE)
-            while names:
-                name, names = _element(names, _TAGGED_0)
-                kind, value = _element(name, _OBJECT)
-                if kind == _OBJECT_SID:
-                    yield _sid(_whole(_whole(value, _TAGGED_0), _OCTETS).decode("ascii"))
+            for name in _other_names(extension.value.value):
+                if name.type_id == _OBJECT_SID:
+                    yield _sid(name.value.parse(bytes).decode("ascii"))
+
+
+def _other_names(data: bytes) -> list[_OtherName]:
+    """Return the names in a SEQUENCE OF; raise `ValueError` if *data* is anything else.
+
+    `decode_der` reads a list only as a field of a class, so the list is put into a SEQUENCE first.
+    """
+    wrapped = asn1.encode_der(_Unread(names=asn1.decode_der(asn1.TLV, data)))
+    return asn1.decode_der(_Extension, wrapped).names
 
 
 def _sids_in_uris(extensions: x509.Extensions) -> Iterator[str]:
-    """Yield the SIDs in the alternative names, where a request to any CA can put them."""
+    """Yield the SIDs in the alternative names, where a certificate request to any CA can put them."""
     for uri in _alternative(extensions).get_values_for_type(x509.UniformResourceIdentifier):
         if uri.startswith(SID_URI):
             yield _sid(uri.removeprefix(SID_URI))
@@ -109,7 +138,7 @@ def _upns(extensions: x509.Extensions) -> Iterator[str]:
     """Yield the user principal names."""
     for name in _alternative(extensions).get_values_for_type(x509.OtherName):
         if name.type_id == UPN:
-            yield _whole(name.value, _UTF8).decode("utf-8")
+            yield asn1.decode_der(str, name.value)
 
 
 def _alternative(extensions: x509.Extensions) -> x509.SubjectAlternativeName:
@@ -126,7 +155,7 @@ def _sid(text: str) -> str:
 
 
 def _only(what: str, found: set[str]) -> str:
-    """Return the one value that was found, or ""; raise `Unusable` if there are two to choose from."""
+    """Return the one value that was found, or "" if there is none; raise `Unusable` if there are several."""
     if len(found) > 1:
         raise Unusable(f"it has more than one {what}: {', '.join(sorted(found))[:255]}")
     return next(iter(found), "")
@@ -136,27 +165,3 @@ def _hex(number: int) -> str:
     """Return a serial number as `openssl x509 -serial` prints it: whole bytes, upper case."""
     digits = f"{number:X}"
     return digits if len(digits) % 2 == 0 else f"0{digits}"
-
-
-def _whole(data: bytes, tag: int) -> bytes:
-    """Return the content of the one DER element that *data* is."""
-    content, rest = _element(data, tag)
-    if rest:
-        raise ValueError(f"{len(rest)} bytes too many behind an ASN.1 element")
-    return content
-
-
-def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Return the content of the DER element that *data* begins with, and what follows it; raise `ValueError`."""
-    if len(data) < 2 or data[0] != tag:
-        raise ValueError(f"expected the ASN.1 tag 0x{tag:02x}")
-    length, start = data[1], 2
-    if length & 0x80:
-        start += length & 0x7F
-        length = int.from_bytes(data[2:start], "big")
-        if length < 0x80 or data[2] == 0:
-            raise ValueError("an ASN.1 length that is not the shortest")
-    end = start + length
-    if end > len(data):
-        raise ValueError("an ASN.1 element that is cut off")
-    return data[start:end], data[end:]

@@ -161,7 +161,7 @@ class ProcessingEndpoint:
 
     async def serve(self, request: HttpRequest) -> bytes:
         """Answer one message."""
-        if not self._identities.is_welcome(request.scope):
+        if not self._identities.may_connect(request.scope):
             raise BodyRefused(403, "a device without a certificate, from a network that identity.devices does not have")
         caller = self._identities.caller(request.scope)
         if request.media.kind == "mtom":

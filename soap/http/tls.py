@@ -1,9 +1,9 @@
-"""TLS: the certificate that the server shows, and which certificates of clients it believes.
+"""TLS: the certificate of the server, and the CAs whose client certificates it accepts.
 
-Versions below 1.2 are refused; the ciphers are those of Python and OpenSSL. Nothing is renegotiated, no tickets are
-given, and TLS 1.3 resumes nothing: every connection proves anew who is calling. Under TLS 1.2 a client can resume a
-session that OpenSSL remembers in memory, without its certificate being judged again, until the server restarts;
-Python has no switch for that.
+Versions below 1.2 are refused; the ciphers are the defaults of Python and OpenSSL. There is no renegotiation, there are
+no session tickets, and TLS 1.3 resumes no session, so every connection verifies the client again. Under TLS 1.2 a
+client can resume a session from OpenSSL's cache in memory, without a new verification of its certificate, until the
+server restarts; Python cannot disable that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def context(settings: TlsSettings) -> ssl.SSLContext | None:
-    """Return how to speak TLS, or None if devices speak plain HTTP; raise `SettingsError` naming the file."""
+    """Return the TLS context, or None for plain HTTP; raise `SettingsError`, which names the file."""
     if not settings.on or settings.certificate is None:
         return None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -32,40 +32,40 @@ def context(settings: TlsSettings) -> ssl.SSLContext | None:
     made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     made.num_tickets = 0
     made.sslobject_class = _Handshake
-    _show(made, settings.certificate, settings.key or settings.certificate)
+    _load_own(made, settings.certificate, settings.key or settings.certificate)
     if settings.client_ca is not None:
-        _believe(made, settings.client_ca, required=settings.mode == "client")
+        _verify_clients(made, settings.client_ca, required=settings.mode == "client")
     if settings.crl is not None:
         _check_revocation(made, settings.crl)
     return made
 
 
 class _Handshake(ssl.SSLObject):
-    """A connection that says in the log why its handshake failed: neither uvloop nor uvicorn tells anybody."""
+    """A connection that logs why its handshake failed, which neither uvloop nor uvicorn does."""
 
     def do_handshake(self) -> None:
-        """Go on with the handshake."""
+        """Continue the handshake."""
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLCertVerificationError as error:
-            log.info("a client certificate was refused: %s", error.verify_message)
+            log.info("client certificate refused", extra={"reason": error.verify_message})
             raise
         except ssl.SSLError as error:
-            log.info("a TLS handshake failed: %s", error.reason)
+            log.info("TLS handshake failed", extra={"reason": error.reason})
             raise
 
 
 class Loop(uvloop.Loop):
-    """An event loop whose TLS handshakes have a deadline of ours: uvicorn cannot ask for one, and gets a minute."""
+    """An event loop with a deadline for TLS handshakes; uvicorn cannot set one, and the default is one minute."""
 
     def __init__(self, handshake_seconds: float) -> None:
         super().__init__()
         self._handshake_seconds = handshake_seconds
 
     async def create_server(self, *args: Any, ssl: Any = None, **options: Any) -> Any:
-        """Listen, as any loop does."""
+        """Listen with the deadlines for handshake and shutdown."""
         if ssl is not None:
             options |= {
                 "ssl_handshake_timeout": self._handshake_seconds,
@@ -74,49 +74,54 @@ class Loop(uvloop.Loop):
         return await super().create_server(*args, ssl=ssl, **options)
 
 
-def _show(made: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _load_own(made: ssl.SSLContext, certificate: Path, key: Path) -> None:
     """Load the server's own certificate."""
     _check_dates(certificate)
     _read("tls.key", key)
     try:
-        made.load_cert_chain(certificate, key, password=lambda: _ask_nobody(key))
+        made.load_cert_chain(certificate, key, password=lambda: _refuse_passphrase(key))
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise SettingsError(f"tls.key: {key} is not the key of {certificate}") from None
         raise SettingsError(f"tls.key: {key} holds no private key in PEM form that OpenSSL takes") from None
 
 
-def _ask_nobody(key: Path) -> NoReturn:
+def _refuse_passphrase(key: Path) -> NoReturn:
     raise SettingsError(f"tls.key: {key} has a passphrase; expected a key without one")
 
 
 def _check_dates(certificate: Path) -> None:
-    """Warn of a certificate that no device will accept; raise `SettingsError` if it is none."""
+    """Log a warning if the certificate is outside its validity period; raise `SettingsError` if it cannot be read."""
     try:
         shown = x509.load_pem_x509_certificate(_read("tls.certificate", certificate))
     except ValueError:
         raise SettingsError(f"tls.certificate: {certificate} holds no certificate in PEM form") from None
     now = datetime.now(UTC)
     if now > shown.not_valid_after_utc:
-        log.warning("tls.certificate: %s expired on %s", certificate, shown.not_valid_after_utc)
+        log.warning(
+            "server certificate expired", extra={"file": str(certificate), "until": str(shown.not_valid_after_utc)}
+        )
     elif now < shown.not_valid_before_utc:
-        log.warning("tls.certificate: %s is not valid before %s", certificate, shown.not_valid_before_utc)
+        log.warning(
+            "server certificate not valid yet",
+            extra={"file": str(certificate), "since": str(shown.not_valid_before_utc)},
+        )
 
 
-def _believe(made: ssl.SSLContext, client_ca: Path, *, required: bool) -> None:
-    """Ask clients for a certificate of these CAs."""
+def _verify_clients(made: ssl.SSLContext, client_ca: Path, *, required: bool) -> None:
+    """Request a certificate of these CAs from every client."""
     _load("tls.client_ca", client_ca, "CA certificate", made, "x509_ca")
     made.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
 
 
 def _check_revocation(made: ssl.SSLContext, crl: Path) -> None:
-    """Refuse the client certificates that these lists name, and those of CAs that have no list here."""
+    """Refuse client certificates that these lists revoke, and those of CAs without a list."""
     _load("tls.crl", crl, "revocation list", made, "crl")
     made.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _load(setting: str, path: Path, what: str, made: ssl.SSLContext, kind: str) -> None:
-    """Load a file that must add something of this kind to what the context trusts."""
+    """Load a file into the trust store; raise `SettingsError` if it adds nothing of this kind."""
     _read(setting, path)
     before = made.cert_store_stats()[kind]
     try:
