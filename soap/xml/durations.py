@@ -1,6 +1,6 @@
-"""How long, or until when: xs:duration and xs:dateTime, read and written.
+"""Read and write xs:duration and xs:dateTime, the two forms of an expiration.
 
-Of a duration every field counts, a year as 365 days and a month as 30; a dateTime without a zone is in UTC.
+A year counts as 365 days and a month as 30; a dateTime without a zone is in UTC. Written by hand: see decision 40.
 Source: dpws.md section 8.1; XML Schema part 2, sections 3.2.6 and 3.2.7.
 """
 
@@ -26,7 +26,7 @@ _LONGEST: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """When something is to end, as it was asked for: after `seconds`, or at a `moment` if that is not None."""
+    """A requested expiration: after `seconds`, or at `moment` if that is not None."""
 
     text: str
     seconds: float = 0.0
@@ -34,16 +34,16 @@ class Expiry:
 
     @property
     def absolute(self) -> bool:
-        """Whether a moment was asked for."""
+        """Whether the request names a moment."""
         return self.moment is not None
 
     def lasts(self, now: datetime) -> float:
-        """Return how many seconds that is from *now*; not above 0 for what is over."""
+        """Return the seconds from *now* until the expiration; at most 0 if it is past."""
         return self.seconds if self.moment is None else (self.moment - now).total_seconds()
 
 
 def read(text: str) -> Expiry:
-    """Return what *text*, an xs:duration or an xs:dateTime, asks for; raise `ValueError` if it is neither."""
+    """Return the expiration in *text*, an xs:duration or xs:dateTime; raise `ValueError` if it is neither."""
     if len(text) <= _LONGEST:
         if (duration := _DURATION.fullmatch(text)) is not None:
             return Expiry(text, seconds=_seconds(duration))
@@ -53,7 +53,7 @@ def read(text: str) -> Expiry:
 
 
 def write(seconds: float) -> str:
-    """Return a duration as an xs:duration of days, hours, minutes and whole seconds, rounded up."""
+    """Return *seconds* as an xs:duration of days, hours, minutes and whole seconds, rounded up."""
     left = max(0, math.ceil(seconds))
     fields = []
     for unit, name in ((86_400, "D"), (3600, "H"), (60, "M"), (1, "S")):
@@ -64,7 +64,7 @@ def write(seconds: float) -> str:
 
 
 def write_moment(now: datetime, seconds: float) -> str:
-    """Return the moment that is so many seconds from *now*, rounded up to whole ones, as an xs:dateTime in UTC."""
+    """Return the moment *seconds* after *now*, rounded up to whole seconds, as an xs:dateTime in UTC."""
     moment = now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=math.ceil(seconds))
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -76,10 +76,10 @@ def _seconds(found: re.Match[str]) -> float:
 
 
 def _moment(found: re.Match[str]) -> datetime:
-    """Return a moment in UTC; `ValueError` names a month, day, hour or zone that does not exist."""
+    """Return a moment in UTC; raise `ValueError` for a month, day, hour or zone that does not exist."""
     fraction = (found["fraction"] or ".0")[:7].ljust(7, "0")
     moment = datetime.fromisoformat(f"{found['second']}{fraction}{(found['zone'] or 'Z').replace('Z', '+00:00')}")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{found[0]!r} is before the first or behind the last day of the calendar") from None
+        raise ValueError(f"{found[0]!r} is before year 1 or after year 9999") from None
