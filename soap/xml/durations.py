@@ -1,6 +1,6 @@
 """Read and write xs:duration and xs:dateTime, the two forms of an expiration.
 
-A year counts as 365 days and a month as 30; a dateTime without a zone is in UTC. Written by hand: see decision 40.
+A year counts as 365 days and a month as 30; a dateTime without a zone is in UTC. Written by hand: see decision 42.
 Source: dpws.md section 8.1; XML Schema part 2, sections 3.2.6 and 3.2.7.
 """
 
