@@ -1,4 +1,4 @@
-# Two commands to know: `make demo` shows the product, `make test` tests it. Each sets itself up.
+# Two commands to know: `make demo` shows the product, `make test` tests it. Each installs what it needs.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -15,7 +15,7 @@ help:            ## Show the commands
 demo: $(READY)   ## A server, a device, one job completed and one cancelled
 	@$(BIN)/postscan demo
 
-# The tests start hundreds of servers: each finds the bytecode of the last, even where Python is told to write none.
+# The tests start hundreds of servers: each reuses the bytecode of the last, even where Python is configured to write none.
 test: $(READY)   ## All tests
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist loadgroup
 
@@ -30,13 +30,13 @@ types: $(READY)
 layers: $(READY)
 	@$(BIN)/lint-imports
 
-format: $(READY) ## Let ruff lay out the code
+format: $(READY) ## Format the code with ruff
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(READY)  ## The measurements that the documents quote (minutes)
+bench: $(READY)  ## The measurements in docs/benchmarks.md (minutes)
 	@$(BIN)/python -m bench
 
-lock: $(READY)   ## Pin the dependencies anew
+lock: $(READY)   ## Pin the dependencies again
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
 	    --all-extras --group dev --python-version 3.11 pyproject.toml -o requirements.lock
 
@@ -54,7 +54,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
-	@rm -rf *.egg-info  # an old one would hide the entry points of the new one from whoever runs here
+	@rm -rf *.egg-info  # an old one would hide the entry points of the new one
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@mkdir -p .types/postscan && for p in $(LINKED); do ln -sfn ../../$$p .types/postscan/$$p; done
 	@touch $(READY)
