@@ -84,7 +84,7 @@ def _made(core: Engine, settings: Settings, identifier: str, user: str, me: Prin
         raise PostscanError(f"no scan process {identifier} is stored; see: postscan process list")
     token = core.service.create(me, user, identifier, process.instructions)
     try:
-        with core.service.receiving(token, me, 1, "png") as image:
+        with core.service.open_image(token, me, 1, "png") as image:
             image.write(test_page.png(1))
         core.service.end(token, me)
     except BaseException:

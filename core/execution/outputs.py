@@ -54,7 +54,7 @@ def take_over(
 def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, settings: Settings) -> JobDocument:
     """Copy one file into the spool."""
 
-    def take(size: int) -> None:
+    def reserve(size: int) -> None:
         if spool.free_bytes() - size < settings.storage.reserve_bytes:
             raise SpoolFull(f"the spool's disk has less than {settings.storage.reserve_bytes} bytes left")
 
@@ -66,11 +66,9 @@ def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, setti
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"{path.name} is no file")
         try:
-            with spool.arrive(token, id, format, settings.limits.image_bytes, take) as arrival:
+            with spool.open_image(token, id, format, settings.limits.image_bytes, reserve) as writer:
                 while chunk := reader.read(CHUNK):
-                    arrival.write(chunk)
+                    writer.write(chunk)
         except InvalidArgument as error:
             raise ValueError(f"a file of {error.value or 'no'} bytes; expected {error.expected}") from None
-    if arrival.document is None:
-        raise AssertionError("an arrival that ended cleanly has a document")
-    return arrival.document
+    return writer.document

@@ -1,8 +1,8 @@
-"""Whose job it is, and whose request: the rules that every verb of the service goes through.
+"""The owner rule of jobs, and repeated requests: every verb of the service goes through this module.
 
-A job that is not the caller's answers exactly like one that does not exist (D1 and D2). Each change is
-stored together with its line of the audit trail and with its answer, so that the same request, sent again, gets the
-same answer and has no second effect (D14).
+A job of another caller is refused exactly like one that does not exist (D1 and D2). Each change is stored together with
+its line of the audit trail and its response, so that the same request, sent again, gets the same response and has no
+second effect (D14).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
 
 class JobAccess:
-    """Lends callers their own jobs, and remembers what they were answered; *bad_tokens* a minute may be wrong."""
+    """Loads and changes the caller's own jobs. A caller may send *bad_tokens* unknown tokens in a minute."""
 
     def __init__(self, store: Store, clock: Clock, bad_tokens: int) -> None:
         self._store = store
@@ -28,46 +28,49 @@ class JobAccess:
         self._throttle = Throttle(bad_tokens, clock)
 
     def load(self, token: str, by: Principal) -> Job:
-        """Return the caller's job as it stands; do not call its verbs. Raises `JobNotFound`, `Throttled`."""
-        with self._refusing(token, by, "get"):
+        """Return the caller's job; do not call its verbs. Raises `JobNotFound`, `Throttled`."""
+        with self._uniform_refusal(token, by, "get"):
             return self._store.load(key(token), owner=_owner(by))
 
     @contextlib.contextmanager
-    def changing(self, token: str, by: Principal, verb: str, request: RequestKey | None = None) -> Iterator[Job]:
-        """Lend the caller's job, and store what its verbs did. If a twin of the request was faster, store nothing."""
-        notes = self.notes(by, verb, key(token), request)
+    def change(self, token: str, by: Principal, verb: str, request: RequestKey | None = None) -> Iterator[Job]:
+        """Yield the caller's job, and store on exit what its verbs did; nothing if a duplicate was stored first."""
+        records = self.records(by, verb, key(token), request)
         try:
-            with self._refusing(token, by, verb), self._store.change(key(token), *notes, owner=_owner(by)) as job:
+            with (
+                self._uniform_refusal(token, by, verb),
+                self._store.change(key(token), *records, owner=_owner(by)) as job,
+            ):
                 yield job
         except DuplicateRequest:
-            self.answered(by, verb, request)
+            self.stored_response(by, verb, request)
         except WrongState:
-            if self.answered(by, verb, request) is None:  # else it was its twin that moved the job on
+            if self.stored_response(by, verb, request) is None:  # else a concurrent duplicate has changed the state
                 raise
 
-    def answered(self, by: Principal, verb: str, request: RequestKey | None) -> StoredResponse | None:
-        """Return the answer to the same request; raise `RequestReused` if its name was used for something else."""
+    def stored_response(self, by: Principal, verb: str, request: RequestKey | None) -> StoredResponse | None:
+        """Return the response to the same request; raise `RequestReused` if its MessageID was used for another."""
         if request is None:
             return None
-        answer = self._store.response(_sender(by), request.message_id)
-        if answer is not None and (answer.verb, answer.request) != (verb, request):
+        response = self._store.response(_sender(by), request.message_id)
+        if response is not None and (response.verb, response.request) != (verb, request):
             raise RequestReused(request.message_id)
-        return answer
+        return response
 
-    def notes(
+    def records(
         self, by: Principal, verb: str, token: str, request: RequestKey | None, result: str = "", detail: str = ""
     ) -> list[ChangeRecord]:
-        """Return what is stored together with a change: its answer, and its line of the audit trail."""
-        notes: list[ChangeRecord] = []
-        if verb != "send":  # images are told of by the job's events
-            notes.append(AuditLine.of(by, verb, token, self._clock.now(), detail=detail))
+        """Return what is stored together with a change: its line of the audit trail, and its response."""
+        records: list[ChangeRecord] = []
+        if verb != "send":  # images have events of the job instead
+            records.append(AuditLine.of(by, verb, token, self._clock.now(), detail=detail))
         if request is not None:
-            notes.append(StoredResponse(_sender(by), request, verb, result, self._clock.ticks()))
-        return notes
+            records.append(StoredResponse(_sender(by), request, verb, result, self._clock.ticks()))
+        return records
 
     @contextlib.contextmanager
-    def _refusing(self, token: str, by: Principal, verb: str) -> Iterator[None]:
-        """Let a foreign job and an unknown one be refused alike, with the token as the caller wrote it."""
+    def _uniform_refusal(self, token: str, by: Principal, verb: str) -> Iterator[None]:
+        """Refuse a foreign job and an unknown one alike, with the token as the caller sent it."""
         try:
             yield
         except JobNotFound:
@@ -78,26 +81,26 @@ class JobAccess:
 
 
 def key(token: str) -> str:
-    """Return the token as it was issued, whatever case and braces it came back in (O-16)."""
+    """Return the token as it was issued, without the braces and upper case that a client may add (O-16)."""
     return token.strip().removeprefix("{").removesuffix("}").lower()
 
 
 def is_owned(job: Job, by: Principal) -> bool:
-    """Return whether a job is the caller's; an administrator's are all."""
+    """Return whether the caller may see a job: its owner or an administrator."""
     return by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof)
 
 
-def check_same(answered: StoredResponse, sha256: str) -> None:
-    """Raise `RequestReused` if an image is not the one that was answered under this name."""
-    if answered.result != sha256:
-        raise RequestReused(answered.request.message_id)
+def check_same(response: StoredResponse, sha256: str) -> None:
+    """Raise `RequestReused` if an image is not the one of the stored response."""
+    if response.result != sha256:
+        raise RequestReused(response.request.message_id)
 
 
 def _sender(by: Principal) -> str:
-    """Return whose request it is: the same name with another proof is somebody else."""
+    """Return the sender of a request: the same name with another proof is another sender."""
     return f"{by.proof}:{by.name}"
 
 
 def _owner(by: Principal) -> Principal | None:
-    """Return whose jobs the caller may touch: its own, or everybody's."""
+    """Return the owner whose jobs the caller may change; None for all jobs."""
     return None if by.admin else by

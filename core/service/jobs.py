@@ -1,7 +1,7 @@
 """The verbs that every front end calls, and the rules that hold for all of them.
 
-Each verb takes the caller's `Principal`. Whose job it is, and whether the same request was answered before, is judged
-by `postscan.core.service.access`; everything else that a verb must heed stands here.
+Each verb takes the caller's `Principal`. `postscan.core.service.access` has the owner rule and repeated requests,
+`postscan.core.service.images` receives images; all other rules are here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Protocol
 
 from postscan.core.clock import Clock
@@ -20,11 +19,12 @@ from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKey
-from postscan.core.model.states import JobReason, JobState, Verb
+from postscan.core.model.states import JobReason, JobState
 from postscan.core.registry.active_filters import ActiveFilters
-from postscan.core.service.access import JobAccess, check_same, is_owned, key
+from postscan.core.service.access import JobAccess, is_owned, key
+from postscan.core.service.images import ImageReceiver, ImageSink
 from postscan.core.settings import Settings
-from postscan.core.spool.images import HashingSink, Spool
+from postscan.core.spool.images import Spool
 from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
@@ -35,28 +35,20 @@ log = logging.getLogger(__name__)
 
 
 class ScanProcesses(Protocol):
-    """Where the stored scan processes come from."""
+    """The stored scan processes."""
 
     def find(self, identifier: str) -> ScanProcess | None:
-        """Return the scan process with this GUID; raise `StoredProcessInvalid` if it is broken."""
+        """Return the scan process with this GUID or None; raise `StoredProcessInvalid` if it is broken."""
 
     def admit(self, process: ScanProcess, sent: Instructions) -> None:
-        """Raise `InvalidArgument` if the sent instructions deviate from the stored ones where they may not."""
-
-
-class ImageSink(Protocol):
-    """Takes the bytes of an image in order, from one thread at a time."""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes."""
+        """Raise `InvalidArgument` if the sent instructions differ from the stored ones where they must not."""
 
 
 class PostScanService:
-    """What can be done with jobs. Every method but `cached` may block; call it from a thread.
+    """The verbs of jobs. Every method but `cached` may block; call it from a thread.
 
-    A `RequestKey` names a request that its sender may send again. Raised by every verb that takes one: `RequestReused`;
-    by every verb that takes a token: `JobNotFound`, `Throttled`; by all: `StoreBusy`.
-
+    A `RequestKey` identifies a request that its sender may repeat. Raised by every verb that takes one:
+    `RequestReused`; by every verb that takes a token: `JobNotFound`, `Throttled`; by all: `StoreBusy`.
     """
 
     def __init__(
@@ -80,10 +72,11 @@ class PostScanService:
         self._uploads = uploads
         self._retention = retention
         self._clock = clock
-        self._quota = Quota(settings, store, spool)
-        self._ownership = JobAccess(store, clock, settings.limits.bad_tokens)
+        self._access = JobAccess(store, clock, settings.limits.bad_tokens)
+        quota = Quota(settings, store, spool)
+        self._images = ImageReceiver(settings.limits, store, spool, quota, uploads, self._access, clock)
 
-    # --- what devices do -----------------------------------------------------------------------------------------
+    # --- for devices ---------------------------------------------------------------------------------------------
 
     def create(
         self,
@@ -93,86 +86,68 @@ class PostScanService:
         instructions: Instructions,
         request: RequestKey | None = None,
     ) -> JobToken:
-        """Make a job of a scan process for a user, in state Creating, and return its token.
+        """Create a job of a scan process for a user, in state Creating, and return its token.
 
-        Raises `InvalidArgument` (UserIdentifier, PSP_Identifier, or the element that deviates from the stored
-        process or that its filter does not take), `StoredProcessInvalid`, `Unavailable` (too many open jobs, or a
-        filter that does not say what it takes).
+        Raises `InvalidArgument` (UserIdentifier, PSP_Identifier, or the element that differs from the stored process
+        or that its filter refuses), `StoredProcessInvalid`, `Unavailable` (too many open jobs, or a filter that does
+        not reply).
         """
-        answered = self._ownership.answered(by, "create", request)
-        if answered is not None:
-            return JobToken(answered.result)
+        response = self._access.stored_response(by, "create", request)
+        if response is not None:
+            return JobToken(response.result)
         user = self._user(by, user_sid)
         process = self._process(process_id, user, instructions)
         self._processes.admit(process, instructions)
         self._filters.check(instructions)
         job = Job.create(_new_token(), by, user, process, instructions, self._clock.now())
-        job.deadline = self._deadline()
+        job.deadline = self._images.deadline()
         detail = f"{user.name} ({user.sid}), process {process.identifier}"
         try:
-            notes = self._ownership.notes(by, "create", job.token, request, job.token, detail)
-            self._store.insert(job, *notes, most_open=self._settings.limits.open_jobs)
+            records = self._access.records(by, "create", job.token, request, job.token, detail)
+            self._store.insert(job, *records, most_open=self._settings.limits.open_jobs)
         except DuplicateRequest:
             return self.create(by, user_sid, process_id, instructions, request)
         return job.token
 
-    @contextlib.contextmanager
-    def receiving(
+    def open_image(
         self, token: str, by: Principal, document_id: int, format: str, request: RequestKey | None = None
-    ) -> Iterator[ImageSink]:
-        """Lend a writer for one image; on a clean exit it is durable and recorded, else nothing of it is left.
+    ) -> ImageSink:
+        """Return a sink for one image: its `commit` makes the image durable and records it, `abort` drops it.
 
-        Refuses at once, before any byte, if the job takes no images. Raises `WrongState`, `JobCanceled`,
+        Raises before any byte if the job takes no images. Raised here and by the sink: `WrongState`, `JobCanceled`,
         `InvalidArgument` (DocumentId, ImageData), `SpoolFull`.
         """
-        answered = self._ownership.answered(by, "send", request)
-        if answered is None:
-            job = self.job(token, by)
-            try:
-                self._check_takes_images(job, document_id)
-            except WrongState:
-                answered = self._ownership.answered(by, "send", request)  # its twin was faster, and the End after it
-                if answered is None:
-                    raise
-        if answered is not None:
-            echo = HashingSink()
-            yield echo
-            check_same(answered, echo.sha256)
-            return
-        try:
-            with self._uploads.one(job.token), self._arriving(job, by, document_id, format, request) as sink:
-                yield sink
-        except BaseException:
-            self._store.extend_deadline(job.token, self._deadline())
-            raise
+        return self._images.open(token, by, document_id, format, request)
 
     def end(self, token: str, by: Principal, request: RequestKey | None = None) -> None:
-        """Let the job be processed; it takes no more images. Harmless when repeated while the job is active.
+        """Move the job to Pending; it takes no more images. Harmless when repeated while the job is active.
 
-        Waits for an image that is still on its way, so that the last page is not lost.
+        Waits for uploads in progress, so that the last page is not lost. Raises `Unavailable` if one takes longer than
+        `server.idle_seconds`.
         """
-        if self._ownership.answered(by, "end", request) is not None:
+        if self._access.stored_response(by, "end", request) is not None:
             return
         known = self.job(token, by).token
         if not self._uploads.wait_for(known, self._settings.server.idle_seconds):
-            raise Unavailable(f"an image of job {known} is still on its way")
-        with self._ownership.changing(token, by, "end", request) as job:
+            raise Unavailable(f"an image of job {known} is still being uploaded")
+        with self._access.change(token, by, "end", request) as job:
             job.end(self._clock.now())
         self._scheduler.wake()
 
     def cancel(self, token: str, by: Principal, request: RequestKey | None = None) -> Job:
-        """Cancel the job and return it: Canceled, or Terminating if its filters need longer than a moment to stop.
+        """Cancel the job and return it: Canceled, or Terminating while its filters are being stopped.
 
-        The cancel is durable before anything is told to stop. A job that has ended is not found.
+        The cancel is durable before any filter is stopped. Waits at most `running.cancel_answer_seconds` for the
+        filters. Raises `JobNotFound` for a job that has ended.
         """
-        if self._ownership.answered(by, "cancel", request) is not None:
+        if self._access.stored_response(by, "cancel", request) is not None:
             return self.job(token, by)
         try:
-            with self._ownership.changing(token, by, "cancel", request) as job:
+            with self._access.change(token, by, "cancel", request) as job:
                 job.cancel(self._clock.now())
         except WrongState:
             raise JobNotFound(token) from None
-        # The cancel is stored: whatever fails from here on, its answer is no fault (I11).
+        # The cancel is stored: a failure from here on must not become a fault (I11).
         if job.state is JobState.CANCELED:
             if job.documents:
                 self._remove_images(job)
@@ -181,30 +156,30 @@ class PostScanService:
         return self._wait_ended(job)
 
     def job(self, token: str, by: Principal) -> Job:
-        """Return the job as it stands; do not call its verbs."""
-        return self._ownership.load(token, by)
+        """Return the job; do not call its verbs."""
+        return self._access.load(token, by)
 
     def cached(self, token: str, by: Principal) -> Job | None:
-        """Return the same as `job` if that needs no waiting, else None; it may be called from an event loop."""
+        """Return the same as `job` if it is cached, else None. Never blocks: it may be called from an event loop."""
         job = self._store.cached(key(token))
         return job if job is not None and is_owned(job, by) else None
 
-    # --- what administrators do ----------------------------------------------------------------------------------
+    # --- for administrators --------------------------------------------------------------------------------------
 
     def hold(self, token: str, by: Principal) -> None:
-        """Keep a waiting job from being processed. Raises `WrongState`."""
-        with self._ownership.changing(token, by, "hold") as job:
+        """Hold a pending job. Raises `WrongState`."""
+        with self._access.change(token, by, "hold") as job:
             job.hold(self._clock.now())
 
     def release(self, token: str, by: Principal) -> JobToken:
-        """Let a held job, or the images of one that timed out, be processed; return the token of the job that runs.
+        """Move a held job, or the images of one that timed out, to Pending; return the token of the pending job.
 
         A job that timed out stays Aborted: its images become a new job of the same owner. Raises `WrongState`.
         """
         job = self.job(token, by)
         if job.state is JobState.ABORTED and job.reasons == (JobReason.TIMED_OUT,) and job.images_kept:
-            return self._again(job, by)
-        with self._ownership.changing(token, by, "release") as job:
+            return self._restart(job, by)
+        with self._access.change(token, by, "release") as job:
             job.release(self._clock.now())
         self._scheduler.wake()
         return job.token
@@ -228,24 +203,24 @@ class PostScanService:
         return [job for job in jobs if is_owned(job, by)]
 
     def filters(self, by: Principal) -> tuple[str, ...]:
-        """Return the dialects of the filters that can be used; nothing to anybody but an administrator."""
+        """Return the dialects of the usable filters to an administrator; an empty tuple to other callers."""
         return self._filters.dialects if by.admin else ()
 
     def state(self, by: Principal) -> str:
-        """Return `Processing` while any of the caller's jobs is in hand, else `Idle`; an administrator's are all."""
+        """Return `Processing` while a job of the caller (any job, for an administrator) is in progress, else `Idle`."""
         busy = self._store.in_progress() if by.admin else [job for job in self.active(by) if job.state.in_progress]
         return PROCESSING if busy else IDLE
 
     def events(self, token: str, by: Principal) -> list[EventRow]:
-        """Return what happened to the job, in order."""
+        """Return the events of the job, in order."""
         return self._store.events(self.job(token, by).token)
 
     def deliveries(self, token: str, by: Principal) -> list[Delivery]:
-        """Return what the job's filters made visible, or were about to."""
+        """Return the outputs that the job's filters were granted, published or not."""
         return self._store.deliveries(self.job(token, by).token)
 
     def audit(self, by: Principal, token: str | None = None, limit: int = 100) -> list[AuditLine]:
-        """Return the newest lines of the audit trail, oldest first; nothing to anybody but an administrator."""
+        """Return the newest lines of the audit trail, oldest first, to an administrator; no line to other callers."""
         return self._store.audit(token, limit) if by.admin else []
 
     # --- rules ---------------------------------------------------------------------------------------------------
@@ -272,50 +247,8 @@ class PostScanService:
             raise InvalidArgument("PSP_Identifier", identifier, "the GUID of a scan process of this user")
         return process
 
-    def _check_takes_images(self, job: Job, document_id: int) -> None:
-        job.check(Verb.RECEIVE)
-        known = {document.id for document in job.documents}
-        if len(known) >= self._settings.limits.images_per_job and document_id not in known:
-            expected = f"at most {self._settings.limits.images_per_job} images in a job"
-            raise InvalidArgument("DocumentId", str(document_id), expected)
-
-    @contextlib.contextmanager
-    def _arriving(
-        self, job: Job, by: Principal, document_id: int, format: str, request: RequestKey | None
-    ) -> Iterator[ImageSink]:
-        """Lend the spool's writer, and record its document; remove the bytes if they are not recorded."""
-        with (
-            self._quota.image(job.owner.name) as take,
-            self._spool.arrive(job.token, document_id, format, self._settings.limits.image_bytes, take) as arrival,
-        ):
-            yield arrival
-        document = arrival.document
-        if document is None:
-            raise AssertionError("an arrival that ended cleanly has a document")
-        recorded = False
-        try:
-            notes = self._ownership.notes(by, "send", job.token, request, document.sha256)
-            with self._store.change(job.token, *notes) as changed:
-                self._check_takes_images(changed, document_id)  # again: it may have taken others meanwhile
-                recorded = changed.receive(document, self._clock.now())
-                changed.deadline = self._deadline()
-                if recorded:
-                    self._quota.check_kept(job.owner.name, document.size)
-        except (DuplicateRequest, WrongState):
-            recorded = False
-            answered = self._ownership.answered(by, "send", request)
-            if answered is None:
-                raise
-            check_same(answered, document.sha256)  # its twin was faster; the bytes are there under the twin's name
-        except BaseException:
-            recorded = False
-            raise
-        finally:
-            if not recorded:
-                self._spool.discard(document)
-
-    def _again(self, job: Job, by: Principal) -> JobToken:
-        """Make a new job of the images of one that timed out, ready to be processed."""
+    def _restart(self, job: Job, by: Principal) -> JobToken:
+        """Create a new, pending job of the images of one that timed out; return its token."""
         token = _new_token()
         process = ScanProcess(job.process_id, job.process_name, "", Instructions("", ()))
         steps = tuple(step.instructions for step in job.steps)
@@ -342,11 +275,8 @@ class PostScanService:
         self._scheduler.wake()
         return token
 
-    def _deadline(self) -> float:
-        return self._clock.ticks() + self._settings.limits.silence_seconds
-
     def _wait_ended(self, job: Job) -> Job:
-        """Wait a moment for the filters to stop, so that the answer can tell the truth (D22)."""
+        """Wait for the filters to stop, so that the response can say that they have (D22)."""
         until = time.monotonic() + self._settings.running.cancel_answer_seconds
         while not job.state.ended:
             left = until - time.monotonic()
@@ -358,13 +288,13 @@ class PostScanService:
         return job
 
     def _remove_images(self, job: Job) -> None:
-        """Remove the images of a job that was cancelled; what cannot be removed now is left to the retention."""
+        """Remove the images of a cancelled job; those that cannot be removed now are left to the retention."""
         try:
             self._retention.remove_images(job)
         except (StoreBusy, OSError) as error:
-            log.warning("the images of the canceled job %s stay for now: %s", job.token, error)
+            log.warning("images of canceled job not removed", extra={"job": job.token, "reason": str(error)})
 
 
 def _new_token() -> JobToken:
-    """Return a token that nobody can guess: 122 random bits of the operating system."""
+    """Return a token that cannot be guessed: 122 random bits of the operating system."""
     return JobToken(str(uuid.uuid4()))

@@ -1,8 +1,8 @@
-"""Image bytes on disk. Nothing is a document until it is whole, durable, and known by its hash.
+"""Image bytes on disk. An image becomes a document when it is complete, durable, and hashed.
 
-An arriving image is written beside its place: `<spool>/<job>/<random>.part`. A clean end hashes, syncs the file,
-renames it and syncs the folder, in this order; without the first sync a power cut leaves an empty file under a good
-name. Any other end removes it.
+An image is written to `<spool>/<job>/<document>-<random>.part`. Its commit syncs the file, renames it and syncs the
+folder, in this order; without the first sync, a power cut leaves an empty file under the final name. An abort removes
+it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import errno
 import hashlib
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from postscan.core.errors import InvalidArgument, SpoolFull
 from postscan.core.model import file_names
@@ -24,118 +26,165 @@ from postscan.core.model.job import JobDocument, JobToken
 
 PART: Final = ".part"
 LOST: Final = "lost+found"
-EARLY: Final = 8 << 20  # bytes after which the disk is told to begin, so that the sync at the end has less to do
+EARLY: Final = 8 << 20  # bytes after which writeback starts, so that the final sync has less to do
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _LIBC: Final = ctypes.CDLL(None)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-Take = Callable[[int], None]
-"""Is told how many bytes are about to be written; raises if there is no room for them."""
+Reserve = Callable[[int], None]
+"""A function that is called with the number of bytes about to be written; it raises if there is no room for them."""
 
 
-class HashingSink:
-    """Takes an image that is here already, to see whether it is the same: it is hashed, and not kept."""
+class ImageSink(ABC):
+    """Takes one image: `write` its bytes in order, then `commit` or `abort`; from one thread at a time.
+
+    As a context manager it commits on a clean exit and aborts on an exception.
+    """
+
+    @abstractmethod
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append bytes."""
+
+    @abstractmethod
+    def commit(self) -> str:
+        """Complete the image, and return its SHA-256 in hex. If this raises, the image is aborted."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop the image. Harmless when repeated, and after `commit`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+
+class HashingSink(ImageSink):
+    """Hashes an image and keeps nothing of it: for one that is stored already."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes."""
+        """Append bytes."""
         self._digest.update(data)
 
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 of all bytes, in hex."""
+    def commit(self) -> str:
+        """Return the SHA-256 of all bytes in hex."""
         return self._digest.hexdigest()
 
+    def abort(self) -> None:
+        """Do nothing: there is nothing to drop."""
 
-class ImageWriter:
-    """One image on its way in: `write` its bytes in order, from one thread at a time."""
 
-    def __init__(self, path: Path, limit: int, take: Take) -> None:
+class ImageWriter(ImageSink):
+    """Writes one image into the spool.
+
+    `write` raises `SpoolFull` if the disk or *reserve* refuses the bytes, `InvalidArgument` (ImageData) if there are
+    more than *limit*; `commit` raises `InvalidArgument` (ImageData) if there are none.
+    """
+
+    def __init__(
+        self, folder: Path, token: JobToken, document_id: int, format: str, limit: int, reserve: Reserve
+    ) -> None:
+        name = f"{document_id}-{secrets.token_hex(4)}"
+        self._document: JobDocument | None = None
+        self._new = JobDocument(document_id, format, 0, "", f"{token}/{name}")
         self._limit = limit
-        self._take = take
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
+        self._reserve = reserve
+        self._blob = folder / name
+        self._part = folder / f"{name}{PART}"
         self._digest = hashlib.sha256()
-        self.path = path
-        self.size = 0
-        self._begun = 0
-        self.document: JobDocument | None = None
+        self._size = 0
+        self._flushed = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with _disk_errors():
+            self._descriptor = os.open(self._part, flags, 0o600)
+
+    @property
+    def document(self) -> JobDocument:
+        """The committed image."""
+        if self._document is None:
+            raise AssertionError("the image is not committed")
+        return self._document
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes; raise `SpoolFull` if the disk refuses them, `InvalidArgument` if they are too many."""
-        self.size += len(data)
-        if self.size > self._limit:
-            raise InvalidArgument("ImageData", f"{self.size} bytes and more", f"at most {self._limit} bytes")
-        self._take(len(data))
+        """Append bytes."""
+        self._size += len(data)
+        if self._size > self._limit:
+            raise InvalidArgument("ImageData", f"{self._size} bytes and more", f"at most {self._limit} bytes")
+        self._reserve(len(data))
         self._digest.update(data)
         view = memoryview(data)
         with _disk_errors():
             while view:
                 view = view[os.write(self._descriptor, view) :]
-        if self.size - self._begun >= EARLY:
-            _begin_to_sync(self._descriptor, self._begun, self.size - self._begun)
-            self._begun = self.size
+        if self._size - self._flushed >= EARLY:
+            _start_writeback(self._descriptor, self._flushed, self._size - self._flushed)
+            self._flushed = self._size
 
-    def keep(self, blob: Path) -> str:
-        """Make the bytes durable under their final name; return their SHA-256 in hex."""
+    def commit(self) -> str:
+        """Make the image durable under its final name, and return its SHA-256 in hex."""
+        try:
+            self._keep()
+        except BaseException:
+            self.abort()
+            raise
+        digest = self._digest.hexdigest()
+        self._document = replace(self._new, size=self._size, sha256=digest)
+        return digest
+
+    def abort(self) -> None:
+        """Remove the file, unless the image is committed."""
+        self._close()
+        if self._document is None:
+            self._part.unlink(missing_ok=True)
+            self._blob.unlink(missing_ok=True)  # the sync of the folder may have failed after the rename
+            _drop_if_empty(self._blob.parent)
+
+    def _keep(self) -> None:
+        if not self._size:
+            raise InvalidArgument("ImageData", "", "the bytes of an image")
         with _disk_errors():
             os.fsync(self._descriptor)
-            self.close()
-            self.path.rename(blob)
-            _sync_folder(blob.parent)
-        return self._digest.hexdigest()
+            self._close()
+            self._part.rename(self._blob)
+            _sync_folder(self._blob.parent)
 
-    def close(self) -> None:
-        """Close the file; harmless when repeated."""
+    def _close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 class Spool:
-    """The folder of all images, one sub-folder a job."""
+    """The folder of all images, with one sub-folder for each job."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    @contextlib.contextmanager
-    def arrive(
-        self, token: JobToken, document_id: int, format: str, limit: int, take: Take = lambda _size: None
-    ) -> Iterator[ImageWriter]:
-        """Lend a writer for one image; on a clean exit its `document` is durable, else nothing is left.
-
-        *limit* is the most bytes it takes; *take* is asked before each write and may refuse. Raises `SpoolFull` when
-        the disk refuses, `InvalidArgument` (ImageData) for too many bytes and for none.
-        """
-        folder = self._job_folder(token)
-        name = f"{document_id}-{secrets.token_hex(4)}"
-        with _disk_errors():
-            arrival = ImageWriter(folder / f"{name}{PART}", limit, take)
-        try:
-            yield arrival
-            if not arrival.size:
-                raise InvalidArgument("ImageData", "", "the bytes of an image")
-            digest = arrival.keep(folder / name)
-            arrival.document = JobDocument(document_id, format, arrival.size, digest, f"{token}/{name}")
-        finally:
-            arrival.close()
-            if arrival.document is None:
-                arrival.path.unlink(missing_ok=True)
-                (folder / name).unlink(missing_ok=True)
-                self._drop_if_empty(folder)
+    def open_image(
+        self, token: JobToken, document_id: int, format: str, limit: int, reserve: Reserve = lambda _size: None
+    ) -> ImageWriter:
+        """Create the file of one image of at most *limit* bytes, and return its writer; raise `SpoolFull`."""
+        return ImageWriter(self._job_folder(token), token, document_id, format, limit, reserve)
 
     def free_bytes(self) -> int:
-        """Return how much room the disk of the spool has left."""
+        """Return the free bytes of the spool's file system; raise `SpoolFull` if it cannot be read."""
         with _disk_errors():
             disk = os.statvfs(self._folder)
         return disk.f_bavail * disk.f_frsize
 
     def copy(self, document: JobDocument, token: JobToken) -> JobDocument:
-        """Let another job have the same bytes: one file, two names; return the document under its new name."""
+        """Link the bytes of a document into another job's folder; return the document with its new key."""
         folder = self._job_folder(token)
         blob = f"{token}/{Path(document.blob).name}"
         with _disk_errors():
@@ -144,31 +193,31 @@ class Spool:
         return replace(document, blob=blob)
 
     def path(self, document: JobDocument) -> Path:
-        """Return where the bytes of *document* lie."""
+        """Return the path of a document's file."""
         return self._folder / document.blob
 
     def discard(self, *documents: JobDocument) -> None:
-        """Remove the bytes of these documents; an image that is still on its way is left to whoever brings it."""
+        """Remove the files of these documents; files of uploads in progress stay."""
         self.drop(*(document.blob for document in documents))
 
     def drop(self, *keys: str) -> None:
-        """Remove these files."""
+        """Remove the files with these keys."""
         for key in keys:
             path = self._folder / key
             path.unlink(missing_ok=True)
-            self._drop_if_empty(path.parent)
+            _drop_if_empty(path.parent)
 
     def sweep(self) -> int:
-        """Remove what a killed server left half-written; return how many files that were. Call it before serving."""
-        halves = (Path(entry.path) for entry in _files_below(self._folder) if entry.name.endswith(PART))
-        parts = [half for half in halves if half.parent.parent == self._folder]  # elsewhere it is none of ours
+        """Remove the incomplete files of a killed server; return how many. Call it before serving."""
+        found = (Path(entry.path) for entry in _files_below(self._folder) if entry.name.endswith(PART))
+        parts = [path for path in found if path.parent.parent == self._folder]  # uploads are written nowhere else
         for part in parts:
             part.unlink(missing_ok=True)
-            self._drop_if_empty(part.parent)
+            _drop_if_empty(part.parent)
         return len(parts)
 
     def files(self) -> dict[str, os.stat_result]:
-        """Return every file by its key, but for what was put aside."""
+        """Return the status of every file by its key, except those in `lost+found`."""
         root = len(str(self._folder)) + 1
         found = {}
         for entry in _files_below(self._folder):
@@ -176,8 +225,8 @@ class Spool:
                 found[entry.path[root:]] = entry.stat(follow_symlinks=False)
         return found
 
-    def put_aside(self, key: str) -> Path:
-        """Move a file that nobody knows into `lost+found`, under a free name; return where it is now."""
+    def quarantine(self, key: str) -> Path:
+        """Move a file without a row into `lost+found`, under a free name; return its new path."""
         source, target = self._folder / key, self._folder / LOST / key
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         number = 1
@@ -190,7 +239,7 @@ class Spool:
                 continue
             source.unlink()
             if source.parent != self._folder:
-                self._drop_if_empty(source.parent)
+                _drop_if_empty(source.parent)
             return place
 
     def _job_folder(self, token: JobToken) -> Path:
@@ -203,14 +252,10 @@ class Spool:
             _sync_folder(self._folder)
         return folder
 
-    def _drop_if_empty(self, folder: Path) -> None:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-
 
 @contextlib.contextmanager
 def _disk_errors() -> Iterator[None]:
-    """Say what the disk said in a way that callers know."""
+    """Translate `OSError` into `SpoolFull`."""
     try:
         yield
     except OSError as error:
@@ -219,7 +264,7 @@ def _disk_errors() -> Iterator[None]:
 
 
 def _files_below(folder: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
-    """Yield everything that is no folder, but for what was put aside; no Path for each, since there may be many."""
+    """Yield everything that is no folder, except in `lost+found`; as `DirEntry`, since there may be many."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.is_dir(follow_symlinks=False):
@@ -228,12 +273,17 @@ def _files_below(folder: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
                 yield from _files_below(entry.path)
 
 
-def _begin_to_sync(descriptor: int, start: int, size: int) -> None:
-    """Let the disk begin with these bytes. A hint only: what it comes to is seen by the sync at the end."""
-    with contextlib.suppress(AttributeError):  # another C library
+def _start_writeback(descriptor: int, start: int, size: int) -> None:
+    """Ask the kernel to start writing these bytes to the disk. A hint: errors appear at the final sync."""
+    with contextlib.suppress(AttributeError):  # a C library without this function
         _LIBC.sync_file_range(
             descriptor, ctypes.c_int64(start), ctypes.c_int64(size), ctypes.c_uint(_SYNC_FILE_RANGE_WRITE)
         )
+
+
+def _drop_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -37,7 +37,7 @@ def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
 def _put_aside(spool: Spool, strays: Iterable[str]) -> None:
     for key in strays:
         try:
-            log.warning("no job knows the file %s of the spool; it is kept as %s", key, spool.put_aside(key))
+            log.warning("no job knows the file %s of the spool; it is kept as %s", key, spool.quarantine(key))
         except OSError as error:
             log.warning("no job knows the file %s of the spool; it stays there: %s", key, error)
 

@@ -6,6 +6,7 @@ A message comes in here as bytes, and its answer goes out as bytes; what it mean
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
@@ -185,8 +186,8 @@ class ProcessingEndpoint:
         self, call: operations.OperationCall, sent: processing.SendImageRequest, parts: Parts, caller: Principal
     ) -> None:
         """Stream the image's part into the spool."""
-        receiving = self._service.receiving(sent.token, caller, sent.document_id, sent.format, call.id)
-        async with Upload(receiving) as upload:
+        open_image = partial(self._service.open_image, sent.token, caller, sent.document_id, sent.format, call.id)
+        async with Upload(open_image) as upload:
             async for data in parts.image(sent.cid or ""):
                 await upload.write(data)
 

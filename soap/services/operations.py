@@ -87,8 +87,8 @@ def _send_image(
 ) -> None:
     if request.inline is None:
         raise faults.invalid_argument("ImageData", request.cid or "", "the message has no part with this Content-ID")
-    with service.receiving(request.token, by, request.document_id, request.format, id) as sink:
-        sink.write(request.inline)
+    with service.open_image(request.token, by, request.document_id, request.format, id) as image:
+        image.write(request.inline)
 
 
 def _end(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> None:

@@ -94,8 +94,8 @@ def send(core: Engine) -> JobToken:
     assert process is not None
     token = core.service.create(ANNA, SID, GUID, process.instructions)
     for number, page in enumerate(PAGES, start=1):
-        with core.service.receiving(token, ANNA, number, "png") as arrival:
-            arrival.write(page)
+        with core.service.open_image(token, ANNA, number, "png") as image:
+            image.write(page)
     core.service.end(token, ANNA)
     return token
 

@@ -253,7 +253,7 @@ def test_files_that_were_put_aside(tmp_path: Path) -> None:
 def test_a_caller_that_has_used_up_its_share(core: Engine, settings: Settings, most: int, verdict: str) -> None:
     """The next image would be refused, or one soon."""
     token = core.service.create(DEVICE, SID, "7B0E", instructions("copy"))
-    with core.service.receiving(token, DEVICE, 1, "png") as image:
+    with core.service.open_image(token, DEVICE, 1, "png") as image:
         image.write(b"x" * 1000)
     less = settings.model_copy(update={"limits": settings.limits.model_copy(update={"caller_bytes": most})})
     check, found, sentence = the(machine.records(less))

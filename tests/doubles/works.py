@@ -58,8 +58,8 @@ class Works:
     def send(self, token: str, document: int = 1, data: bytes | None = None, format: str = "png") -> bytes:
         """Send one image; return its bytes."""
         image = os.urandom(2000) if data is None else data
-        with self.service.receiving(token, self.by, document, format) as arrival:
-            arrival.write(image)
+        with self.service.open_image(token, self.by, document, format) as writer:
+            writer.write(image)
         return image
 
     def start(self, *filters: str, images: int = 1, go_on: bool = False) -> JobToken:

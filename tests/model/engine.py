@@ -317,14 +317,14 @@ class Engine:
         return service.hold(ask.token, ask.by) if ask.verb is Verb.HOLD else service.release(ask.token, ask.by)
 
     def _send(self, ask: Ask) -> None:
-        with self.service.receiving(ask.token, ask.by, ask.document, "png", _named(ask)) as arrival:
+        with self.service.open_image(ask.token, ask.by, ask.document, "png", _named(ask)) as image:
             half = len(ask.content) // 2
             for part in (ask.content[:half], ask.content[half:]):
                 order = gate("image")
                 if order == "vanish":
                     raise ConnectionError("the device is gone")
                 with _full_disk() if order == "disk" else contextlib.nullcontext():
-                    arrival.write(part)
+                    image.write(part)
 
     # --- files ---------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,8 @@ Postscan = Callable[..., Result]
 def a_job(core: Engine, by: Principal = DEVICE) -> str:
     """Make a job with one document in state Creating."""
     token = core.service.create(by, SID, "7B0E", instructions("copy", "sleep 9"))
-    with core.service.receiving(token, by, 1, "png") as arrival:
-        arrival.write(b"picture")
+    with core.service.open_image(token, by, 1, "png") as image:
+        image.write(b"picture")
     return token
 
 

@@ -119,7 +119,7 @@ def test_too_many_open_jobs_of_one_caller_are_refused_and_others_go_on(core: Eng
 
 
 FOREIGN: dict[str, Callable[[Works, str, Principal], object]] = {
-    "send": lambda works, token, by: works.service.receiving(token, by, 1, "png").__enter__(),
+    "send": lambda works, token, by: works.service.open_image(token, by, 1, "png").__enter__(),
     "end": lambda works, token, by: works.service.end(token, by),
     "cancel": lambda works, token, by: works.service.cancel(token, by),
     "get": lambda works, token, by: works.service.job(token, by),
@@ -255,10 +255,10 @@ def test_an_end_waits_for_the_image_that_is_still_on_its_way(idle: Works) -> Non
         idle.service.end(token, ANNA)
         order.append("end")
 
-    with idle.service.receiving(token, ANNA, 1, "png") as arrival:
+    with idle.service.open_image(token, ANNA, 1, "png") as image:
         thread = threading.Thread(target=end)
         thread.start()
-        arrival.write(b"page")
+        image.write(b"page")
         thread.join(0.3)
         order.append("image")
     thread.join()
@@ -271,8 +271,8 @@ def test_an_image_whose_job_is_cancelled_meanwhile_is_not_kept(idle: Works) -> N
     """T-O5: cancel against SendImage has one winner."""
     token = idle.create("copy")
 
-    with pytest.raises(JobCanceled), idle.service.receiving(token, ANNA, 1, "png") as arrival:
-        arrival.write(b"page")
+    with pytest.raises(JobCanceled), idle.service.open_image(token, ANNA, 1, "png") as image:
+        image.write(b"page")
         idle.service.cancel(token, ANNA)
 
     assert idle.job(token).documents == []
@@ -321,11 +321,11 @@ def test_an_upload_that_takes_long_is_not_silence(settings: Settings) -> None:
     works = Works(core, ANNA)
     with core.running():
         token = works.create("copy")
-        with core.service.receiving(token, ANNA, 1, "png") as arrival:
+        with core.service.open_image(token, ANNA, 1, "png") as image:
             clock.advance(601)
             core.scheduler.wake()
             until(lambda: not core.scheduler._wake.is_set())
-            arrival.write(b"page")
+            image.write(b"page")
 
         assert works.job(token).state is JobState.CREATING
     core.close()

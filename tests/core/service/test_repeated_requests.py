@@ -84,7 +84,7 @@ def test_twins_at_the_same_time_make_one_job(idle: Works) -> None:
 
 def send(works: Works, token: str, data: bytes, digest: str = "image 1") -> None:
     """Send an image under a name."""
-    with works.service.receiving(token, ANNA, 1, "png", RequestKey(ID, digest)) as sink:
+    with works.service.open_image(token, ANNA, 1, "png", RequestKey(ID, digest)) as sink:
         sink.write(data)
 
 
@@ -116,7 +116,7 @@ def test_a_broken_image_leaves_no_answer_behind(idle: Works) -> None:
     token = idle.create("copy")
     with (
         pytest.raises(ConnectionError),
-        idle.service.receiving(token, ANNA, 1, "png", RequestKey(ID, "image 1")) as sink,
+        idle.service.open_image(token, ANNA, 1, "png", RequestKey(ID, "image 1")) as sink,
     ):
         sink.write(b"pa")
         raise ConnectionError

@@ -28,11 +28,11 @@ def spool(folder: Path) -> Spool:
 
 def test_an_arrived_image_has_its_bytes_its_size_and_its_hash(spool: Spool) -> None:
     """The document says what is on the disk."""
-    with spool.arrive(TOKEN, 7, "png", 100) as arrival:
-        arrival.write(b"first ")
-        arrival.write(memoryview(b"second"))
+    with spool.open_image(TOKEN, 7, "png", 100) as image:
+        image.write(b"first ")
+        image.write(memoryview(b"second"))
 
-    document = arrival.document
+    document = image.document
     assert document is not None
     assert (document.id, document.format, document.size) == (7, "png", 12)
     assert document.sha256 == hashlib.sha256(b"first second").hexdigest()
@@ -41,8 +41,8 @@ def test_an_arrived_image_has_its_bytes_its_size_and_its_hash(spool: Spool) -> N
 
 def test_a_broken_arrival_leaves_nothing(spool: Spool, folder: Path) -> None:
     """An exception in the middle removes the bytes that came before it (I3)."""
-    with pytest.raises(ConnectionError), spool.arrive(TOKEN, 1, "png", 100) as arrival:
-        arrival.write(b"half")
+    with pytest.raises(ConnectionError), spool.open_image(TOKEN, 1, "png", 100) as image:
+        image.write(b"half")
         raise ConnectionError
 
     assert list(folder.iterdir()) == []
@@ -50,7 +50,7 @@ def test_a_broken_arrival_leaves_nothing(spool: Spool, folder: Path) -> None:
 
 def test_an_empty_image_is_refused(spool: Spool, folder: Path) -> None:
     """O-19: no bytes are not an image."""
-    with pytest.raises(InvalidArgument, match="ImageData") as refused, spool.arrive(TOKEN, 1, "png", 100):
+    with pytest.raises(InvalidArgument, match="ImageData") as refused, spool.open_image(TOKEN, 1, "png", 100):
         pass
 
     assert refused.value.argument == "ImageData"
@@ -59,11 +59,11 @@ def test_an_empty_image_is_refused(spool: Spool, folder: Path) -> None:
 
 def test_an_image_may_be_as_large_as_the_limit_and_no_larger(spool: Spool, folder: Path) -> None:
     """The byte after the last one is refused, and nothing stays (T-M8)."""
-    with spool.arrive(TOKEN, 1, "png", 10) as arrival:
-        arrival.write(b"x" * 10)
-    with pytest.raises(InvalidArgument, match="at most 10 bytes"), spool.arrive(TOKEN, 2, "png", 10) as arrival:
-        arrival.write(b"x" * 10)
-        arrival.write(b"x")
+    with spool.open_image(TOKEN, 1, "png", 10) as image:
+        image.write(b"x" * 10)
+    with pytest.raises(InvalidArgument, match="at most 10 bytes"), spool.open_image(TOKEN, 2, "png", 10) as image:
+        image.write(b"x" * 10)
+        image.write(b"x")
 
     assert len(list(folder.glob("*/*"))) == 1
 
@@ -72,14 +72,14 @@ def test_a_spool_that_cannot_be_written_says_so(spool: Spool, folder: Path) -> N
     """The disk's refusal becomes an error that callers know."""
     (folder / TOKEN).write_text("in the way")
 
-    with pytest.raises(SpoolFull, match="cannot be written"), spool.arrive(TOKEN, 1, "png", 100):
+    with pytest.raises(SpoolFull, match="cannot be written"), spool.open_image(TOKEN, 1, "png", 100):
         pass
 
 
 def test_the_sweep_removes_what_a_killed_server_left(spool: Spool, folder: Path) -> None:
     """Half-written files go; whole ones stay (I4)."""
-    with spool.arrive(TOKEN, 1, "png", 100) as arrival:
-        arrival.write(b"whole")
+    with spool.open_image(TOKEN, 1, "png", 100) as image:
+        image.write(b"whole")
     (folder / TOKEN / "2-abcd.part").write_bytes(b"half")
 
     assert spool.sweep() == 1
@@ -88,24 +88,21 @@ def test_the_sweep_removes_what_a_killed_server_left(spool: Spool, folder: Path)
 
 def test_only_the_server_may_read_the_spool(spool: Spool, folder: Path) -> None:
     """Folders 0700, files 0600 (T-F4)."""
-    with spool.arrive(TOKEN, 1, "png", 100) as arrival:
-        arrival.write(b"secret")
+    with spool.open_image(TOKEN, 1, "png", 100) as image:
+        image.write(b"secret")
 
-    assert arrival.document is not None
-    modes = [path.stat().st_mode & 0o777 for path in (folder, folder / TOKEN, spool.path(arrival.document))]
+    modes = [path.stat().st_mode & 0o777 for path in (folder, folder / TOKEN, spool.path(image.document))]
     assert modes == [0o700, 0o700, 0o600]
 
 
 def test_discarding_removes_documents_and_leaves_an_image_that_is_on_its_way(spool: Spool, folder: Path) -> None:
     """And is harmless when they are gone."""
-    with spool.arrive(TOKEN, 1, "png", 100) as first:
+    with spool.open_image(TOKEN, 1, "png", 100) as first:
         first.write(b"page")
-    assert first.document is not None
-    with spool.arrive(TOKEN, 2, "png", 100) as second:
+    with spool.open_image(TOKEN, 2, "png", 100) as second:
         second.write(b"page")
         spool.discard(first.document)
         spool.discard(first.document)
-    assert second.document is not None
     assert [path.name for path in folder.glob("*/*")] == [spool.path(second.document).name]
 
     spool.discard(second.document)

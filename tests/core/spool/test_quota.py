@@ -45,9 +45,9 @@ def test_images_on_their_way_count_as_well(small: Engine) -> None:
     """Many uploads at once take no more than one could."""
     anna = Works(small, ANNA)
     token = anna.create("copy")
-    with small.service.receiving(token, ANNA, 1, "png") as first:
+    with small.service.open_image(token, ANNA, 1, "png") as first:
         first.write(b"x" * 700)
-        with pytest.raises(SpoolFull), small.service.receiving(token, ANNA, 2, "png") as second:
+        with pytest.raises(SpoolFull), small.service.open_image(token, ANNA, 2, "png") as second:
             second.write(b"x" * 400)
 
     anna.send(token, 3, b"x" * 300)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,18 +27,24 @@ class Gate:
         self.reached = threading.Event()
         self.order: list[str] = []
 
-    def take(self, _size: int) -> None:
-        """Be the spool's question whether there is room."""
+    def reserve(self, _size: int) -> None:
+        """Reserve room when the test lets it."""
         self.reached.set()
         assert self.open.wait(30)
         self.order.append("written")
 
-    @contextlib.contextmanager
-    def arriving(self, spool: Spool) -> Iterator[ImageWriter]:
-        """Lend a writer of the spool that asks here."""
-        with spool.arrive(TOKEN, 1, "png", LIMIT, self.take) as arrival:
-            yield arrival
-        self.order.append("kept")
+    def open_image(self, spool: Spool) -> ImageWriter:
+        """Return a writer of the spool that reserves its room here, and notes its commit."""
+        image = spool.open_image(TOKEN, 1, "png", LIMIT, self.reserve)
+        commit = image.commit
+
+        def noted() -> str:
+            digest = commit()
+            self.order.append("kept")
+            return digest
+
+        image.commit = noted  # type: ignore[method-assign]  # the real writer, watched
+        return image
 
 
 def anything(_size: int) -> None:
@@ -56,7 +61,7 @@ def test_an_image_is_kept_byte_for_byte_however_it_comes(tmp_path: Path, piece: 
     image, spool = os.urandom(3 * BATCH + 17), Spool(tmp_path)
 
     async def send() -> None:
-        async with Upload(spool.arrive(TOKEN, 1, "png", LIMIT, anything)) as upload:
+        async with Upload(lambda: spool.open_image(TOKEN, 1, "png", LIMIT, anything)) as upload:
             for at in range(0, len(image), piece):
                 await upload.write(memoryview(image)[at : at + piece])
 
@@ -70,7 +75,7 @@ def test_an_error_of_the_sender_leaves_nothing(tmp_path: Path) -> None:
     """T-M5: it goes on to whoever asked."""
 
     async def send() -> None:
-        async with Upload(Spool(tmp_path).arrive(TOKEN, 1, "png", LIMIT, anything)) as upload:
+        async with Upload(lambda: Spool(tmp_path).open_image(TOKEN, 1, "png", LIMIT, anything)) as upload:
             await upload.write(bytes(2 * BATCH))
             raise ConnectionError("gone")
 
@@ -84,7 +89,7 @@ def test_what_the_disk_said_to_an_earlier_batch_is_raised(tmp_path: Path, pieces
     """F-R10: at the next batch, or at the end; nothing is kept."""
 
     async def send() -> None:
-        async with Upload(Spool(tmp_path).arrive(TOKEN, 1, "png", BATCH + 1, anything)) as upload:
+        async with Upload(lambda: Spool(tmp_path).open_image(TOKEN, 1, "png", BATCH + 1, anything)) as upload:
             for _ in range(pieces):
                 await upload.write(bytes(BATCH))
 
@@ -99,7 +104,7 @@ def test_a_server_that_stops_lets_the_disk_finish_first(tmp_path: Path, pieces: 
     gate, spool = Gate(), Spool(tmp_path)
 
     async def send() -> None:
-        async with Upload(gate.arriving(spool)) as upload:
+        async with Upload(lambda: gate.open_image(spool)) as upload:
             for _ in range(pieces):
                 await upload.write(bytes(BATCH))
             await asyncio.sleep(60)
@@ -124,15 +129,14 @@ def test_a_server_that_stops_while_an_upload_begins_leaves_nothing(tmp_path: Pat
     """I4: the file was made already, and nobody will ever write it."""
     begun, go_on = threading.Event(), threading.Event()
 
-    @contextlib.contextmanager
-    def slowly() -> Iterator[ImageWriter]:
-        with Spool(tmp_path).arrive(TOKEN, 1, "png", LIMIT, anything) as arrival:
-            begun.set()
-            assert go_on.wait(30)
-            yield arrival
+    def slowly() -> ImageWriter:
+        image = Spool(tmp_path).open_image(TOKEN, 1, "png", LIMIT, anything)
+        begun.set()
+        assert go_on.wait(30)
+        return image
 
     async def stop_at_the_beginning() -> None:
-        entering = asyncio.create_task(Upload(slowly()).__aenter__())
+        entering = asyncio.create_task(Upload(slowly).__aenter__())
         await asyncio.to_thread(begun.wait, 30)
         entering.cancel()
         await asyncio.sleep(0.05)

@@ -1,0 +1,181 @@
+"""SendImage: one image from a front end into the spool, with its row.
+
+Order of the checks: repeated request, owner, state of the job, number of images, room; all before the first byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from postscan.core.clock import Clock
+from postscan.core.errors import InvalidArgument, WrongState
+from postscan.core.model.job import Job, JobDocument
+from postscan.core.model.principal import Principal
+from postscan.core.model.records import RequestKey, StoredResponse
+from postscan.core.model.states import Verb
+from postscan.core.service.access import JobAccess, check_same
+from postscan.core.settings.engine import LimitSettings
+from postscan.core.spool.images import HashingSink, ImageSink, ImageWriter, Spool
+from postscan.core.spool.quota import Quota, Reservation
+from postscan.core.spool.uploads import Uploads
+from postscan.core.store.store import DuplicateRequest, Store
+
+__all__ = ["ImageReceiver", "ImageSink", "ImageUpload"]
+
+
+class ImageReceiver:
+    """Opens images of jobs in Creating, and records them."""
+
+    def __init__(
+        self,
+        limits: LimitSettings,
+        store: Store,
+        spool: Spool,
+        quota: Quota,
+        uploads: Uploads,
+        access: JobAccess,
+        clock: Clock,
+    ) -> None:
+        self._limits = limits
+        self._store = store
+        self._spool = spool
+        self._quota = quota
+        self._uploads = uploads
+        self._access = access
+        self._clock = clock
+
+    def open(self, token: str, by: Principal, document_id: int, format: str, request: RequestKey | None) -> ImageSink:
+        """Return the sink for one image: see `PostScanService.open_image`."""
+        response = self._access.stored_response(by, "send", request)
+        if response is not None:
+            return RepeatedImage(response)
+        job = self._access.load(token, by)
+        try:
+            self._check_takes_images(job, document_id)
+        except WrongState:
+            response = self._access.stored_response(by, "send", request)
+            if response is None:
+                raise
+            return RepeatedImage(response)  # a concurrent duplicate was recorded, and the job ended after it
+        try:
+            return self._open_new(job, by, document_id, format, request)
+        except BaseException:
+            self.extend_deadline(job)
+            raise
+
+    def deadline(self) -> float:
+        """Return the tick at which a job that receives nothing more is expired."""
+        return self._clock.ticks() + self._limits.silence_seconds
+
+    def extend_deadline(self, job: Job) -> None:
+        """Set the deadline of a job whose image was not recorded."""
+        self._store.extend_deadline(job.token, self.deadline())
+
+    def record(self, job: Job, by: Principal, document: JobDocument, request: RequestKey | None) -> None:
+        """Store the document with its job; remove its file if it is not stored, or known already."""
+        recorded = False
+        try:
+            records = self._access.records(by, "send", job.token, request, document.sha256)
+            with self._store.change(job.token, *records) as changed:
+                self._check_takes_images(changed, document.id)  # again: others may have been recorded meanwhile
+                recorded = changed.receive(document, self._clock.now())
+                changed.deadline = self.deadline()
+                if recorded:
+                    self._quota.check_kept(job.owner.name, document.size)
+        except (DuplicateRequest, WrongState):
+            recorded = False
+            response = self._access.stored_response(by, "send", request)
+            if response is None:
+                raise
+            check_same(response, document.sha256)  # a concurrent duplicate has stored the same bytes
+        except BaseException:
+            recorded = False
+            raise
+        finally:
+            if not recorded:
+                self._spool.discard(document)
+
+    def _open_new(
+        self, job: Job, by: Principal, document_id: int, format: str, request: RequestKey | None
+    ) -> ImageUpload:
+        with contextlib.ExitStack() as resources:
+            resources.enter_context(self._uploads.one(job.token))
+            room = self._quota.open(job.owner.name)
+            resources.callback(room.release)
+            writer = self._spool.open_image(job.token, document_id, format, self._limits.image_bytes, room.reserve)
+            resources.callback(writer.abort)
+            return ImageUpload(self, job, by, request, writer, room, resources.pop_all())
+
+    def _check_takes_images(self, job: Job, document_id: int) -> None:
+        job.check(Verb.RECEIVE)
+        known = {document.id for document in job.documents}
+        if len(known) >= self._limits.images_per_job and document_id not in known:
+            expected = f"at most {self._limits.images_per_job} images in a job"
+            raise InvalidArgument("DocumentId", str(document_id), expected)
+
+
+class ImageUpload(ImageSink):
+    """A new image of a job. Its commit makes the bytes durable and records the document.
+
+    While it is open, the job's End waits for it and the job does not expire. *resources* holds all that it has taken.
+    """
+
+    def __init__(
+        self,
+        receiver: ImageReceiver,
+        job: Job,
+        by: Principal,
+        request: RequestKey | None,
+        writer: ImageWriter,
+        room: Reservation,
+        resources: contextlib.ExitStack,
+    ) -> None:
+        self._receiver = receiver
+        self._job = job
+        self._by = by
+        self._request = request
+        self._writer = writer
+        self._room = room
+        self._resources = resources
+        self._closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append bytes; raise `SpoolFull`, or `InvalidArgument` (ImageData) if they are too many."""
+        self._writer.write(data)
+
+    def commit(self) -> str:
+        """Make the image durable, record it, and return its SHA-256 in hex."""
+        try:
+            digest = self._writer.commit()
+            self._room.release()
+            self._receiver.record(self._job, self._by, self._writer.document, self._request)
+        except BaseException:
+            self.abort()
+            raise
+        self._closed = True
+        self._resources.close()
+        return digest
+
+    def abort(self) -> None:
+        """Drop the image, and extend the deadline of its job."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._resources.close()
+        finally:
+            self._receiver.extend_deadline(self._job)
+
+
+class RepeatedImage(HashingSink):
+    """An image whose request has a stored response: its bytes are compared with the recorded ones, and not kept."""
+
+    def __init__(self, response: StoredResponse) -> None:
+        super().__init__()
+        self._response = response
+
+    def commit(self) -> str:
+        """Return the image's SHA-256 in hex; raise `RequestReused` if it is another image."""
+        digest = super().commit()
+        check_same(self._response, digest)
+        return digest
