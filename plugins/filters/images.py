@@ -1,6 +1,6 @@
-"""Reading pictures of strangers: by the decoder of their declared format and no other, and never without end.
+"""Reading untrusted images: with the decoder of their declared format alone, and with Pillow's limit on pixels.
 
-Pillow is imported when a picture is read: a plugin must be importable without its extra.
+Pillow is imported when an image is read: a plugin must be importable without its extra.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ TIFF: Final = ("TIFF",)
 """The same for every `tiff-...`."""
 
 
-def decoders(format: str) -> tuple[str, ...]:
-    """Return the decoders for a format; none if Pillow is not to be asked."""
+def decoders_for(format: str) -> tuple[str, ...]:
+    """Return Pillow's decoders for a format; empty if there are none."""
     return TIFF if format.startswith("tiff-") else DECODERS.get(format, ())
 
 
-def opened(document: Document, content: Path | IO[bytes] | None = None) -> Image.Image:
+def open_image(document: Document, content: Path | IO[bytes] | None = None) -> Image.Image:
     """Open a document, or one page of it."""
     from PIL import Image
 
-    return Image.open(content or document.path, formats=decoders(document.format))
+    return Image.open(content or document.path, formats=decoders_for(document.format))
 
 
 @contextlib.contextmanager
-def readable(document: Document) -> Iterator[None]:
-    """Turn what Pillow, or a library that uses it, may raise in the body into a failure that names the document."""
+def decoding_errors(document: Document) -> Iterator[None]:
+    """Turn the errors of Pillow, and of libraries on it, in the body into `FilterFailed` that names the document."""
     from PIL import Image
 
     bomb = (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError)
@@ -53,6 +53,6 @@ def readable(document: Document) -> Iterator[None]:
             yield
         except bomb as error:
             raise FilterFailed(FilterReason.SERVER_OUT_OF_MEMORY, f"{document.name}: {error}") from error
-        except Exception as error:  # decoders raise what they like, img2pdf a dozen of its own
+        except Exception as error:  # decoders have no common error, and img2pdf has a dozen of its own
             reason = f"{document.name}: cannot be read as {document.format}: {error or type(error).__name__}"
             raise FilterFailed(FilterReason.UNKNOWN_ERROR, reason) from error

@@ -1,6 +1,6 @@
 """The ocr filter: every document as a searchable PDF/A, for the filters after it.
 
-OCRmyPDF and Tesseract do the work, as a child process that a cancel ends together with all of its own.
+OCRmyPDF and Tesseract run as a child process, which a cancel ends together with its own children.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
-from postscan.plugins.filters.images import TIFF, decoders, opened, readable
+from postscan.plugins.filters.images import TIFF, decoders_for, decoding_errors, open_image
 
 NAMESPACE: Final = "urn:postscan:2026:filter:ocr"
 PDF: Final = ("pdf", "pdf-a")
 FORMATS: Final = ("png", "jfif", "exif")  # and every tiff-*
 
-CREDIBLE: Final = 96
-"""OCRmyPDF asks back if an image says that it has no more dots per inch: that is a screen's number, not a scanner's."""
+LOWEST_DPI: Final = 96
+"""OCRmyPDF refuses an image with no more dots per inch, the resolution of a screen, unless it is given one."""
 
 _LANGUAGES: Final = re.compile(r"[a-z_]{3,}(\+[a-z_]{3,})*")
 _ONE_THREAD: Final = {"OMP_THREAD_LIMIT": "1"}  # with more, Tesseract is several times slower
 
 _DONE, _BAD_INPUT, _LACKS_PROGRAM, _HAS_TEXT, _ENCRYPTED, _NO_PDF_A = 0, 2, 3, 6, 8, 10
-_SENTENCES: Final = {
+_MESSAGES: Final = {
     _BAD_INPUT: "cannot be used",
     _LACKS_PROGRAM: "a program is missing or too old",
     _ENCRYPTED: "is encrypted; expected a document that is not",
 }
-"""What OCRmyPDF's exit codes mean; what is not here is told in its own words."""
+"""Messages for OCRmyPDF's exit codes; for others its own output is quoted."""
 
 
 @dataclass(frozen=True)
@@ -54,28 +54,28 @@ class Instructions:
 
     language: str = element("Language", default="eng", help="Tesseract's names of languages: eng, or deu+fra")
     deskew: bool = element("Deskew", default=False, help="straighten pages that were scanned askew")
-    force: bool = element("Force", default=False, help="pages with text, too: they become pictures first")
+    force: bool = element("Force", default=False, help="pages with text, too: they become images first")
 
     def __post_init__(self) -> None:
-        """Refuse what is no name of a language: it becomes part of a command."""
+        """Raise `ValueError` for an invalid name of a language, which would become part of a command."""
         if not _LANGUAGES.fullmatch(self.language):
             raise ValueError(f"Language {self.language!r}; expected names like eng or chi_sim, joined by +")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`[filters.ocr]`: what is assumed."""
+    """`[filters.ocr]`: the assumed resolution."""
 
-    dpi: int = setting(300, help="dots per inch of images that do not say how many they have")
+    dpi: int = setting(300, help="dots per inch of images that do not state their resolution")
 
     def __post_init__(self) -> None:
-        """Refuse a resolution that no scanner has."""
+        """Raise `ValueError` for a resolution out of range."""
         if not isinstance(self.dpi, int) or isinstance(self.dpi, bool) or not 10 <= self.dpi <= 10_000:
             raise ValueError(f"filters.ocr.dpi: {self.dpi!r}; expected a whole number from 10 to 10000")
 
 
 class Ocr(Filter):
-    """Recognise the text of every document, and make a searchable PDF/A of it."""
+    """Recognise the text of every document, and replace it by a searchable PDF/A."""
 
     dialect = NAMESPACE
     title = "Text recognition"
@@ -83,45 +83,45 @@ class Ocr(Filter):
     Settings = Settings
 
     def requires(self) -> Iterable[str]:
-        """Ask for the library of the extra, and for Tesseract."""
+        """Require the library of the extra, and Tesseract."""
         if importlib.util.find_spec("ocrmypdf") is None:
             yield "ocrmypdf is not installed; pip install 'postscan[ocr]'"
         if shutil.which("tesseract") is None:
             yield "tesseract is not installed; on Debian: apt-get install tesseract-ocr"
 
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
-        """Try every document; nothing is changed if one of them cannot be read."""
+        """Process every document; if one of them fails, the filter fails and changes none."""
         for lack in self.requires():
             raise FilterFailed(detail=lack)
         _check_languages(job)
-        remarks: list[str] = []
+        warnings: list[str] = []
         failures: list[FilterFailed] = []
         for document in job.documents:
-            if document.format not in (*PDF, *FORMATS) and decoders(document.format) is not TIFF:
-                remarks.append(f"{document.name}: text in {document.format} cannot be recognised; it stays as it is")
+            if document.format not in (*PDF, *FORMATS) and decoders_for(document.format) is not TIFF:
+                warnings.append(f"{document.name}: text in {document.format} cannot be recognised; it stays as it is")
                 continue
             try:
-                remarks += _recognise(job, document)
+                warnings += _recognise(job, document)
             except FilterFailed as failure:
                 failures.append(failure)
         if failures:
             raise FilterFailed.of(failures)
-        return FilterResult(tuple(remarks))
+        return FilterResult(tuple(warnings))
 
 
 def _check_languages(job: FilterContext) -> None:
-    """Raise `FilterFailed` if Tesseract lacks what it needs for a language."""
+    """Raise `FilterFailed` if Tesseract lacks the data of a language."""
     ended = job.run_tool(["tesseract", "--list-langs"], environment=_ONE_THREAD)
     known = set(ended.output.split())
     missing = [name for name in job.instructions.language.split("+") if name not in known]
     if missing:
         packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
         names = ", ".join(missing)
-        raise FilterFailed(detail=f"tesseract does not know {names}; on Debian: apt-get install {packages}")
+        raise FilterFailed(detail=f"tesseract has no data for {names}; on Debian: apt-get install {packages}")
 
 
 def _recognise(job: FilterContext, document: Document) -> list[str]:
-    """Replace one document; return what should be said about it."""
+    """Replace one document; return warnings about it."""
     if document.format in PDF:
         _check_pdf(document)
     output = job.workdir / "recognised.pdf"
@@ -132,46 +132,46 @@ def _recognise(job: FilterContext, document: Document) -> list[str]:
         job.replace(document, output, "pdf")
         return [f"{document.name}: is a searchable PDF now, but no PDF/A: {_last_line(ended)}"]
     if ended.code != _DONE:
-        sentence = _SENTENCES.get(ended.code, f"ocrmypdf ended with {ended.code}")
-        raise FilterFailed(FilterReason.UNKNOWN_ERROR, f"{document.name}: {sentence}: {_last_line(ended)}")
+        message = _MESSAGES.get(ended.code, f"ocrmypdf ended with {ended.code}")
+        raise FilterFailed(FilterReason.UNKNOWN_ERROR, f"{document.name}: {message}: {_last_line(ended)}")
     job.replace(document, output, "pdf-a")
     return []
 
 
 def _command(job: FilterContext, document: Document, output: Path) -> list[str | Path]:
-    """Return how OCRmyPDF is called for one document."""
+    """Return the command of OCRmyPDF for one document."""
     options = ["--jobs=1", "--quiet", "--output-type=pdfa", f"--language={job.instructions.language}"]
     if job.instructions.deskew:
         options.append("--deskew")
     if job.instructions.force:
         options.append("--force-ocr")
-    if document.format not in PDF and _resolution(document) <= CREDIBLE:
+    if document.format not in PDF and _resolution(document) <= LOWEST_DPI:
         options.append(f"--image-dpi={job.settings.dpi}")
     return [sys.executable, "-P", "-m", "ocrmypdf", *options, document.path, output]
 
 
 def _resolution(document: Document) -> float:
-    """Return the dots per inch that an image says it has, 0 if it says nothing.
+    """Return the dots per inch that an image states, or 0.
 
-    Only the decoder of the declared format is asked, so what is something else comes no further than here.
+    Only the decoder of the declared format reads it, so a file of another format fails here.
     """
-    with readable(document), opened(document) as image:
+    with decoding_errors(document), open_image(document) as image:
         return min(float(one) for one in image.info.get("dpi", (0,)))
 
 
 def _check_pdf(document: Document) -> None:
-    """Refuse what is no PDF: OCRmyPDF would try every decoder that there is."""
+    """Raise `FilterFailed` for a file that is not a PDF: OCRmyPDF would try all decoders on it."""
     with document.path.open("rb") as file:
         if b"%PDF-" not in file.read(1024):
-            raise FilterFailed(detail=f"{document.name}: cannot be read as {document.format}: it does not begin so")
+            raise FilterFailed(detail=f"{document.name}: cannot be read as {document.format}: it is not a PDF")
 
 
 def _last_line(ended: ToolEnded) -> str:
-    """Return the end of what the tool said, in one line."""
-    return " ".join(ended.output.split())[-300:] or "it said nothing"
+    """Return the end of the tool's output as one line."""
+    return " ".join(ended.output.split())[-300:] or "no output"
 
 
 @hookimpl
 def postscan_filters() -> Iterable[Filter]:
-    """Bring the ocr filter."""
+    """Return the ocr filter."""
     return [Ocr()]

@@ -1,9 +1,9 @@
-"""The pdf filter: all pages of a job as one PDF, for the filters after it; no pixel is changed.
+"""The pdf filter: all pages of a job as one PDF, for the filters after it, without loss.
 
-What a PDF can hold as it is (JPEG, JPEG 2000, most PNG and fax-coded TIFF) goes in byte for byte; all else goes in
-without loss. A transparent page keeps its transparency. Pages that are in a PDF already stay as they are.
+JPEG, JPEG 2000, most PNG and fax-coded TIFF are embedded byte for byte; other images are re-encoded without loss.
+A transparent page keeps its transparency. Pages that are in a PDF already are copied.
 
-The same documents give the same bytes, so that a run after a crash makes no second file.
+The same documents give the same bytes, so that a run after a crash delivers no second file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from postscan.plugins import (
     element,
     hookimpl,
 )
-from postscan.plugins.filters.images import DECODERS, TIFF, decoders, opened, readable
+from postscan.plugins.filters.images import DECODERS, TIFF, decoders_for, decoding_errors, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,17 +35,18 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "urn:postscan:2026:filter:pdf"
 PDF: Final = ("pdf", "pdf-a")
 PAPER: Final = {"a4": (210 / 25.4 * 72, 297 / 25.4 * 72), "letter": (612, 792)}  # in points
-MOST_OPEN: Final = 100  # files that are joined at once; a worker may not open many more
+MOST_OPEN: Final = 100  # files that are joined at once; below the limit of open files of a worker
 
 _ORIENTATION: Final = 0x0112
 _MIRRORED: Final = (2, 4, 5, 7)
 _HEADS: Final = {42: (4, "I", "H", 12), 43: (8, "Q", "Q", 20)}
-"""By a TIFF's magic number: where its head names the first page, and the kinds and size that a directory is made of."""
+"""By a TIFF's magic number: the offset of the pointer to the first page, its type, the type of the entry count of a
+directory, and the bytes of an entry."""
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """PdfConfig: what the PDF is like."""
+    """PdfConfig: title, page size, and how many PDFs."""
 
     title: str = element("Title", default="", help="the title of the PDF; the name of the scan process if empty")
     page_size: Literal["image", "a4", "letter"] = element(
@@ -62,22 +63,22 @@ class Pdf(Filter):
     Instructions = Instructions
 
     def requires(self) -> Iterable[str]:
-        """Ask for the libraries of the extra."""
+        """Require the libraries of the extra."""
         for module in ("img2pdf", "pikepdf"):
             if importlib.util.find_spec(module) is None:
                 yield f"{module} is not installed; pip install 'postscan[pdf]'"
 
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
-        """Make the pages one by one, then join them; nothing is changed if one of them cannot be used."""
+        """Convert the pages one by one, then join them; if one of them fails, the filter fails and changes nothing."""
         for lack in self.requires():
             raise FilterFailed(detail=lack)
         layout = _layout(job.instructions.page_size)
-        remarks: list[str] = []
+        warnings: list[str] = []
         failures: list[FilterFailed] = []
         parts: dict[int, list[Path]] = {}
         for document in job.documents:
             try:
-                parts[document.id] = _parts(job, document, layout, remarks)
+                parts[document.id] = _parts(job, document, layout, warnings)
             except FilterFailed as failure:
                 failures.append(failure)
         if failures:
@@ -88,17 +89,17 @@ class Pdf(Filter):
             job.replace(group[0], whole, "pdf")
             for document in group[1:]:
                 job.remove(document)
-        return FilterResult(tuple(remarks))
+        return FilterResult(tuple(warnings))
 
 
 def _groups(job: FilterContext) -> list[Sequence[Document]]:
-    """Return the documents that become one PDF each; what is one already is left alone."""
+    """Return the documents of each PDF; a single document that is a PDF already is left out."""
     groups = [job.all_documents] if job.instructions.together else [(one,) for one in job.all_documents]
     return [group for group in groups if len(group) > 1 or any(one.format not in PDF for one in group)]
 
 
 def _layout(size: str) -> Callable[..., Any]:
-    """Return img2pdf's idea of a page size."""
+    """Return img2pdf's layout function for a page size."""
     import img2pdf  # type: ignore[import-untyped]  # it ships no types
 
     layout: Callable[..., Any] = (
@@ -107,22 +108,22 @@ def _layout(size: str) -> Callable[..., Any]:
     return layout
 
 
-def _parts(job: FilterContext, document: Document, layout: Callable[..., Any], remarks: list[str]) -> list[Path]:
-    """Return PDF files that hold the pages of one document, in their order."""
+def _parts(job: FilterContext, document: Document, layout: Callable[..., Any], warnings: list[str]) -> list[Path]:
+    """Return PDF files with the pages of one document, in their order."""
     if document.format in PDF:
         _check_pdf(document)
         return [document.path]
     parts: list[Path] = []
     for content in _pages(document):
         job.token.check()
-        with readable(document), opened(document, io.BytesIO(content)) as image:
+        with decoding_errors(document), open_image(document, io.BytesIO(content)) as image:
             if image.getexif().get(_ORIENTATION) in _MIRRORED:
-                remarks.append(f"{document.name}: says that it is mirrored; a PDF cannot say so, and shows it as it is")
-            image.draft(None, (1, 1))  # only a JPEG listens: it is read whole, and unpacked small
+                warnings.append(f"{document.name}: its orientation is mirrored, and is ignored in a PDF")
+            image.draft(None, (1, 1))  # for a JPEG: it is read whole, and decoded at a reduced size
             image.load()
             content = _as_png(image) if document.format == "dib" else content
         job.token.check()
-        with readable(document):
+        with decoding_errors(document):
             page = _page(content, layout)
         parts.append(job.workdir / f"{document.id}-{len(parts)}.pdf")
         parts[-1].write_bytes(page)
@@ -132,7 +133,7 @@ def _parts(job: FilterContext, document: Document, layout: Callable[..., Any], r
 
 
 def _check_pdf(document: Document) -> None:
-    """See whether a PDF can be read; raise `FilterFailed` if not."""
+    """Raise `FilterFailed` for a PDF that cannot be read."""
     import pikepdf
 
     try:
@@ -151,16 +152,16 @@ def _check_pdf(document: Document) -> None:
 
 def _pages(document: Document) -> Iterator[bytes]:
     """Yield an image file for each page of a document."""
-    if not decoders(document.format):
+    if not decoders_for(document.format):
         known = ", ".join((*DECODERS, "tiff-...", *PDF))
         raise FilterFailed(detail=f"{document.name}: pages in {document.format} cannot go into a PDF; expected {known}")
     content = document.path.read_bytes()
-    if decoders(document.format) is not TIFF:
+    if decoders_for(document.format) is not TIFF:
         yield content
         return
     pages = _frames(content)
     while True:
-        with readable(document):
+        with decoding_errors(document):
             page = next(pages, None)
         if page is None:
             return
@@ -170,8 +171,8 @@ def _pages(document: Document) -> Iterator[bytes]:
 def _frames(tiff: bytes) -> Iterator[bytes]:
     """Yield the file once for each page in it, with that page as the first.
 
-    The head names the place of the first page's directory, and each directory that of the next (TIFF 6.0, section 2).
-    So each page can be looked at by itself, with a look at the token in between.
+    The header points to the directory of the first page, and each directory to the next (TIFF 6.0, section 2). So each
+    page can be converted by itself, with a check of the token in between.
     """
     order = {b"II": "<", b"MM": ">"}[tiff[:2]]
     start, pointer, number, entry = _HEADS[struct.unpack_from(f"{order}H", tiff, 2)[0]]
@@ -193,7 +194,7 @@ def _as_png(image: Image.Image) -> bytes:
 
 
 def _page(content: bytes, layout: Callable[..., Any]) -> bytes:
-    """Return a PDF that holds the first page of an image file."""
+    """Return a PDF with the first page of an image file."""
     import img2pdf
 
     page: bytes = img2pdf.convert(
@@ -208,14 +209,14 @@ def _page(content: bytes, layout: Callable[..., Any]) -> bytes:
 
 
 def _facts(job: FilterContext) -> dict[str, str]:
-    """Return what the PDF says of itself."""
+    """Return the metadata of the PDF."""
     created = f"D:{job.job.created:%Y%m%d%H%M%S}Z"
     title = job.instructions.title or job.job.process
     return {"/Title": title, "/Producer": "postscan", "/CreationDate": created, "/ModDate": created}
 
 
 def _join(parts: list[Path], whole: Path, token: CancellationToken, facts: dict[str, str]) -> None:
-    """Write one PDF of several; what they hold is copied from file to file."""
+    """Join several PDFs into one; their content is copied from file to file."""
     import pikepdf
 
     while len(parts) > MOST_OPEN:
@@ -236,5 +237,5 @@ def _join(parts: list[Path], whole: Path, token: CancellationToken, facts: dict[
 
 @hookimpl
 def postscan_filters() -> Iterable[Filter]:
-    """Bring the pdf filter."""
+    """Return the pdf filter."""
     return [Pdf()]

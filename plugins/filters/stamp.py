@@ -1,7 +1,7 @@
 """The stamp filter: every page on A4, with the date, the user and a text along its bottom edge.
 
-A filter that works on images, as an example for authors: it checks its token between the steps, and within the
-longest of them.
+An example for authors of a filter that works on images: it checks its token between the steps, and within the longest
+of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
-from postscan.plugins.filters.images import TIFF, decoders, opened, readable
+from postscan.plugins.filters.images import TIFF, decoders_for, decoding_errors, open_image
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -44,10 +44,10 @@ LINE: Final = 44  # height of the text
 
 @dataclass(frozen=True)
 class Instructions:
-    """StampConfig: what is written on the pages, and where they go."""
+    """StampConfig: the text on the pages, and the share that receives them."""
 
     text: str = element("Text", default="", help="written behind the date and the user")
-    folder: str = element("FolderUNC", default="", help="the share that gets the stamped pages")
+    folder: str = element("FolderUNC", default="", help="the share that receives the stamped pages")
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Settings:
     shares: Mapping[str, str] = setting({}, help="folders on this machine by UNC prefix")
 
     def __post_init__(self) -> None:
-        """Refuse a table that cannot be used, before any job needs it."""
+        """Raise `ValueError` for a table that cannot be used."""
         _ = self.mapped
 
     @cached_property
     def mapped(self) -> Shares:
-        """The same, ready for use."""
+        """The shares, parsed."""
         return Shares(self.shares, "filters.stamp.shares")
 
 
@@ -76,12 +76,12 @@ class Stamp(Filter):
     Settings = Settings
 
     def requires(self) -> Iterable[str]:
-        """Ask for Pillow."""
+        """Require Pillow."""
         if importlib.util.find_spec("PIL") is None:
             yield "Pillow is not installed; pip install 'postscan[image]'"
 
     def diagnose(self, job: FilterContext) -> Iterable[str]:
-        """Look whether the share takes a file."""
+        """Check that a file can be written to the share."""
         if job.instructions.folder:
             try:
                 job.settings.mapped.probe(job.instructions.folder)
@@ -89,7 +89,7 @@ class Stamp(Filter):
                 yield failure.detail
 
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
-        """Stamp every document that is an image; one that cannot be read does not keep the others from it."""
+        """Stamp every document that is an image; the others are stamped even if one cannot be read."""
         for lack in self.requires():
             raise FilterFailed(detail=lack)
         config = job.instructions
@@ -98,7 +98,7 @@ class Stamp(Filter):
         skipped: list[str] = []
         failures: list[FilterFailed] = []
         for document in job.documents:
-            if document.format not in FORMATS and decoders(document.format) is not TIFF:
+            if document.format not in FORMATS and decoders_for(document.format) is not TIFF:
                 skipped.append(f"{document.name}: pages in {document.format} cannot be stamped")
                 continue
             try:
@@ -136,14 +136,14 @@ def _pages(document: Document) -> Iterator[Image.Image]:
     """Yield the pages of a document, decoded, in grey or in colour."""
     from PIL import ImageOps, ImageSequence
 
-    with readable(document), opened(document) as image:
-        for frame in ImageSequence.Iterator(image) if decoders(document.format) is TIFF else [image]:
+    with decoding_errors(document), open_image(document) as image:
+        for frame in ImageSequence.Iterator(image) if decoders_for(document.format) is TIFF else [image]:
             grey = frame.mode in ("1", "L", "LA", "I;16")
             yield ImageOps.exif_transpose(frame).convert("L" if grey else "RGB")
 
 
 def _on_a4(page: Image.Image) -> Image.Image:
-    """Return the page on a white A4 sheet: as large as it fits above the line of text, its shape kept."""
+    """Return the page on a white A4 sheet, scaled to the room above the line of text; the aspect ratio is kept."""
     from PIL import Image
 
     room = (PAGE[0] - 2 * MARGIN, PAGE[1] - 3 * MARGIN - LINE)
@@ -155,7 +155,7 @@ def _on_a4(page: Image.Image) -> Image.Image:
 
 
 def _write(sheet: Image.Image, line: str) -> None:
-    """Write one line along the bottom edge, smaller if it is long."""
+    """Write one line along the bottom edge, in a smaller font if it is long."""
     from PIL import ImageDraw, ImageFont
 
     draw = ImageDraw.Draw(sheet)
@@ -168,16 +168,16 @@ def _write(sheet: Image.Image, line: str) -> None:
 
 
 def _save(sheet: Image.Image, path: Path, token: CancellationToken) -> None:
-    """Save as PNG, looking at the token for each piece that the encoder gives."""
+    """Save as PNG; check the token for each write of the encoder."""
     try:
-        with _Watched(path, token) as file:
+        with _CheckingWriter(path, token) as file:
             sheet.save(file, "PNG", optimize=True, dpi=(DPI, DPI))
     except OSError as error:
         raise FilterFailed(FilterReason.OUT_OF_DISK_SPACE, f"{path.name}: {error.strerror}") from error
 
 
-class _Watched(io.BufferedWriter):
-    """A new file that looks at a token before each write."""
+class _CheckingWriter(io.BufferedWriter):
+    """A new file that checks the token before each write."""
 
     def __init__(self, path: Path, token: CancellationToken) -> None:
         super().__init__(io.FileIO(path, "w"))
@@ -190,5 +190,5 @@ class _Watched(io.BufferedWriter):
 
 @hookimpl
 def postscan_filters() -> Iterable[Filter]:
-    """Bring the stamp filter."""
+    """Return the stamp filter."""
     return [Stamp()]

@@ -1,10 +1,10 @@
-"""The webhook filter: tell a configured host of the job, by one POST of JSON.
+"""The webhook filter: describe the job to a configured host, in one POST of JSON.
 
-At least once: the host has the whole message before the filter is done, unless the filter fails. A message whose
-answer was lost is sent again, and so is one that came before a crash. All of them have the same Idempotency-Key, by
-which the host can know them. A message that was cut off because of a cancel may have been taken all the same.
+Delivery is at least once: unless the filter fails, the host has accepted the whole message when it ends. A message is
+sent again if its response was lost, or if it was sent before a crash. All of these have the same Idempotency-Key, by
+which the host can recognise them. A message that a cancel aborted may have been accepted nevertheless.
 
-Where it goes is in the settings alone; an instruction has a name for it, and a redirect is not followed (D17).
+The URL is in the settings alone; an instruction names it, and redirects are not followed (D17).
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from postscan.plugins.http_client import HttpSession, check_reachable, origin
 NAMESPACE: Final = "urn:postscan:2026:filter:webhook"
 SIGNATURE: Final = "X-Postscan-Signature-256"
 
-BUSY: Final = frozenset({429, 503})  # what a host answers that wants to be told later
-CHUNK: Final = 3 << 16  # bytes of a file between two looks at the token; three become four letters of base64
-LAST: Final = 1 << 16  # bytes at the end of a message that are held back until the server has agreed
+BUSY: Final = frozenset({429, 503})  # statuses after which the message is sent again
+CHUNK: Final = 3 << 16  # bytes of a file between two checks of the token; a multiple of three, for base64
+LAST: Final = 1 << 16  # bytes at the end of a message that are sent after the grant
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "url": (str,),
@@ -56,14 +56,14 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 @dataclass(frozen=True)
 class Instructions:
-    """WebhookConfig: which of the configured hosts is told."""
+    """WebhookConfig: which of the configured hosts gets the message."""
 
     target: str = element("Target", help="the name of a target in the settings")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One host: where it is, how the message is signed, how long to try (seconds), whether it gets the images."""
+    """One host: its URL, the key of the signature, the seconds for all attempts, and whether it gets the images."""
 
     url: str = field(repr=False)
     secret: str = field(default="", repr=False)
@@ -79,10 +79,10 @@ class Target:
         for name, value in table.items():
             if name not in _TYPES:
                 raise ValueError(f"{key}.{name} is unknown; expected one of {', '.join(_TYPES)}")
-            if type(value) not in _TYPES[name]:  # no isinstance: a truth value is no number
+            if type(value) not in _TYPES[name]:  # no isinstance: a bool is an int
                 raise ValueError(f"{key}.{name}: expected {' or '.join(kind.__name__ for kind in _TYPES[name])}")
         target = cls(**{"url": "", **table})
-        if not _is_plain(target.url):  # it may hold a password, so it is not repeated
+        if not _is_plain(target.url):  # without the URL, which may contain a password
             raise ValueError(f"{key}.url: expected http:// or https://, a host, and neither user nor fragment")
         if target.ca_file and not Path(target.ca_file).is_absolute():
             raise ValueError(f"{key}.ca_file: {target.ca_file!r} is not an absolute path")
@@ -93,19 +93,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Settings:
-    """`[filters.webhook]`: the hosts that may be told."""
+    """`[filters.webhook]`: the hosts that may get a message."""
 
     targets: Mapping[str, Any] = setting(
         {}, help="by name: url, and if wanted secret, ca_file, seconds (30), images (false)", secret=True
     )
 
     def __post_init__(self) -> None:
-        """Refuse a table that cannot be used, before any job needs it."""
+        """Raise `ValueError` for a table that cannot be used."""
         _ = self.known
 
     @cached_property
     def known(self) -> dict[str, Target]:
-        """The same, ready for use."""
+        """The targets by name, parsed."""
         if not isinstance(self.targets, Mapping):
             raise ValueError("filters.webhook.targets: expected tables")  # noqa: TRY004  (a bad setting is a ValueError, whatever its type)
         return {name: Target.read(f"filters.webhook.targets.{name}", one) for name, one in self.targets.items()}
@@ -120,7 +120,7 @@ class Webhook(Filter):
     Settings = Settings
 
     def diagnose(self, job: FilterContext) -> Iterable[str]:
-        """Look whether the target is configured, and whether its host can be reached."""
+        """Check that the target is configured, and that its host can be reached."""
         try:
             target = _target(job)
             check_reachable(target.url, target.ca_file)
@@ -128,17 +128,17 @@ class Webhook(Filter):
             yield failure.detail
 
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
-        """Write the message down, then send it until it is taken or the time is over."""
+        """Write the message to a file, then send it until the host accepts it or the time is over."""
         target = _target(job)
         message = _written(job, job.instructions.target, target)
         there = [origin(target.url)]
-        with HttpSession(job, there, seconds=target.seconds, ca_file=target.ca_file, busy=BUSY) as line:
-            line.patiently(lambda: _post(job, line, message))
+        with HttpSession(job, there, seconds=target.seconds, ca_file=target.ca_file, busy=BUSY) as session:
+            session.with_retries(lambda: _post(job, session, message))
         return None
 
 
 def _target(job: FilterContext) -> Target:
-    """Return the host that the instructions name; raise `FilterFailed` if the settings do not know it."""
+    """Return the host that the instructions name; raise `FilterFailed` if it is not configured."""
     name = job.instructions.target
     target: Target | None = job.settings.known.get(name)
     if target is None:
@@ -148,7 +148,7 @@ def _target(job: FilterContext) -> Target:
 
 
 class WebhookMessage(NamedTuple):
-    """What one target is sent: the JSON in a file, and the headers that go before it."""
+    """The message for one target: the JSON in a file, and the request's headers."""
 
     to: str
     url: str
@@ -166,7 +166,7 @@ def _is_plain(url: str) -> bool:
 
 
 def _written(job: FilterContext, name: str, target: Target) -> WebhookMessage:
-    """Write the message down and sign it: its length and its signature go before it."""
+    """Write the message to a file and sign it; the headers need its length and its signature."""
     body = job.workdir / "message.json"
     signature = hmac.new(target.secret.encode(), digestmod=hashlib.sha256)
     with body.open("wb") as file:
@@ -182,7 +182,7 @@ def _written(job: FilterContext, name: str, target: Target) -> WebhookMessage:
 
 
 def _pieces(job: FilterContext, *, images: bool) -> Iterator[bytes]:
-    """Yield the JSON in pieces: an image is never in memory as a whole."""
+    """Yield the JSON in pieces, so that no image is in memory as a whole."""
     user = {"sid": job.user.sid, "name": job.user.name, "mail": job.user.mail}
     facts = {"token": job.job.token, "process": job.job.process, "created": job.job.created.isoformat(), "user": user}
     yield _without_end(facts) + b', "documents": ['
@@ -208,33 +208,33 @@ def _without_end(table: dict[str, Any]) -> bytes:
 
 
 def _key(job: FilterContext, name: str) -> str:
-    """Return the name of this message: the same in every run, another one if the documents are others."""
+    """Return the Idempotency-Key: the same in every run, and different for different documents."""
     documents = [_facts(document) for document in job.all_documents]
     return str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps([NAMESPACE, job.job.token, name, documents])))
 
 
-def _post(job: FilterContext, line: HttpSession, message: WebhookMessage) -> None:
-    """Send it once, and return if the host took it; raise `Busy` if it may do so later, `FilterFailed` if not."""
+def _post(job: FilterContext, session: HttpSession, message: WebhookMessage) -> None:
+    """Send the message once; raise `TryAgainLater` if the host may accept it later, else `FilterFailed`."""
     complete = False
     with contextlib.ExitStack() as granted:
 
         def content() -> Iterator[bytes]:
             nonlocal complete
             yield from _begin(message.body, job.token)
-            granted.enter_context(line.committing())
+            granted.enter_context(session.committing())
             granted.enter_context(job.publish(None, f"webhook:{message.to}", message.headers["Idempotency-Key"]))
             complete = True
             yield _end(message.body)
 
-        answer = line.call("POST", message.url, message.headers, content())
-        if not complete or not 200 <= answer.status < 300:
+        response = session.call("POST", message.url, message.headers, content())
+        if not complete or not 200 <= response.status < 300:
             early = "" if complete else " before it had the whole message"
-            raise FilterFailed(detail=f"webhook {message.to}: {_phrase(answer.status)}{early}")
+            raise FilterFailed(detail=f"webhook {message.to}: {_phrase(response.status)}{early}")
     job.token.check()
 
 
 def _begin(body: Path, token: CancellationToken) -> Iterator[bytes]:
-    """Yield the message without its end: nobody can act on that."""
+    """Yield the message without its end, which makes it valid JSON."""
     left = body.stat().st_size - LAST
     with body.open("rb") as file:
         while left > 0:
@@ -258,5 +258,5 @@ def _phrase(status: int) -> str:
 
 @hookimpl
 def postscan_filters() -> Iterable[Filter]:
-    """Bring the webhook filter."""
+    """Return the webhook filter."""
     return [Webhook()]

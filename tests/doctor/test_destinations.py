@@ -200,7 +200,7 @@ def test_a_filter_that_looks_for_too_long_is_ended(
         (
             microsofts("sharepoint", "<SaveToMySite>true</SaveToMySite>"),
             {},
-            "MySite: the settings do not say where it is",
+            "MySite: its URL is not configured",
         ),
     ],
     ids=["read-only", "unmapped", "gone", "no mail server", "no target", "host away", "no site"],
@@ -259,6 +259,6 @@ def test_a_file_server_is_logged_on_to_and_gets_no_file(tmp_path: Path) -> None:
         files = list(server.shares["one"].iterdir())
 
     assert (said[0], files) == ([], [])
-    assert "does not take this user with this password" in said[1][0][2]
+    assert "refuses this user with this password" in said[1][0][2]
     assert "there is no such share" in said[2][0][2]
     assert "there is no folder gone on the share" in said[3][0][2]

@@ -31,7 +31,11 @@ EXTRAS = {
 }
 """What each shipped filter uses beside the standard library: what its extra brings, or the core has anyway."""
 
-SHARED = {"postscan.plugins.http_client": {"httpx2"}, "postscan.plugins.filters.images": {"PIL"}}
+SHARED = {
+    "postscan.plugins.http_client": {"httpx2", "postscan.plugins.retries"},
+    "postscan.plugins.retries": {"tenacity"},
+    "postscan.plugins.filters.images": {"PIL"},
+}
 """Parts of more than one shipped filter: held to the same rule, and to be had by anybody who copies them."""
 
 FOR_TYPES = {"_typeshed"}

@@ -1,7 +1,7 @@
-"""Which texts are mail addresses here: fewer than the standards allow.
+"""The mail addresses that are accepted: fewer than the standards allow.
 
-No quotes, comments, groups, routes and address literals: what a header, a command or a relay could read in two ways
-is no address. Letters of every script are fine; the mail server then has to offer SMTPUTF8.
+Quotes, comments, groups, routes and address literals are refused, since a header, a command or a relay could interpret
+them in two ways. Letters of every script are accepted; the mail server then has to offer SMTPUTF8.
 
 Source: RFC 5321 section 4.1.2, RFC 6531 section 3.3; scan-process.md section 6.2 (PSP-023).
 """
@@ -15,13 +15,13 @@ from typing import Final
 EXPECTED: Final = "a plain address such as anna@fabrikam.example"
 
 _ASCII: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-_LOCAL: Final = _ASCII | frozenset("._+'&=/~#*$^{}?|-")  # no % and no !: old relays take them for routes
+_LOCAL: Final = _ASCII | frozenset("._+'&=/~#*$^{}?|-")  # without % and !, which old relays interpret as routes
 _LABEL: Final = _ASCII | {"-"}
 _LONGEST: Final = 254  # bytes of an address; of them at most 64 before the @, and 63 in each label behind it
 
 
 def is_address(text: str) -> bool:
-    """Return whether *text* is one address, and nothing but an address."""
+    """Return whether *text* is exactly one address."""
     local, _, domain = text.rpartition("@")
     return len(text.encode("utf-8", "replace")) <= _LONGEST and _is_local(local) and is_domain(domain)
 
@@ -37,8 +37,10 @@ def domain_of(address: str) -> str:
 
 
 def _is_local(text: str) -> bool:
-    """Return whether this may stand before the @: dots only inside, no encoded word, nothing that looks like a path,
-    a pipe or an option.
+    """Return whether *text* is accepted before the @.
+
+    Dots are accepted inside only; an encoded word is refused, and so is a first character of a path, a pipe or an
+    option.
     """
     return (
         0 < len(text.encode("utf-8", "replace")) <= 64

@@ -1,4 +1,4 @@
-"""A connection to a mail server: `smtplib`'s, that another thread can cut, and whose server has to come to an end.
+"""A connection to a mail server: that of `smtplib`, with an abort from another thread and a time for every reply.
 
 Source: RFC 5321; RFC 3207 (STARTTLS), 1870 (SIZE), 6531 (SMTPUTF8).
 """
@@ -16,73 +16,73 @@ from typing import Final, NamedTuple
 from postscan.plugins import CancellationToken
 from postscan.plugins.filters.email.message import MailMessage
 
-DOT: Final = 4  # times as long as other answers may the one to the dot take: the server may look into the mail first
+END_OF_DATA_FACTOR: Final = 4  # times `seconds` for the reply to the message: the server may scan it first
 
 _REPLY: Final = 64 * 1024  # bytes of one reply of the server
-_BATCH: Final = 64 * 1024  # bytes of a message that are sent between two looks at the token
+_BATCH: Final = 64 * 1024  # bytes of a message that are sent between two checks of the token
 
 
-class Offer(NamedTuple):
-    """What the server takes: bytes of a message (None: it does not say), and whether addresses beyond ASCII."""
+class ServerLimits(NamedTuple):
+    """What messages a server accepts: most bytes (None: not stated), and whether with addresses beyond ASCII."""
 
     most_bytes: int | None
     utf8: bool
 
 
 class SmtpConnection(smtplib.SMTP):
-    """A connection to a mail server: `smtplib`'s, that another thread can cut, and whose server comes to an end."""
+    """The connection of `smtplib`, with an abort from another thread and a time for every reply."""
 
     def __init__(self, connection: socket.socket, ehlo_name: str, seconds: float) -> None:
         super().__init__(local_hostname=ehlo_name, timeout=seconds)
         self._seconds = seconds
-        self._cord = connection.dup()  # TLS takes the socket itself into its hands, even before it is encrypted
+        self._abort_socket = connection.dup()  # wrap_socket detaches the socket itself before the handshake
         self._use(connection)
 
     def _use(self, connection: socket.socket) -> None:
         self.sock = connection
-        self.file = self._replies = _Replies(connection)
-        self._replies.renew(self._seconds)
+        self.file = self._replies = _ReplyReader(connection)
+        self._replies.start(self._seconds)
 
     @property
-    def offer(self) -> Offer:
-        """What the server said in its answer to EHLO."""
+    def limits(self) -> ServerLimits:
+        """What the reply to EHLO states."""
         size = self.esmtp_features.get("size", "")
         most = int(size) if size.isascii() and size.isdecimal() and len(size) < 16 else 0
-        return Offer(most or None, self.has_extn("smtputf8"))
+        return ServerLimits(most or None, self.has_extn("smtputf8"))
 
-    def cut(self) -> None:
-        """End whatever waits for the server; nothing more is sent, and nothing ever in the clear behind TLS."""
+    def abort(self) -> None:
+        """Shut the connection down, from any thread: pending calls fail, and nothing more is sent."""
         with contextlib.suppress(OSError):
-            self._cord.shutdown(socket.SHUT_RDWR)
+            self._abort_socket.shutdown(socket.SHUT_RDWR)
 
     def encrypt(self, context: ssl.SSLContext, host: str) -> None:
-        """Go on in TLS; what came before it, also of the server's answers, is forgotten (RFC 3207, section 4.2)."""
+        """Start TLS, and discard what the server sent before it (RFC 3207 section 4.2)."""
         connection = self.sock
         assert isinstance(connection, socket.socket)
         connection.settimeout(self._seconds)
         self._use(context.wrap_socket(connection, server_hostname=host))
 
     def mail_from(self, message: MailMessage, written: Path) -> tuple[int, bytes]:
-        """Begin a message."""
+        """Send MAIL FROM with the options that the server offers."""
         options = [f"SIZE={written.stat().st_size}"] if self.has_extn("size") else []
         if message.utf8:
             options += ["SMTPUTF8", *(["BODY=8BITMIME"] if self.has_extn("8bitmime") else [])]
         return self.mail(message.sender, options)
 
     def send_body(self, written: Path, token: CancellationToken) -> None:
-        """Send all of the message but the dot behind it; a dot at the start of a line is doubled."""
+        """Send the message without its end; a dot at the start of a line is doubled (RFC 5321 section 4.5.2)."""
         with written.open("rb") as file:
             while lines := file.readlines(_BATCH):
                 token.check()
                 self.send(b"".join(b"." + line if line.startswith(b".") else line for line in lines))
 
-    def dot(self) -> tuple[int, bytes]:
-        """Send the dot, and return the answer to it."""
+    def end_of_data(self) -> tuple[int, bytes]:
+        """Send the end of the message and return the reply."""
         self.send(b".\r\n")
-        return self.getreply(DOT * self._seconds)
+        return self.getreply(END_OF_DATA_FACTOR * self._seconds)
 
-    def say_goodbye(self) -> None:
-        """Say QUIT, and do not wait for the answer."""
+    def send_quit(self) -> None:
+        """Send QUIT without waiting for the reply."""
         with contextlib.suppress(OSError):
             self.putcmd("QUIT")
 
@@ -93,34 +93,34 @@ class SmtpConnection(smtplib.SMTP):
         super().send(s)
 
     def getreply(self, seconds: float = 0) -> tuple[int, bytes]:
-        """Return the next reply, which has to come within so many seconds, or those of the settings."""
-        self._replies.renew(seconds or self._seconds)
+        """Return the next reply, which must arrive within *seconds*; without them, within those of the settings."""
+        self._replies.start(seconds or self._seconds)
         return super().getreply()
 
     def close(self) -> None:
         """Close the connection."""
         super().close()
-        self._cord.close()
+        self._abort_socket.close()
 
 
-class _Replies:
-    """The lines of the server's replies, as `smtplib` reads them; a reply has its time and its size.
+class _ReplyReader:
+    """The file from which `smtplib` reads replies, with a limit of time and bytes for each reply.
 
-    `smtplib` alone waits anew for each byte, and takes as many lines as the server sends.
+    `smtplib` alone starts its timeout anew for each byte, and reads as many lines as the server sends.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._received = b""
 
-    def renew(self, seconds: float) -> None:
-        """Begin with a new reply."""
+    def start(self, seconds: float) -> None:
+        """Start the limits of a new reply."""
         self._end = time.monotonic() + seconds
         self._seconds = seconds
         self._room = _REPLY
 
     def readline(self, most: int) -> bytes:
-        """Return the next line, or the first *most* bytes of it; nothing once the server has gone."""
+        """Return the next line, or its first *most* bytes; empty once the server has closed the connection."""
         while b"\n" not in self._received and len(self._received) < most:
             received = self._receive()
             if not received:
@@ -139,21 +139,21 @@ class _Replies:
                 received = self._connection.recv(4096)
                 self._room -= len(received)
                 if self._room < 0:
-                    raise ConnectionAbortedError("its answer has no end")
+                    raise ConnectionAbortedError(f"its answer is longer than {_REPLY:,} bytes")
                 return received
         raise TimeoutError(f"no answer within {self._seconds:g} s")
 
     def close(self) -> None:
-        """Do nothing: the connection belongs to the line."""
+        """Do nothing: `SmtpConnection.close` closes the socket."""
 
 
-def said(text: bytes) -> str:
-    """Return the server's words as one short line."""
+def printable(text: bytes) -> str:
+    """Return text of the server as one line of at most 200 printable characters."""
     line = "".join(c if c.isprintable() else " " for c in text.decode("utf-8", "replace"))
     return " ".join(line.split())[:200]
 
 
-def why(error: object) -> str:
-    """Return why a connection broke, without the numbers."""
-    words = getattr(error, "strerror", None) or str(error)
-    return said(str(words).encode("utf-8", "replace")).removeprefix("Connection unexpectedly closed: ")
+def error_text(error: object) -> str:
+    """Return why a connection broke, without error numbers."""
+    text = getattr(error, "strerror", None) or str(error)
+    return printable(str(text).encode("utf-8", "replace")).removeprefix("Connection unexpectedly closed: ")

@@ -1,7 +1,7 @@
-"""One mail with documents in it, as bytes: the same ones whenever and wherever it is written.
+"""One mail with documents in it, as bytes; the same input gives the same bytes.
 
-The headers are written by the `email` package, which may be talked into one more header by what looks like an encoded
-word (CVE-2024-6923). So each block of headers is read again and compared with what was meant.
+The `email` package writes the headers. Input that looks like an encoded word can make it write an additional header
+(CVE-2024-6923), so each block of headers is parsed again and compared with its input.
 
 Source: scan-process.md section 6.2 (PSP-018, PSP-026); RFC 5322, 2045, 2046, 2231.
 """
@@ -37,8 +37,8 @@ MEDIA: Final = {
 }
 
 _LINE: Final = 57  # bytes that make a line of 76 characters in base64
-_CHUNK: Final = _LINE * 4096  # bytes encoded between two looks at the token
-_SPARE: Final = 256  # bytes by which the head of one part may be longer than that of another
+_CHUNK: Final = _LINE * 4096  # bytes encoded between two checks of the token
+_SPARE: Final = 256  # bytes by which the headers of one part may be longer than those of another
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class MailMessage:
 
     @cached_property
     def id(self) -> str:
-        """The Message-ID: of this job, these recipients and these documents, in every run the same."""
+        """The Message-ID: derived from job, recipients and documents, and the same in every run."""
         facts = [self.job, self.sender, *self.recipients]
         facts += [fact for one in self.documents for fact in (str(one.id), one.sha256, one.name)]
         digest = hashlib.sha256("\0".join(facts).encode("utf-8", "replace")).hexdigest()
@@ -75,7 +75,7 @@ class MailMessage:
 
     @property
     def destination(self) -> str:
-        """What the server remembers this message by: where it goes, and which part it is."""
+        """The destination that the server records: the recipients, and the number of the part."""
         shown: list[str] = []
         for address in self.recipients:
             if sum(map(len, shown)) > 1000:
@@ -88,15 +88,15 @@ class MailMessage:
     def split(self, most: int) -> tuple[list[MailMessage], list[Document]]:
         """Return messages of at most *most* bytes, and the documents that are too large for any.
 
-        The documents stay in their order; there are no more messages than are needed for that.
+        The documents stay in their order, in as few messages as that allows.
         """
         count = len(self.documents)
-        room = most - len(replace(self, part=count, of=count).head) - len(self._end) - _SPARE
+        room = most - len(replace(self, part=count, of=count).head) - len(self._closing_delimiter) - _SPARE
         groups: list[list[Document]] = []
         too_large: list[Document] = []
         left = 0
         for document in self.documents:
-            size = len(self._above(document)) + _encoded(document.size)
+            size = len(self._part_headers(document)) + _base64_size(document.size)
             if size > room:
                 too_large.append(document)
                 continue
@@ -112,14 +112,14 @@ class MailMessage:
         return parts, too_large
 
     def write(self, path: Path, token: CancellationToken) -> None:
-        """Write the whole message, with CRLF at the end of every line, looking at the token all the time."""
+        """Write the whole message, with CRLF at the end of every line; check the token for each chunk."""
         with path.open("wb") as file:
             file.write(self.head)
             for document in self.documents:
-                file.write(self._above(document))
-                for lines in _base64(document, token):
+                file.write(self._part_headers(document))
+                for lines in _base64_lines(document, token):
                     file.write(lines)
-            file.write(self._end)
+            file.write(self._closing_delimiter)
 
     @property
     def head(self) -> bytes:
@@ -137,10 +137,10 @@ class MailMessage:
         ]
         text = MIMEPart(policy=email.policy.SMTP.clone(cte_type="7bit"))
         text.set_content("".join(c for c in self.text if c.isprintable() or c in "\t\n"))
-        return self._block(headers) + self._line + text.as_bytes()
+        return self._encoded_headers(headers) + self._delimiter + text.as_bytes()
 
-    def _above(self, document: Document) -> bytes:
-        """Return what stands between a document and the part before it."""
+    def _part_headers(self, document: Document) -> bytes:
+        """Return the delimiter and the headers in front of a document."""
         headers = [
             ("Content-Type", MEDIA.get(document.format, "application/octet-stream")),
             ("Content-Transfer-Encoding", "base64"),
@@ -148,39 +148,39 @@ class MailMessage:
         ]
         if document.format.startswith("tiff-"):
             headers[0] = ("Content-Type", "image/tiff")
-        return b"\r\n" + self._line + self._block(headers)
+        return b"\r\n" + self._delimiter + self._encoded_headers(headers)
 
     @property
     def _boundary(self) -> str:
-        return f"=_{self.id[1:33]}"  # neither base64 nor quoted-printable ever has these two characters side by side
+        return f"=_{self.id[1:33]}"  # neither base64 nor quoted-printable contains "=_"
 
     @property
-    def _line(self) -> bytes:
+    def _delimiter(self) -> bytes:
         return f"--{self._boundary}\r\n".encode()
 
     @property
-    def _end(self) -> bytes:
+    def _closing_delimiter(self) -> bytes:
         return f"\r\n--{self._boundary}--\r\n".encode()
 
-    def _block(self, headers: Sequence[tuple[str, str]]) -> bytes:
-        """Return these headers, and no other ones, with the empty line behind them."""
+    def _encoded_headers(self, headers: Sequence[tuple[str, str]]) -> bytes:
+        """Return exactly these headers, with the empty line behind them."""
         policy = email.policy.SMTP.clone(utf8=self.utf8)
         message = EmailMessage(policy=policy)
         try:
             for name, value in headers:
                 message[name] = value
         except ValueError as error:
-            raise _unwritable(name) from error
+            raise _invalid_headers(name) from error
         written = b"".join(policy.fold_binary(name, value) for name, value in message.raw_items()) + b"\r\n"
         read = BytesHeaderParser(policy=policy).parsebytes(written)
-        said = [(name, " ".join(str(value).split())) for name, value in read.items()]  # folding may add a blank
-        if said != list(headers):
-            raise _unwritable(*{name for name, _ in set(said) ^ set(headers)})
+        parsed = [(name, " ".join(str(value).split())) for name, value in read.items()]  # folding may add a blank
+        if parsed != list(headers):
+            raise _invalid_headers(*{name for name, _ in set(parsed) ^ set(headers)})
         return written
 
 
 def one_line(text: str) -> str:
-    """Return *text* as one line that a header can hold: nothing invisible, and no encoded word."""
+    """Return *text* as one line for a header: printable, and without encoded words."""
     visible = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(visible.split()).replace("=?", "= ?")
 
@@ -189,18 +189,18 @@ def _file_name(name: str) -> str:
     return one_line(name).replace('"', "_").replace("\\", "_") or "document"
 
 
-def _encoded(size: int) -> int:
-    """Return how many bytes base64 makes of so many, its line ends included."""
+def _base64_size(size: int) -> int:
+    """Return the number of bytes of *size* bytes in base64, line ends included."""
     return 4 * -(-size // 3) + 2 * -(-size // _LINE)
 
 
-def _base64(document: Document, token: CancellationToken) -> Iterator[bytes]:
+def _base64_lines(document: Document, token: CancellationToken) -> Iterator[bytes]:
     with document.path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             token.check()
             yield base64.encodebytes(chunk).replace(b"\n", b"\r\n")
 
 
-def _unwritable(*names: str) -> FilterFailed:
-    detail = f"the mail cannot be written: its headers would not say what they should: {', '.join(sorted(names))}"
+def _invalid_headers(*names: str) -> FilterFailed:
+    detail = f"the mail cannot be written: these headers would not keep their values: {', '.join(sorted(names))}"
     return FilterFailed(FilterReason.UNABLE_TO_SEND_EMAIL, detail)

@@ -1,7 +1,7 @@
-"""`[filters.email]`: the mail server, and what a mail of this server looks like.
+"""`[filters.email]`: the mail server, and the sender, subject and text of a mail.
 
-What cannot work is refused when the server starts. Without `host` and `sender` the plugin loads all the same, since
-it is always installed; it is the filter that fails then.
+Invalid settings are refused when the server starts. Without `host` and `sender` the plugin loads nevertheless, since it
+is always installed; the filter fails then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from postscan.plugins.filters.email.address import EXPECTED, is_address, is_doma
 KEY: Final = "filters.email"
 PORTS: Final = {"none": 25, "starttls": 587, "implicit": 465}
 FIELDS: Final = ("process", "user", "date")
-SMALLEST: Final = 64 * 1024  # bytes of a message: some room beside its head
+SMALLEST: Final = 64 * 1024  # bytes of a message: some room beside its headers
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|(?=.*:.*:)[0-9A-Fa-f:.]+")
@@ -35,7 +35,7 @@ _KINDS: Final[Mapping[Any, tuple[type | tuple[type, ...], str]]] = {
 
 @dataclass(frozen=True, repr=False)  # no repr: a password is in it
 class Settings:
-    """`[filters.email]`: the mail server, and what mails look like."""
+    """`[filters.email]`: the mail server, and the form of a mail."""
 
     host: str = setting("", help="name or address of the mail server; without it nothing can be sent")
     port: int = setting(0, help="its port; 0 stands for 25, with STARTTLS for 587, with implicit TLS for 465")
@@ -54,7 +54,7 @@ class Settings:
     ehlo_name: str = setting("localhost", help="by which name this server introduces itself")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, before any job needs it."""
+        """Raise `ValueError` for the first invalid setting."""
         for refusal in chain(self._wrong_kinds(), self._wrong_values()):
             raise ValueError(refusal)
 
@@ -70,7 +70,7 @@ class Settings:
 
     @property
     def missing(self) -> str:
-        """A sentence about what has to be set before anything can be sent; empty if nothing has."""
+        """The message for the first required setting that is missing; empty if none is."""
         if not self.host:
             return f"{KEY}.host is not set; expected the name of a mail server"
         return "" if self.sender else f"{KEY}.sender is not set; expected the address that mails come from"
@@ -82,15 +82,15 @@ class Settings:
         try:
             lines = Path(self.password_file).read_text("utf-8").splitlines()
         except (OSError, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise FilterFailed(FilterReason.INVALID_SMTP_SERVER, f"{KEY}.password_file: {said}") from None
+            problem = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise FilterFailed(FilterReason.INVALID_SMTP_SERVER, f"{KEY}.password_file: {problem}") from None
         if not lines or not lines[0] or not lines[0].isascii():
             expected = "expected a password in ASCII in its first line"
             raise FilterFailed(FilterReason.INVALID_SMTP_SERVER, f"{KEY}.password_file: {expected}")
         return lines[0]
 
     def filled(self, template: str, **fields: str) -> str:
-        """Return *template* with the fields in their places; what a field holds is not looked into again."""
+        """Return *template* with the fields filled in; braces in a value are not replaced again."""
         return _FIELD.sub(lambda found: fields[found[1]], template)
 
     def _wrong_kinds(self) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The file share filter: every document, unchanged, into the user's folder on every share.
 
-A share is a folder of this machine, or one of an SMB server that the administrator has named; nothing else is there.
+A share is a folder of this machine, or one on an SMB server that the administrator has configured.
 
 Source: scan-process.md sections 6.1 and 6.4.
 """
@@ -25,7 +25,7 @@ from postscan.plugins import (
     hookimpl,
     setting,
 )
-from postscan.plugins.filters.fileshare.servers import Servers, Where
+from postscan.plugins.filters.fileshare.servers import Servers, SmbDestination
 from postscan.plugins.filters.fileshare.smb import Deliveries, check_reachable
 
 NAMESPACE = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/fileshare"
@@ -33,7 +33,7 @@ NAMESPACE = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filte
 
 @dataclass(frozen=True)
 class Instructions:
-    """FileShareConfig: the shares that get every document."""
+    """FileShareConfig: the shares to which every document is delivered."""
 
     share_uncs: tuple[str, ...] = element("FileShares/ShareUNC", default=(), help=r"a share: \\server\share[\folder]")
 
@@ -51,31 +51,31 @@ class Settings:
     servers: Mapping[str, Any] = setting({}, help="SMB servers by name: user, password ...", secret=True)
 
     def __post_init__(self) -> None:
-        """Refuse a table that cannot be used, before any job needs it."""
-        _ = self.mapped, self.called
+        """Raise `ValueError` for a table that cannot be used."""
+        _ = self.mapped, self.known_servers
 
     @cached_property
     def mapped(self) -> Shares:
-        """The shares that are folders, ready for use."""
+        """The shares that are folders, parsed."""
         return Shares(self.shares, "filters.fileshare.shares")
 
     @cached_property
-    def called(self) -> Servers:
-        """The servers, ready for use."""
+    def known_servers(self) -> Servers:
+        """The servers, parsed."""
         return Servers(self.servers, "filters.fileshare.servers")
 
-    def remote(self, unc: str) -> Where | None:
-        """Return where *unc* leads on a server; None if that is for the folders to say."""
+    def remote(self, unc: str) -> SmbDestination | None:
+        """Return the destination of *unc* on a server; None if it is a folder, or unknown."""
         try:
             self.mapped.find(unc)
         except FilterFailed as failure:
             if FilterReason.INVALID_ARGS not in failure.reasons and not self._is_mapped(unc):
-                return self.called.find(unc)
+                return self.known_servers.find(unc)
         return None
 
     def _is_mapped(self, unc: str) -> bool:
-        """Return whether a folder stands for *unc*, even if that is missing just now."""
-        return any(_whole(unc).startswith(_whole(prefix)) for prefix in self.shares)
+        """Return whether *unc* is mapped to a folder, which may be missing at the moment."""
+        return any(_as_prefix(unc).startswith(_as_prefix(prefix)) for prefix in self.shares)
 
 
 class FileShare(Filter):
@@ -87,14 +87,14 @@ class FileShare(Filter):
     Settings = Settings
 
     def diagnose(self, job: FilterContext) -> Iterable[str]:
-        """Look at each destination: a folder takes a hidden file, a server lets us in and has the folders."""
+        """Check each destination: write a hidden file to a folder; log on to a server and look for the folders."""
         for unc in job.instructions.destinations:
             try:
-                where = job.settings.remote(unc)
-                if where is None:
+                remote = job.settings.remote(unc)
+                if remote is None:
                     job.settings.mapped.probe(unc)
                 else:
-                    check_reachable(where)
+                    check_reachable(remote)
             except FilterFailed as failure:
                 yield failure.detail
 
@@ -118,20 +118,20 @@ class FileShare(Filter):
 
 
 def _deliver(job: FilterContext, document: Document, unc: str, deliveries: Deliveries) -> None:
-    """Deliver one document to one destination, by the road that leads there."""
-    where = job.settings.remote(unc)
-    if where is None:
+    """Deliver one document to one destination, a folder or an SMB server."""
+    remote = job.settings.remote(unc)
+    if remote is None:
         job.settings.mapped.deliver(job, document, unc)
     else:
-        deliveries.deliver(document, where)
+        deliveries.deliver(document, remote)
 
 
-def _whole(unc: str) -> str:
-    """Return a UNC path as one that can be the beginning of another."""
+def _as_prefix(unc: str) -> str:
+    """Return a UNC path in a form that can be compared as a prefix."""
     return unc.rstrip("\\").casefold() + "\\"
 
 
 @hookimpl
 def postscan_filters() -> Iterable[Filter]:
-    """Bring the file share filter."""
+    """Return the file share filter."""
     return [FileShare()]

@@ -1,4 +1,4 @@
-"""The files of the shares of one SMB server, by plain calls with plain errors; nothing here follows a link.
+"""Files on the shares of one SMB server. Links are not followed.
 
 This module needs the extra `[smb]`; import it where it is used.
 """
@@ -30,7 +30,7 @@ _ODD: Final = FileAttributes.FILE_ATTRIBUTE_REPARSE_POINT | FileAttributes.FILE_
 
 
 class SmbConnection:
-    """A connection to *server*, logged on as its user when the first share is asked for."""
+    """A connection to *server*; the first call of `share` connects and logs on."""
 
     def __init__(self, server: FileServer) -> None:
         self._server = server
@@ -41,7 +41,7 @@ class SmbConnection:
     def share(self, name: str) -> Share:
         """Return a share of the server.
 
-        Raises `ServerFailed` if the server cannot be used, `FilterFailed` if the share cannot, and `Lost`.
+        Raises `ServerFailed` if the server cannot be used, `FilterFailed` if the share cannot, and `TryAgainLater`.
         """
         if self._session is None:
             try:
@@ -53,17 +53,17 @@ class SmbConnection:
             share = self._shares[name.casefold()] = Share(self._connection, self._session, name)
         return share
 
-    def stop(self) -> None:
-        """End whatever operation is under way, from any thread, and all that come after it."""
-        self._connection.transport.stop()
+    def abort(self) -> None:
+        """Make the pending operation fail, from any thread, and all later ones."""
+        self._connection.transport.abort()
 
     def close(self) -> None:
-        """Hang up; the server closes what is still open."""
+        """Close the connection; the server closes the files that are still open."""
         with contextlib.suppress(Exception):
             self._connection.disconnect(close=False)
 
     def _log_on(self) -> Session:
-        with self._connection.plainly():
+        with self._connection.translated_errors():
             self._connection.connect(timeout=self._server.seconds)
         session = Session(
             self._connection,
@@ -71,41 +71,43 @@ class SmbConnection:
             password=self._server.password,
             require_encryption=self._server.encrypt,
         )
-        with self._connection.plainly():
+        with self._connection.translated_errors():
             try:
                 session.connect()
             except SMBException as error:
-                if session.session_id is None:  # a guest: the server has let a stranger in under another name
+                if session.session_id is None:  # a guest: the server accepted an unknown user as another one
                     raise FilterFailed(*LOGON) from error
                 raise
         return session
 
 
 class Share:
-    """The files of one share, by their paths below it, with backslashes; nothing here follows a link."""
+    """The files of one share, by their paths below it, with backslashes. Links are not followed."""
 
     def __init__(self, connection: Connection, session: Session, name: str) -> None:
         self._connection = connection
         self._tree = TreeConnect(session, rf"\\{connection.server_name}\{name}")
-        with connection.plainly():
+        with connection.translated_errors():
             self._tree.connect()
         self._tree.is_dfs_share = False  # a path is a path of this server, and no question to a directory of others
 
     def folder(self, path: str, *, make: bool) -> None:
-        """See that a folder is there and no link; `make` it if it is missing.
+        """Check that a folder exists and is not a link; create it if it is missing and *make* is set.
 
-        Raises `FilterFailed` with a sentence if it is not.
+        Raises `FilterFailed` otherwise.
         """
-        how = CreateDisposition.FILE_OPEN_IF if make else CreateDisposition.FILE_OPEN
+        disposition = CreateDisposition.FILE_OPEN_IF if make else CreateDisposition.FILE_OPEN
         try:
-            with self._opened(path, Access.FILE_READ_ATTRIBUTES, how, CreateOptions.FILE_DIRECTORY_FILE) as found:
+            with self._opened(
+                path, Access.FILE_READ_ATTRIBUTES, disposition, CreateOptions.FILE_DIRECTORY_FILE
+            ) as found:
                 if found.file_attributes & FileAttributes.FILE_ATTRIBUTE_REPARSE_POINT:
                     raise FilterFailed(detail=f"{path} is a link; expected a folder")
         except FileNotFoundError:
             raise FilterFailed(detail=f"there is no folder {path} on the share; make it") from None
 
     def exists(self, path: str) -> bool:
-        """Return whether anything has this name."""
+        """Return whether a file or folder has this name."""
         try:
             with self._opened(path, Access.FILE_READ_ATTRIBUTES):
                 return True
@@ -116,101 +118,101 @@ class Share:
         """Yield the content of a file piece by piece; raise `FileNotFoundError` if no plain file has that size."""
         with self._opened(path, Access.FILE_READ_DATA) as found:
             if found.file_attributes & _ODD or found.end_of_file != size:
-                raise FileNotFoundError(errno.ENOENT, "it is another file")
+                raise FileNotFoundError(errno.ENOENT, "the size differs")
             done = 0
             while done < size:
-                with self._connection.plainly():
-                    chunk = found.read(done, min(self._connection.room("read"), size - done))
+                with self._connection.translated_errors():
+                    chunk = found.read(done, min(self._connection.max_bytes("read"), size - done))
                 if not chunk:
                     return
                 yield chunk
                 done += len(chunk)
 
     def remove(self, path: str) -> None:
-        """Remove a file, if it is there; raise `Lost` while it is held by a line that was cut."""
+        """Remove a file if it exists; raise `TryAgainLater` while a broken connection still holds it open."""
         with contextlib.suppress(FileNotFoundError), self._opened(path, Access.DELETE) as found:
-            self._connection.doom(found)
+            self._connection.mark_for_deletion(found)
 
     @contextlib.contextmanager
-    def growing(self, path: str) -> Iterator[SmbFile]:
-        """Lend a new file; what did not appear is gone afterwards, even if the line is cut."""
-        grown = Open(self._tree, path)
+    def new_file(self, path: str) -> Iterator[SmbFile]:
+        """Yield a new file; the server deletes it afterwards, unless `SmbFile.link_as` was called."""
+        file = Open(self._tree, path)
         try:
-            self._create_doomed(grown)
-            yield SmbFile(self._connection, grown)
+            self._create_marked(file)
+            yield SmbFile(self._connection, file)
         finally:
-            with self._connection.tidying():
-                grown.close()
+            with self._connection.cleanup():
+                file.close()
 
-    def _create_doomed(self, grown: Open) -> None:
+    def _create_marked(self, file: Open) -> None:
         try:
-            self._connection.create_doomed(
-                grown,
+            self._connection.create_marked(
+                file,
                 ImpersonationLevel.Impersonation,
                 Access.FILE_WRITE_DATA | Access.FILE_READ_ATTRIBUTES | Access.DELETE,
                 FileAttributes.FILE_ATTRIBUTE_NORMAL,
-                0,  # nobody else touches it meanwhile
+                0,  # not shared
                 CreateDisposition.FILE_CREATE,
                 CreateOptions.FILE_NON_DIRECTORY_FILE | CreateOptions.FILE_OPEN_REPARSE_POINT,
             )
         except (FileExistsError, FileNotFoundError):
-            raise ServerBusy("somebody else changes the folder") from None
+            raise ServerBusy("the folder was changed by another client") from None
 
     @contextlib.contextmanager
     def _opened(
-        self, path: str, access: int, how: int = CreateDisposition.FILE_OPEN, options: int = 0
+        self, path: str, access: int, disposition: int = CreateDisposition.FILE_OPEN, options: int = 0
     ) -> Iterator[Open]:
         one = Open(self._tree, path)
-        with self._connection.plainly():
+        with self._connection.translated_errors():
             one.create(
                 ImpersonationLevel.Impersonation,
                 access | Access.FILE_READ_ATTRIBUTES,
                 0,
                 _SHARED,
-                how,
+                disposition,
                 options | CreateOptions.FILE_OPEN_REPARSE_POINT,
             )
         try:
             yield one
         except BaseException:
-            with self._connection.tidying():
+            with self._connection.cleanup():
                 one.close()
             raise
-        with self._connection.plainly():
+        with self._connection.translated_errors():
             one.close()
 
 
 class SmbFile:
-    """A new file under way: until it appears, the server deletes it as soon as it is closed, by whatever."""
+    """A new file, which the server deletes on close until `link_as` has given it its name."""
 
-    def __init__(self, connection: Connection, grown: Open) -> None:
+    def __init__(self, connection: Connection, file: Open) -> None:
         self._connection = connection
-        self._grown = grown
+        self._file = file
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Append."""
+        """Append *data*."""
         view = memoryview(data)
         while view:
-            with self._connection.plainly():
-                done = self._grown.write(bytes(view[: self._connection.room("write")]), self._size)
+            with self._connection.translated_errors():
+                done = self._file.write(bytes(view[: self._connection.max_bytes("write")]), self._size)
             if not done:
                 raise FilterFailed(*FULL)
             self._size += done
             view = view[done:]
 
     def flush(self) -> None:
-        """Let the server write it to its disk."""
-        with self._connection.plainly():
-            self._grown.flush()
+        """Make the server write the file to its disk."""
+        with self._connection.translated_errors():
+            self._file.flush()
 
-    def appear(self, path: str) -> None:
-        """Let it stay, under this path; raise `FileExistsError` if somebody has that."""
+    def link_as(self, path: str) -> None:
+        """Keep the file under this path; raise `FileExistsError` if the path is taken."""
         try:
-            self._connection.spare(self._grown, path)
+            self._connection.unmark(self._file, path)
         except (OSError, FilterFailed):
-            with self._connection.tidying():
-                self._connection.doom(self._grown)
+            with self._connection.cleanup():
+                self._connection.mark_for_deletion(self._file)
             raise
-        with self._connection.tidying():
-            self._grown.flush()  # the new name as well, as far as the server can
+        with self._connection.cleanup():
+            self._file.flush()  # the new name as well, if the server supports that

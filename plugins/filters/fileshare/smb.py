@@ -1,10 +1,10 @@
-"""Delivering to SMB 2/3 servers: whole files, once, under names that were free, whatever happens to the connection.
+"""Delivery to SMB 2/3 servers: complete files, once, under free names, even if the connection breaks.
 
-A file grows under a hidden name, and the server itself deletes it when the connection is gone. It stays, under its
-own name, by one rename that replaces nothing; if the answer to that is lost, a fresh connection finds out.
+A file is written under a hidden name and marked for deletion, so the server deletes it when the connection ends. One
+rename, which never replaces a file, unmarks it and gives it its name; if the response to that is lost, a new connection
+finds out whether it happened.
 
-What the calls mean on the wire is the business of `postscan.plugins.filters.fileshare.share`, which needs the extra
-`[smb]`.
+`postscan.plugins.filters.fileshare.share` sends the requests; it needs the extra `[smb]`.
 
 Source: scan-process.md section 6.1.
 """
@@ -22,24 +22,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from postscan.plugins import Document, FilterContext, FilterFailed
-from postscan.plugins.filters.fileshare.servers import FileServer, Where
+from postscan.plugins.filters.fileshare.servers import FileServer, SmbDestination
+from postscan.plugins.retries import TryAgainLater, attempts, fixed_pauses
 
 if TYPE_CHECKING:
     from postscan.plugins.filters.fileshare.share import Share, SmbConnection, SmbFile
 
-CHUNK: Final = 1 << 20  # bytes copied between two looks at the token
-KNOCKING: Final = 4.0  # seconds that one operation may take when we only look
-PAUSES: Final = (0.25, 1.0, 2.0, 4.0)  # seconds before each further try after a lost connection
+CHUNK: Final = 1 << 20  # bytes copied between two checks of the token
+CHECK_SECONDS: Final = 4.0  # for one operation of `check_reachable`
+PAUSES: Final = (0.25, 1.0, 2.0, 4.0)  # seconds before each further attempt
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 class Deliveries:
-    """The deliveries of one run of a filter; a connection to a server serves them all, until it breaks."""
+    """The deliveries of one run of a filter; they share one connection to each server."""
 
     def __init__(self, job: FilterContext) -> None:
         self._job = job
-        self._lines: dict[str, SmbConnection] = {}
+        self._connections: dict[str, SmbConnection] = {}
         self._failed: dict[str, FilterFailed] = {}
 
     def __enter__(self) -> Self:
@@ -48,125 +49,119 @@ class Deliveries:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in list(self._lines):
-            self.hang_up(name)
+        for name in list(self._connections):
+            self.disconnect(name)
 
-    def deliver(self, document: Document, where: Where) -> None:
-        """Put *document* into the user's own folder at *where*; raise `FilterFailed` with the reason of the protocol.
+    def deliver(self, document: Document, to: SmbDestination) -> None:
+        """Deliver *document* into the user's folder at a destination; raise `FilterFailed` with the protocol's reason.
 
-        A server that cannot be used is called no more in this run: that would cost its whole time again, or bring its
-        account nearer to being locked.
+        A server that cannot be used is not called again in this run: another attempt would take all its time again,
+        and another failed login could lock the account.
         """
-        _check_installed(where)
+        _check_installed(to)
         from postscan.plugins.filters.fileshare.status_codes import ServerFailed
 
-        name = where.server.name
+        name = to.server.name
         try:
             if name in self._failed:
                 raise self._failed[name]
-            _ShareDelivery(self, self._job, document, where).run()
+            _ShareDelivery(self, self._job, document, to).run()
         except FilterFailed as failure:
             if isinstance(failure, ServerFailed):
                 self._failed[name] = failure
-            raise FilterFailed(failure.reasons[0], f"{where.unc}: {failure.detail}") from failure
+            raise FilterFailed(failure.reasons[0], f"{to.unc}: {failure.detail}") from failure
         except OSError as error:
-            raise FilterFailed(detail=f"{where.unc}: {error.strerror or error}") from error
+            raise FilterFailed(detail=f"{to.unc}: {error.strerror or error}") from error
 
-    def line(self, server: FileServer) -> SmbConnection:
-        """Return the connection to *server*; a fresh one if there is none."""
+    def connection(self, server: FileServer) -> SmbConnection:
+        """Return the connection to *server*; open one if there is none."""
         from postscan.plugins.filters.fileshare.share import SmbConnection
 
-        if server.name not in self._lines:
-            self._lines[server.name] = SmbConnection(server)
-        return self._lines[server.name]
+        if server.name not in self._connections:
+            self._connections[server.name] = SmbConnection(server)
+        return self._connections[server.name]
 
-    def hang_up(self, name: str) -> None:
-        """Give up the connection to this server."""
-        line = self._lines.pop(name, None)
-        if line is not None:
-            line.close()
+    def disconnect(self, name: str) -> None:
+        """Close the connection to the server of this name, if there is one."""
+        connection = self._connections.pop(name, None)
+        if connection is not None:
+            connection.close()
 
 
-def check_reachable(where: Where) -> None:
-    """Log on to the server of *where*, and look whether its folders are there; raise `FilterFailed` if not."""
-    _check_installed(where)
+def check_reachable(to: SmbDestination) -> None:
+    """Log on to the server of a destination and check that its folders exist; raise `FilterFailed` otherwise."""
+    _check_installed(to)
     from postscan.plugins.filters.fileshare.share import SmbConnection
-    from postscan.plugins.filters.fileshare.status_codes import Lost
 
-    line = SmbConnection(replace(where.server, seconds=min(where.server.seconds, KNOCKING)))
+    connection = SmbConnection(replace(to.server, seconds=min(to.server.seconds, CHECK_SECONDS)))
     try:
-        share = line.share(where.share)
-        for depth in range(1, len(where.below) + 1):
-            share.folder("\\".join(where.below[:depth]), make=False)
+        share = connection.share(to.share)
+        for depth in range(1, len(to.below) + 1):
+            share.folder("\\".join(to.below[:depth]), make=False)
     except FilterFailed as failure:
-        raise FilterFailed(failure.reasons[0], f"{where.unc}: {failure.detail}") from failure
-    except (Lost, OSError) as error:
-        detail = f"{where.unc}: {where.server.host}:{where.server.port} cannot be used: {error}"
+        raise FilterFailed(failure.reasons[0], f"{to.unc}: {failure.detail}") from failure
+    except (TryAgainLater, OSError) as error:
+        detail = f"{to.unc}: {to.server.host}:{to.server.port} cannot be used: {error}"
         raise FilterFailed(detail=detail) from error
     finally:
-        line.close()
+        connection.close()
 
 
-def _check_installed(where: Where) -> None:
+def _check_installed(to: SmbDestination) -> None:
     if importlib.util.find_spec("smbprotocol") is None:
-        raise FilterFailed(detail=f"{where.unc}: smbprotocol is not installed; pip install 'postscan[smb]'")
+        raise FilterFailed(detail=f"{to.unc}: smbprotocol is not installed; pip install 'postscan[smb]'")
 
 
 class _ShareDelivery:
-    """One document on its way to one destination."""
+    """The delivery of one document to one destination."""
 
-    def __init__(self, deliveries: Deliveries, job: FilterContext, document: Document, where: Where) -> None:
+    def __init__(self, deliveries: Deliveries, job: FilterContext, document: Document, to: SmbDestination) -> None:
         self._deliveries = deliveries
         self._job = job
         self._document = document
-        self._where = where
-        self._folders = (*where.below, job.user_folder)
-        self._hidden = self._path(_hidden(job, document, where.unc))
+        self._to = to
+        self._folders = (*to.below, job.user_folder)
+        self._hidden = self._path(_hidden(job, document, to.unc))
 
     def run(self) -> None:
-        """Deliver, unless an earlier run has."""
-        self._patiently(self._try)
+        """Deliver the document, unless an earlier run did."""
+        self._with_retries(self._attempt)
 
-    def _patiently(self, step: Callable[[], Found]) -> Found:
-        """Take one step; if the connection is lost meanwhile, again over a fresh one, a few times."""
-        from postscan.plugins.filters.fileshare.status_codes import Lost, ServerBusy, ServerFailed
+    def _with_retries(self, step: Callable[[], T]) -> T:
+        """Return the result of *step*; attempt it again over a new connection after `TryAgainLater`."""
 
-        server, token = self._where.server, self._job.token
-        for pause in (*PAUSES, None):
+        def on_a_connection() -> T:
             try:
                 return step()
-            except Lost as lost:
-                self._deliveries.hang_up(server.name)
-                if pause is None:
-                    kind = FilterFailed if isinstance(lost, ServerBusy) else ServerFailed
-                    tries = f"{server.host}:{server.port}, tried {len(PAUSES) + 1} times"
-                    raise kind(detail=f"{lost} ({tries})") from lost
-            token.wait(pause)
-            token.check()
-        raise AssertionError("the last try returns or raises")
+            except TryAgainLater as error:
+                server = self._to.server
+                self._deliveries.disconnect(server.name)
+                raise type(error)(f"{error.detail} ({server.host}:{server.port})") from error
 
-    def _try(self) -> None:
-        token, line = self._job.token, self._deliveries.line(self._where.server)
+        return attempts(self._job, fixed_pauses(*PAUSES), most=len(PAUSES) + 1)(on_a_connection)
+
+    def _attempt(self) -> None:
+        token, connection = self._job.token, self._deliveries.connection(self._to.server)
         with contextlib.ExitStack() as opened:
-            with token.calling(line.stop):
-                share = self._share(line)
+            with token.calling(connection.abort):
+                share = self._share(connection)
                 share.remove(self._hidden)  # left over from a run that was killed
                 if self._was_delivered(share):
                     return
-                growing = opened.enter_context(share.growing(self._hidden))
-                self._copy(growing)
-            self._publish(line, share, growing)
+                file = opened.enter_context(share.new_file(self._hidden))
+                self._copy(file)
+            self._publish(connection, share, file)
 
-    def _share(self, line: SmbConnection) -> Share:
-        """Return the share, once the user's folder is there; no other is made."""
-        share = line.share(self._where.share)
+    def _share(self, connection: SmbConnection) -> Share:
+        """Return the share; create the user's folder on it, and no other folder."""
+        share = connection.share(self._to.share)
         for depth in range(1, len(self._folders) + 1):
             share.folder("\\".join(self._folders[:depth]), make=depth == len(self._folders))
         return share
 
     def _was_delivered(self, share: Share) -> bool:
-        """Return whether an earlier run of this filter came so far."""
-        name = self._job.earlier.get((self._document.id, self._where.unc))
+        """Return whether an earlier run of this filter delivered the document."""
+        name = self._job.earlier.get((self._document.id, self._to.unc))
         return name is not None and self._is_ours(share, name)
 
     def _is_ours(self, share: Share, name: str) -> bool:
@@ -180,67 +175,67 @@ class _ShareDelivery:
             return False
         return digest.hexdigest() == self._document.sha256
 
-    def _copy(self, growing: SmbFile) -> None:
-        """Bring the whole file over, and onto the server's disk."""
+    def _copy(self, file: SmbFile) -> None:
+        """Write the whole document into *file*, and make the server write it to its disk."""
         with self._document.path.open("rb") as reader:
             while chunk := reader.read(CHUNK):
                 self._job.token.check()
-                growing.write(chunk)
-        growing.flush()
+                file.write(chunk)
+        file.flush()
 
-    def _publish(self, line: SmbConnection, share: Share, growing: SmbFile) -> None:
-        """Let the file appear under the first name that is free."""
+    def _publish(self, connection: SmbConnection, share: Share, file: SmbFile) -> None:
+        """Publish the file under the first free name."""
         for number in itertools.count(1):
             name = _numbered(self._document.name, number)
-            with self._job.token.calling(line.stop):
+            with self._job.token.calling(connection.abort):
                 taken = share.exists(self._path(name))
             if not taken:
                 with (
                     contextlib.suppress(FileExistsError),
-                    self._job.publish(self._document, self._where.unc, name),
+                    self._job.publish(self._document, self._to.unc, name),
                 ):
-                    self._appear(growing, name)
+                    self._link_as(file, name)
                     return
 
-    def _appear(self, growing: SmbFile, name: str) -> None:
-        """Let the file get its name, and be sure of it even if the answer is lost."""
-        from postscan.plugins.filters.fileshare.status_codes import Lost, ServerFailed
+    def _link_as(self, file: SmbFile, name: str) -> None:
+        """Give the file its name; if the response is lost, find out whether it has that name."""
+        from postscan.plugins.filters.fileshare.status_codes import ServerFailed
 
         try:
-            growing.appear(self._path(name))
-        except Lost:
+            file.link_as(self._path(name))
+        except TryAgainLater:
             try:
-                there = self._patiently(lambda: self._has_appeared(name))
+                linked = self._with_retries(lambda: self._was_linked(name))
             except FilterFailed as failure:
-                raise _unsure(failure, name) from failure
-            if not there:
+                raise _uncertain(failure, name) from failure
+            if not linked:
                 raise
         except ServerFailed as failure:
-            raise _unsure(failure, name) from failure
+            raise _uncertain(failure, name) from failure
 
-    def _has_appeared(self, name: str) -> bool:
-        """Find out over a fresh connection whether the file has got its name; if not, nothing of it is left."""
-        share = self._deliveries.line(self._where.server).share(self._where.share)
-        share.remove(self._hidden)  # waits until the server has done with the connection that was lost
+    def _was_linked(self, name: str) -> bool:
+        """Return over a new connection whether the file has got its name; if not, nothing of it is left."""
+        share = self._deliveries.connection(self._to.server).share(self._to.share)
+        share.remove(self._hidden)  # waits until the server has closed the lost connection
         return self._is_ours(share, name)
 
     def _path(self, name: str) -> str:
         return "\\".join((*self._folders, name))
 
 
-def _unsure(failure: FilterFailed, name: str) -> FilterFailed:
-    """Return the same failure, with what the server's silence leaves open."""
-    detail = f"{failure.detail}, just when {name} was to appear: it may be there"
+def _uncertain(failure: FilterFailed, name: str) -> FilterFailed:
+    """Return the same failure, with a note that the file may have been delivered."""
+    detail = f"{failure.detail}, while {name} got its name: the file may be there"
     return type(failure)(failure.reasons[0], detail)
 
 
 def _hidden(job: FilterContext, document: Document, destination: str) -> str:
-    """Return the name under which a delivery grows: the same in every run, and nobody else's guess."""
+    """Return the hidden name of a delivery: the same in every run, and not guessable without the job's token."""
     delivery = f"{job.job.token}\0{document.id}\0{destination}"
     return f".{hashlib.sha256(delivery.encode()).hexdigest()[:16]}.part"
 
 
 def _numbered(name: str, number: int) -> str:
-    """Return *name* for the *number*-th try: `a.png`, `a-2.png`, `a-3.png` ..."""
+    """Return *name* for the *number*-th attempt: `a.png`, `a-2.png`, `a-3.png` ..."""
     path = PurePath(name)
     return name if number == 1 else f"{path.stem}-{number}{path.suffix}"

@@ -1,4 +1,4 @@
-"""What the answers of an SMB server mean: the plain errors that the rest of the plugin knows.
+"""The status codes of an SMB server, and the errors of this plugin that they become.
 
 This module needs the extra `[smb]`; import it where it is used.
 """
@@ -14,11 +14,12 @@ from typing import Final
 from smbprotocol.header import NtStatus
 
 from postscan.plugins import FilterFailed, FilterReason
+from postscan.plugins.retries import TryAgainLater
 
 DENIED: Final = (FilterReason.FILE_SHARE_ACCESS_DENIED, "access denied")
-LOGON: Final = (FilterReason.FILE_SHARE_ACCESS_DENIED, "the server does not take this user with this password")
+LOGON: Final = (FilterReason.FILE_SHARE_ACCESS_DENIED, "the server refuses this user with this password")
 FULL: Final = (FilterReason.FILE_SHARE_OUT_OF_DISK_SPACE, "no space left on the share")
-# The library knows fewer statuses by name than a server has.
+# smbprotocol has names for some of these statuses only.
 _REFUSALS: Final = {
     NtStatus.STATUS_ACCESS_DENIED: DENIED,
     NtStatus.STATUS_CANNOT_DELETE: DENIED,
@@ -29,7 +30,7 @@ _REFUSALS: Final = {
     NtStatus.STATUS_WRONG_PASSWORD: LOGON,
     0xC0000064: LOGON,  # STATUS_NO_SUCH_USER
     0xC000006E: (FilterReason.FILE_SHARE_ACCESS_DENIED, "the account is restricted"),  # STATUS_ACCOUNT_RESTRICTION
-    0xC000015B: (FilterReason.FILE_SHARE_ACCESS_DENIED, "the account may not log on like this"),
+    0xC000015B: (FilterReason.FILE_SHARE_ACCESS_DENIED, "the account may not log on over the network"),
     0xC0000072: (FilterReason.FILE_SHARE_ACCESS_DENIED, "the account is disabled"),
     0xC0000193: (FilterReason.FILE_SHARE_ACCESS_DENIED, "the account has expired"),
     0xC0000234: (FilterReason.FILE_SHARE_ACCESS_DENIED, "the account is locked out"),
@@ -47,7 +48,7 @@ _MISSING: Final = (
     NtStatus.STATUS_OBJECT_PATH_NOT_FOUND,
     NtStatus.STATUS_NO_SUCH_FILE,
 )
-_PASSING: Final = {
+_TEMPORARY: Final = {
     NtStatus.STATUS_SHARING_VIOLATION: "the file is in use",
     NtStatus.STATUS_DELETE_PENDING: "the file is just being deleted",
     NtStatus.STATUS_NETWORK_NAME_DELETED: "the share was taken away",
@@ -60,26 +61,28 @@ _PASSING: Final = {
 }
 
 
-class Lost(Exception):
-    """It did not work now, and may work over a fresh line."""
-
-
-class ServerBusy(Lost):
-    """The server answered, but could not do it just now."""
-
-
 class ServerFailed(FilterFailed):
-    """The server itself cannot be used: no share of it is worth another try in this run."""
+    """The server itself cannot be used, so none of its shares is attempted again in this run."""
 
 
-def meaning(status: int) -> Exception:
-    """Return what an answer means that is not the wanted one."""
+class ServerBusy(TryAgainLater):
+    """The server answered that the operation is not possible at the moment."""
+
+
+class ConnectionLost(TryAgainLater):
+    """The connection broke; the operation may succeed over a new one."""
+
+    failure = ServerFailed
+
+
+def error_of(status: int) -> Exception:
+    """Return the error for a status other than success."""
     if status == NtStatus.STATUS_OBJECT_NAME_COLLISION:
         return FileExistsError(errno.EEXIST, "there is another file of this name")
     if status in _MISSING:
         return FileNotFoundError(errno.ENOENT, "a file or a folder is not there any more")
-    if status in _PASSING:
-        return ServerBusy(_PASSING[status])
+    if status in _TEMPORARY:
+        return ServerBusy(_TEMPORARY[status])
     if status in _REFUSALS:
         return FilterFailed(*_REFUSALS[status])
     return FilterFailed(detail=f"the server answered with status 0x{status:08x}")

@@ -32,22 +32,22 @@ from postscan.plugins.http_client import check_reachable
 
 NAMESPACE: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/sharepoint"
 MY_SITE: Final = "MySite"
-"""What the server remembers a user's own library by."""
+"""The destination that the server records for a user's own library."""
 
 _KINDS: Final[Mapping[str, type[webdav.WebDavSite] | type[graph.GraphSite]]] = {
     "webdav": webdav.WebDavSite,
     "online": graph.GraphSite,
 }
 _KEY: Final = "filters.sharepoint.sites"
-_WORDS: Final = {str: "a text", bool: "true or false", float: "a number of seconds above 0"}
+_EXPECTED: Final = {str: "a text", bool: "true or false", float: "a number of seconds above 0"}
 
 Site = webdav.WebDavSite | graph.GraphSite
-Road = webdav.WebDavBackend | graph.GraphBackend
+Backend = webdav.WebDavBackend | graph.GraphBackend
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """SharePointConfig: the libraries that get every document."""
+    """SharePointConfig: the libraries to which every document is delivered."""
 
     save_to_my_site: bool = element("SaveToMySite", default=False, help="also into the user's own library")
     site_urls: tuple[str, ...] = element(
@@ -57,21 +57,21 @@ class Instructions:
 
 @dataclass(frozen=True)
 class Settings:
-    """`[filters.sharepoint]`: the sites that may be written to, and how."""
+    """`[filters.sharepoint]`: the sites that may be written to, with their credentials."""
 
     sites: Mapping[str, Mapping[str, Any]] = setting({}, help="tables by URL prefix, each with a kind", secret=True)
     my_site: str = setting("", help="a user's own library: its URL with {user}, {account} or {personal} in it")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be used, before any job needs it."""
+        """Raise `ValueError` for settings that cannot be used."""
         _ = self.by_prefix
         if self.my_site:
             try:
-                self._judge_my_site()
+                self._validate_my_site()
             except ValueError as error:
                 raise ValueError(f"filters.sharepoint.my_site = {self.my_site!r}: {error}") from None
 
-    def _judge_my_site(self) -> None:
+    def _validate_my_site(self) -> None:
         if re.search(r"[{}]", self.own_library("user@example")):
             raise ValueError("a word in braces is none of {user}, {account} and {personal}")
         library = Address.parse(self.own_library("user@example"))
@@ -90,11 +90,11 @@ class Settings:
             try:
                 address = Address.parse(prefix)
                 site = _site(entry)
-                site.judge(address)
+                site.validate(address)
             except ValueError as error:
                 raise ValueError(f"{_KEY}.{prefix!r}: {error}") from None
             if address in found:
-                raise ValueError(f"{_KEY}.{prefix!r}: it is there twice; upper and lower case of a host are the same")
+                raise ValueError(f"{_KEY}.{prefix!r}: it appears twice; upper and lower case of a host are the same")
             found[address] = site
         return dict(sorted(found.items(), key=lambda item: -len(item[0].parts)))
 
@@ -121,7 +121,7 @@ class SharePoint(Filter):
     Settings = Settings
 
     def diagnose(self, job: FilterContext) -> Iterable[str]:
-        """Look whether a site covers each library, and whether its hosts can be reached; nobody logs in."""
+        """Check that a site covers each library and that its hosts can be reached; there is no login."""
         failures: dict[str, FilterFailed] = {}
         for library, destination in _libraries(job, failures).items():
             try:
@@ -129,7 +129,7 @@ class SharePoint(Filter):
                     check_reachable(url, ca_file)
             except FilterFailed as failure:
                 failures[destination] = failure
-        return [_about(destination, failure).detail for destination, failure in failures.items()]
+        return [_with_destination(destination, failure).detail for destination, failure in failures.items()]
 
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Try every library for every document; one that failed once is not tried again."""
@@ -137,50 +137,50 @@ class SharePoint(Filter):
             return FilterResult(("the scan process names no library: nothing was delivered",))
         failures: dict[str, FilterFailed] = {}
         with ExitStack() as opened:
-            roads = _Backends(job, opened)
+            backends = _Backends(job, opened)
             libraries = _libraries(job, failures)
             for document in job.documents:
                 for library, destination in libraries.items():
                     if destination in failures:
                         continue
                     try:
-                        roads.deliver(LibraryDelivery(job, document, destination, library))
+                        backends.deliver(LibraryDelivery(job, document, destination, library))
                     except FilterFailed as failure:
                         failures[destination] = failure
         if failures:
-            raise FilterFailed.of([_about(destination, failure) for destination, failure in failures.items()])
+            raise FilterFailed.of(
+                [_with_destination(destination, failure) for destination, failure in failures.items()]
+            )
         return None
 
 
 class _Backends:
-    """The way to each site, opened when the first document goes there, and used by all."""
+    """The backend of each site, opened for the first document that needs it."""
 
     def __init__(self, job: FilterContext, opened: ExitStack) -> None:
         self._job = job
         self._opened = opened
-        self._roads: dict[Address, Road] = {}
+        self._backends: dict[Address, Backend] = {}
 
     def deliver(self, delivery: LibraryDelivery) -> None:
-        """Bring one document to its library; an address that no site covers is never called."""
+        """Deliver one document to its library; an address that no site covers is never called."""
         settings = self._job.settings
         prefix = settings.site_of(delivery.library)
         if prefix is None:
             raise FilterFailed(detail=f"no site covers it; add it to {_KEY}")
-        if prefix not in self._roads:
-            self._roads[prefix] = settings.by_prefix[prefix].road(self._job, prefix, self._opened)
-        self._roads[prefix].deliver(delivery)
+        if prefix not in self._backends:
+            self._backends[prefix] = settings.by_prefix[prefix].open_backend(self._job, prefix, self._opened)
+        self._backends[prefix].deliver(delivery)
 
 
 def _libraries(job: FilterContext, failures: dict[str, FilterFailed]) -> dict[Address, str]:
-    """Return each library once, with the name of the destination; put down what is none."""
+    """Return each library once, with the name of its destination; add a failure for each that is invalid."""
     wanted = [(url, url) for url in job.instructions.site_urls]
     if job.instructions.save_to_my_site:
         if job.settings.my_site:
             wanted.append((MY_SITE, job.settings.own_library(job.user.name)))
         else:
-            failures[MY_SITE] = FilterFailed(
-                detail="the settings do not say where it is; set filters.sharepoint.my_site"
-            )
+            failures[MY_SITE] = FilterFailed(detail="its URL is not configured; set filters.sharepoint.my_site")
     found: dict[Address, str] = {}
     for destination, url in wanted:
         try:
@@ -191,7 +191,7 @@ def _libraries(job: FilterContext, failures: dict[str, FilterFailed]) -> dict[Ad
 
 
 def _hosts(settings: Settings, library: Address) -> list[tuple[str, str]]:
-    """Return an address on each host that a delivery to *library* calls, and the file of the CAs that it may be of."""
+    """Return a URL on each host that a delivery to *library* calls, each with the file of its accepted CAs."""
     prefix = settings.site_of(library)
     if prefix is None:
         raise FilterFailed(detail=f"no site covers it; add it to {_KEY}")
@@ -200,7 +200,7 @@ def _hosts(settings: Settings, library: Address) -> list[tuple[str, str]]:
     return [(url, site.ca_file) for url in urls]
 
 
-def _about(destination: str, failure: FilterFailed) -> FilterFailed:
+def _with_destination(destination: str, failure: FilterFailed) -> FilterFailed:
     """Return the failure with its destination in front."""
     reason, *more = failure.reasons
     return FilterFailed(reason, f"{destination}: {failure.detail}", *more)
@@ -219,7 +219,9 @@ def _site(entry: object) -> Site:
         if key not in known:
             raise ValueError(f"there is no setting {key!r}; there are: {', '.join(sorted(known))}")
         if not _fits(value, known[key]):
-            raise ValueError(f"{key} has a value that cannot be; expected {_WORDS[known[key]]}")  # it may be a secret
+            raise ValueError(
+                f"{key} has an invalid value; expected {_EXPECTED[known[key]]}"
+            )  # without the value, which may be a secret
     return kind(**values)
 
 
@@ -231,5 +233,5 @@ def _fits(value: object, wanted: type) -> bool:
 
 @hookimpl
 def postscan_filters() -> Iterable[Filter]:
-    """Bring the SharePoint filter."""
+    """Return the SharePoint filter."""
     return [SharePoint()]

@@ -1,4 +1,4 @@
-"""One document on its way into one library: where to, under which names, and what an earlier run has done."""
+"""The delivery of one document to one library: folder, names, and the result of an earlier run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from urllib.parse import quote, unquote, urlsplit
 from postscan.plugins import Document, FilterContext, FilterFailed
 from postscan.plugins.filters.sharepoint.quickxor import quick_xor
 
-PIECE: Final = 1 << 18  # bytes between two looks at the token
-MANY: Final = 100  # names that are tried
+PIECE: Final = 1 << 18  # bytes between two checks of the token
+MOST_NAMES: Final = 100  # that are attempted
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
-class Taken(Exception):
-    """Somebody else's file has the name."""
+class NameTaken(Exception):
+    """Another file has the name."""
 
 
 class Address(NamedTuple):
-    """An http or https address that cannot lead elsewhere; `parts` are the names in its path, decoded."""
+    """An http or https URL without user, query, fragment and relative names; `parts` is its decoded path."""
 
     scheme: str
     host: str
@@ -35,21 +35,21 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Return the address that *url* spells; raise `ValueError` with a sentence if it is none."""
-        wanted = "not the address of a library; expected https://host/path"
+        """Return the address of *url*; raise `ValueError` if it is not one."""
+        problem = "not the address of a library; expected https://host/path"
         try:
             split = urlsplit(url)
             port = split.port or _PORTS[split.scheme]
             parts = tuple(unquote(part, errors="strict") for part in split.path.split("/") if part)
         except (ValueError, KeyError):
-            raise ValueError(wanted) from None
+            raise ValueError(problem) from None
         host = split.hostname or ""
         if _UNPRINTABLE.search(url) or not _HOST.fullmatch(host) or "@" in split.netloc:
-            raise ValueError(wanted)
+            raise ValueError(problem)
         if split.query or split.fragment:
-            raise ValueError(f"{wanted}, without anything behind ? or #")
+            raise ValueError(f"{problem}, without anything behind ? or #")
         if any(part in (".", "..") or "/" in part or _UNPRINTABLE.search(part) for part in parts):
-            raise ValueError(f"{wanted}, with plain names in its path")
+            raise ValueError(f"{problem}, with plain names in its path")
         return cls(split.scheme, host, port, parts)
 
     def __truediv__(self, name: str) -> Self:
@@ -61,13 +61,13 @@ class Address(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The same without a path."""
+        """The URL without a path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if _PORTS[self.scheme] == self.port else f":{self.port}")
 
     @property
     def url(self) -> str:
-        """The same as it goes over the line."""
+        """The URL, percent-encoded."""
         return f"{self.origin}/{path(self.parts)}"
 
 
@@ -78,7 +78,7 @@ def path(parts: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class LibraryDelivery:
-    """One document, and the library that gets it; `destination` is what the server remembers the library by."""
+    """One document, and the library that gets it; `destination` is the name that the server records."""
 
     job: FilterContext
     document: Document
@@ -92,29 +92,29 @@ class LibraryDelivery:
 
     @cached_property
     def hidden(self) -> str:
-        """The name that the file has until it is whole.
+        """The name that the file has until it is complete.
 
-        It is the same in each run, so that the next one finds what a killed one left, and nobody can guess it, since
-        the job's token is in it. SharePoint takes no name that begins with a dot.
+        It is the same in each run, so that a run finds what a killed one left, and cannot be guessed without the job's
+        token. SharePoint refuses names that begin with a dot.
         """
         delivery = f"{self.job.job.token}\0{self.document.id}\0{self.destination}"
         return f"_{hashlib.sha256(delivery.encode()).hexdigest()[:16]}.part"
 
     @property
     def earlier(self) -> str:
-        """The name under which an earlier, crashed run has published it or was about to; else empty."""
+        """The name that an earlier, crashed run published or was about to publish; empty if there is none."""
         return self.job.earlier.get((self.document.id, self.destination), "")
 
     def names(self) -> Iterator[str]:
-        """Yield the names that the file may get: `a.png`, `a-2.png`, `a-3.png` ...; raise if it runs out of them."""
+        """Yield the names that the file may get: `a.png`, `a-2.png`, `a-3.png` ...; raise `FilterFailed` at the end."""
         yield self.document.name
         stem, dot, suffix = self.document.name.rpartition(".")
-        for number in range(2, MANY + 1):
+        for number in range(2, MOST_NAMES + 1):
             yield f"{stem}-{number}{dot}{suffix}" if stem else f"{self.document.name}-{number}"
-        raise FilterFailed(detail=f"{MANY} files are named like {self.document.name}; expected a free name")
+        raise FilterFailed(detail=f"{MOST_NAMES} files are named like {self.document.name}; expected a free name")
 
     def publish(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Let the body make the file visible under *name*."""
+        """Ask for a grant; the body makes the file visible under *name*."""
         return self.job.publish(self.document, self.destination, name)
 
     @cached_property
@@ -123,7 +123,7 @@ class LibraryDelivery:
         return quick_xor(self.pieces())
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from *start* to before *end*, looking at the token for each piece."""
+        """Yield the bytes from *start* to before *end*, checking the token for each piece."""
         with self.document.path.open("rb") as file:
             file.seek(start)
             yield from self._pieces(file, (self.document.size if end is None else end) - start)

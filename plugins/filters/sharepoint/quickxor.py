@@ -1,10 +1,10 @@
-"""QuickXorHash: the digest by which SharePoint Online and OneDrive for Business know their files.
+"""QuickXorHash: the digest by which SharePoint Online and OneDrive for Business identify the content of files.
 
-Each byte is XORed into a ring of 160 bits, 11 bits further than the byte before it; at last the size is XORed into the
-last 8 of its 20 bytes. Since 160 steps lead round to where they began, all the rows of 160 bytes are XORed first, as
-one number, and only what is left is spread over the ring.
+Each byte is XORed into a ring of 160 bits, 11 bits further than the byte before it; finally the size is XORed into the
+last 8 of its 20 bytes. 160 steps end where they began, so all rows of 160 bytes are XORed first, as one number, and the
+result alone is spread over the ring.
 
-It finds what a broken line does to a file. It is no defence against somebody who wants two files to look alike.
+The digest detects transmission errors. It does not detect deliberate changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ROW: Final = 8 * _RING  # bits in a row of 160 bytes
 
 
 def quick_xor(pieces: Iterable[bytes]) -> str:
-    """Return the QuickXorHash of a file's bytes in base64, as Microsoft Graph spells it."""
+    """Return the QuickXorHash of a file's bytes in base64, in the form of Microsoft Graph."""
     size, row, rest = 0, 0, b""
     for piece in pieces:
         size += len(piece)
@@ -40,7 +40,7 @@ def _folded(rows: int, count: int) -> int:
 
 
 def _spread(row: int) -> int:
-    """Return the ring that the 160 bytes of a row make."""
+    """Return the ring for the 160 bytes of a row."""
     ring = 0
     for place, byte in enumerate(row.to_bytes(_RING, "little")):
         turned = byte << (place * _STEP % _RING)

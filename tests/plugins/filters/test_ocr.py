@@ -152,7 +152,7 @@ def test_a_language_that_tesseract_lacks_is_named_with_its_package(page):
     result = recognised(page, instructions={"language": "eng+tlh_old"})
 
     assert result.outcome is FilterState.ERRORS
-    assert result.detail == "tesseract does not know tlh_old; on Debian: apt-get install tesseract-ocr-tlh-old"
+    assert result.detail == "tesseract has no data for tlh_old; on Debian: apt-get install tesseract-ocr-tlh-old"
 
 
 @needs_tesseract

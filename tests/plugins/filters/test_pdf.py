@@ -200,7 +200,7 @@ def test_a_mirrored_jpeg_goes_in_with_a_warning(tmp_path, photograph):
     result = made(saved(tmp_path / "mirrored.jpg", Image.open(photograph), exif=exif(2)))
 
     assert result.outcome is FilterState.WARNINGS
-    assert "_001.jpg: says that it is mirrored" in result.warnings[0]
+    assert "_001.jpg: its orientation is mirrored" in result.warnings[0]
     assert len(result.documents) == 1
 
 

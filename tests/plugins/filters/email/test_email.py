@@ -110,7 +110,7 @@ def test_a_user_without_an_address_keeps_nobody_else_from_it(server, pages):
 
     assert server.messages[0].recipients == ["ap@x.example"]
     assert (result.outcome, result.reasons) == (FilterState.ERRORS, ("UnableToSendEmail",))
-    assert "ben@fabrikam.example has no mail address" in result.detail
+    assert "ben@fabrikam.example has no valid mail address" in result.detail
 
 
 def test_nobody_gets_it_twice(server, pages):

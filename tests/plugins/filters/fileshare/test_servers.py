@@ -56,4 +56,4 @@ def test_nobody_sees_a_password():
     where = settings.remote(r"\\files02\one")
 
     assert where.server.password == "right-horse"
-    assert "right-horse" not in f"{settings!r} {settings.called!r} {where!r}"
+    assert "right-horse" not in f"{settings!r} {settings.known_servers!r} {where!r}"

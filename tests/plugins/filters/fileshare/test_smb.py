@@ -134,7 +134,7 @@ def test_a_wrong_password_is_access_denied_and_tried_once(server, two_pages):
         result = run(server, two_pages, ONE, TWO, line={"password": "wr0ng-h0rse", "port": relay.port})
 
     assert (result.outcome, result.reasons) == (FilterState.ERRORS, ("FileShareAccessDenied",))
-    assert result.detail.count("does not take this user with this password") == 2
+    assert result.detail.count("refuses this user with this password") == 2
     assert "wr0ng-h0rse" not in f"{result}"
     assert relay.calls == 1
 

@@ -331,7 +331,7 @@ def test_a_file_that_did_not_arrive_as_it_was_sent_is_deleted(online, papers, pa
     result = run(online, papers, pages[:1])
 
     assert (result.reasons, result.published) == (("UnknownError",), [])
-    assert "did not arrive as it was sent" in result.detail
+    assert "differs on the server from what was sent" in result.detail
     assert online.files() == {}
 
 
@@ -340,7 +340,7 @@ def test_an_empty_document_is_a_failure_with_a_sentence(online, papers, tmp_path
     empty = tmp_path / "empty.png"
     empty.touch()
 
-    assert "is empty, which SharePoint Online does not take" in run(online, papers, [empty]).detail
+    assert "is empty, which SharePoint Online does not accept" in run(online, papers, [empty]).detail
 
 
 # --- who is asked, and who is told what ------------------------------------------------------------------------------
@@ -380,7 +380,7 @@ def test_no_variable_of_the_environment_changes_whom_it_believes(online, papers,
     taken = run(online, papers, pages)
 
     assert (refused.reasons, heard) == (("UnknownError",), [])
-    assert "is not believed" in refused.detail
+    assert "is not accepted" in refused.detail
     assert taken.outcome is FilterState.SUCCEEDED
 
 
@@ -402,7 +402,7 @@ def test_a_tenant_that_is_not_there_is_denied_access(online, papers, pages):
     result = run(online, papers, pages, table=settings(online, papers, tenant="contoso.example"))
 
     assert result.reasons == ("SharePointAccessDenied",)
-    assert "does not answer as Entra ID does; expected the tenant's name or GUID" in result.detail
+    assert "does not answer like Entra ID; expected the tenant's name or GUID" in result.detail
 
 
 def test_no_secret_is_in_any_sentence(online, papers, pages, caplog):
@@ -489,11 +489,11 @@ def test_a_key_that_cannot_be_used_is_named(online, papers, pages, tmp_path):
     elliptic.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     junk.write_text("junk")
     for change, sentence in (
-        ({"key_file": str(elliptic)}, "holds no RSA key"),
+        ({"key_file": str(elliptic)}, "contains no RSA key"),
         ({"key_file": str(other)}, "does not belong to certificate_file"),
-        ({"key_file": str(junk)}, "holds no private key"),
+        ({"key_file": str(junk)}, "contains no private key"),
         ({"key_file": str(tmp_path / "none")}, "cannot be read: No such file"),
-        ({"certificate_file": str(junk)}, "holds no certificate"),
+        ({"certificate_file": str(junk)}, "contains no certificate"),
         ({"certificate_file": str(tmp_path / "none")}, "cannot be read: No such file"),
         ({"ca_file": str(tmp_path / "none")}, "cannot be used: No such file"),
     ):

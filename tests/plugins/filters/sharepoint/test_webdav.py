@@ -189,7 +189,7 @@ def test_without_a_place_for_own_libraries_the_others_are_served(dav, pages):
     result = run(dav, pages[:1], my_site=True)
 
     assert result.reasons == ("UnknownError",)
-    assert result.detail == "MySite: the settings do not say where it is; set filters.sharepoint.my_site"
+    assert result.detail == "MySite: its URL is not configured; set filters.sharepoint.my_site"
     assert len(dav.files()) == 1
 
 
@@ -258,7 +258,7 @@ def test_a_redirect_is_not_followed(dav, pages, tmp_path, method):
 
         assert other.requests == []
     assert result.reasons == ("UnknownError",)
-    assert f"answered {method} with 307, which leads elsewhere" in result.detail
+    assert f"answered {method} with 307, a redirect, which is not followed" in result.detail
     assert stored(dav) == {}
 
 
@@ -280,7 +280,7 @@ def test_over_tls_the_server_must_be_the_one_that_the_settings_trust(tmp_path, p
 
     assert taken.outcome is FilterState.SUCCEEDED
     assert (refused.reasons, heard) == (("UnknownError",), [])
-    assert "is not believed" in refused.detail
+    assert "is not accepted" in refused.detail
     assert refused.log == []  # nor is it asked again
 
 
@@ -333,7 +333,7 @@ def test_a_wrong_password_denies_access_and_is_in_no_sentence(dav, pages):
     result = run(dav, pages[:1], table=settings(dav, password="wr0ng-but-secret"))
 
     assert result.reasons == ("SharePointAccessDenied",)
-    assert "does not take the user and password" in result.detail
+    assert "refuses the user and password" in result.detail
     assert "wr0ng" not in repr(result)
 
 
@@ -352,7 +352,7 @@ def test_a_server_that_is_gone_is_given_up_after_its_time(dav, pages):
     result = run(dav, pages, f"{url}/docs", table=table)
 
     assert result.reasons == ("UnknownError",)
-    assert result.detail.startswith(f"{url}/docs: {url} does not answer (ConnectError); given up after")
+    assert result.detail.startswith(f"{url}/docs: {url} does not answer (ConnectError); given up: the limit is 0.5 s")
     assert len(result.log) >= 1
 
 
@@ -378,9 +378,7 @@ def test_a_server_that_wants_more_time_than_it_gets_is_not_waited_for(dav, pages
     result = run(dav, pages[:1])
 
     assert result.reasons == ("UnknownError",)
-    assert result.detail.endswith(
-        "answered PUT with 503; it wants to be asked again in 3600 s; given up after 0 of 10 s"
-    )
+    assert result.detail.endswith("answered PUT with 503; it asks for a pause of 3600 s; given up: the limit is 10 s")
     assert stored(dav) == {}
 
 
@@ -408,7 +406,7 @@ def test_a_file_that_arrived_in_part_is_sent_again(dav, pages):
     result = run(dav, pages[:1])
 
     assert dav.files() == {f"{FOLDER}/{NAMES[0]}": pages[0].read_bytes()}
-    assert "has kept 100000 of 600000 bytes" in result.log[0][1]
+    assert "has stored 100000 of 600000 bytes" in result.log[0][1]
 
 
 @pytest.mark.parametrize("method", ["PROPFIND", "MKCOL", "PUT", "HEAD", "MOVE"])
@@ -495,13 +493,13 @@ ENTRY = {"kind": "webdav", "user": "svc", "password": "t0p-secret"}
         ({"sites": {"https://sp.example": {}}}, "kind is None; expected one of webdav, online"),
         ({"sites": {"https://sp.example": "x"}}, "expected a table"),
         ({"sites": {"https://sp.example": {**ENTRY, "pasword": "x"}}}, "there is no setting 'pasword'"),
-        ({"sites": {"https://sp.example": {**ENTRY, "password": 1234}}}, "password has a value that cannot be"),
+        ({"sites": {"https://sp.example": {**ENTRY, "password": 1234}}}, "password has an invalid value"),
         ({"sites": {"https://sp.example": {**ENTRY, "seconds": 0}}}, "a number of seconds above 0"),
         ({"sites": {"https://sp.example": {**ENTRY, "password_file": "/x"}}}, "expected one of them"),
         ({"sites": {"https://sp.example": {"kind": "webdav", "user": "svc"}}}, "needs a password"),
         ({"sites": {"https://sp.example": {**ENTRY, "user": "a:b"}}}, "has a colon"),
         ({"sites": {"http://sp.example": ENTRY}}, "expected https, or allow_plain_http"),
-        ({"sites": {"https://sp.example": ENTRY, "HTTPS://SP.example:443/": ENTRY}}, "there twice"),
+        ({"sites": {"https://sp.example": ENTRY, "HTTPS://SP.example:443/": ENTRY}}, "appears twice"),
         ({"sites": {"https://sp.example": ENTRY}, "my_site": "https://my.example/{user}"}, "covers it"),
         ({"sites": {"https://sp.example": ENTRY}, "my_site": "https://sp.example/x"}, "the same for every user"),
         ({"sites": {"https://sp.example": ENTRY}, "my_site": "https://sp.example/{name}"}, "none of {user}"),
