@@ -1,7 +1,7 @@
-"""HTTP in, SOAP out: routes, media types, limits and status codes. With `body`, the only module that knows HTTP.
+"""The ASGI application: routes, media types, limits and status codes; errors become faults or statuses here.
 
-A request is refused as early as it can be: by its head, by its envelope, by the job's state, by its bytes. What is
-refused below SOAP gets a bare status; everything else gets a fault of the protocol.
+A request is refused as early as possible: by its head, its envelope, the state of the job, its bytes. A request that is
+refused below SOAP gets a bare status, every other one a fault.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
 SOAP11_MEDIA_TYPE: Final = "text/xml; charset=utf-8"
 FILE_MEDIA_TYPE: Final = "text/xml; charset=utf-8"
 FRAMING: Final = 64 * 1024
-"""Bytes that boundaries and part headers may add to an envelope and an image."""
+"""Bytes that boundaries and part headers may add to envelope and image."""
 
 DRAIN: Final = 16 << 20
-"""Bytes of a refused request that are read and thrown away, so that its sender gets to read the fault."""
+"""Bytes of a refused request that are read and dropped, so that its sender reads the fault (decision 8)."""
 
 INTERNAL: Final = ("dsp:ServerErrorInternalError", "dsc:ServerErrorInternalError")
 
@@ -61,33 +61,33 @@ Serve = Callable[[HttpRequest], Awaitable[bytes | None]]
 def create_app(
     service: PostScanService,
     settings: Settings,
-    host: Advertisement | None = None,
+    advertisement: Advertisement | None = None,
     eventing: EventingParts | None = None,
 ) -> Starlette:
-    """Return the ASGI application that serves both services, and the device that hosts them.
+    """Return the ASGI application of both services and of the device that hosts them.
 
-    *host* answers the Probes that are sent to the device, *eventing* takes subscriptions; without them these are
-    unknown actions. Raises `SettingsError` if the server has no name and cannot keep one.
+    *advertisement* answers Probes that are sent to the device, *eventing* manages subscriptions; without them these are
+    unknown actions. Raises `SettingsError` if the endpoint identifier of the server can be neither read nor stored.
     """
-    where, identities = PublicUrl(settings), Identities(settings)
-    counter = ServiceHandler(service, settings, where, eventing)
-    device = SoapEndpoint(DeviceEndpoint(settings, where, host).serve, settings)
-    processing = SoapEndpoint(ProcessingEndpoint(service, settings, counter, identities).serve, settings)
+    public_url, identities = PublicUrl(settings), Identities(settings)
+    handler = ServiceHandler(service, settings, public_url, eventing)
+    device = SoapEndpoint(DeviceEndpoint(settings, public_url, advertisement).serve, settings)
+    processing = SoapEndpoint(ProcessingEndpoint(settings, handler, identities).serve, settings)
     configuration = SoapEndpoint(
-        ConfigurationEndpoint(settings, counter, identities).serve, settings, faults.of_configuration
+        ConfigurationEndpoint(settings, handler, identities).serve, settings, faults.of_configuration
     )
     server = settings.server
     app = Starlette(
         routes=[
             Route(server.device_path, device, methods=["POST"]),
             Route(discovery_messages.DIRECTED_PATH, device, methods=["POST"]),
-            *_service(server.path, processing),
-            *_service(server.configuration_path, configuration),
-            *_published(settings, where),
+            *_service_routes(server.path, processing),
+            *_service_routes(server.configuration_path, configuration),
+            *_wsdl_routes(settings, public_url),
         ],
         exception_handlers={HTTPException: _not_served},
     )
-    app.router.redirect_slashes = False  # a redirection repeats whatever the request calls its host
+    app.router.redirect_slashes = False  # a redirection would repeat the Host header of the request
     return app
 
 
@@ -154,7 +154,7 @@ class SoapEndpoint:
         )
 
     def _check_head(self, request: Request) -> mtom.Media:
-        """Refuse by the head what cannot be served; return what the body is."""
+        """Return the media type of the body; raise `BodyRefused` for a type, encoding or length that is not served."""
         headers = request.headers
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise BodyRefused(415, f"content-encoding {headers['content-encoding']!r}; expected none")
@@ -169,29 +169,29 @@ class SoapEndpoint:
         return media
 
 
-def _service(path: str, gate: SoapEndpoint) -> list[Route]:
-    """Return the routes of a service: its own address, and those at which subscriptions to it are managed."""
-    return [Route(one, gate, methods=["POST"]) for one in (path, path + BELOW + "{id}")]
+def _service_routes(path: str, endpoint: SoapEndpoint) -> list[Route]:
+    """Return the routes of a service: its own path, and the paths at which its subscriptions are managed."""
+    return [Route(one, endpoint, methods=["POST"]) for one in (path, path + BELOW + "{id}")]
 
 
-def _published(settings: Settings, where: PublicUrl) -> list[Route]:
-    """Return the routes of the WSDL of both services, and of the schemas, which lie beside them as their files do."""
+def _wsdl_routes(settings: Settings, public_url: PublicUrl) -> list[Route]:
+    """Return the routes of both WSDL documents, and of the schemas at the same relative paths as their files."""
     files: dict[str, bytes] = {}
     routes = []
     for port, path in (
         (EventService.PROCESSING, settings.server.path),
         (EventService.CONFIGURATION, settings.server.configuration_path),
     ):
-        routes.append(Route(path, _wsdl(port, where), methods=["GET"]))
+        routes.append(Route(path, _wsdl(port, public_url), methods=["GET"]))
         files |= {posixpath.join(posixpath.dirname(path), name): xsd for name, xsd in wsdl_files.schemas(port).items()}
     return routes + [_file(path, xsd) for path, xsd in files.items()]
 
 
-def _wsdl(port: EventService, where: PublicUrl) -> Callable[[Request], Awaitable[Response]]:
+def _wsdl(port: EventService, public_url: PublicUrl) -> Callable[[Request], Awaitable[Response]]:
     async def get(request: Request) -> Response:
         if request.scope["query_string"].lower() != b"wsdl":
-            raise HTTPException(405, headers={"allow": "POST"})  # without it, nothing is there to be got
-        document = metadata_messages.wsdl(wsdl_files.wsdl(port), where.site(request.scope).at(port))
+            raise HTTPException(405, headers={"allow": "POST"})  # only ?wsdl can be read
+        document = metadata_messages.wsdl(wsdl_files.wsdl(port), public_url.site(request.scope).at(port))
         return Response(document, media_type=FILE_MEDIA_TYPE)
 
     return get
@@ -205,6 +205,6 @@ def _file(path: str, data: bytes) -> Route:
 
 
 def _not_served(_request: Request, error: Exception) -> Response:
-    """Answer a path that is not there, or a method that it does not have."""
+    """Return the status for an unknown path, or for a method that a path does not have."""
     assert isinstance(error, HTTPException)
     return Response(status_code=error.status_code, headers={**(error.headers or {}), "connection": "close"})

@@ -1,6 +1,6 @@
-"""The bytes of a request as they arrive: a whole envelope, or an envelope and an image behind it.
+"""The body of a request as it arrives: an envelope, or an envelope with one image behind it.
 
-Nothing here waits longer, or holds more, than the settings allow. What is refused below SOAP is `BodyRefused`.
+The settings limit every wait and every buffer. A body that is refused below SOAP raises `BodyRefused`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ClientDisconnected(Exception):
 
 
 class Body:
-    """The bytes of a request as they arrive; a silence within them ends the request."""
+    """The bytes of a request as they arrive; raises `BodyRefused` (408) after `idle_seconds` without any."""
 
     def __init__(self, request: Request, idle_seconds: float) -> None:
         self._receive = request.receive
@@ -42,7 +42,7 @@ class Body:
         self._over = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield what arrives; may be left and taken up again."""
+        """Yield the chunks of the body; iterating again continues where the last iteration stopped."""
         while not self._over:
             yield await self._next()
 
@@ -52,7 +52,7 @@ class Body:
                 message = await self._receive()
         except TimeoutError:
             self._over = True
-            raise BodyRefused(408, f"the body was silent for {self._idle_seconds:g} s") from None
+            raise BodyRefused(408, f"no bytes of the body for {self._idle_seconds:g} s") from None
         self._over = not message.get("more_body", False)
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
@@ -69,7 +69,7 @@ class Body:
         return data
 
     async def drain(self, limit: int) -> bool:
-        """Throw away what is left; return False if it was more than *limit* bytes, or did not come."""
+        """Read and drop the rest; return False if it has more than *limit* bytes or does not arrive."""
         try:
             async for chunk in self.chunks():
                 limit -= len(chunk)
@@ -80,28 +80,44 @@ class Body:
         return True
 
 
-class Parts:
-    """A multipart body: its root first, then perhaps one image."""
+class PlainMessage:
+    """A body that is an envelope without parts."""
 
-    def __init__(self, media: mtom.Media, body: Body, settings: Settings) -> None:
+    def __init__(self, body: Body, settings: Settings) -> None:
+        self._body = body
+        self._limit = settings.limits.envelope_bytes
+
+    async def envelope(self) -> bytes:
+        """Return the envelope; raise a fault if it is too long."""
+        return await self._body.all(self._limit)
+
+    def image(self, cid: str) -> AsyncIterator[bytes | memoryview]:
+        """Raise a fault: there is no part that *cid* could refer to."""
+        raise _no_such_part(cid)
+
+    async def end(self) -> None:
+        """Return at once: `envelope` has read all of the body."""
+
+
+class MultipartMessage:
+    """A multipart body: the envelope first, then at most one part, which holds an image."""
+
+    def __init__(self, boundary: str, start: str, body: Body, settings: Settings) -> None:
         self._body = body
         self._splitter = mtom.Splitter(
-            media.boundary,
-            media.start,
-            root_limit=settings.limits.envelope_bytes,
-            part_limit=settings.limits.image_bytes,
+            boundary, start, root_limit=settings.limits.envelope_bytes, part_limit=settings.limits.image_bytes
         )
-        self._events = self._read()
+        self._events = self._split()
 
-    async def root(self) -> bytes:
-        """Return the envelope."""
+    async def envelope(self) -> bytes:
+        """Return the root part."""
         event = await anext(self._events, None)
         if not isinstance(event, mtom.Root):
             raise mtom.MtomError("the message has no root part")
         return event.data
 
     async def image(self, cid: str) -> AsyncIterator[bytes | memoryview]:
-        """Yield the bytes of the part that *cid* names, to the last; raise a fault if there is no such part."""
+        """Yield the bytes of the part that *cid* refers to; raise a fault if there is no such part."""
         found = False
         async for event in self._events:
             if isinstance(event, mtom.PartStarted):
@@ -111,19 +127,26 @@ class Parts:
             elif isinstance(event, mtom.PartData):
                 yield event.data
         if not found:
-            raise faults.invalid_argument("ImageData", cid, "the message has no part with this Content-ID")
+            raise _no_such_part(cid)
 
-    async def nothing_more(self) -> None:
-        """Read to the end; raise a fault if there is a part that nobody asked for."""
+    async def end(self) -> None:
+        """Read the rest of the body; raise a fault if there is a part that the envelope does not refer to."""
         async for event in self._events:
             if isinstance(event, mtom.PartStarted):
                 raise mtom.MtomError("the message has a part that nothing in it refers to")
 
-    async def _read(self) -> AsyncIterator[mtom.Event]:
+    async def _split(self) -> AsyncIterator[mtom.Event]:
         async for chunk in self._body.chunks():
             for event in self._splitter.feed(chunk):
                 yield event
         self._splitter.close()
+
+
+MessageBody = PlainMessage | MultipartMessage
+
+
+def _no_such_part(cid: str) -> faults.Fault:
+    return faults.invalid_argument("ImageData", cid, "the message has no part with this Content-ID")
 
 
 _UNREAD: Final = mtom.Media("other")
@@ -142,6 +165,12 @@ class HttpRequest:
     until_sent: contextlib.ExitStack
     media: mtom.Media = _UNREAD
     message_id: str | None = None
+
+    def message_body(self, settings: Settings) -> MessageBody:
+        """Return the body as an envelope with or without parts, as its media type says."""
+        if self.media.kind == "mtom":
+            return MultipartMessage(self.media.boundary, self.media.start, self.body, settings)
+        return PlainMessage(self.body, settings)
 
     def parse(self, data: bytes) -> SoapRequest:
         """Return the SOAP request in *data*; raise `Fault` if it is none."""

@@ -1,11 +1,12 @@
-"""What answers at each address: the device, which says what it is, and the two services that it hosts.
+"""The endpoints of the server: the device, and the two services that it hosts.
 
-A message comes in here as bytes, and its answer goes out as bytes; what it means is said elsewhere, row by row.
+Each reads a message from an HTTP request and returns the envelope of the response. The operations themselves are rows
+of `postscan.soap.services.operations`, `postscan.soap.metadata.transfer` and the subscription manager.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -19,10 +20,9 @@ from postscan.soap.discovery import messages as discovery_messages
 from postscan.soap.discovery.responder import Advertisement
 from postscan.soap.eventing.notifier import Notifier
 from postscan.soap.eventing.subscription_manager import VERBS, SubscriptionManager
-from postscan.soap.http.body import BodyRefused, HttpRequest, Parts
+from postscan.soap.http.body import BodyRefused, HttpRequest, MessageBody
 from postscan.soap.http.identity import Identities
 from postscan.soap.http.upload import Upload
-from postscan.soap.message import addressing
 from postscan.soap.message.request import SoapRequest
 from postscan.soap.metadata import messages as metadata_messages
 from postscan.soap.metadata import transfer
@@ -30,11 +30,11 @@ from postscan.soap.metadata.endpoint_id import endpoint_id
 from postscan.soap.services import operations, processing
 
 QUESTION_BYTES: Final = 32_767
-"""Largest envelope that the device takes (DPWS: MAX_ENVELOPE_SIZE)."""
+"""Largest envelope that the device accepts, in bytes (DPWS: MAX_ENVELOPE_SIZE)."""
 
-QUICK: Final = 32
-PATIENT: Final = 64
-"""Threads for the verbs that answer at once, and for those that may wait."""
+SHORT_CALLS: Final = 32
+LONG_CALLS: Final = 64
+"""Threads for operations that return at once, and for operations that may wait."""
 
 PORT_TYPES: Final = {
     EventService.PROCESSING: operations.PROCESSING,
@@ -45,86 +45,99 @@ Scope = Mapping[str, Any]
 
 
 class EventingParts(NamedTuple):
-    """The two halves of it: who takes subscriptions, and who tells the subscribers."""
+    """The two parts of eventing: one manages subscriptions, the other sends notifications."""
 
     manager: SubscriptionManager
     notifier: Notifier
 
 
 class PublicUrl:
-    """Knows where we are: as the settings say, or where this very connection has ended; never as its Host says."""
+    """The address of the server: `server.public_url`, or the local end of the connection; never the Host header."""
 
     def __init__(self, settings: Settings) -> None:
         self.endpoint_id = endpoint_id(settings.storage.data_dir)
         self._settings = settings
 
     def site(self, scope: Scope) -> metadata_messages.ServerAddress:
-        """Return where the sender of the request of this ASGI scope finds us."""
+        """Return the addresses at which the sender of the request of this ASGI scope reaches the server."""
         origin = self._settings.server.public_url or metadata_messages.origin(scope["scheme"], *scope["server"])
         return metadata_messages.site(origin, self._settings, self.endpoint_id)
 
 
 class DeviceEndpoint:
-    """The device at its address: it says what it is, and, to a Probe, whether it is what somebody looks for."""
+    """The device: returns its metadata, and answers a Probe that is sent to it."""
 
-    def __init__(self, settings: Settings, where: PublicUrl, host: Advertisement | None) -> None:
+    def __init__(self, settings: Settings, public_url: PublicUrl, advertisement: Advertisement | None) -> None:
         self._settings = settings
-        self._where = where
-        self._host = host
+        self._public_url = public_url
+        self._advertisement = advertisement
 
     async def serve(self, request: HttpRequest) -> bytes | None:
-        """Answer one message; None is an answer without words."""
+        """Return the response to one message; None if there is no match to send."""
         if request.media.kind == "mtom":
             raise BodyRefused(415, "a multipart for the device; expected SOAP 1.2 alone")
         limit = min(QUESTION_BYTES, self._settings.limits.envelope_bytes)
         message = request.parse(await request.body.all(limit))
-        if self._host is not None and message.header.action == discovery_messages.PROBE:
-            question = discovery_messages.question(message.header, message.body)
-            return self._host.response_to(question, request.scope["server"][0], lenient=True)
-        device, site = self._settings.device, self._where.site(request.scope)
-        return transfer.reply(message, metadata_messages.of_device(site, device, self._where.endpoint_id), device)
+        if self._advertisement is not None and message.header.action == discovery_messages.PROBE:
+            probe = discovery_messages.question(message.header, message.body)
+            return self._advertisement.response_to(probe, request.scope["server"][0], lenient=True)
+        device, site = self._settings.device, self._public_url.site(request.scope)
+        sections = metadata_messages.of_device(site, device, self._public_url.endpoint_id)
+        return transfer.reply(message, sections, device)
 
 
 class ServiceHandler:
-    """What both services do alike: they describe themselves, take subscriptions, and carry out their operations."""
+    """The part that both services share: metadata, subscriptions, and the operations of a port type."""
 
     def __init__(
-        self, service: PostScanService, settings: Settings, where: PublicUrl, eventing: EventingParts | None
+        self, service: PostScanService, settings: Settings, public_url: PublicUrl, eventing: EventingParts | None
     ) -> None:
         self._service = service
         self._settings = settings
-        self._where = where
+        self._public_url = public_url
         self._eventing = eventing
-        self._quick = CapacityLimiter(QUICK)
-        self._patient = CapacityLimiter(PATIENT)
+        self._short_calls = CapacityLimiter(SHORT_CALLS)
+        self._long_calls = CapacityLimiter(LONG_CALLS)
 
     def describe(self, message: SoapRequest, port: EventService, request: HttpRequest) -> bytes:
-        """Answer what is asked of a service itself: where its WSDL is, and whose it is."""
-        device, site = self._settings.device, self._where.site(request.scope)
+        """Return the metadata of a service: the address of its WSDL, and its host."""
+        device, site = self._settings.device, self._public_url.site(request.scope)
         return transfer.reply(message, metadata_messages.of_service(site, site.at(port), device), device)
 
-    async def carry_out(self, message: SoapRequest, port: EventService, by: Principal, request: HttpRequest) -> bytes:
-        """Answer a message that asks for something to be done."""
+    async def execute(
+        self, message: SoapRequest, port: EventService, by: Principal, request: HttpRequest, body: MessageBody
+    ) -> bytes:
+        """Run the operation that a message asks for, and return the envelope of the response."""
         if self._eventing is not None and message.header.action in VERBS:
-            return await self._subscribe(self._eventing, message, port, by, request)
+            return await self._manage_subscription(self._eventing, message, port, by, request)
         call = operations.read(message, PORT_TYPES[port])
-        known = operations.respond_from_cache(call, self._service, by)
-        if known is not None:
-            return known
+        cached = operations.respond_from_cache(call, self._service, by)
+        if cached is not None:
+            return cached
         if self._eventing is not None and call.operation.once:
-            self._announce(self._eventing.notifier, call, by, request)
-        limiter = self._patient if call.operation.waits else self._quick
+            self._notify_when_sent(self._eventing.notifier, call, by, request)
+        if call.operation.takes_image:
+            return await self._receive_image(call, by, body)
+        limiter = self._long_calls if call.operation.waits else self._short_calls
         return await to_thread.run_sync(operations.respond, call, self._service, by, limiter=limiter)
 
-    def _announce(
+    async def _receive_image(self, call: operations.OperationCall, by: Principal, body: MessageBody) -> bytes:
+        """Open the image, write its bytes, commit it, and return the envelope of the response."""
+        image = await _image(call.request, body)
+        async with Upload(partial(operations.run, call, self._service, by)) as upload:
+            async for data in image:
+                await upload.write(data)
+        return operations.encode(call, None)
+
+    def _notify_when_sent(
         self, notifier: Notifier, call: operations.OperationCall, by: Principal, request: HttpRequest
     ) -> None:
-        """Let what the call does be told as soon as it is answered; of a new job nobody hears before that."""
+        """Wake the notifier when the response is sent; no event of a new job is sent before that."""
         request.until_sent.callback(notifier.wake)
         if isinstance(call.request, processing.CreateRequest):
             request.until_sent.enter_context(notifier.creating(by))
 
-    async def _subscribe(
+    async def _manage_subscription(
         self,
         eventing: EventingParts,
         message: SoapRequest,
@@ -133,8 +146,8 @@ class ServiceHandler:
         request: HttpRequest,
     ) -> bytes:
         scope = request.scope
-        service, peer = self._where.site(scope).at(port).address, (scope["client"] or ("",))[0]
-        answer = await to_thread.run_sync(
+        service, peer = self._public_url.site(scope).at(port).address, (scope["client"] or ("",))[0]
+        response = await to_thread.run_sync(
             eventing.manager.respond,
             message,
             port,
@@ -143,75 +156,64 @@ class ServiceHandler:
             service,
             tuple(scope["server"]),
             scope["path"],
-            limiter=self._patient,
+            limiter=self._long_calls,
         )
         eventing.notifier.relist()
-        return answer
+        return response
 
 
 class ProcessingEndpoint:
-    """The processing service at its address, for devices; the images come as a second part of their message."""
+    """The processing service, for devices; an image arrives in the envelope or as the second part of the body."""
 
-    def __init__(
-        self, service: PostScanService, settings: Settings, counter: ServiceHandler, identities: Identities
-    ) -> None:
-        self._service = service
+    def __init__(self, settings: Settings, handler: ServiceHandler, identities: Identities) -> None:
         self._settings = settings
-        self._counter = counter
+        self._handler = handler
         self._identities = identities
 
     async def serve(self, request: HttpRequest) -> bytes:
-        """Answer one message."""
+        """Return the response to one message."""
         if not self._identities.may_connect(request.scope):
             raise BodyRefused(403, "a device without a certificate, from a network that identity.devices does not have")
         caller = self._identities.caller(request.scope)
-        if request.media.kind == "mtom":
-            return await self._serve_parts(request, caller)
-        data = await request.body.all(self._settings.limits.envelope_bytes)
-        return await self._reply(request.parse(data), caller, request)
-
-    async def _serve_parts(self, request: HttpRequest, caller: Principal) -> bytes:
-        """Answer a message whose envelope comes with an image, or could have."""
-        parts = Parts(request.media, request.body, self._settings)
-        message = request.parse(await parts.root())
-        if message.header.action == processing.SEND_IMAGE:
-            call = operations.read(message)
-            if call.request.cid is not None:
-                await self._take_image(call, call.request, parts, caller)
-                return addressing.reply(call.header, processing.SEND_IMAGE_RESPONSE)
-        await parts.nothing_more()
-        return await self._reply(message, caller, request)
-
-    async def _take_image(
-        self, call: operations.OperationCall, sent: processing.SendImageRequest, parts: Parts, caller: Principal
-    ) -> None:
-        """Stream the image's part into the spool."""
-        open_image = partial(self._service.open_image, sent.token, caller, sent.document_id, sent.format, call.id)
-        async with Upload(open_image) as upload:
-            async for data in parts.image(sent.cid or ""):
-                await upload.write(data)
-
-    async def _reply(self, message: SoapRequest, caller: Principal, request: HttpRequest) -> bytes:
+        body = request.message_body(self._settings)
+        message = request.parse(await body.envelope())
+        if message.header.action != processing.SEND_IMAGE:
+            await body.end()
         if message.header.action in transfer.QUESTIONS:
-            return self._counter.describe(message, EventService.PROCESSING, request)
-        return await self._counter.carry_out(message, EventService.PROCESSING, caller, request)
+            return self._handler.describe(message, EventService.PROCESSING, request)
+        return await self._handler.execute(message, EventService.PROCESSING, caller, request, body)
 
 
 class ConfigurationEndpoint:
-    """The configuration service at its address, for administrators; anybody may read what it is."""
+    """The configuration service, for administrators; every client may read its metadata."""
 
-    def __init__(self, settings: Settings, counter: ServiceHandler, identities: Identities) -> None:
+    def __init__(self, settings: Settings, handler: ServiceHandler, identities: Identities) -> None:
         self._settings = settings
-        self._counter = counter
+        self._handler = handler
         self._identities = identities
 
     async def serve(self, request: HttpRequest) -> bytes:
-        """Answer one message."""
+        """Return the response to one message."""
         if request.media.kind == "mtom":
             raise BodyRefused(415, "a multipart for the configuration service; expected SOAP 1.2 alone")
-        data = await request.body.all(self._settings.limits.envelope_bytes)
-        message = request.parse(data)
+        body = request.message_body(self._settings)
+        message = request.parse(await body.envelope())
         if message.header.action in transfer.QUESTIONS:
-            return self._counter.describe(message, EventService.CONFIGURATION, request)
+            return self._handler.describe(message, EventService.CONFIGURATION, request)
         by = operations.administrator(message, self._identities.administrator(request.scope))
-        return await self._counter.carry_out(message, EventService.CONFIGURATION, by, request)
+        return await self._handler.execute(message, EventService.CONFIGURATION, by, request, body)
+
+
+async def _image(sent: processing.SendImageRequest, body: MessageBody) -> AsyncIterator[bytes | memoryview]:
+    """Return the bytes of an image: those in the envelope, or those of the part that it refers to.
+
+    Raises a fault if there is no such part, or a part that the envelope does not refer to.
+    """
+    if sent.inline is None:
+        return body.image(sent.cid or "")
+    await body.end()
+    return _inline(sent.inline)
+
+
+async def _inline(data: bytes) -> AsyncIterator[bytes]:
+    yield data

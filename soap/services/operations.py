@@ -1,8 +1,7 @@
-"""The operations of both services as rows: to learn what they can do, read this one screen.
+"""The operations of both services, as rows of two tables: `PROCESSING` and `CONFIGURATION`.
 
-A row says how the body is read, which verb of the service it means, and how the answer is written. SendImage is here
-for its words only: its bytes come as a stream, and `postscan.soap.http.endpoints` carries them into the spool. Who may
-call the rows of WS-DSC is decided before they are looked at (`administrator`).
+A row names the function that reads the body, the verb of the service, and the function that writes the response.
+`administrator` checks the caller before a row of WS-DSC is used.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from lxml import etree
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import RequestKey
+from postscan.core.service.images import ImageSink
 from postscan.core.service.jobs import PostScanService
 from postscan.soap.message import addressing, faults
 from postscan.soap.message.request import SoapRequest
@@ -27,21 +27,22 @@ from postscan.soap.services.requested_elements import RequestedName
 from postscan.soap.xml import namespaces
 
 LARGEST: Final = 32_767
-"""Octets of the largest envelope that a list of jobs may make (DPWS: MAX_ENVELOPE_SIZE)."""
+"""Octets of the largest envelope with a list of jobs (DPWS: MAX_ENVELOPE_SIZE)."""
 
 MOST_SUMMARIES: Final = 100
-"""Ended jobs that are looked at for a history: more than an envelope of that size can tell of."""
+"""Ended jobs that are read for a history: more than fit into an envelope of that size."""
 
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row: `decode` reads the body, `run` calls the service, `encode` writes the answer's body for the call.
+    """One row: `decode` reads the body, `run` calls the service, `encode` writes the body of the response.
 
-    `cached` is a `run` that never blocks, and returns None where it would. `waits` marks the verbs that may take
-    seconds on purpose, so that they do not hold up the others. `once` marks those that have one effect, and one
-    response, however often the same request arrives (D14).
+    `cached` is a `run` that never blocks; it returns None where it would have to. `waits` marks verbs that may take
+    seconds, so that they get threads of their own. `once` marks verbs that have one effect and one response, however
+    often the same request arrives (D14). With `takes_image`, `run` returns an `ImageSink`: the caller writes the bytes
+    of the image, commits it, and encodes the response after that.
     """
 
     decode: Callable[[etree._Element], Any]
@@ -50,11 +51,12 @@ class Operation:
     cached: Callable[[PostScanService, Principal, Any], Any] | None = None
     waits: bool = False
     once: bool = True
+    takes_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class OperationCall:
-    """A request that was read and understood; `id` names it, if it may come again."""
+    """A request whose body was read; `id` identifies it if the client may repeat it."""
 
     header: addressing.Header
     operation: Operation
@@ -63,14 +65,14 @@ class OperationCall:
 
 
 class JobAnswer(NamedTuple):
-    """What a caller gets to see of a job: the job, and its receipts as XML if they were asked for."""
+    """A job as a caller sees it, with its receipts as XML if they are requested."""
 
     job: Job
     receipts: str = ""
 
 
 class Repository(NamedTuple):
-    """What an administrator gets to see of the server: the dialects of its usable filters, and its state."""
+    """The server as an administrator sees it: the dialects of its usable filters, and its state."""
 
     filters: tuple[str, ...]
     state: str
@@ -82,13 +84,10 @@ def _create(
     return service.create(by, request.user_sid, request.process_id, request.instructions, id)
 
 
-def _send_image(
+def _open_image(
     service: PostScanService, by: Principal, request: processing.SendImageRequest, id: RequestKey | None
-) -> None:
-    if request.inline is None:
-        raise faults.invalid_argument("ImageData", request.cid or "", "the message has no part with this Content-ID")
-    with service.open_image(request.token, by, request.document_id, request.format, id) as image:
-        image.write(request.inline)
+) -> ImageSink:
+    return service.open_image(request.token, by, request.document_id, request.format, id)
 
 
 def _end(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> None:
@@ -128,7 +127,7 @@ def _history(service: PostScanService, by: Principal, _request: None, _id: Reque
 
 
 def _room(call: OperationCall) -> int:
-    """Return the octets that are left for the body of the answer."""
+    """Return the octets that are left for the body of the response."""
     return LARGEST - len(addressing.reply(call.header, ""))
 
 
@@ -139,7 +138,10 @@ PROCESSING: Final[Mapping[str, Operation]] = {
             processing.read_create, _create, lambda _call, token: processing.write_created(token), waits=True
         ),
         "SendImage": Operation(
-            processing.read_send_image, _send_image, lambda _call, _none: processing.SEND_IMAGE_RESPONSE
+            processing.read_send_image,
+            _open_image,
+            lambda _call, _none: processing.SEND_IMAGE_RESPONSE,
+            takes_image=True,
         ),
         "EndPostScanJob": Operation(
             processing.read_end, _end, lambda _call, _none: processing.END_RESPONSE, waits=True
@@ -192,9 +194,9 @@ CONFIGURATION: Final[Mapping[str, Operation]] = {
 
 
 def administrator(message: SoapRequest, by: Principal | None) -> Principal:
-    """Return the administrator who sent a message to the configuration service; raise the same `Fault` for all others.
+    """Return *by*, the administrator who sent a message to the configuration service; raise `Fault` if it is None.
 
-    To be asked before `read`: whoever is none learns nothing of arguments and tokens (ws-dsc.md section 1.5).
+    Call it before `read`, so that other callers learn nothing about arguments and tokens (ws-dsc.md section 1.5).
     """
     if by is None:
         raise faults.not_scan_admin(f"{message.header.action[:255]!r} by a caller who is no administrator")
@@ -228,7 +230,16 @@ def _request_key(header: addressing.Header, request: Any) -> RequestKey | None:
 
 def respond(call: OperationCall, service: PostScanService, by: Principal) -> bytes:
     """Run a call and return the envelope of its response; raise `Fault`, or an error that `faults.FAULTS` maps."""
-    result = call.operation.run(service, by, call.request, call.id)
+    return encode(call, run(call, service, by))
+
+
+def run(call: OperationCall, service: PostScanService, by: Principal) -> Any:
+    """Call the service and return its result; an `ImageSink` if the operation takes an image."""
+    return call.operation.run(service, by, call.request, call.id)
+
+
+def encode(call: OperationCall, result: Any) -> bytes:
+    """Return the envelope of the response."""
     return addressing.reply(call.header, call.operation.encode(call, result))
 
 
@@ -237,4 +248,4 @@ def respond_from_cache(call: OperationCall, service: PostScanService, by: Princi
     if call.operation.cached is None:
         return None
     result = call.operation.cached(service, by, call.request)
-    return None if result is None else addressing.reply(call.header, call.operation.encode(call, result))
+    return None if result is None else encode(call, result)
