@@ -1,7 +1,7 @@
-"""The WS-Addressing header block: read it strictly, and answer it.
+"""WS-Addressing headers: strict reading, and the header of the reply.
 
-Replies go back on the same connection and nowhere else, so an endpoint to reply to must be the anonymous one; no
-address of a request is ever connected to. Source: dpws.md section 4; ws-dsp.md section 7 (order of checks)
+A reply is sent on the connection of its request, so ReplyTo and FaultTo must be the anonymous address; the server never
+connects to an address of a request. Source: dpws.md section 4; ws-dsp.md section 7 (order of checks)
 and section 12 (quirks 1 to 4 and 19).
 """
 
@@ -29,9 +29,9 @@ _IDENTIFIER: Final = f"{{{namespaces.WSE}}}Identifier"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of a request says: which operation, which message; `to` is a hint and may be empty.
+    """The addressing header of a request: operation and message; `to` is not checked and may be empty.
 
-    `subscription` is the identifier that the manager of subscriptions gave out as a reference parameter; "" if none.
+    `subscription` is the wse:Identifier that the subscription manager issued as a reference parameter; "" if none.
     """
 
     action: str
@@ -41,7 +41,7 @@ class Header:
 
 
 def read(headers: Iterable[etree._Element]) -> Header:
-    """Return the addressing header of a request; raise `Fault` if it does not allow an answer."""
+    """Return the addressing header of a request; raise `Fault` if it allows no reply."""
     blocks = tuple(headers)
     _check_understood(blocks)
     once = _unique(blocks)
@@ -57,7 +57,7 @@ def read(headers: Iterable[etree._Element]) -> Header:
 
 
 def message_id(headers: Iterable[etree._Element]) -> str | None:
-    """Return the request's MessageID if there is one, for the fault to a request that `read` refused."""
+    """Return the MessageID of a request, None if there is none of a valid length; checks nothing else."""
     for block in headers:
         if block.tag == namespaces.wsa("MessageID"):
             value = trim(block.text)
@@ -66,7 +66,7 @@ def message_id(headers: Iterable[etree._Element]) -> str | None:
 
 
 def reply(request: Header, body: str) -> bytes:
-    """Return the whole answer to *request*; *body* is XML already."""
+    """Return the envelope of the reply to *request*; *body* is XML."""
     return writing.write(request.action + "Response", request.message_id, writing.new_message_id(), body)
 
 
@@ -93,7 +93,7 @@ def _unique(blocks: Iterable[etree._Element]) -> dict[str, etree._Element]:
         if uri != namespaces.WSA or local not in _ONCE:
             continue
         if local in once:
-            raise faults.invalid_header(local, trim(block.text), f"wsa:{local} stands twice; expected one")
+            raise faults.invalid_header(local, trim(block.text), f"wsa:{local} is repeated; expected one")
         once[local] = block
     return once
 
@@ -117,7 +117,7 @@ def _missing(name: str) -> str:
 def _check_anonymous(name: str, endpoint: etree._Element) -> None:
     addresses = endpoint.findall(namespaces.wsa("Address"))
     if not addresses:
-        return  # some devices write text instead of an Address: there is nobody else to answer
+        return  # some devices write text instead of an Address
     value = trim(addresses[0].text)
     if len(addresses) > 1 or len(addresses[0]) or _plain(value) != namespaces.ANONYMOUS:
         raise faults.invalid_header(
@@ -126,5 +126,5 @@ def _check_anonymous(name: str, endpoint: etree._Element) -> None:
 
 
 def _plain(uri: str) -> str:
-    """Return a schema URI as it was before some documentation tool wrote https into it."""
+    """Return a schema URI with http, which some documentation tools have changed into https."""
     return "http" + uri.removeprefix("https") if uri.startswith("https://schemas.") else uri

@@ -1,8 +1,8 @@
-"""Faults: what went wrong, in the words of the protocol, and the table from the core's errors to them.
+"""SOAP faults, and the table from the errors of the core to faults.
 
-The reason that goes over the wire is fixed by the protocol; the sentence that says what was wrong with this very
-message is the exception's own text, and belongs into the log. Source: ws-dsp.md section 7; dpws.md
-section 4; ws-dsc.md section 1.10; SOAP 1.2 part 1, section 5.4 and appendix A.
+The protocol fixes the reason on the wire; the text of the exception, which describes the error of this message, is for
+the log. Source: ws-dsp.md section 7; dpws.md section 4; ws-dsc.md section 1.10; SOAP 1.2 part 1, section 5.4 and
+appendix A.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _OF_CONFIGURATION: Final = {
     ),
     "wsa:ActionNotSupported": "The [action] cannot be processed at the receiver",
 }
-"""The reasons of the configuration service: the other service's faults in other words, most without a full stop."""
+"""The reasons of the configuration service, which differ from those of WS-DSP, most in the full stop."""
 
 
 class Fault(Exception):
-    """A request that is answered with a fault.
+    """An error that the client receives as a SOAP fault.
 
     `code` is the local name of the SOAP code, `subcode` has its prefix (`dsp:InvalidArgs`). `detail` is the offending
     element's Clark name and its value. `not_understood` names header blocks as (namespace, local name). `action` is
@@ -83,7 +83,7 @@ class Fault(Exception):
         self.action = action
 
     def status(self, always_500: bool = False) -> int:
-        """Return the HTTP status: 400 for the sender's mistakes, 500 for the rest."""
+        """Return the HTTP status: 400 for errors of the sender, 500 for all others."""
         return 400 if self.code == "Sender" and not always_500 else 500
 
 
@@ -99,12 +99,12 @@ def invalid_argument(name: str, value: str = "", sentence: str = "") -> Fault:
 
 
 def malformed(sentence: str) -> Fault:
-    """Return the fault for a message that cannot be read at all, so that no argument can be named."""
+    """Return the fault for a message that cannot be read, without a detail."""
     return Fault("Sender", "dsp:InvalidArgs", _INVALID_ARGS, sentence=sentence)
 
 
 def action_not_supported(uri: str) -> Fault:
-    """Return the fault for an operation that this service does not have."""
+    """Return the fault for an operation that the service does not have."""
     return Fault(
         "Sender",
         "wsa:ActionNotSupported",
@@ -137,7 +137,7 @@ def header_required(name: str) -> Fault:
 
 
 def must_understand(names: Iterable[tuple[str, str]]) -> Fault:
-    """Return the fault for mandatory header blocks that are unknown here, given as (namespace, local name)."""
+    """Return the fault for unknown mandatory header blocks, given as (namespace, local name)."""
     unknown = tuple(names)
     listed = ", ".join(f"{{{uri}}}{local}" for uri, local in unknown)
     return Fault(
@@ -150,15 +150,15 @@ def must_understand(names: Iterable[tuple[str, str]]) -> Fault:
 
 
 def not_scan_admin(sentence: str) -> Fault:
-    """Return the fault for whoever is no administrator: the same for every operation and every token (ruling 9).
+    """Return the fault for a caller who is no administrator: equal for all operations and tokens (ruling 9).
 
-    WS-DSC names its subcode and nothing else of it (ws-dsc.md section 1.5), so the reason is ours.
+    WS-DSC defines only the subcode (ws-dsc.md section 1.5); the reason is ours.
     """
     return Fault("Sender", "dsc:ClientErrorCurrentUserNotScanAdmin", _NOT_SCAN_ADMIN, sentence=sentence)
 
 
 def version_mismatch(soap11: bool) -> Fault:
-    """Return the fault for a message that is no SOAP 1.2 envelope; *soap11* answers in the older version's words."""
+    """Return the fault for a message that is no SOAP 1.2 envelope; with *soap11* as a SOAP 1.1 envelope."""
     return Fault("VersionMismatch", None, _OTHER_VERSION, upgrade=True, soap11=soap11)
 
 
@@ -188,7 +188,7 @@ def _invalid(error: InvalidArgument) -> Fault:
     return invalid_argument(error.argument, error.value, str(error))
 
 
-_ANYTHING_ELSE: Final = _server_error("dsp:ServerErrorInternalError", _UNEXPECTED)
+_INTERNAL_ERROR: Final = _server_error("dsp:ServerErrorInternalError", _UNEXPECTED)
 
 FAULTS: Final[dict[type[Exception], Callable[[Any], Fault]]] = {
     JobNotFound: _no_such_job,
@@ -199,7 +199,7 @@ FAULTS: Final[dict[type[Exception], Callable[[Any], Fault]]] = {
     StoredProcessInvalid: _server_error("dsp:OperationFailed", _NOT_NOW),
     Unavailable: _server_error("dsp:ServerErrorTemporaryError", _UNEXPECTED),
 }
-"""From each of the core's errors to its fault; an error that is not listed counts as its nearest listed ancestor."""
+"""Faults by error of the core; an error that is not listed counts as its nearest listed base class."""
 
 
 def from_error(error: Exception) -> Fault:
@@ -209,11 +209,11 @@ def from_error(error: Exception) -> Fault:
     for kind in type(error).__mro__:
         if kind in FAULTS:
             return FAULTS[kind](error)
-    return _ANYTHING_ELSE(error)
+    return _INTERNAL_ERROR(error)
 
 
 def of_configuration(fault: Fault) -> Fault:
-    """Return a fault as the configuration service says it: subcode, reason and detail in its own namespace."""
+    """Return a fault of the configuration service: subcode, reason and detail in its namespace."""
     return Fault(
         fault.code,
         _in_dsc(fault.subcode),

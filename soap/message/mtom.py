@@ -1,7 +1,7 @@
-"""multipart/related as events: bytes in, a root and the pieces of one image out; any cut gives the same events.
+"""multipart/related as events: bytes in, a root and the pieces of one image out, the same events for any chunking.
 
-The splitter is our own, because devices put blanks after a delimiter and print their HTTP headers before the first
-one, and no library takes all of that. It does no I/O and keeps nothing but the root and a line's end.
+The splitter is our own, because devices send blanks after a delimiter and HTTP headers before the first one, which no
+library accepts (decision 5). It does no I/O and buffers only the root part and the end of a line.
 Source: ws-dsp.md section 10.1 and section 12 (quirks 5 to 9 and 22); RFC 2046, section 5.1; T-M1 to T-M8.
 """
 
@@ -36,7 +36,7 @@ Kind = Literal["soap", "mtom", "soap11", "other"]
 
 
 class MtomError(faults.Fault):
-    """The MIME structure of a message is broken or not allowed; the sentence says where."""
+    """The MIME structure of a message is malformed or not allowed; the text is the reason."""
 
     def __init__(self, sentence: str) -> None:
         fault = faults.malformed(sentence)
@@ -44,12 +44,12 @@ class MtomError(faults.Fault):
 
 
 class TooLarge(MtomError):
-    """A part has more bytes than it may have; `detail` names the image if it is the image."""
+    """A part exceeds its limit; `detail` names the image if it is the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What a Content-Type says: what kind of message, and how it is cut into parts. Empty where it says nothing."""
+    """A parsed Content-Type: the kind of message, and its MIME parameters; "" where there is none."""
 
     kind: Kind
     boundary: str = ""
@@ -74,25 +74,25 @@ class PartStarted:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """The next bytes of the part; a view of bytes that nobody will change."""
+    """The next bytes of the part; a view of an immutable buffer."""
 
     data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class PartEnded:
-    """The part is whole."""
+    """The part is complete."""
 
 
 Event = Root | PartStarted | PartData | PartEnded
 
 
-@functools.lru_cache(maxsize=64)  # a device says the same in every request
+@functools.lru_cache(maxsize=64)  # a device sends the same in every request
 def media(content_type: str) -> Media:
-    """Read a Content-Type, with all that devices do to it: folds, mixed case, missing quotes and semicolons.
+    """Parse a Content-Type with the deviations of devices: folds, mixed case, missing quotes and semicolons.
 
-    A type or charset that is not served gives the kind "other". Raises `MtomError` for a multipart/related without a
-    boundary that can be used.
+    The kind is "other" for a type or charset that is not served. Raises `MtomError` for a multipart/related without a
+    usable boundary.
     """
     name, parameters = _parameters(content_type)
     kind = _KINDS.get(name, "other")
@@ -106,7 +106,7 @@ def media(content_type: str) -> Media:
 def same_content_id(href_cid: str, content_id: str) -> bool:
     """Return whether a `cid:` reference (without its scheme) names this Content-ID (without its brackets).
 
-    The reference is percent-decoded once, then compared exactly. An empty Content-ID is never meant.
+    The reference is percent-decoded once, then compared exactly. An empty Content-ID never matches.
     """
     try:
         return content_id != "" and unquote(href_cid, errors="strict") == content_id
@@ -117,15 +117,15 @@ def same_content_id(href_cid: str, content_id: str) -> bool:
 class Splitter:
     """Cut one multipart/related body into events.
 
-    Feed it the chunks of the body as they come, use up each iterator before the next chunk, and `close` it at the
-    end. Raises `MtomError`; after that the splitter is of no more use.
+    Call `feed` for every chunk and exhaust its iterator before the next one; call `close` at the end. After an
+    `MtomError` the splitter cannot be used any more.
     """
 
     def __init__(self, boundary: str, start: str = "", *, root_limit: int = 1 << 20, part_limit: int = 2 << 30) -> None:
         self._delimiter = b"\r\n--" + _usable(boundary).encode("ascii")
         self._start = _content_id(start)
         self._limits = (root_limit, part_limit)
-        self._data = b"\r\n"  # so that a delimiter in the very first line has its line break, too
+        self._data = b"\r\n"  # a delimiter in the first line has its line break, too
         self._at = 0
         self._step: Callable[[], bool] = self._preamble
         self._events: list[Event] = []
@@ -135,7 +135,7 @@ class Splitter:
         self._root_id = ""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Take the next bytes of the body; yield what they complete."""
+        """Add the next bytes of the body; yield the events that they complete."""
         self._data = self._data[self._at :] + chunk
         self._at = 0
         more = True
@@ -145,12 +145,12 @@ class Splitter:
             self._events.clear()
 
     def close(self) -> None:
-        """Say that the body is over; raise `MtomError` if its last delimiter did not come."""
+        """End the body; raise `MtomError` if its last delimiter is missing."""
         if self._step != self._epilogue:
             raise MtomError("the message ends before its last MIME delimiter")
 
     def _preamble(self) -> bool:
-        """Skip what stands before the first delimiter."""
+        """Skip the bytes before the first delimiter."""
         found = self._data.find(self._delimiter)
         if (found if found >= 0 else len(self._data) - len(self._delimiter)) > LONGEST_AROUND:
             raise MtomError(f"no MIME delimiter within the first {LONGEST_AROUND} bytes")
@@ -161,7 +161,7 @@ class Splitter:
         return True
 
     def _delimiter_end(self) -> bool:
-        """Take the rest of a delimiter's line: nothing or blanks, or the two dashes of the last one."""
+        """Read the rest of a delimiter line: nothing or blanks, or the two dashes of the last one."""
         if self._data.startswith(b"--", self._at):
             self._at += 2
             self._step = self._epilogue
@@ -275,7 +275,7 @@ class Splitter:
         return error
 
     def _part_end(self) -> None:
-        """Close the part that a delimiter ended, if there was one."""
+        """End the part before a delimiter, if there is one."""
         if self._parts == 1:
             self._events.append(Root(bytes(self._root)))
             self._root.clear()
@@ -285,7 +285,7 @@ class Splitter:
 
 
 def _read_headers(block: bytes) -> dict[str, str]:
-    """Return the headers that matter here, by lower-case name; the rest is dropped."""
+    """Return the `Content-*` headers by lower-case name, and drop the others."""
     lines = [line for line in _FOLD.sub(b" ", block).split(b"\r\n") if line]
     if len(lines) > MOST_HEADERS:
         raise MtomError(f"a MIME part has more than {MOST_HEADERS} headers")
@@ -314,7 +314,7 @@ def _header(line: bytes) -> tuple[str, str]:
 def _parameters(value: str) -> tuple[str, dict[str, str]]:
     """Return the media type in lower case and its parameters by lower-case name."""
     name, _, rest = value.partition(";")
-    words = name.split(maxsplit=1)  # `type` may have lost the semicolon before its own parameters
+    words = name.split(maxsplit=1)  # the semicolon before the parameters of `type` may be missing
     parameters: dict[str, str] = {}
     for key, text in _PARAMETER.findall(rest):
         parameters.setdefault(key.lower(), re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] == '"' else text)
@@ -330,6 +330,6 @@ def _usable(boundary: str) -> str:
 
 
 def _content_id(value: str) -> str:
-    """Return a Content-ID without its brackets and the blanks that some devices put inside."""
+    """Return a Content-ID without its brackets, and without the blanks that some devices put inside."""
     value = value.strip()
     return value[1:-1].strip() if value.startswith("<") and value.endswith(">") else value

@@ -1,6 +1,6 @@
-"""The arguments of a request: each in its place, each at most once, and nothing of the service's that nobody asked for.
+"""Read the arguments of a request: each exactly once, and no unknown element of the service's namespace.
 
-What both services read alike is here; their own requests are read in `processing` and `configuration`. Source:
+Both services share these functions; `processing` and `configuration` read their own requests. Source:
 ws-dsp.md sections 3, 4 and 11 (O-32); ws-dsc.md sections 2 and 5.3.
 """
 
@@ -25,41 +25,41 @@ _Request = TypeVar("_Request")
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """EndPostScanJob and CancelPostScanJob: which job."""
+    """EndPostScanJob and CancelPostScanJob: the job."""
 
     token: str
 
 
 @dataclass(frozen=True, slots=True)
 class ElementsRequest:
-    """GetPostScanJobElements: which job, and which of its elements."""
+    """GetPostScanJobElements: the job, and the requested elements."""
 
     token: str
     names: tuple[RequestedName, ...]
 
 
-def faulting(read: Callable[[etree._Element], _Request]) -> Callable[[etree._Element], _Request]:
-    """Let *read* raise `Fault` where its parts raise `InvalidArgument`."""
+def raising_faults(read: Callable[[etree._Element], _Request]) -> Callable[[etree._Element], _Request]:
+    """Return *read* with `InvalidArgument` turned into `Fault`."""
 
     @functools.wraps(read)
-    def reading(body: etree._Element) -> _Request:
+    def wrapper(body: etree._Element) -> _Request:
         try:
             return read(body)
         except InvalidArgument as error:
             raise faults.from_error(error) from None
 
-    return reading
+    return wrapper
 
 
 def token_request(request: str) -> Callable[[etree._Element], TokenRequest]:
-    """Return what reads a request, by its Clark name, that says nothing but which job."""
-    return faulting(lambda body: TokenRequest(token(of(body, request, "JobToken")["JobToken"])))
+    """Return a reader for a request whose only argument is a JobToken; *request* is its Clark name."""
+    return raising_faults(lambda body: TokenRequest(token(of(body, request, "JobToken")["JobToken"])))
 
 
 def elements_request(request: str) -> Callable[[etree._Element], ElementsRequest]:
-    """Return what reads a GetPostScanJobElementsRequest of either service, by its Clark name."""
+    """Return a reader for a GetPostScanJobElementsRequest of either service; *request* is its Clark name."""
 
-    @faulting
+    @raising_faults
     def read(body: etree._Element) -> ElementsRequest:
         found = of(body, request, "JobToken", "RequestedElements")
         return ElementsRequest(token(found["JobToken"]), requested_elements.read(found["RequestedElements"]))
@@ -70,11 +70,11 @@ def elements_request(request: str) -> Callable[[etree._Element], ElementsRequest
 def of(body: etree._Element, request: str, *names: str) -> dict[str, etree._Element]:
     """Return the arguments of a request by local name; *request* is its Clark name, and each of *names* must be there.
 
-    Raises `Fault` if the body is something else, `InvalidArgument` if an argument is missing, unknown or twice there.
+    Raises `Fault` if the body is another element, `InvalidArgument` if an argument is missing, unknown or repeated.
     """
     if tag(body) != request:
         local = namespaces.split(request)[1]
-        raise faults.invalid_argument(tag(body), "", f"the body is {tag(body)}; the action wants {local}")
+        raise faults.invalid_argument(tag(body), "", f"the body is {tag(body)}; expected {local} for this action")
     return within(body, *names)
 
 

@@ -1,6 +1,7 @@
-"""The messages of WS-DSC, by which administrators see what the server is, and every job of everybody.
+"""The messages of WS-DSC: administrators read the state of the server, and read and cancel the jobs of all users.
 
-The namespace is `dsc`; what both services tell of a job is in `telling`. Source: ws-dsc.md sections 2 to 5 and 8.
+The namespace is `dsc`; `postscan.soap.services.job_elements` writes the elements of a job for both services. Source:
+ws-dsc.md sections 2 to 5 and 8.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ CANCEL_RESPONSE: Final = "<dsc:CancelPostScanJobResponse/>"
 
 _FILTERS: Final = namespaces.FILESHARE.rpartition("/")[0]
 _NAMELESS: Final = (namespaces.PS, namespaces.XML, "http://www.w3.org/2000/xmlns/")
-"""Namespaces that no dialect is cut to: ours holds those that cannot be cut, the others may have no prefix."""
+"""Namespaces that no dialect is split into: ours holds those that cannot be split, the others allow no prefix."""
 
 _URI: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:"
     r"(?://[A-Za-z0-9._~-]+(?::[0-9]{1,5})?(?=/|$)|(?!//))"
     r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*"
 )
-"""Namespaces that no parser finds fault with: absolute, and with nothing in them that is ever escaped."""
+"""Namespaces that every parser accepts: absolute, and without characters that need escaping."""
 
 _NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_.-]*")
-"""Local names that every edition of XML and of its schemas takes for one."""
+"""Local names that every edition of XML and of XML Schema accepts."""
 
 
-@arguments.faulting
+@arguments.raising_faults
 def read_repository_elements(body: etree._Element) -> tuple[RequestedName, ...]:
-    """Read a GetRepositoryElementsRequest: which elements. Raises `Fault` for what is wrong with it."""
+    """Return the names in a GetRepositoryElementsRequest; raise `Fault` if it is invalid."""
     found = arguments.of(body, namespaces.dsc("GetRepositoryElementsRequest"), "RequestedElements")
     return requested_elements.read(found["RequestedElements"])
 
@@ -48,9 +49,9 @@ read_elements = arguments.elements_request(namespaces.dsc("GetPostScanJobElement
 
 
 def _without_arguments(*requests: str) -> Callable[[etree._Element], None]:
-    """Return what reads a request that says nothing; *requests* are the Clark names that it may have."""
+    """Return a reader for a request without arguments; *requests* are the Clark names that it may have."""
 
-    @arguments.faulting
+    @arguments.raising_faults
     def read(body: etree._Element) -> None:
         if tag(body) not in requests:
             arguments.of(body, requests[0])
@@ -63,11 +64,11 @@ def _without_arguments(*requests: str) -> Callable[[etree._Element], None]:
 
 read_active = _without_arguments(namespaces.dsc("GetActiveJobsRequest"))
 read_history = _without_arguments(namespaces.dsc("GetJobHistoryRequest"), namespaces.dsc("GetJobsHistoryRequest"))
-"""The second name stands in Microsoft's example (ws-dsc.md section 8, number 4)."""
+"""The second name is that of Microsoft's example (ws-dsc.md section 8, number 4)."""
 
 
 def write_repository_elements(names: Sequence[RequestedName], filters: Iterable[str], state: str) -> str:
-    """Write the body of a GetRepositoryElementsResponse: one ElementData a name, in order.
+    """Write the body of a GetRepositoryElementsResponse: one ElementData for each name, in order.
 
     *filters* are the dialects of the usable filters, *state* is `Idle` or `Processing`.
     """
@@ -85,9 +86,9 @@ def write_repository_elements(names: Sequence[RequestedName], filters: Iterable[
 
 
 def write_elements(job: Job, names: Sequence[RequestedName], receipts: str = "") -> str:
-    """Write the body of a GetPostScanJobElementsResponse: one ElementData a name, in order.
+    """Write the body of a GetPostScanJobElementsResponse: one ElementData for each name, in order.
 
-    *receipts* is the content of our own element (`postscan.soap.services.receipts`), needed if it is asked for.
+    *receipts* is the content of our own element (`postscan.soap.services.receipts`), needed if it is requested.
     """
 
     def content(name: RequestedName) -> str | None:
@@ -103,7 +104,7 @@ def write_elements(job: Job, names: Sequence[RequestedName], receipts: str = "")
 
 
 def write_active(jobs: Iterable[Job]) -> str:
-    """Write the body of a GetActiveJobsResponse: a JobSummary for each job, and a list that may be empty."""
+    """Write the body of a GetActiveJobsResponse: a JobSummary for each job; the list may be empty."""
     summaries = "".join(job_elements.summary("dsc", job) for job in jobs)
     return f"<dsc:GetActiveJobsResponse><dsc:ActiveJobs>{summaries}</dsc:ActiveJobs></dsc:GetActiveJobsResponse>"
 
@@ -111,15 +112,15 @@ def write_active(jobs: Iterable[Job]) -> str:
 def write_history(jobs: Iterable[Job], room: int) -> str:
     """Write the body of a GetJobHistoryResponse: as many of *jobs*, newest first, as *room* octets hold.
 
-    The length of the list is the server's to choose (ws-dsc.md section 2.5), and an envelope over 32,767 octets is one
-    that a strict client may refuse (DPW-043).
+    The server chooses the length of the list (ws-dsc.md section 2.5); a strict client may refuse an envelope of more
+    than 32,767 octets (DPW-043).
     """
     start, end = "<dsc:GetJobHistoryResponse><dsc:JobHistory>", "</dsc:JobHistory></dsc:GetJobHistoryResponse>"
     return start + "".join(_fitting(jobs, room - len(start) - len(end))) + end
 
 
 def write_elements_change(filters: tuple[str, ...]) -> str:
-    """Write the body of a RepositoryElementsChangeEvent: the dialects of the filters that can be used now."""
+    """Write the body of a RepositoryElementsChangeEvent; *filters* are the dialects of the usable filters."""
     return (
         f"<dsc:RepositoryElementsChangeEvent><dsc:ElementChanges>{_configuration(filters)}</dsc:ElementChanges>"
         "</dsc:RepositoryElementsChangeEvent>"
@@ -137,8 +138,9 @@ def write_status_summary(state: str) -> str:
 def qualified(dialect: str) -> tuple[str, str]:
     """Return a dialect as a qualified name: namespace and local name. No two dialects have the same.
 
-    It is cut at its last `/` (ws-dsc.md section 2.1). What has no such halves becomes a name of our own: there, a `:`
-    and whatever else is no part of a name is written as `_x003A_`, the way of Windows' `XmlConvert.EncodeLocalName`.
+    It is split at its last `/` (ws-dsc.md section 2.1). A dialect that cannot be split becomes a local name in our own
+    namespace, in which every character that is not allowed in a name, as `:`, is written as `_x003A_`, like the
+    `XmlConvert.EncodeLocalName` of Windows.
     """
     namespace, _, local = dialect.rpartition("/")
     if _URI.fullmatch(namespace) and namespace not in _NAMELESS and _NAME.fullmatch(local):
@@ -153,27 +155,27 @@ def _in_name(character: str, *, first: bool) -> str:
 
 
 def _configuration(filters: Iterable[str]) -> str:
-    """Write a RepositoryConfiguration, in which an empty list is left out, as its type demands."""
+    """Write a RepositoryConfiguration; its type requires that an empty list is omitted."""
     listed = "".join(map(_filter, sorted(filters)))
     inside = f"<dsc:Filters>{listed}</dsc:Filters>" if listed else ""
     return f"<dsc:RepositoryConfiguration>{inside}</dsc:RepositoryConfiguration>"
 
 
 def _filter(dialect: str) -> str:
-    """Write a Filter; a dialect that its qualified name does not spell stands beside it."""
+    """Write a Filter, with the dialect beside its qualified name if that is a name of our own."""
     namespace, local = qualified(dialect)
     prefix = {_FILTERS: "ftr", namespaces.PS: "ps"}.get(namespace, "x")
-    beside = (
+    dialect_element = (
         f'<ps:Dialect xmlns:ps="{namespaces.PS}">{escape(dialect)}</ps:Dialect>' if namespace == namespaces.PS else ""
     )
     return (
         f'<dsc:Filter><dsc:Dialect xmlns:{prefix}="{attribute(namespace)}">{prefix}:{local}</dsc:Dialect>'
-        f"<dsc:FilterConfig/>{beside}</dsc:Filter>"
+        f"<dsc:FilterConfig/>{dialect_element}</dsc:Filter>"
     )
 
 
 def _state(state: str) -> str:
-    """Write how the repository stands; the protocol knows one reason, `None`."""
+    """Write the state of the repository; the protocol defines one reason, `None`."""
     return (
         f"<dsc:RepositoryState>{state}</dsc:RepositoryState><dsc:RepositoryStateReasons>"
         "<dsc:RepositoryStateReason>None</dsc:RepositoryStateReason></dsc:RepositoryStateReasons>"
@@ -181,7 +183,7 @@ def _state(state: str) -> str:
 
 
 def _fitting(jobs: Iterable[Job], room: int) -> Iterator[str]:
-    """Yield summaries until the next would not fit; one that never could is passed over, so that it hides no other."""
+    """Yield summaries until the next one does not fit; skip one that is larger than *room* alone."""
     left = room
     for job in jobs:
         summary = job_elements.summary("dsc", job)

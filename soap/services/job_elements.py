@@ -1,6 +1,6 @@
-"""What both services tell of a job, each in its own namespace: its status, its description, its documents, its end.
+"""The elements of a job for both services: status, description, documents, summary, and the bodies of its events.
 
-The two protocols use the same names in the same order; `namespace` picks one by our prefix for it, `dsp` or `dsc`.
+The two protocols use the same names in the same order; `namespace` selects one by our prefix for it, `dsp` or `dsc`.
 Source: ws-dsp.md sections 5 and 10; ws-dsc.md sections 3.1 and 4.2.
 """
 
@@ -30,23 +30,23 @@ _REASONS: Final = frozenset([*FilterReason, *JobReason])
 
 
 class FilterView(Protocol):
-    """How one filter stands."""
+    """The state of one filter."""
 
     @property
     def dialect(self) -> str:
-        """The namespace that names the filter."""
+        """The dialect of the filter."""
 
     @property
     def state(self) -> FilterState:
-        """Its state."""
+        """The state."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it is in that state."""
+        """The reasons of the state."""
 
 
 class JobView(Protocol):
-    """What can be told of a job, be it the job itself, or how it once stood."""
+    """A job as both protocols describe it: the job itself, or a snapshot of it after one commit."""
 
     @property
     def token(self) -> str:
@@ -54,39 +54,39 @@ class JobView(Protocol):
 
     @property
     def user(self) -> User:
-        """On whose behalf it runs."""
+        """The user of the job."""
 
     @property
     def process_id(self) -> str:
-        """The GUID of its scan process."""
+        """The GUID of the scan process."""
 
     @property
     def process_name(self) -> str:
-        """The name of its scan process."""
+        """The display name of the scan process."""
 
     @property
     def state(self) -> JobState:
-        """Its state."""
+        """The state."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it is in that state."""
+        """The reasons of the state."""
 
     @property
     def steps(self) -> Sequence[FilterView]:
-        """Its filters in their order."""
+        """The filters, in order."""
 
     @property
     def images_received(self) -> int:
-        """How many documents it has taken."""
+        """The number of documents received."""
 
     @property
     def created(self) -> datetime:
-        """When it was made."""
+        """The time of its creation."""
 
     @property
     def completed(self) -> datetime | None:
-        """When it ended."""
+        """The time of its end; None before."""
 
 
 def status(namespace: str, job: JobView) -> str:
@@ -107,7 +107,7 @@ def description(namespace: str, job: JobView) -> str:
 
 
 def documents(namespace: str, job: Job) -> str:
-    """Write the Documents: what the device has sent."""
+    """Write the Documents that the device has sent."""
     n = namespace
     listed = "".join(
         f"<{n}:Document><{n}:DocumentDescription><{n}:DocumentId>{document.id}</{n}:DocumentId>"
@@ -118,7 +118,7 @@ def documents(namespace: str, job: Job) -> str:
 
 
 def summary(namespace: str, job: JobView) -> str:
-    """Write a JobSummary, which only the configuration service has."""
+    """Write a JobSummary (configuration service only)."""
     n = namespace
     return (
         f"<{n}:JobSummary><{n}:JobToken>{escape(job.token)}</{n}:JobToken>{_identity(n, job)}"
@@ -134,7 +134,7 @@ def status_event(namespace: str, job: JobView) -> str:
 
 
 def end_event(namespace: str, job: JobView) -> str:
-    """Write the body of a PostScanJobEndStateEvent of a job that has ended."""
+    """Write the body of a PostScanJobEndStateEvent; raise `ValueError` if the job has not ended."""
     n = namespace
     if job.completed is None:
         raise ValueError(f"job {job.token} has not ended")
@@ -150,9 +150,9 @@ def end_event(namespace: str, job: JobView) -> str:
 
 
 def is_word(character: str) -> bool:
-    r"""Return whether XSD's `\w` takes the character: neither punctuation, nor separator, nor control.
+    r"""Return whether the `\w` of XML Schema matches the character: no punctuation, separator or control.
 
-    Unlike Python's it takes symbols and marks, and it does not take the underscore.
+    Unlike Python's, it matches symbols and marks, and does not match the underscore.
     """
     return unicodedata.category(character)[0] not in "PZC"
 
@@ -182,7 +182,7 @@ def _job_reasons(n: str, name: str, job: JobView) -> str:
 
 
 def _reasons(n: str, name: str, item: str, reasons: Sequence[str], otherwise: str) -> str:
-    """Write a list of reasons; what is neither the protocol's nor a vendor's keyword becomes *otherwise*."""
+    """Write a list of reasons; a reason that is no keyword of the protocol or of a vendor becomes *otherwise*."""
     if not reasons:
         return ""
     known = dict.fromkeys(reason if _is_keyword(reason) else otherwise for reason in reasons)
@@ -191,7 +191,7 @@ def _reasons(n: str, name: str, item: str, reasons: Sequence[str], otherwise: st
 
 
 def _is_keyword(value: str) -> bool:
-    r"""Return whether *value* is the protocol's, or a vendor's: an NMTOKEN of the form `\w+:[\w_\-\.]+`."""
+    r"""Return whether *value* is a keyword of the protocol, or of a vendor: an NMTOKEN of the form `\w+:[\w_\-\.]+`."""
     if value in _REASONS:
         return True
     vendor, _, own = value.partition(":")
@@ -209,9 +209,9 @@ def _utc(at: datetime) -> str:
 
 
 def _local(at: datetime) -> str:
-    """Write an xs:dateTime in the server's own time, with its distance from UTC, so that nobody has to guess."""
+    """Write an xs:dateTime in the server's local time, with the offset from UTC."""
     return at.astimezone().isoformat(timespec="milliseconds")
 
 
 _TIMES: Final[dict[str, Callable[[datetime], str]]] = {"dsp": _utc, "dsc": _local}
-"""The one service wants its times in UTC, the other in local time (DSC-018)."""
+"""WS-DSP has its times in UTC, WS-DSC in local time (DSC-018)."""

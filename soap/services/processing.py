@@ -1,7 +1,7 @@
-"""The messages of WS-DSP: requests read into values, answers written from values.
+"""The messages of WS-DSP: requests read into values, responses written from values.
 
-Source: ws-dsp.md sections 3 to 6, 10 and 11. Children may come in any order, foreign ones are ignored; a missing,
-repeated or unknown one is a fault that names it (O-32).
+Source: ws-dsp.md sections 3 to 6, 10 and 11. Children may come in any order, and those of other namespaces
+are ignored; a missing, repeated or unknown child is a fault that names it (O-32).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FORMATS: Final = (
         for packed in ("uncompressed", "g4", "g3mh", "jpeg-tn2")
     ),
 )
-"""The Format values that the protocol names; others must match its pattern."""
+"""The Format values that the protocol defines; others must match its pattern."""
 
 SEND_IMAGE: Final = namespaces.DSP + "/SendImage"
 SEND_IMAGE_RESPONSE: Final = "<dsp:SendImageResponse/>"
@@ -48,7 +48,7 @@ _LARGEST_INT: Final = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """CreatePostScanJob: the user's SID, the scan process (a GUID in upper case without braces), what to do."""
+    """CreatePostScanJob: the user's SID, the scan process (a GUID in upper case without braces), and instructions."""
 
     user_sid: str
     process_id: str
@@ -57,7 +57,7 @@ class CreateRequest:
 
 @dataclass(frozen=True, slots=True)
 class SendImageRequest:
-    """SendImage: which job, which document, and where its bytes are.
+    """SendImage: the job, the document, and the location of its bytes.
 
     Either `cid` is the reference to the MIME part, without its scheme and still percent-encoded, or `inline` holds
     the bytes themselves.
@@ -70,7 +70,7 @@ class SendImageRequest:
     inline: bytes | None
 
 
-@arguments.faulting
+@arguments.raising_faults
 def read_create(body: etree._Element) -> CreateRequest:
     """Read a CreatePostScanJobRequest; raise `Fault` for what is wrong with it."""
     found = arguments.of(
@@ -83,7 +83,7 @@ def read_create(body: etree._Element) -> CreateRequest:
     )
 
 
-@arguments.faulting
+@arguments.raising_faults
 def read_send_image(body: etree._Element) -> SendImageRequest:
     """Read a SendImageRequest; raise `Fault` for what is wrong with it."""
     found = arguments.of(body, namespaces.dsp("SendImageRequest"), "JobToken", "DocumentDescription", "ImageData")
@@ -105,9 +105,9 @@ read_elements = arguments.elements_request(namespaces.dsp("GetPostScanJobElement
 
 
 def included(image: etree._Element) -> str | None:
-    """Return what the xop:Include of an ImageData refers to; None if the image is inline.
+    """Return the Content-ID that the xop:Include of an ImageData refers to; None if the image is inline.
 
-    Only a `cid:` reference is ever looked at; any other is `InvalidArgument`, and nothing is fetched.
+    Any other reference than `cid:` raises `InvalidArgument`; no reference is ever fetched.
     """
     inner = list(image)
     if not inner:
@@ -116,7 +116,7 @@ def included(image: etree._Element) -> str | None:
     href = trim(include.get("href"))
     alone = len(inner) == 1 and not len(include) and not trim(image.text) and not trim(include.tail)
     if tag(include) not in (f"{{{namespaces.XOP}}}Include", f"{{{namespaces.XOP_2003}}}Include") or not alone:
-        raise InvalidArgument(tag(image), f"{len(inner)} elements", "base64 text, or one xop:Include and nothing else")
+        raise InvalidArgument(tag(image), f"{len(inner)} elements", "base64 text, or one xop:Include alone")
     if href[:4].lower() != "cid:" or not href[4:]:
         raise InvalidArgument(tag(image), href, "an xop:Include whose href is cid: and a Content-ID")
     return href[4:]
@@ -130,9 +130,9 @@ def write_created(token: str) -> str:
 
 
 def write_elements(job: Job, names: Sequence[RequestedName], receipts: str = "") -> str:
-    """Write the body of a GetPostScanJobElementsResponse: one ElementData a name, in order.
+    """Write the body of a GetPostScanJobElementsResponse: one ElementData for each name, in order.
 
-    *receipts* is the content of our own element (`postscan.soap.services.receipts`), needed if it is asked for.
+    *receipts* is the content of our own element (`postscan.soap.services.receipts`), needed if it is requested.
     """
     data = requested_elements.write("dsp", names, lambda name: _content(job, name, receipts))
     return (
@@ -176,19 +176,19 @@ def _format(element: etree._Element) -> str:
 
 
 def _inline(image: etree._Element) -> bytes:
-    """Decode base64Binary; white space may stand anywhere, other strange characters nowhere."""
+    """Decode base64Binary; white space is allowed anywhere, other characters outside the alphabet are not."""
     encoded = _BLANKS.sub("", image.text or "").encode("ascii", "replace")
     try:
         data = binascii.a2b_base64(encoded, strict_mode=True)
     except binascii.Error:
         data = b""
-    if not data:  # the fault tells the size, and never the image
+    if not data:  # the fault contains the size, never the image
         raise InvalidArgument(tag(image), f"{len(encoded)} characters" if encoded else "", "an image in base64")
     return data
 
 
 def _content(job: Job, name: RequestedName, receipts: str) -> str | None:
-    """Return the content of the element that is asked for; None if there is no such element."""
+    """Return the content of the requested element; None if there is no such element."""
     if name.namespace == namespaces.DSP and name.local in _WRITERS:
         return _WRITERS[name.local]("dsp", job)
     return receipts if requested_elements.asks_for_receipts([name]) else None

@@ -1,7 +1,7 @@
-"""Receipts on the wire: what the server can prove of each filter's run, for a device that asks for it by name.
+"""Receipts on the wire: the recorded facts of each filter run.
 
-An extension of our own, in our own namespace, given only to who asks for the QName `{urn:postscan:2026}Receipts` in
-GetPostScanJobElements; nobody else ever sees it (ruling 24).
+An extension in our own namespace, sent only in response to a GetPostScanJobElements that requests the QName
+`{urn:postscan:2026}Receipts` (ruling 24).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from postscan.soap.xml.writing import escape
 
 
 def write(job: Job, deliveries: Sequence[Delivery]) -> str:
-    """Write one Receipt for each filter, in instruction order, with the outputs that it made visible."""
+    """Write one Receipt for each filter, in the order of the instructions, with its outputs."""
     receipts = "".join(
         _receipt(step, [one for one in deliveries if one.position == step.position]) for step in job.steps
     )
@@ -34,7 +34,7 @@ def _receipt(step: FilterStep, deliveries: Sequence[Delivery]) -> str:
 
 
 def _output(delivery: Delivery) -> str:
-    """Write one output; `Visible` is false for one that was granted and of which nothing more was heard."""
+    """Write one output; `Visible` is false for a grant that the filter has not confirmed."""
     document = "" if delivery.document is None else f"<ps:DocumentId>{delivery.document}</ps:DocumentId>"
     return (
         f"<ps:Output>{document}<ps:Destination>{escape(delivery.destination)}</ps:Destination>"

@@ -1,6 +1,6 @@
-"""What a client asks for by qualified names, and one ElementData for each of them, in order.
+"""Elements that a client requests by qualified names, and the ElementData for each of them, in order.
 
-Both services have such an operation for jobs, and the configuration service has another one for itself. Source:
+Both services have such an operation for jobs, and the configuration service has one for itself. Source:
 ws-dsp.md section 4.5; ws-dsc.md sections 2.1 and 2.3.
 """
 
@@ -20,14 +20,14 @@ from postscan.soap.xml.reading import listed, tag, text
 from postscan.soap.xml.writing import attribute
 
 MOST_NAMES: Final = 64
-"""Most elements that one request may ask for: each can bring the list of all documents."""
+"""Most elements in one request: each of them can be the list of all documents."""
 
 _QNAME: Final = re.compile(rf"(?:({NCNAME}):)?({NCNAME})")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedName:
-    """One name that was asked for: the text as sent, without blanks around it, and what it resolves to."""
+    """One requested name: the text as sent, trimmed, and the namespace and local name that it resolves to."""
 
     text: str
     namespace: str
@@ -35,7 +35,7 @@ class RequestedName:
 
 
 def read(requested: etree._Element) -> tuple[RequestedName, ...]:
-    """Read a RequestedElements; raise `InvalidArgument` for what is wrong with it."""
+    """Return the names in a RequestedElements; raise `InvalidArgument` if it is invalid."""
     names = listed(requested, "Name")
     if len(names) > MOST_NAMES:
         raise InvalidArgument(tag(requested), f"{len(names)} names", f"at most {MOST_NAMES}")
@@ -43,7 +43,7 @@ def read(requested: etree._Element) -> tuple[RequestedName, ...]:
 
 
 def write(prefix: str, names: Sequence[RequestedName], content: Callable[[RequestedName], str | None]) -> str:
-    """Write the ElementData for *names* in the service's namespace, by our *prefix* for it.
+    """Write the ElementData for *names* in the service's namespace, which has our *prefix*.
 
     *content* returns the XML of an element, or None if there is no such element.
     """
@@ -56,7 +56,7 @@ def asks_for_receipts(names: Sequence[RequestedName]) -> bool:
 
 
 def _requested(element: etree._Element) -> RequestedName:
-    """Resolve a QName with the namespaces in scope where it stands; a bare one falls back to the service's own."""
+    """Resolve a QName with the namespaces in scope; a name without a prefix falls back to the service's namespace."""
     value = text(element)
     match = _QNAME.fullmatch(value)
     if match is None:
@@ -72,7 +72,9 @@ def _requested(element: etree._Element) -> RequestedName:
 def _element_data(ours: str, name: RequestedName, content: str | None) -> str:
     prefix = name.text.rpartition(":")[0]
     own, declared = ours, ""
-    if prefix == ours and name.namespace != namespaces.PREFIXES[ours]:  # the client means another by it: step aside
+    if (
+        prefix == ours and name.namespace != namespaces.PREFIXES[ours]
+    ):  # the client declares our prefix for another namespace
         own, declared = "ours", f' xmlns:ours="{namespaces.PREFIXES[ours]}" xmlns:{ours}="{attribute(name.namespace)}"'
     elif namespaces.PREFIXES.get(prefix) != name.namespace:
         declared = f' xmlns{":" if prefix else ""}{prefix}="{attribute(name.namespace)}"'

@@ -1,8 +1,8 @@
-"""Names that libxml2 may remember: a thread of it never forgets one, so a stranger must not choose how many.
+"""A limit on the names that libxml2 keeps in memory.
 
-lxml keeps one dictionary of names and namespaces for each thread, and it only grows. The messages of a fleet of
-devices share a few hundred tags; those are learned, up to a limit. Whatever comes with others is parsed in a thread
-of its own, which takes its dictionary with it when it ends.
+lxml keeps a dictionary of names and namespaces for each thread, which only grows, so that a client could fill the
+memory. The messages of devices share a few hundred tags: `NameCache` accepts tags up to a limit. A document with other
+tags is parsed in a thread of its own, whose dictionary is freed when the thread ends.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 MOST_BYTES: Final = 256 * 1024
-"""Bytes of tags that are learned, all together."""
+"""Most bytes of all tags in the cache."""
 
 LONGEST_DOCUMENT: Final = 32 * 1024
-"""Bytes of a document up to which looking at its tags costs less than a thread."""
+"""Most bytes of a document whose tags are compared; beyond that a thread costs less."""
 
 _TAG: Final = re.compile(rb"<[^>]*+")
 _ATTRIBUTE: Final = re.compile(rb"""([^\s=]++\s*+=\s*+)("[^"]*+"|'[^']*+')""")
@@ -25,20 +25,20 @@ _Result = TypeVar("_Result")
 
 
 class NameCache:
-    """The tags that were seen so far, as long as there is room for them."""
+    """The tags seen so far, up to *most_bytes*."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._known: set[bytes] = set()
         self._room = most_bytes
 
-    def is_familiar(self, document: bytes) -> bool:
-        """Return whether all tags of a document are known; unknown ones are learned while there is room."""
+    def admits(self, document: bytes) -> bool:
+        """Return whether all tags of a document are in the cache; add new ones while there is room."""
         if len(document) > LONGEST_DOCUMENT or b"<!" in document:
             return False
         unknown = set(_TAG.findall(document)) - self._known
-        return not unknown or self._learn({_without_values(tag) for tag in unknown})
+        return not unknown or self._add({_without_values(tag) for tag in unknown})
 
-    def _learn(self, tags: set[bytes | None]) -> bool:
+    def _add(self, tags: set[bytes | None]) -> bool:
         new = {tag for tag in tags if tag is not None} - self._known
         size = sum(map(len, new))
         if None in tags or size > self._room:
@@ -48,15 +48,15 @@ class NameCache:
         return True
 
 
-def apart(parse: Callable[[], _Result]) -> _Result:
-    """Call *parse* in a thread that ends with it; return what it returns, raise what it raises."""
+def in_own_thread(parse: Callable[[], _Result]) -> _Result:
+    """Call *parse* in a new thread and wait for it; return its result or raise its exception."""
     returned: list[_Result] = []
     raised: list[Exception] = []
 
     def run() -> None:
         try:
             returned.append(parse())
-        except Exception as error:  # noqa: BLE001  (it is raised below, in the caller's thread)
+        except Exception as error:  # noqa: BLE001  (raised again in the calling thread)
             raised.append(error)
 
     thread = threading.Thread(target=run, name="postscan-parse")
@@ -68,7 +68,7 @@ def apart(parse: Callable[[], _Result]) -> _Result:
 
 
 def _without_values(tag: bytes) -> bytes | None:
-    """Return a tag with its names and namespaces only; None if it goes on behind its first `>`."""
+    """Return a tag with names and namespaces only; None if an attribute value contains `>`."""
     outside = _ATTRIBUTE.sub(b"", tag)
     if b'"' in outside or b"'" in outside:
         return None

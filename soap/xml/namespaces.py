@@ -1,4 +1,4 @@
-"""Namespaces, fixed URIs and qualified names: each is spelled once, here.
+"""Namespaces, fixed URIs and qualified names.
 
 A qualified name is a Clark name, `{uri}local`, as lxml writes it. Source: ws-dsp.md section 1;
 scan-process.md section 2; dpws.md section 2.
@@ -31,12 +31,12 @@ EMAIL: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/fi
 SHAREPOINT: Final = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/sharepoint"
 
 PS: Final = "urn:postscan:2026"
-"""Our own namespace, for what the protocol has no word for."""
+"""Our own namespace, for elements that the protocol does not define."""
 
 ANONYMOUS: Final = WSA + "/role/anonymous"
 FAULT_ACTION: Final = WSA + "/fault"
 UNSPECIFIED: Final = WSA + "/id/unspecified"
-"""What a fault relates to when the request's MessageID is not known."""
+"""The RelatesTo of a fault for a request without a MessageID."""
 
 PREFIXES: Final[dict[str, str]] = {
     "soap": SOAP,
@@ -48,10 +48,10 @@ PREFIXES: Final[dict[str, str]] = {
     "dsc": DSC,
     "dsd": DSD,
 }
-"""The prefixes that every message of ours declares on its Envelope. Some firmware knows these very letters only."""
+"""The prefixes declared on the Envelope of every message of the server. Some firmware accepts only these prefixes."""
 
 DECLARATIONS: Final = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in PREFIXES.items())
-"""The same as attributes in XML."""
+"""The declarations of `PREFIXES` as XML attributes."""
 
 LOCAL_PREFIXES: Final[dict[str, str]] = {
     "wsd": WSD,
@@ -62,7 +62,7 @@ LOCAL_PREFIXES: Final[dict[str, str]] = {
     "spx": SPX,
     "ps": PS,
 }
-"""Prefixes that are declared where they are used, if they are."""
+"""Prefixes that are declared on the element that uses them."""
 
 _BY_URI: Final = {uri: prefix for prefix, uri in (PREFIXES | LOCAL_PREFIXES).items()}
 
@@ -101,5 +101,5 @@ def split(clark: str) -> tuple[str, str]:
 
 
 def prefix(uri: str) -> str:
-    """Return our prefix for a namespace; `x` for one that is not ours."""
+    """Return our prefix for a namespace; `x` for an unknown one."""
     return _BY_URI.get(uri, "x")

@@ -7,7 +7,7 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.soap.xml.name_cache import NameCache, apart
+from postscan.soap.xml.name_cache import NameCache, in_own_thread
 
 DEEPEST: Final = 64
 MOST_ELEMENTS: Final = 10_000
@@ -18,25 +18,24 @@ _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n][^>]*?\?>")
 _ENCODING: Final = re.compile(rb"""[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)["']""")
 _DOCUMENT_TYPE: Final = re.compile(rb"(?:[ \t\r\n]+|<!--.*?-->|<\?.*?\?>)*+<!DOCTYPE", re.DOTALL)
-_VOCABULARY: Final = NameCache()
+_NAMES: Final = NameCache()
 
 
 class XmlError(ValueError):
-    """The document is refused; the text is one sentence that names what is wrong with it."""
+    """The document is refused; the text is the reason."""
 
 
 def parse(data: bytes, *, heed_declaration: bool = True) -> etree._Element:
-    """Return the root of the document in *data*; raise `XmlError` with the reason if it is refused.
+    """Return the root element of the document in *data*; raise `XmlError` if it is refused.
 
-    Comments are dropped. A declared encoding must be the real one; with *heed_declaration* off it is ignored, for
-    text that was taken out of a directory together with its old declaration.
+    Comments are dropped. A declared encoding must be the real one; without *heed_declaration* it is ignored, for
+    text that a directory returns with the declaration of another encoding.
     """
     document = _undeclared(data, heed_declaration=heed_declaration)
     if _DOCUMENT_TYPE.match(document):
         raise XmlError("a document type is not allowed")
     try:
-        familiar = _VOCABULARY.is_familiar(document)
-        root = _tree(document) if familiar else apart(lambda: _tree(document))
+        root = _tree(document) if _NAMES.admits(document) else in_own_thread(lambda: _tree(document))
     except etree.XMLSyntaxError as error:
         raise XmlError(f"not well-formed XML: {' '.join(error.msg.split())}") from None
     _check_size(root)
@@ -44,7 +43,7 @@ def parse(data: bytes, *, heed_declaration: bool = True) -> etree._Element:
 
 
 def _tree(document: bytes) -> etree._Element:
-    """Parse with a parser of this message's own: it costs a microsecond, and nothing is shared between threads."""
+    """Parse with a new parser: it costs a microsecond, and threads share no state."""
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
@@ -52,7 +51,7 @@ def _tree(document: bytes) -> etree._Element:
         load_dtd=False,
         huge_tree=False,
         remove_comments=True,
-        remove_pis=False,  # kept to be seen, and refused
+        remove_pis=False,  # kept, so that `_check_size` refuses them
     )
     return etree.fromstring(document, parser)
 
@@ -74,7 +73,7 @@ def _undeclared(data: bytes, *, heed_declaration: bool) -> bytes:
 def _to_utf8(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """Return the same text in UTF-8, and the names that its declaration may give its encoding.
 
-    Without the byte order mark of UTF-16 it is taken for UTF-8, and the parser refuses what is not.
+    A document without the byte order mark of UTF-16 counts as UTF-8; the parser refuses it if it is not.
     """
     if not data.startswith(_UTF16_MARKS):
         return data.removeprefix(_UTF8_MARK), (b"utf-8", b"utf8", b"us-ascii")
@@ -85,7 +84,7 @@ def _to_utf8(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
 
 
 def _check_size(root: etree._Element) -> None:
-    """Refuse processing instructions, and trees that are deeper, wider or fuller than any message has to be."""
+    """Raise `XmlError` for processing instructions, and for trees that exceed the limits of this module."""
     if root.getprevious() is not None or root.getnext() is not None:
         raise _instruction()
     level, depth, count = [root], 0, 0

@@ -1,6 +1,6 @@
-"""Read an element's children and its text, strictly: what nobody expected there is an error, by name.
+"""Strict reading of the children and the text of an element: unexpected content raises an error that names it.
 
-Foreign namespaces are the exception: they are extensions, and ignored. Source: ws-dsp.md sections 3 and 11
+Elements of other namespaces are extensions and are ignored. Source: ws-dsp.md sections 3 and 11
 (O-32), and its rule on trimming (DSP-011).
 """
 
@@ -22,7 +22,7 @@ _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 def trim(text: str | None) -> str:
-    """Return *text* without the white space of XML around it; other blanks are content and stay."""
+    """Return *text* without the white space of XML around it; other blanks are content."""
     return (text or "").strip(_BLANKS)
 
 
@@ -56,7 +56,7 @@ def children(element: etree._Element, namespace: str, names: Collection[str]) ->
 
 
 def listed(element: etree._Element, name: str) -> list[etree._Element]:
-    """Return the children of a list element, all of which have the local name *name*; at least one.
+    """Return the children of a list element, which all have the local name *name*; at least one.
 
     Raises `InvalidArgument` for other children of the list's own namespace, and for an empty list.
     """
@@ -77,7 +77,7 @@ def listed(element: etree._Element, name: str) -> list[etree._Element]:
 
 
 def required(found: dict[str, etree._Element], namespace: str, name: str) -> etree._Element:
-    """Return the child *name*, or raise `InvalidArgument` because it is missing."""
+    """Return the child *name*; raise `InvalidArgument` if it is missing."""
     try:
         return found[name]
     except KeyError:
@@ -85,7 +85,7 @@ def required(found: dict[str, etree._Element], namespace: str, name: str) -> etr
 
 
 def text(element: etree._Element, longest: int = STRING255) -> str:
-    """Return the trimmed text of an element that holds nothing else, at most *longest* characters."""
+    """Return the trimmed text of an element; raise `InvalidArgument` for children, or more than *longest* characters."""
     value = trim(element.text)
     if len(element):
         raise InvalidArgument(tag(element), value, "text without elements inside")
@@ -95,7 +95,7 @@ def text(element: etree._Element, longest: int = STRING255) -> str:
 
 
 def boolean(element: etree._Element) -> bool:
-    """Return the value of an xs:boolean element: true, false, 1 or 0, and nothing else."""
+    """Return the value of an xs:boolean element: true, false, 1 or 0."""
     return to_boolean(tag(element), text(element))
 
 

@@ -1,6 +1,6 @@
-"""Whether one URI is another, or lies below it: by whole segments of its path, never by letters.
+"""Prefix comparison of URIs, by whole segments of their paths.
 
-Discovery matches scopes like this, eventing actions. Source: dpws.md sections 6.2 and 8.1 (RFC 2396).
+Discovery matches scopes with it, and eventing actions. Source: dpws.md sections 6.2 and 8.1 (RFC 2396).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 def is_below(asked: str, ours: str) -> bool:
-    """Return whether *ours* is *asked*, or begins with all its segments; host names are compared without case."""
+    """Return whether *ours* equals *asked* or begins with all its segments; host names are compared without case."""
     try:
         one, other = urlsplit(asked), urlsplit(ours)
     except ValueError:

@@ -1,6 +1,7 @@
-"""The bytes of every message that we send: one prepared envelope, and the one place where text is escaped.
+"""Write the messages of the server: the envelope, and escaping of text.
 
-Source: ws-dsp.md sections 1 and 13. Nothing stands between the elements: some clients compare without trimming.
+There is no white space between elements, since some clients compare without trimming. Source: ws-dsp.md sections 1
+and 13.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 from postscan.soap.xml import namespaces
 
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot carry, not even as a reference."""
+"""Characters that XML 1.0 does not allow, not even as a reference."""
 
 _OPEN: Final = (
     f"<soap:Envelope {namespaces.DECLARATIONS}><soap:Header><wsa:To>{namespaces.ANONYMOUS}</wsa:To><wsa:Action>"
@@ -20,18 +21,18 @@ _OPEN: Final = (
 
 
 def escape(text: str) -> str:
-    """Return *text* as the content of an element; what XML cannot carry becomes U+FFFD."""
+    """Return *text* as the content of an element; characters that XML does not allow become U+FFFD."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
     return _FORBIDDEN.sub("\ufffd", text)
 
 
 def attribute(text: str) -> str:
-    """Return *text* as the value of an attribute, to be put between double quotes."""
+    """Return *text* as the value of an attribute, for use between double quotes."""
     return escape(text).replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;")
 
 
 def element(clark: str, text: str) -> str:
-    """Return an element that holds *text*; its namespace is declared on it unless the Envelope does that."""
+    """Return an element with *text*; its namespace is declared on it unless the Envelope declares it."""
     uri, local = namespaces.split(clark)
     if not uri:
         return f"<{local}>{escape(text)}</{local}>"
@@ -42,7 +43,7 @@ def element(clark: str, text: str) -> str:
 
 
 def write(action: str, relates_to: str, message_id: str, body: str, blocks: str = "") -> bytes:
-    """Return a whole answer. *body* and *blocks* (further header blocks) are XML already; the rest is text."""
+    """Return an envelope. *body* and *blocks* (further header blocks) are XML; the other arguments are text."""
     return (
         f"{_OPEN}{escape(action)}</wsa:Action><wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
         f"<wsa:RelatesTo>{escape(relates_to)}</wsa:RelatesTo>{blocks}</soap:Header>"
@@ -51,5 +52,5 @@ def write(action: str, relates_to: str, message_id: str, body: str, blocks: str 
 
 
 def new_message_id() -> str:
-    """Return a MessageID that was never used before."""
+    """Return a new, unique MessageID."""
     return f"urn:uuid:{uuid.uuid4()}"

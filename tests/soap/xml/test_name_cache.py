@@ -9,7 +9,7 @@ import messages
 import pytest
 
 from postscan.soap.message import envelope
-from postscan.soap.xml.name_cache import NameCache, apart
+from postscan.soap.xml.name_cache import NameCache, in_own_thread
 
 
 def _resident() -> int:
@@ -19,22 +19,22 @@ def _resident() -> int:
 
 def test_what_devices_say_is_learned():
     """The second message of a kind is familiar, whatever values it carries."""
-    vocabulary = NameCache()
+    names = NameCache()
     first, second = messages.message("SendImage"), messages.message("SendImage").replace(b"p1%2Bfront", b"p2")
-    vocabulary.is_familiar(first)
-    room = vocabulary._room
+    names.admits(first)
+    room = names._room
 
-    assert vocabulary.is_familiar(second)
-    assert vocabulary._room == room
+    assert names.admits(second)
+    assert names._room == room
 
 
 def test_learning_ends_when_there_is_no_more_room():
-    """A stranger cannot make the vocabulary grow for ever; what was learned before stays familiar."""
-    vocabulary = NameCache(most_bytes=64)
-    vocabulary.is_familiar(b"<known/>")
+    """A stranger cannot make the names grow for ever; what was learned before stays familiar."""
+    names = NameCache(most_bytes=64)
+    names.admits(b"<known/>")
 
-    assert not vocabulary.is_familiar(b"<%s/>" % (b"n" * 64))
-    assert vocabulary.is_familiar(b"<known/>")
+    assert not names.admits(b"<%s/>" % (b"n" * 64))
+    assert names.admits(b"<known/>")
 
 
 @pytest.mark.parametrize(
@@ -50,36 +50,36 @@ def test_learning_ends_when_there_is_no_more_room():
 )
 def test_a_tag_that_hides_names_is_never_familiar(document):
     """A `>` in a value, a comment or a CDATA section could hide names from the look at the tags."""
-    vocabulary = NameCache()
+    names = NameCache()
 
-    assert not vocabulary.is_familiar(document)
-    assert not vocabulary.is_familiar(document)
+    assert not names.admits(document)
+    assert not names.admits(document)
 
 
 def test_a_namespace_counts_as_a_name():
     """libxml2 remembers namespaces, too; an attribute within the text of one is no way around."""
-    vocabulary = NameCache(most_bytes=200)
-    accepted = [vocabulary.is_familiar(b"""<a xmlns:b='u c="%d"'/>""" % number) for number in range(100)]
+    names = NameCache(most_bytes=200)
+    accepted = [names.admits(b"""<a xmlns:b='u c="%d"'/>""" % number) for number in range(100)]
 
     assert accepted.count(True) < 12
 
 
 def test_other_attribute_values_cost_no_room():
     """Every SendImage has another Content-ID."""
-    vocabulary = NameCache(most_bytes=200)
+    names = NameCache(most_bytes=200)
 
-    assert all(vocabulary.is_familiar(b'<a href="cid:%d"/>' % number) for number in range(100))
+    assert all(names.admits(b'<a href="cid:%d"/>' % number) for number in range(100))
 
 
 def test_work_done_apart_returns_and_raises_like_any_other():
-    """The thread apart is invisible to its caller."""
-    assert apart(threading.get_ident) != threading.get_ident()
+    """The thread is invisible to its caller."""
+    assert in_own_thread(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
-        apart(lambda: 1 // 0)
+        in_own_thread(lambda: 1 // 0)
 
 
 def test_new_names_in_every_message_do_not_fill_the_memory():
-    """Without the vocabulary each of these messages would leave a MiB behind, for ever (T-X4)."""
+    """Without the names each of these messages would leave a MiB behind, for ever (T-X4)."""
 
     def strange(number: int) -> bytes:
         names = "".join(f"<n{number}_{n}_{'x' * 80}/>" for n in range(9000))
