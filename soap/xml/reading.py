@@ -85,7 +85,7 @@ def required(found: dict[str, etree._Element], namespace: str, name: str) -> etr
 
 
 def text(element: etree._Element, longest: int = STRING255) -> str:
-    """Return the trimmed text of an element; raise `InvalidArgument` for children, or more than *longest* characters."""
+    """Return the trimmed text of an element without children; raise `InvalidArgument` above *longest* characters."""
     value = trim(element.text)
     if len(element):
         raise InvalidArgument(tag(element), value, "text without elements inside")
