@@ -12,7 +12,6 @@ from postscan.cli.device import process_files
 from postscan.cli.device.send import DEFAULT_USER
 from postscan.cli.output import exit_codes, views
 from postscan.core.errors import InvalidArgument
-from postscan.core.model import formats
 
 if TYPE_CHECKING:
     from postscan.cli.device.scenarios.job_session import ScanJob
@@ -173,7 +172,7 @@ def _scan_job(context: typer.Context, files: list[Path], process: str, process_f
 
     if not process:
         raise typer.BadParameter("files need a scan process; see: postscan process list", param_hint="--process")
-    pages = [Page(number, file, formats.keyword(file), file.stat().st_size) for number, file in enumerate(files, 1)]
+    pages = [Page.of(number, file) for number, file in enumerate(files, 1)]
     identifier = process_files.identifier("--process", process)
     stored = process_file or process_files.stored(load_settings(context).processes_dir, identifier)
     return ScanJob(pages, identifier, process_files.instructions(stored))

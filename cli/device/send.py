@@ -10,7 +10,7 @@ import typer
 from postscan.cli.context import load_settings
 from postscan.cli.device import process_files
 from postscan.cli.output import exit_codes
-from postscan.core.model import formats
+from postscan.core.model.formats import UnknownFormat
 
 if TYPE_CHECKING:
     from postscan.cli.device.scenarios.job_session import Page
@@ -107,10 +107,10 @@ def _pages(files: list[Path], format: str) -> list[Page]:
     """Check every file before the job is created."""
     from postscan.cli.device.scenarios.job_session import Page
 
-    return [
-        Page(number, file, format or formats.keyword(file), file.stat().st_size)
-        for number, file in enumerate(files, start=1)
-    ]
+    try:
+        return [Page.of(number, file, format) for number, file in enumerate(files, start=1)]
+    except UnknownFormat as error:
+        raise UnknownFormat(f"{error}; --format sends it as another") from None
 
 
 def _address(settings: Settings) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from postscan.core.model.formats import extension
+from postscan.core.model import formats
 
 TEMPLATE: Final = "{root}_{user}_{date}_{page}"
 """How documents are named unless the administrator says otherwise."""
@@ -100,7 +100,7 @@ def document_name(
     Each value is made safe by itself, and so is what they give together. Names that are too long are cut; the date,
     the number and the extension always stay whole. Raises `ValueError` as `pieces` does.
     """
-    suffix = extension(format)
+    suffix = formats.suffix(format)
     parts = pieces(template)
     moment = created.astimezone(UTC)
     values = {"root": root, "user": user, "process": process}

@@ -1,73 +1,145 @@
-"""Which Format keyword of the protocol an image file has: by its extension, confirmed by its first bytes.
+"""Image formats: the protocol's Format keywords, with file suffixes, media types and first bytes; and their detection.
 
-A TIFF is read further, since the protocol tells single from multi page, and one compression from another.
+A file is detected by the suffix of its name, confirmed by its first bytes. Of a TIFF, all directories are read, since
+the protocol distinguishes single from multi page, and one compression from another.
 Source: ws-dsp.md sections 4.2 and 10; TIFF 6.0, section 2.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, Final
+from pathlib import PurePath
+from typing import BinaryIO, Final, NamedTuple
 
 from postscan.core.errors import PostscanError
 
-_BY_EXTENSION: Final = {
-    ".png": ("png", (b"\x89PNG\r\n\x1a\n",)),
-    ".jpg": ("jfif", (b"\xff\xd8\xff",)),
-    ".jpeg": ("jfif", (b"\xff\xd8\xff",)),
-    ".tif": ("tiff", (b"II*\0", b"MM\0*")),
-    ".tiff": ("tiff", (b"II*\0", b"MM\0*")),
-    ".pdf": ("pdf-a", (b"%PDF-",)),
-    ".bmp": ("dib", (b"BM",)),
-    ".jp2": ("jpeg2k", (b"\0\0\0\x0cjP  \r\n\x87\n",)),
-    ".xps": ("xps", (b"PK\x03\x04",)),
-    ".jbg": ("jbig", (b"",)),  # a JBIG stream begins with no fixed bytes
+
+class Format(NamedTuple):
+    """What a Format keyword means for a file: `suffix` with its dot, and `media_type`."""
+
+    suffix: str
+    media_type: str
+
+
+MEDIA: Final = {
+    "dib": Format(".bmp", "image/bmp"),
+    "exif": Format(".jpg", "image/jpeg"),
+    "jfif": Format(".jpg", "image/jpeg"),
+    "jbig": Format(".jbg", "image/jbig"),
+    "jpeg2k": Format(".jp2", "image/jp2"),
+    "pdf": Format(".pdf", "application/pdf"),
+    "pdf-a": Format(".pdf", "application/pdf"),
+    "png": Format(".png", "image/png"),
+    "xps": Format(".xps", "application/vnd.ms-xpsdocument"),
 }
-_COMPRESSION: Final = 259  # the tag of a TIFF directory
-_KEYWORDS: Final = {1: "uncompressed", 2: "g3mh", 3: "g3mh", 4: "g4", 7: "jpeg-tn2"}
-_OVERRIDE: Final = "or say what it is with --format"
+"""All keywords but those of TIFF; `pdf` is not one of the protocol, but filters make such documents."""
+
+TIFF: Final = Format(".tif", "image/tiff")
+OTHER: Final = Format(".bin", "application/octet-stream")
+
+_COMPRESSIONS: Final = {1: "uncompressed", 4: "g4", 2: "g3mh", 3: "g3mh", 7: "jpeg-tn2"}
+"""The last part of a TIFF's keyword, by the value of its Compression tag."""
+
+KEYWORDS: Final = (
+    *(keyword for keyword in MEDIA if keyword != "pdf"),
+    *(f"tiff-{pages}-{name}" for pages in ("single", "multi") for name in dict.fromkeys(_COMPRESSIONS.values())),
+)
+"""The sixteen values that WS-DSP names for the Format element."""
+
+SUFFIXES: Final = {
+    ".png": "png",
+    ".jpg": "jfif",
+    ".jpeg": "jfif",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".pdf": "pdf-a",
+    ".bmp": "dib",
+    ".jp2": "jpeg2k",
+    ".xps": "xps",
+    ".jbg": "jbig",
+}
+"""The keyword for the suffix of a file's name; `tiff` is completed by the content of the file."""
+
+_FIRST_BYTES: Final = {
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "jfif": (b"\xff\xd8\xff",),
+    "tiff": (b"II*\0", b"MM\0*"),
+    "pdf-a": (b"%PDF-",),
+    "dib": (b"BM",),
+    "jpeg2k": (b"\0\0\0\x0cjP  \r\n\x87\n",),
+    "xps": (b"PK\x03\x04",),
+    "jbig": (b"",),  # a JBIG stream begins with no fixed bytes
+}
+_TIFF_KEYWORD: Final = re.compile(r"tiff-[a-z0-9-]{1,40}")
+_COMPRESSION_TAG: Final = 259
 
 
 class UnknownFormat(PostscanError):
     """No Format keyword fits the file."""
 
 
-def keyword(path: Path) -> str:
-    """Return the Format keyword of a file; raise `UnknownFormat`, or `OSError` if it cannot be read."""
+def suffix(keyword: str) -> str:
+    """Return the file suffix, with its dot, for a Format keyword."""
+    return _format(keyword).suffix
+
+
+def media_type(keyword: str) -> str:
+    """Return the media type for a Format keyword."""
+    return _format(keyword).media_type
+
+
+def is_known(keyword: str) -> bool:
+    """Return whether this is a Format keyword with a suffix of its own."""
+    return keyword in MEDIA or bool(_TIFF_KEYWORD.fullmatch(keyword))
+
+
+def by_suffix(name: str) -> str:
+    """Return the keyword for the suffix of a file's name, `tiff` for all TIFFs; raise `UnknownFormat`."""
+    end = PurePath(name).suffix
     try:
-        kind, beginnings = _BY_EXTENSION[path.suffix.lower()]
+        return SUFFIXES[end.lower()]
     except KeyError:
-        known = " ".join(_BY_EXTENSION)
-        raise UnknownFormat(
-            f"{path}: unknown extension {path.suffix!r}; expected one of {known}, {_OVERRIDE}"
-        ) from None
-    with path.open("rb") as file:
-        head = file.read(16)
-        if not head.startswith(beginnings):
-            raise UnknownFormat(f"{path}: does not begin like a {path.suffix.lower()} file, {_OVERRIDE}")
-        return _tiff(path, file) if kind == "tiff" else kind
+        raise UnknownFormat(f"{name}: unknown extension {end!r}; expected one of {' '.join(SUFFIXES)}") from None
 
 
-def _tiff(path: Path, file: BinaryIO) -> str:
+def detect(name: str, content: BinaryIO | bytes) -> str:
+    """Return the Format keyword of a file by its name and content; raise `UnknownFormat`.
+
+    *content* is the bytes of the file, or the open file, which can seek; its position moves. Raises `OSError` if it
+    cannot be read.
+    """
+    keyword = by_suffix(name)
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    file.seek(0)
+    if not file.read(16).startswith(_FIRST_BYTES[keyword]):
+        raise UnknownFormat(f"{name}: does not begin like a {PurePath(name).suffix.lower()} file")
+    return _detect_tiff(name, file) if keyword == "tiff" else keyword
+
+
+def _format(keyword: str) -> Format:
+    return TIFF if keyword.startswith("tiff-") else MEDIA.get(keyword, OTHER)
+
+
+def _detect_tiff(name: str, file: BinaryIO) -> str:
     """Return `tiff-single-...` or `tiff-multi-...` for the compression that all pages share."""
     try:
-        pages = list(_compressions(file))
+        pages = list(_page_compressions(file))
     except (struct.error, ValueError) as error:
-        raise UnknownFormat(f"{path}: is a broken TIFF file ({error})") from None
+        raise UnknownFormat(f"{name}: is a broken TIFF file ({error})") from None
     used = set(pages)
-    if len(used) != 1 or not used <= _KEYWORDS.keys():
+    if len(used) != 1 or not used <= _COMPRESSIONS.keys():
         numbers = ", ".join(str(number) for number in sorted(used)) or "no page"
         raise UnknownFormat(
-            f"{path}: the protocol has no keyword for this TIFF (compression {numbers}); "
-            f"expected the same on all pages, one of 1 (none), 2 or 3 (Group 3), 4 (Group 4), 7 (JPEG), {_OVERRIDE}"
+            f"{name}: the protocol has no keyword for this TIFF (compression {numbers}); "
+            "expected the same on all pages, one of 1 (none), 2 or 3 (Group 3), 4 (Group 4), 7 (JPEG)"
         )
-    return f"tiff-{'single' if len(pages) == 1 else 'multi'}-{_KEYWORDS[used.pop()]}"
+    return f"tiff-{'single' if len(pages) == 1 else 'multi'}-{_COMPRESSIONS[used.pop()]}"
 
 
-def _compressions(file: BinaryIO) -> Iterator[int]:
+def _page_compressions(file: BinaryIO) -> Iterator[int]:
     """Yield the compression of each page, following the chain of directories."""
     file.seek(0)
     order = "<" if file.read(2) == b"II" else ">"
@@ -87,42 +159,7 @@ def _compressions(file: BinaryIO) -> Iterator[int]:
 
 def _compression(order: str, entries: bytes) -> int:
     for tag, _type, _count, value in struct.iter_unpack(f"{order}HHI4s", entries):
-        if tag == _COMPRESSION:
+        if tag == _COMPRESSION_TAG:
             number: int = struct.unpack_from(f"{order}H", value)[0]
             return number
     return 1  # the default of TIFF
-
-
-MEDIA: Final = {
-    "dib": (".bmp", "image/bmp"),
-    "exif": (".jpg", "image/jpeg"),
-    "jfif": (".jpg", "image/jpeg"),
-    "jbig": (".jbg", "image/jbig"),
-    "jpeg2k": (".jp2", "image/jp2"),
-    "pdf": (".pdf", "application/pdf"),
-    "pdf-a": (".pdf", "application/pdf"),
-    "png": (".png", "image/png"),
-    "xps": (".xps", "application/vnd.ms-xpsdocument"),
-}
-TIFF: Final = (".tif", "image/tiff")
-OTHER: Final = (".bin", "application/octet-stream")
-_TIFF = re.compile(r"tiff-[a-z0-9-]{1,40}")
-
-
-def extension(format: str) -> str:
-    """Return the file extension, with its dot, for a Format keyword of the protocol."""
-    return _media(format)[0]
-
-
-def media_type(format: str) -> str:
-    """Return the media type for a Format keyword of the protocol."""
-    return _media(format)[1]
-
-
-def is_known(format: str) -> bool:
-    """Return whether this is a Format keyword whose extension is known here."""
-    return format in MEDIA or bool(_TIFF.fullmatch(format))
-
-
-def _media(format: str) -> tuple[str, str]:
-    return TIFF if format.startswith("tiff-") else MEDIA.get(format, OTHER)

@@ -32,11 +32,10 @@ Published = tuple[int | None, str, str]
 EXAMPLE_USER: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example", "anna@fabrikam.example")
 EXAMPLE_TIME: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 
-_FORMATS: Final = {suffix: format for format, (suffix, _) in formats.MEDIA.items()} | {
-    ".pdf": "pdf",
-    ".tif": "tiff-single-uncompressed",
-    ".tiff": "tiff-single-uncompressed",
-}
+_BY_SUFFIX_ALONE: Final = {"pdf-a": "pdf", "tiff": "tiff-single-uncompressed"}
+"""The keywords of files whose suffix does not decide between several, since their content is not read here."""
+
+_FORMATS: Final = {suffix: _BY_SUFFIX_ALONE.get(keyword, keyword) for suffix, keyword in formats.SUFFIXES.items()}
 
 
 class FakeClock:

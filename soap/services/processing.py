@@ -15,6 +15,7 @@ from typing import Final
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument
+from postscan.core.model.formats import KEYWORDS
 from postscan.core.model.job import Job
 from postscan.core.model.principal import is_sid
 from postscan.core.model.process import Instructions
@@ -25,16 +26,6 @@ from postscan.soap.services.requested_elements import RequestedName
 from postscan.soap.xml import namespaces
 from postscan.soap.xml.reading import guid, tag, text, trim
 from postscan.soap.xml.writing import escape
-
-FORMATS: Final = (
-    *("dib", "exif", "jbig", "jfif", "jpeg2k", "pdf-a", "png", "xps"),
-    *(
-        f"tiff-{pages}-{packed}"
-        for pages in ("single", "multi")
-        for packed in ("uncompressed", "g4", "g3mh", "jpeg-tn2")
-    ),
-)
-"""The Format values that the protocol defines; others must match its pattern."""
 
 SEND_IMAGE: Final = namespaces.DSP + "/SendImage"
 SEND_IMAGE_RESPONSE: Final = "<dsp:SendImageResponse/>"
@@ -170,7 +161,7 @@ def _document_id(element: etree._Element) -> int:
 
 def _format(element: etree._Element) -> str:
     value = text(element)
-    if value in FORMATS or (value and is_word(value[0]) and all(is_word(c) or c in ":/;_-\\+." for c in value)):
+    if value in KEYWORDS or (value and is_word(value[0]) and all(is_word(c) or c in ":/;_-\\+." for c in value)):
         return value
     raise InvalidArgument(tag(element), value, "a format of the protocol, or one like a media type")
 

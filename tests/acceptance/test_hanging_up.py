@@ -13,7 +13,7 @@ from works import until
 
 PAIRS = 16
 NAMES = "<dsp:Name>dsp:JobStatus</dsp:Name>" * 60
-LEFT = "before it had its answer"
+LEFT = "client disconnected before the response"
 
 
 def test_a_client_that_reads_none_of_its_answers_leaves_no_traceback(server: Server) -> None:

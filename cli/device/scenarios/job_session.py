@@ -20,6 +20,7 @@ from postscan.cli.device.scenarios import progress_log
 from postscan.cli.device.scenarios.progress_log import ProgressLog
 from postscan.cli.device.subscription import DeviceSubscription
 from postscan.cli.device.transport import BadAnswer, DeviceError, SoapFault, Unreachable
+from postscan.core.model import formats
 
 POLL: Final = 0.1  # seconds between two GetPostScanJobElements
 QUIET: Final = 2.0  # seconds without an event after which a device polls
@@ -35,6 +36,15 @@ class Page:
     file: Path
     format: str
     size: int
+
+    @classmethod
+    def of(cls, number: int, file: Path, format: str = "") -> Page:
+        """Return the page of a file, of a detected format if none is given; raise `UnknownFormat`, `OSError`."""
+        if not format:
+            formats.by_suffix(str(file))  # a wrong name is reported even if there is no such file
+            with file.open("rb") as content:
+                format = formats.detect(str(file), content)
+        return cls(number, file, format, file.stat().st_size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from conftest import ANNA
+from conftest import ANNA, AnyProcess
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from works import Works
 
+from postscan.core.engine import Engine
 from postscan.core.errors import SettingsError
 from postscan.core.model import file_names, formats
 from postscan.core.settings import load
@@ -167,7 +169,7 @@ def test_a_document_name_is_one_component(root, user, document_id, format):
     name = file_names.document_name(root, user, MORNING, document_id, format)
 
     assert file_names.component(name) == name
-    assert name.endswith(f"_20260302-094107_{document_id:03d}{formats.extension(format)}")
+    assert name.endswith(f"_20260302-094107_{document_id:03d}{formats.suffix(format)}")
 
 
 def test_a_document_name_tells_root_user_time_and_id():
@@ -226,14 +228,14 @@ def test_whatever_the_template_and_the_values_a_name_is_one_component(template, 
     assert file_names.component(name) == name
     assert len(name) <= 200
     assert len(file_names.numbered(name, 99_999).encode()) <= 255
-    assert name.endswith(formats.extension(format))
+    assert name.endswith(formats.suffix(format))
     assert "1234567890" in name
 
 
 @given(names, names, st.integers(1, 2**31 - 1), FORMATS)
 def test_without_a_template_names_are_what_they_always_were(root, user, document_id, format):
     """An update must not rename the documents of a job that is being delivered."""
-    tail = f"_20260302-094107_{document_id:03d}{formats.extension(format)}"
+    tail = f"_20260302-094107_{document_id:03d}{formats.suffix(format)}"
     name = file_names.document_name(root, user, MORNING, document_id, format)
 
     assert named(file_names.TEMPLATE, root=root, user=user, document_id=document_id, format=format) == name
@@ -317,9 +319,9 @@ def test_a_template_that_cannot_be_used_is_refused_when_the_settings_are_read(tm
 def test_filters_get_the_names_of_the_settings(core):
     """The date is that of the job, so that a run after a restart names its documents alike."""
     template = "{date:%Y-%m-%d %H%M%S} {process} {page:d}"
-    core.settings = core.settings.model_copy(update={"naming": NamingSettings(template=template)})
-    with core.running():
-        works = Works(core, ANNA)
+    named = Engine(core.settings.model_copy(update={"naming": NamingSettings(template=template)}), AnyProcess())
+    with contextlib.closing(named), named.running():
+        works = Works(named, ANNA)
         job = works.ended(works.start("copy", images=2))
 
     when = f"{job.created:%Y-%m-%d %H%M%S}"
@@ -344,7 +346,7 @@ def test_filters_get_the_names_of_the_settings(core):
 )
 def test_each_format_has_its_extension_and_media_type(format, suffix, media):
     """The table of ws-dsp.md section 10."""
-    assert (formats.extension(format), formats.media_type(format)) == (suffix, media)
+    assert (formats.suffix(format), formats.media_type(format)) == (suffix, media)
 
 
 def test_a_taken_name_gets_a_number_before_its_extension():
