@@ -29,7 +29,7 @@ from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink
 from postscan.core.settings import load
-from postscan.soap.eventing.delivery import HEALTHY
+from postscan.soap.eventing.delivery import IN_FLIGHT
 from postscan.soap.processes.folder import ProcessFolder
 
 DEVICES: Final = 1000
@@ -169,7 +169,7 @@ def _posted(heard: Sinks) -> float:
 
 
 async def _post(port: int) -> None:
-    lane, body = asyncio.Semaphore(HEALTHY), b"x" * 1800
+    lane, body = asyncio.Semaphore(IN_FLIGHT), b"x" * 1800
     async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
 
         async def one(number: int) -> None:

@@ -1,7 +1,7 @@
-"""Tell one subscriber what it has not heard yet: in order, as often as it takes, and until it is given up.
+"""Delivery of one subscriber's events: in order, repeated until accepted, ended after too many failures.
 
-Nothing piles up here: what waits stays in the event table, behind the subscriber's cursor. A message that was not
-taken is sent again, after a pause that grows, and is then the same to the byte.
+No queue is kept in memory: what is not delivered stays in the event table, behind the subscriber's cursor. A message
+that was not accepted is sent again after a growing pause, identical to the byte.
 Source: dpws.md section 8.3; ws-dsp.md section 8; T-A6; F-R18; invariants I27 to I29.
 """
 
@@ -27,196 +27,198 @@ from postscan.soap.eventing.pending_creates import PendingCreates
 log = logging.getLogger(__name__)
 
 PAGE: Final = 20
-"""Events of one subscriber that are in memory at a time."""
+"""Upper bound of the changes of one subscriber that are in memory."""
 
-HEALTHY: Final = 64
-AILING: Final = 16
-"""Messages that are on their way at a time: to sinks that took the last one, and to those that did not."""
+IN_FLIGHT: Final = 64
+RETRIES_IN_FLIGHT: Final = 16
+"""Upper bounds of the messages that are being sent: to sinks that accepted the last one, and to sinks that did not."""
 
 READERS: Final = 4
-"""Threads that may wait for the database."""
+"""Upper bound of the threads that wait for the database."""
 
 LONGEST_PAUSE: Final = 60.0
 BUSY_PAUSE: Final = 0.5
+"""Seconds: the longest pause between two tries, and the one after the database was unavailable."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
-class _Over(Exception):
-    """The subscription has ended in the meantime, or was cancelled."""
+class _Closed(Exception):
+    """The subscription has ended or was cancelled."""
 
 
 @dataclass(slots=True, eq=False)
 class SubscriberState:
-    """A subscription in the course of being told.
+    """The progress of one subscription.
 
-    Everything up to `cursor` was told, and `taken` messages of the happening behind it. `due`: there may be more.
-    `failures` are those in a row; before `not_before`, in seconds of the event loop, there is no other try. `over`:
-    nobody wants to hear any more.
+    All changes up to `cursor` are delivered, and the first `sent` messages of the next one. `pending`: there may be
+    more. `failures` are consecutive; the next try is not before `not_before`, in seconds of the event loop. `closed`:
+    the subscription has ended.
     """
 
     subscription: Subscription
     cursor: int
-    taken: int = 0
-    due: bool = True
+    sent: int = 0
+    pending: bool = True
     failures: int = 0
     not_before: float = 0.0
-    over: bool = False
+    closed: bool = False
 
-    def scope(self, owners: set[tuple[str, str]], *, repository: bool) -> bool:
-        """Return whether it is told of what these owners' jobs, or the repository, have to tell."""
-        whose = self.subscription.scope
-        return bool(owners) or repository if whose is None else (whose.name, whose.proof) in owners
+    def is_concerned(self, owners: set[tuple[str, str]], *, repository: bool) -> bool:
+        """Return whether events of these owners' jobs, or of the repository, go to this subscriber."""
+        scope = self.subscription.scope
+        return bool(owners) or repository if scope is None else (scope.name, scope.proof) in owners
 
-    def follow(self, subscription: Subscription) -> None:
-        """Take the subscription as it is now; that it was cancelled is told at once."""
+    def update(self, subscription: Subscription) -> None:
+        """Take over the stored subscription; if it is newly cancelled, do not wait for the next try."""
         if subscription.cancelled and not self.subscription.cancelled:
-            self.due, self.not_before = True, 0.0
+            self.pending, self.not_before = True, 0.0
         self.subscription = subscription
 
-    def put_off(self, seconds: float) -> None:
-        """Try again later."""
-        self.due = True
+    def postpone(self, seconds: float) -> None:
+        """Set the next try to *seconds* from now."""
+        self.pending = True
         self.not_before = asyncio.get_running_loop().time() + seconds
 
 
 def backoff(failures: int) -> float:
-    """Return the seconds after so many failures in a row: 1, 2, 4 and so on, at most 60."""
+    """Return the seconds before the next try after *failures* (from 1) in a row: 1, 2, 4 and so on, at most 60."""
     return min(2.0 ** (failures - 1), LONGEST_PAUSE)
 
 
 class EventDelivery:
-    """Tells recipients, each in a task of its caller's; lives on one event loop.
+    """Delivers events to subscribers, each in a task of its own that the caller starts; on one event loop.
 
-    `pause` gives the seconds before the next try, from the failures in a row. Raises `SettingsError` if the CAs of the
-    settings cannot be used.
+    *pause* returns the seconds before the next try from the number of consecutive failures. Raises `SettingsError` if
+    the CAs of the settings cannot be used.
     """
 
     def __init__(
         self, subscriptions: Subscriptions, settings: Settings, creates: PendingCreates, pause: Callable[[int], float]
     ) -> None:
-        self.told: dict[str, int] = {}
-        """The cursors that have moved, by subscription; whoever writes them down takes them out."""
+        self.moved: dict[str, int] = {}
+        """The cursors that are not stored yet, by subscription; the caller stores them and takes them out."""
         self.newest = 0
-        """The last event that anybody knows of."""
+        """The number of the newest known event."""
         self._subscriptions = subscriptions
         self._events = settings.events
         self._creates = creates
         self._pause = pause
-        self._postman = EventPoster(settings.tls, settings.events.deadline_seconds)
-        self._lanes = {False: asyncio.Semaphore(HEALTHY), True: asyncio.Semaphore(AILING)}
+        self._poster = EventPoster(settings.tls, settings.events.deadline_seconds)
+        self._slots = {False: asyncio.Semaphore(IN_FLIGHT), True: asyncio.Semaphore(RETRIES_IN_FLIGHT)}
         self._readers = CapacityLimiter(READERS)
 
     async def close(self) -> None:
-        """Close what is still open."""
-        await self._postman.close()
+        """Close open connections."""
+        await self._poster.close()
 
-    async def tell(self, to: SubscriberState) -> None:
-        """Tell a recipient all that it has not heard yet, unless that fails; if it was cancelled, that and no more."""
+    async def deliver(self, to: SubscriberState) -> None:
+        """Deliver the pending events until one fails; to a cancelled subscription, only its end."""
         try:
-            await self._try(to)
-            if to.subscription.cancelled and not to.over:
+            await self._deliver_or_fail(to)
+            if to.subscription.cancelled and not to.closed:
                 await self.end(to, messages.SOURCE_CANCELLING)
         except Unavailable as error:
-            log.warning("the events of %s have to wait: %s", _shown(to.subscription.notify_to), error)
-            to.put_off(BUSY_PAUSE)
-        except Exception:  # one message that we cannot make must not silence us for good
-            log.exception("the events of %s have to wait", _shown(to.subscription.notify_to))
-            to.put_off(LONGEST_PAUSE)
+            log.warning("events delayed", extra={"subscriber": _url(to.subscription.notify_to), "reason": str(error)})
+            to.postpone(BUSY_PAUSE)
+        except Exception:  # an error in one message must not end the delivery of the later ones
+            log.exception("events delayed", extra={"subscriber": _url(to.subscription.notify_to)})
+            to.postpone(LONGEST_PAUSE)
 
-    async def end(self, one: SubscriberState, status: str) -> None:
-        """Forget a subscription, and tell its subscriber of that, once, if it wants to know; raise `Unavailable`."""
-        subscription, one.over = one.subscription, True
+    async def end(self, to: SubscriberState, status: str) -> None:
+        """Remove a subscription, then send SubscriptionEnd once if it has an EndTo; raise `Unavailable`."""
+        subscription, to.closed = to.subscription, True
         try:
-            was_there = await self.thread(self._subscriptions.drop, subscription.id)
+            was_stored = await self.in_thread(self._subscriptions.drop, subscription.id)
         except Unavailable:
-            one.over = False
+            to.closed = False
             raise
-        if not was_there or subscription.end_to is None:
+        if not was_stored or subscription.end_to is None:
             return
         message = messages.subscription_end(subscription, status)
-        async with self._lanes[True]:
+        async with self._slots[True]:
             try:
-                await self._postman.post(subscription.end_to, message)
+                await self._poster.post(subscription.end_to, message)
             except NotDelivered as error:
-                log.info("the end of a subscription did not reach %s: %s", _shown(subscription.end_to), error)
+                sink = _url(subscription.end_to)
+                log.info("subscription end not delivered", extra={"subscriber": sink, "reason": str(error)})
 
-    async def thread(
-        self, ask: Callable[_Arguments, _Result], *args: _Arguments.args, **named: _Arguments.kwargs
+    async def in_thread(
+        self, query: Callable[_Arguments, _Result], *args: _Arguments.args, **named: _Arguments.kwargs
     ) -> _Result:
-        """Ask the database, in one of few threads."""
-        return await to_thread.run_sync(lambda: ask(*args, **named), limiter=self._readers)
+        """Run a query of the database in one of `READERS` threads."""
+        return await to_thread.run_sync(lambda: query(*args, **named), limiter=self._readers)
 
-    async def _try(self, to: SubscriberState) -> None:
+    async def _deliver_or_fail(self, to: SubscriberState) -> None:
         try:
-            while to.due:
-                to.due = False
-                await self._tell_all(to)
+            while to.pending:
+                to.pending = False
+                await self._deliver_all(to)
         except NotDelivered as error:
-            await self._has_failed(to, error)
-        except _Over:
-            to.due = True  # unless that is final: what seems to have expired may have been renewed just before
+            await self._record_failure(to, error)
+        except _Closed:
+            to.pending = True  # an expired subscription may just have been renewed; the next look at the list decides
 
-    async def _tell_all(self, to: SubscriberState) -> None:
+    async def _deliver_all(self, to: SubscriberState) -> None:
         while True:
-            self._check_wanted(to)
+            self._check_open(to)
             await self._check_backlog(to)
-            happenings, end = await self.thread(self._subscriptions.after, to.subscription.scope, to.cursor, PAGE)
-            for happening in happenings:
-                await self._tell_of(to, happening)
-                self._move(to, happening.seq)
-            if not happenings and end <= to.cursor:
+            changes, end = await self.in_thread(self._subscriptions.after, to.subscription.scope, to.cursor, PAGE)
+            for change in changes:
+                await self._notify(to, change)
+                self._move(to, change.seq)
+            if not changes and end <= to.cursor:
                 return
             self._move(to, max(end, to.cursor))
 
-    async def _tell_of(self, to: SubscriberState, happening: JobChange) -> None:
-        if happening.first and to.subscription.port is EventService.PROCESSING:
-            await self._creates.settled(to.subscription.owner)
-        for notice in notifications.messages(to.subscription.port, happening)[to.taken :]:
-            if notice.action in (to.subscription.actions or (notice.action,)):
-                await self._post(to, messages.notification(to.subscription, happening.seq, notice))
-            to.taken += 1
+    async def _notify(self, to: SubscriberState, change: JobChange) -> None:
+        if change.first and to.subscription.port is EventService.PROCESSING:
+            await self._creates.wait(to.subscription.owner)
+        for one in notifications.messages(to.subscription.port, change)[to.sent :]:
+            if one.action in (to.subscription.actions or (one.action,)):
+                await self._post(to, messages.notification(to.subscription, change.seq, one))
+            to.sent += 1
 
     async def _post(self, to: SubscriberState, message: bytes) -> None:
-        """Post one message in the lane of the sink; raise `NotDelivered`, or `_Over` if nobody wants it any more."""
-        async with self._lanes[to.failures > 0]:
-            self._check_wanted(to)
-            await self._postman.post(to.subscription.notify_to, message)
+        """Post one message when there is a slot; raise `NotDelivered`, or `_Closed` if the subscription has ended."""
+        async with self._slots[to.failures > 0]:
+            self._check_open(to)
+            await self._poster.post(to.subscription.notify_to, message)
         to.failures = 0
 
     def _move(self, to: SubscriberState, cursor: int) -> None:
-        to.cursor, to.taken = cursor, 0
-        self.told[to.subscription.id] = cursor
+        to.cursor, to.sent = cursor, 0
+        self.moved[to.subscription.id] = cursor
 
-    async def _has_failed(self, to: SubscriberState, error: NotDelivered) -> None:
+    async def _record_failure(self, to: SubscriberState, error: NotDelivered) -> None:
         to.failures += 1
-        tries = f"try {to.failures} of {self._events.tries}"
-        log.info("an event did not reach %s: %s (%s)", _shown(to.subscription.notify_to), error, tries)
+        fields = {"tries": to.failures, "of": self._events.tries, "reason": str(error)}
+        log.info("event not delivered", extra={"subscriber": _url(to.subscription.notify_to), **fields})
         if to.failures < self._events.tries:
-            to.put_off(self._pause(to.failures))
+            to.postpone(self._pause(to.failures))
         else:
-            await self._give_up(to, f"{to.failures} failures in a row")
+            await self._drop(to, f"{to.failures} failures in a row")
 
-    def _check_wanted(self, to: SubscriberState) -> None:
-        """Raise `_Over` if nobody wants to hear of events any more, or is to."""
-        if to.over or to.subscription.cancelled or not self._subscriptions.left(to.subscription):
-            raise _Over
+    def _check_open(self, to: SubscriberState) -> None:
+        """Raise `_Closed` if the subscription has ended, was cancelled or is expired."""
+        if to.closed or to.subscription.cancelled or not self._subscriptions.left(to.subscription):
+            raise _Closed
 
     async def _check_backlog(self, to: SubscriberState) -> None:
-        """Give a recipient up that is too far behind; only for one that may be, the database has to count."""
+        """Drop a subscription with too many pending events; they are counted only if they may be too many."""
         if self.newest - to.cursor <= self._events.backlog:
             return
-        waiting = await self.thread(self._subscriptions.waiting, to.subscription.scope, to.cursor)
+        waiting = await self.in_thread(self._subscriptions.waiting, to.subscription.scope, to.cursor)
         if waiting > self._events.backlog:
-            await self._give_up(to, f"{waiting} events wait for it")
-            raise _Over
+            await self._drop(to, f"{waiting} events wait for it")
+            raise _Closed
 
-    async def _give_up(self, to: SubscriberState, why: str) -> None:
-        log.warning("the subscription of %s is dropped: %s", _shown(to.subscription.notify_to), why)
+    async def _drop(self, to: SubscriberState, reason: str) -> None:
+        log.warning("subscription dropped", extra={"subscriber": _url(to.subscription.notify_to), "reason": reason})
         await self.end(to, messages.DELIVERY_FAILURE)
 
 
-def _shown(sink: Sink) -> str:
-    """Return an address for the log."""
+def _url(sink: Sink) -> str:
+    """Return the URL of a sink, cut for the log."""
     return sink.url[:255]

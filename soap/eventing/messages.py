@@ -1,7 +1,7 @@
-"""The messages of WS-Eventing: requests read into values, answers, notifications and ends written from values.
+"""The messages of WS-Eventing: requests as values; responses, notifications and SubscriptionEnd as XML.
 
-Source: dpws.md sections 8 and 10 (quirks 1, 7 and 8). Children may come in any order, and foreign ones are
-ignored; a message that is built wrongly is `wse:InvalidMessage`, with the element that is wrong in its detail.
+Child elements may come in any order, and unknown ones are ignored. A malformed message gets `wse:InvalidMessage` with
+the wrong element in its detail. Source: dpws.md sections 8 and 10 (quirks 1, 7 and 8).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FAULT: Final = namespaces.WSE + "/fault"
 PROFILE_FAULT: Final = namespaces.WSDP + "/fault"
 PUSH: Final = namespaces.WSE + "/DeliveryModes/Push"
 BY_ACTION: Final = namespaces.WSDP + "/Action"
-"""The dialect of filters that list actions: the only one."""
+"""The one supported dialect of filters: a list of actions."""
 
 DELIVERY_FAILURE: Final = namespaces.WSE + "/DeliveryFailure"
 SOURCE_CANCELLING: Final = namespaces.WSE + "/SourceCancelling"
@@ -43,12 +43,12 @@ REASONS: Final = {
     DELIVERY_FAILURE: "The events could not be delivered.",
     SOURCE_CANCELLING: "The subscription was ended by an administrator.",
 }
-"""Why the server ends a subscription, and the sentence for people."""
+"""The status of a SubscriptionEnd, and its text."""
 
 _NO_SUCH_MODE: Final = "The requested delivery mode is not supported."
 _BAD_EXPIRATION: Final = "The expiration time requested is invalid."
 _NO_SUCH_DIALECT: Final = "The requested filter dialect is not supported."
-_NOTHING_TO_TELL: Final = "No notifications can match the filter."
+_NO_NOTIFICATIONS: Final = "No notifications can match the filter."
 _NO_ROOM: Final = "The server has as many subscriptions as it takes."
 _NOT_RENEWED: Final = "The subscription is not known, or has expired."
 _NOT_VALID: Final = "The message is not valid and cannot be processed."
@@ -59,7 +59,7 @@ _Request = TypeVar("_Request")
 
 @dataclass(frozen=True, slots=True)
 class SubscribeRequest:
-    """Subscribe: where events go, who hears of the end, for how long, and of which actions (empty: all)."""
+    """Subscribe: the sinks of events and of the end, the lifetime, and the actions (empty: all)."""
 
     notify_to: Reference
     end_to: Reference | None
@@ -69,7 +69,7 @@ class SubscribeRequest:
 
 @dataclass(frozen=True, slots=True)
 class RenewRequest:
-    """Renew: for how long. `subscription` is an identifier in the body, where it should not be; "" if there is none."""
+    """Renew: the lifetime. `subscription` is an identifier in the body, where it does not belong, or ""."""
 
     expires: Expiry | None
     subscription: str = ""
@@ -90,45 +90,45 @@ def _fault(code: str, name: str, reason: str, sentence: str, detail: tuple[str, 
 
 
 def invalid_message(clark: str, value: str, sentence: str) -> Fault:
-    """Return the fault for a message that is built wrongly, or is about a subscription that is not the caller's."""
+    """Return the fault for a malformed message, or for a subscription that is unknown or of another caller."""
     return _fault("Sender", "InvalidMessage", _NOT_VALID, sentence, (clark, value))
 
 
 def invalid_expiration(value: str, sentence: str) -> Fault:
-    """Return the fault for an Expires that has no meaning, or is over."""
+    """Return the fault for an Expires that is malformed or in the past."""
     return _fault("Sender", "InvalidExpirationTime", _BAD_EXPIRATION, sentence, (_wse("Expires"), value))
 
 
 def unable_to_renew(identifier: str, sentence: str) -> Fault:
-    """Return the fault for a Renew of a subscription that is unknown, over or somebody else's."""
+    """Return the fault for a Renew of a subscription that is unknown, expired or of another caller."""
     return _fault("Receiver", "UnableToRenew", _NOT_RENEWED, sentence, (_wse("Identifier"), identifier))
 
 
 def no_room(sentence: str) -> Fault:
-    """Return the fault for a subscription too many."""
+    """Return the fault for a Subscribe above a limit."""
     return _fault("Receiver", "EventSourceUnableToProcess", _NO_ROOM, sentence)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def _reading(read: Callable[_Arguments, _Request]) -> Callable[_Arguments, _Request]:
-    """Let *read* raise `Fault` where its parts raise `InvalidArgument`."""
+def _raising_faults(read: Callable[_Arguments, _Request]) -> Callable[_Arguments, _Request]:
+    """Decorate *read* to raise `Fault` instead of `InvalidArgument`."""
 
     @functools.wraps(read)
-    def reading(*args: _Arguments.args, **named: _Arguments.kwargs) -> _Request:
+    def checked(*args: _Arguments.args, **named: _Arguments.kwargs) -> _Request:
         try:
             return read(*args, **named)
         except InvalidArgument as error:
             clark = error.argument if error.argument.startswith("{") else _wse(error.argument)
             raise invalid_message(clark, error.value, str(error)) from None
 
-    return reading
+    return checked
 
 
-@_reading
+@_raising_faults
 def read_subscribe(body: etree._Element, port: EventService) -> SubscribeRequest:
-    """Read a Subscribe to the events of a service; raise `Fault` for what is wrong with it, or not to be had."""
+    """Read a Subscribe to the events of a service; raise `Fault` if it is malformed or not supported."""
     found = _children(body, "Subscribe", "EndTo", "Delivery", "Expires", "Filter")
     return SubscribeRequest(
         notify_to=_delivery(required(found, namespaces.WSE, "Delivery")),
@@ -138,29 +138,29 @@ def read_subscribe(body: etree._Element, port: EventService) -> SubscribeRequest
     )
 
 
-@_reading
+@_raising_faults
 def read_renew(body: etree._Element) -> RenewRequest:
-    """Read a Renew; raise `Fault` for what is wrong with it."""
+    """Read a Renew; raise `Fault` if it is malformed."""
     found = _children(body, "Renew", "Expires", "Identifier")
     return RenewRequest(_expires(found), _identifier(found))
 
 
-@_reading
+@_raising_faults
 def read_get_status(body: etree._Element) -> OtherRequest:
-    """Read a GetStatus; raise `Fault` for what is wrong with it."""
+    """Read a GetStatus; raise `Fault` if it is malformed."""
     return OtherRequest(_identifier(_children(body, "GetStatus", "Identifier")))
 
 
-@_reading
+@_raising_faults
 def read_unsubscribe(body: etree._Element) -> OtherRequest:
-    """Read an Unsubscribe; raise `Fault` for what is wrong with it."""
+    """Read an Unsubscribe; raise `Fault` if it is malformed."""
     return OtherRequest(_identifier(_children(body, "Unsubscribe", "Identifier")))
 
 
 def subscription_id(*named: str) -> str:
-    """Return the subscription that the first of these identifiers which is not empty names, as a lower-case GUID.
+    """Return the first of these identifiers that is not empty, as a lower-case GUID, or "" if it is none.
 
-    "" is one that cannot exist: no such identifier, or one that was never given out.
+    No subscription has the identifier "".
     """
     value = next(filter(None, named), "")
     return (guid(value[9:] if value[:9].lower() == "urn:uuid:" else value) or "").lower()
@@ -198,9 +198,9 @@ def _expires(found: dict[str, etree._Element]) -> Expiry | None:
 
 
 def _filter(element: etree._Element, port: EventService) -> tuple[str, ...]:
-    """Return the actions that a filter lets pass; raise `Fault` if that is none, or if nobody here can tell.
+    """Return the actions that a filter selects; raise `Fault` if it selects none or its dialect is not supported.
 
-    Some devices leave the dialect out and list actions all the same (dpws.md quirk 7).
+    A filter without a dialect is read as a list of actions if it looks like one; see dpws.md quirk 7.
     """
     dialect, listed = trim(element.get("Dialect")), (element.text or "").split()
     looks_listed = bool(listed) and all("://" in one or notifications.is_name(one) for one in listed)
@@ -212,7 +212,7 @@ def _filter(element: etree._Element, port: EventService) -> tuple[str, ...]:
     if not actions:
         sentence = f"no event of this service is one of {' '.join(listed)[:LONGEST_VALUE]!r}"
         raise Fault(
-            "Sender", "wsdp:FilterActionNotSupported", _NOTHING_TO_TELL, sentence=sentence, action=PROFILE_FAULT
+            "Sender", "wsdp:FilterActionNotSupported", _NO_NOTIFICATIONS, sentence=sentence, action=PROFILE_FAULT
         )
     return actions
 
@@ -231,7 +231,7 @@ def write_renewed(expires: str) -> str:
 
 
 def write_status(expires: str) -> str:
-    """Write the body of a GetStatusResponse: what is left."""
+    """Write the body of a GetStatusResponse: the time left."""
     return f"<wse:GetStatusResponse>{_write_expires(expires)}</wse:GetStatusResponse>"
 
 
@@ -239,24 +239,24 @@ UNSUBSCRIBED: Final = ""
 """The body of an UnsubscribeResponse (DPW-069)."""
 
 
-def notification(subscription: Subscription, seq: int, notice: notifications.Notification) -> bytes:
-    """Return the whole message to a subscriber about one event of the happening *seq*.
+def notification(subscription: Subscription, seq: int, event: notifications.Notification) -> bytes:
+    """Return the envelope to a subscriber for one event of the change number *seq*.
 
-    It is the same, to the byte, however often it is made: its MessageID is made of what it is about.
+    The same arguments give the same bytes: the MessageID is derived from subscription, change and action.
     """
     return _one_way(
         subscription.notify_to.url,
-        notice.action,
-        _message_id(subscription, f"{seq} {notice.action}"),
+        event.action,
+        _message_id(subscription, f"{seq} {event.action}"),
         subscription.notify_to.parameters,
-        notice.body,
+        event.body,
     )
 
 
 def subscription_end(subscription: Subscription, status: str) -> bytes:
-    """Return the whole message that the server has ended a subscription; *status* is one of `REASONS`.
+    """Return the envelope of a SubscriptionEnd; *status* is one of `REASONS`.
 
-    Raises `ValueError` if the subscriber has not said where to send it.
+    Raises `ValueError` for a subscription without EndTo.
     """
     if subscription.end_to is None:
         raise ValueError(f"subscription {subscription.id} has no EndTo")

@@ -1,4 +1,4 @@
-"""What each service tells its subscribers: which events there are, which of them a filter lets pass, what they say.
+"""The events of each service: their actions, the selection by a filter, and their bodies.
 
 Source: ws-dsp.md sections 2 and 8; ws-dsc.md section 3; dpws.md section 8.1.
 """
@@ -28,58 +28,58 @@ EVENTS: Final = {
 """The action of every event, by service."""
 
 _WSCN: Final = "http://schemas.microsoft.com/windows/2006/08/wdp/scan"
-"""WS-Scan. Published samples spell the events of the processing service in its namespace, and so do some devices."""
+"""WS-Scan. Published samples, and some devices, name the events of the processing service in this namespace."""
 
 _PREFIX: Final = {EventService.PROCESSING: "dsp", EventService.CONFIGURATION: "dsc"}
 
 
 class Notification(NamedTuple):
-    """One message of a happening: its action, and its body as XML."""
+    """One event as a message: its action, and its body as XML."""
 
     action: str
     body: str
 
 
 def chosen(port: EventService, listed: Iterable[str]) -> tuple[str, ...]:
-    """Return the actions of a service that a list of filters lets pass: URIs that they are or lie below, or names."""
+    """Return the actions of a service that are in a filter's list: by their URI, a URI above it, or their name."""
     wanted = tuple(listed)
-    return tuple(action for action in EVENTS[port] if any(_lets_pass(one, action) for one in wanted))
+    return tuple(action for action in EVENTS[port] if any(_selects(one, action) for one in wanted))
 
 
 def is_name(word: str) -> bool:
-    """Return whether *word* is an event's name without its namespace."""
+    """Return whether *word* is the name of an event without its namespace."""
     return any(_name(action) == word for actions in EVENTS.values() for action in actions)
 
 
-def messages(port: EventService, happening: JobChange) -> list[Notification]:
-    """Return what a happening means for the subscribers of a service, in the order in which they are to hear of it."""
+def messages(port: EventService, change: JobChange) -> list[Notification]:
+    """Return the messages to subscribers of a service about a change, in the order in which they are sent."""
     if port is EventService.PROCESSING:
-        return _of_job(namespaces.DSP, port, happening)
-    told = _of_job(namespaces.DSC, port, happening)
-    if happening.filters is not None:
-        told.append(
-            Notification(f"{namespaces.DSC}/{ELEMENTS_CHANGE}", configuration.write_elements_change(happening.filters))
+        return _of_job(namespaces.DSP, port, change)
+    found = _of_job(namespaces.DSC, port, change)
+    if change.filters is not None:
+        found.append(
+            Notification(f"{namespaces.DSC}/{ELEMENTS_CHANGE}", configuration.write_elements_change(change.filters))
         )
-    if happening.state:
-        told.append(
-            Notification(f"{namespaces.DSC}/{STATUS_SUMMARY}", configuration.write_status_summary(happening.state))
+    if change.state:
+        found.append(
+            Notification(f"{namespaces.DSC}/{STATUS_SUMMARY}", configuration.write_status_summary(change.state))
         )
-    return told
+    return found
 
 
-def _of_job(namespace: str, port: EventService, happening: JobChange) -> list[Notification]:
-    if happening.job is None:
+def _of_job(namespace: str, port: EventService, change: JobChange) -> list[Notification]:
+    if change.job is None:
         return []
-    told = [Notification(f"{namespace}/{STATUS}", job_elements.status_event(_PREFIX[port], happening.job))]
-    if happening.ended:
-        told.append(Notification(f"{namespace}/{END}", job_elements.end_event(_PREFIX[port], happening.job)))
-    return told
+    found = [Notification(f"{namespace}/{STATUS}", job_elements.status_event(_PREFIX[port], change.job))]
+    if change.ended:
+        found.append(Notification(f"{namespace}/{END}", job_elements.end_event(_PREFIX[port], change.job)))
+    return found
 
 
-def _lets_pass(asked: str, action: str) -> bool:
+def _selects(listed: str, action: str) -> bool:
     name = _name(action)
     spellings = (action, f"{_WSCN}/{name}") if action in EVENTS[EventService.PROCESSING] else (action,)
-    return asked == name or any(is_below(asked, one) for one in spellings)
+    return listed == name or any(is_below(listed, one) for one in spellings)
 
 
 def _name(action: str) -> str:

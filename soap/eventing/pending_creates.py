@@ -1,6 +1,6 @@
-"""Creates whose answer is not written yet: until then, nobody hears of their jobs.
+"""Creates whose response is not sent yet. Until it is, the events of their jobs are held back.
 
-A device does not know the token before the answer, and could make nothing of an event about it.
+A device does not know the job token before the response and cannot relate an event to it.
 Source: ws-dsp.md section 8 (DSP-066, O-26).
 """
 
@@ -14,37 +14,37 @@ from typing import Final
 
 from postscan.core.model.principal import Principal
 
-PATIENCE: Final = 10.0
-"""Seconds after which an answer that nobody reads counts as written."""
+TIMEOUT: Final = 10.0
+"""Seconds after which a response that its client does not read counts as sent."""
 
 
 class PendingCreates:
-    """The Creates of all callers that are under way; lives on one event loop. *patience* is in seconds."""
+    """The Creates of all callers in progress; on one event loop. *timeout* is in seconds."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self._patience = patience
-        self._answered: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
+        self._responded: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
 
     @contextlib.contextmanager
-    def under_way(self, by: Principal) -> Iterator[None]:
-        """Count a Create of this caller for the body, which ends when the answer is written, or never will be."""
-        answered = asyncio.Event()
-        mine = self._answered[by.name, by.proof]
-        mine.add(answered)
+    def pending(self, by: Principal) -> Iterator[None]:
+        """Count a Create of this caller as in progress for the body, which ends when its response is sent or fails."""
+        responded = asyncio.Event()
+        own = self._responded[by.name, by.proof]
+        own.add(responded)
         try:
             yield
         finally:
-            answered.set()
-            mine.discard(answered)
-            if not mine:
-                self._answered.pop((by.name, by.proof), None)
+            responded.set()
+            own.discard(responded)
+            if not own:
+                self._responded.pop((by.name, by.proof), None)
 
-    async def settled(self, by: Principal) -> None:
-        """Wait for the caller's Creates that are under way at this moment, and for no later one.
+    async def wait(self, by: Principal) -> None:
+        """Wait for the caller's Creates that are in progress now, not for later ones, and at most *timeout* seconds.
 
-        Not for ever: a device that does not read its answer must not silence another behind the same address.
+        The limit keeps a device that does not read its response from delaying another one of the same caller.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
-                for answered in list(self._answered.get((by.name, by.proof), ())):
-                    await answered.wait()
+            async with asyncio.timeout(self._timeout):
+                for responded in list(self._responded.get((by.name, by.proof), ())):
+                    await responded.wait()

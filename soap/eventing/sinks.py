@@ -1,7 +1,7 @@
-"""May this subscriber have messages sent there? To its own host, and into networks that the settings name.
+"""The check of sink addresses: a subscriber's own host, and the networks in the settings, are allowed.
 
-What an address stands for is looked up once, when a subscription is made; messages go there and nowhere else, however
-the name may change. Every refusal is the same fault, and shows nothing but the address that was refused.
+A host name is resolved once, at Subscribe, and messages are sent to the address found then, whatever the name resolves
+to later. Every refusal is the same fault, whose only detail is the refused address.
 Source: dpws.md section 8.1 (R3017, R3018); T-A2; D17.
 """
 
@@ -24,13 +24,13 @@ from postscan.soap.message.endpoint_reference import Reference
 from postscan.soap.xml import namespaces
 
 LOOKUPS: Final = 8
-"""Names that may be looked up at a time: a name server that does not answer must not hold up more than that."""
+"""Upper bound of the names that are resolved at a time, so that a dead name server blocks few threads."""
 
 PORTS: Final = {"http": 80, "https": 443}
 
 _NO_ROUTE: Final = "No route can be determined to reach the destination role defined by the WS-Addressing To."
 _URL: Final = re.compile(r"[!-~]+")
-_STRANGE: Final = frozenset('\\"<>^`{|}')
+_UNSAFE: Final = frozenset('\\"<>^`{|}')
 _ZONE: Final = re.compile(r"%[^\]]*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]+")
 
@@ -38,12 +38,12 @@ Address = IPv4Address | IPv6Address
 
 
 class SinkRefused(ValueError):
-    """Nothing is sent to this address; the sentence says why."""
+    """The address is not allowed as a sink; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class SinkAddress:
-    """An HTTP address, taken apart. `netloc` is host and port as they were written, without a zone."""
+    """The parts of an HTTP URL. `netloc` is host and port as they were written, without a zone."""
 
     scheme: str
     netloc: str
@@ -53,15 +53,15 @@ class SinkAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks, and where: the address at the other end of the connection, and our own address and port."""
+class Peers:
+    """The two ends of the subscriber's connection: its address, and our address and port."""
 
     address: str
     here: tuple[str, int]
 
 
 def lookup(host: str) -> list[str]:
-    """Return the addresses that a name stands for, as the machine's resolver says; none if it does not know it."""
+    """Return the addresses of a host name from the machine's resolver; [] for an unknown one."""
     try:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
@@ -69,36 +69,36 @@ def lookup(host: str) -> list[str]:
 
 
 class Sinks:
-    """Admits the sinks of one server. `resolve` may block: it asks the network."""
+    """Checks the sinks of one server. *resolve* returns the addresses of a host name; it may block."""
 
     def __init__(self, networks: Iterable[str], resolve: Callable[[str], Iterable[str]] = lookup) -> None:
         self._networks = tuple(ipaddress.ip_network(one) for one in networks)
         self._resolve = resolve
         self._lookups = threading.BoundedSemaphore(LOOKUPS)
 
-    def admit(self, wanted: Reference, asker: Asker) -> Sink:
-        """Return where messages for this reference go; raise `Fault` if the asker may not have any sent there."""
+    def admit(self, wanted: Reference, peers: Peers) -> Sink:
+        """Return the sink for this reference; raise `Fault` if the subscriber must not have messages sent there."""
         try:
-            place = taken_apart(wanted.address)
-            return Sink(wanted.address, self._pinned(place, asker), wanted.parameters)
+            url = parse_url(wanted.address)
+            return Sink(wanted.address, self._pinned(url, peers), wanted.parameters)
         except SinkRefused as refused:
             shown = wanted.address[: faults.LONGEST_VALUE]
-            sentence = f"{shown!r} is no place for events of {asker.address}: {refused}"
+            sentence = f"{shown!r} is not a sink for events of {peers.address}: {refused}"
             raise _unreachable(wanted.address, sentence) from None
 
-    def _pinned(self, place: SinkAddress, asker: Asker) -> str:
-        """Return the one address that connections go to; raise `SinkRefused`."""
-        peer, literal = _literal(asker.address), _literal(place.host)
-        for found in [literal] if literal else self._stands_for(place.host):
+    def _pinned(self, url: SinkAddress, peers: Peers) -> str:
+        """Return the one address of all later connections; raise `SinkRefused`."""
+        peer, literal = _literal(peers.address), _literal(url.host)
+        for found in [literal] if literal else self._resolved(url.host):
             if found is not None and (found == peer or self._is_allowed(found)):
-                _check_not_us(found, place.port, asker)
-                # As the kernel wrote it: with the zone of a link-local address.
-                return asker.address if found == peer else str(found)
+                _check_not_us(found, url.port, peers)
+                # As the kernel formats it, with the zone of a link-local address.
+                return peers.address if found == peer else str(found)
         raise SinkRefused("expected the address that this request came from")
 
-    def _stands_for(self, host: str) -> list[Address | None]:
+    def _resolved(self, host: str) -> list[Address | None]:
         if not self._lookups.acquire(blocking=False):
-            raise SinkRefused(f"{LOOKUPS} other names are being looked up")
+            raise SinkRefused(f"{LOOKUPS} other names are being resolved")
         try:
             return [_literal(found) for found in self._resolve(host)]
         finally:
@@ -115,11 +115,11 @@ def _unreachable(address: str, sentence: str) -> faults.Fault:
     return faults.Fault("Sender", "wsa:DestinationUnreachable", _NO_ROUTE, detail, sentence=sentence)
 
 
-def taken_apart(url: str) -> SinkAddress:
-    """Return the parts of an http or https address; raise `SinkRefused` for what two parsers may read differently."""
+def parse_url(url: str) -> SinkAddress:
+    """Return the parts of an http or https URL; raise `SinkRefused` for one that parsers read differently."""
     if url == namespaces.ANONYMOUS:
-        raise SinkRefused("events do not go back on a connection")
-    if len(url) > LONGEST_URI or not _URL.fullmatch(url) or _STRANGE & {*url}:
+        raise SinkRefused("the anonymous address cannot receive events")
+    if len(url) > LONGEST_URI or not _URL.fullmatch(url) or _UNSAFE & {*url}:
         raise SinkRefused(f"expected a URI of at most {LONGEST_URI} characters")
     try:
         parts = urlsplit(url)
@@ -136,7 +136,7 @@ def taken_apart(url: str) -> SinkAddress:
 
 
 def _literal(text: str) -> Address | None:
-    """Return an address without its zone, None for a name; IPv4 in the clothes of IPv6 is IPv4."""
+    """Return an address without its zone, an IPv4-mapped one as IPv4; None for a name."""
     try:
         address: Address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -146,15 +146,15 @@ def _literal(text: str) -> Address | None:
     return address
 
 
-def _check_not_us(address: Address, port: int, asker: Asker) -> None:
-    """Raise `SinkRefused` for our own door: the server is not to talk to itself."""
-    host, ours = asker.here
+def _check_not_us(address: Address, port: int, peers: Peers) -> None:
+    """Raise `SinkRefused` for the server's own address and port: it must not send requests to itself."""
+    host, ours = peers.here
     if port == ours and (address == _literal(host) or _is_ours(address)):
         raise SinkRefused("this is the server itself")
 
 
 def _is_ours(address: Address) -> bool:
-    """Return whether this machine has the address: only then does the kernel let a socket have it."""
+    """Return whether this machine has the address, by binding a socket to it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:

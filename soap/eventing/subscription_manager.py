@@ -1,7 +1,7 @@
-"""Subscribe, Renew, GetStatus and Unsubscribe: what each does with the subscriptions of the core.
+"""Subscribe, Renew, GetStatus and Unsubscribe, carried out on the subscriptions of the core.
 
-Source: dpws.md sections 8.1 and 8.2; T-A2 to T-A4; rulings 20 and 21. A subscription that is unknown, over or
-somebody else's is answered alike.
+A subscription that is unknown, expired or of another caller gets the same fault.
+Source: dpws.md sections 8.1 and 8.2; T-A2 to T-A4; rulings 20 and 21.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
 from postscan.soap.eventing import messages, sinks
-from postscan.soap.eventing.sinks import Asker, Sinks
+from postscan.soap.eventing.sinks import Peers, Sinks
 from postscan.soap.message import addressing, faults
 from postscan.soap.message.endpoint_reference import Reference
 from postscan.soap.message.request import SoapRequest
@@ -25,28 +25,28 @@ from postscan.soap.xml import durations, namespaces
 from postscan.soap.xml.durations import Expiry
 
 BELOW: Final = "/subscriptions/"
-"""What stands between the address of a service and the identifier of a subscription to it."""
+"""The path between the address of a service and the identifier of a subscription to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRequest:
-    """One request: to which port, by whom, from where; `service` is the address of the port, `path` what was asked."""
+    """One request to the service `port` by a caller. `service` is its URL, `path` that of the request."""
 
     message: SoapRequest
     port: EventService
     by: Principal
-    asker: Asker
+    peers: Peers
     service: str
     path: str
 
     def id(self, in_body: str) -> str:
-        """Return the subscription that is meant: by the header, else the body, else the end of the path."""
+        """Return the identifier of the subscription: from the header, else the body, else the end of the path."""
         return messages.subscription_id(self.message.header.subscription, in_body, self.path.rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class GrantedSubscription:
-    """How long a subscription is to live, whether that was asked for as a date, and how the answer says so."""
+    """The lifetime granted to a subscription in seconds, whether it was requested as a date, and its text."""
 
     seconds: float
     absolute: bool
@@ -79,7 +79,7 @@ class SubscriptionManager:
         here: tuple[str, int],
         path: str = "",
     ) -> bytes:
-        """Carry out a request of `VERBS` and return the envelope of its answer; raise `Fault`. Blocks.
+        """Carry out a request of `VERBS` and return the envelope of its response; raise `Fault`. Blocks.
 
         *peer* is the address at the other end of the connection, *here* our own address and port; *service* is the
         address of the port for devices, *path* that of the request.
@@ -87,15 +87,15 @@ class SubscriptionManager:
         verb = VERBS.get(message.header.action)
         if verb is None:
             raise faults.action_not_supported(message.header.action)
-        call = SubscriptionRequest(message, port, by, Asker(peer, here), service, path)
+        call = SubscriptionRequest(message, port, by, Peers(peer, here), service, path)
         return addressing.reply(message.header, verb(self, call))
 
     def subscribe(self, call: SubscriptionRequest) -> str:
-        """Make a subscription and return the body of the answer; one that is refused leaves nothing behind."""
+        """Create a subscription and return the body of the response. A refused one is not stored."""
         request = messages.read_subscribe(call.message.body, call.port)
         grant = self._grant(request.expires)
-        notify_to = self._sinks.admit(request.notify_to, call.asker)
-        end_to = self._end_to(request.end_to, request.notify_to, notify_to, call.asker)
+        notify_to = self._sinks.admit(request.notify_to, call.peers)
+        end_to = self._end_to(request.end_to, request.notify_to, notify_to, call.peers)
         try:
             made = self._subscriptions.add(
                 call.port,
@@ -112,7 +112,7 @@ class SubscriptionManager:
         return messages.write_subscribed(made, grant.text)
 
     def renew(self, call: SubscriptionRequest) -> str:
-        """Let a subscription live on, and return the body of the answer."""
+        """Extend a subscription and return the body of the response."""
         request = messages.read_renew(call.message.body)
         grant = self._grant(request.expires)
         id = call.id(request.subscription)
@@ -123,7 +123,7 @@ class SubscriptionManager:
         return messages.write_renewed(grant.text)
 
     def get_status(self, call: SubscriptionRequest) -> str:
-        """Return the body of the answer: what is left of a subscription."""
+        """Return the body of the response: the time left to a subscription."""
         request = messages.read_get_status(call.message.body)
         try:
             found = self._subscriptions.get(call.id(request.subscription), call.port, call.by)
@@ -132,7 +132,7 @@ class SubscriptionManager:
         return messages.write_status(self._left(found))
 
     def unsubscribe(self, call: SubscriptionRequest) -> str:
-        """End a subscription, without any message to its sinks (DPW-074), and return the body of the answer."""
+        """End a subscription, without a message to its sinks (DPW-074), and return the body of the response."""
         request = messages.read_unsubscribe(call.message.body)
         try:
             self._subscriptions.remove(call.id(request.subscription), call.port, call.by)
@@ -140,16 +140,16 @@ class SubscriptionManager:
             raise _unknown(error) from None
         return messages.UNSUBSCRIBED
 
-    def _end_to(self, wanted: Reference | None, notify: Reference, admitted: Sink, asker: Asker) -> Sink | None:
-        """Return where the end is told; a name that both addresses share is looked up once."""
+    def _end_to(self, wanted: Reference | None, notify: Reference, admitted: Sink, peers: Peers) -> Sink | None:
+        """Return the sink for SubscriptionEnd. A host name that both references share is resolved once."""
         if wanted is None:
             return None
         if wanted.address == notify.address:
             return Sink(admitted.url, admitted.address, wanted.parameters)
-        return self._sinks.admit(wanted, asker)
+        return self._sinks.admit(wanted, peers)
 
     def _grant(self, expires: Expiry | None) -> GrantedSubscription:
-        """Return what is granted: the request to the letter, or less if it is too much; raise `Fault` if it is over."""
+        """Return the requested lifetime, or the longest one if that is shorter; raise `Fault` if it is in the past."""
         if expires is None:
             usual = self._events.default_seconds
             return GrantedSubscription(usual, False, durations.write(usual))
@@ -177,4 +177,4 @@ VERBS: Final = {
     messages.GET_STATUS: SubscriptionManager.get_status,
     messages.UNSUBSCRIBE: SubscriptionManager.unsubscribe,
 }
-"""What answers which action."""
+"""The operation for each action."""

@@ -242,7 +242,7 @@ def test_dpw_076_the_time_of_a_delivery_is_bounded(impatient: Server, sink: List
         to_the_end(endless, token)
 
         assert len(sink.heard) == 1
-        assert "no answer within 3 s" in impatient.log()
+        assert "no response within 3 s" in impatient.log()
         good(talking.end())
 
 

@@ -27,8 +27,6 @@ PENDING = (  # their messages still contain values
     "core/spool/retention.py",
     "core/workers/pool.py",
     "core/workers/slot.py",
-    "soap/eventing/delivery.py",
-    "soap/eventing/notifier.py",
     "soap/http/app.py",
     "soap/http/body.py",
     "soap/http/identity.py",

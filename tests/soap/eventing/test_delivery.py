@@ -83,8 +83,8 @@ def test_those_who_hang_do_not_hold_up_the_others(
     core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-A6, F-R18, T-Q1: three times as many as there is room for, who fail once and then hold on to what they get."""
-    monkeypatch.setattr(delivery, "HEALTHY", 4)
-    monkeypatch.setattr(delivery, "AILING", 2)
+    monkeypatch.setattr(delivery, "IN_FLIGHT", 4)
+    monkeypatch.setattr(delivery, "RETRIES_IN_FLIGHT", 2)
     manners = itertools.chain([500] * 12, itertools.repeat("hang"))
     with Listener(lambda: next(manners)) as hanging:
         for _ in range(12):

@@ -49,15 +49,15 @@ def post(to: Sink, times: int = 1) -> list[str]:
     """Post a message so many times; return what is wrong with each, "" for nothing."""
 
     async def send() -> list[str]:
-        postman = EventPoster(Settings().tls, DEADLINE)
+        poster = EventPoster(Settings().tls, DEADLINE)
         said = []
         for _ in range(times):
             try:
-                await postman.post(to, b"<a/>")
+                await poster.post(to, b"<a/>")
                 said.append("")
             except NotDelivered as error:
                 said.append(str(error))
-        await postman.close()
+        await poster.close()
         return said
 
     return asyncio.run(send())
@@ -109,7 +109,7 @@ def test_whoever_does_not_say_a_status_has_not_taken_it(manner: Manner) -> None:
     with sink(manner) as there:
         (said,) = post(there)
 
-    assert said.startswith("no answer")
+    assert said.startswith("no response")
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ def test_whoever_says_yes_has_taken_it_whatever_comes_behind(manner: Manner) -> 
 def test_any_other_status_is_a_no(status: bytes) -> None:
     """dpws.md section 10 (quirk 9): 500 counts as failure, even if it was processed."""
     with sink(saying(b"HTTP/1.1 " + status + b"\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n")) as there:
-        assert post(there) == [f"the answer is {status[:3].decode()}"]
+        assert post(there) == [f"the status is {status[:3].decode()}"]
 
 
 def test_nobody_there_is_no_answer() -> None:
     """F-R18."""
     (said,) = post(Sink(f"http://127.0.0.1:{free_port()}/", "127.0.0.1"))
 
-    assert said.startswith("no answer")
+    assert said.startswith("no response")
 
 
 def test_no_connection_is_left_open() -> None:

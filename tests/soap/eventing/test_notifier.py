@@ -143,7 +143,7 @@ def test_no_event_overtakes_the_answer_to_its_create(core: Engine, listener: Lis
     with Telling(core) as telling:
         with telling.creating(ANNA):
             live_and_end(core)
-            time.sleep(4 * notifier.LOOK_SECONDS)
+            time.sleep(4 * notifier.POLL_SECONDS)
             before = list(listener.heard)
         until(lambda: len(listener.heard) == 3)
 
@@ -164,7 +164,7 @@ def test_a_create_that_came_later_is_not_waited_for(core: Engine, listener: List
     with Telling(core) as telling, contextlib.ExitStack() as first, contextlib.ExitStack() as second:
         first.enter_context(telling.creating(ANNA))
         create(core)
-        time.sleep(4 * notifier.LOOK_SECONDS)
+        time.sleep(4 * notifier.POLL_SECONDS)
         second.enter_context(telling.creating(ANNA))
         first.close()
         until(lambda: listener.heard)
@@ -192,7 +192,7 @@ def test_with_nobody_to_tell_the_database_has_peace(core: Engine, monkeypatch: p
     for name in ("live", "owners_since", "after", "advance"):
         monkeypatch.setattr(core.subscriptions, name, noting(name, getattr(core.subscriptions, name)))
     with Telling(core) as telling, Listener() as listener:
-        time.sleep(4 * notifier.LOOK_SECONDS)
+        time.sleep(4 * notifier.POLL_SECONDS)
         assert asked == ["live"]
         subscribe(core, listener)
         telling.wake()
@@ -276,7 +276,7 @@ def test_a_database_that_is_busy_makes_events_late_and_no_more(
     busy.set()
     with Telling(core):
         create(core)
-        time.sleep(2 * notifier.LOOK_SECONDS)
+        time.sleep(2 * notifier.POLL_SECONDS)
         busy.clear()
         until(lambda: listener.heard)
         busy.set()
@@ -291,13 +291,13 @@ def test_a_database_that_is_busy_makes_events_late_and_no_more(
 def test_a_renewal_in_the_last_moment_loses_nothing(core: Engine, listener: Listener) -> None:
     """DPW-071: though one look before, it seemed to have expired."""
     with Telling(core) as telling:
-        deliver = telling.notifier._delivery.tell
+        deliver = telling.notifier._delivery.deliver
         renewed = subscribe(core, listener)
         live_and_end(core)
-        recipient = delivery.SubscriberState(dataclasses.replace(renewed, until=0.0), renewed.cursor)
-        telling.run(deliver(recipient))
+        subscriber = delivery.SubscriberState(dataclasses.replace(renewed, until=0.0), renewed.cursor)
+        telling.run(deliver(subscriber))
         before = list(listener.told)
-        recipient.follow(renewed)
-        telling.run(deliver(recipient))
+        subscriber.update(renewed)
+        telling.run(deliver(subscriber))
 
     assert (before, listener.told) == ([], [CREATED, *CANCELED])

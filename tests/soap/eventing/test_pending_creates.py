@@ -14,9 +14,9 @@ def test_a_job_is_told_of_when_its_create_is_answered() -> None:
 
     async def run() -> list[str]:
         creates, order = PendingCreates(), []
-        first, later = creates.under_way(ANNA), creates.under_way(ANNA)
+        first, later = creates.pending(ANNA), creates.pending(ANNA)
         first.__enter__()
-        waiting = asyncio.create_task(creates.settled(ANNA))
+        waiting = asyncio.create_task(creates.wait(ANNA))
         await asyncio.sleep(0)
         with later:
             order.append("answered")
@@ -32,9 +32,9 @@ def test_an_answer_that_nobody_reads_silences_nobody_for_long() -> None:
     """Two devices may share an address; and another caller's Create is no reason to wait at all."""
 
     async def run() -> None:
-        patient, hasty = PendingCreates(patience=3600), PendingCreates(patience=0.01)
-        with patient.under_way(BORIS), hasty.under_way(ANNA):
-            await patient.settled(ANNA)
-            await hasty.settled(ANNA)
+        patient, hasty = PendingCreates(timeout=3600), PendingCreates(timeout=0.01)
+        with patient.pending(BORIS), hasty.pending(ANNA):
+            await patient.wait(ANNA)
+            await hasty.wait(ANNA)
 
     asyncio.run(asyncio.wait_for(run(), 60))

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from schemas import assert_valid
 
 from postscan.soap.eventing import sinks
-from postscan.soap.eventing.sinks import Asker, Sinks
+from postscan.soap.eventing.sinks import Peers, Sinks
 from postscan.soap.message import faults
 from postscan.soap.message.endpoint_reference import Reference
 from postscan.soap.message.faults import Fault
 
 PEER = "192.0.2.7"
-ASKER = Asker(PEER, ("192.0.2.1", 5362))
+PEERS = Peers(PEER, ("192.0.2.1", 5362))
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
 NAMES = {
     "mfp-17.fabrikam.example": [PEER],
@@ -47,18 +47,18 @@ class Resolver:
         return self.names.get(host, [])
 
 
-def admitted(url: str, asker: Asker = ASKER, networks: tuple[str, ...] = ()) -> str:
+def admitted(url: str, peers: Peers = PEERS, networks: tuple[str, ...] = ()) -> str:
     """Return the address that an admitted sink is pinned to."""
-    sink = Sinks(networks, Resolver()).admit(Reference(url, "<a/>"), asker)
+    sink = Sinks(networks, Resolver()).admit(Reference(url, "<a/>"), peers)
 
     assert (sink.url, sink.parameters) == (url, "<a/>")
     return sink.address
 
 
-def refused(url: str, asker: Asker = ASKER, networks: tuple[str, ...] = ()) -> Fault:
+def refused(url: str, peers: Peers = PEERS, networks: tuple[str, ...] = ()) -> Fault:
     """Return the fault for a sink that is not admitted."""
     with pytest.raises(Fault) as caught:
-        Sinks(networks, Resolver()).admit(Reference(url), asker)
+        Sinks(networks, Resolver()).admit(Reference(url), peers)
     return caught.value
 
 
@@ -130,7 +130,7 @@ def test_there_are_as_many_of_them_as_the_threat_wants() -> None:
 def test_a_name_is_looked_up_once_and_never_again() -> None:
     """T-A2: a name that stands for something else later is not asked for it; what counts is what was pinned."""
     resolver = Resolver({"rebinding.example": [PEER]})
-    sink = Sinks((), resolver).admit(Reference("http://rebinding.example/"), ASKER)
+    sink = Sinks((), resolver).admit(Reference("http://rebinding.example/"), PEERS)
     resolver.names = {"rebinding.example": ["127.0.0.1"]}
 
     assert sink.address == PEER
@@ -141,7 +141,7 @@ def test_a_name_that_stands_for_something_else_at_the_first_look_is_refused() ->
     """T-A2: there is no second look that could find the right address."""
     answers = iter([["127.0.0.1"], [PEER]])
     with pytest.raises(Fault):
-        Sinks((), lambda _host: next(answers)).admit(Reference("http://rebinding.example/"), ASKER)
+        Sinks((), lambda _host: next(answers)).admit(Reference("http://rebinding.example/"), PEERS)
 
     assert next(answers) == [PEER]
 
@@ -151,7 +151,7 @@ def test_nothing_is_looked_up_for_what_is_no_name(url: str) -> None:
     """T-A1, T-A2: an address, or nothing of the kind, costs nobody a question; odd numbers do not leave the machine."""
     resolver = Resolver()
     with pytest.raises(Fault):
-        Sinks((), resolver).admit(Reference(url), ASKER)
+        Sinks((), resolver).admit(Reference(url), PEERS)
 
     odd_numbers = {"2130706433", "127.1", "0x7f000001", "017700000001", "3221225991", "192.0.2.007", f"x.{PEER}"}
     assert set(resolver.asked) <= odd_numbers
@@ -179,7 +179,7 @@ def test_but_a_network_holds_neither_everybody_nor_nobody(url: str) -> None:
 
 def test_the_server_is_no_sink_of_its_own() -> None:
     """T-A2: whoever asks from this very machine may listen at another port, but not be our own door."""
-    home = Asker("127.0.0.1", ("127.0.0.1", 5362))
+    home = Peers("127.0.0.1", ("127.0.0.1", 5362))
 
     assert admitted("http://127.0.0.1:5357/", home) == "127.0.0.1"
     assert admitted("http://localhost:5357/", home) == "127.0.0.1"
@@ -187,16 +187,16 @@ def test_the_server_is_no_sink_of_its_own() -> None:
         refused(f"http://{host}:5362/", home)
     refused("http://127.0.0.2:5362/", home, ("127.0.0.0/8",))
     refused("http://[::1]:5362/", home, ("::1/128",))
-    refused("http://192.0.2.1:5362/", ASKER, ("192.0.2.0/24",))
+    refused("http://192.0.2.1:5362/", PEERS, ("192.0.2.0/24",))
 
 
 def test_a_link_local_device_is_pinned_together_with_its_link() -> None:
     """Without its zone nobody could connect to it."""
-    asker = Asker("fe80::7%eth0", ("fe80::1%eth0", 5362))
+    peers = Peers("fe80::7%eth0", ("fe80::1%eth0", 5362))
 
-    assert admitted("http://[fe80::7]:5357/", asker) == "fe80::7%eth0"
-    assert admitted("http://[fe80::7%25eth0]:5357/", asker) == "fe80::7%eth0"
-    refused("http://[fe80::1]:5362/", asker, ("fe80::/10",))
+    assert admitted("http://[fe80::7]:5357/", peers) == "fe80::7%eth0"
+    assert admitted("http://[fe80::7%25eth0]:5357/", peers) == "fe80::7%eth0"
+    refused("http://[fe80::1]:5362/", peers, ("fe80::/10",))
 
 
 def test_the_machines_resolver_is_asked_without_raising() -> None:
@@ -210,7 +210,7 @@ def test_the_machines_resolver_is_asked_without_raising() -> None:
 def test_any_text_is_admitted_to_the_peer_or_refused(text: str, before: str) -> None:
     """T-A2: there is no third way, and no other error."""
     try:
-        found = Sinks((), Resolver()).admit(Reference(before + text), ASKER).address
+        found = Sinks((), Resolver()).admit(Reference(before + text), PEERS).address
     except Fault as fault:
         found = str(fault.subcode)
 
@@ -228,19 +228,19 @@ def test_a_name_server_that_does_not_answer_holds_up_few() -> None:
 
     there = Sinks((), hang)
     with ThreadPoolExecutor(sinks.LOOKUPS) as threads:
-        hanging = [threads.submit(there.admit, Reference("http://slow.example/"), ASKER) for _ in range(sinks.LOOKUPS)]
+        hanging = [threads.submit(there.admit, Reference("http://slow.example/"), PEERS) for _ in range(sinks.LOOKUPS)]
         for _ in hanging:
             assert asked.acquire(timeout=30)
         with pytest.raises(Fault):
-            there.admit(Reference("http://slow.example/"), ASKER)
-        assert there.admit(Reference(f"http://{PEER}/"), ASKER).address == PEER
+            there.admit(Reference("http://slow.example/"), PEERS)
+        assert there.admit(Reference(f"http://{PEER}/"), PEERS).address == PEER
         answer.set()
         assert [one.result().address for one in hanging] == [PEER] * sinks.LOOKUPS
-    assert there.admit(Reference("http://slow.example/"), ASKER).address == PEER
+    assert there.admit(Reference("http://slow.example/"), PEERS).address == PEER
 
 
 def test_it_is_the_kernel_that_knows_our_addresses() -> None:
     """An address is ours if a socket can have it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        refused(f"http://127.0.0.1:{port}/", Asker("127.0.0.1", ("192.0.2.1", port)))
+        refused(f"http://127.0.0.1:{port}/", Peers("127.0.0.1", ("192.0.2.1", port)))

@@ -45,7 +45,7 @@ def test_who_has_unsubscribed_hears_nothing_more(core: Engine, listener: Listene
         core.subscriptions.remove(made.id, made.port, ANNA)
         telling.wake()
         live_and_end(core)
-        time.sleep(4 * notifier.LOOK_SECONDS)
+        time.sleep(4 * notifier.POLL_SECONDS)
 
     assert listener.told == [CREATED]
 
@@ -88,7 +88,7 @@ def test_who_never_listens_is_given_up(core: Engine, listener: Listener, manner:
             live_and_end(core)
             until(lambda: listener.heard)
             live_and_end(core)
-            time.sleep(4 * notifier.LOOK_SECONDS)
+            time.sleep(4 * notifier.POLL_SECONDS)
 
     assert listener.told == [("SubscriptionEnd", f"{WSE}/DeliveryFailure")]
     end = assert_valid(listener.heard[0])
@@ -145,7 +145,7 @@ def test_an_administrator_ends_a_subscription(core: Engine, listener: Listener) 
         live_and_end(core, BORIS)
         telling.wake()
         until(lambda: len(listener.heard) >= 5)
-        time.sleep(4 * notifier.LOOK_SECONDS)
+        time.sleep(4 * notifier.POLL_SECONDS)
 
     assert listener.told == [CREATED, SOURCE_CANCELLING, CREATED, *CANCELED]
     end = assert_valid(listener.heard[1])
@@ -175,7 +175,7 @@ def test_if_no_server_runs_the_next_one_tells_it(core: Engine, listener: Listene
     for _ in range(2):
         with Telling(core):
             until(lambda: listener.heard and not core.subscriptions.live())
-            time.sleep(2 * notifier.LOOK_SECONDS)
+            time.sleep(2 * notifier.POLL_SECONDS)
 
     assert listener.told == [SOURCE_CANCELLING]
 
@@ -195,11 +195,11 @@ def test_the_end_comes_behind_the_event_that_is_on_its_way(core: Engine, listene
             until(lambda: events.heard)
             core.subscriptions.cancel(one.id, ADMIN)
             telling.wake()
-            time.sleep(4 * notifier.LOOK_SECONDS)
+            time.sleep(4 * notifier.POLL_SECONDS)
             before = list(listener.told)
             may_go_on.set()
             until(lambda: listener.heard)
-            time.sleep(2 * notifier.LOOK_SECONDS)
+            time.sleep(2 * notifier.POLL_SECONDS)
 
     assert (before, listener.told, events.told) == ([], [SOURCE_CANCELLING], [CREATED])
 
@@ -227,7 +227,7 @@ def test_who_does_not_want_to_know_of_a_cancelled_subscription_is_not_told(core:
     with Telling(core):
         create(core)
         until(lambda: not core.subscriptions.live())
-        time.sleep(2 * notifier.LOOK_SECONDS)
+        time.sleep(2 * notifier.POLL_SECONDS)
 
     assert listener.heard == []
 
@@ -250,7 +250,7 @@ def test_an_end_waits_for_a_database_that_is_busy(
     core.subscriptions.cancel(one.id, ADMIN)
     with Telling(core):
         until(lambda: listener.heard)
-        time.sleep(2 * notifier.LOOK_SECONDS)
+        time.sleep(2 * notifier.POLL_SECONDS)
 
     assert (refused, listener.told) == ([one.id] * 2, [SOURCE_CANCELLING])
     assert core.subscriptions.live() == []
