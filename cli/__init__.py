@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command that the arguments name. The imports wait until somebody really asks."""
+    """Run the command line. It is imported here, so that importing the package stays cheap."""
     from postscan.cli.app import app
 
     app()

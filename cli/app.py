@@ -1,4 +1,4 @@
-"""The commands of `postscan`, and how an error that was to be expected leaves: as one line, with exit code 1."""
+"""The commands of `postscan`; an expected error is printed as one line and gives exit code 1."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Commands(typer.core.TyperGroup):
     """The group of all commands."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; turn the errors that callers may expect into a sentence on stderr."""
+        """Run the command; print expected errors on stderr and exit with 1."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # whoever read our output has enough; typer ends quietly
+        except BrokenPipeError:  # the reader of a pipe has closed it; typer exits without a message
             raise
         except (PostscanError, OSError) as error:
             for line in _sentence(error).splitlines():
@@ -48,8 +48,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"postscan {importlib.metadata.version('postscan')}")
         raise typer.Exit
 
@@ -59,10 +59,12 @@ def postscan(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", envvar="POSTSCAN_CONFIG", help="Settings file (TOML); without it: the defaults."),
+        typer.Option(
+            metavar="PATH", envvar="POSTSCAN_CONFIG", help="Settings file (TOML); default: the default settings."
+        ),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """A scan server, and a framework for post-scan filters.

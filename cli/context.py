@@ -1,4 +1,4 @@
-"""From a command to the core: which settings, which core, and as whom."""
+"""What a command runs with: the settings, an engine on them, and the caller."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def load_settings(context: typer.Context) -> Settings:
 
 @contextlib.contextmanager
 def open_engine(settings: Settings) -> Iterator[Engine]:
-    """Open the core on these settings for the body; migrate a database that is new or older. Nothing is started."""
+    """Open an engine on these settings for the body, without starting it; migrate the database if it needs that."""
     from postscan import migrations
     from postscan.core.engine import Engine
 
     migrations.upgrade(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
-    opened = Engine(settings, process_folder(settings))
+    engine = Engine(settings, process_folder(settings))
     try:
-        yield opened
+        yield engine
     finally:
-        opened.close()
+        engine.close()
 
 
 def process_folder(settings: Settings) -> ProcessFolder:
@@ -48,15 +48,15 @@ def process_folder(settings: Settings) -> ProcessFolder:
 
 
 def local_administrator() -> Principal:
-    """Return the caller of this process: who may open the database may administer it.
+    """Return the user of this process as an administrator: a user who can open the database can administer it.
 
-    The name is that of the process' own user id, not of the environment, which anybody can set.
+    The name is that of the process's user id, not one from the environment, which the user can change.
     """
     from postscan.core.model.principal import Principal, Proof
 
     number = os.getuid()
     try:
         name = pwd.getpwuid(number).pw_name
-    except KeyError:  # a container may run under an id that has no name
+    except KeyError:  # a container may run under an id without a name
         name = str(number)
     return Principal(f"local:{name}", Proof.LOCAL, admin=True)

@@ -1,4 +1,4 @@
-"""`postscan audit`: who did what, and how it was known that it was them."""
+"""`postscan audit`: the audit trail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from postscan.cli.output import terminal, views
 
 def audit(
     context: typer.Context,
-    token: Annotated[str | None, typer.Argument(help="One job; without it: all.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many lines, the newest.")] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    token: Annotated[str | None, typer.Argument(help="Token of a job, or ID of a subscription; default: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Number of lines, newest first.")] = 100,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the audit trail: every change of a job, and every attempt that was refused.
+    """Show the audit trail: every change of a job, and every refused attempt.
 
-    KNOWN BY says how the caller was recognised: `address` (plain HTTP, the device at that address), `certificate`, or
-    `local` (an administrator at this machine). The trail is append-only; the database refuses to change it.
+    PROOF is how the caller was authenticated: `address` (plain HTTP, the device at that address), `certificate`, or
+    `local` (an administrator at this machine). The trail is append-only: the database rejects changes.
 
     \b
     Examples:
@@ -27,11 +27,11 @@ def audit(
       postscan audit 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
       postscan audit --limit 10000 --json | jq '.[] | select(.outcome == "refused")'
     """
-    with open_engine(load_settings(context)) as core:
-        lines = core.service.audit(local_administrator(), token, limit)
+    with open_engine(load_settings(context)) as engine:
+        lines = engine.service.audit(local_administrator(), token, limit)
     if json:
         typer.echo(views.as_json([views.audit_record(line) for line in lines]))
     elif lines:
         terminal.console().print(views.audited(lines))
     else:
-        typer.echo("nothing has happened yet" if token is None else f"nothing is known of {token}")
+        typer.echo("the audit trail is empty" if token is None else f"the audit trail has no line for {token}")

@@ -1,4 +1,4 @@
-"""`postscan cancel`: an administrator cancels a job, and is told what is true."""
+"""`postscan cancel`: an administrator cancels a job."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def cancel(context: typer.Context, token: str) -> None:
-    """Cancel a job of anybody, as an administrator.
+    """Cancel any job, as an administrator.
 
     The cancel is stored at once and survives a crash; a running server sees it within a quarter of a second and
-    stops the job's filters. Waits a moment for that (`running.cancel_answer_seconds`) and then says what is true:
-    `Canceled`, or `Terminating` while filters are still stopping. What filters delivered before stays where it is.
+    stops the job's filters. Waits for that for `running.cancel_answer_seconds`, and then prints the state: `Canceled`,
+    or `Terminating` while filters are still stopping. Documents delivered before the cancel remain.
 
     \b
     Example:
@@ -29,21 +29,21 @@ def cancel(context: typer.Context, token: str) -> None:
     \b
     Exit codes:
       0  the cancel is stored: the job is Canceled, or will be
-      1  there is no such job, or it has ended before
+      1  there is no such job, or it has already ended
     """
     me = local_administrator()
-    with open_engine(load_settings(context)) as core:
-        job = _cancel(core, token, me)
+    with open_engine(load_settings(context)) as engine:
+        job = _cancel(engine, token, me)
     typer.echo(str(job.state) if job.state.ended else f"{job.state}: filters are stopping")
 
 
-def _cancel(core: Engine, token: str, me: Principal) -> Job:
-    """Cancel and wait a moment, or say why not: to an administrator an ended job is no secret."""
+def _cancel(engine: Engine, token: str, me: Principal) -> Job:
+    """Cancel and wait briefly; raise `PostscanError` with the state of a job that has already ended."""
     try:
-        return core.service.cancel(token, me)
+        return engine.service.cancel(token, me)
     except JobNotFound:
         try:
-            state = core.service.job(token, me).state
+            state = engine.service.job(token, me).state
         except JobNotFound:
             raise PostscanError(f"there is no job {token!r}; see: postscan jobs list --all") from None
-        raise PostscanError(f"job {token} has ended before: it is {state}") from None
+        raise PostscanError(f"job {token} has already ended: it is {state}") from None

@@ -1,4 +1,4 @@
-"""`postscan doctor`: everything that can be wrong with an installation, and the line that mends it."""
+"""`postscan doctor`: checks of an installation, each with a fix for what is wrong."""
 
 from __future__ import annotations
 
@@ -23,20 +23,18 @@ if TYPE_CHECKING:
     Check = Callable[[Settings], Iterator[Finding]]
 
 
-def doctor(
-    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False
-) -> None:
-    """Find what is wrong with this installation, and say what mends it.
+def doctor(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check this installation, and print a fix for each problem.
 
-    Looks at the settings, the data folder, the server and its port, certificates, clock, kernel, database, spool and
-    plugins, at each stored scan process, and at each of its destinations: folders are written to with a hidden file,
-    mail and file servers are logged on to, other hosts are connected to. Nothing is delivered, migrated or repaired,
-    and a running server is not disturbed. Run it as the user that the server runs as.
+    Checks the settings, the data folder, the server and its port, certificates, clock, kernel, database, spool and
+    plugins, each stored scan process, and each of its destinations: it writes a hidden file to folders, logs on to
+    mail and file servers, and connects to other hosts. It delivers, migrates and repairs nothing, and does not disturb
+    a running server. Run it as the user of the server.
 
     \b
     Exit codes:
       0  there are no problems; there may be warnings
-      1  there are problems, each with the line that mends it
+      1  there are problems, each with its fix
 
     \b
     Examples:
@@ -60,7 +58,7 @@ def doctor(
 
 
 def _findings(context: typer.Context) -> Iterator[Finding]:
-    """Do all checks in their order; no secret of the settings is in what comes out."""
+    """Run all checks in order; redact the secrets of the settings."""
     from postscan.cli.device import discovery as device_discovery
     from postscan.doctor import certificates, destinations, discovery, machine
     from postscan.doctor.findings import problem
@@ -69,7 +67,7 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
     try:
         settings = load_settings(context)
     except SettingsError as error:
-        yield problem("settings file", str(error), "docs/settings.md has all keys; nothing else can be checked before")
+        yield problem("settings file", str(error), "docs/settings.md has all keys; fix this before the other checks")
         return
     secrets = _secrets(settings)
     every: dict[str, Check] = {
@@ -90,11 +88,13 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
             for finding in check(settings):
                 yield _without(secrets, finding)
         except (PostscanError, OSError, ValueError) as error:
-            yield _without(secrets, problem(name, f"could not be checked: {error}", "mend that first, then look again"))
+            yield _without(
+                secrets, problem(name, f"could not be checked: {error}", "fix that, and run the doctor again")
+            )
 
 
 def _secrets(settings: Settings) -> frozenset[str]:
-    """Return what must not be shown: the secrets of plugins, and the password of the database."""
+    """Return the secrets of plugins and the password of the database, which must not be printed."""
     from postscan.core.registry import redaction as registry_redaction
 
     quoted = urlsplit(settings.storage.database).password or ""
@@ -115,10 +115,10 @@ def _show(finding: Finding) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the log away from the terminal: the findings say the same."""
-    logger, nobody = logging.getLogger("postscan"), logging.NullHandler()
-    logger.addHandler(nobody)
+    """Discard log lines: the findings have the same information."""
+    logger, discard = logging.getLogger("postscan"), logging.NullHandler()
+    logger.addHandler(discard)
     try:
         yield
     finally:
-        logger.removeHandler(nobody)
+        logger.removeHandler(discard)

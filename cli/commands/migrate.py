@@ -1,4 +1,4 @@
-"""`postscan migrate`: bring the database to the newest schema, or say what it lacks."""
+"""`postscan migrate`: apply missing migrations, or list them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from postscan.core.errors import PostscanError
 
 def migrate(
     context: typer.Context,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if the database is behind.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit with 1 if migrations are missing.")
+    ] = False,
 ) -> None:
-    """Apply the migrations that the database lacks.
+    """Apply the migrations that are missing in the database.
 
-    `postscan serve` does the same when it starts; this is for sites that want to do it by hand, and to look first.
+    `postscan serve` does the same when it starts. This command does it separately, and can check first.
 
     \b
     Examples:
@@ -25,8 +27,8 @@ def migrate(
 
     \b
     Exit codes:
-      0  the database is up to date now
-      1  with --check: it is behind
+      0  the database is up to date
+      1  with --check: migrations are missing
     """
     from postscan import migrations
 

@@ -1,4 +1,4 @@
-"""`postscan naming`: what documents are called by a template, before any of them is."""
+"""`postscan naming`: preview the names of documents."""
 
 from __future__ import annotations
 
@@ -10,35 +10,33 @@ import typer
 from postscan.cli.context import load_settings
 from postscan.cli.output import terminal
 
-app = typer.Typer(no_args_is_help=True, help="Try the names of documents.")
+app = typer.Typer(no_args_is_help=True, help="Preview the names of documents.")
 
 
 @app.command()
 def preview(
     context: typer.Context,
-    template: Annotated[
-        str | None, typer.Option(metavar="T", help="Template to try; default: the one of the settings.")
-    ] = None,
+    template: Annotated[str | None, typer.Option(metavar="T", help="Template; default: that of the settings.")] = None,
     root: Annotated[str, typer.Option(metavar="R", help="DocumentRootName of the scan process or device.")] = "Invoice",
     user: Annotated[str, typer.Option(metavar="U", help="Name of the user.")] = "ann@fabrikam.example",
     process: Annotated[str, typer.Option(metavar="P", help="Name of the scan process.")] = "Archive",
     pages: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Number of documents.")] = 3,
-    format: Annotated[str, typer.Option(metavar="F", help="Format keyword, which decides on the extension.")] = "png",
+    format: Annotated[str, typer.Option(metavar="F", help="Format keyword, which determines the extension.")] = "png",
 ) -> None:
-    """Show what documents would be called, for a job that is made now.
+    """Show the names of the documents of a job that is created now.
 
-    Shows the name of each document, the user's folder where a filter makes one, and what the first document is called
-    if somebody else has its name there. Nothing is ever overwritten.
+    Shows the name of each document, the user's folder where a filter creates one, and the name of the first document
+    if its name already exists there. Files are never overwritten.
 
     \b
-    A template is text and these fields; {page} must be there:
+    A template is text and these fields; {page} is required:
       {root}     root name of the documents
       {user}     name of the user
       {process}  name of the scan process
-      {date}     when the job was made, in UTC; {date:%Y-%m-%d} with %Y %y %m %d %H %M %S %j %G %V
+      {date}     when the job was created, in UTC; {date:%Y-%m-%d} with %Y %y %m %d %H %M %S %j %G %V
       {page}     number of the document; {page:d} without zeros, {page:05d} with five digits
 
-    Each field is made safe by itself, so that no name leads elsewhere; long ones are cut. The extension is added.
+    Each field is made safe by itself, so that no name contains a path; long names are cut. The extension is added.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`postscan process`: the stored scan processes - list them, add one, check one, try one."""
+"""`postscan process`: list, add, check and try stored scan processes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="List, add, check and try the store
 
 @app.command("list")
 def list_processes(context: typer.Context) -> None:
-    """List the stored scan processes, broken ones with the reason.
+    """List the stored scan processes; invalid ones with the reason.
 
-    Each is a `<GUID>.xml`, with its name and its users in a `<GUID>.toml` beside it.
+    Each is a `<GUID>.xml`, with its name and users in a `<GUID>.toml` beside it.
 
     \b
     Example:
@@ -46,16 +46,16 @@ def list_processes(context: typer.Context) -> None:
 def add(
     context: typer.Context,
     file: Path,
-    name: Annotated[str, typer.Option(help="Name that people see at the device.")],
+    name: Annotated[str, typer.Option(help="Name that the device shows.")],
     user: Annotated[
-        list[str] | None, typer.Option(help="SID or user@domain of somebody who may use it; may be repeated.")
+        list[str] | None, typer.Option(help="SID or user@domain of a user who may use it; may be repeated.")
     ] = None,
-    id: Annotated[str, typer.Option(help="GUID; without it: a new one.", metavar="GUID")] = "",
+    id: Annotated[str, typer.Option(help="GUID; default: a new one.", metavar="GUID")] = "",
 ) -> None:
     """Store a scan process and print its GUID.
 
-    FILE is the XML of a psp:PostScanProcess. The whole process is checked first, the instructions of each filter by
-    the installed plugins. Without --user everybody may use it. A running server sees it at once.
+    FILE is the XML of a psp:PostScanProcess. It is checked first, the instructions of each filter by its plugin.
+    Without --user all users may use it. A running server uses it at once.
 
     \b
     Examples:
@@ -71,12 +71,12 @@ def add(
 
 @app.command()
 def check(context: typer.Context, file: Path) -> None:
-    """Check the scan process in FILE exactly as `add` does, and store nothing.
+    """Check the scan process in FILE as `add` does, without storing it.
 
     \b
     Exit codes:
       0  it can be stored
-      1  it cannot; stderr names the filter, the element and what was expected
+      1  it cannot be stored; stderr has the filter, the element and what was expected
     """
     process = _checked(load_settings(context), file.read_bytes())
     typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
@@ -86,13 +86,13 @@ app.command("test")(process_test.send_page)
 
 
 def _checked(settings: Settings, xml: bytes) -> ScanProcess:
-    """Return the process that would be stored; raise `InvalidArgument` if it cannot be, or if no job could run it."""
+    """Return the parsed process; raise `InvalidArgument` if it cannot be stored or no job could run it."""
     from postscan.soap.processes.folder import ProcessFolder
 
-    with tempfile.TemporaryDirectory() as elsewhere:
-        process = ProcessFolder(Path(elsewhere), settings.processes.server_names).add(xml, display_name="check")
-    with open_engine(settings) as core:
-        core.check(process.instructions)
+    with tempfile.TemporaryDirectory() as folder:
+        process = ProcessFolder(Path(folder), settings.processes.server_names).add(xml, display_name="check")
+    with open_engine(settings) as engine:
+        engine.check(process.instructions)
     return process
 
 

@@ -1,4 +1,4 @@
-"""`postscan process test`: one page through the running server, and what became of it."""
+"""`postscan process test`: send one page through a scan process of the running server."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from postscan.core.model.principal import Principal
     from postscan.core.settings import Settings
 
-POLL: Final = 0.1  # seconds between two looks at the job
+POLL: Final = 0.1  # seconds between two reads of the job
 
 
 def send_page(
     context: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="GUID of the scan process.")],
-    user: Annotated[str, typer.Option(metavar="SID", help="SID of the user whose page it is.")] = DEFAULT_USER,
+    user: Annotated[str, typer.Option(metavar="SID", help="SID of the user of the job.")] = DEFAULT_USER,
     wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Longest time to wait for the end of the job.")
     ] = 60.0,
 ) -> None:
-    """Send one made-up page through a scan process, and show what became of it.
+    """Send one generated page through a scan process, and show the job.
 
-    The job is made by you, as an administrator of this machine, and run by the running server with its real filters:
-    what they deliver is delivered. Shows the job as `postscan jobs show` does.
+    You create the job as an administrator of this machine; the running server processes it with its real filters,
+    which really deliver. Shows the job as `postscan jobs show` does.
 
     \b
     Exit codes:
       0  the job was Completed
-      1  it could not be done, or has not ended in time; stderr says why
+      1  an error, or the job has not ended in time; stderr has the reason
       3  the job was Canceled
       4  the job was Aborted
 
@@ -52,9 +52,9 @@ def send_page(
     settings, identifier = load_settings(context), process_files.identifier("ID", id)
     _check_served(settings)
     me = _me(settings, user)
-    with open_engine(settings) as core:
-        job = _ended(core, _made(core, settings, identifier, user, me), me, wait)
-        deliveries, events = core.service.deliveries(job.token, me), core.service.events(job.token, me)
+    with open_engine(settings) as engine:
+        job = _wait(engine, _create(engine, settings, identifier, user, me), me, wait)
+        deliveries, events = engine.service.deliveries(job.token, me), engine.service.events(job.token, me)
     console = terminal.console()
     for part in views.page(job, deliveries, events):
         console.print(part)
@@ -64,7 +64,7 @@ def send_page(
 
 
 def _check_served(settings: Settings) -> None:
-    """Raise if nobody would run the job."""
+    """Raise `PostscanError` if no server is running."""
     from postscan.core.engine import is_served
 
     if not is_served(settings.storage.data_dir):
@@ -72,30 +72,30 @@ def _check_served(settings: Settings) -> None:
 
 
 def _me(settings: Settings, user: str) -> Principal:
-    """Return the administrator; where only users with certificates may come, as one who has shown that of the user."""
+    """Return the administrator, with the user's SID where the server requires client certificates."""
     me = local_administrator()
     return dataclasses.replace(me, sid=user) if settings.tls.mode == "client" else me
 
 
-def _made(core: Engine, settings: Settings, identifier: str, user: str, me: Principal) -> JobToken:
-    """Make the job with its page, and end it; leave nothing behind if that fails."""
+def _create(engine: Engine, settings: Settings, identifier: str, user: str, me: Principal) -> JobToken:
+    """Create the job, send its page and end it; cancel it on an error."""
     process = process_folder(settings).find(identifier)
     if process is None:
         raise PostscanError(f"no scan process {identifier} is stored; see: postscan process list")
-    token = core.service.create(me, user, identifier, process.instructions)
+    token = engine.service.create(me, user, identifier, process.instructions)
     try:
-        with core.service.open_image(token, me, 1, "png") as image:
+        with engine.service.open_image(token, me, 1, "png") as image:
             image.write(test_page.png(1))
-        core.service.end(token, me)
+        engine.service.end(token, me)
     except BaseException:
-        core.service.cancel(token, me)
+        engine.service.cancel(token, me)
         raise
     return token
 
 
-def _ended(core: Engine, token: JobToken, me: Principal, seconds: float) -> Job:
-    """Return the job when it has ended, or when so many seconds are over."""
+def _wait(engine: Engine, token: JobToken, me: Principal, seconds: float) -> Job:
+    """Return the job when it has ended, or after this many seconds."""
     until = time.monotonic() + seconds
-    while not (job := core.service.job(token, me)).state.ended and time.monotonic() < until:
+    while not (job := engine.service.job(token, me)).state.ended and time.monotonic() < until:
         time.sleep(POLL)
     return job

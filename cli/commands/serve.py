@@ -25,9 +25,8 @@ def serve(
     """Run the scan server until SIGTERM or Ctrl-C.
 
     Prints the URL of the processing service as one line on stdout as soon as devices can reach it; the log goes to
-    stderr. A database that is new or older is migrated first. When it stops, the server takes no new requests and
-    gives running filters a while to finish (`server.drain_seconds`); what is not done by then is done after the next
-    start.
+    stderr. A new or older database is migrated first. While it stops, the server accepts no new requests and
+    gives running filters `server.drain_seconds` to finish; unfinished jobs continue after the next start.
 
     \b
     Examples:
@@ -39,17 +38,17 @@ def serve(
 
     settings = _overridden(load_settings(context), host, port)
     logs.to_stderr(settings.log)
-    with open_engine(settings) as core:
-        server.serve(core, settings, ready=typer.echo)
+    with open_engine(settings) as engine:
+        server.serve(engine, settings, ready=typer.echo)
 
 
 def _overridden(settings: Settings, host: str | None, port: int | None) -> Settings:
-    """Return the settings with what the command line says, judged by the same rules as the file."""
+    """Return the settings with the options of the command line, validated as those of the file."""
     from pydantic import ValidationError
 
-    said = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    options = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     try:
-        return type(settings).model_validate(dict(settings) | {"server": settings.server.model_dump() | said})
+        return type(settings).model_validate(dict(settings) | {"server": settings.server.model_dump() | options})
     except ValidationError as error:
         reasons = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
-        raise SettingsError(f"{' '.join(f'--{key} {value}' for key, value in said.items())}: {reasons}") from None
+        raise SettingsError(f"{' '.join(f'--{key} {value}' for key, value in options.items())}: {reasons}") from None

@@ -1,4 +1,4 @@
-"""`postscan subscriptions`: who hears of what happens, and an administrator who puts an end to it."""
+"""`postscan subscriptions`: list subscriptions to events, and end one as an administrator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from postscan.core.engine import Engine
     from postscan.core.model.subscription import Subscription
 
-COLUMNS = ("ID", "SERVICE", "WHOSE", "KNOWN BY", "EVENTS GO TO", "STILL", "WAITING")
+COLUMNS = ("ID", "SERVICE", "OWNER", "PROOF", "NOTIFY TO", "TIME LEFT", "WAITING")
 
 app = typer.Typer(no_args_is_help=True, help="List subscriptions to events, and end one.")
 
@@ -24,20 +24,20 @@ app = typer.Typer(no_args_is_help=True, help="List subscriptions to events, and 
 @app.command("list")
 def list_subscriptions(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the subscriptions of devices and administrators.
 
-    STILL is for how long yet, in hours, minutes and seconds. WAITING counts the stored events that have not been
-    delivered; a job that ends has several of them.
+    PROOF is how the owner was authenticated. TIME LEFT is in hours, minutes and seconds. WAITING counts the stored
+    events that have not been delivered; a job that ends has several of them.
 
     \b
     Examples:
       postscan subscriptions list
       postscan subscriptions list --json | jq '.[] | select(.waiting > 100) | .id'
     """
-    with open_engine(load_settings(context)) as core:
-        records = [_record(core, one) for one in core.subscriptions.live() if not one.cancelled]
+    with open_engine(load_settings(context)) as engine:
+        records = [_record(engine, one) for one in engine.subscriptions.live() if not one.cancelled]
     if json:
         typer.echo(views.as_json(records))
     elif records:
@@ -48,10 +48,11 @@ def list_subscriptions(
 
 @app.command()
 def end(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """End a subscription of anybody, as an administrator.
+    """End any subscription, as an administrator.
 
     The end is stored at once, with a line in the audit trail. A running server sees it within five seconds, sends no
-    more events, and tells the subscriber, if that has said where (EndTo). Without a server, the next one does.
+    more events, and sends SubscriptionEnd if the subscription has an EndTo address. Without a running server, the
+    next one does that.
 
     \b
     Example:
@@ -60,31 +61,31 @@ def end(context: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")]
     \b
     Exit codes:
       0  the end is stored
-      1  there is no such subscription, or it has ended before
+      1  there is no such subscription, or it has already ended
     """
-    with open_engine(load_settings(context)) as core:
-        typer.echo(_consequence(core, _end(core, id)))
+    with open_engine(load_settings(context)) as engine:
+        typer.echo(_result(engine, _end(engine, id)))
 
 
-def _end(core: Engine, id: str) -> Subscription:
-    """End it, or say where to look."""
+def _end(engine: Engine, id: str) -> Subscription:
+    """End the subscription; raise `PostscanError` if there is none with this ID."""
     try:
-        return core.subscriptions.cancel(str(uuid.UUID(id)), local_administrator())
+        return engine.subscriptions.cancel(str(uuid.UUID(id)), local_administrator())
     except (ValueError, SubscriptionNotFound):
         raise PostscanError(f"there is no subscription {id!r}; see: postscan subscriptions list") from None
 
 
-def _consequence(core: Engine, ended: Subscription) -> str:
+def _result(engine: Engine, ended: Subscription) -> str:
     from postscan.core.engine import is_served
 
     if ended.end_to is None:
-        return "ended; its subscriber did not ask to be told"
-    teller = "the server" if is_served(core.settings.storage.data_dir) else "the next server that starts"
-    return f"ended; {teller} tells its subscriber"
+        return "ended; it has no EndTo address, so no SubscriptionEnd is sent"
+    sender = "the server" if is_served(engine.settings.storage.data_dir) else "the next server that starts"
+    return f"ended; {sender} sends SubscriptionEnd to the subscriber"
 
 
-def _record(core: Engine, one: Subscription) -> dict[str, Any]:
-    """Return a subscription as a record of plain values; `actions` are those that it is about, none means all."""
+def _record(engine: Engine, one: Subscription) -> dict[str, Any]:
+    """Return a subscription as plain values; `actions` are the subscribed ones, none means all."""
     return {
         "id": one.id,
         "service": str(one.port),
@@ -92,8 +93,8 @@ def _record(core: Engine, one: Subscription) -> dict[str, Any]:
         "notify_to": one.notify_to.url,
         "end_to": one.end_to.url if one.end_to else None,
         "actions": list(one.actions),
-        "seconds_left": round(core.subscriptions.left(one)),
-        "waiting": core.subscriptions.waiting(one.scope, one.cursor),
+        "seconds_left": round(engine.subscriptions.left(one)),
+        "waiting": engine.subscriptions.waiting(one.scope, one.cursor),
     }
 
 

@@ -1,4 +1,4 @@
-"""`postscan demo`: a real server, a device, one job completed and one cancelled, and all of it checked."""
+"""`postscan demo`: run a server and a device, complete one job, cancel another, and check the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from postscan.core.errors import PostscanError
 ARCHIVE: Final = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 ARCHIVE_AND_STAMP: Final = "C2A6F0D1-5E39-4B87-A0D4-3F1E7B92C865"
 FEW: Final = ("page.png", "text.png", "coffee.png", "retina.jpg")
-PAGES: Final = (  # the quick ones first: grey before colour
+PAGES: Final = (  # the fast ones first: grey before colour
     *("page.png", "text.png", "camera.png", "moon.png", "coins.png", "brick.png", "gravel.png", "cell.png"),
     *("rocket.jpg", "coffee.png", "retina.jpg", "astronaut.png"),
 )
@@ -31,99 +31,97 @@ CANCEL_AFTER: Final = 3  # seconds after the end of the images
 
 def demo(
     keep: Annotated[
-        Path | None, typer.Option(help="Keep everything in this folder, which must be new or empty.", metavar="DIR")
+        Path | None, typer.Option(help="Keep all files in this folder, which must be new or empty.", metavar="DIR")
     ] = None,
 ) -> None:
-    """Show the product with real scans: one job completed, one cancelled.
+    """Run a demonstration: one job is completed, one is cancelled.
 
-    Starts a real server on a free loopback port, with a folder of its own for all it keeps, and sends it pages with
-    the real `postscan send`. Each command is printed before it runs, so that you can do the same by hand. The pages
-    are photographs that come with scikit-image (pip install 'postscan[demo]').
+    Starts a server on a free loopback port, with a folder for its data, and sends pages to it with `postscan send`.
+    Each command is printed before it runs, so that you can repeat it. The pages are photographs from scikit-image
+    (pip install 'postscan[demo]').
 
-    The second job is cancelled while one of its filters is working: that filter stops, the next one never begins,
-    and what was delivered before stays. In the end every archived file is compared with what was sent. Takes
-    less than a minute.
+    The second job is cancelled while one of its filters runs: that filter stops, the next one does not start, and
+    documents delivered before remain. At the end, every archived file is compared with the page that was sent.
+    Takes less than a minute.
 
     \b
     Exit codes:
-      0  everything was as promised
-      1  something differed, and it says what
+      0  all results were as expected
+      1  a result differed; stderr has it
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped on exit
     pictures = _pictures()
     with _folder(keep) as folder:
-        stage = DemoSandbox(folder)
-        _run(stage, pictures)
+        sandbox = DemoSandbox(folder)
+        _run(sandbox, pictures)
         if keep:
-            typer.echo(f"\nEverything is kept in {folder}; go on with:\n")
+            typer.echo(f"\nAll files are kept in {folder}; go on with:\n")
             typer.echo(f"$ cd {shlex.quote(str(folder))} && export POSTSCAN_CONFIG=postscan.toml\n$ postscan serve")
         else:
-            typer.echo("\nEverything is removed again; to keep it: postscan demo --keep DIR")
-        if stage.differences:
-            raise PostscanError("\n".join(["the demo did not go as promised:", *stage.differences]))
-    typer.echo(
-        "All as promised: one job Completed, one Canceled, and every archived file equal to the page that was sent."
-    )
+            typer.echo("\nAll files are removed; to keep them: postscan demo --keep DIR")
+        if sandbox.failures:
+            raise PostscanError("\n".join(["the results of the demo are not as expected:", *sandbox.failures]))
+    typer.echo("As expected: one job Completed, one Canceled, and every archived file equal to the page that was sent.")
 
 
-def _run(stage: DemoSandbox, pictures: Path) -> None:
-    typer.echo("A folder for everything: pages, shares, settings, and two scan processes.\n")
-    stage.build(pictures, PAGES, ("archive.xml", "archive-and-stamp.xml"))
-    stage.run("process", "add", "archive.xml", "--name", "Archive", "--id", ARCHIVE)
-    stage.run("process", "add", "archive-and-stamp.xml", "--name", "Archive and stamp", "--id", ARCHIVE_AND_STAMP)
+def _run(sandbox: DemoSandbox, pictures: Path) -> None:
+    typer.echo("A folder with pages, shares, settings and two scan processes.\n")
+    sandbox.build(pictures, PAGES, ("archive.xml", "archive-and-stamp.xml"))
+    sandbox.run("process", "add", "archive.xml", "--name", "Archive", "--id", ARCHIVE)
+    sandbox.run("process", "add", "archive-and-stamp.xml", "--name", "Archive and stamp", "--id", ARCHIVE_AND_STAMP)
     typer.echo("\nThe server.")
-    with stage.server():
+    with sandbox.server():
         few, all = [f"pages/{name}" for name in FEW], [f"pages/{name}" for name in PAGES]
-        _complete(stage, few)
-        _cancel(stage, few, all)
+        _complete(sandbox, few)
+        _cancel(sandbox, few, all)
 
 
-def _complete(stage: DemoSandbox, pages: list[str]) -> None:
+def _complete(sandbox: DemoSandbox, pages: list[str]) -> None:
     typer.echo(f"\n1. {len(pages)} pages for the process Archive. It has one filter, which saves them to a share.")
-    stage.run("send", *pages, "--process", ARCHIVE, "--user", USER)
-    stage.show("archive")
-    _compare(stage, pages)
+    sandbox.run("send", *pages, "--process", ARCHIVE, "--user", USER)
+    sandbox.show("archive")
+    _check_archive(sandbox, pages)
 
 
-def _cancel(stage: DemoSandbox, before: list[str], pages: list[str]) -> None:
+def _cancel(sandbox: DemoSandbox, before: list[str], pages: list[str]) -> None:
     typer.echo(
         f"\n2. {len(pages)} pages for the process Archive and stamp: save to a share, stamp each page, save again."
-        f"\n   {CANCEL_AFTER} seconds after the last page, somebody presses Stop at the device."
+        f"\n   {CANCEL_AFTER} seconds after the last page, the user presses Stop at the device."
     )
     cancel = ("--cancel-after", str(CANCEL_AFTER))
-    said = stage.run("send", *pages, "--process", ARCHIVE_AND_STAMP, "--user", USER, *cancel, promised=3)
-    token = next((line.split()[3] for line in said if "  Job " in line), "")
-    stage.run("jobs", "show", token)
+    lines = sandbox.run("send", *pages, "--process", ARCHIVE_AND_STAMP, "--user", USER, *cancel, exit_code=3)
+    token = next((line.split()[3] for line in lines if "  Job " in line), "")
+    sandbox.run("jobs", "show", token)
     typer.echo("\nWhat was delivered before the cancel is still there:")
-    stage.show("archive", "stamped", "afterwards")
-    _compare(stage, [*before, *pages])
-    _judge(stage, token)
+    sandbox.show("archive", "stamped", "afterwards")
+    _check_archive(sandbox, [*before, *pages])
+    _check_cancelled(sandbox, token)
 
 
-def _judge(stage: DemoSandbox, token: str) -> None:
-    """Check the cancelled job filter by filter: one had finished, one was stopped, one never began."""
-    job = stage.ask("jobs", "show", token, "--json")
+def _check_cancelled(sandbox: DemoSandbox, token: str) -> None:
+    """Check the filters of the cancelled job: one had finished, one was stopped, one had not started."""
+    job = sandbox.read_json("jobs", "show", token, "--json")
     states = [one["state"] for one in job.get("filters", ())]
-    promised = ["CompletedSuccessfully", "Canceled", "Canceled"]
-    stage.expect(job.get("state") == "Canceled", f"the second job is {job.get('state')}, not Canceled")
-    stage.expect(states == promised, f"the filters of the second job are {states}, not {promised}")
-    stage.expect(not stage.files("afterwards"), "the filter that never began has delivered something")
-    stamped = stage.files("stamped")
-    stage.expect(len(stamped) < len(PAGES), "all pages are stamped: the filter was not stopped")
+    expected = ["CompletedSuccessfully", "Canceled", "Canceled"]
+    sandbox.expect(job.get("state") == "Canceled", f"the second job is {job.get('state')}, not Canceled")
+    sandbox.expect(states == expected, f"the filters of the second job are {states}, not {expected}")
+    sandbox.expect(not sandbox.files("afterwards"), "the filter that did not start has delivered documents")
+    stamped = sandbox.files("stamped")
+    sandbox.expect(len(stamped) < len(PAGES), "all pages are stamped: the filter was not stopped")
     for file in stamped:
         whole = file.suffix == ".png" and file.read_bytes().endswith(b"IEND\xaeB`\x82")
-        stage.expect(whole, f"{file.name} is half a file")
+        sandbox.expect(whole, f"{file.name} is incomplete")
 
 
-def _compare(stage: DemoSandbox, sent: Iterable[str]) -> None:
-    """Check that the archive holds exactly the pages that were sent, byte for byte."""
-    delivered = Counter(_sha256(file) for file in stage.files("archive"))
-    expected = Counter(_sha256(stage.folder / page) for page in sent)
-    stage.expect(delivered == expected, "share/archive does not hold exactly the pages that were sent")
+def _check_archive(sandbox: DemoSandbox, sent: Iterable[str]) -> None:
+    """Check that the archive has exactly the pages that were sent, byte for byte."""
+    delivered = Counter(_sha256(file) for file in sandbox.files("archive"))
+    expected = Counter(_sha256(sandbox.folder / page) for page in sent)
+    sandbox.expect(delivered == expected, "share/archive does not have exactly the pages that were sent")
 
 
 def _pictures() -> Path:
-    """Return the folder of pictures inside scikit-image, found without importing it."""
+    """Return the folder of pictures in scikit-image, without importing it."""
     spec = importlib.util.find_spec("skimage")
     for package in (spec.submodule_search_locations or ()) if spec else ():
         if all((Path(package) / "data" / name).is_file() for name in PAGES):
@@ -133,7 +131,7 @@ def _pictures() -> Path:
 
 @contextlib.contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    """Lend a folder that is removed afterwards, or the one that is to be kept."""
+    """Yield a temporary folder, or the one to keep."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="postscan-demo-") as folder:
             yield Path(folder)

@@ -1,4 +1,4 @@
-"""Where the demo plays: a folder, a real server, and real commands, each printed before it runs."""
+"""The sandbox of the demo: a folder, a server, and commands that are printed before they run."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _LONGEST: Final = 45.0  # seconds for one command, for the server's start, and f
 
 
 class DemoSandbox:
-    """A folder, and the commands that run in it. `differences` collects what was not as promised."""
+    """A folder, and the commands that run in it. `failures` has the results that are not as expected."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.differences: list[str] = []
+        self.failures: list[str] = []
         self._environment = os.environ | {"POSTSCAN_CONFIG": "postscan.toml", "PYTHONUNBUFFERED": "1"}
 
     def build(self, pictures: Path, pages: Sequence[str], processes: Sequence[str]) -> None:
-        """Lay out the pages, the share folders, the settings and the scan processes; go there."""
+        """Create the pages, the share folders, the settings and the scan processes."""
         (self.folder / "pages").mkdir()
         for page in pages:
             shutil.copyfile(pictures / page, self.folder / "pages" / page)
@@ -49,7 +49,7 @@ class DemoSandbox:
 
     @contextlib.contextmanager
     def server(self) -> Iterator[None]:
-        """Run the server while the body runs, and stop it with SIGTERM whatever happens."""
+        """Run the server for the body; stop it with SIGTERM."""
         typer.echo("\n$ postscan serve 2>server.log &")
         with (self.folder / "server.log").open("wb") as log:
             process = self._start("serve", stderr=log)
@@ -65,30 +65,30 @@ class DemoSandbox:
                 process.wait()
                 self.expect(False, f"the server did not stop within {_LONGEST:.0f} seconds of SIGTERM")
 
-    def run(self, *arguments: str, promised: int = 0) -> list[str]:
-        """Print and run a command, show what it says, and return its lines; raise if its exit code is another one."""
+    def run(self, *arguments: str, exit_code: int = 0) -> list[str]:
+        """Print and run a command, print its output, and return its lines; raise for another exit code."""
         typer.echo(f"\n$ postscan {shlex.join(arguments)}")
         with self._limited(self._start(*arguments)) as process:
             lines = []
             for line in process.stdout or ():
                 typer.echo(line, nl=False)
                 lines.append(line)
-        if process.returncode != promised:
-            raise PostscanError(f"`postscan {arguments[0]}` ended with {process.returncode}; promised was {promised}")
+        if process.returncode != exit_code:
+            raise PostscanError(f"`postscan {arguments[0]}` ended with {process.returncode}; expected {exit_code}")
         return lines
 
-    def ask(self, *arguments: str) -> Any:
-        """Run a command that answers in JSON, quietly; return what it says."""
+    def read_json(self, *arguments: str) -> Any:
+        """Run a command with `--json` without printing it; return its output."""
         with self._limited(self._start(*arguments)) as process:
             output = process.stdout.read() if process.stdout else ""
         return json.loads(output or "{}")
 
     def files(self, share: str) -> list[Path]:
-        """Return what lies in a share, hidden files too."""
+        """Return the files of a share, hidden ones included."""
         return sorted(path for path in (self.folder / "share" / share).rglob("*") if path.is_file())
 
     def show(self, *shares: str) -> None:
-        """Show what lies in these shares, with sizes in bytes."""
+        """Print the files of these shares, with sizes in bytes."""
         for share in shares:
             files = self.files(share)
             typer.echo(f"\nshare/{share}: {len(files)} file{'' if len(files) == 1 else 's'}")
@@ -96,9 +96,9 @@ class DemoSandbox:
                 typer.echo(f"{file.stat().st_size:>12,}  {file.relative_to(self.folder)}")
 
     def expect(self, true: bool, otherwise: str) -> None:
-        """Note what differed from the promise, if it did."""
+        """Add a failure if *true* is false."""
         if not true:
-            self.differences.append(otherwise)
+            self.failures.append(otherwise)
 
     def _start(self, *arguments: str, stderr: Any = None) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", "-m", "postscan.cli", *arguments]
@@ -108,7 +108,7 @@ class DemoSandbox:
 
     @contextlib.contextmanager
     def _limited(self, process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-        """Lend a process and wait for its end; one that takes too long is killed."""
+        """Yield a process, and wait for its end; kill it after `_LONGEST` seconds."""
         watchdog = threading.Timer(_LONGEST, process.kill)
         watchdog.start()
         try:
@@ -118,17 +118,17 @@ class DemoSandbox:
             watchdog.cancel()
 
     def _first_line(self, process: subprocess.Popen[str]) -> str:
-        """Return the line with which the server says that it is ready."""
+        """Return the line that the server prints when it is ready."""
         output = process.stdout
         line = output.readline().strip() if output and select.select([output], [], [], _LONGEST)[0] else ""
         if not line:
             log = (self.folder / "server.log").read_text("utf-8", "replace").strip().splitlines()
-            raise PostscanError(f"the server did not start: {log[-1] if log else 'it said nothing'}")
+            raise PostscanError(f"the server did not start: {log[-1] if log else 'without a log line'}")
         return line
 
 
 def _settings(folder: Path) -> str:
-    """Return the settings file of the demo: its own data, a free port, the shares, and a user with a name."""
+    """Return the settings of the demo: data folder, free port, shares, and a user with a name."""
     shares = {share: json.dumps(str(folder / "share" / share), ensure_ascii=False) for share in SHARES}
     return rf"""
 [server]

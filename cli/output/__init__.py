@@ -1,1 +1,1 @@
-"""What commands print: tables, views of jobs, log lines, exit codes."""
+"""Output of commands: tables, views of jobs, log lines, exit codes."""

@@ -1,11 +1,11 @@
-"""What the exit code of a command says."""
+"""The exit codes of commands."""
 
 from __future__ import annotations
 
 from typing import Final
 
 ERROR: Final = 1
-"""It could not be done; one line on stderr says why. (2 is a wrong command line, as everywhere.)"""
+"""An error; one line on stderr has the reason. (2 is a wrong command line, as usual.)"""
 
 _OF_JOB: Final = {"Completed": 0, "Canceled": 3, "Aborted": 4}
 

@@ -1,7 +1,7 @@
-"""What people see: one console, tables that a pipe does not cut, and no text that could steer the terminal.
+"""Terminal output: the console, tables that are not cut in a pipe, and text without control characters.
 
-Names and details come from devices, plugins and stored processes. `plain` shows what is not printable as an escape,
-so that nothing a stranger wrote can move the cursor, change colours or retitle the window.
+Names and details come from devices, plugins and stored processes. `plain` escapes unprintable characters, so that
+foreign text cannot move the cursor, change colours or set the window title.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_PIPE_WIDTH = 10_000  # a pipe has no edge: nothing is folded or cut
+_PIPE_WIDTH = 10_000  # a pipe has no width: nothing is folded or cut
 
 
 def plain(text: str) -> str:
-    r"""Return *text* with everything unprintable, line ends too, as an escape: ESC becomes `\x1b`."""
+    r"""Return *text* with unprintable characters, line ends included, as escapes: ESC becomes `\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def console() -> Console:
-    """Return the console on stdout. It reads no markup and colours nothing by itself."""
+    """Return the console on stdout, without markup and automatic highlighting."""
     import sys
 
     from rich.console import Console
@@ -32,7 +32,7 @@ def console() -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a table of plain cells, as wide as its content; the first column, to be copied, is never folded."""
+    """Return a table of plain cells; the first column is never folded, so that it can be copied."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""A job as people read it, and as programs do."""
+"""Views of jobs, events and audit lines: text and tables for people, plain values for `--json`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ COLUMNS = ("TOKEN", "STATE", "CREATED", "USER", "PROCESS", "IMAGES", "FILTERS")
 
 
 def listed(jobs: Iterable[Job]) -> Table:
-    """Return jobs as a table, one a line."""
+    """Return jobs as a table, one per line."""
     return terminal.table(COLUMNS, (_row(job) for job in jobs))
 
 
 def line(job: Job) -> str:
-    """Return a job as one line of text, for a log or a pipe."""
+    """Return a job as one line of text, for a pipe."""
     return terminal.plain("  ".join(part for part in (job.token, _state(job.state, job.reasons), _steps(job)) if part))
 
 
 def page(job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow]) -> Iterator[str | Table]:
-    """Yield all that is known of a job: facts, filters, documents, what was delivered, and what happened when."""
+    """Yield the parts of a job's page: facts, filters, receipts, documents, deliveries, events."""
     for name, value in _facts(job):
         yield f"{name + ':':<11} {terminal.plain(value)}"
     yield "\nFilters"
@@ -38,7 +38,7 @@ def page(job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow]) -
     )
     yield "\nReceipts"
     yield terminal.table(
-        ("#", "RUN", "LOOKS AT ITS TOKEN", "LONGEST GAP", "STOPPED AFTER"), (_receipt(step) for step in job.steps)
+        ("#", "RUN", "TOKEN CHECKS", "LONGEST GAP", "STOPPED AFTER"), (_receipt(step) for step in job.steps)
     )
     yield "\nDocuments"
     rows = ((str(one.id), one.format, f"{one.size:,}", one.sha256) for one in job.documents)
@@ -50,12 +50,12 @@ def page(job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow]) -
 
 
 def as_json(value: object) -> str:
-    """Return records as JSON for a program."""
+    """Return plain values as JSON text."""
     return json.dumps(value, indent=2, ensure_ascii=True)
 
 
 def record(job: Job) -> dict[str, Any]:
-    """Return a job as a record of plain values; times in ISO 8601, sizes in bytes."""
+    """Return a job as plain values; times in ISO 8601, sizes in bytes."""
     return {
         "token": job.token,
         "state": str(job.state),
@@ -76,23 +76,23 @@ def record(job: Job) -> dict[str, Any]:
 
 
 def delivery_record(delivery: Delivery) -> dict[str, Any]:
-    """Return a delivery as a record of plain values; `document` is null for an output of the whole job."""
+    """Return a delivery as plain values; `document` is null for an output of the whole job."""
     return delivery._asdict()
 
 
 def audited(lines: Iterable[AuditLine]) -> Table:
     """Return lines of the audit trail as a table."""
-    columns = ("TIME", "WHO", "KNOWN BY", "DID", "JOB", "OUTCOME", "DETAIL")
+    columns = ("TIME", "WHO", "PROOF", "ACTION", "JOB", "OUTCOME", "DETAIL")
     return terminal.table(columns, (_audited(one) for one in lines))
 
 
 def audit_record(one: AuditLine) -> dict[str, Any]:
-    """Return a line of the audit trail as a record of plain values."""
+    """Return a line of the audit trail as plain values."""
     return {**one._asdict(), "at": one.at.isoformat()}
 
 
 def event_record(event: EventRow) -> dict[str, Any]:
-    """Return an event as a record of plain values."""
+    """Return an event as plain values."""
     return {"at": event.at.isoformat(), "kind": event.kind, **event.fields}
 
 
@@ -100,12 +100,15 @@ def _facts(job: Job) -> Iterator[tuple[str, str]]:
     yield "Job", job.token
     yield "State", _state(job.state, job.reasons)
     yield "Process", f"{job.process_name} ({job.process_id})"
-    yield "Owner", f"{job.owner.name} (known by {job.owner.proof})"
+    yield "Owner", f"{job.owner.name} (proof: {job.owner.proof})"
     yield "User", f"{job.user.name} ({job.user.sid})" if job.user.name != job.user.sid else job.user.sid
     yield "Root name", job.document_root
     yield "Created", _time(job.created)
     if job.completed:
-        yield "Ended", f"{_time(job.completed)}, {(job.completed - job.created).total_seconds():.1f} s after it began"
+        yield (
+            "Ended",
+            f"{_time(job.completed)}, {(job.completed - job.created).total_seconds():.1f} s after its creation",
+        )
     yield "Images", f"{job.images_received}{'' if job.images_kept else ', removed from the spool'}"
 
 
@@ -124,7 +127,7 @@ def _step(step: FilterStep) -> tuple[str, ...]:
 
 
 def _receipt(step: FilterStep) -> tuple[str, ...]:
-    """Return what the server can prove of a filter's run; blank where there is nothing to prove yet."""
+    """Return the receipt of a filter run; blank before its start."""
     receipt = step.receipt
     ran = receipt.fate is not None and receipt.fate != "not-started"
     return (
@@ -137,12 +140,12 @@ def _receipt(step: FilterStep) -> tuple[str, ...]:
 
 
 def _delivery(one: Delivery) -> tuple[str, ...]:
-    name = one.name if one.published else f"{one.name} (was about to appear)"
+    name = one.name if one.published else f"{one.name} (granted, not confirmed)"
     return (str(one.position + 1), str(one.document or "all"), one.destination, name)
 
 
 def _progress(step: FilterStep) -> str:
-    """Return how far the filter is, or was when it stopped; who succeeded did all of it."""
+    """Return the progress of a filter; blank after success, which completes it."""
     return "" if step.state == "CompletedSuccessfully" else step.progress
 
 
@@ -165,7 +168,7 @@ def _step_record(step: FilterStep) -> dict[str, Any]:
 
 
 def _steps(job: Job) -> str:
-    """Return the filters' states in their order, with how far each is."""
+    """Return the states of the filters in order, with their progress."""
     return ", ".join(f"{step.state} {_progress(step)}".rstrip() for step in job.steps)
 
 
@@ -174,7 +177,7 @@ def _state(state: str, reasons: Sequence[str]) -> str:
 
 
 def _fields(fields: dict[str, Any]) -> str:
-    """Return what an event says beyond its kind; the filters are counted as people do, digests stand elsewhere."""
+    """Return the fields of an event as text; filters are counted from 1, digests are omitted."""
     shown: dict[str, Any] = {name: value for name, value in fields.items() if name != "sha256"}
     if "position" in shown:
         shown = {"filter": shown.pop("position") + 1} | shown
@@ -184,5 +187,5 @@ def _fields(fields: dict[str, Any]) -> str:
 
 
 def _time(at: datetime) -> str:
-    """Return a time as UTC, to the millisecond that the store keeps."""
+    """Return a time in UTC with milliseconds, the precision of the store."""
     return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

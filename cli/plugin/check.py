@@ -1,4 +1,4 @@
-"""`postscan plugin check`: put a plugin to the test, as its author should have done."""
+"""`postscan plugin check`: run the contract tests on the filters of an installed plugin."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from postscan.core.settings import Settings
 
 DEFECTS: Final = 1
-UNTRIED: Final = 2
+NOT_TESTABLE: Final = 2
 
 Report = dict[str, Any]
-"""What came out for one filter: its `dialect`, and the fields of an `Examination`."""
+"""The result for one filter: its `dialect`, and the fields of a `ContractReport`."""
 
 
 def check(
@@ -38,32 +38,32 @@ def check(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")],
     page: Annotated[
         list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="Image that the filters get; may be repeated. Without: two."),
+        typer.Option(exists=True, dir_okay=False, help="Image for the filters; may be repeated. Default: two."),
     ] = None,
     instructions: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="XML that a scan process has for the filter. Without: empty."),
+        typer.Option(exists=True, dir_okay=False, help="Instructions of the filter as XML. Default: empty."),
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Settings file (TOML) whose table [filters.NAME] counts."),
+        typer.Option(exists=True, dir_okay=False, help="Settings file (TOML) with the table [filters.NAME]."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look for defects of a plugin: run its filters, and cancel them everywhere.
+    """Run and cancel the filters of a plugin, and report their defects.
 
-    Found are: an import error, a wrong API version, a `run` without token, a filter that never checks its token,
+    Finds: an import error, a wrong API version, a `run` without token, a filter that never checks its token,
     swallows the cancel, publishes after it, writes outside its workdir, leaves temporary files or processes behind,
-    is not harmless when run twice, has no valid instruction schema, gives a secret away, or changes global state.
+    delivers twice when run twice, has no valid instruction schema, reveals a secret, or changes global state.
 
-    The runs are real. What a filter delivers is delivered, once for each look at its token and at most a hundred
-    times: name a folder, or a server, that is there for it.
+    The runs are real: a filter delivers once for each check of its token, at most a hundred times. Use a folder or a
+    server for tests.
 
     \b
     Exit codes:
       0  no defects were found
       1  there are defects, one a line
-      2  the filter could not be tried with these instructions and settings
+      2  the filter could not be tested with these instructions and settings
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def check(
 
 
 def _settings(context: typer.Context, name: str, path: Path | None) -> Settings:
-    """Return the settings of this command, with the table of one plugin out of another file if one is given."""
+    """Return the settings of this command, with the table of the plugin from another file if *path* is given."""
     from postscan.core.settings import load
 
     settings = load_settings(context)
@@ -99,8 +99,8 @@ def _settings(context: typer.Context, name: str, path: Path | None) -> Settings:
 
 
 def _plugin(settings: Settings, name: str) -> Plugin:
-    with open_engine(settings) as core:
-        plugins = {plugin.name: plugin for plugin in core.catalogue().plugins}
+    with open_engine(settings) as engine:
+        plugins = {plugin.name: plugin for plugin in engine.catalogue().plugins}
     if name not in plugins:
         installed = ", ".join(plugins) or "none"
         raise typer.BadParameter(f"no plugin {name!r} is installed; installed are: {installed}", param_hint="NAME")
@@ -108,7 +108,7 @@ def _plugin(settings: Settings, name: str) -> Plugin:
 
 
 def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> list[Report]:
-    """Examine the plugin if it can be loaded at all."""
+    """Examine the plugin if it can be loaded."""
     from postscan.core.registry.catalogue import PluginState
     from postscan.plugins.testing import contract, defects
 
@@ -118,11 +118,11 @@ def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: 
         return [_report("", contract.ContractReport(untried=plugin.reason))]
     if plugin.state is PluginState.QUARANTINED:
         return [_report("", contract.ContractReport((defects.refused(plugin.reason),)))]
-    return _elsewhere(plugin.name, pages, instructions, table)
+    return _examine_in_child(plugin.name, pages, instructions, table)
 
 
-def _elsewhere(name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> list[Report]:
-    """Examine the plugin in a child: no code of a plugin runs in this process."""
+def _examine_in_child(name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> list[Report]:
+    """Examine the plugin in a child process: no code of a plugin runs in this one."""
     fork = multiprocessing.get_context("fork")
     here, there = fork.Pipe(duplex=False)
     child = fork.Process(target=_examine, args=(there, name, pages, instructions, table))
@@ -131,7 +131,7 @@ def _elsewhere(name: str, pages: Sequence[Path], instructions: bytes, table: Map
     try:
         reports: list[Report] = encoder.loads(here.recv_bytes())
     except EOFError:
-        raise PluginError(f"{name}: the process that examined it died") from None
+        raise PluginError(f"{name}: the process that examined it crashed") from None
     finally:
         here.close()
         child.join()
@@ -139,7 +139,7 @@ def _elsewhere(name: str, pages: Sequence[Path], instructions: bytes, table: Map
 
 
 def _examine(pipe: Connection, name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> None:
-    """Be the child. What the plugin prints goes to stderr."""
+    """Run in the child process; redirect the plugin's output to stderr."""
     from postscan.core.filters import loader
     from postscan.core.workers import orphans
     from postscan.plugins.testing import contract
@@ -164,29 +164,29 @@ def _lines(reports: Iterable[Report]) -> Iterator[str]:
         for defect in one["defects"]:
             yield f"{about}{defect['kind']}: {defect['sentence']}"
         if one["untried"]:
-            yield f"{about}could not be tried: {one['untried']}"
+            yield f"{about}could not be tested: {one['untried']}"
         elif not one["defects"]:
-            yield f"{about}no defects found ({one['runs']} runs, cancelled at {_looks(one)})"
+            yield f"{about}no defects found ({one['runs']} runs, cancelled at {_cancels(one)})"
 
 
-def _looks(one: Report) -> str:
-    return f"{'each' if one['cancels'] == one['looks'] else one['cancels']} of {one['looks']} looks"
+def _cancels(one: Report) -> str:
+    return f"{'each' if one['cancels'] == one['looks'] else one['cancels']} of {one['looks']} token checks"
 
 
 def _exit_code(reports: Iterable[Report]) -> int:
     if any(one["defects"] for one in reports):
         return DEFECTS
-    return UNTRIED if any(one["untried"] for one in reports) else 0
+    return NOT_TESTABLE if any(one["untried"] for one in reports) else 0
 
 
 @contextlib.contextmanager
 def _pages(given: Sequence[Path] | None) -> Iterator[Sequence[Path]]:
-    """Lend the pages that were named; two plain ones if there are none."""
+    """Yield the given pages, or two generated ones."""
     if given:
         yield given
         return
     with tempfile.TemporaryDirectory(prefix="postscan-") as folder:
-        made = [Path(folder) / f"page{number}.png" for number in (1, 2)]
-        for number, path in enumerate(made, start=1):
+        pages = [Path(folder) / f"page{number}.png" for number in (1, 2)]
+        for number, path in enumerate(pages, start=1):
             path.write_bytes(test_page.png(number))
-        yield made
+        yield pages

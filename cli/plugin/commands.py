@@ -1,4 +1,4 @@
-"""`postscan plugin`: which plugins are installed, what their filters are and take, and why one cannot be used."""
+"""`postscan plugin`: list and explain the installed plugins; the other commands are in modules of their own."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from postscan.core.filters.parameters import Parameter, Schema
     from postscan.core.registry.catalogue import FilterInfo, Plugin
 
-app = typer.Typer(no_args_is_help=True, help="List, explain, check and switch plugins, and begin a new one.")
+app = typer.Typer(no_args_is_help=True, help="List, explain, check, enable and create plugins.")
 
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_plugins(context: typer.Context, json: JSON = False) -> None:
     """List the installed plugins and their filters.
 
-    Every plugin is loaded in a process of its own. One that cannot be used is `quarantined`, with the reason;
+    Each plugin is loaded in a process of its own. One that cannot be used is `quarantined`, with the reason;
     `postscan plugin info` has its traceback. `disabled` plugins are named in the settings, and are never imported.
-    LACKS tells what a filter misses on this machine.
+    LACKS is what a filter needs and this machine does not have.
 
     \b
     Examples:
@@ -54,10 +54,10 @@ def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")],
     json: JSON = False,
 ) -> None:
-    """Explain a plugin: what its filters are, and what they take.
+    """Explain a plugin: its filters, their instructions and settings.
 
     Instructions are elements of the scan process, in the namespace of the dialect. Settings are keys of the table
-    `[filters.NAME]`; this shows what may be set, never what is set. Of a `quarantined` plugin it shows the traceback.
+    `[filters.NAME]`; this shows the keys, never their values. For a `quarantined` plugin it shows the traceback.
 
     \b
     Examples:
@@ -82,13 +82,13 @@ app.command()(new.new)
 
 
 def _installed(context: typer.Context) -> tuple[Plugin, ...]:
-    """Judge all plugins, each in a child of its own, by the settings of this command."""
-    with open_engine(load_settings(context)) as core:
-        return core.catalogue().plugins
+    """Return the catalogue of plugins; each is loaded in a child process, with the settings of this command."""
+    with open_engine(load_settings(context)) as engine:
+        return engine.catalogue().plugins
 
 
 def _rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
-    """Yield one row for each filter; one with the reason if the plugin brings none."""
+    """Yield one row for each filter, or one row for a plugin without filters."""
     about = (plugin.name, plugin.version, plugin.distribution, _state(plugin))
     if not plugin.filters:
         yield (*about, "", "", "")
@@ -101,7 +101,7 @@ def _state(plugin: Plugin) -> str:
 
 
 def _page(plugin: Plugin) -> Iterator[str | Table]:
-    """Yield all that is known of a plugin."""
+    """Yield the parts of a plugin's page."""
     yield from _lines(
         [("Plugin", f"{plugin.name} {plugin.version}, of {plugin.distribution}"), ("State", _state(plugin))]
     )
@@ -127,7 +127,7 @@ def _lines(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _instructions(schema: Schema | None) -> Iterator[str | Table]:
     if schema is None:
-        yield "\nInstructions: declared nowhere; the filter reads its XML itself"
+        yield "\nInstructions: no schema; the filter reads its XML itself"
         return
     about = f"{schema.element}: {schema.help}" if schema.help else schema.element
     yield f"\nInstructions in {terminal.plain(about)}"
@@ -137,7 +137,7 @@ def _instructions(schema: Schema | None) -> Iterator[str | Table]:
     )
     yield terminal.table(("ELEMENT", "VALUE", "DEFAULT", "MEANING"), rows)
     if schema.judged:
-        yield "The filter has a say of its own besides."
+        yield "The filter checks them further by itself."
 
 
 def _settings(plugin: Plugin, one: FilterInfo) -> Iterator[str | Table]:
@@ -150,13 +150,13 @@ def _settings(plugin: Plugin, one: FilterInfo) -> Iterator[str | Table]:
 
 
 def _kind(key: Parameter) -> str:
-    """Return what the value of a setting is, in a word or two."""
+    """Return the type of a setting as text."""
     kind = key.expected if key.choices else key.kind
     return f"{'list of ' if key.many else ''}{kind}{', secret' if key.secret else ''}"
 
 
 def _default(one: Parameter) -> str:
-    """Return a default as it would be written; blank if there is none to be seen."""
+    """Return a default as it would be written; blank for none and for secrets."""
     if one.required:
         return "(required)"
     return "" if one.secret or one.default is None else encoder.dumps(one.default, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`postscan plugin enable` and `disable`: one name in or out of `plugins.disabled`, and no other change of the file."""
+"""`postscan plugin enable` and `disable`: edit `plugins.disabled` in the settings file, and nothing else in it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan 
 
 
 def enable(context: typer.Context, name: Name) -> None:
-    """Use a disabled plugin again: take its name out of `plugins.disabled`.
+    """Enable a disabled plugin: remove its name from `plugins.disabled`.
 
     Writes the settings file that --config or POSTSCAN_CONFIG names; comments and layout stay. Restart a running
-    server: it reads its settings when it starts.
+    server, which reads its settings when it starts.
 
     \b
     Example:
@@ -30,11 +30,11 @@ def enable(context: typer.Context, name: Name) -> None:
 
 
 def disable(context: typer.Context, name: Name) -> None:
-    """Never import a plugin again: put its name into `plugins.disabled`.
+    """Disable a plugin: add its name to `plugins.disabled`.
 
-    It stays in `postscan plugin list`, without its filters; jobs that name them fail. Writes the settings file that
-    --config or POSTSCAN_CONFIG names; comments and layout stay. Restart a running server: it reads its settings when
-    it starts.
+    It is no longer imported. It stays in `postscan plugin list`, without its filters; jobs that name them fail. Writes
+    the settings file that --config or POSTSCAN_CONFIG names; comments and layout stay. Restart a running server, which
+    reads its settings when it starts.
 
     \b
     Example:
@@ -46,25 +46,25 @@ def disable(context: typer.Context, name: Name) -> None:
 def _set_enabled(context: typer.Context, name: str, *, disabled: bool) -> None:
     from postscan.core.filters import loader
 
-    listed = load_settings(context).plugins.disabled  # a file that cannot be used is refused before it is touched
+    listed = load_settings(context).plugins.disabled  # raises for an invalid file before it is changed
     installed = [entry.name for entry in loader.installed()]
-    word = "disabled" if disabled else "enabled"
+    state = "disabled" if disabled else "enabled"
     if name not in installed and name not in listed:
         raise PluginError(f"no plugin {name!r} is installed; installed are: {', '.join(installed) or 'none'}")
     if (name in listed) is disabled:
-        typer.echo(f"{name} is {word} already")
+        typer.echo(f"{name} is already {state}")
         return
     path: Path | None = context.find_root().obj
     if path is None:
         line = f'plugins.disabled = ["{name}"]'
-        raise SettingsError(f"there is no settings file; begin one with the line {line}, and name it with --config")
-    path = path.resolve()  # a symbolic link stays one
+        raise SettingsError(f"there is no settings file; create one with the line {line}, and name it with --config")
+    path = path.resolve()  # replace the target of a symbolic link, not the link
     _replace(path, _edited(path.read_bytes().decode(), name, disabled=disabled))
-    typer.echo(f"{name} is {word} in {path}; restart a running server")
+    typer.echo(f"{name} is {state} in {path}; restart a running server")
 
 
 def _edited(text: str, name: str, *, disabled: bool) -> str:
-    """Return the settings with that name in or out of the list; raise `SettingsError` if anything else would change."""
+    """Return the settings with the list changed; raise `SettingsError` if anything else would change."""
     import tomlkit
 
     document = tomlkit.parse(text)
@@ -74,16 +74,16 @@ def _edited(text: str, name: str, *, disabled: bool) -> str:
     while not disabled and name in names:
         names.remove(name)
     edited = tomlkit.dumps(document)
-    wanted = tomllib.loads(text)
-    table = wanted.setdefault("plugins", {})
+    expected = tomllib.loads(text)
+    table = expected.setdefault("plugins", {})
     table["disabled"] = [one for one in table.get("disabled", []) if one != name] + [name] * disabled
-    if tomllib.loads(edited) != wanted:
+    if tomllib.loads(edited) != expected:
         raise SettingsError(f"the settings cannot be edited; write it yourself: plugins.disabled = {table['disabled']}")
     return edited
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a text in the place of a file, whole or not at all, with the owner and the mode that the file had."""
+    """Replace a file atomically; keep its owner and mode."""
     before = path.stat()
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

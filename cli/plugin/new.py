@@ -1,4 +1,4 @@
-"""`postscan plugin new`: a package with one filter and its tests, ready to be installed and changed."""
+"""`postscan plugin new`: write a package with one filter and its tests from the template."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES: Final = {
     "postscan.toml.in": "try/postscan.toml",
     "process.xml.in": "try/process.xml",
 }
-"""The files of the template, and what they become."""
+"""The files of the template, and the files that they become."""
 
 _NAME: Final = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _WORD: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -34,13 +34,13 @@ _WORD: Final = re.compile(r"\{\{(\w+)\}\}")
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package and of the plugin.")],
     folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the package; default: NAME, in this one.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the package; default: NAME in the current folder.")
     ] = None,
 ) -> None:
-    """Write a package that brings a filter of your own.
+    """Write a package with a filter of your own.
 
     The package can be installed as it is, is listed as `ready`, and passes its tests, those of the cancel included.
-    Its filter copies every page into a folder, and is there to be changed. No file that is there is written over.
+    Its filter copies every page into a folder; change it to what you need. Existing files are not overwritten.
 
     \b
     Examples:
@@ -49,31 +49,31 @@ def new(
     """
     home = (folder or Path(name)).absolute()
     words = _words(name, home)
-    sheets = importlib.resources.files("postscan.cli.plugin") / "template"
-    texts = {home / path.format(**words): _filled(sheets / sheet, words) for sheet, path in FILES.items()}
+    template = importlib.resources.files("postscan.cli.plugin") / "template"
+    texts = {home / path.format(**words): _filled(template / file, words) for file, path in FILES.items()}
     for path in texts:
         if path.exists() or path.is_symlink():
-            raise PostscanError(f"{path}: is there already, and would be written over")
+            raise PostscanError(f"{path}: already exists, and would be overwritten")
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
         typer.echo(path.relative_to(home))
     typer.echo(f"\nGo on with:\n\n  cd {shlex.quote(str(folder or name))}\n  make install\n  make test\n")
-    typer.echo("README.md says how to run the filter, to cancel it, and to put it to the test.")
+    typer.echo("README.md explains how to run, cancel and check the filter.")
 
 
 def _words(name: str, home: Path) -> dict[str, str]:
-    """Return what the template's words stand for; refuse a name that no package could have."""
+    """Return the values of the template's placeholders; raise `typer.BadParameter` for an invalid name."""
     import tomlkit
 
     module = name.replace("-", "_")
     if not _NAME.fullmatch(name) or keyword.iskeyword(module):
         expected = "lower-case letters, digits and single hyphens, a letter first, 40 at most; such as acme-folder"
-        raise typer.BadParameter(f"{name!r} is no name for a package; expected {expected}", param_hint="NAME")
-    there = importlib.util.find_spec(module)
-    if there and there.origin:
-        raise typer.BadParameter(f"Python has a module {module} already: {there.origin}", param_hint="NAME")
+        raise typer.BadParameter(f"{name!r} is not a name for a package; expected {expected}", param_hint="NAME")
+    existing = importlib.util.find_spec(module)
+    if existing and existing.origin:
+        raise typer.BadParameter(f"Python already has a module {module}: {existing.origin}", param_hint="NAME")
     camel = "".join(part.capitalize() for part in name.split("-"))
     return {
         "name": name,
@@ -85,5 +85,5 @@ def _words(name: str, home: Path) -> dict[str, str]:
     }
 
 
-def _filled(sheet: importlib.resources.abc.Traversable, words: dict[str, str]) -> str:
-    return _WORD.sub(lambda found: words[found[1]], sheet.read_text("utf-8"))
+def _filled(file: importlib.resources.abc.Traversable, words: dict[str, str]) -> str:
+    return _WORD.sub(lambda found: words[found[1]], file.read_text("utf-8"))

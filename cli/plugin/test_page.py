@@ -1,4 +1,4 @@
-"""A page to try things with: black bars on white, made here and now."""
+"""A generated test page: black bars on white."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 
 
 def png(bars: int, width: int = 620, height: int = 877) -> bytes:
-    """Return an A4 page at 75 dpi: so many black bars on white."""
+    """Return an A4 page at 75 dpi with this many black bars on white, as PNG."""
     margin = b"\xff" * (width // 10)
     white = b"\0" + b"\xff" * width
     black = b"\0" + margin + b"\0" * (width - 2 * len(margin)) + margin

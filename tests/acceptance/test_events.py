@@ -240,7 +240,8 @@ def test_a_subscription_that_an_administrator_ends_is_over_for_its_subscriber(se
 
         listed = {one["id"]: one for one in json.loads(postscan(server, "subscriptions", "list", "--json"))}
         assert listed[id.removeprefix("urn:uuid:")]["notify_to"] == ended.url
-        assert postscan(server, "subscriptions", "end", id) == "ended; the server tells its subscriber\n"
+        ended_by_hand = postscan(server, "subscriptions", "end", id)
+        assert ended_by_hand == "ended; the server sends SubscriptionEnd to the subscriber\n"
         refused = scanner.device.post(said.envelope("GetStatus", "<wse:GetStatus/>", said.identifier(id)))
         until(lambda: summary(ended.heard[-1])[0] == "SubscriptionEnd")
         heard_before = len(ended.heard)

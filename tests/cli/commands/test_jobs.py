@@ -52,7 +52,7 @@ def test_a_job_is_shown_with_its_owner_and_all_that_happened(postscan: Postscan,
     """Owner and proof (D1), user, filters, documents with sizes, events with times."""
     shown = postscan("jobs", "show", a_job(core)).stdout
 
-    assert "device:192.0.2.7 (known by address)" in shown
+    assert "device:192.0.2.7 (proof: address)" in shown
     assert SID in shown
     assert "urn:acme:copy" in shown
     assert "JobStateChanged" in shown
@@ -106,7 +106,7 @@ def test_a_job_that_has_ended_is_not_cancelled_again(postscan: Postscan, core: E
     result = postscan("cancel", token)
 
     assert result.exit_code == 1
-    assert result.stderr == f"postscan: job {token} has ended before: it is Canceled\n"
+    assert result.stderr == f"postscan: job {token} has already ended: it is Canceled\n"
 
 
 def test_an_unknown_job_cannot_be_cancelled(postscan: Postscan) -> None:

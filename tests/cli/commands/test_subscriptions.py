@@ -105,7 +105,10 @@ def test_an_administrator_ends_a_subscription(postscan: Postscan, core: Engine, 
     made, kept = subscribe(core), subscribe(core)
     result = postscan("subscriptions", "end", spelled.format(made.id.upper()))
 
-    assert (result.exit_code, result.stdout) == (0, "ended; the next server that starts tells its subscriber\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "ended; the next server that starts sends SubscriptionEnd to the subscriber\n",
+    )
     assert [row[0] for row in cells(postscan("subscriptions", "list"))] == [kept.id]
     assert [one.id for one in core.subscriptions.live() if one.cancelled] == [made.id]
     (line,) = json.loads(postscan("audit", made.id, "--json").stdout)
@@ -120,8 +123,8 @@ def test_it_says_who_tells_the_subscriber(postscan: Postscan, core: Engine) -> N
         first = postscan("subscriptions", "end", asked.id)
     second = postscan("subscriptions", "end", quiet.id)
 
-    assert first.stdout == "ended; the server tells its subscriber\n"
-    assert second.stdout == "ended; its subscriber did not ask to be told\n"
+    assert first.stdout == "ended; the server sends SubscriptionEnd to the subscriber\n"
+    assert second.stdout == "ended; it has no EndTo address, so no SubscriptionEnd is sent\n"
 
 
 @pytest.mark.parametrize("id", ["0f4e8a36-5b1c-4d2e-9f70-a1b2c3d4e5f6", "nobody's", "", "x\x1b[31m", "\udcff"])

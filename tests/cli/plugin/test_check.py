@@ -68,7 +68,7 @@ def test_a_good_plugin_has_no_defects(postscan_check, instructions, out):
     result = postscan_check("fileshare", "--instructions", instructions)
 
     assert result.exit_code == 0
-    assert "no defects found (10 runs, cancelled at each of 7 looks)" in result.stdout
+    assert "no defects found (10 runs, cancelled at each of 7 token checks)" in result.stdout
     assert len(result.stdout.splitlines()) == 1
     assert {path.read_bytes() for path in out.rglob("*.png")} == {png(1), png(2)}
 
@@ -123,7 +123,7 @@ def test_what_could_not_be_tried_is_the_exit_code_2(postscan_check):
     result = postscan_check("fileshare")
 
     assert result.exit_code == 2
-    assert "could not be tried: it had nothing to do: the scan process names no ShareUNC" in result.stdout
+    assert "could not be tested: it had nothing to do: the scan process names no ShareUNC" in result.stdout
 
 
 def test_a_disabled_plugin_is_not_tried(postscan_check, settings_file):

@@ -271,7 +271,7 @@ def test_what_is_so_already_is_said_and_nothing_is_written(
     before = settings_file.stat()
     result = postscan("plugin", verb, "stamp")
 
-    assert (result.exit_code, result.stdout) == (0, f"stamp is {word} already\n")
+    assert (result.exit_code, result.stdout) == (0, f"stamp is already {word}\n")
     assert (settings_file.stat().st_ino, settings_file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
@@ -383,7 +383,7 @@ def test_no_file_that_is_there_is_written_over(tmp_path: Path, present: str) -> 
     result = new("acme-letter", "--folder", tmp_path)
 
     assert result.exit_code == 1
-    assert result.stderr == f"postscan: {tmp_path / present}: is there already, and would be written over\n"
+    assert result.stderr == f"postscan: {tmp_path / present}: already exists, and would be overwritten\n"
     assert written(tmp_path) == [present]
     assert (tmp_path / present).read_text() == "mine"
 
@@ -406,4 +406,4 @@ def test_a_name_that_another_module_has_is_refused(tmp_path: Path, name: str) ->
     result = new(name, "--folder", tmp_path)
 
     assert result.exit_code == 2
-    assert f"Python has a module {name.replace('-', '_')} already" in result.stderr
+    assert f"Python already has a module {name.replace('-', '_')}: " in result.stderr
