@@ -1,4 +1,4 @@
-"""What authors of filters import; in their tests also `postscan.plugins.testing`, and nothing else of postscan.
+"""The names that authors of filters import; their tests also import `postscan.plugins.testing`.
 
 A plugin is a module, named by an entry point of the group `postscan.filters`, with one function:
 

@@ -1,4 +1,4 @@
-"""What authors of filters import in their tests."""
+"""The names that authors of filters import in their tests."""
 
 from postscan.plugins.testing.contract import assert_filter_contract
 from postscan.plugins.testing.runner import FakeClock, Made, RunResult, job_for, run_filter

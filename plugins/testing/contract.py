@@ -1,13 +1,12 @@
-"""The contract of `core.filters.filter`, put to the test: a filter is run, run again, and cancelled at each look.
+"""A test of the contract of `core.filters.filter`: a filter is run, run again, and cancelled at each check.
 
-    a whole run        does it look at its token; what does it leave, change, give away
-    the same again     knowing what the first run published: nothing may be there twice
-    a cancel           at every look in turn: it ends, and nothing begins or appears afterwards
-    after a cancel     knowing what was published before: the rest, once
+    a complete run      it checks its token; it leaves no files, processes, changed state or secrets
+    a second run        with the outputs of the first as `earlier`: it publishes nothing twice
+    cancelled runs      at each check in turn: the run ends, and begins or publishes nothing afterwards
+    a run after those   with the outputs of a cancelled run as `earlier`: it publishes the rest, once
 
-The runs are real: what the filter delivers is delivered, each time. They take place in processes of their own
-(`postscan.plugins.testing.sandbox`). What is written by other means than Python's own, by a tool for instance, is seen
-only if it lies in the home directory afterwards.
+The runs are real: outputs are delivered, each time. They take place in processes of their own
+(`postscan.plugins.testing.sandbox`). What other programs write is detected in the home directory only.
 """
 
 from __future__ import annotations
@@ -28,17 +27,18 @@ from postscan.plugins.testing.runner import EXAMPLE_USER
 from postscan.plugins.testing.sandbox import RunRecord, SandboxOrder
 
 MOST: Final = 100
-"""At how many looks a filter is cancelled at most, unless the author says otherwise."""
+"""The most checks at which a filter is cancelled by default."""
 
-_STOPPING: Final = 5.0  # seconds beyond its grace time until a cancelled run is killed: the machine may be busy
+_STOPPING: Final = 5.0  # seconds beyond the grace period until a cancelled run is killed: the machine may be busy
 
 
 @dataclass(frozen=True, slots=True)
 class ContractReport:
-    """What came out: the defects, each kind once; how often the filter ran.
+    """The defects, each kind once, and the number of runs.
 
-    `looks` is how often a whole run looked at its token, `cancels` at how many of them one was cancelled. `untried`
-    says why the filter could not be tried with these instructions and settings, which is no defect of it.
+    `looks` is the number of checks of the token in a complete run, `cancels` the number of those at which a run was
+    cancelled. `untried` is the reason why the filter cannot be tested with these instructions and settings, which is
+    not a defect; empty if it can.
     """
 
     defects: tuple[Defect, ...] = ()
@@ -49,7 +49,7 @@ class ContractReport:
 
 
 class NotTestable(Exception):
-    """The filter could not be tried with these instructions and settings; the text says why."""
+    """The filter cannot be tested with these instructions and settings; the text is the reason."""
 
 
 def assert_filter_contract(
@@ -61,17 +61,17 @@ def assert_filter_contract(
     user: User = EXAMPLE_USER,
     most: int = MOST,
 ) -> None:
-    """Run *filter* again and again, cancel it wherever it looks at its token, and raise `AssertionError` for defects.
+    """Run *filter* repeatedly, cancel it at each check of its token, and raise `AssertionError` for defects.
 
     The arguments are those of `run_filter`. Give instructions and settings with which the filter succeeds and has
-    something to do; what it delivers is delivered, about as often as it looks at its token. It is cancelled at no more
-    than *most* looks, spread evenly, the first and the last among them. The error has one sentence for each defect, and
-    says so if the filter could not be tried.
+    something to do; its outputs are delivered about as often as it checks its token. It is cancelled at no more than
+    *most* checks, spread evenly from the first to the last. The error has one line for each defect, and one if the
+    filter cannot be tested.
     """
     found = examine(filter, files, instructions=instructions, settings=settings, user=user, most=most)
     sentences = [f"{one.kind}: {one.sentence}" for one in found.defects]
     if found.untried:
-        sentences.append(f"it could not be tried: {found.untried}")
+        sentences.append(f"it could not be tested: {found.untried}")
     if sentences:
         raise AssertionError("\n".join([f"{type(filter).__name__} does not keep the contract of filters:", *sentences]))
 
@@ -86,20 +86,20 @@ def examine(
     most: int = MOST,
     seconds: float = sandbox.LONGEST,
 ) -> ContractReport:
-    """Return all that can be found out about *filter* with these files, instructions and settings.
+    """Return the defects of *filter* with these files, instructions and settings.
 
-    It is cancelled at no more than *most* looks; a run that nobody cancels may take as many *seconds*.
+    It is cancelled at no more than *most* checks; a run that is not cancelled may take *seconds*.
     """
     try:
         loader.judge(filter)
     except PluginError as error:
         return ContractReport((defects.refused(str(error)),))
     order = SandboxOrder(filter, tuple(files), instructions, dict(settings or {}), user, seconds=seconds)
-    return _Examiner(order, most).examine()
+    return _ContractTest(order, most).examine()
 
 
-class _Examiner:
-    """Tries one filter, and collects what is wrong with it."""
+class _ContractTest:
+    """The runs of one filter, and the defects found in them."""
 
     def __init__(self, order: SandboxOrder, most: int) -> None:
         self._order = order
@@ -109,69 +109,69 @@ class _Examiner:
         self._runs = self._looks = self._cancels = 0
 
     def examine(self) -> ContractReport:
-        """Do all trials."""
+        """Do all runs and return the report."""
         untried = ""
         if self._order.filter.Instructions is None:
-            self._find([defects.NO_SCHEMA])
+            self._add([defects.NO_SCHEMA])
         try:
-            self._try()
+            self._run_all()
         except NotTestable as reason:
-            untried = self._discreet(str(reason))
-        found = [replace(one, sentence=self._discreet(one.sentence)) for one in self._found.values()]
+            untried = self._redacted(str(reason))
+        found = [replace(one, sentence=self._redacted(one.sentence)) for one in self._found.values()]
         found.sort(key=lambda one: list(DefectKind).index(one.kind))
         return ContractReport(tuple(found), untried, self._runs, self._looks, self._cancels)
 
-    def _try(self) -> None:
-        whole = self._whole()
-        self._find(defects.of_second(whole, self._run(earlier=whole.published)))
-        stopped = [account for account in self._cancelled(whole) if account.published]
+    def _run_all(self) -> None:
+        whole = self._complete_run()
+        self._add(defects.of_second(whole, self._run(earlier=whole.published)))
+        stopped = [record for record in self._cancelled_runs(whole) if record.published]
         if stopped:
             half = len(whole.published) / 2
-            partly = min(stopped, key=lambda account: abs(len(account.published) - half))
-            self._find(defects.of_rest(whole, partly, self._run(earlier=partly.published)))
+            partly = min(stopped, key=lambda record: abs(len(record.published) - half))
+            self._add(defects.of_rest(whole, partly, self._run(earlier=partly.published)))
 
-    def _whole(self) -> RunRecord:
-        """Run it without a cancel; raise `NotTestable` if that says nothing about the filter."""
+    def _complete_run(self) -> RunRecord:
+        """Run the filter without a cancel; raise `NotTestable` if it fails or has nothing to do."""
         whole = self._run()
         reason = defects.no_success(whole)
-        idle = whole.all("warned") and not (whole.published or whole.first("changes") or whole.first("looked"))
+        idle = whole.all("warned") and not (whole.published or whole.first("changes") or whole.first("checked"))
         if idle:
             reason = f"it had nothing to do: {'; '.join(whole.all('warned'))}"
         else:
-            self._find(defects.of_looks(whole))
+            self._add(defects.of_checks(whole))
         if reason:
             raise NotTestable(reason)
         self._looks = whole.first("checks")
         return whole
 
-    def _cancelled(self, whole: RunRecord) -> Iterator[RunRecord]:
-        """Cancel a run at each look in turn, and yield what was seen; one that does not stop in time is the last."""
-        patience = 2 * whole.seconds + self._order.filter.grace + _STOPPING
+    def _cancelled_runs(self, whole: RunRecord) -> Iterator[RunRecord]:
+        """Cancel a run at each check in turn, and yield the records; a run that does not stop in time is the last."""
+        seconds = 2 * whole.seconds + self._order.filter.grace + _STOPPING
         for number in _spread(self._looks, self._most):
-            account = self._run(cancel_at=number, seconds=patience)
+            record = self._run(cancel_at=number, seconds=seconds)
             self._cancels += 1
-            self._find(defects.of_cancel(number, account, whole))
-            yield account
-            if account.first("killed") or account.first("late"):
+            self._add(defects.of_cancel(number, record, whole))
+            yield record
+            if record.first("killed") or record.first("late"):
                 return
 
     def _run(self, **changes: Any) -> RunRecord:
-        """Run it once more, and judge what must hold for every run."""
-        account = sandbox.run(replace(self._order, **changes))
+        """Run the filter once, and add the defects that any run can have."""
+        record = sandbox.run(replace(self._order, **changes))
         self._runs += 1
-        self._find(defects.of_actions(account, self._secrets))
-        return account
+        self._add(defects.of_actions(record, self._secrets))
+        return record
 
-    def _find(self, found: Iterable[Defect]) -> None:
+    def _add(self, found: Iterable[Defect]) -> None:
         for one in found:
             self._found.setdefault(one.kind, one)
 
-    def _discreet(self, text: str) -> str:
+    def _redacted(self, text: str) -> str:
         return redaction.without(self._secrets, text)
 
 
-def _spread(looks: int, most: int) -> list[int]:
-    """Return the looks at which to cancel: all of them, or *most* from the first to the last."""
-    if looks <= most:
-        return list(range(1, looks + 1))
-    return sorted({1 + round(number * (looks - 1) / max(1, most - 1)) for number in range(most)})
+def _spread(checks: int, most: int) -> list[int]:
+    """Return the checks at which to cancel: all of them, or *most* from the first to the last."""
+    if checks <= most:
+        return list(range(1, checks + 1))
+    return sorted({1 + round(number * (checks - 1) / max(1, most - 1)) for number in range(most)})

@@ -1,6 +1,6 @@
-"""What can be wrong with a plugin, and how it shows in what was seen of its runs.
+"""The defects of a plugin, found in the records of its runs.
 
-Everything here only reads accounts (`postscan.plugins.testing.sandbox`); what their words mean is said there.
+The functions only read records; `postscan.plugins.testing.sandbox` and `.monitor` list the facts in them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from postscan.plugins.testing.sandbox import RunRecord
 
 
 class DefectKind(StrEnum):
-    """What can be wrong with a plugin."""
+    """The kinds of defects of a plugin."""
 
     IMPORT = "import error"
     API = "wrong API version"
@@ -36,7 +36,7 @@ class DefectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One thing that is wrong; the sentence says what was seen, and what the author should do."""
+    """One defect; the sentence names what was observed, and how to mend it."""
 
     kind: DefectKind
     sentence: str
@@ -54,63 +54,63 @@ _UNFINISHED: Final = (".part", ".partial", ".tmp", ".temp", "~")
 
 
 def refused(reason: str) -> Defect:
-    """Return the defect of a plugin that could not be loaded, by the sentence that `core.filters.loader` had."""
+    """Return the defect of a plugin that `core.filters.loader` refused, by the text of its error."""
     kinds = (kind for part, kind in _REFUSALS.items() if part in reason)
     return Defect(next(kinds, DefectKind.IMPORT), reason)
 
 
-def of_looks(whole: RunRecord) -> Iterator[Defect]:
-    """Judge a whole run by how it looked at its token."""
-    if whole.first("began") and not whole.first("looked"):
+def of_checks(whole: RunRecord) -> Iterator[Defect]:
+    """Yield the defect of a complete run that never checked its token."""
+    if whole.first("began") and not whole.first("checked"):
         yield Defect(
             DefectKind.NEVER_CHECKS,
-            "it did not look at its token once: iterate job.documents, or call token.check() before each document and "
+            "it never checked its token: iterate job.documents, or call token.check() before each document and "
             "around each slow call",
         )
 
 
-def of_actions(account: RunRecord, secrets: frozenset[str]) -> Iterator[Defect]:
-    """Judge any run by what it did to the world, and by what it gave away."""
-    if outside := account.all("outside"):
+def of_actions(record: RunRecord, secrets: frozenset[str]) -> Iterator[Defect]:
+    """Yield the defects of any run: files, processes, global state and secrets."""
+    if outside := record.all("outside"):
         yield Defect(
             DefectKind.OUTSIDE,
-            f"it wrote {_some(outside)}: write into job.workdir, and show it by job.deliver or job.publish",
+            f"it wrote {_some(outside)}: write into job.workdir, and publish by job.deliver or job.publish",
         )
-    if left := [*account.all("left"), *account.all("lies"), *_unfinished(account)]:
+    if left := [*record.all("left"), *record.all("leftover"), *_unfinished(record)]:
         yield Defect(
             DefectKind.LEAVES,
-            f"this was there when it had ended: {_some(left)}; start programs by job.run_tool, and keep temporary "
+            f"these were left after its end: {_some(left)}; start programs by job.run_tool, and keep temporary "
             "files in job.workdir",
         )
-    if changed := account.all("changed"):
-        yield Defect(DefectKind.GLOBAL, f"it left changed: {_some(changed)}; put it back in a finally")
-    said = [str(text) for word in ("said", "warned", "failed") for text in account.all(word)]
-    if redaction.betrayed(secrets, said):
-        yield Defect(DefectKind.SECRET, "a secret of its settings is in a line for the log, a warning or an error")
-    elif redaction.betrayed(secrets, [account.printed]):
-        yield Defect(DefectKind.SECRET, "it prints a secret of its settings, and what it prints goes to the log")
+    if changed := record.all("changed"):
+        yield Defect(DefectKind.GLOBAL, f"it left changed: {_some(changed)}; restore it in a finally")
+    texts = [str(text) for key in ("text", "warned", "failed") for text in record.all(key)]
+    if redaction.betrayed(secrets, texts):
+        yield Defect(DefectKind.SECRET, "a secret of its settings is in a log line, a warning or an error")
+    elif redaction.betrayed(secrets, [record.printed]):
+        yield Defect(DefectKind.SECRET, "it prints a secret of its settings, and its output goes to the log")
 
 
-def of_cancel(number: int, account: RunRecord, whole: RunRecord) -> Iterator[Defect]:
-    """Judge a run that was cancelled at one look; *whole* is one that was not."""
-    if not account.first("cancelled"):
+def of_cancel(number: int, record: RunRecord, whole: RunRecord) -> Iterator[Defect]:
+    """Yield the defects of a run that was cancelled at one check; *whole* is a complete run."""
+    if not record.first("cancelled"):
         return
-    if seen := _not_stopped(account):
+    if problem := _not_stopped(record):
         yield Defect(
             DefectKind.SWALLOWS,
-            f"cancelled at look {number}, {seen}: let Cancelled through, and clean up in a finally",
+            f"cancelled at check {number}, {problem}: let Cancelled through, and clean up in a finally",
         )
-    astray = [] if whole.all("outside") else [f"wrote {path}" for path in account.all("astray")]
-    if deeds := [*account.all("after"), *astray]:
+    outside = [] if whole.all("outside") else [f"wrote {path}" for path in record.all("outside_after_cancel")]
+    if actions := [*record.all("after"), *outside]:
         yield Defect(
             DefectKind.AFTER,
-            f"cancelled at look {number}, it {_some(deeds)}: show outputs inside job.publish only, and begin nothing "
-            "once the cancel has come",
+            f"cancelled at check {number}, it {_some(actions)}: make outputs visible inside job.publish only, and "
+            "begin nothing after the cancel",
         )
 
 
 def of_second(first: RunRecord, second: RunRecord) -> Iterator[Defect]:
-    """Judge a run that knew what the first one had published: it must not be there twice."""
+    """Yield the defects of a run that got the outputs of the first one as `earlier`: it must not publish them twice."""
     if reason := no_success(second):
         yield _twice(f"a second run failed: {reason}")
     yield from _repeated(first.published, second)
@@ -122,7 +122,7 @@ def of_second(first: RunRecord, second: RunRecord) -> Iterator[Defect]:
 
 
 def of_rest(whole: RunRecord, partly: RunRecord, rest: RunRecord) -> Iterator[Defect]:
-    """Judge a run that followed on one that had been cancelled: together they must make one whole run."""
+    """Yield the defects of a run after a cancelled one: together they must publish what one complete run does."""
     if reason := no_success(rest):
         yield _twice(f"after a cancelled run the next one failed: {reason}")
         return
@@ -131,32 +131,32 @@ def of_rest(whole: RunRecord, partly: RunRecord, rest: RunRecord) -> Iterator[De
     if missing := [f"document {one[0] or 'all'} at {one[1]}" for one in _outputs(whole.published) - there]:
         yield _twice(f"after a cancelled run the next one did not publish {_some(sorted(missing))}")
     if len({*partly.all("made"), *rest.all("made")}) > len(whole.all("made")):
-        yield _twice("a cancelled run and the next one made more files together than one whole run")
+        yield _twice("a cancelled run and the next one made more files together than one complete run")
 
 
-def no_success(account: RunRecord) -> str:
-    """Return why a run did not come to a good end; empty if it did."""
-    if died := account.first("died"):
+def no_success(record: RunRecord) -> str:
+    """Return why a run did not succeed; empty if it did."""
+    if died := record.first("died"):
         return f"its process ended by itself ({died})"
-    if account.succeeded:
+    if record.succeeded:
         return ""
-    if seconds := account.first("killed"):
+    if seconds := record.first("killed"):
         return f"it had not ended after {seconds:g} seconds"
-    if account.first("outcome") == FilterState.CANCELED:
-        return "it raised Cancelled, and nobody had cancelled it"
-    return str(account.first("lacks") or account.first("failed") or "nothing is known of its run")
+    if record.first("outcome") == FilterState.CANCELED:
+        return "it raised Cancelled, and the job was not cancelled"
+    return str(record.first("lacks") or record.first("failed") or "nothing was recorded of its run")
 
 
-def _not_stopped(account: RunRecord) -> str:
-    """Return how a cancelled run did not stop as it should have; empty if it did."""
-    if seconds := account.first("killed"):
+def _not_stopped(record: RunRecord) -> str:
+    """Return how a cancelled run failed to stop; empty if it stopped."""
+    if seconds := record.first("killed"):
         return f"it had not ended when its run had lasted {seconds:.0f} seconds, and was killed"
-    if died := account.first("died"):
+    if died := record.first("died"):
         return f"its process ended by itself ({died})"
-    if account.first("told") and account.first("outcome") != FilterState.CANCELED:
-        return f"it ended with {account.first('outcome') or account.first('failed')}"
-    if late := account.first("late"):
-        return f"it ended {late:g} seconds after its grace time"
+    if record.first("raised") and record.first("outcome") != FilterState.CANCELED:
+        return f"it ended with {record.first('outcome') or record.first('failed')}"
+    if late := record.first("late"):
+        return f"it ended {late:g} seconds after its grace period"
     return ""
 
 
@@ -167,25 +167,25 @@ def _repeated(before: Sequence[Published], again: RunRecord) -> Iterator[Defect]
             yield _twice(f"{names[document, destination]} was published again as {name} at {destination}")
 
 
-def _twice(seen: str) -> Defect:
+def _twice(problem: str) -> Defect:
     remedy = "deliver by job.deliver, or recognise in job.earlier what an earlier run published"
-    return Defect(DefectKind.TWICE, f"{seen}; {remedy}")
+    return Defect(DefectKind.TWICE, f"{problem}; {remedy}")
 
 
 def _outputs(published: Sequence[Published]) -> set[tuple[int | None, str]]:
     return {(document, destination) for document, destination, _ in published}
 
 
-def _unfinished(account: RunRecord) -> list[str]:
-    """Return what a run made at a destination that nobody asked for: hidden files, and those named like a draft."""
-    names = {Path(name).name for _, _, name in account.published}
+def _unfinished(record: RunRecord) -> list[str]:
+    """Return the unpublished files that a run left at a destination: hidden, or with a name for unfinished files."""
+    names = {Path(name).name for _, _, name in record.published}
     return [
         path
-        for path in account.all("made")
+        for path in record.all("made")
         if (name := Path(path).name) not in names and (name.startswith(".") or name.endswith(_UNFINISHED))
     ]
 
 
-def _some(seen: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(seen) - most} more" if len(seen) > most else ""
-    return ", ".join(map(str, seen[:most])) + more
+def _some(items: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more

@@ -1,7 +1,6 @@
-"""A filter run without a server, and a clock that a test moves: for our tests and for those of plugin authors.
+"""Runs a filter without a server, and a clock that a test sets: for our tests and for those of plugin authors.
 
-Nothing here is a mock: the token is the real one, files are really delivered, and the recording parent answers as
-the server would.
+There are no mocks: the token is the real one, files are delivered, and the parent grants outputs like the server.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from postscan.core.model.principal import User
 from postscan.core.model.states import FilterState
 
 Published = tuple[int | None, str, str]
-"""One output: the document's id (None: of the whole job), the destination, and the name that it got there."""
+"""One output: the document's id (None: the whole job), the destination, and the name there."""
 
 EXAMPLE_USER: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example", "anna@fabrikam.example")
 EXAMPLE_TIME: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
@@ -39,7 +38,7 @@ _FORMATS: Final = {suffix: _BY_SUFFIX_ALONE.get(keyword, keyword) for suffix, ke
 
 
 class FakeClock:
-    """A clock that stands still until a test advances it; `postscan.core.clock` says what a clock is."""
+    """A `postscan.core.clock.Clock` that stands still until a test advances it."""
 
     def __init__(self, now: datetime = EXAMPLE_TIME, ticks: float = 1000.0) -> None:
         self._now = now
@@ -50,18 +49,18 @@ class FakeClock:
         return self._now
 
     def ticks(self) -> float:
-        """Return steady seconds."""
+        """Return monotonic seconds."""
         return self._ticks
 
     def advance(self, seconds: float) -> None:
-        """Let *seconds* pass, on the wall as well."""
+        """Advance both times by *seconds*."""
         self._now += timedelta(seconds=seconds)
         self._ticks += seconds
 
 
 @dataclass(frozen=True)
 class Made:
-    """One document as the filters afterwards would get it; `id` is None for a new one."""
+    """One document as the later filters would get it; `id` is None for a new one."""
 
     id: int | None
     format: str
@@ -70,12 +69,11 @@ class Made:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended, and all that the server would have heard of it.
+    """The end of a run, and all that the server would have received from it.
 
-    `outcome` is the state that the filter would get. `published` holds the outputs that became visible, in their
-    order; give it to the next `run_filter` as `earlier` to see whether running twice does harm. `progress` holds
-    (done, total, unit), `log` (level, text). `documents` is what the filters after this one would get; None if it is
-    what this one got.
+    `outcome` is the state that the filter would get. `published` are the outputs that became visible, in their order;
+    pass them to the next `run_filter` as `earlier` to test a second run. `progress` has (done, total, unit), `log` has
+    (level, text). `documents` are those that the later filters would get; None if they are unchanged.
     """
 
     outcome: FilterState
@@ -99,15 +97,14 @@ def run_filter(
     user: User = EXAMPLE_USER,
     earlier: Iterable[Published] = (),
 ) -> RunResult:
-    """Run *filter* in this process for a job made of *files*, and return how that went.
+    """Run *filter* in this process for a job of *files*, and return the result.
 
-    The format of a file goes by its suffix. `instructions` is an instance of the filter's `Instructions`, or the XML
-    that a scan process has for it; without them, what an empty element says. `settings` is the table
-    `[filters.<plugin>]`. With `cancel_at=n` the job is cancelled when the filter looks at its token for the n-th time
-    (1 is the first). What the filter raises, other than `FilterFailed` and `Cancelled`, is a defect of the filter and
-    comes out as it is.
+    The suffix of a file determines its format. `instructions` is an instance of the filter's `Instructions`, or the XML
+    of a scan process; by default, an empty element. `settings` is the table `[filters.<plugin>]`. With `cancel_at=n`
+    the job is cancelled at the n-th check of the token (1 is the first). An exception of the filter other than
+    `FilterFailed` and `Cancelled` is a defect of the filter and passes through.
     """
-    with _lent(filter, files, instructions, settings, user, earlier, cancel_at) as (job, parent, source):
+    with _context_of(filter, files, instructions, settings, user, earlier, cancel_at) as (job, parent, source):
         outcome, warnings, reasons, detail = _outcome(filter, job)
         return RunResult(
             outcome=outcome,
@@ -118,7 +115,7 @@ def run_filter(
             progress=parent.steps,
             checks=source.checks,
             log=parent.lines,
-            documents=_made(job) if outcome in (FilterState.SUCCEEDED, FilterState.WARNINGS) else None,
+            documents=_resulting_documents(job) if outcome in (FilterState.SUCCEEDED, FilterState.WARNINGS) else None,
         )
 
 
@@ -132,16 +129,16 @@ def job_for(
     user: User = EXAMPLE_USER,
     earlier: Iterable[Published] = (),
 ) -> Iterator[FilterContext]:
-    """Lend what `run` of *filter* would get, to test a piece of it; the arguments are those of `run_filter`.
+    """Yield the context for `run` of *filter*, to test a part of it; the arguments are those of `run_filter`.
 
-    It is real: what is delivered is delivered, and its `workdir` is gone afterwards.
+    Deliveries are real. The `workdir` is deleted afterwards.
     """
-    with _lent(filter, files, instructions, settings, user, earlier) as (job, _parent, _source):
+    with _context_of(filter, files, instructions, settings, user, earlier) as (job, _parent, _source):
         yield job
 
 
 @contextlib.contextmanager
-def _lent(
+def _context_of(
     filter: Filter,
     files: Iterable[Path],
     instructions: Any,
@@ -169,7 +166,7 @@ def _lent(
 
 
 def _instructions(filter: Filter, given: Any) -> Any:
-    """Return what the filter's process would make of the instructions."""
+    """Return the instructions as the filter's process would parse them."""
     made = given
     if filter.Instructions is not None and isinstance(given, bytes):
         made = parameters.read(filter.Instructions, given or b"<Instructions xmlns='urn:x'/>", filter.dialect)
@@ -177,7 +174,7 @@ def _instructions(filter: Filter, given: Any) -> Any:
     return made
 
 
-def _made(job: FilterContext) -> list[Made] | None:
+def _resulting_documents(job: FilterContext) -> list[Made] | None:
     entries = job.changes.entries
     if entries is None:
         return None
@@ -203,14 +200,14 @@ def _outcome(filter: Filter, job: FilterContext) -> tuple[FilterState, tuple[str
 def _document(id: int, path: Path, user: User) -> Document:
     format = _FORMATS.get(path.suffix.lower())
     if format is None:
-        raise ValueError(f"{path.name}: no format goes by this suffix; expected one of {', '.join(sorted(_FORMATS))}")
+        raise ValueError(f"{path.name}: no format has this suffix; expected one of {', '.join(sorted(_FORMATS))}")
     content = path.read_bytes()
     name = file_names.document_name("Scan", user.name, EXAMPLE_TIME, id, format)
     return Document(id, format, len(content), hashlib.sha256(content).hexdigest(), path, name)
 
 
 class _CancelAt(CancellationToken):
-    """The real token, with a cancel that comes exactly at one of its checks."""
+    """The real token, with a cancel exactly at one of its checks."""
 
     def arm(self, source: CancelSource, number: int | None) -> _CancelAt:
         self._source, self._number = source, number
@@ -223,7 +220,7 @@ class _CancelAt(CancellationToken):
         return super().cancelled
 
     def wait(self, seconds: float) -> bool:
-        """Look once and sleep: nobody cancels meanwhile, and a nap counts as one check however long it is."""
+        """Check once and sleep: no cancel can happen meanwhile, and a pause of any length counts as one check."""
         if not self.cancelled:
             time.sleep(seconds)
         return self._source.cancelled
@@ -231,7 +228,7 @@ class _CancelAt(CancellationToken):
 
 @dataclass
 class _RecordingParent:
-    """Grants as the server does, that is until the cancel, and remembers what it was told."""
+    """Grants outputs like the server, until the cancel, and records all calls."""
 
     source: CancelSource
     outputs: list[Published] = field(default_factory=list)
@@ -245,7 +242,7 @@ class _RecordingParent:
         self.outputs.append((document, destination, name))
 
     def withdrawn(self, document: int | None, destination: str, name: str) -> None:
-        """A granted name that did not become visible is no output."""
+        """Do nothing: a granted name that did not become visible is not an output."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
         self.steps.append((done, total, unit))

@@ -1,21 +1,21 @@
-"""One run of a filter in a process of its own, which is watched, and ended if it does not end.
+"""One run of a filter in a process of its own, which is killed if it does not end in time.
 
-    the caller ── watcher ── runner ── tools, daemons, and whatever else the filter starts
+    caller ── watcher ── runner ── tools, daemons and other processes that the filter starts
 
-The runner is a fork of the caller, so a filter may be any object, and whatever it does to its process ends with it. It
-is `run_filter` with a witness beside it. The watcher adopts what the runner leaves behind, and ends it. Both write
-facts into one file, as the witness does (`postscan.plugins.testing.monitor`), and add these:
+The runner is a fork of the caller, so a filter may be any object, and changes of its process end with it. It calls
+`run_filter` with a `RunMonitor`. The watcher adopts the processes that the runner leaves behind, and ends them. Both
+add facts to those of the monitor (`postscan.plugins.testing.monitor`), in the same file:
 
-    lacks        text       what this machine lacks for the filter
-    outcome      state      how the run ended
-    checks       number     how often it looked at its token
-    changes      True       the filters afterwards would get other documents
-    warned       text       a warning of its result
-    failed       text       what it says of its failure, what it raised, or why it could not begin
-    died         text       how its process ended by itself
-    killed       seconds    it had not ended after that time
-    left         command    a process that was still there when the run was over
-    lies         path       a temporary file or folder that was still there
+    lacks        text       a requirement of the filter that this machine does not meet
+    outcome      state      the state of the filter after the run
+    checks       number     of checks of the token
+    changes      True       later filters would get other documents
+    warned       text       a warning of the result
+    failed       text       the detail of the failure, or an exception
+    died         text       the exit of a process that ended by itself
+    killed       seconds    the run had not ended after that time
+    left         command    a process that was still running after the run
+    leftover     path       a temporary file or folder that still existed after the run
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ from postscan.plugins.testing.monitor import FactLog, RunMonitor
 from postscan.plugins.testing.runner import Published, run_filter
 
 LONGEST: Final = 60.0
-"""Seconds that a run may take."""
+"""Seconds that a run may take by default."""
 
 _PAUSE: Final = 0.002
-_LEAVING: Final = 1.0  # seconds for what ends by itself when the filter has
-_SWEEPING: Final = 30.0  # seconds for the watcher to end what is left
-_PRINTED: Final = 16 << 20  # bytes of what is printed that are kept
+_LEAVING: Final = 1.0  # seconds for processes that end by themselves after the filter
+_SWEEPING: Final = 30.0  # seconds for the watcher to end the processes that are left
+_PRINTED: Final = 16 << 20  # bytes of the output that are kept
 
 
 @dataclass(frozen=True)
 class SandboxOrder:
-    """What to run, as `run_filter` takes it, and how many seconds it may take."""
+    """The arguments of `run_filter`, and the seconds that the run may take."""
 
     filter: Filter
     files: Sequence[Path]
@@ -69,23 +69,23 @@ class SandboxOrder:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What was seen of one run: the values of each fact, what was printed, and how many seconds it took."""
+    """The record of one run: the values of each fact, the output, and the duration in seconds."""
 
     facts: Mapping[str, list[Any]]
     printed: str
     seconds: float
 
-    def all(self, word: str) -> list[Any]:
-        """Return every value of a fact in their order."""
-        return list(self.facts.get(word, ()))
+    def all(self, key: str) -> list[Any]:
+        """Return the values of a fact in their order."""
+        return list(self.facts.get(key, ()))
 
-    def first(self, word: str) -> Any:
-        """Return the first value of a fact; None if it was not seen."""
-        return next(iter(self.facts.get(word, ())), None)
+    def first(self, key: str) -> Any:
+        """Return the first value of a fact; None if it was not recorded."""
+        return next(iter(self.facts.get(key, ())), None)
 
     @property
     def succeeded(self) -> bool:
-        """Whether the filter came to a good end."""
+        """Whether the filter succeeded, with or without warnings."""
         return self.first("outcome") in (FilterState.SUCCEEDED, FilterState.WARNINGS)
 
     @property
@@ -95,65 +95,65 @@ class RunRecord:
 
 
 def run(order: SandboxOrder) -> RunRecord:
-    """Carry out an order and return what was seen. This process stays as it is, whatever the filter does."""
+    """Run a filter and return the record. The filter cannot change the state of this process."""
     began = time.monotonic()
     with (
-        tempfile.TemporaryDirectory(prefix="postscan-trial-") as folder,
-        tempfile.TemporaryFile() as book,
+        tempfile.TemporaryDirectory(prefix="postscan-sandbox-") as sandbox,
+        tempfile.TemporaryFile() as log,
         tempfile.TemporaryFile() as printed,
     ):
-        lair = Path(folder)
+        root = Path(sandbox)
         for name in ("home", "tmp"):
-            (lair / name).mkdir()
-        watcher = _forked(functools.partial(_watch, order, lair, book.fileno(), printed.fileno()))
-        code = _see_to_its_end(watcher, order.seconds + _LEAVING + _SWEEPING)
+            (root / name).mkdir()
+        watcher = _forked(functools.partial(_watch, order, root, log.fileno(), printed.fileno()))
+        code = _wait_or_kill(watcher, order.seconds + _LEAVING + _SWEEPING)
         seconds = time.monotonic() - began
-        book.seek(0)
+        log.seek(0)
         printed.seek(0)
-        facts = _what_lies_about(_facts(book), lair / "home")
+        facts = _sort_paths(_facts(log), root / "home")
         if code != 0:
-            facts["died"] = ["it stopped or killed the process above it"]
+            facts["died"] = ["it stopped or killed its parent process"]
         return RunRecord(facts, printed.read(_PRINTED).decode("utf-8", "replace"), seconds)
 
 
-def _watch(order: SandboxOrder, lair: Path, book: int, printed: int) -> None:
-    """Be the watcher."""
+def _watch(order: SandboxOrder, root: Path, log: int, printed: int) -> None:
+    """Run the watcher process."""
     os.setsid()
     orphans.adopt_orphans()
-    facts = FactLog(book)
-    runner = _forked(functools.partial(_run, order, lair, book, printed))
+    facts = FactLog(log)
+    runner = _forked(functools.partial(_run, order, root, log, printed))
     code = _ended(runner, order.seconds)
     if code is None:
-        facts.note("killed", order.seconds)
+        facts.add("killed", order.seconds)
     else:
         if code:
-            facts.note("died", signal.Signals(-code).name if code < 0 else f"exit code {code}")
+            facts.add("died", signal.Signals(-code).name if code < 0 else f"exit code {code}")
         for command in _left():
-            facts.note("left", command)
+            facts.add("left", command)
     orphans.sweep()
 
 
-def _run(order: SandboxOrder, lair: Path, book: int, printed: int) -> None:
-    """Be the runner."""
+def _run(order: SandboxOrder, root: Path, log: int, printed: int) -> None:
+    """Run the runner process."""
     os.setpgid(0, 0)
     _redirect(printed)
-    tempfile.tempdir = str(lair / "tmp")
-    facts = FactLog(book)
+    tempfile.tempdir = str(root / "tmp")
+    facts = FactLog(log)
     try:
-        _tell(order, facts, RunMonitor(facts, lair / "home"))
+        _run_filter(order, facts, RunMonitor(facts, root / "home"))
     except BaseException as error:  # noqa: BLE001  (a filter may raise anything)
-        facts.note("failed", f"{type(error).__name__}: {error}")
+        facts.add("failed", f"{type(error).__name__}: {error}")
     finally:
         sys.stdout.flush()
 
 
-def _tell(order: SandboxOrder, facts: FactLog, witness: RunMonitor) -> None:
-    """Run the filter, and note what the server would hear."""
+def _run_filter(order: SandboxOrder, facts: FactLog, monitor: RunMonitor) -> None:
+    """Run the filter, and record what the server would receive."""
     filter = order.filter
     if lacks := list(filter.requires()):
-        facts.note("lacks", " ".join(map(str, lacks)))
+        facts.add("lacks", " ".join(map(str, lacks)))
         return
-    vars(filter)["run"] = functools.partial(witness.run, filter.run)  # in this process only, which ends soon
+    vars(filter)["run"] = functools.partial(monitor.run, filter.run)  # this process ends after the run
     result = run_filter(
         filter,
         order.files,
@@ -163,46 +163,46 @@ def _tell(order: SandboxOrder, facts: FactLog, witness: RunMonitor) -> None:
         cancel_at=order.cancel_at,
         earlier=order.earlier,
     )
-    facts.note("outcome", result.outcome)
-    facts.note("checks", result.checks.number)
+    facts.add("outcome", result.outcome)
+    facts.add("checks", result.checks.number)
     if result.documents is not None:
-        facts.note("changes")
+        facts.add("changes")
     for warning in result.warnings:
-        facts.note("warned", str(warning))
+        facts.add("warned", str(warning))
     if result.outcome is FilterState.ERRORS:
-        facts.note("failed", str(result.detail) or ", ".join(result.reasons))
+        facts.add("failed", str(result.detail) or ", ".join(result.reasons))
 
 
 def _redirect(printed: int) -> None:
-    """Let everything that is printed, or logged as a worker logs, go into a file."""
+    """Redirect stdout, stderr and the log, in the format of a worker, to a file."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, stream in ((nothing, 0), (printed, 1), (printed, 2)):
         os.dup2(source, stream)
-    sys.stdout = sys.stderr = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115  (for good)
+    sys.stdout = sys.stderr = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115  (open until the process ends)
     logging.root.handlers = [logging.StreamHandler()]
     logging.root.setLevel(logging.WARNING)
 
 
 def _forked(do: Callable[[], None]) -> int:
-    """Do something in a child that dies with this process; return its number."""
+    """Call a function in a child that dies with this process; return its process id."""
     parent = os.getpid()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons frown at a fork beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn about a fork beside threads
         child = os.fork()
     if child:
         return child
     code = 1
     try:
-        gc.freeze()  # what the caller has forgotten is the caller's to finalise
+        gc.freeze()  # objects of the caller are not finalised here
         orphans.die_with(parent)
         do()
         code = 0
     finally:
-        os._exit(code)  # threads that a filter left running are not waited for
+        os._exit(code)  # without joining threads that the filter left running
 
 
 def _ended(child: int, seconds: float) -> int | None:
-    """Wait for a child and return its exit code, negative for a signal; None if it still runs after that time."""
+    """Wait for a child and return its exit code, negative for a signal; None after *seconds*."""
     until = time.monotonic() + seconds
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
@@ -213,10 +213,10 @@ def _ended(child: int, seconds: float) -> int | None:
         time.sleep(_PAUSE)
 
 
-def _see_to_its_end(watcher: int, seconds: float) -> int | None:
+def _wait_or_kill(watcher: int, seconds: float) -> int | None:
     """Wait for the watcher and return its exit code.
 
-    If it does not end, or if we are interrupted, it is ended with what stands below it.
+    After *seconds*, or on an exception such as KeyboardInterrupt, kill it and its descendants.
     """
     code = None
     try:
@@ -230,7 +230,7 @@ def _see_to_its_end(watcher: int, seconds: float) -> int | None:
 
 
 def _left() -> list[str]:
-    """Return the commands of the children that this process has adopted and that do not end by themselves."""
+    """Return the commands of the adopted children that do not end by themselves."""
     until = time.monotonic() + _LEAVING
     while time.monotonic() < until:
         try:
@@ -250,26 +250,26 @@ def _command(process: str) -> str:
     return f"process {process}"
 
 
-def _facts(book: IO[bytes]) -> dict[str, list[Any]]:
-    """Return the facts by their word; a line that a killed process could not finish does not count."""
+def _facts(log: IO[bytes]) -> dict[str, list[Any]]:
+    """Return the facts by key; an incomplete line of a killed process is skipped."""
     facts = defaultdict(list)
-    for line in book:
+    for line in log:
         with contextlib.suppress(ValueError):
-            word, value = json.loads(line)
-            facts[word].append(value)
+            key, value = json.loads(line)
+            facts[key].append(value)
     return dict(facts)
 
 
-def _what_lies_about(facts: dict[str, list[Any]], home: Path) -> dict[str, list[Any]]:
-    """Sort what was written by what is still there of it, now that the run is over."""
+def _sort_paths(facts: dict[str, list[Any]], home: Path) -> dict[str, list[Any]]:
+    """Return the facts with paths that no longer exist left out, and temporary ones classified."""
     temporary = facts.pop("temporary", [])
-    facts["lies"] = [path for path in temporary if os.path.lexists(path)]
+    facts["leftover"] = [path for path in temporary if os.path.lexists(path)]
     facts["made"] = [path for path in facts.get("made", ()) if os.path.lexists(path) and not Path(path).is_dir()]
-    outside = [path for path in (*facts.get("outside", ()), *temporary, *_files(home)) if path not in facts["lies"]]
+    outside = [path for path in (*facts.get("outside", ()), *temporary, *_files(home)) if path not in facts["leftover"]]
     facts["outside"] = list(dict.fromkeys(path.replace(os.path.realpath(home), "~") for path in outside))
     return facts
 
 
 def _files(home: Path) -> Iterator[str]:
-    """Yield what a tool, whose doings nobody sees, has left in the home directory."""
+    """Yield the files in the home directory, where a tool may have written unobserved."""
     return (os.path.realpath(path) for path in home.rglob("*") if not path.is_dir())

@@ -86,7 +86,7 @@ def test_a_defect_is_a_line_and_the_exit_code_1(postscan_check):
     result = postscan_check("faulty-never-checks")
 
     assert result.exit_code == 1
-    assert result.stdout.startswith("urn:faulty:never-checks: never checks the token: it did not look")
+    assert result.stdout.startswith("urn:faulty:never-checks: never checks the token: it never checked")
     assert len(result.stdout.splitlines()) == 1
 
 

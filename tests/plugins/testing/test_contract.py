@@ -343,8 +343,8 @@ def do_no_rest(job, token):
         (fail_when_cancelled, DefectKind.SWALLOWS, "it ended with CompletedWithErrors"),
         (die_when_cancelled, DefectKind.SWALLOWS, "its process ended by itself (exit code 3)"),
         (hang_when_cancelled, DefectKind.SWALLOWS, "it had not ended"),
-        (dawdle_when_cancelled, DefectKind.SWALLOWS, "seconds after its grace time"),
-        (ask_around_publish, DefectKind.AFTER, "around job.publish"),
+        (dawdle_when_cancelled, DefectKind.SWALLOWS, "seconds after its grace period"),
+        (ask_around_publish, DefectKind.AFTER, "without job.publish"),
         (call_when_cancelled, DefectKind.AFTER, "connected to 127.0.0.1, port 9"),
         (append_to_a_list, DefectKind.TWICE, "list.txt again"),
         (fail_the_second_time, DefectKind.TWICE, "the page is there already"),
@@ -469,7 +469,7 @@ def nothing_to_do(job, token):
         (Asks(deliver), {}, "a moon is missing"),
         (KeepsASecret(deliver), {"settings": {"nobody": "knows"}}, "nobody"),
         (Does(lambda job, token: os.kill(os.getpid(), signal.SIGKILL)), {}, "SIGKILL"),
-        (Does(lambda job, token: os.kill(os.getppid(), signal.SIGKILL)), {}, "killed the process above it"),
+        (Does(lambda job, token: os.kill(os.getppid(), signal.SIGKILL)), {}, "killed its parent process"),
     ],
 )
 def test_a_filter_that_cannot_be_tried_is_no_defect(tmp_path, filter, how, reason):
@@ -479,7 +479,7 @@ def test_a_filter_that_cannot_be_tried_is_no_defect(tmp_path, filter, how, reaso
     found = contract.examine(filter, [page], **how)
 
     assert reason in found.untried
-    with pytest.raises(AssertionError, match="could not be tried"):
+    with pytest.raises(AssertionError, match="could not be tested"):
         assert_filter_contract(filter, [page], **how)
 
 
