@@ -1,4 +1,4 @@
-"""Run the server: a socket, uvicorn, and the engine around them, from the first signal to the last job put down."""
+"""Run the server: socket, uvicorn, engine and background services, from start to the end of the drain."""
 
 from __future__ import annotations
 
@@ -33,92 +33,93 @@ from postscan.soap.http.head_limits import protocol
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
-KEPT: Final = 64 << 20
-SWITCH: Final = 0.0005
-"""Seconds after which a thread lets another one in: the one that hashes and writes an image must not wait for long."""
+KEPT_BYTES: Final = 64 << 20
+SWITCH_SECONDS: Final = 0.0005
+"""Seconds of the interpreter's switch interval, so that the thread that hashes and writes an image waits less."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. *ready* hears the URL as soon as requests are answered.
+    """Serve until SIGTERM or SIGINT, then drain. Calls *ready* with the URL when the server accepts requests.
 
-    Raises `SettingsError` if the address cannot be listened on, if another server has the data, or if a file of
-    `[tls]` cannot be used.
+    Raises `SettingsError` if the server cannot listen on its address, if another server uses the data, or if a file
+    of `[tls]` cannot be used.
     """
     stop = _StopSignal()
     context = tls.context(settings.tls)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
         address, port = listener.getsockname()[:2]
-        lines = _addresses(stack, settings, address)
+        udp_sockets = _udp_sockets(stack, settings, address)
         stack.enter_context(core.running())
         _keep_freed_memory()
-        sys.setswitchinterval(SWITCH)
-        host = responder.advertisement(settings, port, app_sequence.begin(settings.storage.data_dir, core.clock.now()))
-        voices: list[BackgroundService] = (
-            [udp.DiscoveryServer(host, settings.discovery, address, lines)] if lines else []
-        )
+        sys.setswitchinterval(SWITCH_SECONDS)
+        sequence = app_sequence.begin(settings.storage.data_dir, core.clock.now())
+        advertisement = responder.advertisement(settings, port, sequence)
+        services: list[BackgroundService] = []
+        if udp_sockets:
+            services.append(udp.DiscoveryServer(advertisement, settings.discovery, address, udp_sockets))
         eventing = EventingParts(
             SubscriptionManager(core.subscriptions, settings), Notifier(core.subscriptions, settings)
         )
-        voices.append(eventing.notifier)
-        app = create_app(core.service, settings, host, eventing)
-        server = _Server(_config(app, settings, context), ready, _url(listener, settings), voices)
+        services.append(eventing.notifier)
+        app = create_app(core.service, settings, advertisement, eventing)
+        server = _Server(_config(app, settings, context), ready, _url(listener, settings), services)
         stop.server = server
         server.run(sockets=[listener])
-        log.info("draining: running filters get %g s", settings.server.drain_seconds)
+        log.info("drain started", extra={"seconds": settings.server.drain_seconds})
 
 
-def _addresses(stack: contextlib.ExitStack, settings: Settings, address: str) -> list[udp.UdpSocket]:
-    """Open the ports of discovery, if there is any."""
+def _udp_sockets(stack: contextlib.ExitStack, settings: Settings, address: str) -> list[udp.UdpSocket]:
+    """Open the sockets of discovery; none if discovery is off."""
     return stack.enter_context(udp.listening(settings.discovery, address)) if settings.is_discoverable else []
 
 
 class _StopSignal:
-    """Remembers a signal: uvicorn repeats it when it has stopped, and the drain must survive that."""
+    """Handles SIGTERM and SIGINT: uvicorn raises them again after its stop, which must not end the drain."""
 
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+            signal.signal(number, self._handle)
 
-    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if self.server is None:
-            raise SystemExit(0)  # it came before anything was served
+            raise SystemExit(0)  # before the first request
         self.server.should_exit = True
 
 
 class BackgroundService(Protocol):
-    """Speaks without being asked, from the start of the server to its stop."""
+    """A background task that runs from server start to server stop."""
 
     async def start(self) -> None:
-        """Begin."""
+        """Start the task."""
 
     async def stop(self) -> None:
-        """End."""
+        """Stop the task."""
 
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, ready: Callable[[str], None], url: str, voices: Sequence[BackgroundService]
+        self, config: uvicorn.Config, ready: Callable[[str], None], url: str, services: Sequence[BackgroundService]
     ) -> None:
         super().__init__(config)
         self._ready = ready
         self._url = url
-        self._voices = voices
+        self._services = services
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
+        """Start uvicorn and the background services, then call `ready`."""
         await super().startup(sockets)
         if self.started:
-            for voice in self._voices:
-                await voice.start()
+            for service in self._services:
+                await service.start()
             self._ready(self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so, and stop."""
-        for voice in self._voices:
-            await voice.stop()
+        """Stop the background services, then uvicorn."""
+        for service in self._services:
+            await service.stop()
         await super().shutdown(sockets)
 
 
@@ -126,7 +127,7 @@ class _UvicornConfig(uvicorn.Config):
     handshake_seconds = 10.0
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
-        """Run on uvloop, with a deadline for TLS handshakes."""
+        """Return uvloop with a deadline for TLS handshakes."""
         return functools.partial(tls.Loop, self.handshake_seconds)
 
 
@@ -139,7 +140,7 @@ def _config(app: Starlette, settings: Settings, context: ssl.SSLContext | None) 
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # whoever may write X-Forwarded-For could be anybody's device
+        proxy_headers=False,  # a client could write any address into X-Forwarded-For
         timeout_keep_alive=math.ceil(settings.server.idle_seconds),
         timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
         backlog=BACKLOG,
@@ -166,10 +167,10 @@ def _url(listener: socket.socket, settings: Settings) -> str:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed: uploads come in large pieces, and faulting each in anew costs a third."""
+    """Configure glibc to keep freed memory: page faults for the buffers of uploads cost a third of the time."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
-        return  # another C library; it works, only slower
+        return  # another C library: slower
     for parameter in (_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD):
-        mallopt(parameter, KEPT if parameter != _M_TOP_PAD else 1 << 20)
+        mallopt(parameter, KEPT_BYTES if parameter != _M_TOP_PAD else 1 << 20)

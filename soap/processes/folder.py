@@ -1,7 +1,7 @@
-"""Stored scan processes in a folder: `<GUID>.xml` says what happens, `<GUID>.toml` its name and who may use it.
+"""Stored scan processes in a folder: `<GUID>.xml` is the process, `<GUID>.toml` its display name and its users.
 
-Source: scan-process.md sections 3, 4, 8 and 10; O-4 to O-6. The scan ticket is judged when a
-process is stored, never when it runs.
+Source: scan-process.md sections 3, 4, 8 and 10; O-4 to O-6. The scan ticket is validated when a
+process is stored, not when it is used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST: Final = 524_288
 """Most characters of a scan process."""
 
 LONGEST_NAME: Final = 255
-"""Most characters of PSP_DisplayName; the directory allows one more, which is cut."""
+"""Most characters of PSP_DisplayName; the directory allows one more, which is cut off."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -41,8 +41,8 @@ _Stamp = tuple[tuple[int, int, int], ...]
 class ProcessFolder:
     """The scan processes of one folder; each is read again when one of its two files changes.
 
-    *server_names* are the names of this server that a process may carry; none means any. With *lenient*, a device
-    may send any instructions.
+    *server_names* are the names of this server that a process may have; none means any. With *lenient*, a device may
+    send any instructions.
     """
 
     def __init__(self, folder: Path, server_names: tuple[str, ...] = (), lenient: bool = False) -> None:
@@ -59,7 +59,7 @@ class ProcessFolder:
     def find(self, identifier: str) -> ScanProcess | None:
         """Return the process with this GUID, in any case and with or without braces; None if there is none.
 
-        A process of another server counts as none. Raises `StoredProcessInvalid` if the process is broken.
+        A process of another server is not found. Raises `StoredProcessInvalid` if the process is invalid.
         """
         name = guid(identifier)
         path = self._path(name) if name else None
@@ -79,9 +79,9 @@ class ProcessFolder:
     def add(
         self, xml: bytes, *, display_name: str, users: Iterable[str] = (), identifier: str | None = None
     ) -> ScanProcess:
-        """Check a process with its scan ticket and store it, over an older one of the same *identifier*.
+        """Validate a process with its scan ticket and store it; replaces a process of the same *identifier*.
 
-        Raises `InvalidArgument` for what is wrong with it. *users* are SIDs and `user@domain` names; none means all.
+        Raises `InvalidArgument` if it is invalid. *users* are SIDs and `user@domain` names; none means all.
         """
         name = guid(str(uuid.uuid4()) if identifier is None else identifier)
         if name is None:
@@ -99,23 +99,23 @@ class ProcessFolder:
         return not self._server_names or _host(repository) in self._server_names
 
     def _path(self, name: str) -> Path | None:
-        """Return where the process lies, in the spelling that is there."""
+        """Return the path of the process, in upper or lower case; None if there is none."""
         spellings = (self._folder / f"{spelling}.xml" for spelling in (name, name.lower()))
         return next((path for path in spellings if path.exists()), None)
 
     def _read(self, name: str, path: Path) -> ScanProcess:
-        beside = path.with_suffix(".toml")
-        stamp = (_stamp(path), _stamp(beside))  # before reading: a later change must not look like this one
+        properties = path.with_suffix(".toml")
+        stamp = (_stamp(path), _stamp(properties))  # before reading, so that a later change has another stamp
         known = self._known.get(name)
         if known and known[0] == stamp:
             return known[1]
-        shown, users = _read_beside(beside)
+        shown, users = _read_properties(properties)
         process = _process(name, path.read_bytes(), shown, users)
         self._known[name] = (stamp, process)
         return process
 
     def _store(self, process: ScanProcess, xml: bytes) -> None:
-        """Write both files; the one with the users first, so that no process ever stands there without it."""
+        """Write both files, the one with the users first, so that no process exists without it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(process.identifier) or self._folder / f"{process.identifier}.xml"
         quoted = ", ".join(json.dumps(user, ensure_ascii=False) for user in sorted(process.users))
@@ -125,9 +125,9 @@ class ProcessFolder:
 
 
 def read_process(xml: bytes) -> tuple[str, Instructions, bool, bool]:
-    """Return what a PostScanProcess says: repository, instructions, and whether names and paths may be changed.
+    """Return repository, instructions, and whether names and paths may be changed, of a PostScanProcess.
 
-    The scan ticket is not looked at. Raises `InvalidArgument` with the Clark name of what is wrong.
+    The scan ticket is not read. Raises `InvalidArgument` with the Clark name of the invalid element.
     """
     root = _parse(xml)
     if tag(root) != namespaces.psp("PostScanProcess"):
@@ -144,7 +144,7 @@ def read_process(xml: bytes) -> tuple[str, Instructions, bool, bool]:
 
 
 def _allows(flag: str, *places: etree._Element) -> bool:
-    """Return a permission. Where it stands was never published: either place will do, if they do not disagree."""
+    """Return a permission, from either of two places, since its place is not published; raise if they differ."""
     name = f"{{{namespaces.SPX}}}{flag}"
     values = {boolean(element) for place in places for element in place.findall(name)}
     if len(values) > 1:
@@ -174,18 +174,18 @@ def _schema() -> etree.XMLSchema:
 
 
 def _check_schema(xml: bytes) -> None:
-    """Judge a process and its ticket by our schema."""
+    """Validate a process and its ticket against our schema."""
     try:
         _schema().assertValid(_parse(xml))
     except etree.DocumentInvalid as error:
         line = f"line {error.error_log[0].line}"
         raise InvalidArgument(
-            namespaces.psp("PostScanProcess"), line, f"what the schema allows, but: {error}"
+            namespaces.psp("PostScanProcess"), line, f"content that the schema allows, but: {error}"
         ) from None
 
 
-def _read_beside(path: Path) -> tuple[str, frozenset[str]]:
-    """Return display name and users; a key too many may be a misspelled `users`, so it is refused."""
+def _read_properties(path: Path) -> tuple[str, frozenset[str]]:
+    """Return display name and users; an unknown key is refused, since it may be a misspelled `users`."""
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -217,7 +217,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Put a file in place whole and durably, or not at all."""
+    """Replace a file atomically and durably."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("xb") as file:

@@ -1,7 +1,7 @@
-"""Post-scan instructions: what is in the XML, checked, as the core's values; and what a device may change of it.
+"""Post-scan instructions: validated XML as values of the core, and the rules for changes by a device.
 
-The three filters that Windows knows are three rows of one table: each config is an optional switch and an optional
-list of destinations. Of other dialects nothing is known here but that they are XML. Source: scan-process.md
+The three filters of Windows are three rows of one table: each config is an optional boolean and an optional list of
+destinations. The XML of other dialects is not interpreted. Source: scan-process.md
 sections 3, 5, 6 and 8.
 """
 
@@ -29,7 +29,7 @@ _UNC: Final = re.compile(r"\\\\[^\\/?.][^\\/]*(?:\\[^\\/]+)+\\?")
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """How the config of one known filter is built: names, limits, and the rules for its destinations."""
+    """The config of one known filter: names, limits, and the rules for its destinations."""
 
     config: str
     switch: str | None
@@ -44,7 +44,7 @@ class _Dialect:
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """What a config of a known filter says. `items` is None if there is no list at all."""
+    """The config of a known filter as values. `items` is None if there is no list."""
 
     switch: bool
     items: tuple[str, ...] | None
@@ -54,7 +54,7 @@ class _Config:
 def read(element: etree._Element) -> Instructions:
     """Read the children of a PostScanInstructions element, whatever its own namespace.
 
-    Raises `InvalidArgument` with the Clark name of what is wrong.
+    Raises `InvalidArgument` with the Clark name of the invalid element.
     """
     found = children(element, namespaces.PSP, ("ContinueOnError", "DocumentRootName", "FiltersToProcess"))
     proceed = found.get("ContinueOnError")
@@ -68,9 +68,9 @@ def read(element: etree._Element) -> Instructions:
 
 
 def check_sent(stored: ScanProcess, sent: Instructions) -> None:
-    """Raise `InvalidArgument` if *sent* differs from the stored process in anything that it does not permit.
+    """Raise `InvalidArgument` if *sent* differs from the stored process in anything that this one does not permit.
 
-    Only the stored process permits: adding addresses, another root name, other shares.
+    A stored process can permit additional addresses, another root name, and other shares.
     """
     wanted = stored.instructions
     if sent.continue_on_error != wanted.continue_on_error:
@@ -128,7 +128,7 @@ def _read_item(item: etree._Element, known: _Dialect) -> str:
 
 
 def _is_addable(group: etree._Element, dialect: str, known: _Dialect) -> bool:
-    """Return the attribute that lets a device add items; some devices leave it unqualified."""
+    """Return the attribute that permits a device to add items; some devices write it without a namespace."""
     if known.addable is None:
         return False
     clark = f"{{{dialect}}}{known.addable}"
@@ -141,7 +141,7 @@ def _canonical(element: etree._Element) -> bytes:
 
 
 def _without_foreign(config: etree._Element, namespace: str) -> etree._Element:
-    """Return the config without extensions: nobody checked them, so nobody gets to see them."""
+    """Return the config without elements and attributes of other namespaces, which are not validated."""
     if not any(_is_foreign(one, namespace) or _foreign_attributes(one, namespace) for one in config.iter()):
         return config
     config = parser.parse(_canonical(config))
@@ -183,7 +183,7 @@ def _check_filter(number: int, ours: FilterInstructions, theirs: FilterInstructi
 def _check_items(
     dialect: str, known: _Dialect, wanted: _Config, sent: _Config, expected: str, allow_path_change: bool
 ) -> None:
-    """Compare two lists of destinations as sets, in the way of their dialect."""
+    """Compare two lists of destinations as sets, by the equality of their dialect."""
     group = f"{{{dialect}}}{known.group}"
     if (wanted.items is None) != (sent.items is None):
         raise _deviation(group, ", ".join(sent.items or ()), expected)
@@ -199,7 +199,7 @@ def _check_items(
 
 
 def _shape(element: etree._Element) -> tuple[object, ...]:
-    """Return what an element of an unknown dialect says, without prefixes and blanks around text."""
+    """Return the content of an element of an unknown dialect, without prefixes and blanks around text."""
     inside = tuple((_shape(child), trim(child.tail)) for child in element)
     return tag(element), tuple(sorted(element.items())), trim(element.text), inside
 
@@ -209,7 +209,7 @@ def _deviation(clark: str, value: str, expected: str = "the value of the stored 
 
 
 def _named(number: int, dialect: str, check: Callable[[], object]) -> None:
-    """Run a check of one filter, and let its error say which filter it was."""
+    """Run a check of one filter, and add the filter to its error."""
     try:
         check()
     except InvalidArgument as error:
@@ -241,7 +241,7 @@ def _same_share(value: str) -> str:
 
 
 def _same_site(value: str) -> str:
-    """Return the URL with what may be written either way: case of scheme and host, and a slash at the end."""
+    """Return the URL in normal form: scheme and host in lower case, no slash at the end."""
     parts = urlsplit(value)
     return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl().rstrip("/")
 
@@ -279,4 +279,4 @@ _DIALECTS: Final = {
         same=_same_site,
     ),
 }
-"""The filters whose instructions are checked here, by dialect."""
+"""The filters whose instructions are validated, by dialect."""
