@@ -52,7 +52,7 @@ def waits(server: servers.Server, token: str) -> list[float]:
 
 
 def send_for_ever(server: servers.Server) -> None:
-    """Send images until somebody ends this process; print a mark for each."""
+    """Send images until this process is ended; print a mark for each."""
     while True:
         send(server, servers.create_job(server), 64)
         sys.stdout.write(".")
@@ -60,5 +60,5 @@ def send_for_ever(server: servers.Server) -> None:
 
 
 if __name__ == "__main__":
-    nobody = subprocess.Popen(["true"])
-    send_for_ever(servers.Server(nobody, int(sys.argv[1]), sys.argv[2]))
+    no_process = subprocess.Popen(["true"])
+    send_for_ever(servers.Server(no_process, int(sys.argv[1]), sys.argv[2]))

@@ -1,7 +1,7 @@
 """Two thousand subscriptions and ten thousand queued events: how fast a starting server tells them, in how much memory.
 
 Beside it, in the same run: the same number of posts by the bare HTTP client, as many at a time; and a server with the
-same jobs that nobody has subscribed to. Then the same once more, with every other sink hanging.
+same jobs without a subscription. Then the same once more, with every other sink hanging.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run() -> None:
     with sinks() as heard, servers.folder() as folder:
         _fill(folder, heard.port)
         _, memory = _told(folder, heard, subscribed=False)
-        print(f"  nobody subscribed: peak memory {memory:.0f} MiB")
+        print(f"  no subscription: peak memory {memory:.0f} MiB")
         told, memory = _told(folder, heard)
         print(f"  all sinks well: {WHOLE / told:.0f} messages/s, peak memory {memory:.0f} MiB")
         bare = _posted(heard)

@@ -28,7 +28,7 @@ from postscan.soap.processes.folder import ProcessFolder
 NUMBER = 10_000
 SLOWEST = 0.1  # the part that says more about the machine than about us
 OWNER = Principal("device:127.0.0.1", Proof.ADDRESS)
-STRANGER = ("127.0.0.2", 40000)
+OTHER_CALLER = ("127.0.0.2", 40000)
 Measure = Callable[[str], float]
 
 
@@ -64,7 +64,7 @@ async def _measure(app: Any, kinds: dict[str, Callable[[], str]]) -> dict[str, l
 
 
 async def _ask(app: Any, body: bytes) -> None:
-    """Post a request as the stranger; raise if the answer is anything but a refusal."""
+    """Post a request as the other caller; raise if the answer is anything but a refusal."""
     status = 0
 
     async def receive() -> dict[str, Any]:
@@ -80,7 +80,7 @@ async def _ask(app: Any, body: bytes) -> None:
             "method": "POST",
             "path": Settings().server.path,
             "headers": [(b"content-type", b"application/soap+xml; charset=utf-8")],
-            "client": STRANGER,
+            "client": OTHER_CALLER,
             "query_string": b"",
         },
         receive,

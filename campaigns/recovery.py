@@ -3,7 +3,7 @@
     python -m campaigns recovery [JOBS]
 
 Nine jobs of ten have ended; the others wait, take images or were being processed. Each has an image in the spool, and
-a hundred files belong to nobody. Ready in 5 seconds (F-R1).
+a hundred files have no row. Ready in 5 seconds (F-R1).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from postscan.core.store.jobs import job_row, step_row
 from postscan.core.store.schema import DOCUMENT, JOB, STEP
 
 MOST_SECONDS: Final = 5.0
-STRAYS: Final = 100
+UNKNOWN: Final = 100
 _IMAGE: Final = b"\x89PNG a page" * 300
 _BEGAN: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -52,8 +52,8 @@ def run(*arguments: str) -> int:
             server.kill()
         aside = sum(path.is_file() for path in (server.settings.storage.spool_dir / "lost+found").rglob("*"))
     print(f"{jobs} jobs, from start to ready: {_shown(seconds)} s, of the processor: {_shown(worked)} s")
-    print(f"put aside at the first start: {aside} of {STRAYS} files; load of this machine: {os.getloadavg()[0]:.1f}")
-    return 0 if max(seconds) <= MOST_SECONDS and aside == STRAYS else 1
+    print(f"put aside at the first start: {aside} of {UNKNOWN} files; load of this machine: {os.getloadavg()[0]:.1f}")
+    return 0 if max(seconds) <= MOST_SECONDS and aside == UNKNOWN else 1
 
 
 def _shown(seconds: list[float]) -> str:
@@ -72,7 +72,7 @@ def _fill(server: Server, jobs: int) -> None:
         db.execute(sa.insert(DOCUMENT), documents)
     for job in made:
         _write(spool / job.documents[0].blob)
-    for number in range(STRAYS):
+    for number in range(UNKNOWN):
         _write(spool / f"nobodys-{number}" / "1-stray")
 
 

@@ -46,7 +46,7 @@ class Refused(Exception):
 
 
 def knock(server: Server) -> None:
-    """Ask for a job that nobody has: a request that changes nothing."""
+    """Request a job that does not exist, which changes nothing."""
     Device(server.url, timeout=_PATIENCE).elements(str(uuid.uuid4()))
 
 
