@@ -1,6 +1,6 @@
-"""The AppSequence: which run of this server a message belongs to, and its number among all messages of the run.
+"""The AppSequence of WS-Discovery: the number of the server's run, and the number of a message within the run.
 
-Devices drop what looks older than what they have seen, so neither number ever goes back, whatever the wall clock does.
+Clients drop messages with lower numbers than they have seen, so neither number decreases, even if the wall clock does.
 Source: dpws.md section 6.1; DPW-013, DPW-014.
 """
 
@@ -19,32 +19,32 @@ LARGEST: Final = 2**32 - 1
 
 
 class AppSequence:
-    """The messages of one run."""
+    """Numbers the messages of one run; *instance* is the number of the run."""
 
     def __init__(self, instance: int) -> None:
         self.instance = instance
         self._number = 0
 
     def next(self) -> SequenceNumber:
-        """Return the stamp of the next message."""
+        """Return the number of the next message."""
         self._number += 1
         return SequenceNumber(self.instance, self._number)
 
 
 def begin(data_dir: Path, now: datetime) -> AppSequence:
-    """Begin a run: its number is the time in seconds, or one more than that of the last run if that is larger.
+    """Begin a run. Its number is *now* in seconds since 1970, or one more than that of the last run if that is larger.
 
-    The caller holds the lock of *data_dir*. Raises `SettingsError` if the file there holds something else or cannot
-    be written.
+    The caller holds the lock of *data_dir*. Raises `SettingsError` if the file there has another content or cannot be
+    written.
     """
     file = data_dir / FILE
     try:
         instance = max(int(now.timestamp()), _last(file) + 1)
         if instance > LARGEST:
             raise SettingsError(f"{file}: no number is left after the last one; delete it")
-        _keep(file, instance)
+        _store(file, instance)
     except OSError as error:
-        raise SettingsError(f"{file}: the number of this run cannot be kept there: {error.strerror}") from error
+        raise SettingsError(f"{file}: the number of this run cannot be stored there: {error.strerror}") from error
     return AppSequence(instance)
 
 
@@ -59,7 +59,7 @@ def _last(file: Path) -> int:
         raise SettingsError(f"{file}: holds {text[:64]!r}; expected a number, or no such file") from None
 
 
-def _keep(file: Path, instance: int) -> None:
+def _store(file: Path, instance: int) -> None:
     temporary = file.with_name(f".{FILE}")
     with temporary.open("w") as writing:
         writing.write(f"{instance}\n")

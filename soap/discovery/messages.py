@@ -1,7 +1,7 @@
-"""WS-Discovery as values and bytes: what is asked for, whether it is this server, and what is said about it.
+"""The messages of WS-Discovery: Probe and Resolve read as values, their match with a target, and all answers as bytes.
 
-A question that is read here may still come from anybody; whether it is answered is decided in `responding`. Answers
-declare only the namespaces that they use, because whoever asks by UDP may have lied about where the answer goes.
+`responder` decides whether a question is answered. Answers declare only the namespaces that they use, which keeps
+them small: the source of a UDP question may be forged.
 Source: dpws.md sections 2, 6, 10 and 11.7; D24.
 """
 
@@ -21,10 +21,10 @@ from postscan.soap.xml.reading import children, required, tag, text, trim
 from postscan.soap.xml.uris import is_below
 
 DEVICE: Final = f"{{{namespaces.WSDP}}}Device"
-"""The type that everything has that speaks this profile."""
+"""The type of every device with this profile."""
 
 DIRECTED_PATH: Final = "/StableWSDiscoveryEndpoint/schemas-xmlsoap-org_ws_2005_04_discovery"
-"""Where Windows sends Probes over HTTP to a device of which it knows the name only."""
+"""The path of the Probes that Windows sends over HTTP to a device whose host name was typed in."""
 
 TO_ALL: Final = "urn:schemas-xmlsoap-org:ws:2005:04:discovery"
 PROBE: Final = namespaces.WSD + "/Probe"
@@ -52,7 +52,7 @@ _OF_SCANNING: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question for everything that has all these types (Clark names) and lies in all these scopes."""
+    """A question for the targets that have all these types (Clark names) and are in all these scopes."""
 
     message_id: str
     types: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Discoverable:
-    """What is found: an endpoint that never changes, what it is, and the version of its metadata."""
+    """A target of discovery: its constant endpoint, its types and scopes, and the version of its metadata."""
 
     endpoint: str
     types: tuple[str, ...]
@@ -80,25 +80,25 @@ class Discoverable:
 
 @dataclass(frozen=True, slots=True)
 class SequenceNumber:
-    """The place of a message among all that this server ever sent: the run, and the number within it."""
+    """The AppSequence of a message: the run of the server, and the number within the run."""
 
     instance: int
     number: int
 
 
 def read(data: bytes) -> Probe | Resolve:
-    """Return the question in *data*; raise `Fault` if it is none, or does not allow an answer."""
+    """Return the question in *data*; raise `Fault` if it is malformed, something else, or cannot be answered."""
     message = envelope.read(data)
     return question(addressing.read(message.headers), message.body)
 
 
 def question(header: addressing.Header, body: etree._Element | None) -> Probe | Resolve:
-    """Return the question of a message that was read; raise `Fault` if it is none."""
+    """Return the question in a parsed message; raise `Fault` if it is something else."""
     decode = _QUESTIONS.get(header.action)
     if decode is None:
         raise faults.action_not_supported(header.action)
     if body is None or tag(body) != f"{{{namespaces.WSD}}}{header.action.rpartition('/')[2]}":
-        raise faults.malformed("the Body does not hold what the Action says")
+        raise faults.malformed("the Body does not contain the element of the Action")
     try:
         return decode(header.message_id, body)
     except InvalidArgument as error:
@@ -106,20 +106,20 @@ def question(header: addressing.Header, body: etree._Element | None) -> Probe | 
 
 
 def types_for(probe: Probe, target: Discoverable, *, lenient: bool = False) -> tuple[str, ...] | None:
-    """Return what a probe has to be told of the target's types; None if it looks for something else.
+    """Return the types for the answer to a probe; None if it does not match the target.
 
-    With *lenient*, names that scan servers might have match too, and are added to what is told: nobody has published
-    which ones devices ask for (dpws.md section 6.4).
+    With *lenient*, other types of scan servers match too and are added to the answer: which ones devices ask for is
+    not documented (dpws.md section 6.4).
     """
-    strange = tuple(name for name in dict.fromkeys(probe.types) if name not in target.types)
-    if strange and not (lenient and all(map(_is_of_scanning, strange))):
+    unknown = tuple(name for name in dict.fromkeys(probe.types) if name not in target.types)
+    if unknown and not (lenient and all(map(_is_of_scanning, unknown))):
         return None
     matches = _RULES.get(probe.rule)
     if probe.scopes and matches is None:
         return None
     if not all(any(matches(asked, ours) for ours in target.scopes) for asked in probe.scopes if matches):
         return None
-    return target.types + strange
+    return target.types + unknown
 
 
 def check_rule(probe: Probe) -> None:
@@ -134,7 +134,7 @@ def check_rule(probe: Probe) -> None:
 
 
 def is_meant(resolve: Resolve, target: Discoverable) -> bool:
-    """Return whether somebody looks for the address of just this target."""
+    """Return whether the endpoint of a resolve is that of the target."""
     return _comparable(resolve.endpoint) == _comparable(target.endpoint)
 
 
@@ -151,13 +151,13 @@ def resolve_matches(
 
 
 def hello(target: Discoverable, stamp: SequenceNumber) -> bytes:
-    """Return the message that a server has come. It names no address: who wants one asks (DPW-027)."""
+    """Return a Hello. It contains no address; clients send a Resolve for it (DPW-027)."""
     body = f"{_endpoint(target)}{_describe(target, target.types)}{_version(target)}"
     return _write("Hello", TO_ALL, None, stamp, f"<wsd:Hello>{body}</wsd:Hello>", target.types)
 
 
 def bye(target: Discoverable, stamp: SequenceNumber) -> bytes:
-    """Return the message that a server is going."""
+    """Return a Bye."""
     return _write("Bye", TO_ALL, None, stamp, f"<wsd:Bye>{_endpoint(target)}</wsd:Bye>", ())
 
 
@@ -242,7 +242,7 @@ def _version(target: Discoverable) -> str:
 
 
 def _prefixes(types: Iterable[str]) -> dict[str, str]:
-    """Return the namespaces of a message that speaks of these types, and their prefixes: those, and no other."""
+    """Return the namespaces that a message with these types uses, and their prefixes."""
     used = dict.fromkeys(
         (namespaces.SOAP, namespaces.WSA, namespaces.WSD, *(uri for uri, _local in map(namespaces.split, types) if uri))
     )
@@ -252,7 +252,7 @@ def _prefixes(types: Iterable[str]) -> dict[str, str]:
 def _write(
     name: str, to: str, relates_to: str | None, stamp: SequenceNumber, body: str, types: tuple[str, ...]
 ) -> bytes:
-    """Return a whole message, in the form that pattern-matching clients know (dpws.md quirks 1 to 3)."""
+    """Return an envelope in the form that clients without an XML parser expect (dpws.md quirks 1 to 3)."""
     declared = "".join(f' xmlns:{prefix}="{writing.attribute(uri)}"' for uri, prefix in _prefixes(types).items())
     related = "" if relates_to is None else f"<wsa:RelatesTo>{writing.escape(relates_to)}</wsa:RelatesTo>"
     return (

@@ -179,7 +179,7 @@ class ProcessingEndpoint:
         message = request.parse(await body.envelope())
         if message.header.action != processing.SEND_IMAGE:
             await body.end()
-        if message.header.action in transfer.QUESTIONS:
+        if message.header.action in transfer.OPERATIONS:
             return self._handler.describe(message, EventService.PROCESSING, request)
         return await self._handler.execute(message, EventService.PROCESSING, caller, request, body)
 
@@ -198,7 +198,7 @@ class ConfigurationEndpoint:
             raise BodyRefused(415, "a multipart for the configuration service; expected SOAP 1.2 alone")
         body = request.message_body(self._settings)
         message = request.parse(await body.envelope())
-        if message.header.action in transfer.QUESTIONS:
+        if message.header.action in transfer.OPERATIONS:
             return self._handler.describe(message, EventService.CONFIGURATION, request)
         by = operations.administrator(message, self._identities.administrator(request.scope))
         return await self._handler.execute(message, EventService.CONFIGURATION, by, request, body)

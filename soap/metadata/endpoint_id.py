@@ -1,7 +1,7 @@
-"""Who the server is, whatever its address is: one name, made once and kept with the data.
+"""The endpoint name of the server: a UUID that is generated once and stored in the data folder.
 
-Metadata and discovery tell it to devices, which know the server by it after a restart and after a move. Source:
-dpws.md sections 4 and 6.3 (R0004 to R0006).
+Metadata and discovery send it to devices, which recognise the server by it after a restart or a change of address.
+Source: dpws.md sections 4 and 6.3 (R0004 to R0006).
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _ID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
 
 
 def endpoint_id(data_dir: Path) -> str:
-    """Return the server's name, `urn:uuid:` and a GUID in lower case; make it if there is none yet.
+    """Return the server's name, `urn:uuid:` and a GUID in lower case; generate it if there is none.
 
-    However many processes ask at once, all get the same. Raises `SettingsError` if the file in *data_dir* holds
-    something else, or can be neither read nor written.
+    Processes that call this at the same time get the same name. Raises `SettingsError` if the file in *data_dir* has
+    another content, or can be neither read nor written.
     """
     file = data_dir / FILE
     try:
         if not file.exists():
-            _make(file)
+            _create(file)
         text = file.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: the name of this server cannot be kept there: {error}") from error
+        raise SettingsError(f"{file}: the name of this server cannot be stored there: {error}") from error
     if not _ID.fullmatch(text):
         raise SettingsError(
             f"{file}: holds {text[:64]!r}; expected urn:uuid: and a GUID in lower case, or no such file"
@@ -41,8 +41,8 @@ def endpoint_id(data_dir: Path) -> str:
     return text
 
 
-def _make(file: Path) -> None:
-    """Let a whole file appear under its name; who comes second keeps the name of the first."""
+def _create(file: Path) -> None:
+    """Create the file with all of its content, unless another process has created it."""
     with tempfile.NamedTemporaryFile("w", prefix=f".{FILE}-", dir=file.parent, encoding="ascii") as temporary:
         temporary.write(f"urn:uuid:{uuid.uuid4()}\n")
         temporary.flush()

@@ -1,6 +1,7 @@
-"""The two questions about ourselves as rows, for the device as for the service; `operations` has the rest.
+"""WS-Transfer Get and GetMetadata, as rows of a table, for the device and for its services.
 
-Put, Create and Delete are no rows: there is nothing to write. Source: dpws.md sections 2 and 7 (R2044, R2045).
+Put, Create and Delete are not supported: metadata comes from the settings. Source: dpws.md sections 2
+and 7 (R2044, R2045).
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from postscan.soap.xml import namespaces, writing
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One row: `decode` reads the body, `response` is the action of the answer."""
+class MetadataOperation:
+    """One row: `decode` reads the body, `response` is the action of the response."""
 
-    decode: Callable[[etree._Element], messages.Wanted]
+    decode: Callable[[etree._Element], messages.MetadataQuery]
     response: str
 
 
-QUESTIONS: Final = {
-    namespaces.WXF + "/Get": Question(messages.read_get, namespaces.WXF + "/GetResponse"),
-    namespaces.WSX + "/GetMetadata/Request": Question(
+OPERATIONS: Final = {
+    namespaces.WXF + "/Get": MetadataOperation(messages.read_get, namespaces.WXF + "/GetResponse"),
+    namespaces.WSX + "/GetMetadata/Request": MetadataOperation(
         messages.read_get_metadata, namespaces.WSX + "/GetMetadata/Response"
     ),
 }
 
 
 def reply(message: SoapRequest, sections: Iterable[messages.Section], device: DeviceSettings) -> bytes:
-    """Return the envelope that answers a question out of *sections*; raise `Fault`."""
-    question = QUESTIONS.get(message.header.action)
-    if question is None:
+    """Return the envelope that answers a request for metadata from *sections*; raise `Fault`."""
+    operation = OPERATIONS.get(message.header.action)
+    if operation is None:
         raise faults.action_not_supported(message.header.action)
-    body = messages.write(sections, question.decode(message.body), device)
-    return writing.write(question.response, message.header.message_id, writing.new_message_id(), body)
+    body = messages.write(sections, operation.decode(message.body), device)
+    return writing.write(operation.response, message.header.message_id, writing.new_message_id(), body)

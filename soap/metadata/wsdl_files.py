@@ -1,6 +1,6 @@
-"""The files that we publish, read once: the WSDL of each service, and the schemas that it needs.
+"""The published files, read once: the WSDL of each service, and the schemas that it imports.
 
-A schema is published if a WSDL leads to it by relative addresses, and under no other name.
+A schema is published under its file name if a WSDL imports it, directly or through another schema.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from lxml import etree
 FOLDER: Final = Path(__file__).parents[1] / "wsdl"
 
 Service = Literal["processing", "configuration"]
-"""The services that have a WSDL: what devices use, and what administrators use."""
+"""The services with a WSDL: for devices, and for administrators."""
 
 _SCHEMA: Final = "{http://www.w3.org/2001/XMLSchema}"
 
 
 @functools.cache
 def wsdl(service: Service = "processing") -> bytes:
-    """Return the WSDL of a service; `metadata.wsdl` puts the address into it."""
+    """Return the WSDL of a service, with a placeholder for its address; see `messages.wsdl`."""
     return (FOLDER / f"{service}.wsdl").read_bytes()
 
 
 @functools.cache
 def schemas(service: Service = "processing") -> dict[str, bytes]:
-    """Return the schemas that the WSDL of a service needs, by file name."""
+    """Return the schemas that the WSDL of a service imports, by file name."""
     found: dict[str, bytes] = {}
     waiting = _named_in(wsdl(service))
     while waiting:

@@ -122,5 +122,5 @@ def test_the_service_answers_get_metadata() -> None:
     message = request.parse_request(example("dpws-11.4-GetMetadata"))
     sections = metadata_messages.of_service(SITE, SITE.processing, SETTINGS.device)
 
-    assert metadata_messages.read_get_metadata(message.body) == metadata_messages.Wanted(namespaces.WSDL)
+    assert metadata_messages.read_get_metadata(message.body) == metadata_messages.MetadataQuery(namespaces.WSDL)
     assert same(transfer.reply(message, sections, SETTINGS.device), "dpws-11.4-GetMetadataResponse")

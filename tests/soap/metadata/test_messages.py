@@ -16,7 +16,7 @@ from postscan.soap.message import request as message_request
 from postscan.soap.message.faults import Fault
 from postscan.soap.metadata import messages as metadata_messages
 from postscan.soap.metadata import transfer
-from postscan.soap.metadata.messages import Wanted
+from postscan.soap.metadata.messages import MetadataQuery
 from postscan.soap.xml import namespaces
 
 ID = "urn:uuid:a5f3a0c8-51f7-4c4b-b1e5-0d9c8b7a6f03"
@@ -235,7 +235,7 @@ def test_the_largest_answer_is_within_the_profile() -> None:
     identity = IdentitySettings(administrators=("S-1-5-21-1-2-3-1001",))
     settings = Settings(server=server, device=device, identity=identity, tls=TlsSettings(certificate="cert.pem"))
     site = metadata_messages.site("https://" + "a" * 287 + ":5362", settings, ID)
-    assert len(site.told) == 2
+    assert len(site.published) == 2
 
     assert len(transfer.reply(request(GET), metadata_messages.of_device(site, device, ID), device)) <= 32_767
 
@@ -385,4 +385,4 @@ def test_nothing_can_be_written(action: str) -> None:
 
 def test_a_get_wants_everything() -> None:
     """Its body is empty, or it is none."""
-    assert metadata_messages.read_get(request(GET).body) == Wanted()
+    assert metadata_messages.read_get(request(GET).body) == MetadataQuery()
