@@ -1,7 +1,7 @@
-"""Taking over what a filter has made: from its folder into the spool, as documents for the filters after it.
+"""Copy the documents that a filter made from its folder into the spool, for the filters after it.
 
-The filter's processes are gone by then, so nothing can change a file any more. Its folder is a stranger's all the
-same: a name is a number, and what is no plain file is refused.
+The filter's processes have ended by then, so nothing can change a file any more. The folder is not trusted all the
+same: the name of a file is a number, and only regular files are accepted.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ CHUNK: Final = 1 << 20
 
 
 def take_over(
-    told: Any, given: Sequence[JobDocument], token: JobToken, spool: Spool, workdir: Path, settings: Settings
+    entries: Any, given: Sequence[JobDocument], token: JobToken, spool: Spool, workdir: Path, settings: Settings
 ) -> tuple[JobDocument, ...]:
     """Return the new list of documents, every new file durable in the spool.
 
-    *told* is what the worker sent, *given* what the filter got. Raises `ValueError` for what makes no sense,
-    `SpoolFull`; then nothing new is left in the spool.
+    *entries* is the list that the worker sent, *given* what the filter got. Raises `ValueError` for an invalid list or
+    file, `SpoolFull`; then nothing new is left in the spool.
     """
     before = {document.id: document for document in given}
-    entries = changes.decode(told, before) or []
-    if len(entries) > settings.limits.images_per_job:
-        raise ValueError(f"{len(entries)} documents; expected at most {settings.limits.images_per_job}")
+    decoded = changes.decode(entries, before) or []
+    if len(decoded) > settings.limits.images_per_job:
+        raise ValueError(f"{len(decoded)} documents; expected at most {settings.limits.images_per_job}")
     number = max(before, default=0)
     documents: list[JobDocument] = []
     new: list[JobDocument] = []
     try:
-        for entry in entries:
+        for entry in decoded:
             if entry.made is None:
                 documents.append(before[entry.id or 0])
                 continue
@@ -64,7 +64,7 @@ def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, setti
         raise ValueError(f"{path.name}: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as reader:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"{path.name} is no file")
+            raise ValueError(f"{path.name} is not a regular file")
         try:
             with spool.open_image(token, id, format, settings.limits.image_bytes, reserve) as writer:
                 while chunk := reader.read(CHUNK):

@@ -1,8 +1,8 @@
-"""Run one job's filters in their order, and close the job.
+"""Run the filters of one job in their order, and close the job.
 
-Plain control flow in the server process. Each filter runs in a slot of its own (`postscan.core.workers.slot`); what it
-says on its pipe becomes a stored change here. A cancel needs no special case: the row of Terminating in the table
-turns every report into Canceled, and `Job.start` refuses to begin anything new.
+Each filter runs in a slot of its own (`postscan.core.workers.slot`), and what its worker sends becomes a stored change
+here, in the server process. A cancel needs no special case: the row of Terminating in the table of states turns every
+report into Canceled, and `Job.start` starts no further filter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import SpoolFull
@@ -21,6 +21,7 @@ from postscan.core.execution import outputs
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.execution.run_listener import RunListener
 from postscan.core.filters.cancellation import CancelSource
+from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.model import file_names
 from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
@@ -28,16 +29,16 @@ from postscan.core.registry.catalogue import FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 from postscan.core.store.store import Store
-from postscan.core.workers import protocol
 from postscan.core.workers.outcome import FilterOutcome, outcome_of
 from postscan.core.workers.pool import Workers
+from postscan.core.workers.protocol import EarlierOutput, FilterDone, Result, RunOrder
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.slot import Limits
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 3
-"""How often a filter is started before its crashes count as its answer."""
+"""How often a filter is started; if its worker crashes each time, the filter has failed."""
 
 
 class FilterLookup(Protocol):
@@ -48,7 +49,7 @@ class FilterLookup(Protocol):
 
 
 class Pipeline:
-    """Carries one job at a time through its filters; several threads may use it at once."""
+    """Runs one job at a time in each thread that uses it."""
 
     def __init__(
         self, store: Store, spool: Spool, filters: FilterLookup, workers: Workers, settings: Settings, clock: Clock
@@ -61,7 +62,7 @@ class Pipeline:
         self._clock = clock
 
     def run(self, token: JobToken, interrupt: Interrupt) -> None:
-        """Run what is left of a job's filters, and close it; raise `ShuttingDown` to put it down instead."""
+        """Run what is left of a job's filters, and close it; raise `ShuttingDown` to suspend it instead."""
         job = self._store.load(token)
         if not any(self._filters.find(step.dialect) for step in job.steps):
             self._close(token, JobReason.NO_VALID_INSTRUCTIONS)
@@ -77,7 +78,7 @@ class Pipeline:
         self._close(token)
 
     def _run_step(self, token: JobToken, position: int, interrupt: Interrupt) -> FilterState:
-        """Run one filter to its end, again if its worker died; return how it ended, Canceled if it did not begin."""
+        """Run one filter to its end, again if its worker crashed; return its state, Canceled if it was not started."""
         job = self._store.load(token)
         step = job.steps[position]
         found = self._filters.find(step.dialect)
@@ -94,10 +95,11 @@ class Pipeline:
                     return FilterState.CANCELED
             step = job.steps[position]
             outcome = self._run_once(job, step, *found, interrupt)
-            if outcome.verb is FilterVerb.CANCEL and self._left(token, interrupt):
+            if outcome.verb is FilterVerb.CANCEL and self._is_suspended(token, interrupt):
                 raise ShuttingDown
             if outcome.again and step.attempt < ATTEMPTS:
-                log.warning("filter %s of job %s died; it is started again", found[1].title, token)
+                about = {"job": token, "filter": found[1].title, "tries": step.attempt, "reason": outcome.detail}
+                log.warning("filter crashed", extra=about)
                 continue
             return self._report(token, position, outcome)
         died = FilterOutcome(
@@ -111,7 +113,7 @@ class Pipeline:
     def _run_once(
         self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo, interrupt: Interrupt
     ) -> FilterOutcome:
-        """Give the filter one slot, and return what came of it."""
+        """Run the filter in a slot of its own, and return its outcome."""
         running = self._settings.running
         grace = min(info.grace, running.grace_seconds)
         limits = Limits(running.seconds, grace, running.term_seconds, Resources.of(running))
@@ -124,74 +126,64 @@ class Pipeline:
                     order = self._order(job, step, plugin, source, workdir)
                     listener = RunListener(self._store, self._clock, job.token, step, info.title)
                     with self._workers.slot() as slot:
-                        ended = slot.do(order, source, limits, listener.hear)
-                    judged = self._taken_over(job, step, outcome_of(ended, limits), ended.message, workdir)
-                    if judged.receipt.longest_gap > info.grace:
-                        said = "filter %s did not look at its token for %.1f s; it declares a grace of %g s"
-                        log.warning(said, info.title, judged.receipt.longest_gap, info.grace, extra={"job": job.token})
-                    return replace(judged, progress=listener.progress)
+                        end = slot.run(order, source, limits, listener.handle)
+                    outcome = self._with_outputs(job, step, outcome_of(end, limits), end.result, workdir)
+                    _warn_of_gap(job, info, outcome)
+                    return replace(outcome, progress=listener.progress)
                 finally:
                     interrupt.attach(None)
         finally:
             shutil.rmtree(workdir, ignore_errors=True)
 
-    def _taken_over(
-        self, job: Job, step: FilterStep, judged: FilterOutcome, said: protocol.Message, workdir: Path
+    def _with_outputs(
+        self, job: Job, step: FilterStep, outcome: FilterOutcome, result: Result | None, workdir: Path
     ) -> FilterOutcome:
-        """Put what a filter has made into the spool, now that nothing of it runs any more; only after a good end."""
-        if judged.verb not in (FilterVerb.SUCCEED, FilterVerb.WARN) or said.get("documents") is None:
-            return judged
+        """Move the documents that a filter made into the spool, after its processes ended; only if it succeeded."""
+        if not isinstance(result, FilterDone) or result.documents is None:
+            return outcome
         given = job.documents_for(step.position)
         try:
-            made = outputs.take_over(said["documents"], given, job.token, self._spool, workdir, self._settings)
+            made = outputs.take_over(result.documents, given, job.token, self._spool, workdir, self._settings)
         except ValueError as error:
             detail = f"what it made cannot be used: {error}"
-            return replace(judged, verb=FilterVerb.FAIL, detail=detail, reasons=(FilterReason.UNKNOWN_ERROR,))
+            return replace(outcome, verb=FilterVerb.FAIL, detail=detail, reasons=(FilterReason.UNKNOWN_ERROR,))
         except SpoolFull as error:
-            return replace(judged, verb=FilterVerb.FAIL, detail=str(error), reasons=(FilterReason.OUT_OF_DISK_SPACE,))
-        return replace(judged, documents=made)
+            return replace(outcome, verb=FilterVerb.FAIL, detail=str(error), reasons=(FilterReason.OUT_OF_DISK_SPACE,))
+        return replace(outcome, documents=made)
 
-    def _order(
-        self, job: Job, step: FilterStep, plugin: Plugin, source: CancelSource, workdir: Path
-    ) -> protocol.Message:
-        """Say everything that the worker needs to know: ids, paths and texts, never bytes of images."""
+    def _order(self, job: Job, step: FilterStep, plugin: Plugin, source: CancelSource, workdir: Path) -> RunOrder:
+        """Return the order for the worker: ids, paths and texts, never bytes of images."""
         earlier = [one for one in self._store.deliveries(job.token) if one.position == step.position]
-        return {
-            "do": "run",
-            "plugin": plugin.name,
-            "dialect": step.dialect,
-            "token": source.path,
-            "workdir": str(workdir),
-            "instructions": step.instructions.xml.decode(),
-            "settings": self._settings.filters.get(plugin.name, {}),
-            "job": {"token": job.token, "process": job.process_name, "created": job.created.isoformat()},
-            "user": {"sid": job.user.sid, "name": job.user.name, "mail": job.user.mail},
-            "documents": [self._document(job, document) for document in job.documents_for(step.position)],
-            "earlier": [
-                {"document": one.document, "destination": one.destination, "name": one.name} for one in earlier
-            ],
-        }
-
-    def _document(self, job: Job, document: JobDocument) -> dict[str, Any]:
-        return {
-            "id": document.id,
-            "format": document.format,
-            "size": document.size,
-            "sha256": document.sha256,
-            "path": str(self._spool.path(document)),
-            "name": file_names.document_name(
-                job.document_root,
-                job.user.name,
-                job.created,
-                document.id,
-                document.format,
-                process=job.process_name,
-                template=self._settings.naming.template,
+        return RunOrder(
+            plugin=plugin.name,
+            dialect=step.dialect,
+            token=source.path,
+            workdir=workdir,
+            instructions=step.instructions.xml.decode(),
+            settings=self._settings.filters.get(plugin.name, {}),
+            job=JobFacts(job.token, job.process_name, job.created),
+            user=job.user,
+            documents=tuple(self._document(job, document) for document in job.documents_for(step.position)),
+            earlier=tuple(
+                EarlierOutput(document=one.document, destination=one.destination, name=one.name) for one in earlier
             ),
-        }
+        )
+
+    def _document(self, job: Job, document: JobDocument) -> Document:
+        name = file_names.document_name(
+            job.document_root,
+            job.user.name,
+            job.created,
+            document.id,
+            document.format,
+            process=job.process_name,
+            template=self._settings.naming.template,
+        )
+        path = self._spool.path(document)
+        return Document(document.id, document.format, document.size, document.sha256, path, name)
 
     def _skip(self, token: JobToken, position: int, verb: FilterVerb, reason: str, detail: str) -> FilterState:
-        """Note how a filter ended that was not started."""
+        """Record the end of a filter that was not started."""
         with self._store.change(token) as job:
             job.begin(self._clock.now())
         return self._report(
@@ -200,14 +192,14 @@ class Pipeline:
             FilterOutcome(verb, (reason,) if reason else (), detail, receipt=Receipt(RunStatus.NOT_STARTED)),
         )
 
-    def _left(self, token: JobToken, interrupt: Interrupt) -> bool:
-        """Return whether a filter was stopped for the server's sake only: its job was not cancelled."""
+    def _is_suspended(self, token: JobToken, interrupt: Interrupt) -> bool:
+        """Return whether a filter was stopped because the server is stopping, and not by a cancel of its job."""
         return interrupt.shutting_down and self._store.load(token).state is not JobState.TERMINATING
 
     def _report(self, token: JobToken, position: int, outcome: FilterOutcome) -> FilterState:
         with self._store.change(token) as job:
             if outcome.verb is FilterVerb.CANCEL and job.state is not JobState.TERMINATING:
-                outcome = FilterOutcome(FilterVerb.FAIL, detail="it stopped although nobody asked it to")
+                outcome = FilterOutcome(FilterVerb.FAIL, detail="it stopped without a cancel")
             now = self._clock.now()
             job.report(
                 position,
@@ -227,6 +219,14 @@ class Pipeline:
                 job.finish(self._clock.now())
             else:
                 job.fail(failed, self._clock.now())
-        log.info("job %s ended: %s", token, job.state)
-        with contextlib.suppress(OSError):  # the next start looks for them as well
+        log.info("job ended", extra={"job": token, "state": job.state.value})
+        with contextlib.suppress(OSError):  # the next start of the server removes them as well
             self._spool.discard(*job.made)
+
+
+def _warn_of_gap(job: Job, info: FilterInfo, outcome: FilterOutcome) -> None:
+    """Log a filter that did not check its token for longer than the grace time that it declares."""
+    gap = outcome.receipt.longest_gap
+    if gap > info.grace:
+        about = {"job": job.token, "filter": info.title, "seconds": round(gap, 1), "grace_seconds": info.grace}
+        log.warning("token not checked within the grace time", extra=about)

@@ -169,6 +169,7 @@ class CancelSource:
 
     def __init__(self, folder: Path | None = None, *, patience: float = 7.0) -> None:
         self._patience = patience
+        self.cancelled_at: float | None = None
         descriptor, self.path = tempfile.mkstemp(prefix="run-", suffix=".token", dir=folder)
         try:
             os.ftruncate(descriptor, PAGE)
@@ -211,7 +212,8 @@ class CancelSource:
             return
         text = reason.encode()[: PAGE - _REASON - 1]
         self._page[_REASON : _REASON + len(text)] = text
-        _DOUBLE.pack_into(self._page, _DEADLINE, time.monotonic() + self._patience)
+        self.cancelled_at = time.monotonic()
+        _DOUBLE.pack_into(self._page, _DEADLINE, self.cancelled_at + self._patience)
         self._page[0] = 1
         os.eventfd_write(self._wakeup, 1)
 

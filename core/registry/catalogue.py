@@ -1,13 +1,12 @@
 """The catalogue: which plugins are installed, what they declare, and what is wrong with those that cannot be used.
 
-Plugins are judged one by one, each in a child of its own, so that a broken one costs nobody else anything. It is
-quarantined: it stays visible with its reason, and its filters do not exist. A disabled plugin is never imported.
+Plugins are probed one by one, each in a worker process of its own, so that a broken plugin does not affect another. It
+is quarantined: it stays visible with its reason, and its filters do not exist. A disabled plugin is never imported.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import Any, Final
 
 from postscan.core.filters import loader
 from postscan.core.filters.parameters import Parameter, Schema
-from postscan.core.workers import protocol
+from postscan.core.workers.protocol import FilterDeclaration, OrderBroken, OrderFailed, PluginDeclared, Result
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +35,8 @@ _TYPES: Final[dict[str, Any]] = {
     "most": int | float | None,
 }
 
-Probe = Callable[[str, Mapping[str, Any]], protocol.Message]
-"""Loads one plugin in a child and returns what it declares, or `{"end": "broken", "error": ..., "traceback": ...}`."""
+ProbePlugin = Callable[[str, Mapping[str, Any]], Result]
+"""Loads one plugin in a worker; returns `PluginDeclared`, or `OrderBroken` or `OrderFailed` if it cannot be used."""
 
 
 class PluginState(StrEnum):
@@ -66,7 +65,7 @@ class FilterInfo:
 
     @property
     def judges(self) -> bool:
-        """Whether code of the author has a say about instructions, beside what is declared."""
+        """Whether code of the author checks instructions, beside what is declared."""
         return self.checks or (self.instructions is not None and self.instructions.judged)
 
 
@@ -96,12 +95,12 @@ class Catalogue:
         return tuple(self._by_dialect)
 
     def find(self, dialect: str) -> tuple[Plugin, FilterInfo] | None:
-        """Return the plugin and the filter that answer to *dialect*."""
+        """Return the plugin and the filter of this dialect."""
         return self._by_dialect.get(dialect)
 
 
-def read(probe: Probe, settings: Mapping[str, Mapping[str, Any]], disabled: tuple[str, ...]) -> Catalogue:
-    """Judge every installed plugin; *settings* holds their tables by plugin name."""
+def read(probe: ProbePlugin, settings: Mapping[str, Mapping[str, Any]], disabled: tuple[str, ...]) -> Catalogue:
+    """Probe every installed plugin; *settings* holds their tables by plugin name."""
     plugins: list[Plugin] = []
     taken: dict[str, str] = {}
     for entry in loader.installed():
@@ -112,21 +111,23 @@ def read(probe: Probe, settings: Mapping[str, Mapping[str, Any]], disabled: tupl
             state=PluginState.DISABLED if entry.name in disabled else PluginState.READY,
         )
         if plugin.state is PluginState.READY:
-            plugin = _judged(plugin, probe(entry.name, settings.get(entry.name, {})), taken)
+            plugin = _probed(plugin, probe(entry.name, settings.get(entry.name, {})), taken)
         if plugin.state is PluginState.QUARANTINED:
-            log.error("plugin %s is quarantined: %s", plugin.name, plugin.reason, extra={"traceback": plugin.traceback})
+            about = {"plugin": plugin.name, "reason": plugin.reason, "traceback": plugin.traceback}
+            log.error("plugin quarantined", extra=about)
         taken.update({info.dialect: plugin.name for info in plugin.filters})
         plugins.append(plugin)
     return Catalogue(tuple(plugins))
 
 
-def _judged(plugin: Plugin, answer: protocol.Message, taken: Mapping[str, str]) -> Plugin:
-    if answer.get("end") != "declared":
-        return _quarantined(plugin, str(answer.get("error", "it said nothing")), str(answer.get("traceback", "")))
+def _probed(plugin: Plugin, result: Result, taken: Mapping[str, str]) -> Plugin:
+    if not isinstance(result, PluginDeclared):
+        error = result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"
+        return _quarantined(plugin, error, result.traceback if isinstance(result, OrderBroken) else "")
     try:
-        filters = tuple(_info(one) for one in answer["filters"])
+        filters = tuple(_info(one) for one in result.filters)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        return _quarantined(plugin, f"what it declares makes no sense: {error}")
+        return _quarantined(plugin, f"what it declares is invalid: {error}")
     seen = dict(taken)
     for info in filters:
         if info.dialect in seen:
@@ -135,28 +136,26 @@ def _judged(plugin: Plugin, answer: protocol.Message, taken: Mapping[str, str]) 
     return replace(plugin, filters=filters)
 
 
-def _info(declared: Mapping[str, Any]) -> FilterInfo:
-    if not 0 <= float(declared["grace"]) < math.inf:
-        raise ValueError(f"grace is {declared['grace']!r}; expected seconds")
-    dialect = str(declared["dialect"])
+def _info(declared: FilterDeclaration) -> FilterInfo:
+    dialect = declared.dialect
     if not dialect or dialect != dialect.strip():
         raise ValueError(f"dialect is {dialect!r:.64}; expected a URI, without blanks around it")
     return FilterInfo(
         dialect=dialect,
-        title=str(declared["title"]),
-        summary=str(declared["summary"]),
-        grace=float(declared["grace"]),
-        lacks=tuple(str(lack) for lack in declared["lacks"]),
-        instructions=_schema(declared["instructions"]) if declared["instructions"] else None,
-        settings=tuple(Parameter.from_data(one) for one in declared["settings"]),
-        checks=bool(declared["checks"]),
+        title=declared.title,
+        summary=declared.summary,
+        grace=declared.grace,
+        lacks=declared.lacks,
+        instructions=_schema(declared.instructions) if declared.instructions else None,
+        settings=tuple(Parameter.from_data(one) for one in declared.settings),
+        checks=declared.checks,
     )
 
 
 def _schema(declared: Mapping[str, Any]) -> Schema:
-    """Return what the instructions look like, now that this process can read by it without harm.
+    """Return the schema of the instructions if this process can use it safely; raise `ValueError` or `TypeError`.
 
-    It was made by a stranger: its names come back in faults, its bounds are compared with, its paths are walked.
+    It comes from a worker: its names are returned in faults, its bounds compared with values, its paths followed.
     """
     schema = Schema.from_data(declared)
     if len(schema.parameters) > MOST_PARAMETERS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from postscan.core.filters.cancellation import CancelSource
@@ -11,8 +12,8 @@ from postscan.core.registry import catalogue
 from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.settings import Settings
-from postscan.core.workers import protocol
 from postscan.core.workers.pool import Workers
+from postscan.core.workers.protocol import Order, OrderBroken, ProbeOrder, Result
 from postscan.core.workers.slot import Limits
 
 
@@ -26,18 +27,18 @@ class PluginProbe:
     def catalogue(self) -> Catalogue:
         """Probe every installed plugin and return what they declare, or why they are quarantined."""
 
-        def probe(plugin: str, table: Mapping[str, Any]) -> protocol.Message:
-            order = {"do": "probe", "plugin": plugin, "settings": dict(table)}
-            return self._ask(order, self._settings.plugins.probe_seconds)
+        def probe(plugin: str, table: Mapping[str, Any]) -> Result:
+            order = ProbeOrder(plugin=plugin, settings=dict(table))
+            return self._execute(order, self._settings.plugins.probe_seconds)
 
         return catalogue.read(probe, self._settings.filters, self._settings.plugins.disabled)
 
     def validator(self, catalogue: Catalogue) -> InstructionValidator:
         """Return the validator of instructions for the filters of this catalogue."""
-        return InstructionValidator(catalogue, self._ask)
+        return InstructionValidator(catalogue, self._execute)
 
-    def _ask(self, order: protocol.Message, seconds: float) -> protocol.Message:
-        """Send one order and return the answer, or `{"error": ...}` if there is none within *seconds*."""
+    def _execute(self, order: Order, seconds: float) -> Result:
+        """Carry out one order and return its result; `OrderBroken` if there is none within *seconds*."""
         limits = Limits(seconds, grace=0.1, term=0.1)
         folder = self._settings.storage.run_dir
         with (
@@ -45,8 +46,10 @@ class PluginProbe:
             CancelSource(folder) as source,
             self._workers.slot() as slot,
         ):
-            order = order | {"token": source.path, "workdir": workdir}
-            ended = slot.do(order, source, limits, lambda _message: None)
-        if ended.late:
-            return {"error": f"the {order['do']} took longer than {seconds:g} s"}
-        return ended.message or {"error": f"its process died during the {order['do']} (exit code {ended.exit_code})"}
+            order = order.model_copy(update={"token": source.path, "workdir": Path(workdir)})
+            end = slot.run(order, source, limits, lambda _message: None)
+        if end.late:
+            return OrderBroken(error=f"the {order.type} took longer than {seconds:g} s")
+        if end.why:
+            return OrderBroken(error=f"its process was killed during the {order.type}: {end.why}")
+        return end.result or OrderBroken(error=f"its process died during the {order.type} (exit code {end.exit_code})")

@@ -1,9 +1,10 @@
-"""What the filters have to say about instructions, before a job is made of them or a scan process is stored.
+"""Check instructions by their filters, before a job is created from them or a scan process is stored.
 
-For `postscan doctor` they also look whether they would reach the destinations that instructions name.
+For `postscan doctor` the filters also check whether they reach the destinations that instructions name.
 
-What a filter declares is a table, and is checked right here. What only its author's code can tell (`__post_init__` of
-its `Instructions`, or its `check`) is asked in a worker process, for a moment: no code of a plugin runs in the server.
+What a filter declares is a table, and is checked in this process. What only its author's code can decide
+(`__post_init__` of its `Instructions`, or its `check`) is asked in a worker process, for a limited time: no code of a
+plugin runs in the server.
 """
 
 from __future__ import annotations
@@ -19,35 +20,47 @@ from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
 from postscan.core.errors import InvalidArgument, Unavailable
+from postscan.core.filters.facts import JobFacts
+from postscan.core.model.principal import User
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin
-from postscan.core.workers import protocol
-from postscan.core.workers.child import MOST_FOUND
+from postscan.core.workers.protocol import (
+    CheckOrder,
+    Diagnosed,
+    DiagnoseOrder,
+    InstructionsAccepted,
+    InstructionsRefused,
+    Order,
+    OrderBroken,
+    OrderFailed,
+    Result,
+)
 from postscan.core.workers.slot import Closed
 
 log = logging.getLogger(__name__)
 
 SECONDS: Final = 2.0
-"""Longest time that the code of one filter gets, the import of its plugin included."""
+"""Longest time for the code of one filter, the import of its plugin included."""
 
 TOGETHER: Final = 6.0
 """Seconds after which no further filter of the same instructions is asked."""
 
-LOOKING: Final = 10.0
-"""Longest time that a filter may look at its destinations."""
+DIAGNOSE_SECONDS: Final = 10.0
+"""Longest time for the diagnosis of one filter."""
 
 AT_ONCE: Final = 4
-"""Instructions about which filters are asked at the same time, so that a slow one does not fill the machine."""
+"""Instructions whose filters are asked at the same time, so that a slow filter does not fill the machine."""
 
 _NO_JOB: Final = str(uuid.UUID(int=0))
+_NO_USER: Final = User("S-1-0-0", "nobody@localhost")
 _SENTENCE: Final = 255
 _TITLE: Final = 64
 
-Ask = Callable[[protocol.Message, float], protocol.Message]
-"""Gives a worker an order and so many seconds; returns its last word, or `{"error": ...}` if there was none."""
+Execute = Callable[[Order, float], Result]
+"""Carries out an order in a worker within so many seconds; returns `OrderBroken` if there is no result."""
 
 
-class _Asked(NamedTuple):
+class _Question(NamedTuple):
     """What one filter of a process or job is asked; `number` counts from 1."""
 
     number: int
@@ -56,112 +69,110 @@ class _Asked(NamedTuple):
     info: FilterInfo
 
     def __str__(self) -> str:
-        """Say which filter it is, for a sentence."""
+        """Return the filter's name for a sentence."""
         return f"filter {self.number} ({self.info.title[:_TITLE]}, {self.info.dialect})"
 
 
 class InstructionValidator:
-    """Judges instructions by the catalogue; several threads may use it at once."""
+    """Checks instructions by the catalogue; several threads may use it at once."""
 
-    def __init__(self, catalogue: Catalogue, ask: Ask) -> None:
+    def __init__(self, catalogue: Catalogue, execute: Execute) -> None:
         self._catalogue = catalogue
-        self._ask = ask
+        self._execute = execute
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def check(self, instructions: Instructions) -> None:
-        """Raise `InvalidArgument` for the first thing that a filter does not take; it names filter and element.
+        """Raise `InvalidArgument` for the first thing that a filter refuses; it names filter and element.
 
-        A dialect that nobody has is nobody's to judge, and a filter that lacks something on this machine is not asked
-        for more than it declares: its code may need what is missing.
+        A dialect without a filter is not checked. Of a filter that lacks something on this machine only what it
+        declares is checked: its code may need what is missing.
 
-        Raises `Unavailable` if a filter's own code breaks, dies or takes too long. Nobody has said then that the
-        instructions are right, so there is no job; nor that they are wrong, so the device is not told that they are.
-        It is the one fault that says that the same request may work later (ws-dsp.md section 7): when the
-        machine is less busy, or the plugin is mended. The log says what happened, the device hears nothing of it.
+        Raises `Unavailable` if a filter's own code breaks, dies or takes too long. Then it is not known whether the
+        instructions are right, so no job is created, and the device gets the one fault that allows the same request
+        to work later (ws-dsp.md section 7): when the machine is less busy, or the plugin is repaired. The log has the
+        cause; the device does not get it.
         """
         known = list(self._known(instructions))
         for asked in known:
             if asked.info.instructions is not None:
                 with _named(asked):
                     asked.info.instructions.read(asked.instructions.xml, asked.info.dialect)
-        judges = [asked for asked in known if asked.info.judges and not asked.info.lacks]
-        if judges:
-            self._ask_them(judges)
+        own_code = [asked for asked in known if asked.info.judges and not asked.info.lacks]
+        if own_code:
+            self._ask_all(own_code)
 
     def diagnose(self, process: str, one: FilterInstructions, settings: Mapping[str, Any]) -> list[str]:
         """Return what would keep the documents of a scan process from where *one* of its filters sends them.
 
-        *settings* are the table of the filter's plugin. A dialect that nobody has, and a filter that lacks something
-        on this machine, has nothing to say.
+        *settings* are the table of the filter's plugin. The list is empty for a dialect without a filter, and for a
+        filter that lacks something on this machine.
         """
         found = self._catalogue.find(one.dialect)
         if found is None or found[1].lacks:
             return []
-        order = {
-            "do": "diagnose",
-            "plugin": found[0].name,
-            "dialect": one.dialect,
-            "instructions": one.xml.decode(),
-            "settings": dict(settings),
-            "job": {"token": _NO_JOB, "process": process, "created": datetime.now(UTC).isoformat()},
-            "user": {"sid": "S-1-0-0", "name": "nobody@localhost"},
-            "documents": [],
-            "earlier": [],
-        }
-        said = self._ask(order, LOOKING)
-        heard = said.get("found")
-        if said.get("end") == "diagnosed" and isinstance(heard, list):
-            return [str(sentence) for sentence in heard[:MOST_FOUND]]
-        return [str(said.get("error", "it said nothing that makes sense"))[:1000]]
+        order = DiagnoseOrder(
+            plugin=found[0].name,
+            dialect=one.dialect,
+            instructions=one.xml.decode(),
+            settings=dict(settings),
+            job=JobFacts(_NO_JOB, process, datetime.now(UTC)),
+            user=_NO_USER,
+        )
+        result = self._execute(order, DIAGNOSE_SECONDS)
+        return list(result.found) if isinstance(result, Diagnosed) else [_problem(result)]
 
-    def _known(self, instructions: Instructions) -> Iterator[_Asked]:
+    def _known(self, instructions: Instructions) -> Iterator[_Question]:
         for number, one in enumerate(instructions.filters, 1):
             found = self._catalogue.find(one.dialect)
             if found is not None:
-                yield _Asked(number, one, *found)
+                yield _Question(number, one, *found)
 
-    def _ask_them(self, judges: list[_Asked]) -> None:
+    def _ask_all(self, questions: list[_Question]) -> None:
         if not self._turns.acquire(timeout=SECONDS):
             raise Unavailable(f"the instructions of {AT_ONCE} other jobs are being checked")
         try:
             until = time.monotonic() + TOGETHER
-            for asked in judges:
+            for asked in questions:
                 if time.monotonic() > until:
                     raise Unavailable(f"{asked} is not asked any more: those before it took {TOGETHER:g} s")
                 with _named(asked):
-                    self._ask_one(asked)
+                    self._ask(asked)
         finally:
             self._turns.release()
 
-    def _ask_one(self, asked: _Asked) -> None:
-        """Let the filter's own code judge. Its settings stay here: they may hold secrets, and are not judged."""
-        order = {
-            "do": "check",
-            "plugin": asked.plugin.name,
-            "dialect": asked.info.dialect,
-            "instructions": asked.instructions.xml.decode(),
-        }
+    def _ask(self, asked: _Question) -> None:
+        """Check by the filter's own code. The order has no settings: they may hold secrets, and are not checked."""
+        xml = asked.instructions.xml.decode()
+        order = CheckOrder(plugin=asked.plugin.name, dialect=asked.info.dialect, instructions=xml)
         try:
-            said = self._ask(order, SECONDS)
+            result = self._execute(order, SECONDS)
         except (Closed, OSError, EOFError) as error:
             raise Unavailable(f"{asked} cannot be asked: {error}") from error
-        sentence = str(said.get("error", "it said nothing that makes sense"))[:_SENTENCE]
-        if said.get("end") == "refused":
-            xml = asked.instructions.xml.decode()
+        if isinstance(result, InstructionsRefused):
             name = ElementTree.fromstring(xml).tag  # noqa: S314  (the front end has refused what could harm)
-            raise InvalidArgument(name, xml, f"what it takes, but: {sentence}")
-        if said.get("end") != "checked":
-            traceback = {"traceback": said.get("traceback", "")}
-            log.error("%s did not judge its instructions: %s", asked, sentence, extra=traceback)
-            raise Unavailable(f"{asked} did not judge its instructions: {sentence}")
+            raise InvalidArgument(name, xml, f"what it takes, but: {result.error[:_SENTENCE]}")
+        if not isinstance(result, InstructionsAccepted):
+            reason = _problem(result)[:_SENTENCE]
+            about = {"plugin": asked.plugin.name, "filter": asked.info.title, "reason": reason}
+            if isinstance(result, OrderBroken):
+                about["traceback"] = result.traceback
+            log.error("instructions not checked", extra=about)
+            raise Unavailable(f"{asked} did not check its instructions: {reason}")
+
+
+def _problem(result: Result) -> str:
+    """Return the error of a result; of the result of another order, its type."""
+    if isinstance(result, OrderFailed | OrderBroken):
+        return result.error
+    return f"its worker sent the result of another order: {result.type}"
 
 
 @contextlib.contextmanager
-def _named(asked: _Asked) -> Iterator[None]:
-    """Let an error of one filter say which filter it was."""
+def _named(asked: _Question) -> Iterator[None]:
+    """Add to an `InvalidArgument` of one filter which filter it was."""
     try:
         yield
     except InvalidArgument as error:
-        # In Clark's way also where there is no namespace: a bare name means one of the processing service.
+        # In Clark's notation also where there is no namespace: a bare name means one of the processing service.
         name = error.argument if error.argument.startswith("{") else f"{{}}{error.argument}"
         raise InvalidArgument(name, error.value, f"{error.expected}, in {asked}") from None

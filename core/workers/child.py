@@ -1,7 +1,7 @@
-"""The worker's side of a slot: take one order from the server, do it, say how it ended.
+"""The worker's side of a slot: read one order from the server, carry it out, send the result.
 
-This is the only process in which code of a plugin runs. It leads a process group of its own, within limits that the
-kernel watches, and its keeper ends it together with everything that it started.
+This is the only process in which code of a plugin runs. It leads a process group of its own, within resource limits
+that the kernel enforces, and its supervisor ends it together with everything that it started.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import traceback
-from datetime import datetime
+from datetime import UTC
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -23,225 +23,235 @@ from postscan.core.errors import PluginError
 from postscan.core.filters import changes, loader, parameters
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.context import FilterContext, Parent
-from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed
-from postscan.core.model.principal import User
 from postscan.core.model.states import FilterReason
 from postscan.core.settings.engine import MIB
 from postscan.core.workers import orphans, protocol, rlimits
-from postscan.core.workers.rlimits import Resources
-
-MOST_FOUND: Final = 50
-"""Sentences of one diagnosis that are heard."""
+from postscan.core.workers.protocol import (
+    CheckOrder,
+    DiagnoseOrder,
+    FilterDeclaration,
+    GrantRequest,
+    LogLine,
+    Order,
+    OrderBroken,
+    OrderFailed,
+    ProbeOrder,
+    Result,
+    RunMessage,
+    RunOrder,
+)
 
 _KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", orphans.MARK)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(channel: socket.socket) -> None:
-    """Wait for one order, carry it out, and say how it ended."""
-    pipe = Pipe(channel)
-    order = pipe.receive()
+    """Wait for one order, carry it out, and send its result."""
+    connection = Connection(channel)
+    order = connection.receive_order()
     if order is None:
         return
-    answer = _carried_out(order, pipe)
-    with contextlib.suppress(Exception):  # a filter may have put anything in its place
+    result = _result_of(order, connection)
+    with contextlib.suppress(Exception):  # a filter may have replaced it
         sys.stdout.flush()
-    pipe.send(answer)
+    connection.send(result)
 
 
-def _carried_out(order: protocol.Message, pipe: Pipe) -> protocol.Message:
-    """Do it, and turn whatever comes out of it into the last word."""
+def _result_of(order: Order, connection: Connection) -> Result:
+    """Carry out an order; turn every error into a result."""
     try:
-        Resources.read(order["resources"]).enforce()
+        order.resources.enforce()
         sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115  (for good)
-        match order["do"]:
-            case "probe":
+        match order:
+            case ProbeOrder():
                 return _probe(order)
-            case "check":
+            case CheckOrder():
                 return _check(order)
-            case "diagnose":
+            case DiagnoseOrder():
                 return _diagnose(order)
-            case _:
-                return _run(order, pipe)
+            case RunOrder():
+                return _run(order, connection)
     except PluginError as error:
-        return {"end": "broken", "error": str(error), "traceback": ""}
+        return OrderBroken(error=str(error)[: protocol.SENTENCE])
     except MemoryError:
         rlimits.use_the_spare()
-        most = order["resources"]["memory"] // MIB
+        most = order.resources.memory // MIB
         return _failed(FilterReason.SERVER_OUT_OF_MEMORY, f"it needed more than {most} MiB of memory")
-    except BaseException as error:  # noqa: BLE001  (a plugin may raise anything; the server must hear of it)
+    except BaseException as error:  # noqa: BLE001  (a plugin may raise anything; the server needs a result)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return _failed(FilterReason.OUT_OF_DISK_SPACE, _sentence(error))
-        return {"end": "broken", "error": _sentence(error), "traceback": traceback.format_exc()[-8000:]}
+        return OrderBroken(error=_sentence(error), traceback=traceback.format_exc()[-protocol.TRACEBACK :])
 
 
-def _failed(reason: str, detail: str) -> protocol.Message:
-    return {"end": "failed", "error": detail, "reasons": [reason], "detail": detail}
+def _failed(reason: str, error: str) -> OrderFailed:
+    return OrderFailed(reasons=(reason,), error=error[: protocol.SENTENCE])
 
 
-class Pipe:
-    """Lines of JSON to and from the server; it is also the `Parent` that a filter's context talks to."""
+class Connection:
+    """The socket to the server, several threads may use it; it is the `Parent` of a filter's context as well."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._lines = channel.makefile("rb")
         self._one_at_a_time = threading.Lock()  # a filter may use threads
 
-    def send(self, message: protocol.Message) -> None:
+    def send(self, message: RunMessage | Result) -> None:
         """Send one message."""
         with self._one_at_a_time:
-            self._channel.sendall(protocol.write(message) + b"\n")
+            self._channel.sendall(protocol.write(message))
 
-    def receive(self) -> protocol.Message | None:
-        """Return the next message, or None when the server has gone."""
+    def receive_order(self) -> Order | None:
+        """Return the order, or None when the server has gone."""
         line = self._lines.readline()
-        return protocol.read(line) if line else None
+        return protocol.read_order(line) if line else None
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
-        """Ask the server for leave to make an output visible."""
+        """Ask the server for the grant to make an output visible."""
+        request = GrantRequest(**_output(document, destination, name))
         with self._one_at_a_time:
-            self._channel.sendall(protocol.write({"ask": "grant", **_about(document, destination, name)}) + b"\n")
-            answer = self.receive()
-        return answer is not None and answer.get("granted") is True
+            self._channel.sendall(protocol.write(request))
+            line = self._lines.readline()
+        return bool(line) and protocol.read_reply(line).granted
 
     def published(self, document: int | None, destination: str, name: str) -> None:
-        """Tell that the output is visible now."""
-        self.send({"tell": "published", **_about(document, destination, name)})
+        """Report that the output is visible now."""
+        self.send(protocol.OutputPublished(**_output(document, destination, name)))
 
     def withdrawn(self, document: int | None, destination: str, name: str) -> None:
-        """Tell that the output did not become visible."""
-        self.send({"tell": "withdrawn", **_about(document, destination, name)})
+        """Report that the output did not become visible."""
+        self.send(protocol.OutputWithdrawn(**_output(document, destination, name)))
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Tell how far the filter is."""
-        self.send({"tell": "progress", "done": int(done), "total": int(total), "unit": str(unit)[:64]})
+        """Report how far the filter is."""
+        self.send(protocol.FilterProgress(done=int(done), total=int(total), unit=str(unit)[: protocol.WORD]))
 
     def log(self, level: str, text: str) -> None:
         """Write a line into the server's log."""
-        self.send({"tell": "log", "level": str(level), "text": str(text)[:2000]})
+        self.send(LogLine(level=str(level)[: protocol.WORD], text=str(text)[: protocol.SENTENCE]))
 
 
-def _probe(order: protocol.Message) -> protocol.Message:
-    """Load a plugin and say what it declares."""
-    plugin, table = order["plugin"], order["settings"]
-    filters = loader.load(plugin)
+def _output(document: int | None, destination: str, name: str) -> dict[str, Any]:
+    most = protocol.NAME
+    return {"document": document, "destination": str(destination)[:most], "name": str(name)[:most]}
+
+
+def _probe(order: ProbeOrder) -> Result:
+    """Load a plugin and return what it declares."""
+    filters = loader.load(order.plugin)
     for one in filters:
-        loader.settings_for(plugin, one, table)
-    return {"end": "declared", "filters": [_declaration(one) for one in filters]}
+        loader.settings_for(order.plugin, one, order.settings)
+    return protocol.PluginDeclared(filters=tuple(_declaration(one) for one in filters))
 
 
-def _declaration(one: Filter) -> protocol.Message:
-    summary = (type(one).__doc__ or "").strip().partition("\n")[0]
-    return {
-        "dialect": one.dialect,
-        "title": one.title,
-        "summary": summary,
-        "grace": float(one.grace),
-        "lacks": [str(lack) for lack in one.requires()],
-        "instructions": parameters.schema(one.Instructions).as_data() if one.Instructions else None,
-        "checks": type(one).check is not Filter.check,
-        "settings": [dataclasses.asdict(setting) for setting in parameters.settings(one.Settings)]
-        if one.Settings
-        else [],
-    }
+def _declaration(one: Filter) -> FilterDeclaration:
+    declared = parameters.settings(one.Settings) if one.Settings else ()
+    return FilterDeclaration(
+        dialect=one.dialect,
+        title=one.title,
+        summary=(type(one).__doc__ or "").strip().partition("\n")[0],
+        grace=float(one.grace),
+        lacks=tuple(str(lack) for lack in one.requires()),
+        instructions=parameters.schema(one.Instructions).as_data() if one.Instructions else None,
+        checks=type(one).check is not Filter.check,
+        settings=tuple(dataclasses.asdict(setting) for setting in declared),
+    )
 
 
-def _check(order: protocol.Message) -> protocol.Message:
-    """Say whether a filter takes these instructions."""
+def _check(order: CheckOrder) -> Result:
+    """Return whether a filter accepts these instructions."""
     one = _filter(order)
     try:
-        loader.instructions_for(one, order["instructions"].encode())
+        loader.instructions_for(one, order.instructions.encode())
     except ValueError as error:
-        return {"end": "refused", "error": str(error)[:2000]}
-    return {"end": "checked"}
+        return protocol.InstructionsRefused(error=str(error)[: protocol.SENTENCE])
+    return protocol.InstructionsAccepted()
 
 
-class _Nobody:
-    """The `Parent` of a filter that only looks: it gives leave for nothing, and hears nothing."""
+class _NoParent:
+    """The `Parent` of a diagnosis, in which a filter publishes nothing: it refuses every grant and sends nothing."""
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
         """Refuse."""
         return False
 
     def published(self, document: int | None, destination: str, name: str) -> None:
-        """Never happens."""
+        """Do nothing; nothing was granted."""
 
     def withdrawn(self, document: int | None, destination: str, name: str) -> None:
-        """Never happens."""
+        """Do nothing; nothing was granted."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
     def log(self, level: str, text: str) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
 
-def _diagnose(order: protocol.Message) -> protocol.Message:
-    """Let a filter look whether it would reach its destinations; it has nothing to deliver, and no leave to."""
-    _settle_in(Path(order["workdir"]))
+def _diagnose(order: DiagnoseOrder) -> Result:
+    """Let a filter check whether it reaches its destinations; it has no documents and gets no grant."""
+    _enter(order.workdir)
     one = _filter(order)
-    settings = loader.settings_for(order["plugin"], one, order["settings"])
-    instructions = loader.instructions_for(one, order["instructions"].encode())
-    job = _context(order, instructions, settings, CancellationToken.open(order["token"]), _Nobody())
-    return {"end": "diagnosed", "found": [str(said)[:1000] for said in islice(one.diagnose(job), MOST_FOUND)]}
+    settings = loader.settings_for(order.plugin, one, order.settings)
+    instructions = loader.instructions_for(one, order.instructions.encode())
+    job = _context(order, instructions, settings, CancellationToken.open(order.token), _NoParent())
+    found = islice(one.diagnose(job), protocol.SENTENCES)
+    return protocol.Diagnosed(found=tuple(str(problem)[: protocol.SENTENCE] for problem in found))
 
 
-def _run(order: protocol.Message, pipe: Pipe) -> protocol.Message:
+def _run(order: RunOrder, connection: Connection) -> Result:
     """Run one filter for one job."""
-    _settle_in(Path(order["workdir"]))
+    _enter(order.workdir)
     one = _filter(order)
     lacks = list(one.requires())
     if lacks:
         return _failed(FilterReason.UNKNOWN_ERROR, " ".join(lacks))
-    settings = loader.settings_for(order["plugin"], one, order["settings"])
+    settings = loader.settings_for(order.plugin, one, order.settings)
     try:
-        instructions = loader.instructions_for(one, order["instructions"].encode())
+        instructions = loader.instructions_for(one, order.instructions.encode())
     except ValueError as error:
         return _failed(FilterReason.INVALID_ARGS, str(error))
-    token = CancellationToken.open(order["token"])
-    job = _context(order, instructions, settings, token, pipe)
+    token = CancellationToken.open(order.token)
+    job = _context(order, instructions, settings, token, connection)
     try:
         token.check()
         result = one.run(job, token)
     except Cancelled:
-        return {"end": "cancelled"}
+        return protocol.FilterCancelled()
     except FilterFailed as failure:
-        return {
-            "end": "failed",
-            "reasons": [str(reason) for reason in failure.reasons],
-            "detail": str(failure.detail)[:2000],
-        }
-    warnings = [str(warning)[:2000] for warning in result.warnings] if result else []
-    made = changes.encode(job.changes.entries)
-    return {"end": "done", "warnings": warnings} | ({} if made is None else {"documents": made})
-
-
-def _filter(order: protocol.Message) -> Filter:
-    """Load the filter that the order is about."""
-    return next(one for one in loader.load(order["plugin"]) if one.dialect == order["dialect"])
-
-
-def _context(
-    order: protocol.Message, instructions: Any, settings: Any, token: CancellationToken, parent: Parent
-) -> FilterContext:
-    job = order["job"]
-    return FilterContext(
-        job=JobFacts(job["token"], job["process"], datetime.fromisoformat(job["created"])),
-        user=User(**order["user"]),
-        instructions=instructions,
-        settings=settings,
-        workdir=Path(order["workdir"]),
-        token=token,
-        parent=parent,
-        all_documents=tuple(Document(**{**one, "path": Path(one["path"])}) for one in order["documents"]),
-        earlier={(one["document"], one["destination"]): one["name"] for one in order["earlier"]},
+        reasons = tuple(str(reason) for reason in failure.reasons)
+        return OrderFailed(reasons=reasons, error=str(failure.detail)[: protocol.SENTENCE])
+    warnings = result.warnings if result else ()
+    return protocol.FilterDone(
+        warnings=tuple(str(warning)[: protocol.SENTENCE] for warning in warnings),
+        documents=changes.encode(job.changes.entries),
     )
 
 
-def _settle_in(workdir: Path) -> None:
-    """Give the filter a clean place: its own folder, a careful umask, and no secrets in the environment."""
+def _filter(order: CheckOrder | DiagnoseOrder | RunOrder) -> Filter:
+    """Load the filter that the order is for."""
+    return next(one for one in loader.load(order.plugin) if one.dialect == order.dialect)
+
+
+def _context(
+    order: DiagnoseOrder | RunOrder, instructions: Any, settings: Any, token: CancellationToken, parent: Parent
+) -> FilterContext:
+    return FilterContext(
+        job=dataclasses.replace(order.job, created=order.job.created.astimezone(UTC)),
+        user=order.user,
+        instructions=instructions,
+        settings=settings,
+        workdir=order.workdir,
+        token=token,
+        parent=parent,
+        all_documents=order.documents,
+        earlier={(one.document, one.destination): one.name for one in order.earlier},
+    )
+
+
+def _enter(workdir: Path) -> None:
+    """Give the filter its own folder, a umask without access for others, and an environment without secrets."""
     os.chdir(workdir)
     os.umask(0o027)
     for name in list(os.environ):
@@ -250,9 +260,5 @@ def _settle_in(workdir: Path) -> None:
     os.environ["TMPDIR"] = str(workdir)
 
 
-def _about(document: int | None, destination: str, name: str) -> protocol.Message:
-    return {"document": document, "destination": str(destination)[:2048], "name": str(name)[:2048]}
-
-
 def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:2000]
+    return f"{type(error).__name__}: {error}"[: protocol.SENTENCE]

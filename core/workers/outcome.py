@@ -1,14 +1,15 @@
-"""What the end of a filter's run means for the filter's state, and what its receipt says."""
+"""Decide what the end of a filter run means: the filter's next state, its reasons, and its receipt."""
 
 from __future__ import annotations
 
 import re
 import signal
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from postscan.core.model.job import NO_RECEIPT, JobDocument, Receipt, RunStatus
 from postscan.core.model.states import FilterReason, FilterVerb
+from postscan.core.workers.protocol import FilterCancelled, FilterDone, OrderBroken, OrderFailed
 from postscan.core.workers.slot import Limits, RunEnd, RunEndKind
 
 _KNOWN: Final = frozenset(reason.value for reason in FilterReason)
@@ -21,7 +22,7 @@ _REASONS: Final = 8
 class FilterOutcome:
     """How a filter ended, and how far it had come.
 
-    `again` says that its worker died without a word, so another try may help. `documents` is what it made of them.
+    `again` says that its worker crashed, so another attempt may help. `documents` is what the filter made of them.
     """
 
     verb: FilterVerb
@@ -33,62 +34,63 @@ class FilterOutcome:
     documents: tuple[JobDocument, ...] | None = None
 
 
-def outcome_of(ended: RunEnd, limits: Limits) -> FilterOutcome:
-    """Judge one run by what the worker said, or by how it went."""
-    verb, how, reasons, detail = _outcome_of_report(ended, limits)
+def outcome_of(end: RunEnd, limits: Limits) -> FilterOutcome:
+    """Return the outcome of one run: by the result of its worker, or by how it ended without one."""
+    verb, status, reasons, detail = _by_result(end, limits)
     return FilterOutcome(
         verb=verb,
         reasons=reasons,
         detail=detail[:_DETAIL],
-        again=how is RunStatus.DIED and ended.exit_code != -signal.SIGXCPU,
-        receipt=Receipt(how, ended.checks.number, ended.checks.longest, ended.stopped_after),
+        again=status is RunStatus.DIED and end.exit_code != -signal.SIGXCPU,
+        receipt=Receipt(status, end.checks.number, end.checks.longest, end.stopped_after),
     )
 
 
-_Judged = tuple[FilterVerb, RunStatus, tuple[str, ...], str]
+_Parts = tuple[FilterVerb, RunStatus, tuple[str, ...], str]
 
 
-def _outcome_of_report(ended: RunEnd, limits: Limits) -> _Judged:
-    said = ended.message.get("end")
-    if said == "done":
-        warnings = " ".join(_texts(ended.message.get("warnings")))
+def _by_result(end: RunEnd, limits: Limits) -> _Parts:
+    if isinstance(end.result, FilterDone):
+        warnings = " ".join(end.result.warnings)
         return FilterVerb.WARN if warnings else FilterVerb.SUCCEED, RunStatus.COMPLETED, (), warnings
-    if ended.late:
-        how = RunStatus.KILLED if said is None else RunStatus.STOPPED
-        return _failed(how, f"it ran longer than {limits.seconds:g} s and was stopped")
-    if said == "cancelled":
-        return FilterVerb.CANCEL, RunStatus.STOPPED, (), "it stopped when it was asked to"
-    if said == "failed":
-        reasons = tuple(_reason(reason) for reason in _texts(ended.message.get("reasons"))[:_REASONS])
-        return FilterVerb.FAIL, RunStatus.FAILED, reasons, str(ended.message.get("detail", ""))
-    if said is not None:
-        return _failed(RunStatus.FAILED, str(ended.message.get("error", "it said nothing that makes sense")))
-    if ended.how is RunEndKind.STOPPED:
-        looked = ended.checks.number
-        looks = f"it looked at its token {looked} times" if looked else "it never looked at its token"
-        return FilterVerb.CANCEL, RunStatus.KILLED, (), f"it was killed: {looks}"
-    if ended.how is RunEndKind.UNRULY:
-        return _failed(RunStatus.KILLED, f"it was killed: {ended.why}")
-    return _failed(RunStatus.DIED, _death(ended.exit_code, limits))
+    if end.late:
+        status = RunStatus.KILLED if end.result is None else RunStatus.STOPPED
+        return _failed(status, f"it ran longer than {limits.seconds:g} s and was stopped")
+    match end.result:
+        case None:
+            return _without_result(end, limits)
+        case FilterCancelled():
+            return FilterVerb.CANCEL, RunStatus.STOPPED, (), "it stopped after the cancel"
+        case OrderFailed(reasons=reasons, error=error):
+            return FilterVerb.FAIL, RunStatus.FAILED, tuple(_reason(one) for one in reasons[:_REASONS]), error
+        case OrderBroken(error=error):
+            return _failed(RunStatus.FAILED, error)
+        case _:
+            return _failed(RunStatus.FAILED, f"its worker sent the result of another order: {end.result.type}")
 
 
-def _failed(how: RunStatus, detail: str) -> _Judged:
-    return FilterVerb.FAIL, how, (FilterReason.UNKNOWN_ERROR,), detail
+def _without_result(end: RunEnd, limits: Limits) -> _Parts:
+    if end.kind is RunEndKind.STOPPED:
+        checks = end.checks.number
+        checked = f"it checked its token {checks} times" if checks else "it never checked its token"
+        return FilterVerb.CANCEL, RunStatus.KILLED, (), f"it was killed: {checked}"
+    if end.kind is RunEndKind.INVALID:
+        return _failed(RunStatus.KILLED, f"it was killed: {end.why}")
+    return _failed(RunStatus.DIED, _crash(end.exit_code, limits))
 
 
-def _texts(value: Any) -> list[str]:
-    """Return a list of texts as texts, and nothing for what is no list: it comes from a stranger."""
-    return [str(one) for one in value] if isinstance(value, list) else []
+def _failed(status: RunStatus, detail: str) -> _Parts:
+    return FilterVerb.FAIL, status, (FilterReason.UNKNOWN_ERROR,), detail
 
 
 def _reason(reason: str) -> str:
-    """Let through what the protocol knows, and the form it has for reasons of one's own."""
+    """Return a reason of the protocol, or one of a filter's own in the form `prefix:name`; else UnknownError."""
     return reason if reason in _KNOWN or _OWN.fullmatch(reason) else FilterReason.UNKNOWN_ERROR
 
 
-def _death(exit_code: int | None, limits: Limits) -> str:
+def _crash(exit_code: int | None, limits: Limits) -> str:
     if exit_code is None:
-        return "its process and its keeper were killed"
+        return "its process and its supervisor were killed"
     if exit_code == -signal.SIGXCPU:
         return f"it used more than {limits.resources.processor:g} s of processor time and was ended"
     if exit_code < 0:

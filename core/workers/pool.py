@@ -1,34 +1,29 @@
-"""Start worker processes ahead of need, and lend each to one run."""
+"""Start worker processes before they are needed, and give each to one run."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import os
 import queue
-import sys
 import threading
 from collections.abc import Iterator
-from multiprocessing import forkserver
-from typing import Any, Final
+from typing import Final
 
-from postscan.core.workers import orphans, supervisor
+from postscan.core.workers import orphans
 from postscan.core.workers.slot import Closed, Slot
 
 log = logging.getLogger(__name__)
 
 WARM: Final = 2
+"""Slots that are started before a run needs them."""
+
 _TRIES: Final = 3
-_forkserver_starts = threading.Lock()
 
 
 class Workers:
-    """All slots. Closing it ends every worker at once."""
+    """All slots of an engine. It starts no process before the first slot is needed; closing it ends every worker."""
 
     def __init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([supervisor.__name__])
         self._warm: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._live: set[Slot] = set()
         self._lock = threading.Lock()
@@ -41,7 +36,7 @@ class Workers:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[Slot]:
-        """Lend a slot for one order; nothing that it started is left afterwards."""
+        """Yield a slot for one order; every process that it started has ended afterwards. Raises `Closed`."""
         try:
             slot = self._warm.get_nowait()
         except queue.Empty:
@@ -68,7 +63,7 @@ class Workers:
             self.warm_up()
 
     def _start(self) -> Slot:
-        slot = _first_that_starts(self._context)
+        slot = _first_that_starts()
         with self._lock:
             if not self._closed:
                 self._live.add(slot)
@@ -79,38 +74,16 @@ class Workers:
     def _end(self, slot: Slot) -> None:
         if not slot.end():
             with self._lock:
-                keepers = {one.keeper for one in self._live}
-            strays = orphans.end_unattached(keepers)
-            log.warning("the keeper of a run was killed; it left %d processes, which are ended", strays)
+                supervisors = {one.supervisor for one in self._live}
+            ended = orphans.end_unattached(supervisors)
+            log.warning("supervisor killed", extra={"orphans": ended})
         with self._lock:
             self._live.discard(slot)
 
 
-def _first_that_starts(context: Any) -> Slot:
-    """Start a slot; again if the forkserver dies meanwhile, which the next start mends."""
+def _first_that_starts() -> Slot:
+    """Start a slot; try again if the forkserver ends meanwhile, since the next try starts another one."""
     for _ in range(_TRIES - 1):
         with contextlib.suppress(OSError, EOFError):
-            return _started(context)
-    return _started(context)
-
-
-def _started(context: Any) -> Slot:
-    with _forkserver_starts, _main_hidden():
-        os.environ[orphans.MARK] = orphans.mark()  # for the forkserver and all that comes of it
-        try:
-            forkserver.ensure_running()
-        finally:
-            del os.environ[orphans.MARK]
-        return Slot(context)
-
-
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep multiprocessing from running this program's main script again in every worker, which needs nothing of it."""
-    main = sys.modules["__main__"].__dict__
-    file = main.pop("__file__", None)
-    try:
-        yield
-    finally:
-        if file is not None:
-            main["__file__"] = file
+            return Slot()
+    return Slot()

@@ -1,12 +1,11 @@
-"""The server's side of the slots: one keeper and one worker for each filter run.
+"""The server's side of the slots: one supervisor and one worker for each filter run.
 
 A slot is used once. What a filter leaves behind (threads, tools, daemons, open files, a changed umask) ends with its
-keeper, so nothing of one user's job can meet another's. A few slots are kept warm, since starting one takes longer
+supervisor, so nothing of one user's job reaches another's. A few slots are kept warm, since starting one takes longer
 than a small filter.
 
-What a worker says is heard in the thread that ordered the run, and the kill ladder
-(`postscan.core.workers.termination`) stands
-in another: neither a database that is slow nor a worker that talks without end can delay it.
+The thread that started the run reads what the worker sends. The termination (`postscan.core.workers.termination`) has
+a thread of its own, so neither a slow database nor a worker that sends without end can delay it.
 """
 
 from __future__ import annotations
@@ -25,34 +24,38 @@ from multiprocessing.connection import wait
 from typing import Any, Final
 
 from postscan.core.filters.cancellation import CancelSource, Checks
-from postscan.core.workers import orphans, protocol, supervisor
+from postscan.core.workers import orphans, protocol
+from postscan.core.workers.process import SupervisorProcess
+from postscan.core.workers.protocol import GrantReply, GrantRequest, Order, Result, RunMessage
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.supervisor import Report
 from postscan.core.workers.termination import Termination
 
 log = logging.getLogger(__name__)
 
-MOST_HEARD: Final = 64 << 20  # bytes that a worker may say in one run
-_READ: Final = 1 << 16
-_HANGING: Final = 1.0  # seconds for a keeper to end what is below it
-_LAST_WORDS: Final = 1.0  # seconds for which a killed worker's unread messages are still heard
+MOST_RECEIVED: Final = 64 << 20
+"""Most bytes that a worker may send in one run."""
 
-OnMessage = Callable[[protocol.Message], protocol.Message | None]
-"""What the server does with a message of the child; what it returns is sent back."""
+_READ: Final = 1 << 16
+_HANGING: Final = 1.0  # seconds for a supervisor to end what is below it
+_LAST_WORDS: Final = 1.0  # seconds for which the unread messages of a killed worker are still handled
+
+OnMessage = Callable[[RunMessage], GrantReply | None]
+"""Handles a message of the worker; returns the reply to a `GrantRequest`, None for every other message."""
 
 
 class RunEndKind(StrEnum):
     """How a worker's run ended, as the server saw it."""
 
-    SAID = "said"  # the worker said how
-    STOPPED = "stopped"  # the ladder ended it
-    UNRULY = "unruly"  # it could not be talked to, and was ended for that
-    DIED = "died"  # it ended by itself and said nothing
+    REPORTED = "reported"  # the worker sent a result
+    STOPPED = "stopped"  # the termination ended it
+    INVALID = "invalid"  # it violated the protocol and was killed
+    CRASHED = "crashed"  # it ended by itself without a result
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a run may take, all in seconds: to work, to stop after the token, to die after SIGTERM.
+    """How long a run may take, all in seconds: to work, to stop after the token, to end after SIGTERM.
 
     `resources` is what else it may use.
     """
@@ -65,15 +68,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """The end of a run: `message` is the worker's last word, `late` says that the time limit was reached.
+    """The end of a run: `result` is what the worker sent, `late` says that the time limit was reached.
 
-    `why` says what was wrong with an unruly one. `checks` counts the time from the last look to the end as well.
-    `stopped_after` counts the seconds since it was asked to stop; None
-    if nobody asked.
+    `why` is the reason of an INVALID one. `exit_code` is the worker's, None if it is not known. `checks` includes the
+    time from the last check to the end. `stopped_after` is the number of seconds since the token was set; None if it
+    was not.
     """
 
-    how: RunEndKind
-    message: protocol.Message
+    kind: RunEndKind
+    result: Result | None = None
     late: bool = False
     exit_code: int | None = None
     why: str = ""
@@ -86,71 +89,69 @@ class Closed(Exception):
 
 
 class ProtocolViolation(Exception):
-    """What a worker says cannot be understood or does not end."""
+    """A worker sent what is not a message, too much, or does not read."""
 
 
 class Slot:
-    """One keeper and its worker."""
+    """One supervisor and its worker."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self) -> None:
         self._channel, theirs = socket.socketpair()
         self._report, its_report = socket.socketpair()
         with theirs, its_report:
-            self._process = context.Process(target=supervisor.main, args=(theirs, its_report), daemon=True)
+            self._process = SupervisorProcess(theirs, its_report)
             try:
                 self._process.start()
-                self._handle = os.pidfd_open(self._process.pid)
+                self.supervisor: int = self._process.pid or 0
+                self._handle = os.pidfd_open(self.supervisor)
             except BaseException:
                 self._channel.close()
                 self._report.close()
                 raise
-        self.keeper: int = self._process.pid
-        self._busy = threading.Lock()  # one thread talks to it or ends it
+        self._busy = threading.Lock()  # one thread at a time runs or ends it
         self._signalling = threading.Lock()
-        self._order: protocol.Message = {}
+        self._order: Order | None = None
         self._unread = bytearray()
-        self._heard = 0
-        self._told = bytearray()
+        self._received = 0
+        self._report_bytes = bytearray()
         self._closed = False
 
-    def do(self, order: protocol.Message, source: CancelSource, limits: Limits, on_message: OnMessage) -> RunEnd:
-        """Give the worker its order and return when the run has ended, one way or another."""
-        self._order = order | {"resources": limits.resources.as_table()}
-        with self._busy, Termination(source, self, limits.seconds, limits.grace, limits.term) as ladder:
-            how, message, why = self._talk(ladder, on_message)
-            report = None if how is RunEndKind.SAID else self._read_report()
-            asked = ladder.asked
+    def run(self, order: Order, source: CancelSource, limits: Limits, on_message: OnMessage) -> RunEnd:
+        """Send the worker its order, handle its messages, and return how the run ended."""
+        self._order = order.model_copy(update={"resources": limits.resources})
+        with self._busy, Termination(source, self, limits.seconds, limits.grace, limits.term) as termination:
+            kind, result, why = self._exchange(self._order, termination, on_message)
+            report = None if kind is RunEndKind.REPORTED else self._read_report()
+            cancelled = source.cancelled_at
             return RunEnd(
-                how=RunEndKind.STOPPED if how is RunEndKind.DIED and asked is not None else how,
-                message=message,
-                late=ladder.late,
+                kind=RunEndKind.STOPPED if kind is RunEndKind.CRASHED and cancelled is not None else kind,
+                result=result,
+                late=termination.late,
                 exit_code=report.exit_code if report else None,
                 why=why,
                 checks=Checks(source.checks.number, max(source.checks.longest, source.unchecked)),
-                stopped_after=None if asked is None else time.monotonic() - asked,
+                stopped_after=None if cancelled is None else time.monotonic() - cancelled,
             )
 
-    def ask(self) -> None:
+    def terminate(self) -> None:
         """Send SIGTERM to the worker and its tools."""
         self._signal(signal.SIGUSR1)
 
     def kill(self) -> None:
-        """Let the keeper end everything below it, and then itself."""
+        """Let the supervisor kill everything below it and end."""
         self._signal(signal.SIGTERM)
 
     def force_kill(self) -> None:
-        """End everything from outside, the keeper last."""
-        orphans.end_below(self.keeper)
+        """Kill everything from outside, the supervisor last."""
+        orphans.end_below(self.supervisor)
         self._signal(signal.SIGKILL)
 
     def end(self) -> bool:
-        """End what is left of the run; return False if its keeper was killed, so that something may have escaped."""
+        """End what is left of the run; return False if its supervisor was killed, so that something may be left."""
         with self._busy:
             if self._closed:
                 return True
-            self.kill()
-            if not self._is_gone(_HANGING):
-                self.force_kill()
+            self._kill_and_wait()
             report = self._read_report()
             self._process.join(_HANGING)
             with self._signalling:
@@ -158,64 +159,61 @@ class Slot:
                 os.close(self._handle)
             self._channel.close()
             self._report.close()
-        if report is not None:
+        if report is not None and self._order is not None:
             _log_printed(self._order, report)
-        return report is not None or not self._order
+        return report is not None or self._order is None
 
-    # --- what the worker says ------------------------------------------------------------------------------------
+    # --- what the worker sends -----------------------------------------------------------------------------------
 
-    def _talk(self, ladder: Termination, on_message: OnMessage) -> tuple[RunEndKind, protocol.Message, str]:
-        """Send the order, hear the worker out; return how that ended, its last word, and what was wrong."""
+    def _exchange(
+        self, order: Order, termination: Termination, on_message: OnMessage
+    ) -> tuple[RunEndKind, Result | None, str]:
+        """Send the order, handle every message; return how that ended, the result, and the violation if any."""
         try:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is dead; the report will say so
-                self._channel.sendall(protocol.write(self._order) + b"\n")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended; the report says how
+                self._channel.sendall(protocol.write(order))
             self._channel.setblocking(False)
-            last = self._hear_out(ladder, on_message)
-        except ProtocolViolation as unruly:
-            log.warning("a worker is killed: %s", unruly)
-            self.kill()
-            if not self._is_gone(_HANGING):
-                self.force_kill()
-            return RunEndKind.UNRULY, {}, str(unruly)
-        return (RunEndKind.DIED, {}, "") if last is None else (RunEndKind.SAID, last, "")
+            result = self._receive(termination, on_message)
+        except ProtocolViolation as violation:
+            log.warning("worker killed", extra=_fields(order) | {"reason": str(violation)})
+            self._kill_and_wait()
+            return RunEndKind.INVALID, None, str(violation)
+        return (RunEndKind.CRASHED if result is None else RunEndKind.REPORTED), result, ""
 
-    def _hear_out(self, ladder: Termination, on_message: OnMessage) -> protocol.Message | None:
-        """Heed message after message until the last; None if the run ended without one."""
+    def _receive(self, termination: Termination, on_message: OnMessage) -> Result | None:
+        """Handle message after message until the result; None if the run ended without one."""
         watched: list[Any] = [self._report, self._channel]
         while True:
             while (line := self._line()) is not None:
-                killed = ladder.killed
+                killed = termination.killed
                 if killed is not None and time.monotonic() > killed + _LAST_WORDS:
                     return None
-                message = _understood(line)
-                if "end" in message:
+                message = _message(line)
+                if not isinstance(message, RunMessage):
                     return message
-                if killed is None or "ask" not in message:  # nobody is left to hear an answer
-                    self._heed(message, on_message)
+                if killed is None or not isinstance(message, GrantRequest):  # a killed worker reads no reply
+                    self._handle_message(message, on_message)
             ready = wait(watched)
             if self._channel not in ready:
                 return None
             if not self._read():
                 watched.remove(self._channel)
                 if not self._is_gone(_HANGING):
-                    raise ProtocolViolation("it closed its pipe")
+                    raise ProtocolViolation("it closed its socket")
 
-    def _heed(self, message: protocol.Message, on_message: OnMessage) -> None:
-        try:
-            answer = on_message(message)
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise ProtocolViolation(f"it sent nonsense: {error!r}") from None
-        if answer is None:
+    def _handle_message(self, message: RunMessage, on_message: OnMessage) -> None:
+        reply = on_message(message)
+        if reply is None:
             return
         try:
-            self._channel.sendall(protocol.write(answer) + b"\n")
+            self._channel.sendall(protocol.write(reply))
         except BlockingIOError:
-            raise ProtocolViolation("it does not read its answers") from None
+            raise ProtocolViolation("it does not read the replies to its requests") from None
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it is dead; the report will say so
+            pass  # it has ended; the report says how
 
     def _line(self) -> bytes | None:
-        """Return the next whole message that was read already."""
+        """Return the next whole line that was read already."""
         line, end, rest = self._unread.partition(b"\n")
         if not end:
             return None
@@ -229,26 +227,31 @@ class Slot:
         except ConnectionResetError:
             return False
         self._unread += data
-        self._heard += len(data)
-        if len(self._unread) > protocol.LONGEST or self._heard > MOST_HEARD:
-            raise ProtocolViolation("it talks without end")
+        self._received += len(data)
+        if len(self._unread) > protocol.LONGEST or self._received > MOST_RECEIVED:
+            raise ProtocolViolation("it sends without end")
         return bool(data)
 
-    # --- what the keeper says ------------------------------------------------------------------------------------
+    # --- what the supervisor sends -------------------------------------------------------------------------------
+
+    def _kill_and_wait(self) -> None:
+        self.kill()
+        if not self._is_gone(_HANGING):
+            self.force_kill()
 
     def _is_gone(self, seconds: float) -> bool:
-        """Wait for the keeper's end, or for *seconds*; return whether it has come."""
+        """Wait for the supervisor's end, at most for *seconds*; return whether it has come."""
         return bool(wait([self._report], seconds))
 
     def _read_report(self) -> Report | None:
-        """Return what the keeper said at its end; None if it was killed, or cannot be."""
+        """Return the supervisor's report; None if it was killed, or does not end."""
         self._report.settimeout(_HANGING)
         try:
             while data := self._report.recv(_READ):
-                self._told += data
+                self._report_bytes += data
         except (TimeoutError, ConnectionResetError):
-            log.error("keeper %d does not end, not even by SIGKILL", self.keeper)  # noqa: TRY400  (no trace helps)
-        return Report.read(bytes(self._told))
+            log.error("supervisor survived SIGKILL", extra={"pid": self.supervisor})  # noqa: TRY400  (no trace helps)
+        return Report.read(bytes(self._report_bytes))
 
     def _signal(self, number: signal.Signals) -> None:
         with self._signalling, contextlib.suppress(ProcessLookupError):
@@ -256,18 +259,22 @@ class Slot:
                 signal.pidfd_send_signal(self._handle, number)
 
 
-def _understood(line: bytes) -> protocol.Message:
+def _message(line: bytes) -> RunMessage | Result:
     try:
-        return protocol.decode(line)
+        return protocol.read_message(line)
     except protocol.BadMessage as error:
-        raise ProtocolViolation(f"it sent nonsense: {error}") from None
+        raise ProtocolViolation(f"it sent an invalid message: {error}") from None
 
 
-def _log_printed(order: protocol.Message, report: Report) -> None:
-    """Write what a run printed into the log, without what could trick a terminal."""
-    about = {"job": order["job"]["token"]} if "job" in order else {}
+def _fields(order: Order) -> dict[str, Any]:
+    """Return the fields of a log line about an order."""
+    return {"plugin": order.plugin} | ({"job": order.job.token} if isinstance(order, protocol.RunOrder) else {})
+
+
+def _log_printed(order: Order, report: Report) -> None:
+    """Log what a run printed, each unprintable character replaced."""
     for line in report.printed.decode("utf-8", "replace").splitlines():
         text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
-        log.debug("plugin %s printed: %s", order.get("plugin"), text, extra=about)
+        log.debug("plugin printed", extra=_fields(order) | {"text": text})
     if report.size > len(report.printed):
-        log.debug("plugin %s printed %d bytes in all", order.get("plugin"), report.size, extra=about)
+        log.debug("plugin printed more than is logged", extra=_fields(order) | {"bytes": report.size})

@@ -1,17 +1,17 @@
-"""The process between the server and one worker: it holds on to everything that the worker starts.
+"""The process between the server and one worker: it holds every process that the worker starts.
 
-    server ── forkserver ── keeper ── worker ── tools, daemons, and whatever else the filter starts
+    server ── forkserver ── supervisor ── worker ── tools, daemons, and whatever else the filter starts
 
-No code of a plugin runs here. The keeper adopts what loses its parent below it, drains what is printed, and does
-not end before everything below it has. So when the server sees it end, nothing of the run is left. It hears three
-signals and is deaf to all others:
+No code of a plugin runs here. The supervisor adopts every process below it that loses its parent, reads what is
+printed, and ends after everything below it. So when the server sees it end, nothing of the run is left. It acts on
+three signals and blocks them until it waits for them:
 
-    SIGCHLD   a child ended: if it was the worker, sweep and end
-    SIGUSR1   pass SIGTERM on to the worker and its tools
-    SIGTERM   sweep and end; the death of the server does the same
+    SIGCHLD   a child ended: if it was the worker, kill the rest and end
+    SIGUSR1   send SIGTERM to the worker and its tools
+    SIGTERM   kill the rest and end; the death of the server has the same effect
 
-Its last act is a report on a socket that the worker does not have: what was printed, then how the worker ended. A
-keeper that ends without it was killed.
+At its end it sends a report on a socket that the worker does not have: what was printed, then how the worker ended. A
+supervisor that ends without a report was killed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from typing import Final, NamedTuple
 from postscan.core.workers import child, orphans
 
 PRINTED: Final = 1 << 16
-"""Most bytes that are kept of what a run prints; the rest is read and forgotten."""
+"""Most bytes that are kept of what a run prints; the rest is read and dropped."""
 
-_HEARD: Final = frozenset({signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM})
+_SIGNALS: Final = frozenset({signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM})
 _LAST = struct.Struct("!iQ")  # the worker's exit code as Python spells it, and how many bytes it printed
 
 
 class Report(NamedTuple):
-    """What a keeper says at its end; `exit_code` is the worker's, negative for a signal."""
+    """What a supervisor sends at its end; `exit_code` is the worker's, negative for a signal."""
 
     exit_code: int
     printed: bytes
@@ -43,7 +43,7 @@ class Report(NamedTuple):
 
     @classmethod
     def read(cls, data: bytes) -> Report | None:
-        """Return the report in *data*; None if it is not whole: the keeper was killed."""
+        """Return the report in *data*; None if it is not whole, since the supervisor was killed."""
         if len(data) < _LAST.size:
             return None
         code, size = _LAST.unpack(data[-_LAST.size :])
@@ -55,25 +55,25 @@ class Report(NamedTuple):
 
 
 def main(channel: socket.socket, report: socket.socket) -> None:
-    """Start the worker, which talks on *channel*; see it and all of its own to their end; *report*."""
+    """Start the worker, which uses *channel*; end with it and everything below it; send the *report*."""
     os.setsid()
     orphans.adopt_orphans()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; it tells us what to do
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then stops its supervisors
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     output, printing = os.pipe()
-    keeper = os.getpid()
+    supervisor = os.getpid()
     worker = os.fork()
     if worker == 0:
         report.close()
         os.close(output)
-        _work(channel, printing, keeper)
+        _work(channel, printing, supervisor)
     with contextlib.suppress(PermissionError, ProcessLookupError):
-        os.setpgid(worker, worker)  # here and there, whoever comes first
+        os.setpgid(worker, worker)  # here and there, whichever process comes first
     channel.close()
     os.close(printing)
     drain = _Drain(output)
     threading.Thread(target=_end_with_the_server, name="postscan-orphan", daemon=True).start()
-    status = _keep(worker)
+    status = _wait(worker)
     status = orphans.sweep().get(worker, status)
     kept, size = drain.end()
     with contextlib.suppress(OSError):  # the server is gone
@@ -81,14 +81,14 @@ def main(channel: socket.socket, report: socket.socket) -> None:
     os._exit(0)
 
 
-def _work(channel: socket.socket, printing: int, keeper: int) -> None:
+def _work(channel: socket.socket, printing: int, supervisor: int) -> None:
     """Become the worker; never return."""
     code = 1
     try:
         os.setpgid(0, 0)
-        orphans.die_with(keeper)
+        orphans.die_with(supervisor)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for stream in (1, 2):
             os.dup2(printing, stream)
         os.close(printing)
@@ -98,9 +98,9 @@ def _work(channel: socket.socket, printing: int, keeper: int) -> None:
         os._exit(code)  # threads that a filter left running are not waited for
 
 
-def _keep(worker: int) -> int:
+def _wait(worker: int) -> int:
     """Wait until the worker has ended, or should; return its status, 0 if it has not."""
-    while (number := signal.sigwait(_HEARD)) != signal.SIGTERM:
+    while (number := signal.sigwait(_SIGNALS)) != signal.SIGTERM:
         if number == signal.SIGUSR1:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(worker, signal.SIGTERM)
@@ -113,20 +113,20 @@ def _keep(worker: int) -> int:
 
 
 def _end_with_the_server() -> None:
-    """Let the death of the server be heard as a signal, even if it was killed.
+    """Turn the death of the server into a SIGTERM for this process, even if the server was killed.
 
-    PR_SET_PDEATHSIG does not help here: the kernel's parent of a keeper is the forkserver, which lives as long as
-    any keeper does.
+    PR_SET_PDEATHSIG does not help here: the kernel's parent of a supervisor is the forkserver, which lives as long as
+    any supervisor does.
     """
     server = multiprocessing.parent_process()
     if server is None:
-        raise AssertionError("a keeper is started by multiprocessing")
+        raise AssertionError("multiprocessing starts every supervisor")
     server.join()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Drain:
-    """Reads a pipe to its end in a thread, and keeps its head: a filter that prints without end never waits."""
+    """Reads a pipe to its end in a thread, so that a filter that prints without end never waits; keeps the head."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
@@ -136,8 +136,8 @@ class _Drain:
         self._thread.start()
 
     def end(self) -> tuple[bytes, int]:
-        """Return the head, and how much there was in all."""
-        self._thread.join(1.0)  # no writer is left; only one that escaped could keep us
+        """Return the head, and the number of bytes in all."""
+        self._thread.join(1.0)  # only a writer that escaped the sweep could keep us longer
         return bytes(self._kept), self._size
 
     def _read(self) -> None:

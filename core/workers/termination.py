@@ -1,6 +1,6 @@
-"""The way down for a run that should end: token → grace time → SIGTERM → a moment → SIGKILL.
+"""Stop a filter run in steps: token, grace period, SIGTERM, a moment, SIGKILL.
 
-It stands in a thread of its own, so that nothing but the run's end can hold it up.
+In a thread of its own, so that neither a slow store nor a worker that sends without end can delay it.
 """
 
 from __future__ import annotations
@@ -14,36 +14,35 @@ from typing import Final, Protocol, Self
 
 from postscan.core.filters.cancellation import CancelSource
 
-_HANGING: Final = 1.0  # seconds for a keeper to do what it was told
+_HANGING: Final = 1.0  # seconds for a supervisor to end after SIGTERM
 
 
 class RunControl(Protocol):
-    """What the ladder does to a run, one after another."""
+    """What a termination does to a run, in this order."""
 
-    def ask(self) -> None:
+    def terminate(self) -> None:
         """Send SIGTERM to the worker and its tools."""
 
     def kill(self) -> None:
-        """Let the keeper end everything below it."""
+        """Let the supervisor kill everything below it."""
 
     def force_kill(self) -> None:
-        """Do without the keeper: it did not obey."""
+        """Kill everything without the supervisor, which did not end."""
 
 
 class Termination:
     """Watches one run while the body runs; every time is in seconds.
 
-    `late` says that the time limit was reached. `asked` and `killed` are the moments, on `time.monotonic()`, when
-    the run was asked to stop and when it was killed; None if it did not come to that.
+    `late` says that the time limit was reached. `killed` is the moment, on `time.monotonic()`, when the run was killed;
+    None before that.
     """
 
-    def __init__(self, source: CancelSource, rungs: RunControl, seconds: float, grace: float, term: float) -> None:
+    def __init__(self, source: CancelSource, run: RunControl, seconds: float, grace: float, term: float) -> None:
         self._source = source
-        self._rungs = rungs
+        self._run = run
         self._seconds, self._grace, self._term = seconds, grace, term
-        self._thread = threading.Thread(target=self._climb, name="postscan-ladder", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="postscan-termination", daemon=True)
         self.late = False
-        self.asked: float | None = None
         self.killed: float | None = None
 
     def __enter__(self) -> Self:
@@ -58,23 +57,22 @@ class Termination:
         self._thread.join()
         os.close(self._over)
 
-    def _climb(self) -> None:
+    def _watch(self) -> None:
         ready = wait([self._over, self._source.fileno()], self._seconds)
         if self._over in ready:
             return
-        self.asked = time.monotonic()
         if not ready:
             self.late = True
             self._source.cancel("the time limit of this filter")
         if self._is_over_within(self._grace):
             return
-        self._rungs.ask()
+        self._run.terminate()
         if self._is_over_within(self._term):
             return
         self.killed = time.monotonic()
-        self._rungs.kill()
+        self._run.kill()
         if not self._is_over_within(_HANGING):
-            self._rungs.force_kill()
+            self._run.force_kill()
 
     def _is_over_within(self, seconds: float) -> bool:
         return bool(wait([self._over], seconds))

@@ -127,7 +127,10 @@ def test_a_check_that_gives_no_answer_is_a_temporary_error(scanner: Scanner, moo
     fault = refused(scanner, moody(mood))
 
     assert fault == Refusal(500, "soap:Receiver", "dsp:ServerErrorTemporaryError", UNEXPECTED, None, fault.relates_to)
-    assert f"filter 2 (Moody, {MOODY}) did not judge its instructions: {why}" in scanner.server.log()
+    assert (
+        f'instructions not checked logger=postscan.core.registry.validation plugin=acme filter=Moody reason="{why}'
+        in (scanner.server.log())
+    )
 
 
 def test_what_is_taken_reaches_the_filter(scanner: Scanner) -> None:

@@ -173,7 +173,7 @@ def test_a_filter_that_looks_for_too_long_is_ended(
     tmp_path: Path, install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has 10 s; here less."""
-    monkeypatch.setattr(validation, "LOOKING", 1.0)
+    monkeypatch.setattr(validation, "DIAGNOSE_SECONDS", 1.0)
     install("curious", curious("time.sleep(600)"))
     settings = asking(tmp_path, "urn:test:curious", DO)
 

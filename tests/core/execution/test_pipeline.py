@@ -145,7 +145,7 @@ def test_a_deaf_filter_is_killed_with_its_tools_after_its_grace_time(works: Work
 
     job = works.ended(token)
     assert job.state is JobState.CANCELED
-    assert job.steps[0].detail == "it was killed: it looked at its token 1 times"
+    assert job.steps[0].detail == "it was killed: it checked its token 1 times"
     until(lambda: not alive(int(worker)) and not alive(int(tool)), "for the worker and its tool to be gone")
 
 

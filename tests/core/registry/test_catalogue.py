@@ -194,10 +194,14 @@ GOOD_DECLARATION: dict[str, Any] = {
 def declaring(**changes: Any) -> FilterInfo | str:
     """Let the plugin acme declare one filter; return what the catalogue makes of it, or the reason why not."""
 
-    def probe(name: str, _settings: Mapping[str, Any]) -> protocol.Message:
+    def probe(name: str, _settings: Mapping[str, Any]) -> protocol.Result:
         filters = [GOOD_DECLARATION | changes] if name == "acme" else []
-        answer: protocol.Message = json.loads(json.dumps({"end": "declared", "filters": filters}))
-        return answer
+        try:
+            message = protocol.read_message(json.dumps({"type": "declared", "filters": filters}).encode())
+        except protocol.BadMessage as error:
+            return protocol.OrderBroken(error=f"what it declares is invalid: {error}")
+        assert isinstance(message, protocol.PluginDeclared)
+        return message
 
     plugins = registry_catalogue.read(probe, {}, disabled=()).plugins
     acme = next(one for one in plugins if one.name == "acme")
@@ -246,4 +250,4 @@ def test_what_was_declared_is_what_is_known() -> None:
 )
 def test_a_declaration_by_which_nothing_can_be_checked_quarantines_the_plugin(changes: dict[str, Any]) -> None:
     """T-P5, T-P6: the server will read by it, and put its names into faults; so none of it may surprise later."""
-    assert str(declaring(**changes)).startswith("what it declares makes no sense: ")
+    assert str(declaring(**changes)).startswith("what it declares is invalid: ")

@@ -182,8 +182,9 @@ def test_a_check_that_gives_no_answer_makes_no_job_and_does_no_harm(
     said = unanswered(works, mood)
     monkeypatch.undo()
 
-    assert said == f"filter 2 (Moody, {MOODY}) did not judge its instructions: {why}"
-    assert said in [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert said == f"filter 2 (Moody, {MOODY}) did not check its instructions: {why}"
+    [logged] = [vars(record) for record in caplog.records if record.levelno == logging.ERROR]
+    assert (logged["msg"], logged["plugin"], logged["reason"]) == ("instructions not checked", "acme", why)
     assert works.service.active(ANNA) == []
     assert works.ended(works.start("copy", "moody well")).steps[1].state is FilterState.SUCCEEDED
 
@@ -254,7 +255,7 @@ class Order:
 
 
 def judge(
-    answer: Callable[[protocol.Message, float], protocol.Message], *, lacks: tuple[str, ...] = ()
+    answer: Callable[[protocol.Order, float], protocol.Result], *, lacks: tuple[str, ...] = ()
 ) -> InstructionValidator:
     """Make a judge whose workers give this answer; the filter `urn:test` has a check of its own."""
     info = FilterInfo("urn:test", "Test", "", 1.0, lacks, parameters.schema(Order), checks=True)
@@ -266,33 +267,39 @@ ASKED = ("urn:test", "<Order xmlns='urn:test'/>")
 
 def test_a_worker_gets_the_instructions_and_no_settings() -> None:
     """They hold secrets."""
-    orders: list[protocol.Message] = []
+    orders: list[tuple[protocol.Order, float]] = []
 
-    def answer(order: protocol.Message, seconds: float) -> protocol.Message:
-        orders.append(order | {"seconds": seconds})
-        return {"end": "checked"}
+    def answer(order: protocol.Order, seconds: float) -> protocol.Result:
+        orders.append((order, seconds))
+        return protocol.InstructionsAccepted()
 
     judge(answer).check(asking(ANYTHING, ASKED))
 
-    assert orders == [
-        {"do": "check", "plugin": "test", "dialect": "urn:test", "instructions": ASKED[1], "seconds": 2.0}
-    ]
+    assert orders == [(protocol.CheckOrder(plugin="test", dialect="urn:test", instructions=ASKED[1]), 2.0)]
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"end": "done"}, {"end": None}, {"end": ["checked"]}, {"end": "failed", "error": 7}]
+    "result",
+    [
+        protocol.FilterDone(),
+        protocol.FilterCancelled(),
+        protocol.PluginDeclared(filters=()),
+        protocol.OrderBroken(error="its process was killed during the check: it sent an invalid message"),
+        protocol.OrderFailed(reasons=(), error="no memory"),
+    ],
 )
-def test_an_answer_that_is_none_makes_no_job(answer: protocol.Message) -> None:
-    """T-P6: the worker is a stranger."""
-    with pytest.raises(Unavailable, match=r"filter 1 \(Test, urn:test\) did not judge its instructions: "):
-        judge(lambda _order, _seconds: answer).check(asking(ASKED))
+def test_an_answer_that_is_none_makes_no_job(result: protocol.Result) -> None:
+    """T-P6: the worker is not trusted."""
+    with pytest.raises(Unavailable, match=r"filter 1 \(Test, urn:test\) did not check its instructions: "):
+        judge(lambda _order, _seconds: result).check(asking(ASKED))
 
 
-@pytest.mark.parametrize("sentence", ["x" * 100_000, {"a": 1}, None])
-def test_a_sentence_is_cut(sentence: object) -> None:
-    """T-P6: whatever it is."""
+def test_a_sentence_is_cut() -> None:
+    """T-P6: a fault has room for 255 characters of it."""
+    refused = protocol.InstructionsRefused(error="x" * protocol.SENTENCE)
+
     with pytest.raises(InvalidArgument) as caught:
-        judge(lambda _order, _seconds: {"end": "refused", "error": sentence}).check(asking(ASKED))
+        judge(lambda _order, _seconds: refused).check(asking(ASKED))
 
     assert len(str(caught.value)) < 500
 
@@ -301,7 +308,7 @@ def test_a_sentence_is_cut(sentence: object) -> None:
 def test_if_no_worker_can_be_started_there_is_no_job(error: Exception) -> None:
     """The same request may work later."""
 
-    def answer(_order: protocol.Message, _seconds: float) -> protocol.Message:
+    def answer(_order: protocol.Order, _seconds: float) -> protocol.Result:
         raise error
 
     with pytest.raises(Unavailable, match="cannot be asked"):
@@ -313,10 +320,10 @@ def test_filters_that_take_long_one_after_another_are_not_all_asked(monkeypatch:
     monkeypatch.setattr(validation, "TOGETHER", 0.05)
     asked = []
 
-    def answer(order: protocol.Message, _seconds: float) -> protocol.Message:
+    def answer(order: protocol.Order, _seconds: float) -> protocol.Result:
         asked.append(order)
         time.sleep(0.02)
-        return {"end": "checked"}
+        return protocol.InstructionsAccepted()
 
     with pytest.raises(Unavailable, match=r"is not asked any more: those before it took 0\.05 s"):
         judge(answer).check(asking(*[ASKED] * 1000))
@@ -328,10 +335,10 @@ def test_only_a_few_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(validation, "SECONDS", 0.05)
     begun, over = threading.Semaphore(0), threading.Event()
 
-    def answer(_order: protocol.Message, _seconds: float) -> protocol.Message:
+    def answer(_order: protocol.Order, _seconds: float) -> protocol.Result:
         begun.release()
         over.wait()
-        return {"end": "checked"}
+        return protocol.InstructionsAccepted()
 
     one = judge(answer)
     with ThreadPoolExecutor(validation.AT_ONCE) as pool:

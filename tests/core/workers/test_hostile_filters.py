@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from works import SID, Works, alive, until
 from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.filters.cancellation import CancelSource
+from postscan.core.filters.facts import JobFacts
 from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import User
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.core.settings import Settings
@@ -29,18 +32,20 @@ from postscan.core.workers.pool import Workers
 from postscan.core.workers.slot import Limits, RunEndKind
 
 OUTSIDE = Path(__file__).parents[2] / "outside" / "evil"
-KILLED = "it was killed: it looked at its token 1 times"
+KILLED = "it was killed: it checked its token 1 times"
 GRACE, TERM = 0.3, 0.3
 SLACK = 8.0  # a busy machine needs it; `python -m campaigns cancels` and `python -m bench cancel` measure
 SERVER = """
-import json, sys
+import sys
 from postscan.core.filters.cancellation import CancelSource
+from postscan.core.workers import protocol
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.slot import Limits
 
 workers = Workers()
 with CancelSource() as source, workers.slot() as slot:
-    slot.do(json.loads(sys.argv[1]) | {"token": source.path}, source, Limits(60), lambda message: None)
+    order = protocol.read_order(sys.argv[1].encode()).model_copy(update={"token": source.path})
+    slot.run(order, source, Limits(60), lambda message: None)
     sys.stdin.read()
 """
 
@@ -124,7 +129,7 @@ def den(engine: Engine) -> Iterator[Den]:
         "deaf-in-c",
         "swallow",
         "blocked-in-a-tool",
-        "stop-the-keeper",
+        "stop-the-supervisor",
         "leave-daemons-and-hang",
         "print-without-end",
         "send-half-a-line",
@@ -166,7 +171,7 @@ def test_what_a_good_run_leaves_behind_ends_with_it(den: Den, name: str) -> None
         ("crash", "its process was ended by SIGSEGV"),
         ("end-by-a-nameless-signal", "its process was ended by signal 40"),
         ("leave-a-daemon-and-die", "its process was ended by SIGKILL"),
-        ("kill-the-keeper", "its process and its keeper were killed"),
+        ("kill-the-supervisor", "its process and its supervisor were killed"),
     ],
 )
 def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name: str, detail: str) -> None:
@@ -188,12 +193,12 @@ def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name:
         ("open-files", "UnknownError", "OSError: [Errno 24] Too many open files"),
         ("deaf-in-c", "UnknownError", "it used more than 3 s of processor time and was ended"),
         ("raise-something", "UnknownError", "Odd: half a sign ? and a nul ?"),
-        ("close-everything", "UnknownError", "it was killed: it closed its pipe"),
-        ("send-garbage", "UnknownError", "it was killed: it sent nonsense"),
-        ("send-a-line-without-end", "UnknownError", "it was killed: it talks without end"),
-        ("ask-the-impossible", "UnknownError", "it was killed: it sent nonsense"),
-        ("ask-for-infinity", "UnknownError", "it was killed: it sent nonsense"),
-        ("lie-about-the-end", "UnknownError", ""),
+        ("close-everything", "UnknownError", "it was killed: it closed its socket"),
+        ("send-garbage", "UnknownError", "it was killed: it sent an invalid message"),
+        ("send-a-line-without-end", "UnknownError", "it was killed: it sends without end"),
+        ("ask-the-impossible", "UnknownError", "it was killed: it sent an invalid message"),
+        ("ask-for-infinity", "UnknownError", "it was killed: it sent an invalid message"),
+        ("lie-about-the-end", "UnknownError", "it was killed: it sent an invalid message: failed.reasons.0: "),
     ],
 )
 def test_a_filter_that_breaks_a_rule_has_failed_at_once(den: Den, name: str, reason: str, detail: str) -> None:
@@ -227,7 +232,7 @@ def test_nothing_is_granted_after_the_cancel(den: Den) -> None:
 
 
 def test_a_filter_that_writes_around_the_framework_writes_nothing_after_its_job_has_ended(den: Den) -> None:
-    """Ruling 5: the ladder bounds what asking nobody can do."""
+    """Ruling 5: the termination bounds what a filter can do without a grant."""
     token = den.start_evil("write-around")
     until(lambda: len(list(den.out.glob(f"{token}.*"))) > 3, "for it to write")
 
@@ -268,9 +273,10 @@ def test_what_a_filter_prints_is_logged_up_to_its_cap_and_cannot_trick_a_termina
     with caplog.at_level(logging.DEBUG, logger="postscan.core.workers.slot"):
         den.ended(den.start_evil("print-much"))
 
-    printed = [record.getMessage() for record in caplog.records if "evil printed" in record.getMessage()]
-    assert printed[0] == "plugin evil printed: \N{REPLACEMENT CHARACTER}[2J the first line"
-    assert printed[-1] == "plugin evil printed 20000040 bytes in all"
+    records = [vars(one) for one in caplog.records if vars(one).get("plugin") == "evil"]
+    printed = [one["text"] for one in records if one["msg"] == "plugin printed"]
+    assert printed[0] == "\N{REPLACEMENT CHARACTER}[2J the first line"
+    assert [one["bytes"] for one in records if one["msg"] == "plugin printed more than is logged"] == [20_000_040]
     assert sum(len(line) for line in printed) < supervisor.PRINTED + 1000
 
 
@@ -291,9 +297,10 @@ def test_a_filter_that_looks_away_for_longer_than_its_grace_is_named_in_the_log(
     time.sleep(0.5)
     den.cancelled(token)
 
-    [warning] = [record.getMessage() for record in caplog.records if "did not look at its token" in record.getMessage()]
-    assert warning.startswith("filter hang did not look at its token for ")
-    assert warning.endswith("it declares a grace of 0.3 s")
+    message = "token not checked within the grace time"
+    [warning] = [vars(record) for record in caplog.records if record.getMessage() == message]
+    assert (warning["job"], warning["filter"], warning["grace_seconds"]) == (token, "hang", 0.3)
+    assert warning["seconds"] >= 0.5
 
 
 def looks_of(den: Den) -> dict[str, Any]:
@@ -335,9 +342,9 @@ def test_what_a_killed_server_left_is_ended_before_the_next_one_begins(tmp_path:
 
 @pytest.mark.parametrize(("name", "word"), [("leave-daemons-and-hang", "hanging"), ("leave-a-nameless-daemon", "left")])
 def test_what_a_killed_server_was_running_ends_with_it(tmp_path: Path, name: str, word: str) -> None:
-    """Ruling 13, F-R1: the keeper outlives the server for a moment, and takes a daemon without a name along."""
+    """Ruling 13, F-R1: the supervisor outlives the server for a moment, and ends a daemon without a name too."""
     trace = tmp_path / "job.trace"
-    command = [sys.executable, "-c", SERVER, json.dumps(order_of(name, tmp_path))]
+    command = [sys.executable, "-c", SERVER, protocol.write(order_of(name, tmp_path))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=with_plugins()) as server:
         until(lambda: trace.exists() and word in trace.read_text(), "for the filter to run")
         left = [int(line.split()[1]) for line in trace.read_text().splitlines() if line.startswith("left")]
@@ -348,12 +355,12 @@ def test_what_a_killed_server_was_running_ends_with_it(tmp_path: Path, name: str
 
 
 def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Engine) -> None:
-    """The ladder stands in a thread of its own: a message that takes long to be heard delays nothing."""
+    """The termination has a thread of its own: a message that takes long to handle delays nothing."""
     workers = Workers()
     gone: list[float] = []
     begun = time.monotonic()
 
-    def hear(message: protocol.Message) -> None:
+    def handle(message: protocol.RunMessage) -> None:
         if gone:
             return
         source.cancel("the test says so")
@@ -364,29 +371,25 @@ def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Engi
         return int((tmp_path / "job.trace").read_text().split()[1])
 
     with CancelSource(tmp_path) as source, workers.slot() as slot:
-        order = order_of("flood", tmp_path) | {"token": source.path}
-        ended = slot.do(order, source, Limits(60, GRACE, TERM), hear)
+        order = order_of("flood", tmp_path).model_copy(update={"token": source.path})
+        ended = slot.run(order, source, Limits(60, GRACE, TERM), handle)
     workers.close()
 
-    assert ended.how is RunEndKind.STOPPED
+    assert ended.kind is RunEndKind.STOPPED
     assert gone
 
 
-def order_of(name: str, folder: Path) -> protocol.Message:
+def order_of(name: str, folder: Path) -> protocol.RunOrder:
     """Return the order to run an evil filter without job and database."""
-    return {
-        "do": "run",
-        "plugin": "evil",
-        "dialect": f"urn:evil:{name}",
-        "token": "",
-        "workdir": str(folder),
-        "instructions": "<do/>",
-        "settings": {"folder": str(folder)},
-        "job": {"token": "job", "process": "Test", "created": "2026-03-02T09:41:07+00:00"},
-        "user": {"sid": SID, "name": "anna", "mail": ""},
-        "documents": [],
-        "earlier": [],
-    }
+    return protocol.RunOrder(
+        plugin="evil",
+        dialect=f"urn:evil:{name}",
+        workdir=folder,
+        instructions="<do/>",
+        settings={"folder": str(folder)},
+        job=JobFacts("job", "Test", datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)),
+        user=User(SID, "anna"),
+    )
 
 
 def with_plugins() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The slots and the kill ladder, with real processes; the children's orders are those of the acme plugin."""
+"""The slots and the steps that stop a run, with real processes; the children's orders are those of the acme plugin."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from works import alive
 
 from postscan.core.filters.cancellation import CancelSource
+from postscan.core.filters.facts import JobFacts
+from postscan.core.model.principal import User
 from postscan.core.workers import protocol
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.slot import Limits, RunEnd, RunEndKind
@@ -31,31 +33,28 @@ class Run:
 
     def __init__(self, folder: Path, filter: str, argument: str = "") -> None:
         self.source = CancelSource(folder)
-        self.heard: list[protocol.Message] = []
+        self.received: list[protocol.RunMessage] = []
         self.trace = folder / "job.trace"
         workdir = folder / "workdir"
         workdir.mkdir()
-        self.order: dict[str, Any] = {
-            "do": "run",
-            "plugin": "acme",
-            "dialect": f"urn:acme:{filter}",
-            "token": self.source.path,
-            "workdir": str(workdir),
-            "instructions": f"<do>{argument}</do>",
-            "settings": {"folder": str(folder)},
-            "job": {"token": "job", "process": "Test", "created": "2026-03-02T09:41:07+00:00"},
-            "user": {"sid": "S-1-5-21-1-2-3-1001", "name": "anna", "mail": ""},
-            "documents": [],
-            "earlier": [],
-        }
+        self.order = protocol.RunOrder(
+            plugin="acme",
+            dialect=f"urn:acme:{filter}",
+            token=self.source.path,
+            workdir=workdir,
+            instructions=f"<do>{argument}</do>",
+            settings={"folder": str(folder)},
+            job=JobFacts("job", "Test", datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)),
+            user=User("S-1-5-21-1-2-3-1001", "anna"),
+        )
 
     def on(self, workers: Workers, limits: Limits) -> RunEnd:
         """Carry it out."""
         with self.source, workers.slot() as slot:
-            return slot.do(self.order, self.source, limits, self._hear)
+            return slot.run(self.order, self.source, limits, self._handle)
 
-    def _hear(self, message: protocol.Message) -> protocol.Message | None:
-        self.heard.append(message)
+    def _handle(self, message: protocol.RunMessage) -> protocol.GrantReply | None:
+        self.received.append(message)
         if self.trace.exists():
             self.source.cancel("the test says so")
         return None
@@ -65,7 +64,7 @@ def test_a_filter_that_ends_by_itself_says_so(workers: Workers, tmp_path: Path) 
     """The last word is the child's own."""
     ended = Run(tmp_path, "warn").on(workers, Limits(10))
 
-    assert ended == RunEnd(RunEndKind.SAID, {"end": "done", "warnings": ["the paper was thin"]})
+    assert ended == RunEnd(RunEndKind.REPORTED, protocol.FilterDone(warnings=("the paper was thin",)))
 
 
 def test_a_filter_that_takes_too_long_is_asked_to_stop_first(workers: Workers, tmp_path: Path) -> None:
@@ -74,10 +73,10 @@ def test_a_filter_that_takes_too_long_is_asked_to_stop_first(workers: Workers, t
 
     ended = run.on(workers, Limits(seconds=0.3, grace=5))
 
-    assert ended == RunEnd(RunEndKind.SAID, {"end": "cancelled"}, late=True)
+    assert ended == RunEnd(RunEndKind.REPORTED, protocol.FilterCancelled(), late=True)
 
 
-def test_a_deaf_filter_goes_down_the_whole_ladder(workers: Workers, tmp_path: Path) -> None:
+def test_a_deaf_filter_is_stopped_in_all_steps(workers: Workers, tmp_path: Path) -> None:
     """It ignores token and SIGTERM: after grace and term it is killed, and its tool with it."""
     run = Run(tmp_path, "deaf")
     begun = time.monotonic()
@@ -85,7 +84,7 @@ def test_a_deaf_filter_goes_down_the_whole_ladder(workers: Workers, tmp_path: Pa
     ended = run.on(workers, Limits(seconds=0.5, grace=0.2, term=0.2))
 
     _, worker, tool, _ = run.trace.read_text().split()
-    assert (ended.how, ended.late, ended.exit_code) == (RunEndKind.STOPPED, True, -9)
+    assert (ended.kind, ended.late, ended.exit_code) == (RunEndKind.STOPPED, True, -9)
     assert time.monotonic() - begun >= 0.9
     assert not alive(int(worker))
     assert not alive(int(tool))
@@ -95,7 +94,7 @@ def test_a_worker_that_dies_is_seen_at_once(workers: Workers, tmp_path: Path) ->
     """Not at the time limit, and with the signal that ended it."""
     ended = Run(tmp_path, "die", "9").on(workers, Limits(60))
 
-    assert (ended.how, ended.exit_code) == (RunEndKind.DIED, -9)
+    assert (ended.kind, ended.exit_code) == (RunEndKind.CRASHED, -9)
 
 
 def test_every_run_gets_a_process_of_its_own(workers: Workers, tmp_path: Path) -> None:
@@ -131,13 +130,14 @@ def test_a_worker_does_not_run_the_main_script_again(tmp_path: Path) -> None:
         "import pathlib\n"
         "from postscan.core.filters.cancellation import CancelSource\n"
         "from postscan.core.workers.pool import Workers\n"
+        "from postscan.core.workers.protocol import ProbeOrder\n"
         "from postscan.core.workers.slot import Limits\n"
         f"with pathlib.Path({str(tmp_path / 'runs')!r}).open('a') as runs:\n"
         "    runs.write('run\\n')\n"
         "workers = Workers()\n"
         "with CancelSource() as source, workers.slot() as slot:\n"
-        "    order = {'do': 'probe', 'plugin': 'acme', 'settings': {}}\n"
-        "    print(slot.do(order, source, Limits(30), lambda message: None).message['end'])\n"
+        "    order = ProbeOrder(plugin='acme', settings={})\n"
+        "    print(slot.run(order, source, Limits(30), lambda message: None).result.type)\n"
         "workers.close()\n"
     )
     said = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=60).stdout

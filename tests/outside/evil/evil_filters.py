@@ -141,7 +141,7 @@ def threads(job: FilterContext, token: CancellationToken) -> None:
 
 
 @evil
-def stop_the_keeper(job: FilterContext, token: CancellationToken) -> None:
+def stop_the_supervisor(job: FilterContext, token: CancellationToken) -> None:
     """Put the parent to sleep, and hang."""
     daemon(job, environment={})
     os.kill(os.getppid(), signal.SIGSTOP)
@@ -181,7 +181,7 @@ def leave_daemons_and_hang(job: FilterContext, token: CancellationToken) -> None
 
 
 @evil
-def kill_the_keeper(job: FilterContext, token: CancellationToken) -> None:
+def kill_the_supervisor(job: FilterContext, token: CancellationToken) -> None:
     """Leave daemons, then kill the process that would find them."""
     daemon(job)
     daemon(job, environment=dict(os.environ))
@@ -192,8 +192,8 @@ def kill_the_keeper(job: FilterContext, token: CancellationToken) -> None:
 @evil
 def kill_the_forkserver(job: FilterContext, token: CancellationToken) -> None:
     """Kill the process that starts all workers."""
-    keeper = os.getppid()
-    forkserver = int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
+    supervisor = os.getppid()
+    forkserver = int(Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(forkserver, signal.SIGKILL)
 
 
@@ -292,7 +292,7 @@ def send_garbage(job: FilterContext, token: CancellationToken) -> None:
 @evil
 def send_half_a_line(job: FilterContext, token: CancellationToken) -> None:
     """Begin a message, and hang."""
-    pipe().sendall(b'{"tell": "prog')
+    pipe().sendall(b'{"type": "prog')
     time.sleep(FOR_EVER)
 
 
@@ -308,7 +308,7 @@ def send_a_line_without_end(job: FilterContext, token: CancellationToken) -> Non
 def flood(job: FilterContext, token: CancellationToken) -> None:
     """Say that it is half done, as fast as it can."""
     channel = pipe()
-    said = b'{"tell":"progress","done":1,"total":2,"unit":"pages"}\n' * 1000
+    said = b'{"type":"progress","done":1,"total":2,"unit":"pages"}\n' * 1000
     while True:
         channel.sendall(said)
 
@@ -318,34 +318,34 @@ def ask_without_listening(job: FilterContext, token: CancellationToken) -> None:
     """Ask for leave again and again, and never read an answer."""
     channel = pipe()
     while True:
-        channel.sendall(b'{"ask":"grant","document":1,"destination":"d","name":"n"}\n' * 1000)
+        channel.sendall(b'{"type":"grant","document":1,"destination":"d","name":"n"}\n' * 1000)
 
 
 @evil
 def ask_the_impossible(job: FilterContext, token: CancellationToken) -> None:
     """Name a document that no database has room for."""
-    say({"ask": "grant", "document": 2**80, "destination": "d", "name": "n"})
+    say({"type": "grant", "document": 2**80, "destination": "d", "name": "n"})
     time.sleep(FOR_EVER)
 
 
 @evil
 def ask_for_infinity(job: FilterContext, token: CancellationToken) -> None:
     """Name a document that is no number one can count to."""
-    say({"ask": "grant", "document": float("inf"), "destination": "d", "name": "n"})
+    say({"type": "grant", "document": float("inf"), "destination": "d", "name": "n"})
     time.sleep(FOR_EVER)
 
 
 @evil
 def ask_with_odd_names(job: FilterContext, token: CancellationToken) -> None:
     """Use names that no database takes."""
-    say({"ask": "grant", "document": 1, "destination": "\ud800\0", "name": "\udfff"}, {"end": "done"})
+    say({"type": "grant", "document": 1, "destination": "\ud800\0", "name": "\udfff"}, {"type": "done"})
     time.sleep(FOR_EVER)
 
 
 @evil
 def lie_about_the_end(job: FilterContext, token: CancellationToken) -> None:
     """Say that it failed, in a form that makes no sense."""
-    say({"end": "failed", "reasons": [["x"], {"y": 1}, 7], "detail": {"z": []}})
+    say({"type": "failed", "reasons": [["x"], {"y": 1}, 7], "error": {"z": []}})
     time.sleep(FOR_EVER)
 
 
