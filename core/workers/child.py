@@ -49,7 +49,7 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def main(channel: socket.socket) -> None:
     """Wait for one order, carry it out, and send its result."""
-    connection = Connection(channel)
+    connection = ServerConnection(channel)
     order = connection.receive_order()
     if order is None:
         return
@@ -59,7 +59,7 @@ def main(channel: socket.socket) -> None:
     connection.send(result)
 
 
-def _result_of(order: Order, connection: Connection) -> Result:
+def _result_of(order: Order, connection: ServerConnection) -> Result:
     """Carry out an order; turn every error into a result."""
     try:
         order.resources.enforce()
@@ -89,7 +89,7 @@ def _failed(reason: str, error: str) -> OrderFailed:
     return OrderFailed(reasons=(reason,), error=error[: protocol.SENTENCE])
 
 
-class Connection:
+class ServerConnection:
     """The socket to the server, several threads may use it; it is the `Parent` of a filter's context as well."""
 
     def __init__(self, channel: socket.socket) -> None:
@@ -200,7 +200,7 @@ def _diagnose(order: DiagnoseOrder) -> Result:
     return protocol.Diagnosed(found=tuple(str(problem)[: protocol.SENTENCE] for problem in found))
 
 
-def _run(order: RunOrder, connection: Connection) -> Result:
+def _run(order: RunOrder, connection: ServerConnection) -> Result:
     """Run one filter for one job."""
     _enter(order.workdir)
     one = _filter(order)
