@@ -94,8 +94,8 @@ def create_app(
 class SoapEndpoint:
     """One address that takes POST: every request gets a SOAP message, a fault, or a bare HTTP status.
 
-    Here, and nowhere else, errors become faults, and faults are related to their request. *translate* returns a fault
-    in the words of the service at this address.
+    Errors become faults here, and faults are related to their request here. *translate* returns a fault with the
+    subcode, reason and detail of the service at this address.
     """
 
     def __init__(
