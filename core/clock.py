@@ -1,9 +1,8 @@
-"""Time as an argument: the wall clock for what people read, a steady one for everything that counts.
+"""Time as an argument: the wall clock for dates that are shown, a steady clock for deadlines, ages and windows.
 
-Ticks are seconds that never jump: not with the wall clock, and not across a restart. Within one boot they follow the
-kernel's boot clock, which counts while the machine sleeps; across a reboot they go on from where they were last
-written down. So every deadline, age and window is in ticks, and a wall clock that is wrong by ten years changes
-nothing but the dates that are shown.
+Ticks are seconds that never jump, neither with the wall clock nor across a restart. Within one boot they follow the
+kernel's boot clock, which counts while the machine sleeps; after a reboot they continue from the last stored mark. So a
+wall clock that is wrong by ten years changes only the dates that are shown.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from typing import NamedTuple, Protocol
 
 
 class Clock(Protocol):
-    """What the core asks of a clock."""
+    """The clock that the core uses."""
 
     def now(self) -> datetime:
         """Return the wall-clock time in UTC."""
 
     def ticks(self) -> float:
-        """Return steady seconds; only their differences mean something."""
+        """Return steady seconds; only differences are meaningful."""
 
 
 class Mark(NamedTuple):
-    """A moment on the steady clock, in a form that outlives the boot: `uptime` is the kernel's clock then."""
+    """A position of the steady clock that can be stored across boots: `uptime` is the kernel's clock at that time."""
 
     boot: str
     uptime: float
@@ -33,7 +32,7 @@ class Mark(NamedTuple):
 
 
 class SystemClock:
-    """The machine's own clocks (Linux), going on from a mark that an earlier process left."""
+    """The clocks of the machine (Linux), continued from the mark of an earlier process."""
 
     def __init__(self, last: Mark | None = None) -> None:
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -41,11 +40,11 @@ class SystemClock:
             self._offset = 0.0
         elif last.boot == self._boot:
             self._offset = last.ticks - last.uptime
-        else:  # nobody can tell how long the machine was off; what waited goes on waiting
+        else:  # the time that the machine was off is unknown, so it does not count
             self._offset = last.ticks - _uptime()
 
     def now(self) -> datetime:
-        """Return the wall-clock time in UTC, to the millisecond that the protocol shows."""
+        """Return the wall-clock time in UTC, with the milliseconds of the protocol."""
         now = datetime.now(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
@@ -54,7 +53,7 @@ class SystemClock:
         return _uptime() + self._offset
 
     def mark(self) -> Mark:
-        """Return this moment for the next process."""
+        """Return the current position, for the next process."""
         uptime = _uptime()
         return Mark(self._boot, uptime, uptime + self._offset)
 

@@ -1,34 +1,34 @@
 """Every error that a caller of the core may catch.
 
     PostscanError
-    ├── JobNotFound            no such job, or not yours: the two are never told apart
-    ├── SubscriptionNotFound   no such subscription, or over, or not yours: never told apart either
+    ├── JobNotFound            no such job, or not the caller's: both raise the same
+    ├── SubscriptionNotFound   no such subscription, or ended, or not the caller's
     ├── WrongState             the job's state does not allow it
-    │   └── JobCanceled        ... because it was cancelled
+    │   └── JobCanceled        because it was cancelled
     ├── InvalidArgument        names the argument, the value, and what was expected
-    ├── RequestReused          the name of an earlier request, for something else
+    ├── RequestReused          the MessageID of an earlier request, with another content
     ├── Throttled              too many tokens that are not the caller's
-    ├── StoredProcessInvalid   a stored scan process cannot be used; not the caller's fault
+    ├── StoredProcessInvalid   a stored scan process cannot be used; the server's error
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
     │   └── StoreBusy          the database did not answer in time
     ├── SettingsError          names the file, the key, and what was expected
     └── PluginError            names the plugin and what is wrong with it
 
-Front ends translate these; the core never speaks of HTTP or SOAP.
+Front ends translate these into faults, exit codes and messages.
 """
 
 from __future__ import annotations
 
 
 class PostscanError(Exception):
-    """What all errors of postscan have in common."""
+    """Base class of all errors of postscan."""
 
 
 class JobNotFound(PostscanError, LookupError):
     """No job with this token belongs to the caller.
 
-    A foreign job and an unknown one raise the same error, so that nobody can probe for tokens.
+    A foreign job and an unknown one raise the same error, so that callers cannot probe for tokens.
     """
 
     def __init__(self, token: str) -> None:
@@ -37,7 +37,7 @@ class JobNotFound(PostscanError, LookupError):
 
 
 class SubscriptionNotFound(PostscanError, LookupError):
-    """No subscription of the caller has this identifier; it may be unknown, expired or somebody else's."""
+    """No subscription of the caller has this identifier; it may be unknown, expired or another caller's."""
 
     def __init__(self, id: str) -> None:
         super().__init__(f"there is no subscription {id[:64]!r} of this caller")
@@ -54,7 +54,7 @@ class WrongState(PostscanError):
 
 
 class JobCanceled(WrongState):
-    """The job takes nothing more because it was cancelled."""
+    """The job takes no more images because it was cancelled."""
 
 
 class InvalidArgument(PostscanError, ValueError):
@@ -73,23 +73,23 @@ class InvalidArgument(PostscanError, ValueError):
 
 
 class RequestReused(PostscanError):
-    """A request has the MessageID of an earlier one of the same caller, but asks for something else."""
+    """A request has the MessageID of an earlier one of the same caller, but another content."""
 
     def __init__(self, message_id: str) -> None:
-        super().__init__(f"the request {message_id!r} was made before, and asked for something else")
+        super().__init__(f"the request {message_id!r} was made before, with another content")
         self.message_id = message_id
 
 
 class Throttled(PostscanError):
-    """The caller has named too many tokens that are not its own; `seconds` is when it may try again."""
+    """The caller has sent too many tokens that are not its own; it may try again after `seconds`."""
 
     def __init__(self, who: str, seconds: float) -> None:
-        super().__init__(f"{who} has named too many unknown jobs; try again in {seconds:.0f} s")
+        super().__init__(f"{who} has sent too many unknown tokens; try again in {seconds:.0f} s")
         self.seconds = seconds
 
 
 class StoredProcessInvalid(PostscanError):
-    """A scan process in the store is broken, so no job can be made of it."""
+    """A scan process in the store is broken, so no job can be created of it."""
 
 
 class Unavailable(PostscanError):
@@ -97,7 +97,7 @@ class Unavailable(PostscanError):
 
 
 class SpoolFull(Unavailable):
-    """There is no room for an image, or the disk refused it."""
+    """There is no room for an image, or it cannot be written."""
 
 
 class StoreBusy(Unavailable):
@@ -109,4 +109,4 @@ class SettingsError(PostscanError):
 
 
 class PluginError(PostscanError):
-    """A plugin cannot be used; the sentence says why."""
+    """A plugin cannot be used; the message gives the reason."""

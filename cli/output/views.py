@@ -129,10 +129,10 @@ def _step(step: FilterStep) -> tuple[str, ...]:
 def _receipt(step: FilterStep) -> tuple[str, ...]:
     """Return the receipt of a filter run; blank before its start."""
     receipt = step.receipt
-    ran = receipt.fate is not None and receipt.fate != "not-started"
+    ran = receipt.status is not None and receipt.status != "not-started"
     return (
         str(step.position + 1),
-        receipt.fate or "",
+        receipt.status or "",
         str(receipt.checks) if ran else "",
         f"{receipt.longest_gap:.3f} s" if ran else "",
         f"{receipt.stopped_after:.3f} s" if receipt.stopped_after is not None else "",
@@ -159,7 +159,7 @@ def _step_record(step: FilterStep) -> dict[str, Any]:
         "progress": step.progress,
         "attempt": step.attempt,
         "receipt": {
-            "fate": step.receipt.fate,
+            "fate": step.receipt.status,
             "checks": step.receipt.checks,
             "longest_gap": step.receipt.longest_gap,
             "stopped_after": step.receipt.stopped_after,

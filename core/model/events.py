@@ -1,7 +1,7 @@
-"""What can have happened, to a job or to the repository: values in the past tense, stored with the change itself.
+"""Events of a job or of the repository: values in the past tense, stored with the change itself.
 
-The event table is outbox, job history and audit trail at once; `to_record` is the only form that it keeps. The
-repository is the whole server, as WS-DSC calls it.
+The event table is outbox, job history and audit trail at once; `to_record` gives the form that is stored.
+The repository is the whole server, in the terms of WS-DSC.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class JobStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class ImageReceived:
-    """The spool holds one more document of the job."""
+    """The spool has one more document of the job."""
 
     document_id: int
     size: int
@@ -52,7 +52,7 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryStatusChanged:
-    """The repository moved to `state`: "Processing" while any job is in hand, else "Idle"."""
+    """The repository moved to `state`: "Processing" while any job is in progress, else "Idle"."""
 
     state: str
     at: datetime
@@ -67,10 +67,10 @@ class RepositoryConfigurationChanged:
 
 
 Event = JobStateChanged | ImageReceived | FilterStateChanged | JobEnded
-"""What happens to a job."""
+"""Events of a job."""
 
 RepositoryEvent = RepositoryStatusChanged | RepositoryConfigurationChanged
-"""What happens to the repository."""
+"""Events of the repository."""
 
 _KINDS: Final[dict[str, type[Event | RepositoryEvent]]] = {
     kind.__name__: kind for kind in (*get_args(Event), *get_args(RepositoryEvent))
@@ -85,7 +85,7 @@ def to_record(event: Event | RepositoryEvent) -> tuple[str, dict[str, Any]]:
 
 
 def from_record(kind: str, fields: Mapping[str, Any], at: datetime) -> Event | RepositoryEvent:
-    """Return the event that was kept; the inverse of `to_record`, through JSON and back."""
+    """Return the stored event; the inverse of `to_record`, through JSON and back."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }

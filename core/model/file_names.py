@@ -1,7 +1,7 @@
-"""Names for what postscan writes: always one safe path component, whatever the device or the directory sent.
+"""Names of files and folders that postscan writes: one safe path component, whatever the device or directory sent.
 
 A document is named by a template: text, and fields in braces. A template can say where a field goes and how a date is
-written, and nothing else: Python's own formatting, which could reach into objects, is never asked.
+written. Python's own formatting, which could read attributes of objects, is not used.
 
 Source: ws-dsp.md section 10 (file names, extensions), and the folder rule of scan-process.md section 6.
 """
@@ -27,9 +27,9 @@ FIELDS: Final = ("root", "user", "date", "process", "page")
 DATE: Final = "%Y%m%d-%H%M%S"
 PAGE: Final = "03d"
 DIRECTIVES: Final = "YymdHMSjGV"
-"""What may stand behind a `%` in the form of a date: digits in every language."""
+"""The letters that may follow a `%` in the form of a date: those that give digits in every language."""
 
-_FIXED_BYTES: Final = 100  # of a template's text and dates; leaves room for what tells the documents apart
+_FIXED_BYTES: Final = 100  # of a template's text and dates; leaves room for the fields that distinguish documents
 _SHARE: Final = (64, 80)  # most characters and bytes of a user or a process in a name; the root name gets the rest
 _FALLBACKS: Final = {"root": "Scan", "user": "user", "process": "Process"}
 
@@ -43,16 +43,16 @@ def component(text: str, fallback: str = "Scan") -> str:
     """Return *text* as one path component that every file system takes; *fallback* if nothing is left of it.
 
     Characters that some system forbids become `_`; invisible and direction-changing ones go; any run of blanks is one
-    space. What comes out goes in unchanged.
+    space. Applied to its own result, it changes nothing.
     """
     return _shorten(_cleaned(text), LONGEST, _LONGEST_BYTES) or fallback
 
 
 def user_folder(user: str) -> str:
-    """Return the folder of *user* below a destination; two users never get the same one.
+    """Return the name of the folder of *user*; two users never have the same one.
 
-    A name that had to be changed carries a piece of its own hash behind a `~`; so does one that has a `~` itself,
-    or it could be chosen to look like somebody else's.
+    A name that had to be changed is followed by `~` and a part of its hash; so is one that contains a `~`, since it
+    could be chosen to be equal to the folder of another user.
     """
     name = component(user, fallback="user")
     if name == user and "~" not in user:
@@ -62,7 +62,7 @@ def user_folder(user: str) -> str:
 
 
 class Piece(NamedTuple):
-    """A piece of a template: a field and how it is written, or (without a field) text as it stands."""
+    """A piece of a template: a field and its form, or (without a field) literal text."""
 
     field: str
     text: str
@@ -70,7 +70,7 @@ class Piece(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def pieces(template: str) -> tuple[Piece, ...]:
-    """Take a template apart; raise `ValueError` that names what is wrong with it and what was expected."""
+    """Parse a template; raise `ValueError` that names what is wrong and what was expected."""
     found = tuple(_pieces(template))
     fields = [piece.field for piece in found]
     if "page" not in fields:
@@ -97,8 +97,8 @@ def document_name(
 ) -> str:
     """Return the name of a document with its extension, at most 200 characters long; the time in it is in UTC.
 
-    Each value is made safe by itself, and so is what they give together. Names that are too long are cut; the date,
-    the number and the extension always stay whole. Raises `ValueError` as `pieces` does.
+    Each value is made safe, and so is the whole name. Values are cut if the name is too long; the date, the number and
+    the extension stay complete. Raises `ValueError` as `pieces` does.
     """
     suffix = formats.suffix(format)
     parts = pieces(template)
@@ -109,7 +109,7 @@ def document_name(
         short = _fitted(texts, parts, moment, document_id, len(suffix) + less)
         stem = _cleaned("".join(_filled(part, short, moment, document_id) for part in parts)).rstrip(". ")
         if len(stem + suffix) <= LONGEST and len((stem + suffix).encode()) <= _LONGEST_BYTES:
-            break  # always at once, unless the neighbours of a piece have made it longer
+            break  # at the first try, unless normalisation has made the joined pieces longer
     return stem + suffix
 
 
@@ -140,7 +140,7 @@ def _pieces(template: str) -> Iterator[Piece]:
 
 
 def _literal(text: str) -> str:
-    """Return text of a template as it is; raise `ValueError` if a file name cannot hold it."""
+    """Return literal text of a template; raise `ValueError` if a file name cannot contain it."""
     if component(f"x{text}x") != f"x{text}x":
         wrong = [c for c in text if component(f"x{c}x") != f"x{c}x"] or [text]
         raise ValueError(f"a file name cannot hold {wrong[0]!r}")
@@ -148,7 +148,7 @@ def _literal(text: str) -> str:
 
 
 def _form(field: str, form: str) -> str:
-    """Return how a field is written; raise `ValueError` if it cannot be written so."""
+    """Return the form of a field; raise `ValueError` if the field cannot have it."""
     if field == "page":
         if not re.fullmatch(r"(0[1-9])?d", form or PAGE):
             raise ValueError(f"{{page:{form}}} is no form of a number; expected {{page}}, {{page:d}} or {{page:04d}}")
@@ -177,7 +177,7 @@ def _filled(piece: Piece, texts: dict[str, str], moment: datetime, number: int) 
 def _fitted(
     texts: dict[str, str], parts: tuple[Piece, ...], moment: datetime, number: int, taken: int
 ) -> dict[str, str]:
-    """Return the texts so short that a name with *taken* characters more is not too long."""
+    """Return the texts, cut so that a name with *taken* more characters is not too long."""
     fixed = "".join(_filled(part, {}, moment, number) for part in parts if part.field not in texts)
     length, size = LONGEST - taken - len(fixed), _LONGEST_BYTES - taken - len(fixed.encode())
     present = [part.field for part in parts if part.field in texts]
@@ -190,7 +190,7 @@ def _fitted(
 
 
 def _cleaned(text: str) -> str:
-    """Return *text* without anything that a component must not hold, however long it is."""
+    """Return *text* without the characters that a component must not contain, of any length."""
     visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
     one_line = " ".join(_UNSAFE.sub("_", unicodedata.normalize("NFC", visible)).split())
     name = one_line.lstrip("-.~ ")

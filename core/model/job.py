@@ -1,6 +1,6 @@
-"""The job and the values around it.
+"""The job, and the values that it consists of.
 
-`Job` is the one entity: its verbs step the tables of `postscan.core.model.states`, collect events, and do no I/O.
+`Job` is the only entity: its verbs follow the tables of `postscan.core.model.states`, collect events, and do no I/O.
 Everything else here is frozen.
 """
 
@@ -30,12 +30,12 @@ from postscan.core.model.states import (
 _ENDED_ALREADY = (JobState.PENDING, JobState.HELD, JobState.STARTED, JobState.PROCESSING)
 
 JobToken = NewType("JobToken", str)
-"""Names a job on the wire: a random (version 4) GUID in lower case. Opaque; compared exactly."""
+"""Identifies a job on the wire: a random (version 4) GUID in lower case. Opaque; compared exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobDocument:
-    """One image file of a job: `size` in bytes, `sha256` in hex; `blob` is the spool's key, never bytes."""
+    """One image file of a job: `size` in bytes, `sha256` in hex; `blob` is the key of its file in the spool."""
 
     id: int
     format: str
@@ -45,25 +45,25 @@ class JobDocument:
 
 
 class RunStatus(StrEnum):
-    """What became of a filter's run, as the server saw it: the words of its receipt."""
+    """How a filter's run ended, as the server observed it; the value is what the receipt shows."""
 
     NOT_STARTED = "not-started"
-    COMPLETED = "completed"  # it came to its end, perhaps with warnings
-    FAILED = "failed"  # it said that it could not, or broke
-    STOPPED = "stopped"  # at its own check, after it was asked
-    KILLED = "killed"  # it did not honour its token in time, or could not be talked to, or its server died
-    DIED = "died"  # its process ended without a word
+    COMPLETED = "completed"  # it finished, perhaps with warnings
+    FAILED = "failed"  # it reported a failure, or raised an exception
+    STOPPED = "stopped"  # at its own token check, after a cancel
+    KILLED = "killed"  # it did not stop in time, violated the protocol, or its server died
+    DIED = "died"  # its process ended without a report
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the server can prove of a filter's run; `fate` is None while it is not over.
+    """What the server observed of a filter's run; `status` is None until it has ended.
 
-    `checks` counts the looks at the token, `longest_gap` is the longest time between two of them, `stopped_after` the
-    time from the cancel to the end of the run, both in seconds.
+    `checks` counts the token checks, `longest_gap` is the longest time between two of them, `stopped_after` the time
+    from the cancel to the end of the run, both in seconds.
     """
 
-    fate: RunStatus | None = None
+    status: RunStatus | None = None
     checks: int = 0
     longest_gap: float = 0.0
     stopped_after: float | None = None
@@ -76,8 +76,8 @@ NO_RECEIPT: Final = Receipt()
 class FilterStep:
     """One filter of a job.
 
-    `attempt` counts its starts; `detail` says in words what went wrong, `progress` how far it is. `documents` is what
-    the filters after it get to see, if it made something else of what it got.
+    `attempt` counts its starts; `detail` describes an error, `progress` how far it is. `documents` are those for
+    the filters after it, if it has changed them; else None.
     """
 
     position: int
@@ -92,7 +92,7 @@ class FilterStep:
 
     @property
     def dialect(self) -> str:
-        """The namespace that names the filter."""
+        """The namespace that identifies the filter."""
         return self.instructions.dialect
 
 
@@ -100,8 +100,8 @@ class FilterStep:
 class Job:
     """A PostScan job. Change it only through its verbs; the store saves it with the events it collected.
 
-    `deadline` is the tick at which a job that is still `Creating` has been silent for too long. `images_kept` turns
-    false when the images of an ended job were removed.
+    `deadline` is the tick at which a job that is still `Creating` expires. `images_kept` becomes False when the images
+    of an ended job are removed.
     """
 
     token: JobToken
@@ -132,7 +132,7 @@ class Job:
         instructions: Instructions,
         at: datetime,
     ) -> Job:
-        """Make a job in state Creating out of a scan process and the instructions that the device sent."""
+        """Create a job in state Creating from a scan process and the instructions that the device sent."""
         job = cls(
             token=token,
             owner=owner,
@@ -144,22 +144,22 @@ class Job:
             created=at,
             steps=[FilterStep(n, filter) for n, filter in enumerate(instructions.filters)],
         )
-        job._say(JobStateChanged(job.state, (), at))
+        job._add_event(JobStateChanged(job.state, (), at))
         return job
 
     @property
     def images_received(self) -> int:
-        """How many documents the job has taken."""
+        """How many documents the job has received."""
         return len(self.documents)
 
     def documents_for(self, position: int) -> Sequence[JobDocument]:
-        """Return what the filter at *position* gets to see: what the last filter before it made of the images."""
+        """Return the documents for the filter at *position*: those of the last filter before it that changed them."""
         made = (step.documents for step in reversed(self.steps[:position]) if step.documents is not None)
         return next(made, self.documents)
 
     @property
     def made(self) -> list[JobDocument]:
-        """What filters have made of the images: documents that are no images of the device."""
+        """The documents that filters have made; the images of the device are not among them."""
         sent = {document.blob for document in self.documents}
         new = {one.blob: one for step in self.steps for one in step.documents or () if one.blob not in sent}
         return list(new.values())
@@ -169,7 +169,7 @@ class Job:
         self._next(verb)
 
     def receive(self, document: JobDocument, at: datetime) -> bool:
-        """Take one more document; return False if it is the identical resend of one that is here already.
+        """Add a document; return False if it is an identical resend.
 
         Raises `InvalidArgument` (DocumentId) for other bytes under a known id.
         """
@@ -182,35 +182,35 @@ class Job:
             raise InvalidArgument("DocumentId", str(document.id), "an id that this job does not have yet")
         self.documents.append(document)
         self.documents.sort(key=lambda one: one.id)
-        self._say(ImageReceived(document.id, document.size, document.sha256, at))
+        self._add_event(ImageReceived(document.id, document.size, document.sha256, at))
         return True
 
     def end(self, at: datetime) -> bool:
-        """Take no more images and wait to be processed; return False if that was said before."""
+        """Move to Pending and take no more images; return False if the job has ended its images before."""
         if self.state in _ENDED_ALREADY:
             return False
         self._move(Verb.END, at)
         return True
 
     def hold(self, at: datetime) -> None:
-        """Keep a waiting job from being processed."""
+        """Hold a pending job."""
         self._move(Verb.HOLD, at)
 
     def release(self, at: datetime) -> None:
-        """Let a held job be processed."""
+        """Move a held job to Pending."""
         self._move(Verb.RELEASE, at)
 
     def claim(self, at: datetime) -> None:
-        """Take a waiting job in hand."""
+        """Move a pending job to Started."""
         self._move(Verb.CLAIM, at)
 
     def begin(self, at: datetime) -> bool:
-        """Begin, or go on, to process a job in hand; return False if a cancel came first."""
+        """Move to Processing, or stay there; return False if the job has been cancelled."""
         self._move(Verb.RUN, at)
         return self.state is not JobState.TERMINATING
 
     def start(self, position: int, at: datetime) -> bool:
-        """Start the filter at *position*; return False if a cancel came first, and nothing was started."""
+        """Start the filter at *position*; return False, and start nothing, if the job has been cancelled."""
         if not self.begin(at):
             return False
         step = self.steps[position]
@@ -229,8 +229,8 @@ class Job:
         receipt: Receipt = NO_RECEIPT,
         documents: tuple[JobDocument, ...] | None = None,
     ) -> None:
-        """Note how the filter at *position* ended, and what it made of the documents."""
-        told = replace(
+        """Record how the filter at *position* ended, and the documents for the filters after it."""
+        reported = replace(
             self.steps[position],
             reasons=tuple(reasons),
             detail=detail,
@@ -238,28 +238,28 @@ class Job:
             receipt=receipt,
             documents=documents,
         )
-        self._step_filter(told, verb, at)
+        self._step_filter(reported, verb, at)
 
     def finish(self, at: datetime) -> None:
-        """Close the job after its last filter: Completed, or Canceled if a cancel came meanwhile."""
-        self._close(Verb.FINISH, self._verdict(), at)
+        """Close the job after its last filter: Completed, or Canceled if it was cancelled meanwhile."""
+        self._close(Verb.FINISH, self._completion_reason(), at)
 
     def fail(self, reason: JobReason, at: datetime) -> None:
-        """Close the job because it cannot go on: Aborted, or Canceled if a cancel came meanwhile."""
+        """Close the job after an error: Aborted, or Canceled if it was cancelled meanwhile."""
         self._close(Verb.FAIL, reason, at)
 
     def expire(self, at: datetime) -> None:
-        """Close a job whose device fell silent before the end of its images."""
+        """Close a job whose device has sent nothing until the deadline: Aborted."""
         self._close(Verb.EXPIRE, JobReason.TIMED_OUT, at)
 
     def cancel(self, at: datetime) -> None:
-        """Cancel the job: at once where nothing runs, else it is Terminating until its filters have stopped."""
+        """Cancel the job: Canceled at once if no filter runs, else Terminating until its filters have stopped."""
         if self._next(Verb.CANCEL).ended:
             self._close(Verb.CANCEL, JobReason.CANCELED, at)
         else:
             self._move(Verb.CANCEL, at)
 
-    def _verdict(self) -> JobReason:
+    def _completion_reason(self) -> JobReason:
         states = {step.state for step in self.steps}
         if FilterState.ERRORS in states:
             return JobReason.ERRORS
@@ -268,25 +268,25 @@ class Job:
         return JobReason.SUCCEEDED
 
     def _close(self, verb: Verb, reason: JobReason, at: datetime) -> None:
-        """End the job. This is the only place where a job ends, whatever ended it."""
+        """End the job. Every way to end a job goes through this method."""
         self.state = self._next(verb)
         self.reasons = (JobReason.CANCELED if self.state is JobState.CANCELED else reason,)
         self.completed = max(at, self.created)  # the wall clock may have been set back meanwhile
         for step in self.steps:
             if not step.state.ended:
-                fate = RunStatus.NOT_STARTED if step.state is FilterState.PENDING else RunStatus.KILLED
-                self.report(step.position, FilterVerb.CANCEL, at, receipt=Receipt(fate))
-        self._say(JobStateChanged(self.state, self.reasons, at))
-        self._say(JobEnded(self.state, self.reasons, self.completed))
+                status = RunStatus.NOT_STARTED if step.state is FilterState.PENDING else RunStatus.KILLED
+                self.report(step.position, FilterVerb.CANCEL, at, receipt=Receipt(status))
+        self._add_event(JobStateChanged(self.state, self.reasons, at))
+        self._add_event(JobEnded(self.state, self.reasons, self.completed))
 
     def _move(self, verb: Verb, at: datetime) -> None:
-        """Step to a state that is not the last; tell of it if it is a new one."""
+        """Move to a state that does not end the job; add an event if it is another state."""
         state = self._next(verb)
         if state is self.state:
             return
         self.state = state
         self.reasons = (JobReason.CANCELED,) if state is JobState.TERMINATING else ()
-        self._say(JobStateChanged(state, self.reasons, at))
+        self._add_event(JobStateChanged(state, self.reasons, at))
 
     def _step(self, verb: Verb) -> None:
         self.state = self._next(verb)
@@ -305,7 +305,7 @@ class Job:
         if state is FilterState.ERRORS and not reasons:
             reasons = (FilterReason.UNKNOWN_ERROR,)
         self.steps[step.position] = replace(step, state=state, reasons=reasons)
-        self._say(FilterStateChanged(step.position, state, reasons, at))
+        self._add_event(FilterStateChanged(step.position, state, reasons, at))
 
-    def _say(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         self.events.append(event)

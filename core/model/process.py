@@ -10,7 +10,7 @@ from postscan.core.model.principal import User
 
 @dataclass(frozen=True, slots=True)
 class FilterInstructions:
-    """What a scan process asks of one filter: its dialect, and its parameters as XML that was already checked."""
+    """The instructions for one filter: its dialect, and its parameters as XML that has been checked."""
 
     dialect: str
     xml: bytes
@@ -27,9 +27,9 @@ class Instructions:
 
 @dataclass(frozen=True, slots=True)
 class ScanProcess:
-    """A stored scan process: what the administrator decided should happen to the pages.
+    """A stored scan process: the administrator's instructions for the pages.
 
-    `users` lists the SIDs and `user@domain` names that may use it; empty means everybody.
+    `users` lists the SIDs and `user@domain` names that may use it; empty means all users.
     """
 
     identifier: str
@@ -41,10 +41,10 @@ class ScanProcess:
     allow_path_change: bool = False
 
     def open_to(self, user: User) -> bool:
-        """Return whether *user* may make jobs of this process."""
+        """Return whether *user* may create jobs of this process."""
         return not self.users or user.sid in self.users or user.name in self.users
 
 
 def short_name(dialect: str) -> str:
-    """Return the last word of a dialect's URI, for tables and messages."""
+    """Return the last part of a dialect's URI, for tables and messages."""
     return re.split(r"[/:]", dialect.rstrip("/:"))[-1]

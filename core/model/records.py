@@ -1,4 +1,4 @@
-"""What the store keeps beside jobs: requests and their responses, event rows, deliveries, lines of the audit trail."""
+"""Values stored beside jobs: requests and their responses, event rows, deliveries, lines of the audit trail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from postscan.core.model.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """Names a request that may be sent again: its MessageID, and a digest of everything that it asks for."""
+    """Identifies a request that may be repeated: its MessageID, and a digest of its content."""
 
     message_id: str
     digest: str
 
 
 class EventRow(NamedTuple):
-    """One event as it is stored: `seq` orders all events of the server."""
+    """One stored event: `seq` orders all events of the server."""
 
     seq: int
     token: JobToken
@@ -29,7 +29,7 @@ class EventRow(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """One output of a filter: granted, and since then perhaps `published`. `document` is None for the whole job."""
+    """One granted output of a filter, `published` or not yet. `document` is None for an output of the whole job."""
 
     position: int
     document: int | None
@@ -39,7 +39,7 @@ class Delivery(NamedTuple):
 
 
 class StoredResponse(NamedTuple):
-    """What a request of *owner* was answered with: the verb, and the one text that the answer needs."""
+    """The response to a request of *owner*: the verb, and the text that it carries. `ticks` is when it was stored."""
 
     owner: str
     request: RequestKey
@@ -49,7 +49,7 @@ class StoredResponse(NamedTuple):
 
 
 class AuditLine(NamedTuple):
-    """Who did what, or tried to; `seq` is 0 until it is stored."""
+    """One action of a caller, or an attempt; `seq` is 0 until the line is stored."""
 
     at: datetime
     who: str
@@ -64,5 +64,5 @@ class AuditLine(NamedTuple):
     def of(
         cls, by: Principal, verb: str, token: str, at: datetime, outcome: str = "done", detail: str = ""
     ) -> AuditLine:
-        """Make a line about what *by* did."""
+        """Return a line about an action of *by*."""
         return cls(at, by.name, by.proof, verb, token[:255], outcome, detail)

@@ -1,4 +1,4 @@
-"""A job as it stands after one commit, and what one commit changed."""
+"""A job as it is after one commit, and what one commit has changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from postscan.core.model.states import FilterState, JobState
 
 @dataclass(frozen=True, slots=True)
 class FilterSnapshot:
-    """How one filter stood."""
+    """One filter as it was after a commit."""
 
     dialect: str
     state: FilterState
@@ -29,7 +29,7 @@ class FilterSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A job as it stood after one commit; what it says is called as in `Job`."""
+    """A job as it was after one commit; the fields have the names of those of `Job`."""
 
     token: JobToken
     user: User
@@ -43,7 +43,7 @@ class Snapshot:
     completed: datetime | None
 
     def after(self, event: Event | RepositoryEvent) -> Snapshot:
-        """Return how the job stood after one more of its events."""
+        """Return the snapshot after one more event of the job."""
         match event:
             case JobStateChanged(state, reasons):
                 return replace(self, state=JobState(state), reasons=reasons)
@@ -57,17 +57,17 @@ class Snapshot:
         return self
 
     def status_differs(self, before: Snapshot) -> bool:
-        """Return whether its status is another one; images do not count (ruling 23)."""
+        """Return whether the status differs; received images do not count (ruling 23)."""
         return (self.state, self.reasons, self.steps) != (before.state, before.reasons, before.steps)
 
 
 @dataclass(frozen=True, slots=True)
 class JobChange:
-    """What one commit did to a job, or to the repository if there is no `job`.
+    """What one commit changed of a job, or of the repository if `job` is None.
 
-    `seq` is the number of its last event and names it for ever. `first`: it made the job. `ended`: the job reached
-    its last state by it, which is told twice, as a status and as an end. `state` and `filters` are the repository's,
-    whichever changed.
+    `seq` is the number of its last event and identifies the change. `first`: it created the job. `ended`: the job
+    reached its last state, of which subscribers are notified twice, as a status and as an end. `state` and `filters`
+    are the repository's, whichever changed.
     """
 
     seq: int

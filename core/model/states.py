@@ -1,11 +1,11 @@
-"""What states a PostScan job and its filters can be in, and which verb leads from one to another.
+"""The states of a PostScan job and of its filters, and the verb that leads from one state to another.
 
 Each machine is one table from state and verb to the next state. Everything else reads the table: the verbs of
 `postscan.core.model.job`, the tests, and the diagram in the documents (`python -m postscan.core.model.states` prints
 it).
 
-The row of Terminating is the trick. A worker never has to know that a cancel raced it: it reports that a run
-finished or failed, and the table turns that report into Canceled. Nothing leads from Terminating to Completed.
+A worker does not need to detect that a cancel raced it: it reports that a run finished or failed, and the row of
+Terminating turns that report into Canceled. No verb leads from Terminating to Completed.
 
 Source of the names: WS-DSP, the enumerations of JobState, JobStateReason, FilterState and FilterStateReason.
 """
@@ -20,7 +20,7 @@ from postscan.core.errors import WrongState
 
 
 class JobState(StrEnum):
-    """Where a job stands; the value is the spelling of the protocol."""
+    """The state of a job; the value is the spelling of the protocol."""
 
     CREATING = "Creating"
     PENDING = "Pending"
@@ -34,7 +34,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True for the three states that nothing leaves."""
+        """True for the three states without a transition."""
         return not TRANSITIONS[self]
 
     @property
@@ -44,7 +44,7 @@ class JobState(StrEnum):
 
 
 class Verb(StrEnum):
-    """What can be done to a job."""
+    """An action on a job."""
 
     RECEIVE = "receive"
     END = "end"
@@ -59,7 +59,7 @@ class Verb(StrEnum):
 
 
 class JobReason(StrEnum):
-    """Why a job is in its state."""
+    """The reason why a job is in its state."""
 
     NO_VALID_INSTRUCTIONS = "NoValidPostScanInstructionsFound"
     SEND_IMAGE_FAILED = "SendImageFailed"
@@ -72,7 +72,7 @@ class JobReason(StrEnum):
 
 
 class FilterState(StrEnum):
-    """Where one filter of a job stands."""
+    """The state of one filter of a job."""
 
     PENDING = "Pending"
     PROCESSING = "Processing"
@@ -83,12 +83,12 @@ class FilterState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True for the four states that nothing leaves."""
+        """True for the four states without a transition."""
         return not FILTER_TRANSITIONS[self]
 
 
 class FilterVerb(StrEnum):
-    """What can happen to a filter of a job."""
+    """An action on a filter of a job."""
 
     START = "start"
     SUCCEED = "succeed"
@@ -98,7 +98,7 @@ class FilterVerb(StrEnum):
 
 
 class FilterReason(StrEnum):
-    """Why a filter failed; a filter may also give a reason of its own, written `prefix:name`."""
+    """The reason why a filter failed; a filter may also give one of its own, written `prefix:name`."""
 
     INVALID_ARGS = "InvalidArgs"
     OUT_OF_DISK_SPACE = "OutOfDiskSpace"

@@ -1,4 +1,4 @@
-"""A subscription: who receives which events, where, and until when."""
+"""A subscription: its owner, the events, the address, and the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from postscan.core.model.principal import Principal
 
 
 class EventService(StrEnum):
-    """Which service the events are of: the one for devices, or the one for administrators."""
+    """The service whose events they are: that for devices, or that for administrators."""
 
     PROCESSING = "processing"
     CONFIGURATION = "configuration"
@@ -17,7 +17,7 @@ class EventService(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """Where messages go: `url`, but only by way of `address`, the IP that it stood for when it was accepted.
+    """An address for messages: `url`, at the IP `address` that its host had when the sink was accepted.
 
     `parameters` are its reference parameters as XML text, opaque here.
     """
@@ -29,11 +29,11 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Somebody's wish to hear of events.
+    """A subscription to events.
 
-    `actions` are those that it is about; empty means all. `manager` is the address that it is managed at, `absolute`
-    whether its end was asked for as a date, `until` its end in ticks. Everything up to event `cursor` was told.
-    A `cancelled` one was ended by an administrator: to callers it is gone, and its subscriber is to be told.
+    `actions` selects the events; empty means all. `manager` is the address that it is managed at, `absolute` whether
+    its end was requested as a date, `until` its end in ticks. Events up to `cursor` are delivered. A `cancelled` one
+    was ended by an administrator: callers no longer find it, and its subscriber is still to be notified.
     """
 
     id: str
@@ -50,5 +50,5 @@ class Subscription:
 
     @property
     def scope(self) -> Principal | None:
-        """Whose jobs it is about (D23); None for those of all, and the repository."""
+        """The owner whose jobs it is about (D23); None for all jobs and the repository."""
         return None if self.port is EventService.CONFIGURATION else self.owner

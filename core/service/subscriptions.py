@@ -157,7 +157,7 @@ class Subscriptions:
 
     def _delete_expired(self, db: Transaction) -> None:
         """Delete expired subscriptions. Serialised: two callers at once could otherwise both take the last place."""
-        events.take_turn(db)
+        events.lock(db)
         queries.delete_expired(db, self._clock.ticks())
 
     def _check_room(self, db: Transaction, owner: Principal) -> None:

@@ -1,8 +1,8 @@
-"""Bring the spool and the rows together after a crash, a restore or a careless hand, before any job runs.
+"""Reconcile spool and database after a crash, a restore or a manual change, before any job runs.
 
-A file that no row knows is put aside, never deleted: it may be all that is left of somebody's scan. A job that has
-lost a file cannot be what its owner was promised; it is aborted, and all others are served (F-R28, I4). A file that
-was noted as removed, by a server that was killed before it could, is removed now.
+A file without a row is quarantined, never deleted: it may be all that is left of a scan. A job that has lost a file is
+aborted, and all others are served (F-R28, I4). A file that is recorded as removed, by a server that was killed before
+it removed it, is removed now.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ log = logging.getLogger(__name__)
 
 
 def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
-    """Put aside every file that was there before now without a row, and abort every open job that lacks a file."""
+    """Quarantine every older file without a row, and abort every open job that lacks a file."""
     now = clock.now().timestamp()
-    files = spool.files()  # before the rows are read: what is recorded meanwhile is no stray
+    files = spool.files()  # before the rows are read: a file recorded meanwhile has a row
     blobs = store.blobs()
     known = {blob.key for blob in blobs}
     spool.drop(*(blob.key for blob in blobs if blob.key in files and not blob.kept))
-    _put_aside(spool, (key for key, stat in files.items() if key not in known and stat.st_mtime < now))
+    _quarantine(spool, (key for key, stat in files.items() if key not in known and stat.st_mtime < now))
     sizes = {key: stat.st_size for key, stat in files.items()}
-    for token, sentence in _damaged(blobs, sizes).items():
-        _abort(store, clock, token, sentence)
+    for token, reason in _damaged(blobs, sizes).items():
+        _abort(store, clock, token, reason)
 
 
-def _put_aside(spool: Spool, strays: Iterable[str]) -> None:
-    for key in strays:
+def _quarantine(spool: Spool, keys: Iterable[str]) -> None:
+    for key in keys:
         try:
-            log.warning("no job knows the file %s of the spool; it is kept as %s", key, spool.quarantine(key))
+            log.warning("file without a job quarantined", extra={"file": key, "kept_as": str(spool.quarantine(key))})
         except OSError as error:
-            log.warning("no job knows the file %s of the spool; it stays there: %s", key, error)
+            log.warning("file without a job not quarantined", extra={"file": key, "reason": str(error)})
 
 
 def _damaged(blobs: Iterable[Blob], sizes: Mapping[str, int]) -> dict[JobToken, str]:
@@ -53,10 +53,10 @@ def _damaged(blobs: Iterable[Blob], sizes: Mapping[str, int]) -> dict[JobToken, 
     return damaged
 
 
-def _abort(store: Store, clock: Clock, token: JobToken, sentence: str) -> None:
+def _abort(store: Store, clock: Clock, token: JobToken, reason: str) -> None:
     try:
         with store.change(token) as job:
             job.fail(JobReason.PROCESSING_FAILED, clock.now())
     except (JobNotFound, WrongState):
         return  # it ended meanwhile
-    log.error("job %s is given up: its file %s", token, sentence)
+    log.error("job aborted: spool file damaged", extra={"job": token, "reason": reason})

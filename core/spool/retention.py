@@ -1,8 +1,8 @@
-"""Letting go of what has ended: images by age and size, jobs by age and number, answers by age.
+"""Retention: remove images by age and size, ended jobs by age and number, stored responses by age.
 
-Only jobs that ended as somebody wanted are touched, Completed and Canceled ones. An aborted job keeps its images
-until an administrator releases or discards it. What happened to the repository goes with the jobs of its time. Ages are
-in steady time, so a jump of the wall clock removes nothing.
+Only Completed and Canceled jobs lose their images. An Aborted job keeps them until an administrator releases or
+discards it. Events of the repository are removed with the jobs of their time. Ages are in steady time, so a jump of the
+wall clock removes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOUR: Final = 3600.0
 
 
 class Retention:
-    """The broom; `sweep` may be called at any time."""
+    """Removes what the settings no longer keep; `sweep` may be called at any time."""
 
     def __init__(self, settings: RetentionSettings, store: Store, spool: Spool, clock: Clock) -> None:
         self._settings = settings
@@ -31,7 +31,7 @@ class Retention:
         self._clock = clock
 
     def sweep(self) -> None:
-        """Remove what is older, larger or more than the settings want."""
+        """Remove what is older, larger or more than the settings keep."""
         now = self._clock.ticks()
         self._store.record_ended(now)
         for job in self._store.disposable(ended_before=now - self._settings.image_hours * HOUR):
@@ -41,14 +41,14 @@ class Retention:
         self._store.drop_responses(now - self._settings.request_hours * HOUR)
 
     def remove_images(self, job: Job) -> None:
-        """Remove the images of one ended job: first the bytes, then the note, so that no byte is forgotten."""
+        """Remove the images of one ended job: the files before the record, so that no file is left without one."""
         self._spool.discard(*job.documents, *job.made)
         self._store.record_images_removed(job.token)
         if job.documents:
-            log.info("the %d images of job %s were removed", len(job.documents), job.token)
+            log.info("images removed", extra={"job": job.token, "images": len(job.documents)})
 
     def _fit(self) -> None:
-        """Remove the oldest images until the rest fits the budget."""
+        """Remove the oldest images until the rest fits into `retention.image_bytes`."""
         jobs = self._store.disposable()
         over = sum(document.size for job in jobs for document in job.documents) - self._settings.image_bytes
         for job in jobs:

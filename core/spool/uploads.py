@@ -1,4 +1,4 @@
-"""Which jobs are taking an image right now: their End waits for it, and they are not silent."""
+"""Uploads in progress: the End of their jobs waits for them, and the jobs do not expire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from postscan.core.model.job import JobToken
 
 
 class Uploads:
-    """Counts images on their way in, by job. Safe to use from several threads."""
+    """Counts uploads in progress by job. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -19,7 +19,7 @@ class Uploads:
 
     @contextlib.contextmanager
     def one(self, token: JobToken) -> Iterator[None]:
-        """Count one image while the body runs."""
+        """Count one upload while the body runs."""
         with self._changed:
             self._count[token] += 1
         try:
@@ -36,6 +36,6 @@ class Uploads:
             return token in self._count
 
     def wait_for(self, token: JobToken, seconds: float) -> bool:
-        """Wait until no image of the job is on its way; return False if that took too long."""
+        """Wait until the job has no upload in progress; return False if that takes longer than *seconds*."""
         with self._changed:
             return self._changed.wait_for(lambda: token not in self._count, seconds)

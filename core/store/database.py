@@ -1,9 +1,9 @@
-"""Connections that keep their word: what was committed is on the disk, and no update is lost.
+"""Connections whose commits are durable and whose updates are not lost.
 
 SQLite runs with its rollback journal and full syncing. Its write-ahead log can lose commits when several connections
-meet (versions before 3.51.3, but for two back-ports), so it is used only where the library is known to be mended.
+write at once (versions before 3.51.3, except two back-ports), so it is used only with a library that has the fix.
 Every writing transaction begins with BEGIN IMMEDIATE: Python's driver would begin only after the first SELECT, and
-two processes that read, think and write would lose each other's updates without any error.
+two processes that read and then write would lose each other's updates without any error.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import sqlalchemy as sa
 
 from postscan.core.errors import StoreBusy
 
-_MENDED: Final = (3, 51, 3)
+_FIXED: Final = (3, 51, 3)
 _BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
-_PAUSE: Final = 0.001
+_PAUSE: Final = 0.001  # seconds
 
 Transaction = sa.Connection
 """An open transaction, for modules that pass it on to functions of the store and write no SQL themselves."""
@@ -43,13 +43,13 @@ def connect(url: str, busy_seconds: float) -> tuple[sa.Engine, sa.Engine]:
 
 def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str:
     """Return the journal mode that is safe with this SQLite library."""
-    mended = version >= _MENDED or any(version[:2] == port[:2] and version >= port for port in _BACKPORTS)
-    return "WAL" if mended else "DELETE"
+    fixed = version >= _FIXED or any(version[:2] == port[:2] and version >= port for port in _BACKPORTS)
+    return "WAL" if fixed else "DELETE"
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turn a database that does not answer into an error that callers know."""
+    """Translate errors of an unavailable database into `StoreBusy`."""
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
@@ -57,15 +57,15 @@ def translated() -> Iterator[None]:
 
 
 def _sqlite(url: str, busy_seconds: float, begin: str) -> sa.Engine:
-    # Keep every connection: making one asks for the database's lock, and readers would queue up for that.
+    # Keep every connection: opening one takes the database's lock, and readers would wait for each other.
     engine = sa.create_engine(url, connect_args={"check_same_thread": False}, poolclass=sa.QueuePool, pool_size=0)
-    patience = int(busy_seconds * 1000)
+    timeout = int(busy_seconds * 1000)
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin by itself
+        connection.isolation_level = None  # the driver must not begin transactions
         for pragma in (
-            f"busy_timeout={patience}",
+            f"busy_timeout={timeout}",
             f"journal_mode={journal_mode()}",
             "synchronous=FULL",
             "foreign_keys=ON",
@@ -77,20 +77,20 @@ def _sqlite(url: str, busy_seconds: float, begin: str) -> sa.Engine:
         sqlite: Any = connection.connection.dbapi_connection
         sqlite.execute("PRAGMA busy_timeout=0")
         try:
-            _begun(sqlite, begin, busy_seconds)
+            _begin_locked(sqlite, begin, busy_seconds)
         except sqlite3.OperationalError as error:
             raise sa.exc.OperationalError(begin, None, error) from error
         finally:
-            sqlite.execute(f"PRAGMA busy_timeout={patience}")
+            sqlite.execute(f"PRAGMA busy_timeout={timeout}")
 
     return engine
 
 
-def _begun(sqlite: sqlite3.Connection, begin: str, busy_seconds: float) -> None:
-    """Begin, and take the lock that the transaction starts with.
+def _begin_locked(sqlite: sqlite3.Connection, begin: str, busy_seconds: float) -> None:
+    """Begin a transaction, and take its first lock.
 
-    SQLite's own way to wait looks ever less often, each 100 ms in the end. Beside a writer that commits a thousand
-    times a second it was seen to miss every gap for seconds; so we look each millisecond.
+    SQLite's own busy handler polls ever less often, finally every 100 ms. Beside a writer with a thousand commits a
+    second it was seen to miss every gap for seconds; so this polls every millisecond.
     """
     until = time.monotonic() + busy_seconds
     while True:

@@ -1,7 +1,7 @@
-"""Events, written in the transaction of the change that they tell of, and numbered in the order of the commits.
+"""Events, written in the transaction of the change that they describe, and numbered in the order of the commits.
 
-Functions on an open transaction. A commit that takes the first job in hand, or the last one out of it, moves the
-repository as well, and says so itself.
+Functions on an open transaction. A commit that starts the first job in progress, or ends the last one, changes the
+state of the repository too, and writes an event of it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from postscan.core.store.schema import EVENT, JOB
 IDLE: Final = "Idle"
 PROCESSING: Final = "Processing"
 
-_IN_HAND: Final = [state.value for state in JobState if state.in_progress]
+_IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 _OF_REPOSITORY: Final = EVENT.c.token.is_(None)
-_TURN: Final = 0x706F7374
+_LOCK: Final = 0x706F7374
 
 
 def append(db: sa.Connection, job: Job) -> None:
-    """Write the events that the job has collected, with its version, and what they mean for the repository."""
+    """Write the events that the job has collected, with its version, and the event of the repository that follows."""
     if not job.events:
         return
-    take_turn(db)
+    lock(db)
     db.execute(sa.insert(EVENT), [_row(event, job.token, job.version) for event in job.events])
     if any(isinstance(event, JobStateChanged) and _moves_repository(event) for event in job.events):
         _append_status(db, job.events[-1].at)
@@ -44,22 +44,22 @@ def append(db: sa.Connection, job: Job) -> None:
 
 
 def append_filters(db: sa.Connection, dialects: Iterable[str], at: datetime) -> None:
-    """Write down which filters can be used, if they are others than the last time; the first time as well."""
-    take_turn(db)
+    """Write an event with the usable filters, if they differ from the last ones or there are none yet."""
+    lock(db)
     filters = sorted(dialects)
     last = _last(db, RepositoryConfigurationChanged)
     if last is None or last["filters"] != filters:
         db.execute(sa.insert(EVENT), _row(RepositoryConfigurationChanged(tuple(filters), at)))
 
 
-def take_turn(db: sa.Connection) -> None:
-    """Let no other transaction write events, or subscribe to them, until this one has ended.
+def lock(db: sa.Connection) -> None:
+    """Keep other transactions from writing events, or subscribing to them, until this one has ended.
 
-    SQLite has one writer at a time anyway. PostgreSQL draws numbers long before the commit: without this, a reader
-    could see number 8 while 7 is not committed yet, move its cursor behind 8, and never see 7.
+    SQLite has one writer at a time anyway. PostgreSQL assigns numbers before the commit: without this lock, a reader
+    could see number 8 while 7 is not committed yet, move its cursor behind 8, and never read 7.
     """
     if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_TURN)))
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
 def newest(db: sa.Connection) -> int:
@@ -68,9 +68,9 @@ def newest(db: sa.Connection) -> int:
 
 
 def drop_before(db: sa.Connection, ended_before: float) -> None:
-    """Forget what happened to the repository before a job that ended before that tick, but for the newest of each kind.
+    """Delete events of the repository from before the newest job that ended before that tick; keep one of each kind.
 
-    The jobs tell how old the events between theirs are, so a jump of the wall clock removes nothing.
+    The age of an event follows from the jobs around it, so a jump of the wall clock deletes nothing.
     """
     old = sa.select(JOB.c.token).where(JOB.c.ended_ticks < ended_before)
     line = db.scalar(sa.select(sa.func.max(EVENT.c.seq)).where(EVENT.c.token.in_(old)))
@@ -81,14 +81,14 @@ def drop_before(db: sa.Connection, ended_before: float) -> None:
 
 
 def _moves_repository(event: JobStateChanged) -> bool:
-    """Return whether a job came in hand with this event, or may have left it."""
+    """Return whether a job has started or ended with this event."""
     state = JobState(event.state)
     return state.in_progress or state.ended
 
 
 def _append_status(db: sa.Connection, at: datetime) -> None:
-    """Write down the state of the repository if it is another than the last time."""
-    busy = db.scalar(sa.select(sa.exists().where(JOB.c.state.in_(_IN_HAND))))
+    """Write an event with the state of the repository, if it differs from the last one."""
+    busy = db.scalar(sa.select(sa.exists().where(JOB.c.state.in_(_IN_PROGRESS))))
     state = PROCESSING if busy else IDLE
     last = _last(db, RepositoryStatusChanged)
     if state != (last["state"] if last else IDLE):

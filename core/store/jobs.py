@@ -1,4 +1,4 @@
-"""Jobs between the database and the core: their rows, read as values, and what changed of them, written back."""
+"""Jobs as rows: read as values, and written back where they changed. Functions on an open transaction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import events
 from postscan.core.store.schema import DOCUMENT, JOB, MADE, STEP
 
-Rows = Sequence[sa.Row[Any]]
+RowList = Sequence[sa.Row[Any]]
 
 
 def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock: bool = False) -> Job:
-    """Return the job; raise `JobNotFound`, also if it is not the *owner*'s. *lock* keeps others away."""
+    """Return the job; raise `JobNotFound`, also if it is not the *owner*'s. *lock* locks its row."""
     query = sa.select(JOB).where(JOB.c.token == token)
     if owner is not None:
         query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
@@ -31,14 +31,14 @@ def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock:
 
 
 def select(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
-    """Return the jobs that the query finds in `job`, whole, in its order."""
+    """Return the jobs that the query selects from `job`, with steps and documents, in its order."""
     found = db.execute(query).all()
     if not found:
         return []
     tokens = [row.token for row in found]
     steps = db.execute(sa.select(STEP).where(STEP.c.token.in_(tokens)).order_by(STEP.c.position)).all()
     documents = db.execute(sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(tokens)).order_by(DOCUMENT.c.id)).all()
-    made: Rows = []
+    made: RowList = []
     if any(step.transformed for step in steps):
         made = db.execute(sa.select(MADE).where(MADE.c.token.in_(tokens)).order_by(MADE.c.position, MADE.c.place)).all()
     return _jobs(found, steps, documents, made)
@@ -53,13 +53,13 @@ def insert(db: sa.Connection, job: Job) -> None:
 
 
 def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: set[int]) -> None:
-    """Write what changed since it had these *steps* and *documents*; raise `StoreBusy` if the row is another by now."""
+    """Write what changed since the job had these *steps* and *documents*; raise `StoreBusy` if its row has changed."""
     values = job_row(job) | {"version": job.version + 1}
     changed = db.execute(
         sa.update(JOB).where(JOB.c.token == job.token, JOB.c.version == job.version).values(values)
     ).rowcount
     if changed != 1:
-        raise StoreBusy(f"job {job.token} was changed by somebody else at the same time")
+        raise StoreBusy(f"job {job.token} was changed by another transaction at the same time")
     job.version += 1
     for before, step in zip(steps, job.steps, strict=True):
         if step != before:
@@ -126,7 +126,7 @@ def step_row(step: FilterStep) -> dict[str, Any]:
         "detail": step.detail,
         "attempt": step.attempt,
         "progress": step.progress,
-        "receipt": step.receipt.fate or "",
+        "receipt": step.receipt.status or "",
         "checks": step.receipt.checks,
         "longest_gap": step.receipt.longest_gap,
         "stopped_after": step.receipt.stopped_after,
@@ -145,8 +145,8 @@ def _document_row(token: str, document: JobDocument) -> dict[str, Any]:
     }
 
 
-def _jobs(found: Rows, steps: Rows, documents: Rows, made: Rows) -> list[Job]:
-    """Return the jobs that were found in their order; the other rows are sorted by position, id and place."""
+def _jobs(found: RowList, steps: RowList, documents: RowList, made: RowList) -> list[Job]:
+    """Return the jobs in the order of *found*; the other rows are sorted by position, id and place."""
     made_by: dict[tuple[str, int], list[JobDocument]] = defaultdict(list)
     for row in made:
         made_by[row.token, row.position].append(_document(row))

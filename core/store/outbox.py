@@ -1,7 +1,7 @@
-"""What subscribers hear of: the events of one commit, folded into one happening.
+"""Changes for subscribers: the events of one commit, folded into one `JobChange`.
 
-Functions on an open transaction. The event table is outbox, history and audit trail at once: a happening is folded
-out of the job's own events up to it, so it is the same however often, and however late, it is told.
+Functions on an open transaction. The event table is outbox and history at once: a change is folded out of the job's own
+events up to it, so it is the same however often, and however late, it is read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import events as store_events
 from postscan.core.store.schema import EVENT, JOB, STEP
 
-Rows = Sequence[sa.Row[Any]]
+RowList = Sequence[sa.Row[Any]]
 
 _EVENTS: Final[sa.Select[Any]] = sa.select(
     EVENT.c.seq, EVENT.c.token, EVENT.c.version, EVENT.c.kind, EVENT.c.at, EVENT.c.fields
@@ -38,27 +38,27 @@ _EVENTS: Final[sa.Select[Any]] = sa.select(
 
 
 def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -> tuple[list[JobChange], int]:
-    """Return at most *limit* happenings behind the cursor, in order, and the cursor behind them.
+    """Return the changes in at most *limit* events behind the cursor, in order, and the cursor behind them.
 
-    Of the jobs of one owner, by name and proof; of all jobs and the repository if there is none. The cursor moves on
-    even if there is nothing to tell.
+    Of the jobs of one owner, by name and proof; of all jobs and the repository if *owner* is None. The cursor moves on
+    even if there is no change. The last commit is completed beyond the limit.
     """
     newest = store_events.newest(db)
     page = _page(db, cursor, newest, limit, owner)
-    told = [_of_repository(row) for row in page if row.token is None]
+    changes = [_of_repository(row) for row in page if row.token is None]
     tokens = {row.token for row in page if row.token is not None}
     if tokens:
         histories = _histories(db, tokens, page[-1].seq)
         for job in _beginnings(db, tokens):
-            told += _of_job(job, histories[job.token], cursor)
+            changes += _of_job(job, histories[job.token], cursor)
     end = page[-1].seq if len(page) >= limit else newest
-    return sorted(told, key=lambda one: one.seq), max(cursor, end)
+    return sorted(changes, key=lambda one: one.seq), max(cursor, end)
 
 
 def owners_since(db: sa.Connection, cursor: int) -> tuple[set[tuple[str, str]], bool, int]:
-    """Return whose jobs have something to tell behind the cursor, whether the repository has, and the newest number.
+    """Return the owners of jobs with changes behind the cursor, whether the repository has any, and the newest seq.
 
-    An owner is a name and a proof. Images are nothing to tell of.
+    An owner is a name and a proof. Received images do not count.
     """
     newest = store_events.newest(db)
     behind = (EVENT.c.seq > cursor, EVENT.c.seq <= newest)
@@ -69,7 +69,7 @@ def owners_since(db: sa.Connection, cursor: int) -> tuple[set[tuple[str, str]], 
 
 
 def waiting(db: sa.Connection, cursor: int, owner: Principal | None) -> int:
-    """Return how many events are behind the cursor, of the jobs of one owner or of all; images do not count."""
+    """Return how many events are behind the cursor, of one owner or of all; received images do not count."""
     query = sa.select(sa.func.count()).select_from(EVENT)
     query = query.where(EVENT.c.seq > cursor, EVENT.c.kind != ImageReceived.__name__)
     if owner is not None:
@@ -78,11 +78,11 @@ def waiting(db: sa.Connection, cursor: int, owner: Principal | None) -> int:
     return db.scalar(query) or 0
 
 
-def _page(db: sa.Connection, cursor: int, newest: int, limit: int, owner: Principal | None) -> Rows:
-    """Return the next events, *limit* and the rest of the last one's commit, so that no commit is cut in half."""
+def _page(db: sa.Connection, cursor: int, newest: int, limit: int, owner: Principal | None) -> RowList:
+    """Return the next *limit* events, and the rest of the last one's commit, so that no commit is divided."""
     query = _EVENTS.where(EVENT.c.seq > cursor, EVENT.c.seq <= newest).order_by(EVENT.c.seq).limit(limit)
     if owner is not None:
-        # Not a join: SQLite would then begin with all jobs of the owner, instead of the few events behind the cursor.
+        # Not a join: with one, SQLite starts from all jobs of the owner instead of the few events behind the cursor.
         job = (JOB.c.token == EVENT.c.token, JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
         query = query.where(sa.exists().where(*job))
     page = db.execute(query).all()
@@ -102,7 +102,7 @@ def _histories(db: sa.Connection, tokens: Iterable[str], end: int) -> dict[str, 
 
 
 def _beginnings(db: sa.Connection, tokens: Iterable[str]) -> Iterator[Snapshot]:
-    """Yield the jobs as they stood before their first event."""
+    """Yield the jobs as they were before their first event."""
     c = JOB.c
     query = sa.select(
         c.token, c.user_sid, c.user_name, c.user_mail, c.process_id, c.process_name, c.created, STEP.c.dialect
@@ -127,8 +127,8 @@ def _beginnings(db: sa.Connection, tokens: Iterable[str]) -> Iterator[Snapshot]:
         )
 
 
-def _of_job(job: Snapshot, history: Rows, cursor: int) -> Iterator[JobChange]:
-    """Yield what the commits behind the cursor have to tell of a job; *history* is all of it from the beginning."""
+def _of_job(job: Snapshot, history: RowList, cursor: int) -> Iterator[JobChange]:
+    """Yield the changes of a job behind the cursor; *history* is all its events from the first one."""
     for number, (_version, rows) in enumerate(groupby(history, key=lambda row: row.version)):
         commit = list(rows)
         events = [_event(row) for row in commit]

@@ -1,4 +1,4 @@
-"""The tables. `postscan.migrations` builds the same ones step by step, and a test holds the two together."""
+"""The tables. `postscan.migrations` creates the same ones step by step; a test compares the two."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WHOLE_JOB = 0
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """A moment in UTC, with its zone on the way out; SQLite keeps none by itself."""
+    """A time in UTC, returned with its zone; SQLite stores none."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store the moment in UTC; refuse one without a zone."""
+        """Convert to UTC; raise `ValueError` for a time without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -35,7 +35,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the moment its zone back."""
+        """Add the zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -108,7 +108,7 @@ MADE = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("blob", sa.Text, nullable=False),
 )
-"""The documents after each step that has `transformed` them, untouched ones included, in their order."""
+"""The documents after each step that has `transformed` them, unchanged ones included, in their order."""
 
 DELIVERY = sa.Table(
     "delivery",
@@ -132,10 +132,10 @@ EVENT = sa.Table(
     sa.Column("fields", sa.JSON, nullable=False),
     sa.Column("version", sa.Integer, nullable=False, server_default="0"),
     sa.Index(None, "token", "seq"),
-    # Numbers are never used again, so that a reader's cursor cannot skip an event.
+    # Numbers are never reused, so that a reader's cursor cannot skip an event.
     sqlite_autoincrement=True,
 )
-"""What happened, in the order of the commits. Events of the repository have no `token`; those of a job have the
+"""Events, in the order of the commits. Events of the repository have no `token`; those of a job have the
 `version` that the job got in their commit."""
 
 SUBSCRIPTION = sa.Table(
@@ -161,8 +161,8 @@ SUBSCRIPTION = sa.Table(
     sa.Index(None, "owner", "owner_proof"),
     sa.Index(None, "until"),
 )
-"""Who hears of what happens; `end_url` is null if nobody is to be told of the end of the subscription. A `cancelled`
-one was ended by an administrator, and is there until the server has told its subscriber."""
+"""Subscriptions to events; `end_url` is null if there is no address for the end of the subscription. A `cancelled` one
+was ended by an administrator, and is kept until the server has notified its subscriber."""
 
 REQUEST = sa.Table(
     "request",
@@ -199,4 +199,4 @@ MARK = sa.Table(
     sa.Column("uptime", sa.Double, nullable=False),
     sa.Column("ticks", sa.Double, nullable=False),
 )
-"""One row: where the steady clock stood when it was last written down."""
+"""One row: the steady clock's position when it was last stored."""

@@ -24,11 +24,11 @@ def write(job: Job, deliveries: Sequence[Delivery]) -> str:
 
 def _receipt(step: FilterStep, deliveries: Sequence[Delivery]) -> str:
     receipt = step.receipt
-    fate = f"<ps:Run>{receipt.fate}</ps:Run>" if receipt.fate else ""
+    status = f"<ps:Run>{receipt.status}</ps:Run>" if receipt.status else ""
     stopped = "" if receipt.stopped_after is None else f"<ps:StoppedAfter>{receipt.stopped_after:.3f}</ps:StoppedAfter>"
     outputs = "".join(map(_output, deliveries))
     return (
-        f"<ps:Receipt><ps:Dialect>{escape(step.dialect)}</ps:Dialect>{fate}<ps:Checks>{receipt.checks}</ps:Checks>"
+        f"<ps:Receipt><ps:Dialect>{escape(step.dialect)}</ps:Dialect>{status}<ps:Checks>{receipt.checks}</ps:Checks>"
         f"<ps:LongestGap>{receipt.longest_gap:.3f}</ps:LongestGap>{stopped}{outputs}</ps:Receipt>"
     )
 

@@ -213,13 +213,13 @@ def test_every_filter_of_a_canceled_job_has_a_receipt(works: Works) -> None:
 
     done, stopped, never = (step.receipt for step in works.ended(token).steps)
 
-    assert (done.fate, done.stopped_after) == (RunStatus.COMPLETED, None)
+    assert (done.status, done.stopped_after) == (RunStatus.COMPLETED, None)
     assert done.checks > 0
-    assert stopped.fate is RunStatus.STOPPED
+    assert stopped.status is RunStatus.STOPPED
     assert stopped.checks > 0
     assert stopped.stopped_after is not None
     assert 0 <= stopped.stopped_after < 20
-    assert (never.fate, never.checks) == (RunStatus.NOT_STARTED, 0)
+    assert (never.status, never.checks) == (RunStatus.NOT_STARTED, 0)
 
 
 def test_a_filter_that_had_to_be_killed_has_a_receipt_that_says_so(works: Works) -> None:
@@ -230,6 +230,6 @@ def test_a_filter_that_had_to_be_killed_has_a_receipt_that_says_so(works: Works)
 
     receipt = works.ended(token).steps[0].receipt
 
-    assert receipt.fate is RunStatus.KILLED
+    assert receipt.status is RunStatus.KILLED
     assert receipt.stopped_after is not None
     assert receipt.stopped_after >= 0.3

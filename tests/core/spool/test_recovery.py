@@ -52,7 +52,9 @@ def test_a_file_that_no_row_knows_is_put_aside_and_told(stopped: Works, caplog: 
 
     assert not path.parent.exists()
     assert aside(stopped) == {"11112222-0000-4000-8000-000000000000/1-aaaa": b"somebody's scan"}
-    assert "no job knows the file 11112222-0000-4000-8000-000000000000/1-aaaa" in caplog.text
+    assert [(one.message, one.__dict__["file"]) for one in caplog.records if "file" in one.__dict__] == [
+        ("file without a job quarantined", "11112222-0000-4000-8000-000000000000/1-aaaa")
+    ]
 
 
 def test_what_was_put_aside_before_is_neither_moved_again_nor_replaced(stopped: Works) -> None:
@@ -123,7 +125,9 @@ def test_an_open_job_that_lost_a_file_is_aborted_and_the_others_are_served(
 
     job = stopped.job(hurt)
     assert (job.state, job.reasons) == (JobState.ABORTED, (JobReason.PROCESSING_FAILED,))
-    assert f"job {hurt} is given up: its file {job.documents[0].blob}" in caplog.text
+    [line] = [one for one in caplog.records if one.message == "job aborted: spool file damaged"]
+    assert line.__dict__["job"] == hurt
+    assert line.__dict__["reason"].startswith(job.documents[0].blob)
     assert len(stopped.delivered()) == 1
 
 

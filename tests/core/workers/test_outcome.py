@@ -64,7 +64,7 @@ def test_each_end_has_its_verb_its_course_and_its_sentence(
         RunEnd(ended.kind, ended.result, ended.late, ended.exit_code, ended.why, Checks(4, 0.5)), LIMITS
     )
 
-    assert (judged.verb, judged.receipt.fate) == (verb, how)
+    assert (judged.verb, judged.receipt.status) == (verb, how)
     assert judged.detail.startswith(detail)
     assert judged.again is (how is RunStatus.DIED)
 
