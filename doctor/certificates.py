@@ -1,4 +1,4 @@
-"""The checks of `[tls]`: what devices will think of the server's certificate, and the server of theirs."""
+"""The checks of `[tls]`: the server's certificate as devices verify it, and the CAs and CRLs for theirs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from postscan.core.settings import Settings
 
 SOON: Final = timedelta(days=30)
-_EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (looked for, not listened on)
+_EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not listened on)
 _RENEW: Final = "docs/tls.md, Make certificates; then restart the server"
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:
-    """Whether the files of `[tls]` can be used, fit together, and are in time."""
+    """Check whether the files of `[tls]` can be used, belong together, and are valid today."""
     name, table = "TLS certificate", settings.tls
     if table.certificate is None or not table.on:
-        yield ok(name, "none is needed: TLS is off")
+        yield ok(name, "TLS is off: none is needed")
         return
     try:
         tls.context(table)
@@ -40,26 +40,26 @@ def certificates(settings: Settings) -> Iterator[Finding]:
         yield problem(name, str(error), f"[tls] {str(error).partition(':')[0].removeprefix('tls.')} = ...")
         return
     chain = x509.load_pem_x509_certificates(table.certificate.read_bytes())
-    yield _private(table.key or table.certificate)
-    yield _in_time(name, f"{table.certificate}", chain[0])
+    yield _permissions(table.key or table.certificate)
+    yield _validity(name, f"{table.certificate}", chain[0])
     yield from _chain(table.certificate, chain)
     yield _usage(chain[0])
     yield _names(settings, chain[0])
     if table.client_ca is not None:
         for one in x509.load_pem_x509_certificates(table.client_ca.read_bytes()):
-            yield _in_time("client CA", one.subject.rfc4514_string(), one)
+            yield _validity("client CA", one.subject.rfc4514_string(), one)
     if table.crl is not None:
         yield from _revocations(table.crl)
 
 
-def _private(key: Path) -> Finding:
+def _permissions(key: Path) -> Finding:
     if key.stat().st_mode & stat.S_IRWXO:
         return problem("TLS key", f"{key} can be read by every user", f"chmod o-rwx {shlex.quote(str(key))}")
-    return ok("TLS key", f"{key} belongs to the certificate, and is closed to other users")
+    return ok("TLS key", f"{key} belongs to the certificate, and other users cannot read it")
 
 
-def _in_time(name: str, who: str, certificate: x509.Certificate) -> Finding:
-    """Judge from when to when a certificate counts."""
+def _validity(name: str, who: str, certificate: x509.Certificate) -> Finding:
+    """Check the validity period of a certificate."""
     now, end = datetime.now(UTC), certificate.not_valid_after_utc
     if now > end:
         return problem(name, f"{who} expired on {end:%Y-%m-%d %H:%M} UTC", _RENEW)
@@ -72,7 +72,7 @@ def _in_time(name: str, who: str, certificate: x509.Certificate) -> Finding:
 
 
 def _chain(file: Path, chain: list[x509.Certificate]) -> Iterator[Finding]:
-    """Look whether each certificate in the file was issued by the next one, as devices expect."""
+    """Check whether each certificate in the file was issued by the next one, as devices expect."""
     for lower, upper in itertools.pairwise(chain):
         try:
             lower.verify_directly_issued_by(upper)
@@ -80,29 +80,29 @@ def _chain(file: Path, chain: list[x509.Certificate]) -> Iterator[Finding]:
             sentence = f"in {file}, {upper.subject.rfc4514_string()} did not issue the certificate before it"
             yield problem("TLS chain", sentence, "cat server.pem intermediate.pem > chain.pem  # in this order")
             return
-        finding = _in_time("TLS chain", upper.subject.rfc4514_string(), upper)
+        finding = _validity("TLS chain", upper.subject.rfc4514_string(), upper)
         if finding.fix:
             yield finding
             return
-    yield ok("TLS chain", f"{len(chain) - 1} intermediate certificates, in their order")
+    yield ok("TLS chain", f"{len(chain) - 1} intermediate certificates, in the right order")
 
 
 def _usage(certificate: x509.Certificate) -> Finding:
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return ok("TLS usage", "the certificate does not say what it is for")
+        return ok("TLS usage", "the certificate has no extended key usage, so it is for all uses")
     if ExtendedKeyUsageOID.SERVER_AUTH in usage:
         return ok("TLS usage", "the certificate is for servers")
     return problem("TLS usage", "the certificate is not for servers: its extended key usage lacks serverAuth", _RENEW)
 
 
 def _names(settings: Settings, certificate: x509.Certificate) -> Finding:
-    """Look whether the certificate has the names under which the settings know this server."""
+    """Check whether the certificate has the names of this server in the settings."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return problem("TLS names", "the certificate has no subjectAltName, so it is good for no server", _RENEW)
+        return problem("TLS names", "the certificate has no subjectAltName, so clients reject it", _RENEW)
     hosts = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     addresses = names.get_values_for_type(x509.IPAddress)
     wanted = [name for name in (settings.server.host, *settings.processes.server_names) if name not in _EVERY_ADDRESS]
@@ -121,7 +121,7 @@ def _covers(hosts: Sequence[str], addresses: Sequence[object], name: str) -> boo
 
 
 def _revocations(file: Path) -> Iterator[Finding]:
-    """Look whether the lists of revoked certificates are in time: an old one refuses everybody."""
+    """Check whether the lists of revoked certificates are valid today: with an expired one, every client is refused."""
     for pem in re.findall(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", file.read_bytes(), re.DOTALL):
         found = x509.load_pem_x509_crl(pem)
         issuer, end = found.issuer.rfc4514_string(), found.next_update_utc
@@ -129,4 +129,4 @@ def _revocations(file: Path) -> Iterator[Finding]:
             sentence = f"the list of {issuer} in {file} expired on {end:%Y-%m-%d %H:%M} UTC: every client is refused"
             yield problem("revocations", sentence, "docs/tls.md, Revoke; then restart the server")
         else:
-            yield ok("revocations", f"the list of {issuer} is in time")
+            yield ok("revocations", f"the list of {issuer} is valid today")

@@ -1,6 +1,6 @@
-"""The checks of plugins, scan processes and destinations. All code of plugins runs in workers, far from our data.
+"""The checks of plugins, scan processes and destinations. All code of plugins runs in workers.
 
-The workers get a data folder that is thrown away afterwards: nothing is migrated, and a running server is left alone.
+The workers get a temporary data folder, so nothing is migrated and a running server is not disturbed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def destinations(settings: Settings) -> Iterator[Finding]:
-    """Whether plugins load, whether each scan process can run, and whether its documents would arrive."""
+    """Check whether plugins load, scan processes are valid, and destinations can be reached."""
     folder = ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
-    with _engine(settings, folder) as core, core.probing() as (catalogue, judging):
+    with _engine(settings, folder) as core, core.probing() as (catalogue, validator):
         yield from _plugins(catalogue)
         processes = []
         for found in _processes(folder):
@@ -38,12 +38,12 @@ def destinations(settings: Settings) -> Iterator[Finding]:
             else:
                 processes.append(found)
         for process in processes:
-            yield from _process(process, catalogue, judging, settings)
+            yield from _process(process, catalogue, validator, settings)
 
 
 @contextlib.contextmanager
 def _engine(settings: Settings, folder: ProcessFolder) -> Iterator[Engine]:
-    """Open an engine with these settings on a data folder of its own, which is removed afterwards."""
+    """Open an engine with these settings on a temporary data folder."""
     with tempfile.TemporaryDirectory(prefix="postscan-doctor-") as data:
         storage = settings.storage.model_copy(update={"data_dir": Path(data), "database": ""})
         own = settings.model_copy(update={"storage": storage})
@@ -60,11 +60,11 @@ def _plugins(catalogue: Catalogue) -> Iterator[Finding]:
         )
     if not broken:
         ready = [plugin.name for plugin in catalogue.plugins if plugin.state is PluginState.READY]
-        yield ok("plugins", f"ready are {', '.join(ready) or 'none'}")
+        yield ok("plugins", f"ready: {', '.join(ready) or 'none'}")
 
 
 def _processes(folder: ProcessFolder) -> Iterator[ScanProcess | Finding]:
-    """Yield the stored scan processes, or what is wrong with one."""
+    """Yield each stored scan process, or the finding of one that cannot be read."""
     names = folder.names()
     if not names:
         yield warning("scan processes", "none are stored", "postscan process add FILE --name NAME")
@@ -75,26 +75,26 @@ def _processes(folder: ProcessFolder) -> Iterator[ScanProcess | Finding]:
             yield problem("scan processes", str(error), f"postscan process check {name}.xml")
             continue
         if process is None:
-            sentence = f"{name} is for another server than processes.server_names say"
+            sentence = f"{name} is for another server, by processes.server_names"
             yield warning("scan processes", sentence, "[processes] server_names = [...]")
         else:
             yield process
 
 
 def _process(
-    process: ScanProcess, catalogue: Catalogue, judging: InstructionValidator, settings: Settings
+    process: ScanProcess, catalogue: Catalogue, validator: InstructionValidator, settings: Settings
 ) -> Iterator[Finding]:
-    """Judge one scan process: its instructions first, and if they can be used, each of its filters."""
+    """Check the instructions of one scan process and, if they are valid, each of its filters."""
     name = f"process {process.display_name}"
     file = f"{process.identifier}.xml"
     try:
-        judging.check(process.instructions)
+        validator.check(process.instructions)
     except PostscanError as error:
-        yield problem(name, f"no job could be made of it: {error}", f"postscan process check {file}")
+        yield problem(name, f"jobs cannot be created from it: {error}", f"postscan process check {file}")
         return
-    yield ok(name, "its instructions can be used")
+    yield ok(name, "its instructions are valid")
     for one in process.instructions.filters:
-        yield from _filter(f"{name}, {short_name(one.dialect)}", process, one, catalogue, judging, settings)
+        yield from _filter(f"{name}, {short_name(one.dialect)}", process, one, catalogue, validator, settings)
 
 
 def _filter(
@@ -102,21 +102,21 @@ def _filter(
     process: ScanProcess,
     one: FilterInstructions,
     catalogue: Catalogue,
-    judging: InstructionValidator,
+    validator: InstructionValidator,
     settings: Settings,
 ) -> Iterator[Finding]:
-    """Judge what one filter of a process needs, and where it sends documents."""
+    """Check what one filter of a process needs, and its destinations."""
     found = catalogue.find(one.dialect)
     if found is None:
-        yield problem(name, f"no plugin that is ready has the dialect {one.dialect}", "postscan plugin list")
+        yield problem(name, f"no ready plugin has the dialect {one.dialect}", "postscan plugin list")
         return
     plugin, info = found
-    for lack in info.lacks:
-        yield problem(name, lack, f"postscan plugin info {plugin.name}")
+    for missing in info.lacks:
+        yield problem(name, missing, f"postscan plugin info {plugin.name}")
     if info.lacks:
         return
-    said = judging.diagnose(process.display_name, one, settings.filters.get(plugin.name, {}))
-    for sentence in said:
+    problems = validator.diagnose(process.display_name, one, settings.filters.get(plugin.name, {}))
+    for sentence in problems:
         yield problem(name, sentence, f"[filters.{plugin.name}] in the settings; postscan plugin info {plugin.name}")
-    if not said:
-        yield ok(name, "nothing stands between it and its destinations, as far as it can tell")
+    if not problems:
+        yield ok(name, "its own checks of its destinations passed")

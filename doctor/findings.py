@@ -1,4 +1,4 @@
-"""What a check of `postscan doctor` has found: a verdict, a sentence, and the line that mends it."""
+"""The findings of the checks: a severity, a sentence, and the command that corrects the problem."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad it is: a problem keeps somebody from scanning now, a warning may do so soon or is a risk."""
+    """A problem prevents scans now; a warning may do so later, or is a risk."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,24 +16,28 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding of a check; `fix` is a command or a line of the settings, empty if there is nothing to mend."""
+    """One finding of a check. `fix` is a command, a setting or a page of the documents; "" if all is in order."""
 
     check: str
-    verdict: Severity
+    severity: Severity
     sentence: str
     fix: str = ""
 
+    def as_json(self) -> dict[str, str]:
+        """Return the fields of `postscan doctor --json`."""
+        return {"check": self.check, "verdict": self.severity, "sentence": self.sentence, "fix": self.fix}
+
 
 def ok(check: str, sentence: str) -> Finding:
-    """Return that all is well."""
+    """Return a finding that needs no action."""
     return Finding(check, Severity.OK, sentence)
 
 
 def warning(check: str, sentence: str, fix: str) -> Finding:
-    """Return what somebody should look at."""
+    """Return a finding that an administrator should look at."""
     return Finding(check, Severity.WARNING, sentence, fix)
 
 
 def problem(check: str, sentence: str, fix: str) -> Finding:
-    """Return what has to be mended."""
+    """Return a finding that has to be corrected."""
     return Finding(check, Severity.PROBLEM, sentence, fix)

@@ -47,10 +47,10 @@ def doctor(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
             findings.append(finding)
             if not json:
                 _show(finding)
-    problems = sum(one.verdict == "problem" for one in findings)
-    warnings = sum(one.verdict == "warning" for one in findings)
+    problems = sum(one.severity == "problem" for one in findings)
+    warnings = sum(one.severity == "warning" for one in findings)
     if json:
-        typer.echo(views.as_json([dataclasses.asdict(one) for one in findings]))
+        typer.echo(views.as_json([one.as_json() for one in findings]))
     else:
         typer.echo(f"\nproblems: {problems}, warnings: {warnings}")
     if problems:
@@ -108,7 +108,7 @@ def _without(secrets: frozenset[str], finding: Finding) -> Finding:
 
 
 def _show(finding: Finding) -> None:
-    typer.echo(terminal.plain(f"{finding.verdict:<8} {finding.check}: {finding.sentence}"))
+    typer.echo(terminal.plain(f"{finding.severity:<8} {finding.check}: {finding.sentence}"))
     if finding.fix:
         typer.echo(terminal.plain(f"{'':<8} -> {finding.fix}"))
 

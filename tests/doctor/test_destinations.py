@@ -107,7 +107,7 @@ def test_a_scan_process_that_is_broken_and_one_for_a_plugin_that_is_not_there(tm
     broken, unknown = bad(destinations.destinations(settings))
 
     assert broken[:2] == ("scan processes", "problem")
-    assert unknown == ("process P, knows", "problem", "no plugin that is ready has the dialect urn:nobody:knows")
+    assert unknown == ("process P, knows", "problem", "no ready plugin has the dialect urn:nobody:knows")
 
 
 def test_instructions_that_a_filter_does_not_take(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_the_database_of_a_running_server_is_only_read(healthy: Path, postscan: 
 @pytest.mark.parametrize(
     ("mode", "filters", "sentence"),
     [
-        (0o644, {"email": {"password": SECRET}}, "holds secrets, and everybody can read it"),
+        (0o644, {"email": {"password": SECRET}}, "has secrets, and every user can read it"),
         (0o646, {}, "can be written by every user"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_running_server_is_seen_by_its_lock(core: Engine, settings: Settings) 
         running = list(machine.server(there))
 
     assert running[0].sentence.startswith("one is running")
-    assert "nobody answers" in running[1].sentence
+    assert "accepts no connections" in running[1].sentence
     assert next(iter(machine.server(there))).sentence.startswith("none is running")
 
 
@@ -246,7 +246,7 @@ def test_files_that_were_put_aside(tmp_path: Path) -> None:
     lost.mkdir(parents=True)
     (lost / "stray").write_bytes(b"x")
 
-    assert the(machine.spool(settings))[2].startswith("1 files that no job knew")
+    assert the(machine.spool(settings))[2].startswith("1 files that belong to no job")
 
 
 @pytest.mark.parametrize(("most", "verdict"), [(1000, "problem"), (1100, "warning")])

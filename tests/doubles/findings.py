@@ -11,12 +11,12 @@ from postscan.doctor.findings import Finding
 
 
 def bad(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
-    """Return what is not ok: check, verdict and sentence. Whatever is not ok says what mends it, and nothing else."""
+    """Return the check, severity and sentence of each finding that is not ok; these and no others have a fix."""
     found = list(findings)
 
     assert found
-    assert all(bool(one.fix) == (one.verdict != "ok") for one in found)
-    return [(one.check, str(one.verdict), one.sentence) for one in found if one.verdict != "ok"]
+    assert all(bool(one.fix) == (one.severity != "ok") for one in found)
+    return [(one.check, str(one.severity), one.sentence) for one in found if one.severity != "ok"]
 
 
 def the(findings: Iterable[Finding]) -> tuple[str, str, str]:
