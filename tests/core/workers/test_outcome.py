@@ -90,7 +90,7 @@ def test_the_result_of_another_order_is_a_failure() -> None:
     """T-P6: a worker may send any message of the protocol."""
     judged = outcome_of(RunEnd(RunEndKind.REPORTED, protocol.InstructionsAccepted()), LIMITS)
 
-    assert (judged.verb, judged.receipt.fate) == (FAIL, RunStatus.FAILED)
+    assert (judged.verb, judged.receipt.status) == (FAIL, RunStatus.FAILED)
     assert judged.detail == "its worker sent the result of another order: accepted"
 
 
