@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from postscan.core.model import formats
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -21,6 +23,11 @@ class Document:
     sha256: str
     path: Path
     name: str
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the format, such as `image/png`; `application/octet-stream` for an unknown format."""
+        return formats.media_type(self.format)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,6 @@ from typing import Final
 from postscan.plugins import CancellationToken, Document, FilterFailed, FilterReason
 from postscan.plugins.filters.email.address import domain_of
 
-MEDIA: Final = {
-    "dib": "image/bmp",
-    "exif": "image/jpeg",
-    "jfif": "image/jpeg",
-    "jbig": "image/jbig",
-    "jpeg2k": "image/jp2",
-    "pdf": "application/pdf",
-    "pdf-a": "application/pdf",
-    "png": "image/png",
-    "xps": "application/vnd.ms-xpsdocument",
-}
-
 _LINE: Final = 57  # bytes that make a line of 76 characters in base64
 _CHUNK: Final = _LINE * 4096  # bytes encoded between two checks of the token
 _SPARE: Final = 256  # bytes by which the headers of one part may be longer than those of another
@@ -142,12 +130,10 @@ class MailMessage:
     def _part_headers(self, document: Document) -> bytes:
         """Return the delimiter and the headers in front of a document."""
         headers = [
-            ("Content-Type", MEDIA.get(document.format, "application/octet-stream")),
+            ("Content-Type", document.media_type),
             ("Content-Transfer-Encoding", "base64"),
             ("Content-Disposition", f'attachment; filename="{_file_name(document.name)}"'),
         ]
-        if document.format.startswith("tiff-"):
-            headers[0] = ("Content-Type", "image/tiff")
         return b"\r\n" + self._delimiter + self._encoded_headers(headers)
 
     @property
