@@ -1,6 +1,6 @@
-"""All settings: one TOML file, read once at the door, frozen from then on.
+"""All settings: one TOML file, read once when a command starts, and immutable after that.
 
-Every key has a default that works without any file. The tables are in `postscan.core.settings.engine` and
+Every key has a default that works without a file. The tables are in `postscan.core.settings.engine` and
 `postscan.core.settings.network`.
 """
 
@@ -37,7 +37,7 @@ from postscan.core.settings.network import (
 
 
 class Settings(Table):
-    """Everything that can be set."""
+    """All settings."""
 
     server: ServerSettings = Field(default_factory=ServerSettings)
     device: DeviceSettings = Field(default_factory=DeviceSettings)
@@ -71,38 +71,38 @@ class Settings(Table):
         return users
 
     @model_validator(mode="after")
-    def _plain_http_stays_home(self) -> Settings:
+    def _plain_http_is_local(self) -> Settings:
         host = self.server.host
         if not (self.tls.on or self.server.allow_plain_http or is_loopback(host)):
             raise ValueError(
                 f"server.host {host!r} is not a loopback address: set tls.certificate to serve TLS on it, "
-                "or server.allow_plain_http = true to do without"
+                "or server.allow_plain_http = true to serve without it"
             )
         return self
 
     @model_validator(mode="after")
     def _found_by_the_name_in_the_certificate(self) -> Settings:
         if self.discovery.enabled and self.tls.on and not self.server.public_url:
-            raise ValueError("server.public_url is missing: discovery under TLS tells devices the certificate's name")
+            raise ValueError("server.public_url is missing: discovery under TLS announces the name in the certificate")
         return self
 
     @property
     def is_discoverable(self) -> bool:
-        """Whether devices find the server by UDP: as the settings say, else if it is there for others at all."""
+        """Whether devices find the server by UDP; default: if it listens beyond loopback, under TLS with a URL."""
         if self.discovery.enabled is not None:
             return self.discovery.enabled
         return not is_loopback(self.server.host) and bool(self.server.public_url or not self.tls.on)
 
     @property
     def processes_dir(self) -> Path:
-        """Where the scan processes lie."""
+        """The folder of the scan processes."""
         return self.processes.folder or self.storage.data_dir / "processes"
 
 
 def load(path: Path | None = None) -> Settings:
-    """Read the settings from *path*, or take the defaults if there is none.
+    """Return the settings of the file at *path*, or the defaults if it is None.
 
-    Raises `SettingsError` with the file, the key, and what was expected. Relative paths count from the file's folder.
+    Raises `SettingsError` with the file, the key, and what was expected. Relative paths start at the file's folder.
     """
     if path is None:
         return Settings()
@@ -115,7 +115,7 @@ def load(path: Path | None = None) -> Settings:
     try:
         settings = Settings.model_validate(table)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{path}: {_sentence(one)}" for one in error.errors())) from None
+        raise SettingsError("\n".join(f"{path}: {_message(one)}" for one in error.errors())) from None
     return _rooted(settings, path.resolve().parent)
 
 
@@ -129,7 +129,7 @@ def _rooted(settings: Settings, home: Path) -> Settings:
     return settings.model_copy(update={"storage": storage, "processes": processes, "tls": tls})
 
 
-def _sentence(error: Any) -> str:
+def _message(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "(file)"
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"

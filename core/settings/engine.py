@@ -1,4 +1,4 @@
-"""What can be set: one class for each table of the file, with every key, its bounds and its default.
+"""Settings of jobs, limits and storage: one class for each table, with its keys, their bounds and defaults.
 
 `docs/settings.md` is generated from the descriptions.
 """
@@ -27,7 +27,7 @@ Bytes = Annotated[int, Field(gt=0)]
 
 
 def default_data_dir() -> Path:
-    """Return where postscan keeps its data when nobody says: `$XDG_STATE_HOME/postscan`, usually below the home."""
+    """Return the default of `storage.data_dir`: `$XDG_STATE_HOME/postscan`, or `~/.local/state/postscan`."""
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "postscan"
 
@@ -39,62 +39,64 @@ def check_sid(text: str) -> None:
 
 
 class Table(BaseModel):
-    """What all tables have in common: they are frozen, and an unknown key is an error."""
+    """Base class of the tables: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StorageSettings(Table):
-    """`[storage]`: where jobs and images are kept."""
+    """`[storage]`: where jobs and images are stored."""
 
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="folder for everything that postscan keeps; default `$XDG_STATE_HOME/postscan`",
+        description="folder of all data of postscan; default `$XDG_STATE_HOME/postscan`",
     )
     database: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in data_dir")
     busy_seconds: Seconds = Field(5.0, description="seconds to wait for a locked database")
     reserve_bytes: int = Field(
         64 * MIB,
         ge=0,
-        description="room that images leave free on the disk, so that the database can always be written",
+        description="bytes that images leave free on the disk, so that the database can be written",
     )
 
     @property
     def url(self) -> str:
-        """The database that is really used."""
+        """The URL of the database in use."""
         return self.database or f"sqlite:///{self.data_dir / 'postscan.sqlite'}"
 
     @property
     def spool_dir(self) -> Path:
-        """Where the images lie."""
+        """The folder of the images."""
         return self.data_dir / "spool"
 
     @property
     def run_dir(self) -> Path:
-        """Where filter runs have their private folders."""
+        """The folder of the private folders of filter runs."""
         return self.data_dir / "run"
 
 
 class LimitSettings(Table):
     """`[limits]`: how much a device may send."""
 
-    envelope_bytes: Bytes = Field(MIB, description="largest SOAP part")
-    image_bytes: Bytes = Field(2 * GIB, description="largest image")
+    envelope_bytes: Bytes = Field(MIB, description="largest SOAP envelope, in bytes")
+    image_bytes: Bytes = Field(2 * GIB, description="largest image, in bytes")
     images_per_job: int = Field(1000, gt=0, description="most images in one job")
     open_jobs: int = Field(20, gt=0, description="most jobs that one caller may have open")
-    caller_bytes: Bytes = Field(20 * GIB, description="most bytes of images that are kept for one caller")
-    bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may name in a minute")
-    silence_seconds: Seconds = Field(600.0, description="silence after which a job without its end is given up")
+    caller_bytes: Bytes = Field(20 * GIB, description="most bytes of images that are stored for one caller")
+    bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may send in a minute")
+    silence_seconds: Seconds = Field(
+        600.0, description="seconds without a request after which a job that is not ended becomes Aborted"
+    )
 
 
 class RetentionSettings(Table):
-    """`[retention]`: how long what has ended is kept. Failed and held jobs are kept until somebody decides."""
+    """`[retention]`: how long ended jobs are kept. Aborted jobs keep their images until discarded."""
 
-    image_hours: float = Field(24.0, ge=0, description="hours that the images of a completed or canceled job are kept")
-    image_bytes: Bytes = Field(50 * GIB, description="bytes of such images that are kept at most; the oldest go first")
-    job_hours: float = Field(24.0, ge=0, description="hours that an ended job can be asked for")
-    jobs: int = Field(1000, ge=0, description="ended jobs that can be asked for, however old they are")
-    request_hours: float = Field(24.0, ge=0, description="hours that an identical request gets the same answer")
+    image_hours: float = Field(24.0, ge=0, description="hours that the images of a Completed or Canceled job are kept")
+    image_bytes: Bytes = Field(50 * GIB, description="most bytes of such images; the oldest are removed first")
+    job_hours: float = Field(24.0, ge=0, description="hours that an ended job can be queried")
+    jobs: int = Field(1000, ge=0, description="ended jobs that can be queried, whatever their age")
+    request_hours: float = Field(24.0, ge=0, description="hours that a repeated request gets the same response")
 
 
 class ProcessSettings(Table):
@@ -103,17 +105,19 @@ class ProcessSettings(Table):
     folder: Path | None = Field(
         None, description="folder of `<GUID>.xml` and `<GUID>.toml`; default `data_dir/processes`"
     )
-    lenient: bool = Field(False, description="run what the device sent, even if no stored process says so")
-    server_names: tuple[str, ...] = Field((), description="names of this server that a process may carry; empty: any")
+    lenient: bool = Field(
+        False, description="accept scan processes that are not stored, and run the instructions that the device sent"
+    )
+    server_names: tuple[str, ...] = Field((), description="names of this server that a process may contain; empty: any")
 
 
 class NamingSettings(Table):
-    """`[naming]`: what the documents are called where filters deliver them."""
+    """`[naming]`: the file names of delivered documents."""
 
     template: str = Field(
         file_names.TEMPLATE,
         description="name of a document without its extension: text, and the fields `{root}`, `{user}`, `{date}`, "
-        "`{process}` and `{page}`, of which `{page}` must be there",
+        "`{process}` and `{page}`, of which `{page}` is required",
     )
 
     @field_validator("template")
@@ -124,35 +128,37 @@ class NamingSettings(Table):
 
 
 class FilterSettings(Table):
-    """`[running]`: how filters run."""
+    """`[running]`: limits of filter runs."""
 
     slots: int = Field(4, gt=0, le=256, description="filters that may run at the same time")
-    seconds: Seconds = Field(300.0, description="longest run of a filter")
-    grace_seconds: Seconds = Field(5.0, description="longest time a filter may take to stop after a cancel")
-    term_seconds: Seconds = Field(2.0, description="time between SIGTERM and SIGKILL")
-    memory_bytes: Bytes = Field(2 * GIB, description="most memory of a filter and of each tool that it runs")
-    processor_seconds: Seconds | None = Field(
-        None, description="most processor time of a filter and of each tool that it runs; default: as `seconds`"
+    seconds: Seconds = Field(300.0, description="longest run of a filter, in seconds")
+    grace_seconds: Seconds = Field(
+        5.0, description="longest time that a filter may take to stop after a cancel, in seconds"
     )
-    file_bytes: Bytes = Field(4 * GIB, description="largest file that a filter may write")
+    term_seconds: Seconds = Field(2.0, description="seconds between SIGTERM and SIGKILL")
+    memory_bytes: Bytes = Field(2 * GIB, description="most bytes of memory of a filter and of each tool that it runs")
+    processor_seconds: Seconds | None = Field(
+        None, description="most processor seconds of a filter and of each tool that it runs; default: as `seconds`"
+    )
+    file_bytes: Bytes = Field(4 * GIB, description="largest file that a filter may write, in bytes")
     open_files: int = Field(512, ge=32, description="most files that a filter may have open")
     cancel_answer_seconds: float = Field(
-        1.0, ge=0, description="longest time a cancel waits for the filters to stop before it answers"
+        1.0, ge=0, description="seconds that a cancel waits for the filters to stop before its response"
     )
 
 
 class PluginSettings(Table):
-    """`[plugins]`: which plugins are used."""
+    """`[plugins]`: which plugins are loaded."""
 
     disabled: tuple[str, ...] = Field((), description="names of plugins that are never imported")
-    probe_seconds: Seconds = Field(10.0, description="longest time a plugin may take to load")
+    probe_seconds: Seconds = Field(10.0, description="seconds that a plugin may take to load")
 
 
 class UserSettings(Table):
-    """`[users."<SID>"]`: what is known of a user."""
+    """`[users."<SID>"]`: one user."""
 
-    name: str = Field(min_length=1, max_length=255, description="`user@domain`; folders are named after it")
+    name: str = Field(min_length=1, max_length=255, description="`user@domain`; the name of the user's folders")
     mail: str = Field("", max_length=255, description="mail address")
     upn: str = Field(
-        "", max_length=1024, description="user principal name as the user's certificate spells it; upper case matters"
+        "", max_length=1024, description="user principal name as in the user's certificate; case-sensitive"
     )

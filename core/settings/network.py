@@ -1,4 +1,4 @@
-"""What can be set about the network: where we are, how we are found, whom we tell, whom we believe.
+"""Settings of the network: server, device, discovery, events, TLS and identities.
 
 One class for each table of the file, as in `postscan.core.settings.engine`.
 """
@@ -15,14 +15,14 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from postscan.core.settings.engine import Seconds, Table, check_sid
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256)]
-"""A text of a device (DPWS: MAX_FIELD_SIZE)."""
+"""A text in the metadata of the device (DPWS: MAX_FIELD_SIZE)."""
 
 _TYPE = re.compile(r"(?=.{4,250}$)\{[^{}<>&\"\s]+\}[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _CERTIFICATE = re.compile(r"sha256:[0-9a-f]{64}|serial=(?:[0-9A-F]{2})+;issuer=.+")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine and no other."""
+    """Return whether a host is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -32,14 +32,14 @@ def is_loopback(host: str) -> bool:
 
 
 def check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the texts; raise `ValueError` if one is no network."""
+    """Return the texts; raise `ValueError` if one is not a network."""
     for one in networks:
-        ipaddress.ip_network(one)  # its error names the text, and what is wrong with it
+        ipaddress.ip_network(one)  # the error names the text and the reason
     return networks
 
 
 class ServerSettings(Table):
-    """`[server]`: where devices reach us."""
+    """`[server]`: addresses and limits of the server."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(5362, ge=0, le=65535, description="port to listen on; 0 takes a free one")
@@ -50,7 +50,7 @@ class ServerSettings(Table):
         "/ScanServer",
         pattern=r"^/[\w/.~-]*$",
         max_length=256,
-        description="path of the device: there it says what it is, and where its service is",
+        description="path of the device, for its metadata and those of its services",
     )
     configuration_path: str = Field(
         "/ScanServer/configuration",
@@ -62,18 +62,22 @@ class ServerSettings(Table):
         "",
         pattern=r"^(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?$",
         max_length=300,
-        description="how devices reach us: scheme, host and port, without a path; under TLS the name in the "
-        "certificate; empty: the address that the one who asks has reached",
+        description="URL of the server for devices: scheme, host and port, without a path; under TLS with the name in "
+        "the certificate; empty: the address that the client has connected to",
     )
     allow_plain_http: bool = Field(
-        False, description="serve plain HTTP on other addresses than loopback, without any proof of who calls"
+        False, description="serve plain HTTP on other addresses than loopback; callers are not authenticated"
     )
-    always_500: bool = Field(False, description="answer every fault with HTTP 500, for clients that read no other")
+    always_500: bool = Field(
+        False, description="respond to every fault with HTTP 500, for clients that read no other status"
+    )
     head_seconds: Seconds = Field(10.0, description="seconds that a client may take to send the head of a request")
     idle_seconds: Seconds = Field(
-        15.0, description="seconds that a connection may stay silent within a body or between requests"
+        15.0, description="seconds without data, within a body or between requests, after which a connection is closed"
     )
-    drain_seconds: Seconds = Field(30.0, description="seconds that running filters get when the server stops")
+    drain_seconds: Seconds = Field(
+        30.0, description="seconds that running filters have to finish when the server stops"
+    )
 
     @model_validator(mode="after")
     def _three_paths(self) -> ServerSettings:
@@ -84,18 +88,18 @@ class ServerSettings(Table):
 
 
 class DeviceSettings(Table):
-    """`[device]`: what the server tells devices of itself."""
+    """`[device]`: the metadata of the server as a device."""
 
-    friendly_name: Word = Field("postscan scan server", min_length=1, description="what people call it")
-    manufacturer: Word = Field("postscan", min_length=1, description="who made it")
-    manufacturer_url: str = Field("", max_length=1000, description="where to read about them; empty: left out")
-    model_name: Word = Field("postscan", min_length=1, description="what it is")
-    model_number: Word = Field("", description="which one of its kind; empty: left out")
-    serial_number: Word = Field("", description="empty: the GUID that the server has given itself")
+    friendly_name: Word = Field("postscan scan server", min_length=1, description="name for people")
+    manufacturer: Word = Field("postscan", min_length=1, description="name of the manufacturer")
+    manufacturer_url: str = Field("", max_length=1000, description="URL of the manufacturer; empty: omitted")
+    model_name: Word = Field("postscan", min_length=1, description="name of the model")
+    model_number: Word = Field("", description="number of the model; empty: omitted")
+    serial_number: Word = Field("", description="serial number; empty: the GUID that the server has generated")
     types: tuple[str, ...] = Field(
         (),
         max_length=5,
-        description="further types of the device, as `{namespace}name`, for scanners that look for them",
+        description="further types of the device, as `{namespace}name`, for scanners that search for them",
     )
     service_types: tuple[str, ...] = Field(
         (), max_length=5, description="further types of the processing service, in the same form"
@@ -106,23 +110,24 @@ class DeviceSettings(Table):
     def _clark_names(cls, types: tuple[str, ...]) -> tuple[str, ...]:
         for one in types:
             if not _TYPE.fullmatch(one):
-                raise ValueError(f"{one[:64]!r} is no type; expected {{namespace}}name of at most 250 characters")
+                raise ValueError(f"{one[:64]!r} is not a type; expected {{namespace}}name of at most 250 characters")
         return types
 
 
 class DiscoverySettings(Table):
-    """`[discovery]`: how devices find the server when nobody has typed in its address."""
+    """`[discovery]`: how devices find the server by WS-Discovery."""
 
     enabled: bool | None = Field(
         None,
-        description="answer Probe and Resolve by UDP, say Hello and Bye; on a loopback address to nobody unasked; "
+        description="respond to Probe and Resolve by UDP, send Hello and Bye (not on a loopback address); "
         "default: if the server listens on other addresses than loopback, and under TLS has a `public_url`",
     )
-    port: int = Field(3702, ge=0, le=65535, description="UDP port for questions to everybody; 0: none")
-    directed_port: int = Field(5362, ge=0, le=65535, description="UDP port for questions to this server; 0: none")
-    scopes: tuple[str, ...] = Field((), max_length=10, description="URIs of the scopes that the server lies in")
+    port: int = Field(3702, ge=0, le=65535, description="UDP port for multicast; 0: none")
+    directed_port: int = Field(5362, ge=0, le=65535, description="UDP port for unicast; 0: none")
+    scopes: tuple[str, ...] = Field((), max_length=10, description="URIs of the scopes of the server")
     networks: tuple[str, ...] = Field(
-        (), description="networks, as `10.2.0.0/16`, whose questions by UDP are answered, beside those of our own links"
+        (),
+        description="networks, as `10.2.0.0/16`, whose requests by UDP get a response, beside those of the own links",
     )
 
     @field_validator("scopes")
@@ -130,7 +135,7 @@ class DiscoverySettings(Table):
     def _uris(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
         for one in scopes:
             if not 0 < len(one) <= 500 or one.split() != [one]:
-                raise ValueError(f"{one[:64]!r} is no scope; expected a URI without blanks, at most 500 characters")
+                raise ValueError(f"{one[:64]!r} is not a scope; expected a URI without blanks, at most 500 characters")
         return scopes
 
     @field_validator("networks")
@@ -146,19 +151,25 @@ class DiscoverySettings(Table):
 
 
 class EventSettings(Table):
-    """`[events]`: how many may hear of what happens, for how long, and how hard the server tries to tell them."""
+    """`[events]`: limits of subscriptions and of the delivery of events."""
 
-    most: int = Field(2000, gt=0, description="most subscriptions at a time")
+    most: int = Field(2000, gt=0, description="most subscriptions at the same time")
     most_per_caller: int = Field(8, gt=0, description="most subscriptions of one caller")
-    default_seconds: Seconds = Field(3600.0, description="life of a subscription that was asked for without an end")
-    longest_seconds: Seconds = Field(86_400.0, description="longest life of a subscription; it can be renewed")
+    default_seconds: Seconds = Field(
+        3600.0, description="seconds of life of a subscription that was requested without an end"
+    )
+    longest_seconds: Seconds = Field(
+        86_400.0, description="longest life of a subscription, in seconds; it can be renewed"
+    )
     deadline_seconds: Seconds = Field(5.0, description="seconds that a subscriber may take to accept one event")
     tries: int = Field(6, gt=0, description="failed deliveries of one event after which a subscription is ended")
-    backlog: int = Field(10_000, gt=0, description="events that may wait for one subscriber before it is given up")
+    backlog: int = Field(
+        10_000, gt=0, description="events that may wait for one subscriber before its subscription is ended"
+    )
     networks: tuple[str, ...] = Field(
         (),
-        description="networks, as `10.2.0.0/16`, that any caller may have events sent to; "
-        "elsewhere only to the caller's own address",
+        description="networks, as `10.2.0.0/16`, to which any caller may have events sent; "
+        "other addresses only if they are the caller's own",
     )
 
     @field_validator("networks")
@@ -175,30 +186,30 @@ class EventSettings(Table):
 
 
 class TlsSettings(Table):
-    """`[tls]`: proving who the server is, and asking who calls; files in PEM form, read at the start."""
+    """`[tls]`: the server's certificate, and those of clients; files in PEM form, read at the start."""
 
     certificate: Path | None = Field(
-        None, description="certificate of the server, with the intermediate ones behind it; none: plain HTTP"
+        None, description="certificate of the server, followed by the intermediate ones; none: plain HTTP"
     )
     key: Path | None = Field(None, description="its private key, without a passphrase; default: in `certificate`")
     mode: Literal["off", "server", "client"] = Field(
         "off",
         description="plain HTTP, TLS, or TLS for users with certificates only; "
-        'default with a `certificate`: `"server"`, where a client may show a certificate and need not',
+        'default with a `certificate`: `"server"`, where client certificates are optional',
     )
     client_ca: Path | None = Field(
-        None, description="the CAs whose client certificates are believed; none: clients are not asked for any"
+        None, description="the CAs of client certificates; none: no client certificates are requested"
     )
     crl: Path | None = Field(
-        None, description="lists of revoked client certificates: one of each CA that issues any; none: no such check"
+        None, description="lists of revoked client certificates, one for each issuing CA; none: no check"
     )
     handshake_seconds: Seconds = Field(
-        10.0, description="seconds that a client may take for the TLS handshake, and for the farewell"
+        10.0, description="seconds that a client may take for the TLS handshake, and for its end"
     )
 
     @property
     def on(self) -> bool:
-        """Whether devices speak TLS with us."""
+        """Whether the server uses TLS."""
         return self.mode != "off"
 
     @model_validator(mode="before")
@@ -216,26 +227,26 @@ class TlsSettings(Table):
         }
         for key, reason in needed.items():
             if reason and getattr(self, key) is None:
-                raise ValueError(f"{key} is missing: mode {self.mode!r}, key or crl cannot do without it")
+                raise ValueError(f"{key} is missing: mode {self.mode!r}, key or crl needs it")
         return self
 
 
 class IdentitySettings(Table):
-    """`[identity]`: which user a client certificate stands for, and who administers."""
+    """`[identity]`: the users of client certificates, and the administrators."""
 
     certificates: dict[str, str] = Field(
         default_factory=dict,
-        description="SID of the user for certificates that name none themselves, "
+        description="SID of the user for certificates without one, "
         'by `"sha256:<fingerprint>"` or `"serial=<hex>;issuer=<DN>"`',
     )
     devices: tuple[str, ...] = Field(
         (),
-        description="networks, as `10.2.0.0/16`, whose devices may connect without a certificate; empty: all",
+        description="networks, as `10.2.0.0/16`, whose devices may connect without a certificate; empty: all networks",
     )
     administrators: tuple[str, ...] = Field(
         (),
-        description="who may use the configuration service: SIDs of users whom a certificate proves, and certificates, "
-        "named as in `certificates`",
+        description="callers of the configuration service: SIDs of users with certificates, and certificates, "
+        "in the form of `certificates`",
     )
 
     @field_validator("devices")
@@ -257,6 +268,6 @@ class IdentitySettings(Table):
         for key, sid in certificates.items():
             if not _CERTIFICATE.fullmatch(key):
                 expected = "sha256: and 64 lower-case hex digits, or serial=<upper-case hex>;issuer=<DN>"
-                raise ValueError(f"{key!r} names no certificate; expected {expected}")
+                raise ValueError(f"{key!r} does not identify a certificate; expected {expected}")
             check_sid(sid)
         return certificates

@@ -495,7 +495,7 @@ def test_under_tls_endpoint_and_address_are_the_same_url(settings: Settings) -> 
     [
         ({"port": 5362}, "port and directed_port are both 5362"),
         ({"networks": ["10.0.0.0/40"]}, "10.0.0.0/40"),
-        ({"scopes": ["a b"]}, "'a b' is no scope"),
+        ({"scopes": ["a b"]}, "'a b' is not a scope"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(table: dict[str, object], sentence: str) -> None:

@@ -444,7 +444,7 @@ def test_a_certificate_re_issued_by_another_ca_is_not_the_one_that_is_listed() -
 )  # fmt: skip
 def test_a_line_that_names_no_certificate_is_refused(key: str) -> None:
     """It could never match, so it is a mistake."""
-    with pytest.raises(ValueError, match="names no certificate"):
+    with pytest.raises(ValueError, match="does not identify a certificate"):
         IdentitySettings(certificates={key: ANNA})
 
 
