@@ -1,4 +1,4 @@
-"""A rate limit over a sliding window, for each key by itself: the only one of the server."""
+"""The rate limit of the server: a sliding window for each key."""
 
 from __future__ import annotations
 

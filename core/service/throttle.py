@@ -1,7 +1,7 @@
 """The limit on requests with a job token that is not the caller's.
 
-Only such requests count and only such requests are refused, so a device behind the same address that knows its jobs
-is not affected. Source: T-O4.
+Only such requests count and only such requests are refused, so a device behind the same address with valid tokens is
+not affected. Source: T-O4.
 """
 
 from __future__ import annotations

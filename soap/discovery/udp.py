@@ -111,7 +111,7 @@ class DiscoveryServer:
     """Background task that receives questions and announces the server, from `start` to `stop` on one event loop.
 
     All pauses are in seconds: `delay` returns the one before an answer to a multicast question, `pause` the one between
-    two sendings of a message, `rest` is the one between two looks at the interfaces.
+    two sendings of a message, `rest` is the one between two reads of the interfaces.
     """
 
     def __init__(

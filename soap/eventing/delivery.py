@@ -158,7 +158,7 @@ class EventDelivery:
         except NotDelivered as error:
             await self._record_failure(to, error)
         except _Closed:
-            to.pending = True  # an expired subscription may just have been renewed; the next look at the list decides
+            to.pending = True  # an expired subscription may just have been renewed; the next read of the list decides
 
     async def _deliver_all(self, to: SubscriberState) -> None:
         while True:

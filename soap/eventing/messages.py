@@ -168,7 +168,7 @@ def subscription_id(*named: str) -> str:
 
 def _children(body: etree._Element, request: str, *names: str) -> dict[str, etree._Element]:
     if tag(body) != _wse(request):
-        raise InvalidArgument(_wse(request), tag(body), f"a wse:{request} in the Body, as the action says")
+        raise InvalidArgument(_wse(request), tag(body), f"a wse:{request} in the Body, the element of the Action")
     return children(body, namespaces.WSE, names)
 
 

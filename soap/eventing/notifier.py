@@ -1,4 +1,4 @@
-"""Finding out which subscribers have pending events, and starting a delivery for each, none at the cost of the others.
+"""The background task that finds subscribers with pending events and starts an independent delivery for each.
 
 The event table is the queue. It is polled while there are subscribers, and at once after `wake`. `delivery` has the
 delivery to one of them. Subscriptions outlive the server, so its stop ends none.
@@ -26,7 +26,7 @@ from postscan.soap.eventing.pending_creates import PendingCreates
 log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.25
-"""Pause between two looks for events, while there are subscribers."""
+"""Pause between two polls for events, while there are subscribers."""
 
 LIST_SECONDS: Final = 5.0
 """Pause between two reads of the list of subscriptions, some of which other processes may have ended."""
@@ -79,12 +79,12 @@ class Notifier:
         await self._delivery.close()
 
     def wake(self) -> None:
-        """Look for events at once; without subscribers, do nothing."""
+        """Poll for events at once; without subscribers, do nothing."""
         if self._subscribers:
             self._woken.set()
 
     def relist(self) -> None:
-        """Read the list of subscriptions at once, since it has changed, and look for events."""
+        """Read the list of subscriptions at once, since it has changed, and poll for events."""
         self._list_at = 0.0
         self._woken.set()
 
