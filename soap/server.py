@@ -161,9 +161,9 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _url(listener: socket.socket, settings: Settings) -> str:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
+    address = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.tls.on else "http"
-    return f"{scheme}://{shown}:{port}{settings.server.path}"
+    return f"{scheme}://{address}:{port}{settings.server.path}"
 
 
 def _keep_freed_memory() -> None:

@@ -93,18 +93,18 @@ def _refuse_passphrase(key: Path) -> NoReturn:
 def _check_dates(certificate: Path) -> None:
     """Log a warning if the certificate is outside its validity period; raise `SettingsError` if it cannot be read."""
     try:
-        shown = x509.load_pem_x509_certificate(_read("tls.certificate", certificate))
+        own = x509.load_pem_x509_certificate(_read("tls.certificate", certificate))
     except ValueError:
         raise SettingsError(f"tls.certificate: {certificate} holds no certificate in PEM form") from None
     now = datetime.now(UTC)
-    if now > shown.not_valid_after_utc:
+    if now > own.not_valid_after_utc:
         log.warning(
-            "server certificate expired", extra={"file": str(certificate), "until": str(shown.not_valid_after_utc)}
+            "server certificate expired", extra={"file": str(certificate), "until": str(own.not_valid_after_utc)}
         )
-    elif now < shown.not_valid_before_utc:
+    elif now < own.not_valid_before_utc:
         log.warning(
             "server certificate not valid yet",
-            extra={"file": str(certificate), "since": str(shown.not_valid_before_utc)},
+            extra={"file": str(certificate), "since": str(own.not_valid_before_utc)},
         )
 
 

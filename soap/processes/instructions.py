@@ -32,7 +32,7 @@ class _Dialect:
     """The config of one known filter: names, limits, and the rules for its destinations."""
 
     config: str
-    switch: str | None
+    flag: str | None
     group: str
     item: str
     longest: int
@@ -46,7 +46,7 @@ class _Dialect:
 class _Config:
     """The config of a known filter as values. `items` is None if there is no list."""
 
-    switch: bool
+    flag: bool
     items: tuple[str, ...] | None
     addable: bool
 
@@ -109,12 +109,12 @@ def _only_config(inside: etree._Element, dialect: str, known: _Dialect, number: 
 
 
 def _read_config(config: etree._Element, dialect: str, known: _Dialect) -> _Config:
-    names = (known.group,) if known.switch is None else (known.switch, known.group)
+    names = (known.group,) if known.flag is None else (known.flag, known.group)
     found = children(config, dialect, names)
-    switch = found.get(known.switch) if known.switch else None
+    flag = found.get(known.flag) if known.flag else None
     group = found.get(known.group)
     return _Config(
-        switch=boolean(switch) if switch is not None else False,
+        flag=boolean(flag) if flag is not None else False,
         items=None if group is None else tuple(_read_item(item, known) for item in listed(group, known.item)),
         addable=group is not None and _is_addable(group, dialect, known),
     )
@@ -175,8 +175,8 @@ def _check_filter(number: int, ours: FilterInstructions, theirs: FilterInstructi
             raise _deviation(namespaces.psp("Instructions"), theirs.xml.decode(), expected)
         return
     wanted, sent = (_read_config(parser.parse(one.xml), one.dialect, known) for one in (ours, theirs))
-    if wanted.switch != sent.switch:
-        raise _deviation(f"{{{ours.dialect}}}{known.switch}", str(sent.switch).lower(), expected)
+    if wanted.flag != sent.flag:
+        raise _deviation(f"{{{ours.dialect}}}{known.flag}", str(sent.flag).lower(), expected)
     _check_items(ours.dialect, known, wanted, sent, expected, allow_path_change)
 
 
@@ -249,7 +249,7 @@ def _same_site(value: str) -> str:
 _DIALECTS: Final = {
     namespaces.FILESHARE: _Dialect(
         config="FileShareConfig",
-        switch=None,
+        flag=None,
         group="FileShares",
         item="ShareUNC",
         longest=STRING255,
@@ -259,7 +259,7 @@ _DIALECTS: Final = {
     ),
     namespaces.EMAIL: _Dialect(
         config="EmailConfig",
-        switch="SendToScanUser",
+        flag="SendToScanUser",
         group="SendToAddresses",
         item="EmailAddress",
         longest=STRING255,
@@ -270,7 +270,7 @@ _DIALECTS: Final = {
     ),
     namespaces.SHAREPOINT: _Dialect(
         config="SharePointConfig",
-        switch="SaveToMySite",
+        flag="SaveToMySite",
         group="SaveToSharePointSites",
         item="SaveToSharePointSiteURL",
         longest=LONGEST_URI,

@@ -152,7 +152,7 @@ PROCESSING: Final[Mapping[str, Operation]] = {
         "GetPostScanJobElements": Operation(
             processing.read_elements,
             _elements,
-            lambda call, seen: processing.write_elements(seen.job, call.request.names, seen.receipts),
+            lambda call, found: processing.write_elements(found.job, call.request.names, found.receipts),
             cached=_cached,
             once=False,
         ),
@@ -166,7 +166,7 @@ CONFIGURATION: Final[Mapping[str, Operation]] = {
         "GetRepositoryElements": Operation(
             configuration.read_repository_elements,
             _repository,
-            lambda call, seen: configuration.write_repository_elements(call.request, seen.filters, seen.state),
+            lambda call, found: configuration.write_repository_elements(call.request, found.filters, found.state),
             once=False,
         ),
         "CancelPostScanJob": Operation(
@@ -175,7 +175,7 @@ CONFIGURATION: Final[Mapping[str, Operation]] = {
         "GetPostScanJobElements": Operation(
             configuration.read_elements,
             _elements,
-            lambda call, seen: configuration.write_elements(seen.job, call.request.names, seen.receipts),
+            lambda call, found: configuration.write_elements(found.job, call.request.names, found.receipts),
             cached=_cached,
             once=False,
         ),
