@@ -1,7 +1,7 @@
-"""A postscan filter that leaves out blank pages: the filters after it get the others.
+"""A postscan filter that removes blank pages: the filters after it get the others.
 
-A page counts as blank if hardly any of it is darker than the paper around it. The paper is measured on each page by
-itself, so grey paper, shadows and yellowed edges are no ink.
+A page counts as blank if hardly any of it is darker than the paper around it. The paper is measured on each page
+separately, so grey paper, shadows and yellowed edges do not count as ink.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from postscan.plugins import (
     hookimpl,
 )
 
-LOOKED_AT = 800  # pixels: a page is made that small before it is judged
+LONGEST_SIDE = 800  # pixels: a page is scaled down to this before it is measured
 DARKER = 24  # of 255: what is less dark than this, compared with the paper around it, is noise
 
 
@@ -34,7 +34,7 @@ class Instructions:
 
 
 class BlankPages(Filter):
-    """Leave out the blank pages."""
+    """Remove the blank pages."""
 
     dialect = "https://postscan.example/filter/blank-pages"
     title = "Blank pages"
@@ -42,7 +42,7 @@ class BlankPages(Filter):
     Instructions = Instructions
 
     def run(self, job: FilterContext, token: CancellationToken) -> FilterResult | None:
-        """Remove every document whose pages are all blank; what is no image stays."""
+        """Remove every document whose pages are all blank; a document that is not an image stays."""
         unread = []
         for document in job.documents:
             try:
@@ -50,25 +50,25 @@ class BlankPages(Filter):
                     job.remove(document)
                     job.log(f"{document.name} is blank")
             except UnidentifiedImageError:
-                unread.append(f"{document.name}: {document.format} cannot be looked at, so it stays")
+                unread.append(f"{document.name}: {document.format} cannot be read, so it stays")
             except (OSError, Image.DecompressionBombError) as error:
                 raise FilterFailed(detail=f"{document.name}: {error}") from error
         return FilterResult(tuple(unread))
 
 
 def ink(document: Document, token: CancellationToken) -> Iterable[float]:
-    """Yield for each page of a document how much of it is ink, in percent."""
+    """Yield the ink of each page of a document, in percent."""
     with Image.open(document.path) as image:
         for page in ImageSequence.Iterator(image):
             token.check()
             grey = page.convert("L")
-            grey.thumbnail((LOOKED_AT, LOOKED_AT))
+            grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             token.check()
             yield darker_than_its_paper(grey)
 
 
 def darker_than_its_paper(page: Image.Image) -> float:
-    """Return how many pixels of a grey page are clearly darker than what lies around them, in percent."""
+    """Return the share of pixels of a grey page that are clearly darker than their surroundings, in percent."""
     paper = page.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.GaussianBlur(max(page.size) / 20))
     darker = ImageChops.subtract(paper, page).histogram()
     return 100 * sum(darker[DARKER:]) / sum(darker)
@@ -76,5 +76,5 @@ def darker_than_its_paper(page: Image.Image) -> float:
 
 @hookimpl
 def postscan_filters() -> Iterable[Filter]:
-    """Bring the filter."""
+    """Return the filter."""
     return [BlankPages()]

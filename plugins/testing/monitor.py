@@ -85,7 +85,7 @@ class RunMonitor:
         self.log = log
         self._home = home
         self._watching = False
-        self._delivering = 0
+        self._open_deliveries = 0
         self._free: tuple[str, ...] = ()
         self._token: CancellationToken | None = None
         self._peers: set[Any] = set()
@@ -122,18 +122,18 @@ class RunMonitor:
         return self._token is not None and self._token.deadline is not None
 
     @property
-    def delivers(self) -> bool:
+    def is_delivering(self) -> bool:
         """Whether any thread of the filter is inside `deliver` or `publish`."""
-        return self._delivering > 0
+        return self._open_deliveries > 0
 
     @contextlib.contextmanager
-    def delivering(self) -> Iterator[None]:
+    def in_delivery(self) -> Iterator[None]:
         """Count what the body writes as delivered."""
-        self._delivering += 1
+        self._open_deliveries += 1
         try:
             yield
         finally:
-            self._delivering -= 1
+            self._open_deliveries -= 1
 
     def _enter_environment(self, workdir: Path) -> None:
         os.chdir(workdir)
@@ -158,7 +158,7 @@ class RunMonitor:
     def _record_change(self, path: str, appending: bool) -> None:
         if any(path == free or path.startswith(f"{free}/") for free in self._free) or "__pycache__" in path:
             return
-        if self.delivers:
+        if self.is_delivering:
             self.log.add("appended" if appending else "made", path)
         elif temporary := self._created_temporary(path):
             self.log.add("temporary", temporary)
@@ -180,7 +180,7 @@ class RunMonitor:
         if not isinstance(address, tuple):
             return  # a socket of this machine
         peer = address[:2]
-        if self.cancelled and not self.delivers and peer not in self._peers:
+        if self.cancelled and not self.is_delivering and peer not in self._peers:
             self.log.add("after", f"connected to {peer[0]}, port {peer[1]}")
         self._peers.add(peer)
 
@@ -244,7 +244,7 @@ class _Parent:
         self._monitor = monitor
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
-        if self._monitor.cancelled and not self._monitor.delivers:
+        if self._monitor.cancelled and not self._monitor.is_delivering:
             self._monitor.log.add("after", f"asked for the grant of {name} without job.publish")
         return self._parent.grant(document, destination, name)
 
@@ -280,14 +280,14 @@ class _Context(FilterContext):
         name: str = "",
         destination: str = "",
     ) -> Path:
-        with self.monitor.delivering():
+        with self.monitor.in_delivery():
             path = super().deliver(document, folder, below=below, source=source, name=name, destination=destination)
         self.monitor.log.add("made", os.path.realpath(path))
         return path
 
     @contextlib.contextmanager
     def publish(self, document: Document | None, destination: str, name: str) -> Iterator[None]:
-        with self.monitor.delivering(), super().publish(document, destination, name):
+        with self.monitor.in_delivery(), super().publish(document, destination, name):
             yield
 
 

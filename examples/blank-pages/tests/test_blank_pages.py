@@ -1,4 +1,4 @@
-"""The filter on photographs of real pages, and what it promises."""
+"""The filter on photographs of real pages, and under the contract of filters."""
 
 from itertools import count
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_scan_process_says_how_much_ink_a_blank_page_may_have(pages: list[Path
 
 
 def test_a_file_of_several_pages_stays_if_one_of_them_is_printed(pages: list[Path], tmp_path: Path) -> None:
-    """A document goes as a whole or not at all."""
+    """A document is removed as a whole or stays."""
     first, *others = [Image.open(page) for page in (pages[1], pages[3], pages[0])]
     first.save(tmp_path / "mixed.tif", save_all=True, append_images=others)
     first.save(tmp_path / "blank.tif", save_all=True, append_images=others[:1])
@@ -53,16 +53,16 @@ def test_a_file_of_several_pages_stays_if_one_of_them_is_printed(pages: list[Pat
 
 
 def test_what_is_no_image_stays_and_is_named(tmp_path: Path) -> None:
-    """It may be worth more than its paper."""
+    """A warning names it."""
     (tmp_path / "letter.xps").write_bytes(b"PK not an image")
     result = run_filter(BlankPages(), [tmp_path / "letter.xps"])
 
     assert result.documents is None
-    assert "xps cannot be looked at, so it stays" in result.warnings[0]
+    assert "xps cannot be read, so it stays" in result.warnings[0]
 
 
 def test_whenever_it_is_cancelled_nothing_is_left_out(pages: list[Path]) -> None:
-    """A list that is half-made counts for nothing."""
+    """Changes of a cancelled run do not count."""
     for number in count(1):
         result = run_filter(BlankPages(), pages, cancel_at=number)
         if result.outcome != "Canceled":
@@ -73,5 +73,5 @@ def test_whenever_it_is_cancelled_nothing_is_left_out(pages: list[Path]) -> None
 
 
 def test_it_keeps_the_contract(pages: list[Path]) -> None:
-    """Every promise that postscan asks of a filter."""
+    """Run, cancelled and run again, it has no defects."""
     assert_filter_contract(BlankPages(), pages)

@@ -71,7 +71,7 @@ class Email(Filter):
         if not recipients and not failures:
             return FilterResult(("the scan process names no EmailAddress: nothing was sent",))
         if not job.all_documents:
-            return FilterResult(("there is no document: nothing was sent",))
+            return FilterResult(("the job has no document: nothing was sent",))
         if recipients:
             try:
                 _send(job, recipients, failures)
@@ -106,7 +106,7 @@ def _recipients(job: FilterContext, failures: list[FilterFailed]) -> tuple[str, 
     good: dict[str, str] = {}
     for address in wanted:
         if not is_address(address):
-            failures.append(_invalid_failure(f"{address!r} is no mail address; expected {EXPECTED}"))
+            failures.append(_invalid_failure(f"{address!r} is not a mail address; expected {EXPECTED}"))
         elif allowed and domain_of(address) not in allowed:
             failures.append(
                 _invalid_failure(f"{address}: mails to this domain are not allowed; see {KEY}.allowed_domains")

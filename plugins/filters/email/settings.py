@@ -40,18 +40,18 @@ class Settings:
     host: str = setting("", help="name or address of the mail server; without it nothing can be sent")
     port: int = setting(0, help="its port; 0 stands for 25, with STARTTLS for 587, with implicit TLS for 465")
     tls: Literal["none", "starttls", "implicit"] = setting("none", help="how the connection is encrypted")
-    ca_file: str = setting("", help="PEM file of the CAs that the server's certificate may be of; else the system's")
+    ca_file: str = setting("", help="PEM file of the CAs accepted for the server; default: those of the system")
     user: str = setting("", help="the name to log in with; needs TLS")
     password: str = setting("", help="the password of that user", secret=True)
     password_file: str = setting("", help="a file with the password in its first line")
-    sender: str = setting("", help="the address that mails come from; without it nothing can be sent")
+    sender: str = setting("", help="the sender of mails; without it nothing can be sent")
     subject: str = setting("{process}, {date}", help="the subject; may name {process}, {user} and {date}")
     text: str = setting("The documents of {user} are attached.", help="the text of a mail, with the same fields")
     most_bytes: int = setting(20 * 1024 * 1024, help="most bytes of a message; attachments count a third more")
     allowed_domains: tuple[str, ...] = setting((), help="the domains that mails may go to; none named: all")
-    seconds: float = setting(30.0, help="how long the server may take for an answer; for its last one four times that")
-    tries: int = setting(4, help="how often a message is tried while the server is away or says later")
-    ehlo_name: str = setting("localhost", help="by which name this server introduces itself")
+    seconds: float = setting(30.0, help="longest time for a reply; for the one to the message four times that")
+    tries: int = setting(4, help="most attempts of a message while the server is away or refuses temporarily")
+    ehlo_name: str = setting("localhost", help="the name of this server in EHLO")
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for the first invalid setting."""
@@ -107,22 +107,22 @@ class Settings:
 
     def _wrong_values(self) -> Iterator[str]:
         if self.host and not _HOST.fullmatch(self.host):
-            yield f"host: {self.host!r} is no host; expected a name or an address, without a port"
+            yield f"host: {self.host!r} is not a host; expected a name or an address, without a port"
         if self.sender and not is_address(self.sender):
-            yield f"sender: {self.sender!r} is no address; expected {EXPECTED}"
+            yield f"sender: {self.sender!r} is not an address; expected {EXPECTED}"
         if not _NAME.fullmatch(self.ehlo_name):
-            yield f"ehlo_name: {self.ehlo_name!r} is no name; expected a host name, or an address in brackets"
+            yield f"ehlo_name: {self.ehlo_name!r} is not a name; expected a host name, or an address in brackets"
         for name, (least, most) in _NUMBERS.items():
             if not least <= getattr(self, name) <= most:
                 yield f"{name}: {getattr(self, name)} is out of bounds; expected {least:,} to {most:,}"
         for name in ("subject", "text"):
             for field in _FIELD.findall(getattr(self, name)):
                 if field not in FIELDS:
-                    yield f"{name}: {{{field}}} is no field; expected {{process}}, {{user}} or {{date}}"
+                    yield f"{name}: {{{field}}} is not a field; expected {{process}}, {{user}} or {{date}}"
         for name in ("ca_file", "password_file"):
             path = getattr(self, name)
             if path and not (Path(path).is_absolute() and Path(path).is_file()):
-                yield f"{name}: {path!r} is no file; expected an absolute path of one"
+                yield f"{name}: {path!r} is not a file; expected an absolute path of one"
         yield from self._wrong_login()
 
     def _wrong_login(self) -> Iterator[str]:

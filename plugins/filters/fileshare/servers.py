@@ -50,9 +50,9 @@ class Servers:
         self._servers: dict[str, FileServer] = {}
         for name, entry in table.items():
             if not name or set(name) & set('\\/@ "'):
-                raise ValueError(f"{key}: {name!r} is no name of a server; expected one as in \\\\server\\share")
+                raise ValueError(f"{key}: {name!r} is not the name of a server; expected one as in \\\\server\\share")
             if name.casefold() in self._servers:
-                raise ValueError(f"{key}: {name} is there twice; upper and lower case are the same")
+                raise ValueError(f"{key}: {name} appears twice; upper and lower case are the same")
             self._servers[name.casefold()] = _server(name, entry, f'{key}."{name}"')
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ def _password(entry: Mapping[str, Any], key: str) -> str:
         return entry["password"]
     path = entry["password_file"]
     if not isinstance(path, str) or not Path(path).is_absolute():
-        raise ValueError(f"{key}.password_file: {path!r} is no file; expected an absolute path")
+        raise ValueError(f"{key}.password_file: {path!r} is not a file; expected an absolute path")
     try:
         password = Path(path).read_text("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
@@ -102,16 +102,16 @@ def _password(entry: Mapping[str, Any], key: str) -> str:
     except OSError as error:
         raise ValueError(f"{key}.password_file: {path} cannot be read: {error.strerror}") from None
     if not password or "\n" in password:
-        raise ValueError(f"{key}.password_file: {path} holds no password; expected one line")
+        raise ValueError(f"{key}.password_file: {path} contains no password; expected one line")
     return password
 
 
 def _text(entry: Mapping[str, Any], key: str, name: str, default: Any = MISSING) -> str:
     value = entry.get(name, default)
     if value is MISSING:
-        raise ValueError(f"{key}.{name}: it is missing; expected a text")
+        raise ValueError(f"{key}.{name}: missing; expected a text")
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{key}.{name}: {value!r} is no text; expected one that is not empty")
+        raise ValueError(f"{key}.{name}: {value!r} is not a text; expected one that is not empty")
     return value
 
 
@@ -129,5 +129,5 @@ def _number(
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         kind = "whole number" if whole else "number"
-        raise ValueError(f"{key}.{name}: {value!r} is out of place; expected a {kind} from {least:g} to {most:g}")
+        raise ValueError(f"{key}.{name}: {value!r} is out of range; expected a {kind} from {least:g} to {most:g}")
     return value

@@ -89,7 +89,7 @@ class Share:
         self._tree = TreeConnect(session, rf"\\{connection.server_name}\{name}")
         with connection.translated_errors():
             self._tree.connect()
-        self._tree.is_dfs_share = False  # a path is a path of this server, and no question to a directory of others
+        self._tree.is_dfs_share = False  # paths are used as they are, without a referral to another server
 
     def folder(self, path: str, *, make: bool) -> None:
         """Check that a folder exists and is not a link; create it if it is missing and *make* is set.

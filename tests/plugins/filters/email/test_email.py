@@ -133,7 +133,7 @@ def test_without_documents_it_warns(server):
     """A mail about nothing helps nobody (O-11)."""
     result = run(server, [], ANNA)
 
-    assert result.warnings == ("there is no document: nothing was sent",)
+    assert result.warnings == ("the job has no document: nothing was sent",)
     assert server.connections == 0
 
 
@@ -226,7 +226,7 @@ def test_what_is_no_address_is_refused_and_named(server, pages, address):
 
     assert server.messages[0].recipients == ["ap@x.example"]
     assert (result.outcome, result.reasons) == (FilterState.ERRORS, ("InvalidArgs",))
-    assert f"{address!r} is no mail address" in result.detail
+    assert f"{address!r} is not a mail address" in result.detail
 
 
 def test_a_control_character_in_the_xml_does_not_become_a_header(server, pages):

@@ -506,7 +506,7 @@ ENTRY = {"kind": "webdav", "user": "svc", "password": "t0p-secret"}
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_at_load(table, sentence):
-    """The sentence names the key, and holds no password."""
+    """The sentence names the key, and contains no password."""
     with pytest.raises(ValueError) as refused:
         Settings(**table)
 
