@@ -1,1 +1,1 @@
-"""Measurements, side by side with the thing that each is compared to, in one run: `python -m bench [NAME ...]`."""
+"""Benchmarks, each beside what it is compared to, in one run: `python -m bench [NAME ...]`."""

@@ -1,4 +1,4 @@
-"""Run the measurements that are named, or all of them."""
+"""Run the named benchmarks, or all."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ALL = {
 
 
 def main() -> None:
-    """Print where this is, then each measurement."""
+    """Print the environment, then each measurement."""
     names = sys.argv[1:] or list(ALL)
     unknown = [name for name in names if name not in ALL]
     if unknown:
-        sys.exit(f"there is no measurement {unknown[0]!r}; there are: {', '.join(ALL)}")
+        sys.exit(f"there is no benchmark {unknown[0]!r}; there are: {', '.join(ALL)}")
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores")
     for name in names:
         ALL[name]()

@@ -1,7 +1,7 @@
-"""What postscan is compared to: the least that a Starlette handler can do with the same bytes.
+"""The server for comparison: minimal Starlette handlers for the same bytes.
 
-POST /stream    stream the body to a file, sync it, answer
-POST /parse     parse the body with lxml, build an answer of the same shape with lxml
+POST /stream    stream the body to a file, sync it, respond
+POST /parse     parse the body with lxml, build a response of the same shape with lxml
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NSMAP = {"soap": SOAP, "wsa": WSA, "dsp": DSP}
 
 
 async def stream(request: Request) -> Response:
-    """Write what comes to a file, and sync it."""
+    """Write the body to a file, and sync it."""
     path = FOLDER / "image"
     with path.open("wb", buffering=0) as file:
         async for chunk in request.stream():
@@ -37,7 +37,7 @@ async def stream(request: Request) -> Response:
 
 
 async def parse(request: Request) -> Response:
-    """Read the names that the request asks for, and build an answer as long as ours."""
+    """Read the requested names, and build a response as long as ours."""
     root = etree.fromstring(await request.body())
     names = [name.text for name in root.iter(f"{{{DSP}}}Name")]
     envelope = etree.Element(f"{{{SOAP}}}Envelope", nsmap=NSMAP)

@@ -1,4 +1,4 @@
-"""How long one device waits for its Get while another one sends images of 64 MB without a pause."""
+"""Latency of GetPostScanJobElements for one device, while another one sends images of 64 MB without a pause."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run() -> None:
 
 
 def waits(server: servers.Server, token: str) -> list[float]:
-    """Return how long each Get took."""
+    """Return the seconds of each request."""
     data = request(token)
     whole = servers.head(server, len(data)) + data
     seconds = []
@@ -45,14 +45,14 @@ def waits(server: servers.Server, token: str) -> list[float]:
         for _ in range(GETS):
             begun = time.perf_counter()
             connection.sendall(whole)
-            servers.answer(connection)
+            servers.read_response(connection)
             seconds.append(time.perf_counter() - begun)
             time.sleep(PAUSE)
     return seconds
 
 
-def send_for_ever(server: servers.Server) -> None:
-    """Send images until this process is ended; print a mark for each."""
+def send_images(server: servers.Server) -> None:
+    """Send images until the process is terminated; print a dot for each."""
     while True:
         send(server, servers.create_job(server), 64)
         sys.stdout.write(".")
@@ -60,5 +60,5 @@ def send_for_ever(server: servers.Server) -> None:
 
 
 if __name__ == "__main__":
-    no_process = subprocess.Popen(["true"])
-    send_for_ever(servers.Server(no_process, int(sys.argv[1]), sys.argv[2]))
+    placeholder = subprocess.Popen(["true"])
+    send_images(servers.Server(placeholder, int(sys.argv[1]), sys.argv[2]))

@@ -1,7 +1,8 @@
-"""How fast a cancel works, through the real server over HTTP, with fifty filters running.
+"""Latency of a cancel through the server over HTTP, with fifty running filters.
 
-From the request until a cooperative filter has noticed, and until the answer; from the request until a deaf filter is
-gone; and how much longer a neighbour needs for the same work while a deaf filter is killed than while it runs.
+Measures the time from the request until a cooperative filter has stopped, and until the response; from the request
+until a filter that ignores the cancel is ended; and how much longer another filter needs for the same work while such
+a filter is killed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CANCELS: Final = 200
 ROUNDS: Final = 5
 GRACE, TERM = 0.4, 2.0
 WORK: Final = 3.0  # seconds of counting, about
-FOR_EVER: Final = 100_000.0
+ENDLESS: Final = 100_000.0
 PLUGINS: Final = Path(__file__).resolve().parent.parent / "tests" / "outside" / "chain"
 
 
@@ -41,36 +42,36 @@ def run() -> None:
 
 
 class Jobs:
-    """Jobs of the plugin chain on a server, and what they left in its folder."""
+    """Jobs of the plugin chain on a server, and the traces in its folder."""
 
     def __init__(self, server: Server, out: Path) -> None:
         self._server = server
         self._out = out
 
     def cooperative(self) -> None:
-        """Cancel one of fifty waiting filters after the other; a new one takes its place."""
-        running = [self._start("cooperative", FOR_EVER) for _ in range(RUNNING)]
+        """Cancel one of fifty waiting filters after the other; start a new one each time."""
+        running = [self._start("cooperative", ENDLESS) for _ in range(RUNNING)]
         for token in running:
             self._traced(token, "begun")
-        noticed, answered = [], []
+        stopped, responded = [], []
         for _ in range(CANCELS):
             token = running.pop(0)
             begun = time.monotonic()
             self._cancel(token)
-            answered.append(time.monotonic() - begun)
-            noticed.append(float(self._traced(token, "stopped")[3]) - begun)
-            running.append(self._start("cooperative", FOR_EVER))
+            responded.append(time.monotonic() - begun)
+            stopped.append(float(self._traced(token, "stopped")[3]) - begun)
+            running.append(self._start("cooperative", ENDLESS))
             self._traced(running[-1], "begun")
-        _print(f"cancel with {RUNNING} running: request to filter stopped", noticed)
-        _print(f"cancel with {RUNNING} running: request to answer", answered)
+        _print(f"cancel with {RUNNING} running: request to filter stopped", stopped)
+        _print(f"cancel with {RUNNING} running: request to answer", responded)
         for token in running:
             self._cancel(token)
 
     def deaf(self) -> None:
-        """Cancel a filter that hears nothing, and wait until its process is gone."""
+        """Cancel a filter that ignores the cancel, and wait until its process has ended."""
         gone = []
         for _ in range(ROUNDS):
-            token = self._start("deaf", FOR_EVER)
+            token = self._start("deaf", ENDLESS)
             process = Path("/proc", self._traced(token, "begun")[2])
             begun = time.monotonic()
             self._cancel(token)
@@ -83,11 +84,11 @@ class Jobs:
         )
 
     def neighbour(self) -> None:
-        """Let a neighbour count beside a deaf filter that runs on, and beside one that is killed meanwhile."""
+        """Measure the work of a filter beside one that keeps running, and beside one that is killed meanwhile."""
         undisturbed, disturbed = [], []
         for _ in range(ROUNDS):
             for kill, seconds in ((False, undisturbed), (True, disturbed)):
-                deaf = self._start("deaf", FOR_EVER)
+                deaf = self._start("deaf", ENDLESS)
                 self._traced(deaf, "begun")
                 token = self._start("deaf", WORK)
                 begun = float(self._traced(token, "begun")[3])
@@ -104,7 +105,7 @@ class Jobs:
 
     def _start(self, name: str, seconds: float) -> str:
         dialect = f"urn:chain:{name}"
-        asked = (
+        body = (
             "<dsp:UserIdentifier>S-1-5-21-1-2-3-1001</dsp:UserIdentifier>"
             f"<dsp:PSP_Identifier>{servers.PROCESS}</dsp:PSP_Identifier><dsp:PostScanInstructions>"
             "<psp:DocumentRootName>Bench</psp:DocumentRootName><psp:FiltersToProcess><psp:Filter>"
@@ -112,20 +113,20 @@ class Jobs:
             f'<psp:Instructions><c:Do xmlns:c="{dialect}">{seconds}</c:Do></psp:Instructions>'
             "</psp:Filter></psp:FiltersToProcess></dsp:PostScanInstructions>"
         )
-        made = exchange(self._server, envelope("CreatePostScanJob", asked))
-        token = made.partition("JobToken>")[2].partition("<")[0]
+        response = exchange(self._server, envelope("CreatePostScanJob", body))
+        token = response.partition("JobToken>")[2].partition("<")[0]
         send(self._server, token, 1)
-        self._ask("EndPostScanJob", token)
+        self._send("EndPostScanJob", token)
         return token
 
     def _cancel(self, token: str) -> None:
-        self._ask("CancelPostScanJob", token)
+        self._send("CancelPostScanJob", token)
 
-    def _ask(self, operation: str, token: str) -> None:
+    def _send(self, operation: str, token: str) -> None:
         exchange(self._server, envelope(operation, f"<dsp:JobToken>{token}</dsp:JobToken>"))
 
     def _traced(self, token: str, word: str) -> list[str]:
-        """Wait until the job's filter has left a line that begins with *word*; return it as words."""
+        """Wait for a line that begins with *word* in the trace of the job's filter; return its words."""
         path = self._out / f"{token}.trace"
         until = time.monotonic() + 120
         while time.monotonic() < until:

@@ -1,7 +1,7 @@
-"""Two thousand subscriptions and ten thousand queued events: how fast a starting server tells them, in how much memory.
+"""Delivery of 12,000 queued events to 2,000 subscriptions by a starting server: rate and memory.
 
-Beside it, in the same run: the same number of posts by the bare HTTP client, as many at a time; and a server with the
-same jobs without a subscription. Then the same once more, with every other sink hanging.
+For comparison, in the same run: the same number of posts by the bare HTTP client with the same concurrency, and a
+server with the same jobs without subscriptions. Then the same again with every other sink hanging.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ _AT: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 def run() -> None:
     """Measure and print."""
     print(f"events: {2 * DEVICES} subscriptions, {WHOLE} messages waiting at the start of the server")
-    with sinks() as heard, servers.folder() as folder:
-        _fill(folder, heard.port)
-        _, memory = _told(folder, heard, subscribed=False)
-        print(f"  no subscription: peak memory {memory:.0f} MiB")
-        told, memory = _told(folder, heard)
-        print(f"  all sinks well: {WHOLE / told:.0f} messages/s, peak memory {memory:.0f} MiB")
-        bare = _posted(heard)
-        print(f"  the bare client: {WHOLE / bare:.0f} messages/s; ratio {bare / told:.2f}")
-        told, memory = _told(folder, heard, hanging=True)
-        print(f"  half of the sinks hang: the others have all after {told:.1f} s, peak memory {memory:.0f} MiB")
+    with sinks() as receiver, servers.folder() as folder:
+        _fill(folder, receiver.port)
+        _, memory = _delivered(folder, receiver, subscribed=False)
+        print(f"  no subscriptions: peak memory {memory:.0f} MiB")
+        seconds, memory = _delivered(folder, receiver)
+        print(f"  all sinks well: {WHOLE / seconds:.0f} messages/s, peak memory {memory:.0f} MiB")
+        bare = _posted(receiver)
+        print(f"  the bare client: {WHOLE / bare:.0f} messages/s; ratio {bare / seconds:.2f}")
+        seconds, memory = _delivered(folder, receiver, hanging=True)
+        print(f"  half of the sinks hang: the others have all after {seconds:.1f} s, peak memory {memory:.0f} MiB")
 
 
 class Sinks:
-    """Where the events go. It counts those that it answers; with `hanging`, the second sink of a device never does."""
+    """The sinks. They count events; with `hanging`, the second sink of each device never responds."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -65,10 +65,10 @@ class Sinks:
 
     async def serve(self) -> None:
         """Listen on a port of its own."""
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0, backlog=4096)
+        server = await asyncio.start_server(self._respond, "127.0.0.1", 0, backlog=4096)
         self.port = server.sockets[0].getsockname()[1]
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer):
             while True:
                 try:
@@ -78,17 +78,17 @@ class Sinks:
                 fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
                 await reader.readexactly(int(fields[b"content-length"]))
                 if self.hanging and b"/second/" in head:
-                    await reader.read()  # until the server has had enough
+                    await reader.read()  # until the server closes the connection
                     return
                 self.count += 1
                 writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
 
     def wait(self, number: int) -> float:
-        """Return the seconds until so many have come, counted from now."""
+        """Return the seconds from now until this number of events has arrived."""
         begun = time.monotonic()
         while self.count < number:
             if time.monotonic() - begun > 600:
-                raise AssertionError(f"only {self.count} of {number} messages have come")
+                raise AssertionError(f"only {self.count} of {number} messages have arrived")
             time.sleep(0.01)
         return time.monotonic() - begun
 
@@ -105,65 +105,65 @@ def sinks() -> Iterator[Sinks]:
     thread.join()
 
 
-def _told(folder: Path, heard: Sinks, *, subscribed: bool = True, hanging: bool = False) -> tuple[float, float]:
-    """Let a server start on a copy of the data.
+def _delivered(folder: Path, receiver: Sinks, *, subscribed: bool = True, hanging: bool = False) -> tuple[float, float]:
+    """Start a server on a copy of the data.
 
-    Return the seconds until all that can be told is told, and the server's peak memory in MiB.
+    Return the seconds until all deliverable events have arrived, and the peak memory of the server in MiB.
     """
-    heard.hanging = hanging
+    receiver.hanging = hanging
     with servers.folder() as copy:
         shutil.copytree(folder / "data", copy / "data")
         if not subscribed:
             with closing(sqlite3.connect(copy / "data" / "postscan.sqlite")) as database:
                 database.execute("delete from subscription")
                 database.commit()
-        heard.count = 0
+        receiver.count = 0
         with servers.postscan(copy, SETTINGS) as server:
-            seconds = heard.wait(WHOLE // (2 if hanging else 1)) if subscribed else _idle()
+            seconds = receiver.wait(WHOLE // (2 if hanging else 1)) if subscribed else _idle()
             return seconds, server.peak_memory()
 
 
 def _idle() -> float:
-    """Let the server be for a moment."""
+    """Wait while the server is idle."""
     time.sleep(2)
     return 0.0
 
 
 def _fill(folder: Path, port: int) -> None:
-    """Make the devices' subscriptions, and then their jobs, so that everything has still to be told."""
+    """Create the subscriptions, and then the jobs, so that all events are pending."""
     config = folder / "fill.toml"
     config.write_text(f'[storage]\ndata_dir = "{folder}/data"\n')
     settings = load(config)
     migrations.upgrade(settings.storage.url)
-    with closing(Engine(settings, ProcessFolder(settings.processes_dir))) as core:
+    with closing(Engine(settings, ProcessFolder(settings.processes_dir))) as engine:
         devices = [Principal(f"device:10.0.{n // 250}.{n % 250}", Proof.ADDRESS) for n in range(DEVICES)]
         for number, device in enumerate(devices):
             for kind in ("first", "second"):
                 sink = Sink(f"http://127.0.0.1:{port}/{kind}/{number}", "127.0.0.1")
-                core.subscriptions.add(
+                engine.subscriptions.add(
                     EventService.PROCESSING, device, sink, None, (), lambda id: f"urn:{id}", False, 3600
                 )
         for device in devices * JOBS:
-            _canceled_job(core, device)
+            _canceled_job(engine, device)
 
 
-def _canceled_job(core: Engine, device: Principal) -> None:
+def _canceled_job(engine: Engine, device: Principal) -> None:
     instructions = Instructions("Bench", (FilterInstructions("urn:bench:other", b"<a/>"),))
     process = ScanProcess(servers.PROCESS, "Bench", "", instructions)
     user = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")
     job = Job.create(JobToken(str(uuid.uuid4())), device, user, process, instructions, _AT)
-    job.deadline = core.clock.ticks() + 3600
-    core.store.insert(job)
-    with core.store.change(job.token) as changed:
+    job.deadline = engine.clock.ticks() + 3600
+    engine.store.insert(job)
+    with engine.store.change(job.token) as changed:
         changed.cancel(_AT)
 
 
-def _posted(heard: Sinks) -> float:
+def _posted(receiver: Sinks) -> float:
     """Return the seconds that the bare client takes for the same posts."""
-    heard.count = 0
-    posting = threading.Thread(target=lambda: uvloop.run(_post(heard.port)))
+    receiver.count = 0
+    posting = threading.Thread(target=lambda: uvloop.run(_post(receiver.port)))
     posting.start()
-    seconds = heard.wait(WHOLE)
+    seconds = receiver.wait(WHOLE)
     posting.join()
     return seconds
 

@@ -29,7 +29,7 @@ def run() -> None:
 
 
 def request(token: str) -> bytes:
-    """Ask for the two elements that a device asks for."""
+    """Return a request for the two elements that a device reads."""
     return servers.envelope(
         "GetPostScanJobElements",
         f"<dsp:JobToken>{token}</dsp:JobToken><dsp:RequestedElements>"
@@ -38,7 +38,7 @@ def request(token: str) -> bytes:
 
 
 class Caller(asyncio.Protocol):
-    """Posts the same request again and again on one connection, and counts the answers."""
+    """Sends the same request repeatedly on one connection, and counts the responses."""
 
     def __init__(self, data: bytes) -> None:
         self.count = 0
@@ -46,12 +46,12 @@ class Caller(asyncio.Protocol):
         self._left = b""
 
     def connection_made(self, transport: Any) -> None:
-        """Begin."""
+        """Send the first request."""
         self._transport = transport
         transport.write(self._data)
 
     def data_received(self, data: bytes) -> None:
-        """Count a whole answer and ask again."""
+        """Count a complete response, and send the request again."""
         self._left += data
         if self._left.endswith(b"Envelope>"):
             assert self._left.startswith(b"HTTP/1.1 200"), self._left
@@ -61,7 +61,7 @@ class Caller(asyncio.Protocol):
 
 
 async def hammer(server: servers.Server, data: bytes) -> float:
-    """Ask on all connections for a while; return the answers per second."""
+    """Send on all connections for `SECONDS`; return the responses per second."""
     loop = asyncio.get_running_loop()
     whole = servers.head(server, len(data)) + data
     made = [await loop.create_connection(lambda: Caller(whole), "127.0.0.1", server.port) for _ in range(CONNECTIONS)]

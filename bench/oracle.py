@@ -1,7 +1,7 @@
-"""Whether the time of an answer tells a foreign job from one that does not exist (T-O4), by Welch's t.
+"""Compare the response times for a foreign job and for an unknown token (T-O4), by Welch's t.
 
-The application is called without a socket, so that nothing of the network hides a difference. Each kind is asked for
-in turn, in an order drawn anew each time. A common rule of thumb: |t| above 4.5 is a difference that can be measured.
+The application is called without a socket, so that the network hides no difference. Both kinds alternate in random
+order. A common rule of thumb: |t| above 4.5 is a measurable difference.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from postscan.soap.http.app import create_app
 from postscan.soap.processes.folder import ProcessFolder
 
 NUMBER = 10_000
-SLOWEST = 0.1  # the part that says more about the machine than about us
+SLOWEST = 0.1  # the fraction that depends on the machine
 OWNER = Principal("device:127.0.0.1", Proof.ADDRESS)
 OTHER_CALLER = ("127.0.0.2", 40000)
 Measure = Callable[[str], float]
@@ -35,13 +35,13 @@ Measure = Callable[[str], float]
 def run() -> None:
     """Measure and print."""
     with servers.folder() as folder:
-        core = _core(folder)
+        engine = _engine(folder)
         try:
-            token = _job(core)
+            token = _job(engine)
             kinds: dict[str, Callable[[], str]] = {"foreign": lambda: token, "unknown": lambda: str(uuid.uuid4())}
-            seconds = asyncio.run(_measure(create_app(core.service, core.settings), kinds))
+            seconds = asyncio.run(_measure(create_app(engine.service, engine.settings), kinds))
         finally:
-            core.close()
+            engine.close()
     _print(seconds)
 
 
@@ -52,19 +52,19 @@ def welch(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 async def _measure(app: Any, kinds: dict[str, Callable[[], str]]) -> dict[str, list[float]]:
-    """Return the seconds of each answer, by kind."""
+    """Return the seconds of each response, by kind."""
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(NUMBER):
         for kind in random.sample(list(kinds), len(kinds)):
             body = request(kinds[kind]())
             begun = time.perf_counter()
-            await _ask(app, body)
+            await _post(app, body)
             seconds[kind].append(time.perf_counter() - begun)
     return seconds
 
 
-async def _ask(app: Any, body: bytes) -> None:
-    """Post a request as the other caller; raise if the answer is anything but a refusal."""
+async def _post(app: Any, body: bytes) -> None:
+    """Post a request as another caller; raise unless it is refused."""
     status = 0
 
     async def receive() -> dict[str, Any]:
@@ -90,7 +90,7 @@ async def _ask(app: Any, body: bytes) -> None:
         raise AssertionError(f"expected a refusal, got HTTP {status}")
 
 
-def _core(folder: Path) -> Engine:
+def _engine(folder: Path) -> Engine:
     table = {
         "storage": {"data_dir": str(folder / "data")},
         "processes": {"lenient": True},
@@ -101,9 +101,9 @@ def _core(folder: Path) -> Engine:
     return Engine(settings, ProcessFolder(settings.processes_dir, lenient=True))
 
 
-def _job(core: Engine) -> str:
+def _job(engine: Engine) -> str:
     instructions = Instructions("Bench", (FilterInstructions("urn:bench:one", b"<do/>"),))
-    return core.service.create(OWNER, "S-1-5-21-1-2-3-1001", servers.PROCESS, instructions)
+    return engine.service.create(OWNER, "S-1-5-21-1-2-3-1001", servers.PROCESS, instructions)
 
 
 def _print(seconds: dict[str, list[float]]) -> None:

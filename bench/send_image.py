@@ -33,7 +33,7 @@ def run() -> None:
 
 
 def once(server: servers.Server, megabytes: int) -> float:
-    """Send one image to a job of its own, and let go of it: the bare handler does not keep its file either."""
+    """Send one image to a new job, and cancel it: the bare handler does not keep its file either."""
     token = servers.create_job(server)
     seconds = send(server, token, megabytes)
     servers.exchange(server, servers.envelope("CancelPostScanJob", f"<dsp:JobToken>{token}</dsp:JobToken>"))
@@ -41,7 +41,7 @@ def once(server: servers.Server, megabytes: int) -> float:
 
 
 def send(server: servers.Server, token: str, megabytes: int) -> float:
-    """Send one image of random bytes; return the seconds until the answer."""
+    """Send one image of random bytes; return the seconds until the response."""
     before, after = wrapping(token)
     length = len(before) + (megabytes << 20) + len(after)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -50,12 +50,12 @@ def send(server: servers.Server, token: str, megabytes: int) -> float:
         for _ in range(megabytes):
             connection.sendall(BLOCK)
         connection.sendall(after)
-        servers.answer(connection)
+        servers.read_response(connection)
         return time.perf_counter() - begun
 
 
 def wrapping(token: str) -> tuple[bytes, bytes]:
-    """Return what stands before and after the image."""
+    """Return the bytes before and after the image."""
     root = servers.envelope(
         "SendImage",
         f"<dsp:JobToken>{token}</dsp:JobToken><dsp:DocumentDescription><dsp:DocumentId>1</dsp:DocumentId>"

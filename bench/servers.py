@@ -1,4 +1,4 @@
-"""Start the two servers of a comparison as processes of their own, and talk to them like a device."""
+"""Start the two servers of a comparison as processes, and send them requests like a device."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Server:
 
 @contextlib.contextmanager
 def postscan(folder: Path, more: str = "", plugins: Path | None = None) -> Iterator[Server]:
-    """Run `postscan serve` with its data below *folder*, more settings, and perhaps the plugins of one more folder."""
+    """Run `postscan serve` with its data below *folder*, more settings, and optionally the plugins of a folder."""
     config = folder / "postscan.toml"
     config.write_text(
         f'[server]\nport = 0\n[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'
@@ -52,7 +52,7 @@ def postscan(folder: Path, more: str = "", plugins: Path | None = None) -> Itera
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     assert process.stdout is not None
     url = process.stdout.readline().decode().strip()
-    port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]  # the address is our own server's
+    port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]  # the URL of our own server
     with _ended(process):
         yield Server(process, int(port), path)
 
@@ -97,14 +97,14 @@ def head(server: Server, length: int, media_type: str = "application/soap+xml; c
 
 
 def exchange(server: Server, data: bytes) -> str:
-    """Post a request on a connection of its own; return the answer's body."""
+    """Post a request on a connection of its own; return the body of the response."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head(server, len(data)) + data)
-        return answer(connection)
+        return read_response(connection)
 
 
-def answer(connection: socket.socket) -> str:
-    """Read one answer; raise if it is not 200."""
+def read_response(connection: socket.socket) -> str:
+    """Read one response; raise if its status is not 200."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
@@ -118,14 +118,14 @@ def answer(connection: socket.socket) -> str:
 
 
 def create_job(server: Server) -> str:
-    """Make a job and return its token."""
-    asked = (
+    """Create a job and return its token."""
+    body = (
         "<dsp:UserIdentifier>S-1-5-21-1-2-3-1001</dsp:UserIdentifier>"
         f"<dsp:PSP_Identifier>{PROCESS}</dsp:PSP_Identifier>"
         f"<dsp:PostScanInstructions>{INSTRUCTIONS}</dsp:PostScanInstructions>"
     )
-    made = exchange(server, envelope("CreatePostScanJob", asked))
-    return re.findall(r"JobToken>([^<]+)<", made)[0]
+    response = exchange(server, envelope("CreatePostScanJob", body))
+    return re.findall(r"JobToken>([^<]+)<", response)[0]
 
 
 def _await(port: int) -> None:

@@ -1,6 +1,6 @@
-"""What takes too long for a test: crashes, faults and attacks by the hundred, against a real server.
+"""Long checks against a real server: crashes, faults, cancels and missing controls, by the hundred.
 
-A campaign is a client like any other. It uses the tests' device and the tests' server process, and shares no code
+A campaign is a client of the server. It uses the tests' device and the tests' server process, and shares no code
 with the server's front end.
 """
 

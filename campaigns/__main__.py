@@ -1,4 +1,4 @@
-"""Run one campaign: `python -m campaigns NAME [arguments]`. Its exit code is 1 if a promise was broken."""
+"""Run one campaign: `python -m campaigns NAME [arguments]`. The exit code is 1 if a promise was broken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL: Final = {
 
 def main() -> int:
     """Run the campaign that is named."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a campaign that is stopped ends its servers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped campaign ends its servers
     name, *arguments = sys.argv[1:] or [""]
     if name not in ALL:
         print(f"there is no campaign {name!r}; there are: {', '.join(ALL)}")

@@ -1,15 +1,15 @@
-"""Cancel jobs at random moments, many at once, and look whether the server kept its promises.
+"""Cancel jobs at random moments, several at once, and check the promises of the server.
 
     python -m campaigns cancels [--count 1000] [--at-once 8] [--seed N]
 
-Each job has five filters in random order: one looks at its token, one never does, one swallows the cancel, one is
-blocked in a tool, one counts in C. Most work for a moment, some for ever. Of each job is judged:
+Each job has five filters in random order: one checks its token, one never does, one swallows the cancel, one waits for
+a tool, one computes in C. Most run briefly, some without end. For each job:
 
 * it is final within grace + 2.5 s after its stored cancel (promise 4);
-* after the stored cancel no filter was started: the order of the stored events says so exactly, the filters' own
-  traces within `SLACK`, which a busy machine needs (promise 3);
+* no filter was started after the stored cancel: exactly by the order of the stored events, and within `SLACK`, for a
+  busy machine, by the traces of the filters (promise 3);
 * each published delivery is on the disk, and each file on the disk was granted (promise 6);
-* the stored events are a path of the table of states, and the last one tells of the end (promise 5);
+* the stored events are a path of the table of states, and the last one is the end (promise 5);
 * none of its processes is left.
 """
 
@@ -52,7 +52,7 @@ _PLUGIN: Final = Path(__file__).resolve().parent.parent / "tests" / "outside" / 
 
 @dataclass
 class Totals:
-    """What came of all jobs: how often each end, how long each stop took, and every broken promise as a sentence."""
+    """The results of all jobs: counts of ends, seconds of each stop, and a sentence for each broken promise."""
 
     ends: Counter[str] = field(default_factory=Counter)
     stopped_in: dict[str, list[float]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Case:
-    """A job to be cancelled: what its filters do, and after how many seconds the cancel comes."""
+    """A job to cancel: its filters with their seconds of work, and the seconds until the cancel."""
 
     filters: tuple[tuple[str, float], ...]
     after: float
@@ -70,8 +70,8 @@ class Case:
 def run(*arguments: str) -> int:
     """Run the campaign, print totals and violations; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m campaigns cancels")
-    parser.add_argument("--count", type=int, default=1000, help="how many jobs")
-    parser.add_argument("--at-once", type=int, default=8, help="how many at the same time")
+    parser.add_argument("--count", type=int, default=1000, help="number of jobs")
+    parser.add_argument("--at-once", type=int, default=8, help="jobs at the same time")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="to repeat a campaign")
     chosen = parser.parse_args(arguments)
     print(f"{chosen.count} jobs, {chosen.at_once} at once, seed {chosen.seed}")
@@ -91,18 +91,18 @@ def run(*arguments: str) -> int:
 
 
 def campaign(home: Path, count: int, at_once: int, seed: int, most_seconds: float = MOST_SECONDS) -> Totals:
-    """Cancel *count* jobs on an engine whose data lie below *home*; each is to be final within *most_seconds*."""
+    """Cancel *count* jobs on an engine with its data below *home*; each has to be final within *most_seconds*."""
     dice = random.Random(seed)
     cases = [_case(dice) for _ in range(count)]
     totals = Totals()
     with _engine(home, at_once) as works, ThreadPoolExecutor(at_once) as threads:
-        for case, judged in zip(
-            cases, threads.map(lambda case: _Trial(works, case, most_seconds).run(), cases), strict=True
+        for case, result in zip(
+            cases, threads.map(lambda case: _CancelledJob(works, case, most_seconds).run(), cases), strict=True
         ):
-            totals.ends[judged.end] += 1
-            totals.violations += [f"{sentence} (job {judged.token}, {case})" for sentence in judged.violations]
-            if judged.running:
-                totals.stopped_in.setdefault(judged.running, []).append(judged.seconds)
+            totals.ends[result.end] += 1
+            totals.violations += [f"{sentence} (job {result.token}, {case})" for sentence in result.violations]
+            if result.running:
+                totals.stopped_in.setdefault(result.running, []).append(result.seconds)
         totals.violations += _left_in(works.core.settings.storage.run_dir)
     return totals
 
@@ -131,7 +131,7 @@ def _engine(home: Path, slots: int) -> Iterator[Works]:
 
 
 def _case(dice: random.Random) -> Case:
-    """Shuffle the filters, let each take a moment or (one in six) for ever, and cancel somewhere in between."""
+    """Return a random case: shuffled filters, one in six without end, and a cancel during their work."""
     order = dice.sample(FILTERS, len(FILTERS))
     filters = tuple((name, LONG if dice.random() < 1 / 6 else round(dice.uniform(0, 0.3), 3)) for name in order)
     until_stuck = 0.0
@@ -143,7 +143,7 @@ def _case(dice: random.Random) -> Case:
 
 
 @dataclass
-class _Judged:
+class _JobResult:
     """One job: how it ended, the filter that ran at the cancel, and the seconds from the cancel to the end."""
 
     token: str
@@ -153,58 +153,58 @@ class _Judged:
     violations: list[str] = field(default_factory=list)
 
 
-class _Trial:
-    """One job, from Create to its verdict."""
+class _CancelledJob:
+    """One job, from Create to its result."""
 
     def __init__(self, works: Works, case: Case, most_seconds: float) -> None:
         self._works = works
         self._most_seconds = most_seconds
         self._case = case
 
-    def run(self) -> _Judged:
-        """Make the job, cancel it, wait for its end, and judge it."""
+    def run(self) -> _JobResult:
+        """Create the job, cancel it, wait for its end, and check it."""
         works = self._works
-        asked = tuple(
+        filters = tuple(
             FilterInstructions(f"urn:chain:{name}", f"<do>{seconds}</do>".encode())
             for name, seconds in self._case.filters
         )
-        token = works.service.create(works.by, SID, "P", Instructions("Invoice", asked))
+        token = works.service.create(works.by, SID, "P", Instructions("Invoice", filters))
         works.send(token)
         works.service.end(token, works.by)
         time.sleep(self._case.after)
         try:
             works.service.cancel(token, works.by)
         except JobNotFound:
-            return self._judge(works.ended(token), None)
+            return self._check(works.ended(token), None)
         stored = time.monotonic()
-        return self._judge(works.ended(token), stored)
+        return self._check(works.ended(token), stored)
 
-    def _judge(self, job: Job, stored: float | None) -> _Judged:
-        judged = _Judged(job.token, f"{job.state}, {'cancelled' if stored else 'too late to cancel'}")
+    def _check(self, job: Job, stored: float | None) -> _JobResult:
+        result = _JobResult(job.token, f"{job.state}, {'cancelled' if stored else 'too late to cancel'}")
         events = self._works.service.events(job.token, self._works.by)
-        judged.violations += _path(events)
-        judged.violations += self._on_disk(job)
-        judged.violations += [
+        result.violations += _path(events)
+        result.violations += self._on_disk(job)
+        result.violations += [
             f"process {line[2]} of {line[1]} is left"
             for line in self._works.trace(job.token)
             if line[0] in ("begun", "tool") and alive(int(line[2]))
         ]
         if (stored is None) != (job.state is JobState.COMPLETED):
-            judged.violations.append(f"the job is {job.state}")
+            result.violations.append(f"the job is {job.state}")
         if stored is not None:
-            judged.violations += _after_cancel(events)
-            judged.violations += self._traced_after(job, stored)
-            self._measure(job, events, judged)
-        return judged
+            result.violations += _after_cancel(events)
+            result.violations += self._traced_after(job, stored)
+            self._measure(job, events, result)
+        return result
 
-    def _measure(self, job: Job, events: list[EventRow], judged: _Judged) -> None:
+    def _measure(self, job: Job, events: list[EventRow], result: _JobResult) -> None:
         cancelled = next((one for one in events if _state(one) == JobState.TERMINATING), None)
         if cancelled is None or job.completed is None:
             return
-        judged.seconds = (job.completed - cancelled.at).total_seconds()
-        judged.running = _running_at(events, cancelled.seq, [name for name, _ in self._case.filters])
-        if judged.seconds > self._most_seconds:
-            judged.violations.append(f"final after {judged.seconds:.2f} s; promised are {self._most_seconds} s")
+        result.seconds = (job.completed - cancelled.at).total_seconds()
+        result.running = _running_at(events, cancelled.seq, [name for name, _ in self._case.filters])
+        if result.seconds > self._most_seconds:
+            result.violations.append(f"final after {result.seconds:.2f} s; promised: {self._most_seconds} s")
 
     def _traced_after(self, job: Job, stored: float) -> list[str]:
         return [
@@ -224,7 +224,7 @@ class _Trial:
 
 
 def _path(events: list[EventRow]) -> list[str]:
-    """Judge the order of the stored events."""
+    """Check the order of the stored events."""
     states = [JobState(state) for state in map(_state, events) if state]
     broken = [
         f"{before} was followed by {after}"
@@ -233,12 +233,12 @@ def _path(events: list[EventRow]) -> list[str]:
     ]
     kinds = [event.kind for event in events]
     if kinds.count("JobEnded") != 1 or kinds[-1] != "JobEnded":
-        broken.append(f"{kinds.count('JobEnded')} events tell of the end, and the last is {kinds[-1]}")
+        broken.append(f"{kinds.count('JobEnded')} events of the end, and the last event is {kinds[-1]}")
     return broken
 
 
 def _after_cancel(events: list[EventRow]) -> list[str]:
-    """Judge what was stored after the cancel."""
+    """Check that no filter was started after the stored cancel."""
     cancels = [event.seq for event in events if _state(event) in (JobState.TERMINATING, JobState.CANCELED)]
     return [
         f"filter {event.fields['position']} was started after the stored cancel"
@@ -265,7 +265,7 @@ def _filter_state(event: EventRow) -> str:
 
 
 def _left_in(run_dir: Path) -> list[str]:
-    """Judge the folder of the runs when none is left."""
+    """Check that the folder of the runs becomes empty."""
     _wait(lambda: not list(run_dir.iterdir()), 2.0)
     return [f"{path.name} is left in the run folder" for path in run_dir.iterdir()]
 

@@ -1,10 +1,10 @@
-"""Take away what protects the server, one control at a time, and look whether a test notices.
+"""Remove the controls that protect the server, one at a time, and check that tests fail.
 
     python -m campaigns controls [ID ...]      all threats of the table, or those that are named
 
-`controls.toml` is the table: the threat, what protects from it, the very lines that do, what stands there when they
-are gone, and the tests that must fail then. All of it happens in a copy of the tree that has an environment of its
-own, so that the tests, and the servers that they start, import the copy.
+`controls.toml` is the table: the threat, the control, its source lines, their replacement, and the tests that must fail
+then. The campaign works in a copy of the tree with an environment of its own, so that the tests, and the servers that
+they start, import the copy.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TABLE: Final = Path(__file__).with_suffix(".toml")
-PACKAGES: Final = ("cli", "core", "migrations", "plugins", "soap")
+PACKAGES: Final = ("cli", "core", "doctor", "migrations", "plugins", "soap")
 MOST_SECONDS: Final = 600.0
-"""Time for the tests of one row; a server without its control may well hang."""
+"""For the tests of one row: a server without its control may hang."""
 
-_NOT_THEIRS: Final = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+_REMOVED_VARIABLES: Final = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 
 
 class NotThere(ValueError):
-    """The lines of a control do not stand in its file just once: the table is not true any more."""
+    """The lines of a control are not in its file exactly once: the table is out of date."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """One row: `lines` of `file` protect from `threat`; with `instead` in their place each of `tests` must fail."""
+    """One row: `lines` of `file` protect from `threat`; replaced by `instead`, each of `tests` must fail."""
 
     threat: str
     what: str
@@ -55,11 +55,11 @@ class Control:
 
     @classmethod
     def read(cls, **row: str | list[str]) -> Control:
-        """Make one of a row of the table; raise `TypeError` if a column is missing or unknown."""
+        """Return the control in a row of the table; raise `TypeError` for a missing or unknown column."""
         return cls(**{**row, "tests": tuple(row["tests"])})  # type: ignore[arg-type]  # a wrong column is a TypeError
 
     def removed_from(self, source: str) -> str:
-        """Return the source without the control; raise `NotThere`, or `SyntaxError` if that is no Python any more."""
+        """Return the source without the control; raise `NotThere`, or `SyntaxError` if the result is not Python."""
         if not self.lines or source.count(self.lines) != 1:
             raise NotThere(f"{self.threat}, {self.what}: {self.file} has its lines {source.count(self.lines)} times")
         spoilt = source.replace(self.lines, self.instead)
@@ -69,7 +69,7 @@ class Control:
 
 @dataclass
 class Totals:
-    """What came of the rows: how many were noticed, and a sentence for each that was not."""
+    """The results: the number of noticed controls, and a sentence for each that was not noticed."""
 
     noticed: int = 0
     survived: list[str] = field(default_factory=list)
@@ -99,26 +99,26 @@ def table(threats: Sequence[str] = ()) -> list[Control]:
     return [row for row in rows if not threats or row.threat in threats]
 
 
-def campaign(copy: Copy, rows: Sequence[Control], tell: Callable[[str], object]) -> Totals:
-    """Judge each row; raise `NotThere` if one is not true, `RuntimeError` if a test fails although nothing is gone."""
+def campaign(copy: Copy, rows: Sequence[Control], report: Callable[[str], object]) -> Totals:
+    """Check each row; raise `NotThere` for an outdated row, `RuntimeError` if a test fails with all controls."""
     for row in rows:
         row.removed_from((copy.root / row.file).read_text())
     tests = tuple(dict.fromkeys(test for row in rows for test in row.tests))
     unfit = other_than(PASSED, tests, copy.outcomes(tests))
     if unfit:
-        raise RuntimeError(f"{copy.said()}\nalthough all controls are in their places: {'; '.join(unfit)}")
+        raise RuntimeError(f"{copy.output()}\nalthough all controls are present: {'; '.join(unfit)}")
     totals = Totals()
     for row in rows:
         with copy.without(row):
             missed = other_than(FAILED, row.tests, copy.outcomes(row.tests))
         totals.survived += [f"{row.threat}, {row.what}: {one}" for one in missed]
         totals.noticed += not missed
-        tell(f"{row.threat:4} {'SURVIVED' if missed else 'noticed '} {row.what}")
+        report(f"{row.threat:4} {'SURVIVED' if missed else 'noticed '} {row.what}")
     return totals
 
 
 def other_than(expected: str, tests: Sequence[str], outcomes: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each of the tests of which something else came."""
+    """Return a sentence for each test with another outcome."""
     return [f"{test} {outcomes.get(test, 'did not run')}" for test in tests if outcomes.get(test) != expected]
 
 
@@ -126,7 +126,7 @@ PASSED, FAILED, UNFIT = "passed", "failed", "could not be run"
 
 
 class Copy:
-    """The tree as it stands, files that are not committed and all, in a folder of its own that can be spoilt."""
+    """A copy of the tree, uncommitted files included, in a folder of its own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -147,20 +147,20 @@ class Copy:
             _write(file, whole)
 
     def outcomes(self, tests: Sequence[str]) -> dict[str, str]:
-        """Run tests, all in one process, and return what came of each; with parameters, the worst that came."""
+        """Run tests in one process, and return the outcome of each; the worst one of a test with parameters."""
         report = self.root / "outcomes.xml"
         report.unlink(missing_ok=True)
         command = [str(self._python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
         with self._output.open("w") as output:
-            _finish(subprocess.Popen(command, cwd=self.root, env=_surroundings(), stdout=output, stderr=output))
+            _finish(subprocess.Popen(command, cwd=self.root, env=_variables(), stdout=output, stderr=output))
         found: dict[str, str] = {}
         for case in ET.parse(report).iter("testcase") if report.exists() else ():
             name = _name(case)
             found[name] = max(found.get(name, PASSED), _outcome(case), key=(PASSED, UNFIT, FAILED).index)
         return found
 
-    def said(self) -> str:
-        """Return what the last tests had to say, or the end of it."""
+    def output(self) -> str:
+        """Return the end of the output of the last tests."""
         return self._output.read_text(errors="replace")[-4000:]
 
 
@@ -169,14 +169,14 @@ def _name(case: ET.Element) -> str:
 
 
 def _outcome(case: ET.Element) -> str:
-    """Return what came of one test: an error around it, or a skip, proves nothing."""
+    """Return the outcome of one test; an error in its setup, or a skip, is no failure."""
     if case.find("failure") is not None:
         return FAILED
     return PASSED if case.find("error") is None and case.find("skipped") is None else UNFIT
 
 
 def _environment(root: Path) -> Path:
-    """Make an environment in which `postscan` is this copy, and everything else what is installed here."""
+    """Create an environment in which `postscan` is this copy; all other packages are those installed here."""
     links = root / ".types" / "postscan"
     links.mkdir(parents=True)
     for package in PACKAGES:
@@ -189,19 +189,19 @@ def _environment(root: Path) -> Path:
     return home / "bin" / "python"
 
 
-def _surroundings() -> dict[str, str]:
-    """Return the environment variables of the tests: none that leads back to the original, or that costs time."""
-    return {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS}
+def _variables() -> dict[str, str]:
+    """Return the environment variables of the tests, without those that refer to the original tree."""
+    return {name: value for name, value in os.environ.items() if name not in _REMOVED_VARIABLES}
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a module, and forget what it was compiled to: two changes in a second look alike to Python."""
+    """Write a module, and remove its compiled form: Python does not notice two changes within a second."""
     file.write_text(text)
     Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
 
 
 def _finish(tests: subprocess.Popen[bytes]) -> None:
-    """Wait for the tests; those that take too long, or are not wanted any more, may put away their servers first."""
+    """Wait for the tests; on a timeout or an interrupt, let them end their servers."""
     try:
         tests.wait(MOST_SECONDS)
     except subprocess.TimeoutExpired:

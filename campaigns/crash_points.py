@@ -1,15 +1,15 @@
-"""Kill the server at every call that changes its data, start it again, and look whether it kept its word.
+"""Kill the server at every call that changes its data, start it again, and check its promises.
 
     python -m campaigns crash [delivered | withdrawn | stopped ...] [every=K]
 
-First one job of each kind is recorded, to know which thread makes which calls. Then, for each of these and for
-N = 1, 2, 3 ..., a new job is driven against a server that dies at the N-th such call of that thread, until a job is
-done before the N-th call comes: so every call is met, however many there are. After each death the server is started
-again, what the device was told is compared with what is there, the device goes on with the identical request, and
-the job must end as if nothing had happened (F-R1, F-R23).
+First, one job of each kind is recorded to find which thread makes which calls. Then, for each of these and for
+N = 1, 2, 3 ..., a new job is run against a server that is killed at the N-th such call of that thread, until a job
+completes before the N-th call. After each kill the server is started again, the acknowledged requests are compared with
+the stored data, the device continues with the identical request, and the job must end as without the kill (F-R1,
+F-R23).
 
-Two calls of three are `pwrite64`: pages into the journal or the database between two syncs. `every=K` takes only each
-K-th of these, and all others in full.
+Two of three calls are `pwrite64`: pages of the journal or the database between two syncs. `every=K` uses only each
+K-th of these, and all other calls.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from works import alive
 
 from campaigns import promises, tracing
 from campaigns.tracing import Call
-from campaigns.whole_job import STEPS, Job, NoAnswer, Refused, knock
+from campaigns.whole_job import STEPS, Job, NoAnswer, Refused, send_query
 
 SETTINGS: Final = {"running": {"slots": 1, "term_seconds": 0.3}, "plugins": {"disabled": ["stamp"]}}
 _GONE_SECONDS: Final = 5.0
@@ -51,7 +51,7 @@ class Point:
 
 @dataclass
 class Tally:
-    """What a sweep met: deaths by what the call was about, and seconds from start to ready."""
+    """The results of a sweep: kills by call and kind of data, and seconds from start to ready."""
 
     covered: Counter[tuple[str, str]] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Tally:
 
 
 class Sweep:
-    """Deaths of one server, one after the other, on the same data."""
+    """Kills of one server, one after the other, on the same data."""
 
     def __init__(self, server: Server, tally: Tally | None = None) -> None:
         self._server = server
@@ -68,8 +68,8 @@ class Sweep:
         self._jobs: list[Job] = []
         self._log = server.home / "strace.log"
 
-    def strike(self, point: Point) -> bool:
-        """Let the server die at *point*, judge what is left, and end the job; return False if it was never met."""
+    def inject(self, point: Point) -> bool:
+        """Kill the server at *point*, check its data, and end the job; return False if the point was not reached."""
         self._warm_up()
         family = self._server.family()
         job = self._job(point.kind)
@@ -79,7 +79,7 @@ class Sweep:
                 job.go_on()
         except NoAnswer:
             self._restart(point, family)
-            self._judge(point, job)
+            self._check(point, job)
             return True
         self._note(point, promises.ended(job))
         return False
@@ -99,22 +99,22 @@ class Sweep:
                 break
             time.sleep(0.01)
 
-    def _judge(self, point: Point, job: Job) -> None:
+    def _check(self, point: Point, job: Job) -> None:
         try:
             self._note(point, promises.acknowledged(job))
             job.go_on()
             self._note(point, promises.acknowledged(job) + promises.ended(job))
         except (NoAnswer, Refused, AssertionError) as error:
-            self._note(point, [f"the job could not go on: {error}"])
+            self._note(point, [f"the job could not continue: {error}"])
         self._note(point, promises.tidy(self._server, self._jobs))
 
     def _warm_up(self) -> None:
-        """Let every thread of the server begin."""
+        """Start every thread of the server."""
         if len(tracing.threads(self._server.pid)) < len(tracing.ROLES):
             self._job("delivered").go_on()
 
     def _roles(self) -> dict[str, int]:
-        return tracing.roles(self._server.pid, lambda: knock(self._server))
+        return tracing.roles(self._server.pid, lambda: send_query(self._server))
 
     def _job(self, kind: str) -> Job:
         self._jobs.append(Job(self._server, kind))
@@ -127,7 +127,7 @@ class Sweep:
                 self.tally.violations.append(f"{point}: {sentence}")
 
     def record(self, kind: str) -> list[tuple[str, Call]]:
-        """Return the calls of one job in their order, each with the role of its thread."""
+        """Return the calls of one job in order, each with the role of its thread."""
         self._warm_up()
         roles = {thread: role for role, thread in self._roles().items()}
         with tracing.recorded(self._server.pid, self._log):
@@ -136,7 +136,7 @@ class Sweep:
 
 
 def _dies(process: int) -> bool:
-    """Return whether a process is dead, or so soon: its sockets close a moment before it is gone."""
+    """Wait briefly for the end of a process, whose sockets close first; return whether it has ended."""
     begun = time.monotonic()
     while alive(process):
         if time.monotonic() - begun > _GONE_SECONDS:
@@ -146,7 +146,7 @@ def _dies(process: int) -> bool:
 
 
 def run(*arguments: str) -> int:
-    """Sweep all points of these kinds of jobs, or of all; print what was met and return the exit code."""
+    """Sweep all points of these kinds of jobs, or of all; print the results and return the exit code."""
     kinds, stride = chosen(arguments)
     tally = Tally()
     recorded = 0
@@ -162,7 +162,7 @@ def run(*arguments: str) -> int:
 
 
 def chosen(arguments: Sequence[str]) -> tuple[list[str], int]:
-    """Return which kinds of jobs are asked for, and which fraction of the `pwrite64`; exit for what is not known."""
+    """Return the kinds of jobs and the stride for `pwrite64`; exit for an unknown argument."""
     kinds = [one for one in arguments if not one.startswith("every=")]
     strides = [one.removeprefix("every=") for one in arguments if one.startswith("every=")]
     unknown = sorted(set(kinds) - set(STEPS)) + [one for one in strides if not one.isdecimal() or one == "0"]
@@ -172,12 +172,12 @@ def chosen(arguments: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _sweep(kind: str, role: str, call: str, tally: Tally, stride: int) -> int:
-    """Strike at every number, or each *stride*-th, until one is not met; return how many were."""
+    """Inject at every number, or each *stride*-th, until one is not reached; return how many were."""
     known = len(tally.violations)
     with _server() as server:
         sweep = Sweep(server, tally)
         for met, number in enumerate(itertools.count(1, stride)):
-            if not sweep.strike(Point(kind, role, call, number)):
+            if not sweep.inject(Point(kind, role, call, number)):
                 return met
             for sentence in tally.violations[known:]:
                 print(f"VIOLATION {sentence}", file=sys.stderr, flush=True)
@@ -192,7 +192,7 @@ def _server() -> Iterator[Server]:
 
 
 def _report(tally: Tally, recorded: int) -> None:
-    print("\nThe call that killed it, and what it was about:")
+    print("\nKills by data and call:")
     for (about, call), number in sorted(tally.covered.items()):
         print(f"  {about:<12} {call:<10} {number:>5}")
     starts = sorted(tally.starts)

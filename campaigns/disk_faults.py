@@ -1,12 +1,11 @@
-"""Let every call that changes the data fail once, with EIO and with ENOSPC, and look whether the server says so.
+"""Let every call that changes the data fail once, with EIO and with ENOSPC, and check the response of the server.
 
     python -m campaigns faults [delivered | withdrawn | stopped ...] [every=K]
 
-The sweep is that of the crash points; here the server lives on. A request may be answered with a temporary error, an
-internal error or a failed operation, or with success if the server could do without the call; never with success for
-what is not durable. Then the fault is gone, the device repeats the identical request, and the job must end as if
-nothing had happened (F-R3, F-R10, F-R12). At the end the server is killed and started again: what it had answered
-must still be there.
+The sweep is that of the crash points, but the server keeps running. The response may be a temporary error, an internal
+error or a failed operation, or success if the server did not need the call; never success for data that is not
+durable. Then, without the fault, the device repeats the identical request, and the job must end as without it (F-R3,
+F-R10, F-R12). At the end the server is killed and started again: all acknowledged data must be there.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from works import alive
 
 from campaigns import promises, tracing
 from campaigns.crash_points import SETTINGS, Sweep, chosen
-from campaigns.whole_job import Job, NoAnswer, Refused, knock
+from campaigns.whole_job import Job, NoAnswer, Refused, send_query
 
 ERRORS: Final = ("EIO", "ENOSPC")
 CALLS: Final = ("openat", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "link", "unlink", "mkdir")
-HONEST: Final = ("dsp:ServerErrorTemporaryError", "dsp:ServerErrorInternalError", "dsp:OperationFailed")
+PERMITTED: Final = ("dsp:ServerErrorTemporaryError", "dsp:ServerErrorInternalError", "dsp:OperationFailed")
 _TRIES: Final = 3
 
 
@@ -50,7 +49,7 @@ class Failure:
 
 @dataclass
 class Tally:
-    """What a sweep met: failures by what the call was about, the answers that they led to, and broken promises."""
+    """The results of a sweep: failures by call and kind of data, the responses, and broken promises."""
 
     covered: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
@@ -67,12 +66,12 @@ class Faults:
         self._jobs: list[Job] = []
         self._log = server.home / "strace.log"
 
-    def strike(self, failure: Failure) -> bool:
-        """Let one call fail, judge what is told and what is there, and end the job; False if it was never made."""
+    def inject(self, failure: Failure) -> bool:
+        """Let one call fail, check response and data, and end the job; return False if the call was not made."""
         if len(tracing.threads(self._server.pid)) < len(tracing.ROLES):
             self._job("delivered").go_on()
         job = self._job(failure.kind)
-        thread = tracing.roles(self._server.pid, lambda: knock(self._server))[failure.role]
+        thread = tracing.roles(self._server.pid, lambda: send_query(self._server))[failure.role]
         with tracing.injected(thread, failure.call, f"error={failure.error}:when={failure.number}", self._log):
             self._drive(failure, job)
         hit = [call for call in tracing.read(self._log) if "(INJECTED)" in call.rest]
@@ -85,16 +84,16 @@ class Faults:
         return bool(hit)
 
     def _drive(self, failure: Failure, job: Job) -> None:
-        """Do the whole job; repeat a request that was refused honestly, as a device would."""
+        """Run the whole job; repeat a request after a permitted fault, as a device does."""
         for _ in range(_TRIES):
             try:
                 job.go_on()
             except Refused as refused:
                 self.tally.answers[str(refused.subcode)] += 1
-                if refused.subcode not in HONEST:
+                if refused.subcode not in PERMITTED:
                     self._note(failure, [f"a failing disk was answered with {refused}"])
             except (NoAnswer, AssertionError) as error:
-                self._note(failure, [f"the job could not go on: {error!r}"])
+                self._note(failure, [f"the job could not continue: {error!r}"])
                 if not alive(self._server.pid):
                     self._note(failure, ["the server is dead"])
                     self._server.kill()
@@ -115,7 +114,7 @@ class Faults:
         return [f"{file} was synced again after its sync had failed"] if is_file and len(again) > 1 else []
 
     def restart(self, kind: str) -> None:
-        """Kill the server and start it again; what it answered to all these jobs must still be true."""
+        """Kill the server and start it again; check what it acknowledged to all jobs."""
         self._server.kill()
         self._server.start()
         for job in self._jobs:
@@ -135,7 +134,7 @@ class Faults:
 
 
 def run(*arguments: str) -> int:
-    """Let every call of these kinds of jobs fail, or of all kinds; print what came of it, return the exit code."""
+    """Let every call of these kinds of jobs fail, or of all kinds; print the results and return the exit code."""
     kinds, stride = chosen(arguments)
     tally = Tally()
     for kind in kinds:
@@ -150,9 +149,9 @@ def run(*arguments: str) -> int:
 
 
 def points(server: Server, kind: str) -> dict[tuple[str, str], list[int]]:
-    """Return, for each thread and call, the numbers of the calls that are about the server's data.
+    """Return, for each thread and call, the numbers of the calls that change the server's data.
 
-    The others wake threads up or send answers: no disk can fail there.
+    The others wake threads up or send responses, and do not use the disk.
     """
     made: Counter[tuple[str, str]] = Counter()
     found = defaultdict(list)
@@ -164,11 +163,11 @@ def points(server: Server, kind: str) -> dict[tuple[str, str], list[int]]:
 
 
 def _sweep(failures: Sequence[Failure], tally: Tally) -> None:
-    """Let one call after the other fail; then kill the server, and see whether it remembers all."""
+    """Let one call after the other fail; then restart the server and check its data."""
     with _server() as server:
         faults = Faults(server, tally)
         for failure in failures:
-            faults.strike(failure)
+            faults.inject(failure)
         faults.restart(failures[0].kind)
 
 
@@ -179,10 +178,10 @@ def _server() -> Iterator[Server]:
 
 
 def _report(tally: Tally) -> None:
-    print("\nThe call that failed, and what it was about:")
+    print("\nFailures by data and call:")
     for (about, call, error), number in sorted(tally.covered.items()):
         print(f"  {about:<12} {call:<10} {error:<7} {number:>5}")
-    print("What the devices were told:")
+    print("Responses:")
     for answer, number in tally.answers.most_common():
         print(f"  {answer:<32} {number:>5}")
     print(f"failures: {tally.covered.total()}; violations: {len(tally.violations)}")

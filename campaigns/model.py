@@ -1,13 +1,13 @@
-"""The engine beside the model: all short sequences of requests, and interleavings at random with crashes and faults.
+"""Compare the engine with the model: all short sequences of requests, and random interleavings with crashes and faults.
 
     python -m campaigns model --exhaustive [LENGTH]       every sequence of up to LENGTH (default 4) requests
-    python -m campaigns model --interleavings NUMBER [FIRST]   that many seeds, from FIRST (default 0) on
+    python -m campaigns model --interleavings NUMBER [FIRST]   NUMBER seeds, from FIRST (default 0) on
 
 The alphabet has 18 letters: two devices, each with Create, and with SendImage, End, Cancel and GetPostScanJobElements
-on the first and on the second job that was made. It is run three times, with three executors: one that never claims
-a job, one that ends each job before the next request comes, and one that is killed while the job's filter runs.
+on the first and on the second job. It is run three times, with three executors: one that never claims
+a job, one that ends each job before the next request, and one that is killed while the job's filter runs.
 
-Everything lies on a memory file system, where a sync costs nothing.
+All data is on a memory file system, where a sync is fast.
 """
 
 from __future__ import annotations
@@ -40,30 +40,32 @@ EXECUTORS: Final = ("never claims", "finishes at once", "dies in the filter")
 _CHUNK: Final = 2500
 
 Found = tuple[Counter[str], list[str]]
-"""How much was done, and the violations."""
+"""The counts, and the violations."""
 
 
 def run(*arguments: str) -> int:
-    """Run what is asked for; return 1 if an invariant broke."""
+    """Run the chosen campaigns; return 1 for a violation."""
     parser = argparse.ArgumentParser(prog="python -m campaigns model")
     parser.add_argument("--exhaustive", nargs="?", type=int, const=4, metavar="LENGTH")
     parser.add_argument("--interleavings", nargs="+", type=int, metavar=("NUMBER", "FIRST"))
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     broken = 0
-    if asked.exhaustive:
-        broken += _tell(_all_sequences, [(n, asked.exhaustive, one) for one in EXECUTORS for n in range(len(LETTERS))])
-    if asked.interleavings:
-        number, first = [*asked.interleavings, 0][:2]
+    if options.exhaustive:
+        broken += _run_parts(
+            _all_sequences, [(n, options.exhaustive, one) for one in EXECUTORS for n in range(len(LETTERS))]
+        )
+    if options.interleavings:
+        number, first = [*options.interleavings, 0][:2]
         ends = [*range(first, first + number, _CHUNK), first + number]
-        broken += _tell(_some_interleavings, list(itertools.pairwise(ends)))
+        broken += _run_parts(_some_interleavings, list(itertools.pairwise(ends)))
     return 1 if broken else 0
 
 
-def _tell(work: object, parts: list[tuple[object, ...]]) -> int:
-    """Do the parts on all cores, print what came of them, and return how many violations there were."""
+def _run_parts(work: object, parts: list[tuple[object, ...]]) -> int:
+    """Run the parts on all cores, print the results, and return the number of violations."""
     began, done, violations = time.monotonic(), Counter[str](), list[str]()
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for number, (counts, found) in enumerate(pool.imap_unordered(_Spread(work), parts), start=1):
+        for number, (counts, found) in enumerate(pool.imap_unordered(_Unpacked(work), parts), start=1):
             print(f"{number} of {len(parts)} parts", flush=True)
             done += counts
             violations += found
@@ -75,8 +77,8 @@ def _tell(work: object, parts: list[tuple[object, ...]]) -> int:
     return len(violations)
 
 
-class _Spread:
-    """Call a function with a tuple's members; a pool can send it to its processes."""
+class _Unpacked:
+    """Call a function with the members of a tuple; picklable, for a process pool."""
 
     def __init__(self, function: object) -> None:
         self._function = function
@@ -104,7 +106,7 @@ def _some_interleavings(first: int, last: int) -> Found:
 
 
 def _close(trial: Trial, violations: list[str]) -> None:
-    """Give everything back; what is left over is a violation, too."""
+    """Close the trial; anything left over is a violation, too."""
     try:
         trial.close()
     except Violation as violation:
@@ -112,7 +114,7 @@ def _close(trial: Trial, violations: list[str]) -> None:
 
 
 def _all_sequences(first: int, length: int, executor: str) -> Found:
-    """Try every sequence that begins with one letter; a prefix is run once and gone back to."""
+    """Run every sequence that begins with one letter; run each prefix once and restore its state."""
     done, violations = Counter[str](), list[str]()
     trial = Trial()
 
@@ -121,7 +123,7 @@ def _all_sequences(first: int, length: int, executor: str) -> Found:
         for letter in letters:
             before = dict(trial.world.jobs)
             try:
-                _play(trial, letter, executor)
+                _run_letter(trial, letter, executor)
             except Violation as violation:
                 violations.append(f"{executor}: {violation}")
             done[f"sequences with an executor that {executor}"] += 1
@@ -136,7 +138,7 @@ def _all_sequences(first: int, length: int, executor: str) -> Found:
     return done, violations
 
 
-def _play(trial: Trial, letter: int, executor: str) -> None:
+def _run_letter(trial: Trial, letter: int, executor: str) -> None:
     by, verb, slot = LETTERS[letter]
     tokens = [*trial.world.jobs, NOBODYS, NOBODYS]
     trial.run(trial.ask(Ask(verb, by, "" if verb is Verb.CREATE else tokens[slot])))

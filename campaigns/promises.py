@@ -1,7 +1,7 @@
-"""What the server promised, and whether it is so: by asking it, and by looking at its disk and its rows.
+"""Check the promises of the server: by requests, and by reading its disk and its database.
 
-Each function returns one sentence for each promise that was broken; nothing if all were kept. The numbers are those
-of the invariants (I1 ...) and faults (F-R1 ...).
+Each function returns one sentence for each broken promise. The numbers are those of the invariants (I1 ...) and
+faults (F-R1 ...).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _BEFORE_END: Final = ("Creating",)
 
 
 def acknowledged(job: Job) -> list[str]:
-    """Judge what the device was told against what is there (I1, I2, I11, I23): to call when the server is back."""
-    if "create" not in job.told:
+    """Compare the acknowledged requests with the stored job (I1, I2, I11, I23), after a restart of the server."""
+    if "create" not in job.acknowledged:
         return []
     broken = []
     stored = job.server.works.core.store.load(job.token)
@@ -34,17 +34,17 @@ def acknowledged(job: Job) -> list[str]:
             broken.append(f"the file of image {number} of {job.token} is not what was sent")
     for number, document in have.items():
         if document.sha256 != _sha256(job.images[number]):
-            broken.append(f"image {number} of {job.token} is there, and not whole")
+            broken.append(f"image {number} of {job.token} is stored incompletely")
     state = job.state()
-    if "end" in job.told and state in _BEFORE_END:
+    if "end" in job.acknowledged and state in _BEFORE_END:
         broken.append(f"the end of {job.token} was acknowledged, and it is {state}")
-    if "cancel" in job.told and state not in ("Canceled", "Terminating"):
+    if "cancel" in job.acknowledged and state not in ("Canceled", "Terminating"):
         broken.append(f"the cancel of {job.token} was acknowledged, and it is {state}")
     return broken
 
 
 def ended(job: Job) -> list[str]:
-    """Judge a job that went to its end: its state, and each image once on the share (I8, I19, I20)."""
+    """Check an ended job: its state, and each image once on the share (I8, I19, I20)."""
     broken = []
     if job.state() != END[job.kind]:
         broken.append(f"job {job.token} ({job.kind}) ended {job.state()}; expected {END[job.kind]}")
@@ -52,19 +52,19 @@ def ended(job: Job) -> list[str]:
     for number, image in job.images.items():
         copies = files[_sha256(image)]
         if copies != _COPIES[job.kind]:
-            broken.append(f"image {number} of {job.token} ({job.kind}) lies {copies} times on the share")
+            broken.append(f"image {number} of {job.token} ({job.kind}) is {copies} times on the share")
     return broken
 
 
 def tidy(server: Server, jobs: list[Job]) -> list[str]:
-    """Judge the disk and the rows: nothing half, nothing without its counterpart, no job twice (I4, I19, I25)."""
-    broken = [f"half a file is left: {path.name}" for path in server.home.rglob("*.part")]
+    """Check disk and database: no incomplete file, files and rows correspond, no job twice (I4, I19, I25)."""
+    broken = [f"an incomplete file is left: {path.name}" for path in server.home.rglob("*.part")]
     store, spool = server.works.core.store, server.settings.storage.spool_dir
     rows = {}
     known = {job.token for job in jobs}
     for stored in (*store.open_jobs(), *store.ended_jobs(limit=100_000)):
         if stored.token not in known:
-            broken.append(f"no device knows the job {stored.token}: its Create was repeated, and is there twice")
+            broken.append(f"job {stored.token} belongs to no device: a repeated Create was stored twice")
         for document in stored.documents:
             rows[spool / document.blob] = document
             if not stored.state.ended and not (spool / document.blob).exists():
@@ -73,7 +73,7 @@ def tidy(server: Server, jobs: list[Job]) -> list[str]:
         if path.is_relative_to(spool / "lost+found"):
             continue
         if path not in rows:
-            broken.append(f"no row knows the file {path.relative_to(spool)}")
+            broken.append(f"no row has the file {path.relative_to(spool)}")
         elif digest(path) != rows[path].sha256:
             broken.append(f"the file {path.relative_to(spool)} is not what its row says")
     sent = {_sha256(image) for job in jobs for image in job.images.values()}

@@ -1,9 +1,9 @@
-"""Start a server on the data of 10,000 jobs, as a killed one leaves them, and measure until it is ready.
+"""Measure the start of a server on the data of 10,000 jobs, as a killed server leaves them.
 
     python -m campaigns recovery [JOBS]
 
-Nine jobs of ten have ended; the others wait, take images or were being processed. Each has an image in the spool, and
-a hundred files have no row. Ready in 5 seconds (F-R1).
+Nine of ten jobs have ended; the others are in creation, waiting or in processing. Each has an image in the spool, and
+a hundred files belong to no job. The server must be ready in 5 seconds (F-R1).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from postscan.core.store.jobs import job_row, step_row
 from postscan.core.store.schema import DOCUMENT, JOB, STEP
 
 MOST_SECONDS: Final = 5.0
-UNKNOWN: Final = 100
+UNKNOWN_FILES: Final = 100
 _IMAGE: Final = b"\x89PNG a page" * 300
 _BEGAN: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 def run(*arguments: str) -> int:
-    """Make the data, start the server three times, print how long it took; return the exit code."""
+    """Create the data, start the server three times, print the times; return the exit code."""
     jobs = int(arguments[0]) if arguments else 10_000
     with tempfile.TemporaryDirectory(prefix="recovery-") as home:
         server = Server(Path(home), {})
@@ -52,8 +52,8 @@ def run(*arguments: str) -> int:
             server.kill()
         aside = sum(path.is_file() for path in (server.settings.storage.spool_dir / "lost+found").rglob("*"))
     print(f"{jobs} jobs, from start to ready: {_shown(seconds)} s, of the processor: {_shown(worked)} s")
-    print(f"put aside at the first start: {aside} of {UNKNOWN} files; load of this machine: {os.getloadavg()[0]:.1f}")
-    return 0 if max(seconds) <= MOST_SECONDS and aside == UNKNOWN else 1
+    print(f"moved to lost+found: {aside} of {UNKNOWN_FILES} files; load of this machine: {os.getloadavg()[0]:.1f}")
+    return 0 if max(seconds) <= MOST_SECONDS and aside == UNKNOWN_FILES else 1
 
 
 def _shown(seconds: list[float]) -> str:
@@ -61,7 +61,7 @@ def _shown(seconds: list[float]) -> str:
 
 
 def _fill(server: Server, jobs: int) -> None:
-    """Write the rows in one transaction and the files without syncing: how they came there is not measured."""
+    """Write the rows in one transaction and the files without syncing; this is not measured."""
     migrations.upgrade(server.settings.storage.url)
     spool = server.settings.storage.spool_dir
     made = [_job(number) for number in range(jobs)]
@@ -72,12 +72,12 @@ def _fill(server: Server, jobs: int) -> None:
         db.execute(sa.insert(DOCUMENT), documents)
     for job in made:
         _write(spool / job.documents[0].blob)
-    for number in range(UNKNOWN):
-        _write(spool / f"nobodys-{number}" / "1-stray")
+    for number in range(UNKNOWN_FILES):
+        _write(spool / f"unknown-{number}" / "1-unknown")
 
 
 def _job(number: int) -> Job:
-    """Make a job of the past; every tenth is open, each of these in another state."""
+    """Create an old job; every tenth is open, in one of four states."""
     at = _BEGAN + timedelta(seconds=number)
     process = ScanProcess("P", "Test process", "", instructions("copy"))
     token = JobToken(f"{number:08x}-0000-4000-8000-000000000000")

@@ -1,11 +1,11 @@
-"""strace on a running server: which calls it makes, and one call that kills it or fails.
+"""Run strace on a server: record its system calls, or inject a signal or an error into one.
 
-`when=N` of strace counts the calls of each thread by itself, so in a server with several threads "the N-th call"
-names nothing. Therefore one thread is traced at a time (`-p TID`, no `-f`): while one device sends one request after
-the other to a server with one slot, each of its four threads has one role. The paths of images are random, so `-P`
-cannot name them; calls are picked by thread and name, and `-y` tells afterwards which file it was.
+`when=N` of strace counts the calls of each thread separately, so "the N-th call" of a server with several threads is
+undefined. Therefore one thread is traced at a time (`-p TID`, no `-f`): while one device sends its requests one after
+the other to a server with one slot, each of the four threads has one role. The paths of images are random, so `-P`
+cannot select them; calls are selected by thread and name, and `-y` shows the file.
 
-A signal that strace injects arrives before the call is carried out: the N-th call never happens, all before it did.
+A signal that strace injects arrives before the call: the N-th call is not made, all calls before it were.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Final
 NOT_HERE: Final = "strace is not installed; on Debian: apt-get install strace"
 
 ROLES: Final = ("loop", "scheduler", "requests", "pipeline")
-"""What the threads of a server do; the last two begin with their first work."""
+"""The roles of the threads of a server; the last two are started by their first work."""
 
-KNOCKS: Final = 5
-"""Requests that tell the thread that answers them from one that woke up by chance."""
+QUERIES: Final = 5
+"""Requests that distinguish the thread that processes them from one that wakes up by itself."""
 
 CALLS: Final = (
     "openat",
@@ -42,26 +42,26 @@ CALLS: Final = (
     "sendto",
     "writev",
 )
-"""What changes files, and what sends answers."""
+"""The calls that change files or send responses."""
 
 _LINE: Final = re.compile(r"^(?:(\d+) +)?(\w+)\((.*)")
-_MATTERS: Final = re.compile(r"O_CREAT|O_DIRECTORY")  # the other files are opened to be read
+_MATTERS: Final = re.compile(r"O_CREAT|O_DIRECTORY")  # other files are opened for reading
 
 
 class NoStrace(Exception):
-    """The program strace is missing, or may not trace here."""
+    """strace is missing, or is not permitted to trace here."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One line of strace: the thread (0 where it was not told), the call, and the rest of the line."""
+    """One line of strace: the thread (0 if it is not in the line), the call, and the rest of the line."""
 
     thread: int
     name: str
     rest: str
 
     def touches(self, data: Path) -> str:
-        """Return what of a server's data the call is about; "elsewhere" for sockets, wake-ups and what is only read."""
+        """Return the part of the server's data that the call changes; "elsewhere" for sockets, wake-ups and reads."""
         if self.name == "openat" and not _MATTERS.search(self.rest):
             return "elsewhere"
         if f"{data}/postscan.sqlite-journal" in self.rest:
@@ -84,27 +84,27 @@ def available() -> bool:
 
 def threads(server: int) -> list[int]:
     """Return the threads of a server, the oldest first; raise if there are more than there are roles."""
-    found = sorted(map(_begun, Path(f"/proc/{server}/task").iterdir()))
+    found = sorted(map(_started, Path(f"/proc/{server}/task").iterdir()))
     if len(found) > len(ROLES):
         raise AssertionError(f"the server has {len(found)} threads; expected {', '.join(ROLES)}")
     return [number for _, number in found]
 
 
-def roles(server: int, knock: Callable[[], object]) -> dict[str, int]:
-    """Return the thread of each role. *knock* sends one request that no filter hears of.
+def roles(server: int, query: Callable[[], object]) -> dict[str, int]:
+    """Return the thread of each role. *query* sends one request that involves no filter.
 
-    After a crash the pipeline may be older than the thread of the requests; the one that wakes up at every knock is
-    the latter. The pipeline may wake up now and then: it has just put a job down.
+    After a crash the pipeline may be older than the thread of the requests; the latter wakes up at every query. The
+    pipeline may wake up sometimes, because it has just suspended a job.
     """
     loop, scheduler, *others = threads(server)
     before = {thread: _switches(server, thread) for thread in others}
-    for _ in range(KNOCKS):
-        knock()
+    for _ in range(QUERIES):
+        query()
     woken = {thread: _switches(server, thread) - before[thread] for thread in others}
     requests, pipeline = sorted(others, key=lambda thread: woken[thread], reverse=True)
-    if woken[requests] < KNOCKS or woken[requests] == woken[pipeline]:
+    if woken[requests] < QUERIES or woken[requests] == woken[pipeline]:
         raise AssertionError(
-            f"after {KNOCKS} requests, threads had woken up so often: {woken}; expected one clear lead"
+            f"wake-ups of the threads after {QUERIES} requests: {woken}; expected one with most of them"
         )
     return dict(zip(ROLES, (loop, scheduler, requests, pipeline), strict=True))
 
@@ -118,13 +118,13 @@ def recorded(server: int, log: Path, *calls: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def injected(thread: int, call: str, what: str, log: Path) -> Iterator[None]:
-    """Do *what* to a *call* of this thread while the body runs: `signal=SIGKILL:when=3`, `error=EIO:when=3`."""
+    """Inject *what* into a *call* of this thread while the body runs: `signal=SIGKILL:when=3`, `error=EIO:when=3`."""
     with _attached(["-p", str(thread), "-e", f"inject={call}:{what}"], log, call):
         yield
 
 
 def read(log: Path) -> list[Call]:
-    """Return the calls of a log in their order."""
+    """Return the calls of a log in order."""
     found = map(_LINE.match, log.read_text(errors="replace").splitlines())
     return [Call(int(one[1] or 0), one[2], one[3]) for one in found if one]
 
@@ -137,9 +137,9 @@ def _attached(target: list[str], log: Path, calls: str) -> Iterator[None]:
     command = ["strace", *target, "-y", "-s", "64", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr
-        said = strace.stderr.readline()
-        if "attached" not in said:
-            raise NoStrace(f"strace cannot trace here: {said.strip()}")
+        message = strace.stderr.readline()
+        if "attached" not in message:
+            raise NoStrace(f"strace cannot trace here: {message.strip()}")
         try:
             yield
         finally:
@@ -147,12 +147,12 @@ def _attached(target: list[str], log: Path, calls: str) -> Iterator[None]:
             strace.communicate()
 
 
-def _begun(task: Path) -> tuple[int, int]:
-    """Return when a thread began (in ticks), and its number."""
+def _started(task: Path) -> tuple[int, int]:
+    """Return the start time of a thread (in ticks), and its number."""
     return int((task / "stat").read_text().rpartition(")")[2].split()[19]), int(task.name)
 
 
 def _switches(server: int, thread: int) -> int:
-    """Return how often a thread has gone to sleep."""
+    """Return the number of voluntary context switches of a thread."""
     status = Path(f"/proc/{server}/task/{thread}/status").read_text()
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])

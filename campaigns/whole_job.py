@@ -1,8 +1,8 @@
-"""One whole job, step by step, as the device remembers it: what it sent, and what it was told.
+"""One complete job, step by step, with what the device sent and what the server acknowledged.
 
 delivered   create, two images, end; the file share filter delivers; the job is Completed
-withdrawn   create, an image, cancel: nothing has run yet
-stopped     create, an image, end; delivered, then a second filter works, and is cancelled
+withdrawn   create, an image, cancel before any filter has run
+stopped     create, an image, end; delivered, then cancelled while a second filter runs
 """
 
 from __future__ import annotations
@@ -34,57 +34,57 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class NoAnswer(Exception):
-    """The server did not answer: it is gone, or its connection broke."""
+    """The server did not respond: it is dead, or the connection broke."""
 
 
 class Refused(Exception):
-    """The server answered with a fault where the device expected an answer."""
+    """The server responded with an unexpected fault."""
 
     def __init__(self, step: str, fault: Fault | None) -> None:
         super().__init__(f"{step}: {fault}")
         self.subcode = fault[1] if fault else ""
 
 
-def knock(server: Server) -> None:
-    """Request a job that does not exist, which changes nothing."""
+def send_query(server: Server) -> None:
+    """Query a job that does not exist: a request that changes nothing."""
     Device(server.url, timeout=_PATIENCE).elements(str(uuid.uuid4()))
 
 
 class Job:
-    """A job of one kind on a server that may break at any moment.
+    """A job of one kind on a server that may fail at any moment.
 
-    `told` are the steps that were acknowledged; `asked` is the one that was sent and never answered.
+    `acknowledged` has the acknowledged steps; `unanswered` is the step that was sent without a response.
     """
 
     def __init__(self, server: Server, kind: str) -> None:
         self.server = server
         self.kind = kind
         self.token = ""
-        self.told: list[str] = []
-        self.asked = ""
+        self.acknowledged: list[str] = []
+        self.unanswered = ""
         self.images = {number: os.urandom(3000) for number in (1, 2) if f"image {number}" in STEPS[kind]}
         self._messages = {step: f"urn:uuid:{uuid.uuid4()}" for step in STEPS[kind]}
 
     def go_on(self) -> None:
-        """Do every step that was not acknowledged yet, the unanswered one with the identical request; await the end.
+        """Run every step that is not acknowledged, the unanswered one with the identical request; wait for the end.
 
-        Raises `NoAnswer` when the server is gone, `Refused` for a fault that is no answer to a repeated request.
+        Raises `NoAnswer` when the server does not respond, `Refused` for an unexpected fault.
         """
-        for step in STEPS[self.kind][len(self.told) :]:
+        for step in STEPS[self.kind][len(self.acknowledged) :]:
             self._do(step)
         self._await(ENDED)
 
     def state(self) -> str:
-        """Return the job's state as the server tells it now."""
+        """Return the current state of the job, as the server reports it."""
         return status(self._send("get", self.token)).state
 
     def acknowledged_images(self) -> list[int]:
-        """Return the document ids that the server said it has."""
-        return [number for number in self.images if f"image {number}" in self.told]
+        """Return the ids of the acknowledged images."""
+        return [number for number in self.images if f"image {number}" in self.acknowledged]
 
     def _do(self, step: str) -> None:
-        again = self.asked == step
-        self.asked = step
+        again = self.unanswered == step
+        self.unanswered = step
         if step == "wait":
             self._await_last_filter()
         else:
@@ -93,11 +93,11 @@ class Job:
                 raise Refused(step, answer.fault())
             if step == "create":
                 self.token = answer.find("JobToken") or ""
-        self.told.append(step)
-        self.asked = ""
+        self.acknowledged.append(step)
+        self.unanswered = ""
 
     def _done_before(self, step: str) -> bool:
-        """Return whether the job shows that an unanswered request was carried out, so that its repetition may fault."""
+        """Return whether an unanswered request has taken effect, so that its repetition may get a fault."""
         if step == "cancel":
             return self.state() == "Canceled"
         return step == "end" and self.state() in ENDED
@@ -108,8 +108,8 @@ class Job:
         message = self._messages.get(step, "")
         try:
             if name == "create":
-                asked = instructions(*FILTERS[self.kind])
-                return device.create(self.server.store(asked), asked, message_id=message)
+                xml = instructions(*FILTERS[self.kind])
+                return device.create(self.server.store(xml), xml, message_id=message)
             if name == "image":
                 return device.send_image(token, number, self.images[int(number)], message_id=message)
             if name == "get":

@@ -1,6 +1,6 @@
-"""The way from one schema to the next: Alembic, shipped inside the package.
+"""Database migrations with Alembic, part of the package.
 
-Run by `postscan migrate`, and by the server itself when it meets a new or an older database.
+They are run by `postscan migrate`, and by the server when it opens a new or older database.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from postscan.core.store import database
 
 
 def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
-    """Bring the database to the newest revision; return the revisions that were applied, oldest first.
+    """Upgrade the database to the newest revision; return the applied revisions, oldest first.
 
-    Raises `StoreBusy` if the database does not answer.
+    Raises `StoreBusy` if the database does not respond.
     """
     writer, _reader = database.connect(url, busy_seconds)
     try:
-        with database.translated(), writer.connect() as connection, _unheeded_references(connection):
+        with database.translated(), writer.connect() as connection, _without_foreign_keys(connection):
             config = _config()
             config.attributes["connection"] = connection
             pending = _pending(connection)
@@ -37,11 +37,11 @@ def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
 
 
 @contextlib.contextmanager
-def _unheeded_references(connection: sa.Connection) -> Iterator[None]:
-    """Begin a transaction in which a table can be replaced without taking along what refers to its rows.
+def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
+    """Begin a transaction without enforced foreign keys; check them before the commit.
 
-    SQLite copies a table to change it, and drops the old one, which would delete every row that hangs on it. It can be
-    told not to heed references only outside of a transaction; before the commit it says whether all of them still hold.
+    To change a table, SQLite copies it and drops the old one, which would delete all rows that refer to it. Foreign
+    keys can be switched off only outside of a transaction.
     """
     if connection.dialect.name != "sqlite":
         with connection.begin():
@@ -53,11 +53,11 @@ def _unheeded_references(connection: sa.Connection) -> Iterator[None]:
         yield
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if broken:
-            raise AssertionError(f"the migration left {len(broken)} rows that refer to nothing: {broken[0]}")
+            raise AssertionError(f"the migration left {len(broken)} rows with a broken foreign key: {broken[0]}")
 
 
 def check(url: str, *, busy_seconds: float = 5.0) -> list[str]:
-    """Return the revisions that the database still lacks, oldest first; nothing if it is up to date."""
+    """Return the revisions that are missing in the database, oldest first; none if it is up to date."""
     _writer, reader = database.connect(url, busy_seconds)
     try:
         with database.translated(), reader.begin() as connection:

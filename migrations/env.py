@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that `postscan.migrations.upgrade` brings; there is no offline mode."""
+"""Run the migrations on the connection of `postscan.migrations.upgrade`; there is no offline mode."""
 
 from alembic import context
 

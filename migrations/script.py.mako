@@ -1,7 +1,7 @@
 """${message}
 
-House rules: no import from postscan (a migration describes the schema of its day, not of today's code); every
-constraint gets its name; SQLite and PostgreSQL both; a downgrade is not offered, a backup is.
+Rules: no import from postscan (a migration describes the schema of its time, not of the current code); every constraint
+has a name; it runs on SQLite and PostgreSQL; there is no downgrade, restore a backup instead.
 """
 
 import sqlalchemy as sa

@@ -104,4 +104,4 @@ def _row(folder: ProcessFolder, identifier: str) -> tuple[str, ...]:
     if process is None:
         return (identifier, "was removed just now", "", "")
     filters = ", ".join(short_name(one.dialect) for one in process.instructions.filters)
-    return (identifier, process.display_name, filters, ", ".join(sorted(process.users)) or "everybody")
+    return (identifier, process.display_name, filters, ", ".join(sorted(process.users)) or "all users")

@@ -1,1 +1,1 @@
-"""One file a revision, numbered in their order."""
+"""One file for each revision, numbered in order."""

@@ -1,4 +1,4 @@
-"""Receipts of filters, idempotent requests, the audit trail, and steady time."""
+"""Receipts of filters, idempotent requests, the audit trail, and monotonic time."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,7 @@ SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Deadlines of jobs that are open now become steady time at the next start of the server."""
+    """Add the columns and tables; the next start of the server converts deadlines of open jobs to monotonic time."""
     with op.batch_alter_table("job") as job:
         job.drop_column("boot")
         job.add_column(sa.Column("ended_ticks", sa.Double))
@@ -60,7 +60,7 @@ def upgrade() -> None:
 
 
 def _forbid_changes(table: str) -> None:
-    """Let the database itself refuse to rewrite the audit trail."""
+    """Create triggers that reject changes of the audit trail."""
     if op.get_bind().dialect.name == "sqlite":
         for verb in ("UPDATE", "DELETE"):
             op.execute(

@@ -1,4 +1,4 @@
-"""What filters make of a job's documents, for the filters after them."""
+"""Documents that filters create for the filters after them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the documents that filters make; no step has made any before."""
+    """Add the table of such documents; no existing step has any."""
     with op.batch_alter_table("step") as step:
         step.add_column(sa.Column("transformed", sa.Boolean, nullable=False, server_default=sa.false()))
     op.create_table(

@@ -1,4 +1,4 @@
-"""Events of the repository, which commit wrote an event, and who hears of them."""
+"""Events of the repository, the version in an event, and subscriptions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,8 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nobody has subscribed yet, so no cursor can stand among the events that know no version."""
-    # Said again for the copy that SQLite makes: numbers are never used twice.
+    """Add version and subscriptions; there are none yet, so no cursor points to an event without a version."""
+    # Repeated for the copy that SQLite makes: numbers are never reused.
     with op.batch_alter_table("event", table_kwargs={"sqlite_autoincrement": True}) as event:
         event.add_column(sa.Column("version", sa.Integer, nullable=False, server_default="0"))
         event.alter_column("token", existing_type=sa.String(36), nullable=True)

@@ -13,7 +13,7 @@ from campaigns import tracing
 from campaigns.crash_points import SETTINGS
 from campaigns.disk_faults import Failure, Faults, Tally
 from campaigns.tracing import Call
-from campaigns.whole_job import Job, knock
+from campaigns.whole_job import Job, send_query
 from postscan.core.store.database import journal_mode
 
 pytestmark = [
@@ -38,7 +38,7 @@ def test_an_image_is_durable_before_its_answer_leaves(tmp_path: Path) -> None:
     with running(tmp_path, SETTINGS) as server:
         Job(server, "delivered").go_on()  # so that all threads are there
         calls = calls_of_one_image(server)
-        roles = {thread: role for role, thread in tracing.roles(server.pid, lambda: knock(server)).items()}
+        roles = {thread: role for role, thread in tracing.roles(server.pid, lambda: send_query(server)).items()}
     about = [one.touches(server.settings.storage.data_dir) for one in calls]
 
     def places(role: str, *names: str) -> list[int]:
@@ -70,7 +70,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
 )
 def test_a_disk_that_fails_once_costs_no_image(faults: Faults, call: str, number: int, error: str) -> None:
     """F-R3, F-R10, F-R12: an honest fault, nothing half left, and the identical request works afterwards."""
-    met = faults.strike(Failure("delivered", "requests", call, number, error))
+    met = faults.inject(Failure("delivered", "requests", call, number, error))
 
     assert met
     assert faults.tally.violations == []

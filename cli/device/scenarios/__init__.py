@@ -1,1 +1,1 @@
-"""What the simulated scanner can be told to do: scan, run through everything, misbehave."""
+"""Scenarios of the simulated device: a job session, a complete run, misbehaviours."""
