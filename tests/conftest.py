@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import databases
 import postgres
 import pytest
-import sqlalchemy as sa
 from no_skips import pytest_sessionfinish, pytest_terminal_summary
 from works import Works
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof
@@ -72,22 +71,25 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     """An empty database, of each kind in turn."""
-    if request.param == "sqlite":
-        return sqlite_url
+    return sqlite_url if request.param == "sqlite" else _on_postgres(request, with_tables=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """A database with all its tables, of each kind in turn."""
+    return databases.migrated(sqlite_url) if request.param == "sqlite" else _on_postgres(request, with_tables=True)
+
+
+def _on_postgres(request: pytest.FixtureRequest, *, with_tables: bool) -> str:
     server: str = request.getfixturevalue("_postgres_server")
     name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"create database {name}")
-    engine.dispose()
-    return server.replace("/postgres?", f"/{name}?")
+    return databases.create(server, name, with_tables=with_tables)
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
+def store(migrated_url: str) -> Iterator[Store]:
     """A store with all its tables, on each kind of database."""
-    migrations.upgrade(database_url)
-    store = Store(database_url)
+    store = Store(migrated_url)
     yield store
     store.close()
 
@@ -123,7 +125,7 @@ BORIS = Principal("device:192.0.2.8", Proof.ADDRESS)
 @pytest.fixture
 def core(settings: Settings) -> Iterator[Engine]:
     """An engine that is not running: jobs can be made, and nothing happens to them."""
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     core = Engine(settings, AnyProcess())
     yield core
     core.close()

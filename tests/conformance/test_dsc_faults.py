@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import databases
 import pytest
 from acceptance.scanning import good, refusal
 from acceptance.server import Server
@@ -34,7 +35,6 @@ from conformance.wire import changed, header
 from conftest import AnyProcess
 from device import SOAP, WSA, Device
 
-from postscan import migrations
 from postscan.core import errors
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
@@ -263,7 +263,7 @@ def test_dsc_032_065_076_096_106_what_nobody_foresaw_is_an_internal_error_each_t
 def test_dsc_046_what_nobody_foresaw_about_the_filters_is_an_internal_error(tmp_path: Path) -> None:
     """Here: a dialect that is no text. The wire cannot cause it, so the row of the operation is asked."""
     settings = Settings.model_validate({"storage": {"data_dir": str(tmp_path)}})
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     core = Engine(settings, AnyProcess())
     dialect: Any = None
     plugin = Plugin("test", "", "", PluginState.READY, filters=(FilterInfo(dialect, "", "", 1.0),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import databases
 import pytest
 from acceptance.scanning import Scanner, good, refusal
 from acceptance.server import Server, digest, none_alive, running
@@ -11,7 +12,6 @@ from conformance.wire import hashes
 from conftest import ANNA, AnyProcess
 from works import Works, until
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
 from postscan.core.settings import Settings
@@ -117,7 +117,7 @@ def test_dsp_085_a_finished_job_can_still_be_asked_for_after_a_restart(own_serve
 def test_dsp_085_a_finished_job_can_be_asked_for_a_day(settings: Settings) -> None:
     """By the settings as they come; and nothing else may keep it, neither its images nor that it is the newest."""
     retention = settings.retention.model_copy(update={"jobs": 0, "image_hours": 0.0})
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     core = Engine(settings.model_copy(update={"retention": retention}), AnyProcess(), clock := FakeClock())
     token = Works(core, ANNA).create("copy")
     core.service.cancel(token, ANNA)

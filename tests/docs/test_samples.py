@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import databases
 import documents
 import pytest
 from conftest import ANNA
 from documents import blocks
 from works import SID, until
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.filters import loader
 from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
@@ -76,7 +76,7 @@ class Reader:
         settings = Settings.model_validate(table)
         processes = ProcessFolder(settings.processes_dir)
         processes.add(process.encode(), display_name="Folder", identifier=GUID)
-        migrations.upgrade(settings.storage.url)
+        databases.migrated(settings.storage.url)
         return Engine(settings, processes)
 
 

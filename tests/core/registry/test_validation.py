@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import databases
 import pytest
 from conftest import ANNA, AnyProcess
 from works import SID, Works
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.filters import parameters
@@ -216,7 +216,7 @@ def test_what_does_not_equal_the_stored_process_is_not_judged(settings: Settings
         def admit(self, process: ScanProcess, sent: Instructions) -> None:
             raise InvalidArgument("Dialect", "", "another")
 
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     with (
         contextlib.closing(Engine(settings, Strict())) as core,
         core.filters.active(Catalogue(()), Refusing()),

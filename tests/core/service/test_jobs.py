@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import databases
 import pytest
 from conftest import ANNA, BORIS, AnyProcess
 from works import SID, Works, instructions, until
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, JobCanceled, JobNotFound, Unavailable, WrongState
 from postscan.core.model.principal import Principal, Proof
@@ -35,7 +35,7 @@ def idle(core: Engine) -> Works:
 def limited(settings: Settings, **limits: object) -> Engine:
     """Make an engine with other limits."""
     changed = settings.model_copy(update={"limits": settings.limits.model_copy(update=limits)})
-    migrations.upgrade(changed.storage.url)
+    databases.migrated(changed.storage.url)
     return Engine(changed, AnyProcess())
 
 
@@ -292,7 +292,7 @@ def test_a_held_job_waits_until_it_is_released(works: Works) -> None:
 
 def test_a_device_that_falls_silent_loses_its_job_after_ten_minutes(settings: Settings, tmp_path: Path) -> None:
     """DSP-071, D4: Aborted and TimedOut; no filter ran; the images stay. Every image starts the time anew."""
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     clock = FakeClock()
     core = Engine(settings, AnyProcess(), clock)
     works = Works(core, ANNA)
@@ -315,7 +315,7 @@ def test_a_device_that_falls_silent_loses_its_job_after_ten_minutes(settings: Se
 
 def test_an_upload_that_takes_long_is_not_silence(settings: Settings) -> None:
     """D4: the time starts anew with every byte received."""
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     clock = FakeClock()
     core = Engine(settings, AnyProcess(), clock)
     works = Works(core, ANNA)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import databases
 import pytest
 from conftest import ANNA, BORIS, AnyProcess
 from works import Works
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import SpoolFull
 from postscan.core.settings import Settings
@@ -19,7 +19,7 @@ def small(settings: Settings) -> Iterator[Engine]:
     """An engine that keeps 1,000 bytes of images for each caller."""
     limits = settings.limits.model_copy(update={"caller_bytes": 1000})
     settings = settings.model_copy(update={"limits": limits})
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     core = Engine(settings, AnyProcess())
     yield core
     core.close()
@@ -70,7 +70,7 @@ def test_a_reserve_is_left_on_the_disk(settings: Settings) -> None:
     """F-R10: images stop before the disk is full; the job, its cancel and its questions go on."""
     storage = settings.storage.model_copy(update={"reserve_bytes": 1 << 60})
     settings = settings.model_copy(update={"storage": storage})
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     core = Engine(settings, AnyProcess())
     anna = Works(core, ANNA)
     token = anna.create("copy")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import databases
 import pytest
 from conftest import ANNA, AnyProcess
 from works import SID, Works, instructions
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
@@ -27,7 +27,7 @@ def core(settings: Settings, clock: FakeClock) -> Iterator[Engine]:
     """An engine that is not running, on a clock of the test's; it keeps 2 jobs however old, and 5,000 bytes."""
     retention = settings.retention.model_copy(update={"jobs": 2, "image_bytes": 5000, "image_hours": 10.0})
     settings = settings.model_copy(update={"retention": retention})
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     core = Engine(settings, AnyProcess(), clock)
     yield core
     core.close()

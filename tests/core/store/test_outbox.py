@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import databases
 import pytest
 import sqlalchemy as sa
 from conftest import ANNA, BORIS, AnyProcess
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.principal import Principal, Proof
@@ -296,7 +296,7 @@ def test_other_filters_than_the_last_time_are_told_of(store: Store) -> None:
 
 def test_a_server_that_starts_tells_which_filters_it_has(settings: Settings) -> None:
     """What the last one wrote is what it compares with: here one plugin is switched off before the second start."""
-    migrations.upgrade(settings.storage.url)
+    databases.migrated(settings.storage.url)
     without = settings.model_copy(update={"plugins": settings.plugins.model_copy(update={"disabled": ("acme",)})})
     for table in (settings, without):
         with contextlib.closing(Engine(table, AnyProcess())) as core, core.running() as catalogue:

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import databases
 import pytest
 from conftest import ANNA, AnyProcess
 from works import SID, Works, alive, until
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.facts import JobFacts
@@ -98,7 +98,7 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def engine(settings_of_the_den: Settings) -> Iterator[Engine]:
     """One engine for all of them: each is the neighbour of those before."""
     sys.path.append(str(OUTSIDE))
-    migrations.upgrade(settings_of_the_den.storage.url)
+    databases.migrated(settings_of_the_den.storage.url)
     core = Engine(settings_of_the_den, AnyProcess())
     with core.running():
         yield core

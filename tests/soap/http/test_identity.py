@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import databases
 import pytest
 from certificates import SID_EXTENSION, UPN, Authority, Credentials, sid_extension, sid_uri, tlv, upn
 from conftest import AnyProcess
@@ -15,7 +16,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtensionOID
 from works import instructions
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, JobNotFound
 from postscan.core.model.principal import Principal, Proof
@@ -349,7 +349,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         tls={"certificate": "c.pem", "client_ca": "ca.pem", "mode": "client"},
         limits={"bad_tokens": 10_000},
     )
-    migrations.upgrade(made.storage.url)
+    databases.migrated(made.storage.url)
     core = Engine(made, AnyProcess())
     yield core
     core.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import databases
 import messages
 import pytest
 from conftest import ANNA, AnyProcess
@@ -14,7 +15,6 @@ from lxml import etree
 from schemas import assert_valid
 from works import Works
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
 from postscan.core.model.states import JobState
@@ -34,7 +34,7 @@ def idle(tmp_path: Path) -> Iterator[Works]:
     made = Settings.model_validate(
         {"storage": {"data_dir": str(tmp_path)}, "limits": limits, "filters": {"acme": {"folder": str(tmp_path)}}}
     )
-    migrations.upgrade(made.storage.url)
+    databases.migrated(made.storage.url)
     core = Engine(made, AnyProcess())
     infos = tuple(FilterInfo(dialect, "", "", 1.0) for dialect in (namespaces.EMAIL, "urn:acme:copy"))
     catalogue = Catalogue((Plugin("test", "", "", PluginState.READY, filters=infos),))
