@@ -13,6 +13,7 @@ import databases
 import postgres
 import pytest
 from no_skips import pytest_sessionfinish, pytest_terminal_summary
+from plugin_names import unused
 from works import Works
 
 from postscan.core.engine import Engine
@@ -96,12 +97,13 @@ def store(migrated_url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings whose data and whose filter `acme` live below the test's folder; short times."""
+    """Settings whose data and whose filter `acme` live below the test's folder; short times, no plugin of ours."""
     (tmp_path / "out").mkdir()
     table: dict[str, Any] = {
         "server": {"port": 0, "drain_seconds": 5},
         "storage": {"data_dir": str(tmp_path / "data")},
         "running": {"term_seconds": 0.3},
+        "plugins": {"disabled": unused()},
         "filters": {"acme": {"folder": str(tmp_path / "out")}},
     }
     return Settings.model_validate(table)

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import pytest
 from acceptance.scanning import Scanner
 from acceptance.server import Server, running
+from plugin_names import unused
+
+PDF = {"plugins": {"disabled": unused("fileshare", "pdf")}}
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with small limits. Nothing that a device sends ever makes it stumble: its log has no traceback."""
-    with running(tmp_path_factory.mktemp("server")) as server:
+    with running(tmp_path_factory.mktemp("server"), PDF) as server:
         yield server
     assert "Traceback" not in server.log()
 

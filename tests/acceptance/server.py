@@ -10,18 +10,19 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import commands
+import databases
 import messages
 import psutil
+from plugin_names import unused
 from works import Works, alive
 
-from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import load
@@ -40,7 +41,8 @@ class Server:
     """One server on one folder; it can be started again after it was stopped or killed.
 
     `share` is the folder behind the share `SHARE`, `out` the one of the plugin acme. `settings` are tables that go
-    over those of the tests: small limits, short times.
+    over those of the tests: small limits, short times, of our own plugins only fileshare, and
+    those that have a table in `settings`.
     """
 
     def __init__(self, home: Path, settings: Tables) -> None:
@@ -49,14 +51,15 @@ class Server:
         self.out = home / "out"
         self.share.mkdir()
         self.out.mkdir()
-        config = home / "postscan.toml"
-        config.write_text(_toml(self._defaults(), settings))
-        self.settings = load(config)
+        self._config = home / "postscan.toml"
+        self._given = settings
+        self._config.write_text(_toml(self._defaults(), settings))
+        self.settings = load(self._config)
         self.processes = ProcessFolder(self.settings.processes_dir)
         self.url = ""
-        self._command = [sys.executable, "-m", "postscan.cli", "--config", str(config), "serve"]
+        self._arguments = ["--config", str(self._config), "serve"]
         self._log = home / "server.log"
-        self._process: subprocess.Popen[str] | None = None
+        self._process: commands.Command | None = None
 
     def _defaults(self) -> Tables:
         return {
@@ -69,14 +72,24 @@ class Server:
                 "bad_tokens": 10_000,
             },
             "running": {"term_seconds": 0.3},
+            "plugins": {"disabled": unused("fileshare", *self._configured())},
             "filters.acme": {"folder": str(self.out)},
             "filters.fileshare.shares": {SHARE: str(self.share)},
         }
 
+    def _configured(self) -> list[str]:
+        """Return the names of the plugins that the settings have a table of."""
+        return [name.split(".")[1] for name in self._given if name.startswith("filters.")]
+
+    def disable(self, *plugins: str) -> None:
+        """Let the next server do without these plugins, too."""
+        disabled = {"disabled": [*unused("fileshare", *self._configured()), *plugins]}
+        self._config.write_text(_toml(self._defaults(), self._given, {"plugins": disabled}))
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with self._log.open("a") as log:
-            self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = commands.start(self._arguments, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout
         with self._process.stdout as said:
             self.url = said.readline().strip()
@@ -125,7 +138,7 @@ class Server:
     @cached_property
     def works(self) -> Works:
         """The same data, opened beside the server, as the device at 127.0.0.1."""
-        migrations.upgrade(self.settings.storage.url)
+        databases.migrated(self.settings.storage.url)
         return Works(Engine(self.settings, self.processes), DEVICE)
 
     def spool(self) -> list[str]:

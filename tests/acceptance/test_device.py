@@ -10,12 +10,12 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import certificates
+import commands
 import pytest
 from acceptance.networks import SERVER, Cable, cable
 from acceptance.scanning import instructions, leads_to
@@ -70,13 +70,13 @@ def named(server: Server) -> str:
 
 
 def command(server: Server, *arguments: str) -> list[str]:
-    """Return the command of a device that reads its scan processes where the server does."""
-    return [sys.executable, "-m", "postscan.cli", "--config", str(server.home / "postscan.toml"), "device", *arguments]
+    """Return the arguments of a device that reads its scan processes where the server does."""
+    return ["--config", str(server.home / "postscan.toml"), "device", *arguments]
 
 
 def device(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a device."""
-    return subprocess.run(command(server, *arguments), capture_output=True, text=True, timeout=PATIENCE)
+    return commands.run(command(server, *arguments), timeout=PATIENCE)
 
 
 def scan(server: Server, pages: list[str], *more: str, asked: str = "copy") -> tuple[int, dict[str, Any]]:
@@ -148,7 +148,7 @@ def test_stop_is_told_as_an_event(server: Server, pages: list[str]) -> None:
     """DSP-046, DSP-065: Ctrl-C cancels the job; the device stays to hear its end, and leaves no subscription."""
     process = server.store(instructions("sleep 60"))
     asked = command(server, named(server), *pages, "--process", process)
-    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as waiting:
+    with commands.start(asked, stdout=subprocess.PIPE) as waiting:
         assert waiting.stdout
         for line in waiting.stdout:
             if "PostScanJobStatusEvent: Processing" in line:
@@ -167,7 +167,7 @@ def test_a_restart_of_the_server_costs_no_event(tmp_path: Path, pages: list[str]
     port = free_port()
     with running(tmp_path, found_by_name(port, port)) as server:
         asked = command(server, named(server), *pages, "--process", server.store(instructions("sleep 3")))
-        with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as waiting:
+        with commands.start(asked, stdout=subprocess.PIPE) as waiting:
             assert waiting.stdout
             for line in waiting.stdout:
                 if "PostScanJobStatusEvent: Processing" in line:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 
+import commands
 import pytest
 import subscriptions as said
 from acceptance.scanning import Scanner, good, refusal
@@ -223,8 +222,7 @@ def test_a_foreign_device_hears_nothing(server: Server, sink: Listener) -> None:
 
 def postscan(server: Server, *arguments: str) -> str:
     """Run a command on the data of the server, as its administrator does, and return what it prints."""
-    command = [sys.executable, "-P", "-m", "postscan.cli", "--config", str(server.home / "postscan.toml"), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return commands.run(["--config", str(server.home / "postscan.toml"), *arguments], check=True).stdout
 
 
 def test_a_subscription_that_an_administrator_ends_is_over_for_its_subscriber(server: Server) -> None:

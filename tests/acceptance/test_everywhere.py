@@ -14,6 +14,7 @@ import psutil
 import pytest
 from acceptance.scanning import Scanner, good
 from acceptance.server import Server, none_alive, running
+from plugin_names import unused
 from samba import NAME, Samba, samba
 from smtp import MailServer
 from webdav import PASSWORD, USER, WebDav, serve
@@ -97,6 +98,7 @@ def world(tmp_path: Path) -> Iterator[World]:
             tmp_path / "server",
             {
                 "running": {"seconds": 120, "term_seconds": 0.3},
+                "plugins": {"disabled": unused("pdf", "ocr", "fileshare", "sharepoint", "email")},
                 f'users."{SID}"': {"name": ANN, "mail": ANN},
                 f'filters.fileshare.servers."{NAME}"': share.settings()[NAME],
                 "filters.email": {"host": "127.0.0.1", "port": mail.port, "sender": "scanner@fabrikam.example"},

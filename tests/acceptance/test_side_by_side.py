@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import commands
 import documents
 import pytest
 from acceptance.scanning import Scanner
@@ -48,8 +47,7 @@ class House:
 
     def listed(self) -> dict[str, str]:
         """Return what `postscan plugin list` says of each plugin, by name."""
-        command = [sys.executable, "-m", "postscan.cli", "--config", str(self.server.home / "postscan.toml")]
-        said = subprocess.run([*command, "plugin", "list"], capture_output=True, text=True, check=True).stdout
+        said = commands.run(["--config", str(self.server.home / "postscan.toml"), "plugin", "list"], check=True).stdout
         return {line.split()[0]: " ".join(line.split()[1:]) for line in said.splitlines() if line[:1].isalpha()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import messages
 import pytest
+from acceptance.conftest import PDF
 from acceptance.scanning import Scanner, good
 from acceptance.server import SHARE, Server, none_alive, running
 from works import until
@@ -23,7 +24,7 @@ data = pytest.importorskip("skimage.data", reason="the photographed pages come w
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own."""
-    with running(tmp_path) as server:
+    with running(tmp_path, PDF) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ import pytest
 from acceptance.scanning import Scanner
 from acceptance.server import Server, running
 from conformance.desk import Desk, Office, open_office
+from plugin_names import unused
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,7 +19,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.name.split("_")[1]))
 
 
-PATIENT = {"running": {"term_seconds": 0.3, "cancel_answer_seconds": 20.0}}
+PATIENT = {
+    "running": {"term_seconds": 0.3, "cancel_answer_seconds": 20.0},
+    "plugins": {"disabled": unused("fileshare", "email", "sharepoint")},
+}
 """A busy machine may take longer than a second to stop a filter that looks at its token."""
 
 

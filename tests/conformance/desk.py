@@ -19,6 +19,7 @@ from certificates import Authority, Credentials, sid_extension
 from conformance.wire import content
 from device import SOAP, WSA, Answer, Device
 from lxml import etree
+from plugin_names import unused
 
 DSC = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/configuration"
 PS = "urn:postscan:2026"
@@ -108,6 +109,7 @@ def open_office(home: Path, settings: Tables | None = None) -> Iterator[Office]:
         "tls": certificates.server_table(home, ca, mode="server"),
         "identity": {"administrators": [CHIEF]},
         "running": {"term_seconds": 0.3, "cancel_answer_seconds": 20.0},
+        "plugins": {"disabled": unused("fileshare", "email")},
         f'users."{CLERK}"': {"name": "clerk@fabrikam.example"},
         **(settings or {}),
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import pytest
 from acceptance.scanning import Scanner, good
 from acceptance.server import Server, running
@@ -165,8 +164,7 @@ def test_dpw_073_who_loses_a_subscription_to_an_administrator_hears_of_the_end(
     subscription = granted(scanner.device, wish(sink, end_to(end)))
     to_the_end(sink, given_up(scanner))
     config, id = str(impatient.home / "postscan.toml"), subscription.identifier.removeprefix("urn:uuid:")
-    command = [sys.executable, "-m", "postscan.cli", "--config", config, "subscriptions", "end", id]
-    subprocess.run(command, check=True, capture_output=True)
+    commands.run(["--config", config, "subscriptions", "end", id], check=True)
     until(lambda: end.heard, "to be told of the end")
     with Listener() as other, subscribed(scanner.device, other):
         for _ in range(2):

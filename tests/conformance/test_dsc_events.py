@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -114,8 +113,7 @@ def two_jobs_at_once(office: Office) -> Iterator[ET.Element]:
 def restarted(office: Office, *disabled: str) -> Office:
     """Stop the server, and start the next one without these plugins; return the office in front of it."""
     office.server.stop()
-    config = office.server.home / "postscan.toml"
-    config.write_text(f"{config.read_text().split('[plugins]')[0]}\n[plugins]\ndisabled = {json.dumps(disabled)}\n")
+    office.server.disable(*disabled)
     office.server.start()
     scanner = Scanner(office.server)
     scanner.device.tls = office.scanner.device.tls

@@ -6,13 +6,13 @@ import json
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from certificates import DAY, NOW, SERVER, Authority, Credentials
 from cryptography import x509
@@ -109,8 +109,8 @@ def test_no_secret_is_ever_printed(settings_file: Path, postscan: Callable[..., 
 
 def test_the_database_of_a_running_server_is_only_read(healthy: Path, postscan: Callable[..., Result]) -> None:
     """Doctor beside `postscan serve`: no problem, and the server goes on."""
-    command = [sys.executable, "-m", "postscan.cli", "--config", str(healthy), "serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    serve = ["--config", str(healthy), "serve"]
+    with commands.start(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         try:
             assert server.stdout
             assert server.stdout.readline().startswith("http://127.0.0.1:")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pytest
 from typer.testing import Result
 from works import SID, Works, instructions, until
@@ -150,8 +150,7 @@ def test_watching_a_job_ends_with_it(postscan: Postscan, works: Works) -> None:
 def test_ctrl_c_is_the_way_out_of_watching_everything(settings_file: Path, core: Engine) -> None:
     """Nothing went wrong, so the exit code is 0."""
     token = a_job(core)
-    command = [sys.executable, "-P", "-m", "postscan.cli", "--config", settings_file, "jobs", "watch"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with commands.start(["--config", str(settings_file), "jobs", "watch"], stdout=subprocess.PIPE) as process:
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from lxml import etree
 from typer.testing import Result
@@ -193,8 +193,8 @@ def serving(settings_file: Path, tmp_path: Path) -> Iterator[Path]:
         '[server]\nport = 0\n[storage]\ndata_dir = "data"\n'
         f"[filters.fileshare.shares]\n'\\\\demo\\archive' = '{share}'\n"
     )
-    command = [sys.executable, "-m", "postscan.cli", "--config", str(settings_file), "serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    serve = ["--config", str(settings_file), "serve"]
+    with commands.start(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         try:
             assert server.stdout
             assert server.stdout.readline().startswith("http://127.0.0.1:")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pytest
 from scripted import TOKEN, Script, status
 from typer.testing import Result
@@ -186,8 +186,7 @@ def test_ctrl_c_is_the_stop_button(server: Script, settings_file: Path, page: Pa
     """The first one cancels the job, and the device stays to see it end."""
     server.accept("Processing")
     arguments = ("--config", settings_file, "send", page, "--process", GUID, "--process-file", ARCHIVE)
-    command = [sys.executable, "-P", "-m", "postscan.cli", *arguments, "--url", server.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with commands.start([*arguments, "--url", server.url], stdout=subprocess.PIPE) as process:
         for line in process.stdout:
             if "job" in line.split():
                 break

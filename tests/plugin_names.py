@@ -1,0 +1,14 @@
+"""Which plugins a test does without: each one is loaded in a process of its own whenever a server starts."""
+
+from __future__ import annotations
+
+from postscan.core import loading
+
+
+def unused(*used: str) -> list[str]:
+    """Return the names of our own plugins but these, for `plugins.disabled`; those of tests stay."""
+    return [
+        entry.name
+        for entry in loading.installed()
+        if entry.dist and entry.dist.name == "postscan" and entry.name not in used
+    ]
