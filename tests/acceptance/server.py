@@ -83,8 +83,8 @@ class Server:
 
     def disable(self, *plugins: str) -> None:
         """Let the next server do without these plugins, too."""
-        disabled = {"disabled": [*unused("fileshare", *self._configured()), *plugins]}
-        self._config.write_text(_toml(self._defaults(), self._given, {"plugins": disabled}))
+        disabled = [*self.settings.plugins.disabled, *plugins]
+        self._config.write_text(_toml(self._defaults(), self._given, {"plugins": {"disabled": disabled}}))
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

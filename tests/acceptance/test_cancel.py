@@ -13,8 +13,6 @@ from acceptance.scanning import CANCELED, NO_SUCH_JOB, Scanner, Status, assert_l
 from acceptance.server import Server, digest, none_alive, running
 from works import until
 
-pytestmark = pytest.mark.xdist_group("cancel")  # they share a server
-
 
 @pytest.fixture
 def scanner(single: Server) -> Scanner:

@@ -10,10 +10,7 @@ from acceptance.server import running
 from campaigns import tracing
 from campaigns.crash_points import SETTINGS, Point, Sweep, Tally
 
-pytestmark = [
-    pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE),
-    pytest.mark.xdist_group("crash points"),
-]
+pytestmark = pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE)
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,6 @@ from postscan.cli.device.command import MISBEHAVIOURS
 ANNA = "S-1-5-21-1-2-3-1001"
 PATIENCE = 90
 
-pytestmark = pytest.mark.xdist_group("discovery")
-
 
 def free_port() -> int:
     """Return a port that nobody has, neither by UDP nor by TCP."""

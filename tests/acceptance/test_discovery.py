@@ -49,9 +49,6 @@ from acceptance.seeking import (
 from acceptance.server import Server, running
 from device import SOAP_TYPE, Device
 
-pytestmark = pytest.mark.xdist_group("discovery")
-
-
 # --- by its name -------------------------------------------------------------------------------------------------
 
 

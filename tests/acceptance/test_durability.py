@@ -16,10 +16,7 @@ from campaigns.tracing import Call
 from campaigns.whole_job import Job, send_query
 from postscan.core.store.database import journal_mode
 
-pytestmark = [
-    pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE),
-    pytest.mark.xdist_group("disk faults"),
-]
+pytestmark = pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE)
 
 
 def calls_of_one_image(server: Server) -> list[Call]:

@@ -32,8 +32,6 @@ pytest.importorskip("smbprotocol", reason="the share needs the extra [smb]")
 ANN = "ann@fabrikam.example"
 OURS = "urn:postscan:2026:filter:"
 
-pytestmark = pytest.mark.xdist_group("everywhere")
-
 
 @dataclass
 class World:

@@ -9,7 +9,7 @@ import pytest
 from documents import ROOT
 from elsewhere import Elsewhere
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("example")]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from acceptance.server import Server, running
 
 WSDISCOVERY = Path(__file__).parent.parent / "outside" / "wsd_client.py"
 
-pytestmark = pytest.mark.xdist_group("discovery")
 needs_nmap = pytest.mark.skipif(shutil.which("nmap") is None, reason="needs nmap; on Debian: apt-get install nmap")
 
 

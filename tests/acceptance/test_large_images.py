@@ -20,7 +20,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 ROOM = 64 * MIB
 
-pytestmark = [pytest.mark.xdist_group("large images"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,6 @@ from acceptance.server import Server, running
 from device import DSP, SOAP, SOAP_TYPE, WSA, Answer, Device
 from lxml import etree
 
-pytestmark = pytest.mark.xdist_group("metadata")
-
 WXF = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
 WSX = "http://schemas.xmlsoap.org/ws/2004/09/mex"
 WSDP = "http://schemas.xmlsoap.org/ws/2006/02/devprof"

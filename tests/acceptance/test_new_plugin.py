@@ -16,7 +16,7 @@ from elsewhere import Elsewhere
 NAME = "acme-letter"
 PAGE = b"\x89PNG\r\n\x1a\n" + b"a page that nobody looks at" * 100
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("new_plugin")]
+pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from device import Answer, Device
 from postscan.core.model.job import Job
 from postscan.core.model.states import JobReason
 
-pytestmark = pytest.mark.xdist_group("owner matrix")  # they share two servers
 SIDS = [f"S-1-5-21-1-2-3-{number}" for number in (1001, 1002, 1003)]
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 MESSAGE_ID = "urn:uuid:0c1a7f52-1111-4222-8333-944455566677"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from elsewhere import Elsewhere
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("plugins of older versions")]
+pytestmark = pytest.mark.timeout(400)
 
 V0_1 = Path(__file__).parent.parent / "fixtures" / "v0_1"
 

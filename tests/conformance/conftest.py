@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from acceptance.scanning import Scanner
 from acceptance.server import Server, running
 from conformance.desk import Desk, Office, open_office
 from plugin_names import unused
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the lines of a checklist be held against one server, however many workers there are."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name.split("_")[1]))
-
 
 PATIENT = {
     "running": {"term_seconds": 0.3, "cancel_answer_seconds": 20.0},

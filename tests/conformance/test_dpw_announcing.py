@@ -42,9 +42,6 @@ from postscan.soap.discovery.messages import Discoverable
 from postscan.soap.discovery.responder import Advertisement
 from postscan.soap.discovery.udp import DiscoveryServer
 
-pytestmark = pytest.mark.xdist_group("discovery")
-
-
 SILENCE = 4.0
 """Seconds after which a device waits for no further answer."""
 

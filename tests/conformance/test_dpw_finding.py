@@ -30,8 +30,6 @@ from acceptance.server import Server, Tables, running
 from conformance.wire import changed
 from device import DSP, Device
 
-pytestmark = pytest.mark.xdist_group("discovery")
-
 BERLIN = "http://fabrikam.example/berlin/floor2"
 GUESSED = f"{{{DSP}}}RepositoryDeviceType"
 SETTINGS: Tables = {

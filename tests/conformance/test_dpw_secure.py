@@ -18,8 +18,6 @@ from cryptography import x509
 from device import Device
 from lxml import etree
 
-pytestmark = pytest.mark.xdist_group("discovery")
-
 NAME = "localhost"
 """The fully qualified name of this machine that every machine has."""
 

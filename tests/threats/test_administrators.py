@@ -18,7 +18,6 @@ from works import until
 
 from postscan.core.model.principal import Principal, Proof
 
-pytestmark = pytest.mark.xdist_group("administrators")  # they share two servers
 AUDITOR = Principal("local:root", Proof.LOCAL, admin=True)
 
 

@@ -17,9 +17,6 @@ from threats.events import ADDRESSES, devices, listening, stored
 from threats.office import scanned
 from works import until
 
-pytestmark = pytest.mark.xdist_group("subscribers")
-
-
 # --- reference parameters (T-A5) ----------------------------------------------------------------------------------
 
 

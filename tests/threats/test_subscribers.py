@@ -21,8 +21,6 @@ from threats import administration, events
 from threats.events import ADDRESSES, Subscription, devices, listening, stored
 from threats.office import Mode, cancelled, open_office, scanned
 
-pytestmark = pytest.mark.xdist_group("subscribers")
-
 FLOOD = 10_000
 
 

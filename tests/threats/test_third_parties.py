@@ -21,8 +21,6 @@ from threats.names import Names, named, silent, spoken
 from threats.office import cancelled
 from works import until
 
-pytestmark = pytest.mark.xdist_group("third parties")
-
 VICTIM, FICKLE = "victim.example", "sink.example"
 SETTINGS = {
     "server": {"host": SERVER, "port": 0, "allow_plain_http": True, "drain_seconds": 1},

@@ -17,8 +17,6 @@ from acceptance.server import ENVELOPE_BYTES, IMAGE_BYTES, Server, running
 from device import SOAP_TYPE, Answer, Device
 from works import until
 
-pytestmark = pytest.mark.xdist_group("http")  # they share a server
-
 MTOM_TYPE = "multipart/related; boundary=b; type=application/xop+xml"
 FRAMING = 64 * 1024
 

@@ -13,8 +13,6 @@ from acceptance.rawhttp import Line, connected
 from acceptance.server import Server, running
 from device import Answer
 
-pytestmark = pytest.mark.xdist_group("http head")  # they share a server
-
 HEAD_BYTES = 16 * 1024
 HEAD_FIELDS = 100
 NOWHERE = "/nothing/here"
