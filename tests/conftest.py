@@ -14,6 +14,7 @@ import postgres
 import pytest
 from no_skips import pytest_sessionfinish, pytest_terminal_summary
 from plugin_names import unused
+from process_guard import Guard
 from works import Works
 
 from postscan.core.engine import Engine
@@ -31,6 +32,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OUTSIDE = Path(__file__).parent / "outside"
+GUARD = Guard()
+
+
+def pytest_keyboard_interrupt() -> None:
+    """Leave no process behind, whatever the tests have started."""
+    GUARD.interrupted()
 
 collect_ignore = ["fixtures"]  # packages of older versions; their tests run in an environment of their own
 

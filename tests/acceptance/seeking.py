@@ -22,7 +22,7 @@ WSD = "http://schemas.xmlsoap.org/ws/2005/04/discovery"
 WSDP = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
 NS = {"soap": SOAP, "wsa": WSA, "wsd": WSD}
 GROUP, GROUP6, PORT, DIRECTED = "239.255.255.250", "ff02::c", 3702, 5362
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def message(action: str, body: str, message_id: str = "") -> bytes:

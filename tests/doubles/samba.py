@@ -107,7 +107,7 @@ class Samba:
 @contextlib.contextmanager
 def samba(home: Path, shares: dict[str, dict[str, str]], **options: str) -> Iterator[Samba]:
     """Lend a file server with these shares, each with its options; the test is skipped, and says so, without smbd."""
-    if any(shutil.which(one, path=_path()) is None for one in NEEDED):
+    if not is_here():
         pytest.skip(NOT_HERE)
     server = Samba(home)
     server.prepare({name.replace("_", " "): value for name, value in options.items()}, shares)
@@ -116,6 +116,11 @@ def samba(home: Path, shares: dict[str, dict[str, str]], **options: str) -> Iter
         yield server
     finally:
         server.stop()
+
+
+def is_here() -> bool:
+    """Return whether the programs are installed."""
+    return all(shutil.which(one, path=_path()) is not None for one in NEEDED)
 
 
 def bound() -> dict[str, str]:

@@ -13,7 +13,7 @@ from postscan.core.model.principal import Principal
 from postscan.core.model.process import FilterInstructions, Instructions
 
 SID = "S-1-5-21-1-2-3-1001"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def instructions(*filters: str, go_on: bool = False) -> Instructions:

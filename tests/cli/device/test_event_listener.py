@@ -37,7 +37,7 @@ from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionE
 from postscan.cli.device.subscription import DeviceSubscription, duration
 from postscan.cli.device.transport import BadAnswer, HttpReply, HttpTransport, OutgoingRequest, SoapFault, Unreachable
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""Two tests that hold everything that tests start, until they are interrupted: run by `test_process_guard.py`.
+
+The name keeps pytest from collecting them with the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from acceptance.scanning import Scanner
+from acceptance.server import running
+from destinations import open_folder
+from samba import samba
+from works import Works
+
+READY = Path(os.environ["INTERRUPTED_READY"])
+
+
+def wait_for_the_interruption(name: str) -> None:
+    """Tell that the processes run, and go on until the test is killed."""
+    (READY / name).touch()
+    time.sleep(600)
+
+
+@pytest.mark.usefixtures("_postgres_server")
+@pytest.mark.timeout(0)
+def test_a_server_a_file_server_and_a_database(tmp_path: Path) -> None:
+    """`postscan serve` with a filter at work, smbd, and PostgreSQL."""
+    (tmp_path / "server").mkdir()
+    with running(tmp_path / "server") as server, open_folder() as home, samba(home, {"scans": {}}):
+        server.works.await_trace(Scanner(server).start("deaf"), "deaf")
+        wait_for_the_interruption("servers")
+
+
+@pytest.mark.timeout(0)
+def test_an_engine(works: Works) -> None:
+    """A filter in a worker of the process that runs the tests, and a tool that it has started."""
+    works.await_trace(works.start("deaf"), "deaf")
+    wait_for_the_interruption("engine")

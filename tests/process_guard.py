@@ -1,0 +1,113 @@
+"""End every process of a test session when the session ends, however it ends: finished, interrupted, or killed.
+
+Each process of pytest, controller or worker of xdist, starts a guard: this file as a program in a session of its own,
+which Ctrl-C does not reach. The guard reads from a pipe whose other end only that process holds. When the pipe is
+closed, it kills every process whose environment has the mark of that process, and everything below; the environment
+is inherited by all that the tests start, daemons included. The mark of a worker begins with that of the controller,
+so the guard of the controller ends the workers too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+MARK = "SUITE_RUN"
+"""The environment variable that every process of a test session has."""
+
+LEAVE_SECONDS = 1.0
+"""Time for an interrupted session to tear down its fixtures before the guard kills what is left."""
+
+_INTERRUPTED = b"i"
+_MOST_SECONDS = 10.0
+
+
+class Guard:
+    """The guard of this process. It is not waited for: it works when this process has ended."""
+
+    def __init__(self) -> None:
+        above = os.environ.get(MARK, "")
+        os.environ[MARK] = mark_of(above, os.getpid())
+        reading, self._pipe = os.pipe()
+        command = [sys.executable, "-I", "-S", __file__, os.environ[MARK]]
+        clean = {name: value for name, value in os.environ.items() if name != MARK}
+        as_input = [(os.POSIX_SPAWN_DUP2, reading, 0)]
+        os.posix_spawn(command[0], command, clean, file_actions=as_input, setsid=True)
+        os.close(reading)
+
+    def interrupted(self) -> None:
+        """Let the guard kill everything `LEAVE_SECONDS` from now."""
+        os.write(self._pipe, _INTERRUPTED)
+
+
+def mark_of(above: str, process: int) -> str:
+    """Return the mark of a process of pytest whose parent has the mark *above*."""
+    return f"{above}/{process}-{_birth(process)}"
+
+
+def below(mark: str) -> set[int]:
+    """Return the processes whose mark is *mark* or begins with it, and all below them, but no zombies.
+
+    A filter clears the environment of its tools, so these have no mark.
+    """
+    start = f"{MARK}={mark}".encode()
+    found: set[int] = set()
+    children: dict[int, list[int]] = {}
+    for process in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208
+        with contextlib.suppress(OSError):  # it has ended
+            state, parent = _stat(process)[:2]
+            if state in "ZX":
+                continue
+            children.setdefault(int(parent), []).append(process)
+            for one in Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
+                if one == start or one.startswith(start + b"/"):
+                    found.add(process)
+    new = list(found)
+    while new:
+        new = [child for process in new for child in children.get(process, ()) if child not in found]
+        found.update(new)
+    return found
+
+
+def _kill_all(mark: str) -> None:
+    """Stop all processes first: one that loses its parent meanwhile would not be found again."""
+    until = time.monotonic() + _MOST_SECONDS
+    stopped: dict[int, int] = {}
+    while (new := below(mark) - set(stopped)) and time.monotonic() < until:
+        for process in new:
+            with contextlib.suppress(ProcessLookupError):
+                handle = os.pidfd_open(process)
+                if process in below(mark):  # its number has not gone to another one
+                    stopped[process] = handle
+                    signal.pidfd_send_signal(handle, signal.SIGSTOP)
+    for handle in stopped.values():
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+
+
+def _birth(process: int) -> str:
+    return _stat(process)[19]
+
+
+def _stat(process: int) -> list[str]:
+    """Return the fields of /proc/<pid>/stat behind the name: the state, the parent, and so on."""
+    return Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+
+
+def main() -> None:
+    """Wait for the end of the process that started this one, or for its interruption."""
+    mark = sys.argv[1]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if os.read(0, 1) == _INTERRUPTED:
+        select.select([0], [], [], LEAVE_SECONDS)
+    _kill_all(mark)
+
+
+if __name__ == "__main__":
+    main()
