@@ -151,6 +151,7 @@ def local_address_for(url: str) -> str:
 
 class _ListenerServer(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # with the usual 5, a busy machine resets connections that come at the same time
 
     def __init__(self, listener: EventListener, address: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -247,7 +247,7 @@ def found(name: str, data: bytes) -> str:
     return re.search(rb"<\w+:%s>\s*([^<]*?)\s*</" % name.encode(), data)[1].decode()
 
 
-def post(url: str, data: bytes, *, chunked: bool = False, timeout: float = 20.0) -> int:
+def post(url: str, data: bytes, *, chunked: bool = False, timeout: float = 60.0) -> int:
     """Post a message; return the status of HTTP."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)

@@ -12,9 +12,11 @@ Verbs: `CONNECT` (the greeting), those of SMTP, `READY` (what stands in the clea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +62,10 @@ class Received:
         return [(part.get_filename(), part.get_content_type(), part.get_payload(decode=True)) for part in parts]
 
 
+_TURNS = 5
+"""Turns of the event loop after which an aborted transport has closed its socket."""
+
+
 class MailServer:
     """A mail server on 127.0.0.1, on a free port.
 
@@ -85,6 +91,7 @@ class MailServer:
         self.logins: list[str] = []
         self.stuck = threading.Event()
         self._sessions: list[_Session] = []
+        self._tasks: list[asyncio.Task[Any]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="smtp")
         self._ready = threading.Event()
@@ -128,20 +135,38 @@ class MailServer:
             self._loop.close()
 
     async def _serve(self) -> None:
+        """Serve until it is over, and leave no socket open, in whatever state its connection is.
+
+        The connections are accepted here: asyncio would lose one whose task is cancelled before it has begun.
+        """
+        accepted: list[socket.socket] = []
         context = self.tls if self.implicit else None
-        server = await self._loop.create_server(self.new_session, "127.0.0.1", 0, ssl=context)
-        self.port: int = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._over.wait()
-        server.close()
-        for session in self._sessions:
-            if session.transport is not None:
-                session.transport.abort()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+
+            def accept() -> None:
+                with contextlib.suppress(BlockingIOError):
+                    connection, _ = listener.accept()
+                    connection.setblocking(False)
+                    accepted.append(connection)
+                    connecting = self._loop.connect_accepted_socket(self.new_session, connection, ssl=context)
+                    self._tasks.append(self._loop.create_task(connecting))
+
+            self._loop.add_reader(listener, accept)
+            self.port: int = listener.getsockname()[1]
+            self._ready.set()
+            await self._over.wait()
+            self._loop.remove_reader(listener)
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        await asyncio.sleep(0.01)  # transports close themselves in a later turn of the loop
+        await asyncio.gather(*rest, *self._tasks, return_exceptions=True)
+        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+            transport.abort()  # of sessions, and of handshakes that have not come to one
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        for connection in accepted:
+            connection.close()
 
 
 class _Session(SMTP):

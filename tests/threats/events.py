@@ -41,6 +41,10 @@ class Told:
     token: str
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
 class Listener:
     """An HTTP server at an address; it notes what it is told, and answers with one status and one header, always."""
 
@@ -60,7 +64,7 @@ class Listener:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer((address, 0), Handler)
+        self._server = _Server((address, 0), Handler)
         self.port = self._server.server_address[1]
         self.url = f"http://{address}:{self.port}/events"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
