@@ -39,6 +39,7 @@ def pytest_keyboard_interrupt() -> None:
     """Leave no process behind, whatever the tests have started."""
     GUARD.interrupted()
 
+
 collect_ignore = ["fixtures"]  # packages of older versions; their tests run in an environment of their own
 
 

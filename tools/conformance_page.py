@@ -1,7 +1,7 @@
-"""Print docs/conformance.md: every line of the four checklists, and the tests that are named after it.
+"""Print docs/conformance.md: every line of the four checklists, and the tests that show it.
 
-The lines are in tests/conformance/checklists.toml. A test is named after a line if its name begins with the line's
-ID: `test_dsp_004_...`, or with several of one checklist: `test_dsc_049_050_...`.
+The lines are in tests/conformance/checklists.toml. A test, anywhere in tests/, shows the lines of its marker:
+`@pytest.mark.conformance("DSC-049", "DSC-050")`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "tests" / "conformance"
+TESTS = ROOT / "tests"
+CHECKLISTS = TESTS / "conformance" / "checklists.toml"
+MARKER = "pytest.mark.conformance"
 TITLES = {
     "DSP": "WS-DSP: the service for devices",
     "PSP": "Scan processes and filters",
     "DPW": "DPWS: discovery, metadata, eventing and addressing",
     "DSC": "WS-DSC: the service for administrators",
 }
-_NAME = re.compile(r"test_(dsp|psp|dpw|dsc)((?:_\d{3})+)_")
 _LINE = re.compile(r"(MUST \(step\)|MUST|SHOULD|MAY|rule) (server|client|both|device): (.*)", re.DOTALL)
 
 
@@ -52,25 +53,35 @@ class Checklists:
 
 def checklists() -> Checklists:
     """Read the file of the checklists; raise `ValueError` for a line without level or side."""
-    table = tomllib.loads((FOLDER / "checklists.toml").read_text("utf-8"))
+    table = tomllib.loads(CHECKLISTS.read_text("utf-8"))
     lines = {key: [_line(id, text) for id, text in table[key].items()] for key in TITLES}
     return Checklists(lines, table["deviations"], table["later"])
 
 
-def named_tests() -> dict[str, list[str]]:
-    """Return the tests that are named after each line, as `file::test`."""
+def marked_tests() -> dict[str, list[str]]:
+    """Return the tests that have each line in their marker, as `file::test`; raise `ValueError` for a bad marker."""
     found: dict[str, list[str]] = defaultdict(list)
-    for file in sorted(FOLDER.glob("test_*.py")):
+    for file in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            match = _NAME.match(node.name) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else None
-            if match is not None:
-                for number in match[2].strip("_").split("_"):
-                    found[f"{match[1].upper()}-{number}"].append(f"{file.name}::{node.name}")
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for line in _lines_of(node):
+                    found[line].append(f"{file.relative_to(TESTS)}::{node.name}")
     return found
 
 
+def _lines_of(test: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Return the lines in the markers of a test."""
+    lines: list[str] = []
+    for decorator in test.decorator_list:
+        if ast.unparse(decorator).startswith(MARKER):
+            if not isinstance(decorator, ast.Call) or not decorator.args or not test.name.startswith("test_"):
+                raise ValueError(f"{test.name}: expected a test, and lines in its {MARKER}")
+            lines += [ast.literal_eval(one) for one in decorator.args]
+    return lines
+
+
 def untested(lists: Checklists, tests: dict[str, list[str]]) -> list[str]:
-    """Return the lines that bind the server, and after which no test is named."""
+    """Return the lines that bind the server, and that no test shows."""
     return [
         line.id
         for lines in lists.lines.values()
@@ -81,7 +92,7 @@ def untested(lists: Checklists, tests: dict[str, list[str]]) -> list[str]:
 
 def page() -> str:
     """Return the page."""
-    lists, tests = checklists(), named_tests()
+    lists, tests = checklists(), marked_tests()
     parts = [_INTRODUCTION, _count(lists, tests)]
     for key, lines in lists.lines.items():
         parts.append(f"## {TITLES[key]}\n\n{_table(lines, lists, tests)}")
@@ -93,8 +104,8 @@ _INTRODUCTION = """# Conformance
 The requirements of the protocols for a scan server, line by line, and the tests of each. The lines are digests of
 Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile that these use (DPWS 2006/02 with
 WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM). "Section" means a section of the page that has the
-line, in [protocol](protocol/README.md). Each test is named after its line and lies in `tests/conformance/`. Lines
-that bind the other side only are listed for completeness.
+line, in [protocol](protocol/README.md). Each test has the lines that it shows in its marker,
+`pytest.mark.conformance`; its path counts from `tests/`. Lines that bind the other side only are listed for completeness.
 
 This page is generated: `python tools/conformance_page.py > docs/conformance.md`. The decisions where the
 documents leave a choice are in [protocol-notes.md](protocol-notes.md)."""

@@ -123,14 +123,16 @@ def ask_all(to_the_group: list[bytes], to_the_server: bytes) -> list[str]:
     return answered
 
 
-def test_dpw_001_it_listens_on_udp_5362_and_tcp_5362(overheard: Overheard) -> None:
+@pytest.mark.conformance("DPW-001")
+def test_it_listens_on_udp_5362_and_tcp_5362(overheard: Overheard) -> None:
     """As any server does that listens beyond loopback, unless an administrator has turned it off."""
     assert text(overheard.by_udp, "wsd:XAddrs") == f"http://{SERVER}:5362/ScanServer"
     assert text(overheard.by_tcp.body, "wsd:XAddrs") == f"http://{SERVER}:5362/ScanServer"
 
 
+@pytest.mark.conformance("DPW-002")
 @pytest.mark.parametrize(("host", "address"), [("0.0.0.0", SERVER), ("::", f"[{SERVER6}]")])
-def test_dpw_002_it_hears_the_groups_on_udp_3702(
+def test_it_hears_the_groups_on_udp_3702(
     wire: Cable, tmp_path_factory: pytest.TempPathFactory, host: str, address: str
 ) -> None:
     """Of IPv4 or of IPv6: of the family that it listens on."""
@@ -153,7 +155,8 @@ def test_dpw_002_it_hears_the_groups_on_udp_3702(
         server.works.core.close()
 
 
-def test_dpw_022_all_copies_of_a_datagram_have_one_message_id(overheard: Overheard) -> None:
+@pytest.mark.conformance("DPW-022")
+def test_all_copies_of_a_datagram_have_one_message_id(overheard: Overheard) -> None:
     """They are the same, byte for byte; and Hello is another message than Bye."""
     ids = [text(one, "wsa:MessageID") for one in (*overheard.hello, *overheard.bye)]
 
@@ -162,7 +165,8 @@ def test_dpw_022_all_copies_of_a_datagram_have_one_message_id(overheard: Overhea
     assert len(set(ids)) == 2
 
 
-def test_dpw_023_a_multicast_is_sent_twice_with_a_short_random_pause(overheard: Overheard) -> None:
+@pytest.mark.conformance("DPW-023")
+def test_a_multicast_is_sent_twice_with_a_short_random_pause(overheard: Overheard) -> None:
     """MULTICAST_UDP_REPEAT is 2: behind the second Hello comes Bye. The pause is 50 to 250 ms, and not always one."""
     pauses = [inspect.signature(DiscoveryServer).parameters["pause"].default() for _ in range(100)]
     said = [text(one, "wsa:Action").rpartition("/")[2] for one in (*overheard.hello, *overheard.bye)]
@@ -172,12 +176,14 @@ def test_dpw_023_a_multicast_is_sent_twice_with_a_short_random_pause(overheard: 
     assert len(set(pauses)) > 50
 
 
-def test_dpw_023_an_answer_is_sent_once(overheard: Overheard) -> None:
+@pytest.mark.conformance("DPW-023")
+def test_an_answer_is_sent_once(overheard: Overheard) -> None:
     """Ruling 22, and a deviation: whoever asks twice is heard twice, and a forged question brings one datagram."""
     assert len(overheard.answered) == len(set(overheard.answered))
 
 
-def test_dpw_026_it_says_hello_at_the_start_and_bye_at_the_stop(overheard: Overheard) -> None:
+@pytest.mark.conformance("DPW-026")
+def test_it_says_hello_at_the_start_and_bye_at_the_stop(overheard: Overheard) -> None:
     """As one endpoint, in one sequence."""
     hello, bye = overheard.hello[0], overheard.bye[0]
 
@@ -186,14 +192,16 @@ def test_dpw_026_it_says_hello_at_the_start_and_bye_at_the_stop(overheard: Overh
     assert sequenced(hello) < sequenced(overheard.by_udp) < sequenced(bye)
 
 
-def test_dpw_027_hello_leaves_out_the_addresses(overheard: Overheard) -> None:
+@pytest.mark.conformance("DPW-027")
+def test_hello_leaves_out_the_addresses(overheard: Overheard) -> None:
     """Whoever wants one asks; the endpoint, its types and the version are there."""
     (hello,) = etree.fromstring(overheard.hello[0]).iterfind("soap:Body/wsd:Hello", NS)
 
     assert [etree.QName(one).localname for one in hello] == ["EndpointReference", "Types", "MetadataVersion"]
 
 
-def test_dpw_020_multicast_questions_are_answered_after_a_random_delay_of_at_most_2_5_seconds(
+@pytest.mark.conformance("DPW-020")
+def test_multicast_questions_are_answered_after_a_random_delay_of_at_most_2_5_seconds(
     overheard: Overheard,
 ) -> None:
     """So that many servers do not answer at once: what is asked of one last is answered before all, or all but one."""
@@ -205,7 +213,8 @@ def test_dpw_020_multicast_questions_are_answered_after_a_random_delay_of_at_mos
     assert len(set(delays)) > 50
 
 
-def test_dpw_021_unicast_questions_are_answered_without_that_delay() -> None:
+@pytest.mark.conformance("DPW-021")
+def test_unicast_questions_are_answered_without_that_delay() -> None:
     """Even if it were an hour."""
     port, _ = free_ports(2)
     found = DiscoverySettings(enabled=True, port=port, directed_port=0)
@@ -225,7 +234,8 @@ def test_dpw_021_unicast_questions_are_answered_without_that_delay() -> None:
     assert text(asyncio.run(asked()), "wsd:XAddrs") == "http://127.0.0.1/"
 
 
-def test_dpw_025_a_multicast_question_with_another_reply_to_is_ignored(overheard: Overheard) -> None:
+@pytest.mark.conformance("DPW-025")
+def test_a_multicast_question_with_another_reply_to_is_ignored(overheard: Overheard) -> None:
     """Nobody is answered in somebody else's name: neither the other, nor the one who asked."""
     assert overheard.elsewhere not in overheard.answered
     assert len(overheard.answered) == len(overheard.to_the_group) + 1

@@ -54,7 +54,8 @@ def texts(element: etree._Element, path: str) -> list[str]:
     return [one.text or "" for one in element.iterfind(f".//{path}", NS)]
 
 
-def test_dpw_030_a_get_at_the_host_is_answered_with_model_device_and_relationship(described: etree._Element) -> None:
+@pytest.mark.conformance("DPW-030")
+def test_a_get_at_the_host_is_answered_with_model_device_and_relationship(described: etree._Element) -> None:
     """One section each, with the element that its dialect promises."""
     sections = described.findall(".//wsx:MetadataSection", NS)
 
@@ -64,7 +65,8 @@ def test_dpw_030_a_get_at_the_host_is_answered_with_model_device_and_relationshi
     assert all(one[0].tag == f"{{{WSDP}}}{str(one.get('Dialect')).rpartition('/')[2]}" for one in sections)
 
 
-def test_dpw_031_the_body_of_the_answer_holds_metadata_only(described: etree._Element) -> None:
+@pytest.mark.conformance("DPW-031")
+def test_the_body_of_the_answer_holds_metadata_only(described: etree._Element) -> None:
     """One Metadata, and nothing in it but its sections."""
     (body,) = described.iterfind("soap:Body", NS)
 
@@ -72,7 +74,8 @@ def test_dpw_031_the_body_of_the_answer_holds_metadata_only(described: etree._El
     assert {one.tag for one in body[0]} == {f"{{{WSX}}}MetadataSection"}
 
 
-def test_dpw_032_manufacturer_model_and_friendly_name_are_given(described: etree._Element) -> None:
+@pytest.mark.conformance("DPW-032")
+def test_manufacturer_model_and_friendly_name_are_given(described: etree._Element) -> None:
     """And say something."""
     for name in ("ThisModel/wsdp:Manufacturer", "ThisModel/wsdp:ModelName", "ThisDevice/wsdp:FriendlyName"):
         assert all(texts(described, f"wsdp:{name}")), name
@@ -84,7 +87,8 @@ URL = {"manufacturer_url": "http://" + "u" * 993}
 PLACE = {"public_url": f"http://{'h' * 288}:5362", "path": "/" + "p" * 255, "device_path": "/" + "d" * 255}
 
 
-def test_dpw_033_strings_and_uris_stay_within_their_limits(tmp_path: Path) -> None:
+@pytest.mark.conformance("DPW-033")
+def test_strings_and_uris_stay_within_their_limits(tmp_path: Path) -> None:
     """With every setting as long as it may be; one letter more, and the server does not start."""
     with running(tmp_path, {"server": {"port": 0, **PLACE}, "device": {**LONGEST, **URL}}) as server:
         metadata = told(Device(urljoin(server.url, PLACE["device_path"])).post(question()))
@@ -97,9 +101,8 @@ def test_dpw_033_strings_and_uris_stay_within_their_limits(tmp_path: Path) -> No
             DeviceSettings.model_validate({name: value + "x"})
 
 
-def test_dpw_034_the_service_is_hosted_with_address_types_and_id_of_its_own(
-    server: Server, described: etree._Element
-) -> None:
+@pytest.mark.conformance("DPW-034")
+def test_the_service_is_hosted_with_address_types_and_id_of_its_own(server: Server, described: etree._Element) -> None:
     """WS-DSP is found by its type; all ServiceIds differ."""
     hosted = {texts(one, "wsdp:Types")[0]: one for one in described.iterfind(".//wsdp:Hosted", NS)}
     ids = texts(described, "wsdp:ServiceId")
@@ -110,7 +113,8 @@ def test_dpw_034_the_service_is_hosted_with_address_types_and_id_of_its_own(
     assert len(ids) == len(set(ids)) == len(hosted) + 1
 
 
-def test_dpw_035_hosted_services_have_transport_addresses(described: etree._Element) -> None:
+@pytest.mark.conformance("DPW-035")
+def test_hosted_services_have_transport_addresses(described: etree._Element) -> None:
     """Where somebody answers a Get."""
     addresses = texts(described, "wsdp:Hosted/wsa:EndpointReference/wsa:Address")
 
@@ -118,7 +122,8 @@ def test_dpw_035_hosted_services_have_transport_addresses(described: etree._Elem
     assert [Device(one).post(question()).status for one in addresses] == [200] * len(addresses)
 
 
-def test_dpw_037_a_get_at_the_service_is_answered_with_its_wsdl(server: Server) -> None:
+@pytest.mark.conformance("DPW-037")
+def test_a_get_at_the_service_is_answered_with_its_wsdl(server: Server) -> None:
     """By its address; there it is, with the address of the service."""
     (location,) = texts(told(Device(server.url).post(question())), "wsx:Location")
     wsdl = etree.fromstring(get(location))
@@ -137,8 +142,9 @@ def get(url: str) -> bytes:
     return body
 
 
+@pytest.mark.conformance("DPW-038")
 @pytest.mark.parametrize("path", ["/ScanServer", ""])
-def test_dpw_038_get_metadata_is_answered_by_dialect(server: Server, path: str) -> None:
+def test_get_metadata_is_answered_by_dialect(server: Server, path: str) -> None:
     """At the device and at its service: with the sections of the dialect, of which there may be none."""
     device = Device(urljoin(server.url, path))
     found = {}
@@ -150,8 +156,9 @@ def test_dpw_038_get_metadata_is_answered_by_dialect(server: Server, path: str) 
     assert list(found.values()) == ([1, 0, 0] if path else [0, 1, 0])
 
 
+@pytest.mark.conformance("DPW-039")
 @pytest.mark.parametrize("action", ["Put", "Create", "Delete"])
-def test_dpw_039_other_actions_of_ws_transfer_are_not_supported(server: Server, action: str) -> None:
+def test_other_actions_of_ws_transfer_are_not_supported(server: Server, action: str) -> None:
     """There is nothing to be written, neither at the device nor at the service."""
     for device in (host(server), Device(server.url)):
         fault = refusal(device.post(question(f"{WXF}/{action}")))
@@ -159,7 +166,8 @@ def test_dpw_039_other_actions_of_ws_transfer_are_not_supported(server: Server, 
         assert (fault.code, fault.subcode) == ("soap:Sender", "wsa:ActionNotSupported")
 
 
-def test_dpw_050_endpoint_references_have_no_reference_properties(described: etree._Element) -> None:
+@pytest.mark.conformance("DPW-050")
+def test_endpoint_references_have_no_reference_properties(described: etree._Element) -> None:
     """An address and nothing else, that nobody has to send anything back."""
     references = list(described.iter(f"{{{WSA}}}EndpointReference"))
 
@@ -167,8 +175,9 @@ def test_dpw_050_endpoint_references_have_no_reference_properties(described: etr
     assert all([one.tag for one in reference] == [f"{{{WSA}}}Address"] for reference in references)
 
 
+@pytest.mark.conformance("DPW-088")
 @pytest.mark.parametrize("to", ["{name}", "{url}", "http://192.0.2.1:5362/ScanServer", "urn:somebody"])
-def test_dpw_088_a_get_to_any_of_its_addresses_is_accepted(server: Server, described: etree._Element, to: str) -> None:
+def test_a_get_to_any_of_its_addresses_is_accepted(server: Server, described: etree._Element, to: str) -> None:
     """Its name, its URL, another of its addresses, even an old one: the path of the request is what counts (W-10)."""
     (name,) = texts(described, "wsdp:Host/wsa:EndpointReference/wsa:Address")
     answer = host(server).post(question(to=to.format(name=name, url=urljoin(server.url, "/ScanServer"))))

@@ -84,7 +84,8 @@ def ids(*questions: bytes) -> list[str]:
 # --- asked for what it is --------------------------------------------------------------------------------------------
 
 
-def test_dpw_003_a_unicast_probe_is_answered_to_the_source_address_and_port(found: Server) -> None:
+@pytest.mark.conformance("DPW-003")
+def test_a_unicast_probe_is_answered_to_the_source_address_and_port(found: Server) -> None:
     """A connected socket hears nobody but whom it asked."""
     question = probe()
     with asking(passer_by()) as socket_:
@@ -96,8 +97,9 @@ def test_dpw_003_a_unicast_probe_is_answered_to_the_source_address_and_port(foun
     assert text(answer, "wsa:RelatesTo") == text(question, "wsa:MessageID")
 
 
+@pytest.mark.conformance("DPW-004")
 @pytest.mark.parametrize("path", ["/ScanServer", DIRECTED])
-def test_dpw_004_a_probe_over_http_is_answered_in_the_response(found: Server, path: str) -> None:
+def test_a_probe_over_http_is_answered_in_the_response(found: Server, path: str) -> None:
     """At the device's own path, and at the one that Windows uses."""
     question = probe()
     answer = Device(device_url(found).replace("/ScanServer", path)).post(question)
@@ -106,26 +108,30 @@ def test_dpw_004_a_probe_over_http_is_answered_in_the_response(found: Server, pa
     assert answer.find("XAddrs") == device_url(found)
 
 
-def test_dpw_005_an_unmatched_probe_over_http_gets_202_and_nothing(found: Server) -> None:
+@pytest.mark.conformance("DPW-005")
+def test_an_unmatched_probe_over_http_gets_202_and_nothing(found: Server) -> None:
     """It is accepted, and that is all."""
     answer = device_of(found).post(changed(probe(), WSDP, "urn:other"))
 
     assert (answer.status, answer.body) == (202, b"")
 
 
-def test_dpw_006_an_unmatched_probe_over_udp_gets_silence(found: Server) -> None:
+@pytest.mark.conformance("DPW-006")
+def test_an_unmatched_probe_over_udp_gets_silence(found: Server) -> None:
     """Not even a fault."""
     assert answered(found, changed(probe(), WSDP, "urn:other")) == []
 
 
-def test_dpw_007_a_probe_without_types_and_scopes_is_answered(found: Server) -> None:
+@pytest.mark.conformance("DPW-007")
+def test_a_probe_without_types_and_scopes_is_answered(found: Server) -> None:
     """Whoever looks for anything finds us."""
     anything = message("Probe", "<wsd:Probe/>")
 
     assert answered(found, anything) == ids(anything)
 
 
-def test_dpw_008_types_are_compared_as_qnames_and_all_must_be_ours(found: Server) -> None:
+@pytest.mark.conformance("DPW-008")
+def test_types_are_compared_as_qnames_and_all_must_be_ours(found: Server) -> None:
     """The prefix is the device's own business; one type that is not ours, or of another namespace, is too many."""
     ours = changed(probe("x:Device x:Device"), f'xmlns:wsdp="{WSDP}"', f'xmlns:x="{WSDP}"')
     one_too_many, of_others = probe("wsdp:Device wsdp:Printer"), changed(probe(), WSDP, "urn:other")
@@ -133,11 +139,13 @@ def test_dpw_008_types_are_compared_as_qnames_and_all_must_be_ours(found: Server
     assert answered(found, one_too_many, ours, of_others) == ids(ours)
 
 
-def test_dpw_009_its_types_include_device(found: Server) -> None:
+@pytest.mark.conformance("DPW-009")
+def test_its_types_include_device(found: Server) -> None:
     """Whatever else it is."""
     assert "wsdp:Device" in text(asked(found, probe()), "wsd:Types").split(" ")
 
 
+@pytest.mark.conformance("DPW-010")
 @pytest.mark.parametrize(
     ("rule", "near", "far"),
     [
@@ -146,14 +154,15 @@ def test_dpw_009_its_types_include_device(found: Server) -> None:
         ("", "http://fabrikam.example", "http://fabrikam.example/Berlin"),
     ],
 )
-def test_dpw_010_scopes_match_by_path_and_by_text(found: Server, rule: str, near: str, far: str) -> None:
+def test_scopes_match_by_path_and_by_text(found: Server, rule: str, near: str, far: str) -> None:
     """RFC 2396 compares whole segments, and is the rule where none is named; strcmp0 compares every letter."""
     here, there = (probe(scopes=one, rule=f"{WSD}/{rule}" if rule else "") for one in (near, far))
 
     assert answered(found, there, here) == ids(here)
 
 
-def test_dpw_011_another_matching_rule_gets_a_fault_by_http_and_silence_by_udp(found: Server) -> None:
+@pytest.mark.conformance("DPW-011")
+def test_another_matching_rule_gets_a_fault_by_http_and_silence_by_udp(found: Server) -> None:
     """With the rules that there are."""
     question, next_one = probe(scopes=BERLIN, rule=f"{WSD}/ldap"), probe()
     fault = device_of(found).post(question).body
@@ -164,7 +173,8 @@ def test_dpw_011_another_matching_rule_gets_a_fault_by_http_and_silence_by_udp(f
     assert answered(found, question, next_one) == ids(next_one)
 
 
-def test_dpw_019_only_its_own_address_is_resolved(found: Server) -> None:
+@pytest.mark.conformance("DPW-019")
+def test_only_its_own_address_is_resolved(found: Server) -> None:
     """In capitals or not; for another's there is silence."""
     endpoint = text(asked(found, probe()), "wsa:Address")
     ours = [resolve(endpoint), resolve(endpoint.upper().replace("URN:UUID", "urn:uuid"))]
@@ -173,7 +183,8 @@ def test_dpw_019_only_its_own_address_is_resolved(found: Server) -> None:
     assert answered(found, *others, *ours) == ids(*ours)
 
 
-def test_dpw_028_on_the_directed_port_a_name_that_might_be_ours_matches(found: Server) -> None:
+@pytest.mark.conformance("DPW-028")
+def test_on_the_directed_port_a_name_that_might_be_ours_matches(found: Server) -> None:
     """And is confirmed, for some look again; but nobody else's name is, nor any on the port of everybody."""
     guess = changed(probe("g:ScanRepositoryType"), "xmlns:wsdp=", f'xmlns:g="{DSP}" xmlns:wsdp=')
     answer = asked(found, guess)
@@ -184,7 +195,8 @@ def test_dpw_028_on_the_directed_port_a_name_that_might_be_ours_matches(found: S
     assert answered(found, changed(guess, text(guess, "wsa:MessageID"), new_id())) == []
 
 
-def test_dpw_029_the_qnames_of_the_settings_are_announced(found: Server) -> None:
+@pytest.mark.conformance("DPW-029")
+def test_the_qnames_of_the_settings_are_announced(found: Server) -> None:
     """Beside those that are always said: wsdp:Device, and what nobody has published (W-2)."""
     mine = message("Get", "").replace(f"{WSD}/Get".encode(), b"http://schemas.xmlsoap.org/ws/2004/09/transfer/Get")
     looks_for_it = changed(probe("v:ScanServer"), "xmlns:wsdp=", 'xmlns:v="urn:vendor" xmlns:wsdp=')
@@ -197,7 +209,8 @@ def test_dpw_029_the_qnames_of_the_settings_are_announced(found: Server) -> None
 # --- how its answers are stamped -------------------------------------------------------------------------------------
 
 
-def test_dpw_012_an_answer_relates_to_its_question_and_has_its_place_in_the_sequence(found: Server) -> None:
+@pytest.mark.conformance("DPW-012")
+def test_an_answer_relates_to_its_question_and_has_its_place_in_the_sequence(found: Server) -> None:
     """ProbeMatches and ResolveMatches alike."""
     first = probe()
     matches = asked(found, first)
@@ -209,7 +222,8 @@ def test_dpw_012_an_answer_relates_to_its_question_and_has_its_place_in_the_sequ
     assert sequenced(matches)[0] == sequenced(resolved)[0]
 
 
-def test_dpw_013_message_numbers_never_fall(found: Server) -> None:
+@pytest.mark.conformance("DPW-013")
+def test_message_numbers_never_fall(found: Server) -> None:
     """Whatever is answered, on whichever way."""
     stamps = [sequenced(asked(found, probe())), sequenced(ask(probe(), strictly(found), passer_by()))]
     stamps += [sequenced(device_of(found).post(probe()).body), sequenced(asked(found, probe()))]
@@ -239,18 +253,21 @@ def restarted(tmp_path_factory: pytest.TempPathFactory) -> Restarted:
         return Restarted(before, asked(server, probe()))
 
 
-def test_dpw_014_every_restart_raises_the_instance(restarted: Restarted) -> None:
+@pytest.mark.conformance("DPW-014")
+def test_every_restart_raises_the_instance(restarted: Restarted) -> None:
     """Also after a crash."""
     assert sequenced(restarted.before)[0] < sequenced(restarted.after)[0]
 
 
-def test_dpw_015_the_endpoint_address_outlives_a_restart(restarted: Restarted) -> None:
+@pytest.mark.conformance("DPW-015")
+def test_the_endpoint_address_outlives_a_restart(restarted: Restarted) -> None:
     """A name that was made once."""
     assert text(restarted.before, "wsa:Address") == text(restarted.after, "wsa:Address")
     assert text(restarted.after, "wsa:Address").startswith("urn:uuid:")
 
 
-def test_dpw_036_changed_metadata_has_a_higher_version(restarted: Restarted) -> None:
+@pytest.mark.conformance("DPW-036")
+def test_changed_metadata_has_a_higher_version(restarted: Restarted) -> None:
     """What the server is called comes from its settings, which are read at the start."""
     versions = [int(text(one, "wsd:MetadataVersion")) for one in (restarted.before, restarted.after)]
 
@@ -260,7 +277,8 @@ def test_dpw_036_changed_metadata_has_a_higher_version(restarted: Restarted) -> 
 # --- to whom it says nothing -----------------------------------------------------------------------------------------
 
 
-def test_dpw_024_a_datagram_that_comes_again_is_dropped(found: Server) -> None:
+@pytest.mark.conformance("DPW-024")
+def test_a_datagram_that_comes_again_is_dropped(found: Server) -> None:
     """By its MessageID: it is answered once."""
     again = probe()
 
@@ -273,20 +291,23 @@ OLDER_AND_NEWER: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.conformance("DPW-086")
 @pytest.mark.parametrize("version", OLDER_AND_NEWER)
-def test_dpw_086_datagrams_of_other_versions_are_ignored(found: Server, version: str) -> None:
+def test_datagrams_of_other_versions_are_ignored(found: Server, version: str) -> None:
     """Of discovery, and of addressing."""
     assert answered(found, OLDER_AND_NEWER[version](probe())) == []
 
 
-def test_dpw_084_a_datagram_with_a_document_type_is_refused(found: Server) -> None:
+@pytest.mark.conformance("DPW-084")
+def test_a_datagram_with_a_document_type_is_refused(found: Server) -> None:
     """In silence, like all that is no question."""
     plain, bomb = changed(probe(), "?>", "?><!DOCTYPE e>"), changed(probe(), "?>", '?><!DOCTYPE e [<!ENTITY x "y">]>')
 
     assert answered(found, plain, bomb) == []
 
 
-def test_dpw_085_a_source_gets_few_answers_in_a_second(found: Server) -> None:
+@pytest.mark.conformance("DPW-085")
+def test_a_source_gets_few_answers_in_a_second(found: Server) -> None:
     """Ten; another source is served all the same. The flood may last a little more than a second."""
     with asking(passer_by()) as flood, asking(passer_by()) as bystander:
         for _ in range(60):

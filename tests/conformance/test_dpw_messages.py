@@ -48,7 +48,8 @@ def envelope_of(answer: Answer) -> etree._Element:
 # --- envelopes -------------------------------------------------------------------------------------------------------
 
 
-def test_dpw_040_soap_1_2_is_spoken_and_soap_1_1_gets_a_version_mismatch(host: Device) -> None:
+@pytest.mark.conformance("DPW-040")
+def test_soap_1_2_is_spoken_and_soap_1_1_gets_a_version_mismatch(host: Device) -> None:
     """In its own words, and with the version that is spoken here."""
     older = "http://schemas.xmlsoap.org/soap/envelope/"
     fault = host.post(changed(get(host), SOAP, older), "text/xml; charset=utf-8")
@@ -62,7 +63,8 @@ def test_dpw_040_soap_1_2_is_spoken_and_soap_1_1_gets_a_version_mismatch(host: D
     assert (supported.nsmap[prefix], name) == (SOAP, "Envelope")
 
 
-def test_dpw_043_answers_stay_within_32767_octets(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-043")
+def test_answers_stay_within_32767_octets(scanner: Scanner, host: Device, token: str) -> None:
     """Those that a scanner asks for: what the server is, and all that a job is and has."""
     everything = "".join(f"<dsp:Name>dsp:{name}</dsp:Name>" for name in ("JobStatus", "JobDescription", "Documents"))
     answers = [host.post(get(host)), scanner.device.post(query(scanner.device, token, everything))]
@@ -70,7 +72,8 @@ def test_dpw_043_answers_stay_within_32767_octets(scanner: Scanner, host: Device
     assert all(len(envelope_of(one)) and len(one.body) <= LARGEST for one in answers)
 
 
-def test_dpw_043_a_list_is_whole_before_it_is_small(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DPW-043")
+def test_a_list_is_whole_before_it_is_small(scanner: Scanner, token: str) -> None:
     """Decision 14: whoever asks for documents gets them all, as often as they may ask in one request."""
     scanner.send(token, 1, 2, 3, 4)
     answer = scanner.device.post(query(scanner.device, token, "<dsp:Name>dsp:Documents</dsp:Name>" * 64))
@@ -79,7 +82,8 @@ def test_dpw_043_a_list_is_whole_before_it_is_small(scanner: Scanner, token: str
     assert len(list(envelope_of(answer).iter(f"{{{DSP}}}DocumentId"))) == 4 * 64
 
 
-def test_dpw_044_incoming_envelopes_are_bounded(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-044")
+def test_incoming_envelopes_are_bounded(scanner: Scanner, host: Device, token: str) -> None:
     """The device takes what the profile allows, the service as much as its settings say; not an octet more."""
     for device, message, most in (
         (host, get(host), LARGEST),
@@ -92,7 +96,8 @@ def test_dpw_044_incoming_envelopes_are_bounded(scanner: Scanner, host: Device, 
         assert device.post(too_long).status in (400, 413)
 
 
-def test_dpw_082_any_prefix_and_the_default_namespace_are_read(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-082")
+def test_any_prefix_and_the_default_namespace_are_read(scanner: Scanner, host: Device, token: str) -> None:
     """Prefixes are the writer's own business, on every element."""
     asked = query(scanner.device, token)
     other = re.sub(rb"\b(soap|wsa)(?=:|=\")", lambda found: found[1].upper() + b"-1", asked)
@@ -104,7 +109,8 @@ def test_dpw_082_any_prefix_and_the_default_namespace_are_read(scanner: Scanner,
     assert envelope_of(host.post(prefixless)).tag == f"{{{SOAP}}}Envelope"
 
 
-def test_dpw_083_what_is_emitted_can_be_read_by_patterns(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-083")
+def test_what_is_emitted_can_be_read_by_patterns(scanner: Scanner, host: Device, token: str) -> None:
     """Prefixes soap and wsa, no attributes on MessageID, Types and XAddrs, no blanks around values."""
     for answer in (host.post(probe(host)), host.post(get(host)), scanner.device.elements(token)):
         body = answer.body.decode()
@@ -117,10 +123,9 @@ def test_dpw_083_what_is_emitted_can_be_read_by_patterns(scanner: Scanner, host:
     assert re.search("<wsd:Types>[^<]+</wsd:Types><wsd:XAddrs>[^<]+</wsd:XAddrs>", host.post(probe(host)).body.decode())
 
 
+@pytest.mark.conformance("DPW-084")
 @pytest.mark.parametrize("dtd", ["<!DOCTYPE e>", '<!DOCTYPE e [<!ENTITY x "y">]>', '<!DOCTYPE e SYSTEM "file:///e">'])
-def test_dpw_084_a_document_type_is_refused_in_every_envelope(
-    scanner: Scanner, host: Device, token: str, dtd: str
-) -> None:
+def test_a_document_type_is_refused_in_every_envelope(scanner: Scanner, host: Device, token: str, dtd: str) -> None:
     """To the device, to the service, and in a multipart; `test_dpw_finding` has the datagrams."""
     kind, parts = scanner.device.package(token, 1, b"a page")
     multipart = changed(b"".join(parts), "<soap:Envelope", f"{dtd}<soap:Envelope")
@@ -137,7 +142,8 @@ def test_dpw_084_a_document_type_is_refused_in_every_envelope(
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 
 
-def test_dpw_041_chunked_requests_are_accepted(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-041")
+def test_chunked_requests_are_accepted(scanner: Scanner, host: Device, token: str) -> None:
     """However they are cut, with an image or without."""
     envelope_of(host.post(get(host)[at : at + 100] for at in range(0, len(get(host)), 100)))
     good(scanner.device.send_image(token, 1, b"a page", chunks=7))
@@ -145,7 +151,8 @@ def test_dpw_041_chunked_requests_are_accepted(scanner: Scanner, host: Device, t
     assert scanner.status(token).images == 1
 
 
-def test_dpw_042_expect_100_continue_is_honoured(host: Device) -> None:
+@pytest.mark.conformance("DPW-042")
+def test_expect_100_continue_is_honoured(host: Device) -> None:
     """The device waits with the body until it is told to go on."""
     body = get(host)
     with connected(host.url) as line:
@@ -157,14 +164,16 @@ def test_dpw_042_expect_100_continue_is_honoured(host: Device) -> None:
     assert answer.status == 200
 
 
-def test_dpw_052_a_message_without_an_answer_gets_202(host: Device) -> None:
+@pytest.mark.conformance("DPW-052")
+def test_a_message_without_an_answer_gets_202(host: Device) -> None:
     """The one such message that the server takes is a Probe for somebody else."""
     answer = host.post(changed(probe(host), WSDP, "urn:other"))
 
     assert (answer.status, answer.body) == (http.client.ACCEPTED, b"")
 
 
-def test_dpw_053_faults_of_the_sender_are_400_and_others_500(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DPW-053")
+def test_faults_of_the_sender_are_400_and_others_500(scanner: Scanner, token: str) -> None:
     """By the code of the fault, whatever its subcode."""
     good(scanner.device.end(token))
     faults = [
@@ -186,7 +195,8 @@ def test_dpw_053_faults_of_the_sender_are_400_and_others_500(scanner: Scanner, t
 # --- addressing ------------------------------------------------------------------------------------------------------
 
 
-def test_dpw_045_every_reply_and_fault_says_what_it_relates_to(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-045")
+def test_every_reply_and_fault_says_what_it_relates_to(scanner: Scanner, host: Device, token: str) -> None:
     """Of the device as of its service."""
     asked = [get(host), probe(host), changed(get(host), "transfer/Get", "transfer/Put")]
     answers = [host.post(one) for one in asked]
@@ -198,7 +208,8 @@ def test_dpw_045_every_reply_and_fault_says_what_it_relates_to(scanner: Scanner,
         assert f"<wsa:MessageID>{header(answer, 'RelatesTo')}</wsa:MessageID>".encode() in question
 
 
-def test_dpw_046_without_reply_to_the_answer_comes_back(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-046")
+def test_without_reply_to_the_answer_comes_back(scanner: Scanner, host: Device, token: str) -> None:
     """As if the anonymous address had been given."""
     asked = query(scanner.device, token)
 
@@ -206,8 +217,9 @@ def test_dpw_046_without_reply_to_the_answer_comes_back(scanner: Scanner, host: 
     envelope_of(host.post(changed(get(host), REPLY_TO, "")))
 
 
+@pytest.mark.conformance("DPW-047")
 @pytest.mark.parametrize("block", ["ReplyTo", "FaultTo"])
-def test_dpw_047_another_reply_to_is_refused_on_the_same_connection(
+def test_another_reply_to_is_refused_on_the_same_connection(
     scanner: Scanner, host: Device, token: str, block: str
 ) -> None:
     """And nobody is called."""
@@ -219,8 +231,9 @@ def test_dpw_047_another_reply_to_is_refused_on_the_same_connection(
         assert fault.detail == (block, "http://192.0.2.1/sink")
 
 
+@pytest.mark.conformance("DPW-048")
 @pytest.mark.parametrize("name", ["Action", "MessageID"])
-def test_dpw_048_a_missing_header_is_named(scanner: Scanner, host: Device, token: str, name: str) -> None:
+def test_a_missing_header_is_named(scanner: Scanner, host: Device, token: str, name: str) -> None:
     """Without an Action nobody knows what to do, without a MessageID what the answer would relate to."""
     for device, asked in ((scanner.device, query(scanner.device, token)), (host, get(host))):
         without = re.sub(f"<wsa:{name}>[^<]*</wsa:{name}>".encode(), b"", asked)
@@ -230,10 +243,9 @@ def test_dpw_048_a_missing_header_is_named(scanner: Scanner, host: Device, token
         assert (fault.subcode, fault.detail) == ("wsa:MessageInformationHeaderRequired", (name, ""))
 
 
+@pytest.mark.conformance("DPW-049")
 @pytest.mark.parametrize("value", ["1", "true"])
-def test_dpw_049_an_unknown_mandatory_header_is_not_understood(
-    scanner: Scanner, host: Device, token: str, value: str
-) -> None:
+def test_an_unknown_mandatory_header_is_not_understood(scanner: Scanner, host: Device, token: str, value: str) -> None:
     """The fault names it; what is known may be mandatory."""
     for device, asked in ((scanner.device, query(scanner.device, token)), (host, get(host))):
         lock = f'<x:Lock xmlns:x="urn:x" soap:mustUnderstand="{value}"/></soap:Header>'
@@ -245,7 +257,8 @@ def test_dpw_049_an_unknown_mandatory_header_is_not_understood(
         assert device.post(changed(asked, "<wsa:Action>", f'<wsa:Action soap:mustUnderstand="{value}">')).status == 200
 
 
-def test_dpw_051_blanks_around_the_uris_of_headers_do_not_count(scanner: Scanner, host: Device, token: str) -> None:
+@pytest.mark.conformance("DPW-051")
+def test_blanks_around_the_uris_of_headers_do_not_count(scanner: Scanner, host: Device, token: str) -> None:
     """Nor line breaks."""
     names = ("wsa:To", "wsa:Action", "wsa:MessageID", "wsa:Address")
 

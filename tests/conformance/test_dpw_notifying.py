@@ -75,7 +75,8 @@ def summary(one: Told) -> tuple[str, str, str, list[str]]:
 # --- the end of a subscription ---------------------------------------------------------------------------------------
 
 
-def test_dpw_071_nobody_is_told_when_a_subscription_has_expired(scanner: Scanner, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-071")
+def test_nobody_is_told_when_a_subscription_has_expired(scanner: Scanner, sink: Listener) -> None:
     """What happened before is told, and nothing of what comes after; another subscriber hears both."""
     with Listener() as other, subscribed(scanner.device, other):
         subscription = granted(scanner.device, wish(sink, expires("PT4S")))
@@ -89,8 +90,9 @@ def test_dpw_071_nobody_is_told_when_a_subscription_has_expired(scanner: Scanner
     assert {one.token for one in told(sink)} == {before}
 
 
+@pytest.mark.conformance("DPW-074")
 @pytest.mark.parametrize("how", ["unsubscribed", "expired"])
-def test_dpw_074_there_is_no_subscription_end_after_unsubscribe_or_expiry(
+def test_there_is_no_subscription_end_after_unsubscribe_or_expiry(
     own_server: Server, sink: Listener, end: Listener, how: str
 ) -> None:
     """Not at once, not with later events, and not when the server stops."""
@@ -110,7 +112,8 @@ def test_dpw_074_there_is_no_subscription_end_after_unsubscribe_or_expiry(
     assert end.heard == []
 
 
-def test_dpw_073_a_stop_ends_no_subscription_and_the_next_server_goes_on(
+@pytest.mark.conformance("DPW-073")
+def test_a_stop_ends_no_subscription_and_the_next_server_goes_on(
     own_server: Server, sink: Listener, end: Listener
 ) -> None:
     """The deviation: nobody hears of a stop. The next server tells what has happened since, to the same sink."""
@@ -133,8 +136,9 @@ def test_dpw_073_a_stop_ends_no_subscription_and_the_next_server_goes_on(
     assert end.heard == []
 
 
+@pytest.mark.conformance("DPW-073")
 @pytest.mark.parametrize("manner", [500, 302, "close", "hang"])
-def test_dpw_073_a_sink_that_does_not_take_events_hears_of_the_end(
+def test_a_sink_that_does_not_take_events_hears_of_the_end(
     impatient: Server, sink: Listener, end: Listener, manner: int | str
 ) -> None:
     """Where it wanted to: with the manager as it was given out, and why; then the subscription is gone."""
@@ -156,7 +160,8 @@ def test_dpw_073_a_sink_that_does_not_take_events_hears_of_the_end(
     assert len(sink.heard) == 1
 
 
-def test_dpw_073_who_loses_a_subscription_to_an_administrator_hears_of_the_end(
+@pytest.mark.conformance("DPW-073")
+def test_who_loses_a_subscription_to_an_administrator_hears_of_the_end(
     impatient: Server, sink: Listener, end: Listener
 ) -> None:
     """`postscan subscriptions end`: what has happened is told before, and nothing behind it."""
@@ -178,7 +183,8 @@ def test_dpw_073_who_loses_a_subscription_to_an_administrator_hears_of_the_end(
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def test_dpw_072_each_sink_gets_its_own_reference_parameters_as_headers(
+@pytest.mark.conformance("DPW-072")
+def test_each_sink_gets_its_own_reference_parameters_as_headers(
     impatient: Server, sink: Listener, end: Listener
 ) -> None:
     """Those of NotifyTo come with events, those of EndTo with the end, as they were given; To is the address."""
@@ -197,9 +203,8 @@ def test_dpw_072_each_sink_gets_its_own_reference_parameters_as_headers(
         assert {one.header.findtext(f"{{{WSA}}}To") for one in heard} == {listener.url}
 
 
-def test_dpw_075_a_subscriber_hears_everything_in_order_also_what_it_refused_at_first(
-    scanner: Scanner, sink: Listener
-) -> None:
+@pytest.mark.conformance("DPW-075")
+def test_a_subscriber_hears_everything_in_order_also_what_it_refused_at_first(scanner: Scanner, sink: Listener) -> None:
     """Of jobs side by side. A message that is refused comes again, and the next one not before it is taken."""
     answers = itertools.chain([202, 500, 202, 202, 500, 500], itertools.repeat(202))
     with Listener(lambda: next(answers)) as moody, subscribed(scanner.device, sink), subscribed(scanner.device, moody):
@@ -217,7 +222,8 @@ def test_dpw_075_a_subscriber_hears_everything_in_order_also_what_it_refused_at_
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def test_dpw_076_subscriptions_are_bounded(impatient: Server, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-076")
+def test_subscriptions_are_bounded(impatient: Server, sink: Listener) -> None:
     """At the limit and one more; whoever ends one has room again."""
     device = Scanner(impatient, "127.0.0.3").device
     with Listener(address="127.0.0.3") as here, contextlib.ExitStack() as stack:
@@ -229,7 +235,8 @@ def test_dpw_076_subscriptions_are_bounded(impatient: Server, sink: Listener) ->
     assert refused == (500, "soap:Receiver", "wse:EventSourceUnableToProcess", None)
 
 
-def test_dpw_076_the_time_of_a_delivery_is_bounded(impatient: Server, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-076")
+def test_the_time_of_a_delivery_is_bounded(impatient: Server, sink: Listener) -> None:
     """A sink that never answers is given up after three seconds; one that never ends its answer has taken the event."""
     scanner = Scanner(impatient)
     sink.manner = "hang"
@@ -244,7 +251,8 @@ def test_dpw_076_the_time_of_a_delivery_is_bounded(impatient: Server, sink: List
         good(talking.end())
 
 
-def test_dpw_076_what_waits_for_a_subscriber_is_bounded(tmp_path: Path, sink: Listener, end: Listener) -> None:
+@pytest.mark.conformance("DPW-076")
+def test_what_waits_for_a_subscriber_is_bounded(tmp_path: Path, sink: Listener, end: Listener) -> None:
     """Who is five events behind is given up, however many tries it has left."""
     with running(tmp_path, {"events": {"backlog": 5, "tries": 1000}}) as server:
         scanner = Scanner(server)

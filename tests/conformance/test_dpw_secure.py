@@ -62,7 +62,8 @@ def matches(secure: Secure) -> list[etree._Element]:
     return [etree.fromstring(one) for one in (by_udp, resolved, by_https)]
 
 
-def test_dpw_016_under_tls_the_endpoint_address_is_the_https_url(secure: Secure, matches: list[etree._Element]) -> None:
+@pytest.mark.conformance("DPW-016")
+def test_under_tls_the_endpoint_address_is_the_https_url(secure: Secure, matches: list[etree._Element]) -> None:
     """And the XAddr: there, the device is described under the same name."""
     described = etree.fromstring(Device(secure.url, tls=secure.trust).post(GET).body)
     addresses = [one.findtext(".//wsa:EndpointReference/wsa:Address", None, NS) for one in (*matches, described)]
@@ -71,7 +72,8 @@ def test_dpw_016_under_tls_the_endpoint_address_is_the_https_url(secure: Secure,
     assert [one.findtext(".//wsd:XAddrs", None, NS) for one in matches] == [secure.url] * 3
 
 
-def test_dpw_017_no_address_is_http(secure: Secure, matches: list[etree._Element]) -> None:
+@pytest.mark.conformance("DPW-017")
+def test_no_address_is_http(secure: Secure, matches: list[etree._Element]) -> None:
     """Neither among those that a match has, nor in the metadata behind them."""
     described = etree.fromstring(Device(secure.url, tls=secure.trust).post(GET).body)
     said = [one.text or "" for answer in (*matches, described) for one in answer.iter("{*}XAddrs", "{*}Address")]
@@ -80,9 +82,8 @@ def test_dpw_017_no_address_is_http(secure: Secure, matches: list[etree._Element
     assert {address.partition(":")[0] for one in said for address in one.split()} == {"https"}
 
 
-def test_dpw_018_a_match_has_one_address_with_the_name_of_the_server(
-    secure: Secure, matches: list[etree._Element]
-) -> None:
+@pytest.mark.conformance("DPW-018")
+def test_a_match_has_one_address_with_the_name_of_the_server(secure: Secure, matches: list[etree._Element]) -> None:
     """The one from its settings, wherever the question arrived: 127.0.0.1 is not in its certificate."""
     for answer in matches:
         (xaddrs,) = (one.text or "" for one in answer.iter("{*}XAddrs"))
@@ -91,8 +92,9 @@ def test_dpw_018_a_match_has_one_address_with_the_name_of_the_server(
         assert urllib.parse.urlsplit(xaddrs).hostname == NAME
 
 
+@pytest.mark.conformance("DPW-054")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-def test_dpw_054_tls_1_2_and_later_is_offered(secure: Secure, version: ssl.TLSVersion) -> None:
+def test_tls_1_2_and_later_is_offered(secure: Secure, version: ssl.TLSVersion) -> None:
     """To whoever speaks only that."""
     context = ssl.create_default_context()
     context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(secure.trust.get_ca_certs(binary_form=True)[0]))
@@ -101,7 +103,8 @@ def test_dpw_054_tls_1_2_and_later_is_offered(secure: Secure, version: ssl.TLSVe
     assert Device(secure.url, tls=context).post(GET).status == 200
 
 
-def test_dpw_054_what_is_older_than_tls_1_2_is_refused(secure: Secure) -> None:
+@pytest.mark.conformance("DPW-054")
+def test_what_is_older_than_tls_1_2_is_refused(secure: Secure) -> None:
     """In the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -114,7 +117,8 @@ def test_dpw_054_what_is_older_than_tls_1_2_is_refused(secure: Secure) -> None:
     assert "UNSUPPORTED_PROTOCOL" in secure.server.log()
 
 
-def test_dpw_055_the_certificate_has_the_fqdn_as_dns_name(secure: Secure, matches: list[etree._Element]) -> None:
+@pytest.mark.conformance("DPW-055")
+def test_the_certificate_has_the_fqdn_as_dns_name(secure: Secure, matches: list[etree._Element]) -> None:
     """A device that checks the name against the address that it was told is content; under another it is not."""
     names = secure.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     xaddr = matches[0].findtext(".//wsd:XAddrs", "", NS)

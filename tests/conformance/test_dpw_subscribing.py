@@ -54,8 +54,9 @@ def given_up(scanner: Scanner) -> str:
 # --- delivery --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("DPW-056")
 @pytest.mark.parametrize("mode", ["", f' Mode="{PUSH}"', f' Mode="&#10; {PUSH} "'])
-def test_dpw_056_events_are_pushed_to_the_sink(scanner: Scanner, device: Device, sink: Listener, mode: str) -> None:
+def test_events_are_pushed_to_the_sink(scanner: Scanner, device: Device, sink: Listener, mode: str) -> None:
     """As a POST of SOAP 1.2 to the very address; push is what is meant if no mode is named."""
     with subscribed(device, sink, mode=mode):
         token = given_up(scanner)
@@ -68,10 +69,11 @@ def test_dpw_056_events_are_pushed_to_the_sink(scanner: Scanner, device: Device,
     assert head["host"] == urlsplit(sink.url).netloc
 
 
+@pytest.mark.conformance("DPW-057")
 @pytest.mark.parametrize(
     "mode", [f"{WSE}/DeliveryModes/Pull", "http://schemas.dmtf.org/wbem/wsman/1/wsman/Events", "x"]
 )
-def test_dpw_057_another_mode_of_delivery_is_refused(server: Server, device: Device, sink: Listener, mode: str) -> None:
+def test_another_mode_of_delivery_is_refused(server: Server, device: Device, sink: Listener, mode: str) -> None:
     """The fault names the one that there is, and nothing is made."""
     before = live(server)
     answer = ask(device, "Subscribe", wish(sink, mode=f' Mode="{mode}"'))
@@ -101,10 +103,9 @@ FILTERS = {
 """The content of a filter, and the events of a job that it lets pass, one by one."""
 
 
+@pytest.mark.conformance("DPW-058", "DPW-059")
 @pytest.mark.parametrize("listed", FILTERS)
-def test_dpw_058_059_a_filter_lets_the_listed_actions_pass(
-    scanner: Scanner, device: Device, sink: Listener, listed: str
-) -> None:
+def test_a_filter_lets_the_listed_actions_pass(scanner: Scanner, device: Device, sink: Listener, listed: str) -> None:
     """One action, or several between blanks of any kind; what lies above them is all of them, the unknown is none."""
     with Listener() as other, subscribed(device, other), subscribed(device, sink, said.filter_(listed)):
         first, second = given_up(scanner), given_up(scanner)
@@ -115,6 +116,7 @@ def test_dpw_058_059_a_filter_lets_the_listed_actions_pass(
         assert [one.name for one in told(other, first)] == [STATUS, STATUS, END]
 
 
+@pytest.mark.conformance("DPW-060")
 @pytest.mark.parametrize(
     ("listed", "subcode"),
     [
@@ -125,17 +127,16 @@ def test_dpw_058_059_a_filter_lets_the_listed_actions_pass(
         ("", "wsdp:FilterActionNotSupported"),
     ],
 )
-def test_dpw_060_the_action_dialect_itself_is_never_refused(
-    device: Device, sink: Listener, listed: str, subcode: str
-) -> None:
+def test_the_action_dialect_itself_is_never_refused(device: Device, sink: Listener, listed: str, subcode: str) -> None:
     """Whatever it lists: that nothing would come of it is another fault."""
     answer = ask(device, "Subscribe", wish(sink, said.filter_(listed)))
 
     assert (answer.fault() or ("", ""))[1] == subcode
 
 
+@pytest.mark.conformance("DPW-061")
 @pytest.mark.parametrize("listed", ["urn:unknown", f"{DSP}/PostScanJob", f"{DSC}/RepositoryStatusSummaryEvent", ""])
-def test_dpw_061_a_filter_that_lets_nothing_pass_is_refused(
+def test_a_filter_that_lets_nothing_pass_is_refused(
     server: Server, device: Device, sink: Listener, listed: str
 ) -> None:
     """Half a name is none, and events of the other service do not come from here. Nothing is made."""
@@ -147,8 +148,9 @@ def test_dpw_061_a_filter_that_lets_nothing_pass_is_refused(
     assert live(server) == before
 
 
+@pytest.mark.conformance("DPW-062")
 @pytest.mark.parametrize("dialect", ["http://www.w3.org/TR/1999/REC-xpath-19991116", "urn:unknown", f"{WSDP}/action"])
-def test_dpw_062_an_unknown_dialect_is_refused(server: Server, device: Device, sink: Listener, dialect: str) -> None:
+def test_an_unknown_dialect_is_refused(server: Server, device: Device, sink: Listener, dialect: str) -> None:
     """Even if what it lists could be understood; the fault names the dialect that there is."""
     before = live(server)
     answer = ask(device, "Subscribe", wish(sink, said.filter_(said.LISTED, dialect)))
@@ -164,13 +166,12 @@ def test_dpw_062_an_unknown_dialect_is_refused(server: Server, device: Device, s
 # --- how long --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("DPW-063", "DPW-065")
 @pytest.mark.parametrize(
     ("asked", "answered"),
     [("PT60M", "PT60M"), ("P0Y0M0DT0H30M0.5S", "P0Y0M0DT0H30M0.5S"), ("PT30H", "P1D"), ("P1Y2M3DT4H5M6S", "P1D")],
 )
-def test_dpw_063_065_a_duration_is_answered_by_a_duration(
-    device: Device, sink: Listener, asked: str, answered: str
-) -> None:
+def test_a_duration_is_answered_by_a_duration(device: Device, sink: Listener, asked: str, answered: str) -> None:
     """The one that was asked for, or the longest that there is; after a Renew as well, and what is left is one, too."""
     with subscribed(device, sink, expires(asked)) as subscription:
         renewed = good(subscription.renew(asked)).find("Expires")
@@ -181,7 +182,8 @@ def test_dpw_063_065_a_duration_is_answered_by_a_duration(
     assert left.startswith("P")
 
 
-def test_dpw_064_065_a_date_is_accepted_and_answered_by_a_date(device: Device, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-064", "DPW-065")
+def test_a_date_is_accepted_and_answered_by_a_date(device: Device, sink: Listener) -> None:
     """After a Renew as well, and what is left is one, too; a date that is too far away comes nearer."""
     now = datetime.now(UTC)
     one, two = ((now + hours * HOUR).isoformat() for hours in (1, 2))
@@ -197,7 +199,8 @@ def test_dpw_064_065_a_date_is_accepted_and_answered_by_a_date(device: Device, s
     assert abs(shortened - now - 24 * HOUR) < timedelta(minutes=1)
 
 
-def test_dpw_065_the_answer_says_how_long_also_if_nothing_was_asked_for(device: Device, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-065")
+def test_the_answer_says_how_long_also_if_nothing_was_asked_for(device: Device, sink: Listener) -> None:
     """An hour, as the settings have it; one Expires, beside the manager."""
     with subscribed(device, sink) as subscription:
         renewed = good(subscription.renew("")).find_all("Expires")
@@ -205,10 +208,9 @@ def test_dpw_065_the_answer_says_how_long_also_if_nothing_was_asked_for(device: 
     assert (subscription.expires, renewed) == ("PT1H", ["PT1H"])
 
 
+@pytest.mark.conformance("DPW-066")
 @pytest.mark.parametrize("asked", ["PT0S", "P0D", "-PT1H", "1999-01-01T00:00:00Z", "2026-01-01T00:00:00", "soon"])
-def test_dpw_066_an_end_that_is_not_to_come_is_refused(
-    server: Server, device: Device, sink: Listener, asked: str
-) -> None:
+def test_an_end_that_is_not_to_come_is_refused(server: Server, device: Device, sink: Listener, asked: str) -> None:
     """Nothing is made, and what is there keeps its end; so it is with a text that is neither duration nor date."""
     refused = (400, "soap:Sender", "wse:InvalidExpirationTime", ("Expires", asked))
     with subscribed(device, sink) as subscription:
@@ -223,7 +225,8 @@ def test_dpw_066_an_end_that_is_not_to_come_is_refused(
 # --- managing --------------------------------------------------------------------------------------------------------
 
 
-def test_dpw_067_the_manager_has_an_identifier_as_reference_parameter(device: Device, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-067")
+def test_the_manager_has_an_identifier_as_reference_parameter(device: Device, sink: Listener) -> None:
     """One of its own for each subscription, at an address of HTTP that is the server's; each manages its own."""
     with subscribed(device, sink) as one, subscribed(device, sink) as other:
         answer = good(ask(device, "Subscribe", wish(sink)))
@@ -239,7 +242,8 @@ def test_dpw_067_the_manager_has_an_identifier_as_reference_parameter(device: De
         assert (one.alive, other.alive) == (False, True)
 
 
-def test_dpw_068_a_subscription_is_renewed_asked_about_and_ended(device: Device, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-068")
+def test_a_subscription_is_renewed_asked_about_and_ended(device: Device, sink: Listener) -> None:
     """Each answer says which it is; a Renew is seen in what is left."""
     with subscribed(device, sink, expires("PT5M")) as subscription:
         first = good(subscription.status())
@@ -257,7 +261,8 @@ def test_dpw_068_a_subscription_is_renewed_asked_about_and_ended(device: Device,
     assert after.fault()
 
 
-def test_dpw_069_the_answer_to_unsubscribe_has_an_empty_body(device: Device, sink: Listener) -> None:
+@pytest.mark.conformance("DPW-069")
+def test_the_answer_to_unsubscribe_has_an_empty_body(device: Device, sink: Listener) -> None:
     """Not an empty element in it: nothing."""
     with subscribed(device, sink) as subscription:
         answer = good(subscription.end())
@@ -267,8 +272,9 @@ def test_dpw_069_the_answer_to_unsubscribe_has_an_empty_body(device: Device, sin
     assert header(answer, "Action") == f"{WSE}/UnsubscribeResponse"
 
 
+@pytest.mark.conformance("DPW-070")
 @pytest.mark.parametrize("whose", ["nobody's", "ended", "a stranger's", "none", "no identifier"])
-def test_dpw_070_an_unknown_subscription_is_refused(server: Server, device: Device, sink: Listener, whose: str) -> None:
+def test_an_unknown_subscription_is_refused(server: Server, device: Device, sink: Listener, whose: str) -> None:
     """One that never was, one that has ended, somebody else's: a fault for each verb, and the same for all of them."""
     with subscribed(device, sink) as mine, Listener(address=STRANGER) as other:
         ended = granted(device, wish(sink))
@@ -294,10 +300,9 @@ def test_dpw_070_an_unknown_subscription_is_refused(server: Server, device: Devi
 # --- where to --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("DPW-077", "DPW-078")
 @pytest.mark.parametrize("elsewhere", [f"http://{STRANGER}:5357/events", "http://192.0.2.7/", "http://[::1]:5357/x"])
-def test_dpw_077_078_events_go_to_the_host_that_asked(
-    server: Server, device: Device, sink: Listener, elsewhere: str
-) -> None:
+def test_events_go_to_the_host_that_asked(server: Server, device: Device, sink: Listener, elsewhere: str) -> None:
     """D17, T-A2: be it NotifyTo or EndTo; nothing is made. The requester's own address, and its name, are good."""
     before = live(server)
     refused = (400, "soap:Sender", "wsa:DestinationUnreachable", ("Address", elsewhere))
@@ -311,6 +316,7 @@ def test_dpw_077_078_events_go_to_the_host_that_asked(
             assert one.alive
 
 
+@pytest.mark.conformance("DPW-078")
 @pytest.mark.parametrize(
     "address",
     [
@@ -319,7 +325,7 @@ def test_dpw_077_078_events_go_to_the_host_that_asked(
         f"{WSA}/role/anonymous",
     ],
 )
-def test_dpw_078_a_sink_that_is_not_reached_by_http_is_refused(
+def test_a_sink_that_is_not_reached_by_http_is_refused(
     server: Server, device: Device, sink: Listener, address: str
 ) -> None:
     """Whatever else it is; nothing is made, and nothing is sent to the others."""

@@ -144,14 +144,16 @@ def foreign(heard: list[Told]) -> set[tuple[str, str]]:
     }
 
 
-def test_dsc_115_a_change_of_the_filters_is_told_to_all(days: Days) -> None:
+@pytest.mark.conformance("DSC-115")
+def test_a_change_of_the_filters_is_told_to_all(days: Days) -> None:
     """When a plugin has gone, and when it has come back; a restart with the same ones is none."""
     for heard in (days.one, days.other, days.third):
         assert [one.action for one in heard if one.name == ELEMENTS] == [f"{DSC}/{ELEMENTS}"] * 2
     assert {one.name for one in days.third} == {ELEMENTS}
 
 
-def test_dsc_116_117_118_the_change_has_the_configuration_that_there_is_now(days: Days) -> None:
+@pytest.mark.conformance("DSC-116", "DSC-117", "DSC-118")
+def test_the_change_has_the_configuration_that_there_is_now(days: Days) -> None:
     """One ElementChanges with the RepositoryConfiguration in it: that which is answered to a question."""
     heard = days.of(ELEMENTS)
     without, again = ("".join(texts(one, "Filters", "Filter", "Dialect")) for one in days.configurations)
@@ -162,12 +164,14 @@ def test_dsc_116_117_118_the_change_has_the_configuration_that_there_is_now(days
     assert ("acme" in without, "acme" in again) == (False, True)
 
 
-def test_dsc_119_a_change_has_no_element_of_our_own_beside_the_configuration(days: Days) -> None:
+@pytest.mark.conformance("DSC-119")
+def test_a_change_has_no_element_of_our_own_beside_the_configuration(days: Days) -> None:
     """We have no other data that could change; within a Filter, there is the dialect that its name cannot spell."""
     assert foreign(days.of(ELEMENTS)) == {(dsc("Filter"), "{urn:postscan:2026}Dialect")}
 
 
-def test_dsc_120_a_change_of_the_status_is_told_to_all(days: Days) -> None:
+@pytest.mark.conformance("DSC-120")
+def test_a_change_of_the_status_is_told_to_all(days: Days) -> None:
     """When the first job comes in hand, and when the last has left; neither the second nor one without work counts."""
     for heard in (days.one, days.other):
         assert [(one.action, one.state) for one in heard if one.name == SUMMARY] == [
@@ -176,7 +180,8 @@ def test_dsc_120_a_change_of_the_status_is_told_to_all(days: Days) -> None:
         ]
 
 
-def test_dsc_120_it_is_told_between_the_states_of_the_jobs_that_cause_it(days: Days) -> None:
+@pytest.mark.conformance("DSC-120")
+def test_it_is_told_between_the_states_of_the_jobs_that_cause_it(days: Days) -> None:
     """Processing with the first Started, Idle with the last Canceled of two."""
     order = [one.state for one in days.one if one.name == SUMMARY or one.state in ("Started", "Canceled")]
 
@@ -185,7 +190,8 @@ def test_dsc_120_it_is_told_between_the_states_of_the_jobs_that_cause_it(days: D
     assert order[: order.index("Idle")].count("Canceled") == 4  # of each of the two jobs: the status, and the end
 
 
-def test_dsc_121_122_123_124_the_summary_is_what_the_status_is(days: Days) -> None:
+@pytest.mark.conformance("DSC-121", "DSC-122", "DSC-123", "DSC-124")
+def test_the_summary_is_what_the_status_is(days: Days) -> None:
     """One StatusSummary with the state and its reasons: those that are answered to a question."""
     heard = days.of(SUMMARY)
 
@@ -195,7 +201,8 @@ def test_dsc_121_122_123_124_the_summary_is_what_the_status_is(days: Days) -> No
     assert [texts(one.event[0], "RepositoryStateReasons", "RepositoryStateReason") for one in heard] == [["None"]] * 2
 
 
-def test_dsc_125_the_summary_has_no_element_of_our_own(days: Days) -> None:
+@pytest.mark.conformance("DSC-125")
+def test_the_summary_has_no_element_of_our_own(days: Days) -> None:
     """We have nothing to add."""
     assert days.of(SUMMARY)
     assert foreign(days.of(SUMMARY)) == set()
@@ -231,8 +238,9 @@ def changes(heard: list[Told]) -> list[str]:
     return [state for state, _ in itertools.groupby(one.state for one in heard if one.name == STATUS)]
 
 
+@pytest.mark.conformance("DSC-126", "DSC-131")
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_dsc_126_131_the_status_and_the_end_of_each_job_are_told_to_all(
+def test_the_status_and_the_end_of_each_job_are_told_to_all(
     office: Office, desk: Desk, sink: Listener, ending: str
 ) -> None:
     """D23: of whomever the job is: every change of its state, and then its end, once."""
@@ -246,7 +254,8 @@ def test_dsc_126_131_the_status_and_the_end_of_each_job_are_told_to_all(
                 assert heard[-1].state == ENDINGS[ending][-1]
 
 
-def test_dsc_126_a_change_of_a_filter_is_a_change_of_the_status(office: Office, sink: Listener) -> None:
+@pytest.mark.conformance("DSC-126")
+def test_a_change_of_a_filter_is_a_change_of_the_status(office: Office, sink: Listener) -> None:
     """While the state of the job stays the same; an image that arrives is none (ruling 23)."""
     heard = to_the_end(sink, lived(office.scanner, "Completed"))
 
@@ -259,9 +268,8 @@ def test_dsc_126_a_change_of_a_filter_is_a_change_of_the_status(office: Office, 
     ]
 
 
-def test_dsc_127_128_129_a_status_event_has_the_whole_status_of_that_moment(
-    office: Office, desk: Desk, sink: Listener
-) -> None:
+@pytest.mark.conformance("DSC-127", "DSC-128", "DSC-129")
+def test_a_status_event_has_the_whole_status_of_that_moment(office: Office, desk: Desk, sink: Listener) -> None:
     """One JobStatus: in Creating, before any image, and at the end that which is answered to a question."""
     token = office.scanner.create("copy")
     until(lambda: told(sink, token))
@@ -279,10 +287,9 @@ def test_dsc_127_128_129_a_status_event_has_the_whole_status_of_that_moment(
         assert one.texts("ImagesReceived") == ["2"]
 
 
+@pytest.mark.conformance("DSC-132", "DSC-133", "DSC-134")
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_dsc_132_133_134_an_end_state_event_has_the_final_values(
-    office: Office, desk: Desk, sink: Listener, ending: str
-) -> None:
+def test_an_end_state_event_has_the_final_values(office: Office, desk: Desk, sink: Listener, ending: str) -> None:
     """All nine, in their order: those of the status and of the description that are answered to a question."""
     scanner = office.named_device()
     token = lived(scanner, ending, desk)
@@ -303,7 +310,8 @@ def test_dsc_132_133_134_an_end_state_event_has_the_final_values(
     assert texts(end, "ImagesReceived") == ["0" if ending == "given up" else "1"]
 
 
-def test_dsc_130_135_events_of_jobs_have_no_element_of_our_own(office: Office, desk: Desk, sink: Listener) -> None:
+@pytest.mark.conformance("DSC-130", "DSC-135")
+def test_events_of_jobs_have_no_element_of_our_own(office: Office, desk: Desk, sink: Listener) -> None:
     """We have nothing to add, however a job ends."""
     for ending in ENDINGS:
         heard = to_the_end(sink, lived(office.scanner, ending, desk))

@@ -58,8 +58,9 @@ UNEXPECTED = "The service had an unexpected error"
 # --- who may ask -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("DSC-002", "DSC-024")
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_dsc_002_024_who_it_is_is_for_tls_to_say(office: Office, desk: Desk, operation: str, job: str) -> None:
+def test_who_it_is_is_for_tls_to_say(office: Office, desk: Desk, operation: str, job: str) -> None:
     """The very same bytes are answered on one connection, and refused on another: with a SOAP fault, and no detail."""
     request = desk.request(operation, sample(operation, job))
     for shows in (None, office.user(CLERK), office.ca.issue("printer-7")):
@@ -72,7 +73,8 @@ def test_dsc_002_024_who_it_is_is_for_tls_to_say(office: Office, desk: Desk, ope
     assert good(desk.device.post(request))
 
 
-def test_dsc_024_whoever_may_not_ask_learns_nothing_of_operations_arguments_and_tokens(
+@pytest.mark.conformance("DSC-024")
+def test_whoever_may_not_ask_learns_nothing_of_operations_arguments_and_tokens(
     office: Office, desk: Desk, job: str
 ) -> None:
     """Ruling 9, T-O1: the same bytes for every operation, for one's own job, another's, an ended one and for none."""
@@ -89,8 +91,9 @@ def test_dsc_024_whoever_may_not_ask_learns_nothing_of_operations_arguments_and_
     assert office.server.everything() == before
 
 
+@pytest.mark.conformance("DSC-024")
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_dsc_024_over_plain_http_nobody_may_ask(server: Server, operation: str) -> None:
+def test_over_plain_http_nobody_may_ask(server: Server, operation: str) -> None:
     """There is no certificate there, and an address proves nothing."""
     desk = Desk(Device(configuration_url(server)))
 
@@ -112,7 +115,8 @@ def test_at_the_address_of_devices_an_administrator_is_a_user_like_any_other(off
 # --- what a fault looks like -----------------------------------------------------------------------------------------
 
 
-def test_dsc_007_every_code_of_ours_is_one_of_the_protocol() -> None:
+@pytest.mark.conformance("DSC-007")
+def test_every_code_of_ours_is_one_of_the_protocol() -> None:
     """A subset, and none of our own: whatever goes wrong inside has one of its codes."""
     known = [getattr(errors, name) for name in dir(errors) if name[0].isupper()]
     raised = [
@@ -128,8 +132,9 @@ def test_dsc_007_every_code_of_ours_is_one_of_the_protocol() -> None:
     assert codes | {faults.not_scan_admin("x").subcode} == SUBCODES
 
 
+@pytest.mark.conformance("DSC-008", "DSC-010", "DSC-011")
 @pytest.mark.parametrize("operation", ["CancelPostScanJob", "GetPostScanJobElements"])
-def test_dsc_008_010_011_a_fault_has_the_headers_of_a_fault(desk: Desk, operation: str) -> None:
+def test_a_fault_has_the_headers_of_a_fault(desk: Desk, operation: str) -> None:
     """To, Action, a MessageID of its own, and which message it answers."""
     answer = desk.sample(operation, message_id="urn:uuid:41d7be0a-9f5c-4c33-8e12-7ab60c95d2f8")
     again = desk.sample(operation)
@@ -142,7 +147,8 @@ def test_dsc_008_010_011_a_fault_has_the_headers_of_a_fault(desk: Desk, operatio
     assert header(answer, "MessageID") != header(again, "MessageID")
 
 
-def test_dsc_009_a_fault_goes_back_where_its_request_came_from(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-009")
+def test_a_fault_goes_back_where_its_request_came_from(desk: Desk) -> None:
     """The deviation: the anonymous endpoint is the only one there is, and a request that names another is refused."""
     anonymous = f"<wsa:FaultTo><wsa:Address>{WSA}/role/anonymous</wsa:Address></wsa:FaultTo>"
     asked_for = desk.sample("CancelPostScanJob", header=anonymous)
@@ -154,7 +160,8 @@ def test_dsc_009_a_fault_goes_back_where_its_request_came_from(desk: Desk) -> No
         assert fault(answer) == ("soap:Sender", "wsa:InvalidMessageInformationHeader", (name, ELSEWHERE))
 
 
-def test_dsc_023_what_goes_wrong_is_told_by_a_fault(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-023")
+def test_what_goes_wrong_is_told_by_a_fault(desk: Desk) -> None:
     """With a reason in English, and a status that fits the code."""
     answer = desk.cancel(UNKNOWN)
     text = ET.fromstring(answer.body).find(f".//{{{SOAP}}}Text")
@@ -167,8 +174,9 @@ def test_dsc_023_what_goes_wrong_is_told_by_a_fault(desk: Desk) -> None:
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("DSC-026")
 @pytest.mark.parametrize("uri", [f"{DSC}/CreatePostScanJob", f"{DSC}/GetActiveJobsResponse", "urn:x"])
-def test_dsc_026_an_operation_that_there_is_not_is_named(desk: Desk, uri: str) -> None:
+def test_an_operation_that_there_is_not_is_named(desk: Desk, uri: str) -> None:
     """By its action; in the words of this service, without a full stop."""
     answer = desk.device.post(changed(desk.request("GetActiveJobs"), f"{DSC}/GetActiveJobs<", f"{uri}<"))
 
@@ -176,6 +184,7 @@ def test_dsc_026_an_operation_that_there_is_not_is_named(desk: Desk, uri: str) -
     assert refusal(answer).reason == "The [action] cannot be processed at the receiver"
 
 
+@pytest.mark.conformance("DSC-027", "DSC-042")
 @pytest.mark.parametrize(
     ("operation", "arguments", "detail"),
     [
@@ -186,9 +195,7 @@ def test_dsc_026_an_operation_that_there_is_not_is_named(desk: Desk, uri: str) -
     ],
     ids=["too few", "too many", "unknown", "wrong type"],
 )
-def test_dsc_027_042_an_invalid_argument_is_named(
-    desk: Desk, operation: str, arguments: str, detail: tuple[str, str]
-) -> None:
+def test_an_invalid_argument_is_named(desk: Desk, operation: str, arguments: str, detail: tuple[str, str]) -> None:
     """In an element of this service's namespace."""
     answer = desk.ask(operation, arguments)
 
@@ -197,8 +204,9 @@ def test_dsc_027_042_an_invalid_argument_is_named(
     assert f"<dsc:{detail[0]}".encode() in answer.body
 
 
+@pytest.mark.conformance("DSC-042")
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_dsc_042_what_is_no_message_of_the_operation_is_an_invalid_argument(desk: Desk, operation: str) -> None:
+def test_what_is_no_message_of_the_operation_is_an_invalid_argument(desk: Desk, operation: str) -> None:
     """Another operation's body, none at all, and what is no XML."""
     other = "GetJobHistory" if operation == "GetActiveJobs" else "GetActiveJobs"
     request = desk.request(operation, sample(operation))
@@ -209,7 +217,8 @@ def test_dsc_042_what_is_no_message_of_the_operation_is_an_invalid_argument(desk
         assert fault(desk.device.post(bad)) == ("soap:Sender", "dsc:InvalidArgs", detail)
 
 
-def test_dsc_028_a_state_that_prevents_the_operation_is_a_fault_of_the_receiver() -> None:
+@pytest.mark.conformance("DSC-028")
+def test_a_state_that_prevents_the_operation_is_a_fault_of_the_receiver() -> None:
     """No operation here runs into one; an error of that kind would be told in these words."""
     told = faults.of_configuration(faults.from_error(errors.WrongState(Verb.CANCEL, JobState.PENDING)))
 
@@ -225,7 +234,8 @@ def data_of(server: Server) -> Iterator[sqlite3.Connection]:
         yield database
 
 
-def test_dsc_029_045_064_075_095_105_a_temporary_error_is_one(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-029", "DSC-045", "DSC-064", "DSC-075", "DSC-095", "DSC-105")
+def test_a_temporary_error_is_one(tmp_path: Path) -> None:
     """Here: the jobs cannot be read. The unmodified request is answered when they can be again."""
     with open_office(tmp_path) as office:
         job = office.scanner.create("copy")
@@ -243,7 +253,8 @@ def test_dsc_029_045_064_075_095_105_a_temporary_error_is_one(tmp_path: Path) ->
     assert answered == dict.fromkeys(OPERATIONS)
 
 
-def test_dsc_032_065_076_096_106_what_nobody_foresaw_is_an_internal_error_each_time(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-032", "DSC-065", "DSC-076", "DSC-096", "DSC-106")
+def test_what_nobody_foresaw_is_an_internal_error_each_time(tmp_path: Path) -> None:
     """Here: jobs whose owners were proven in a way that there is not. What went wrong is told to the log alone."""
     with open_office(tmp_path) as office:
         job, ended = office.scanner.create("copy"), office.scanner.create("copy")
@@ -260,7 +271,8 @@ def test_dsc_032_065_076_096_106_what_nobody_foresaw_is_an_internal_error_each_t
     assert re.search("internal error .*'hearsay' is not a valid Proof", log)
 
 
-def test_dsc_046_what_nobody_foresaw_about_the_filters_is_an_internal_error(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-046")
+def test_what_nobody_foresaw_about_the_filters_is_an_internal_error(tmp_path: Path) -> None:
     """Here: a dialect that is no text. The wire cannot cause it, so the row of the operation is asked."""
     settings = Settings.model_validate({"storage": {"data_dir": str(tmp_path)}})
     databases.migrated(settings.storage.url)
@@ -278,7 +290,8 @@ def test_dsc_046_what_nobody_foresaw_about_the_filters_is_an_internal_error(tmp_
     assert (told.code, told.subcode, told.detail) == ("Receiver", "dsc:ServerErrorInternalError", None)
 
 
-def test_dsc_031_what_has_a_word_of_its_own_is_told_with_it(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-031")
+def test_what_has_a_word_of_its_own_is_told_with_it(office: Office, desk: Desk) -> None:
     """A disk that is full is neither an unknown nor a temporary error; nor is a job that there is not."""
     token = office.scanner.start("fail FileShareOutOfDiskSpace")
     office.scanner.ended(token)
@@ -290,9 +303,10 @@ def test_dsc_031_what_has_a_word_of_its_own_is_told_with_it(office: Office, desk
     assert fault(desk.cancel(token))[1] == "dsc:ClientErrorJobTokenNotFound"
 
 
+@pytest.mark.conformance("DSC-033")
 @pytest.mark.parametrize("operation", ["CancelPostScanJob", "GetPostScanJobElements"])
 @pytest.mark.parametrize("token", [UNKNOWN, "{Job 7}", "<&>"])
-def test_dsc_033_a_token_that_no_job_has_is_repeated(desk: Desk, operation: str, token: str) -> None:
+def test_a_token_that_no_job_has_is_repeated(desk: Desk, operation: str, token: str) -> None:
     """As it was sent, in an element of this service's namespace."""
     answer = desk.sample(operation, token)
 

@@ -50,10 +50,9 @@ LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}-10:00")
 # --- words and messages ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("DSC-003")
 @pytest.mark.parametrize(("said", "told"), [("acme:Quota.full-2", "acme:Quota.full-2"), ("no keyword", "UnknownError")])
-def test_dsc_003_a_vendors_reason_matches_the_pattern_or_is_not_told(
-    office: Office, desk: Desk, said: str, told: str
-) -> None:
+def test_a_vendors_reason_matches_the_pattern_or_is_not_told(office: Office, desk: Desk, said: str, told: str) -> None:
     """A filter may give any text as a reason; what is no keyword becomes one of the protocol's."""
     token = office.scanner.start(f"fail {said}")
     office.scanner.ended(token)
@@ -62,7 +61,8 @@ def test_dsc_003_a_vendors_reason_matches_the_pattern_or_is_not_told(
     assert reasons == [told]
 
 
-def test_dsc_003_a_vendors_format_matches_the_pattern_or_is_refused(office: Office, desk: Desk, job: str) -> None:
+@pytest.mark.conformance("DSC-003")
+def test_a_vendors_format_matches_the_pattern_or_is_refused(office: Office, desk: Desk, job: str) -> None:
     """What is taken is told as it was sent."""
     office.scanner.send(job, 1, format="image/x-acme;v-2")
     refused = office.scanner.device.send_image(job, 2, b"a page", "a b")
@@ -71,7 +71,8 @@ def test_dsc_003_a_vendors_format_matches_the_pattern_or_is_refused(office: Offi
     assert invalid(refused) == ("Format", "a b")
 
 
-def test_dsc_004_041_the_server_listens_on_the_well_known_port(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-004", "DSC-041")
+def test_the_server_listens_on_the_well_known_port(tmp_path: Path) -> None:
     """5362 of TCP and of UDP, by the settings as they come; the latter with discovery, to which it belongs."""
     host = f"127.53.{os.getpid() >> 8 & 255}.{(os.getpid() & 255) or 1}"
     tables = {"server": {"host": host, "port": 5362}, "discovery": {"enabled": True, "port": 0}}
@@ -85,7 +86,8 @@ def test_dsc_004_041_the_server_listens_on_the_well_known_port(tmp_path: Path) -
     assert (Settings().server.port, Settings().discovery.directed_port) == (5362, 5362)
 
 
-def test_dsc_041_without_discovery_no_port_of_udp_is_open(office: Office) -> None:
+@pytest.mark.conformance("DSC-041")
+def test_without_discovery_no_port_of_udp_is_open(office: Office) -> None:
     """The deviation: nothing of this protocol travels over it; here, on loopback, nobody has asked for discovery."""
     server = psutil.Process(office.server.pid)
 
@@ -94,7 +96,8 @@ def test_dsc_041_without_discovery_no_port_of_udp_is_open(office: Office) -> Non
     assert server.net_connections("udp") == []
 
 
-def test_dsc_005_the_transport_carries_soap_1_2(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-005")
+def test_the_transport_carries_soap_1_2(desk: Desk) -> None:
     """In a POST of HTTP; an older envelope is answered with the version that is spoken."""
     answer = good(desk.active())
     old = desk.device.post(changed(desk.request("GetActiveJobs"), SOAP, SOAP11), "text/xml")
@@ -104,8 +107,9 @@ def test_dsc_005_the_transport_carries_soap_1_2(desk: Desk) -> None:
     assert b"<faultcode>soap11:VersionMismatch</faultcode>" in old.body
 
 
+@pytest.mark.conformance("DSC-006")
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_dsc_006_prefixes_are_the_senders_own_affair(desk: Desk, operation: str, job: str) -> None:
+def test_prefixes_are_the_senders_own_affair(desk: Desk, operation: str, job: str) -> None:
     """Of the envelope, of the addressing, of the service and in the values of the names."""
     request = desk.request(operation, sample(operation, job))
     for ours, theirs in (("dsc", "DSC"), ("soap", "dsc2"), ("wsa", "a")):
@@ -115,7 +119,8 @@ def test_dsc_006_prefixes_are_the_senders_own_affair(desk: Desk, operation: str,
     assert good(desk.device.post(request))
 
 
-def test_dsc_012_a_document_id_names_one_document(office: Office, desk: Desk, job: str) -> None:
+@pytest.mark.conformance("DSC-012")
+def test_a_document_id_names_one_document(office: Office, desk: Desk, job: str) -> None:
     """What is sent under a number that is taken is refused."""
     office.scanner.send(job, 3)
     again = office.scanner.device.send_image(job, 3, b"another page")
@@ -124,7 +129,8 @@ def test_dsc_012_a_document_id_names_one_document(office: Office, desk: Desk, jo
     assert texts(of_job(desk, job, "Documents"), "Document", "DocumentDescription", "DocumentId") == ["3"]
 
 
-def test_dsc_013_a_token_names_one_job(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-013")
+def test_a_token_names_one_job(office: Office, desk: Desk) -> None:
     """Random GUIDs, each told once, of whatever device."""
     made = [scanner.create("copy") for scanner in (office.scanner, office.named_device()) for _ in range(5)]
     told = good(desk.active()).find_all("JobToken")
@@ -139,7 +145,8 @@ def allowing(name: str) -> str:
     return f'<x:{name} xmlns:x="{SPX}">true</x:{name}>'
 
 
-def test_dsc_015_a_device_may_choose_another_name_where_the_process_says_so(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-015")
+def test_a_device_may_choose_another_name_where_the_process_says_so(office: Office, desk: Desk) -> None:
     """And not where it does not."""
     stored = instructions("copy")
     sent = stored.replace("Invoice", "March")
@@ -150,7 +157,8 @@ def test_dsc_015_a_device_may_choose_another_name_where_the_process_says_so(offi
     assert invalid(refused) == ("DocumentRootName", "March")
 
 
-def test_dsc_016_a_device_may_choose_another_share_where_the_process_says_so(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-016")
+def test_a_device_may_choose_another_share_where_the_process_says_so(office: Office, desk: Desk) -> None:
     """And not where it does not."""
     stored, sent = instructions(r"share \\nas\other"), instructions(f"share {SHARE}")
     token = job_of(office.scanner, sent, stored=stored, allow=allowing("AllowDeviceFilePathChange"))
@@ -160,8 +168,9 @@ def test_dsc_016_a_device_may_choose_another_share_where_the_process_says_so(off
     assert invalid(refused) == ("ShareUNC", SHARE)
 
 
+@pytest.mark.conformance("DSC-017")
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_dsc_017_every_message_is_valid_by_the_types(office: Office, desk: Desk, operation: str) -> None:
+def test_every_message_is_valid_by_the_types(office: Office, desk: Desk, operation: str) -> None:
     """`good` and `refusal` hold each answer against our schema: those with content, and those with a fault."""
     token = office.scanner.create("copy", "warn")
     office.scanner.send(token, 1, format="tiff-multi-g4")
@@ -170,7 +179,8 @@ def test_dsc_017_every_message_is_valid_by_the_types(office: Office, desk: Desk,
     assert refusal(desk.ask(operation, "<dsc:Nonsense/>")).subcode == "dsc:InvalidArgs"
 
 
-def test_dsc_017_the_words_of_states_and_reasons_are_those_of_the_types() -> None:
+@pytest.mark.conformance("DSC-017")
+def test_the_words_of_states_and_reasons_are_those_of_the_types() -> None:
     """One more or one less, and a message with it would not be valid."""
     assert set(JobState) == {
         *("Aborted", "Canceled", "Completed", "Creating", "Pending", "Pending-Held", "Processing", "Started"),
@@ -190,7 +200,8 @@ def test_dsc_017_the_words_of_states_and_reasons_are_those_of_the_types() -> Non
     }
 
 
-def test_dsc_018_times_are_those_of_the_servers_own_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.conformance("DSC-018")
+def test_times_are_those_of_the_servers_own_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here it hangs in Honolulu; what is behind the time says how far that is from UTC."""
     monkeypatch.setenv("TZ", "Pacific/Honolulu")
     with open_office(tmp_path) as office:
@@ -204,6 +215,7 @@ def test_dsc_018_times_are_those_of_the_servers_own_clock(tmp_path: Path, monkey
     assert now - timedelta(minutes=1) < datetime.fromisoformat(times[0]) <= datetime.fromisoformat(times[1]) <= now
 
 
+@pytest.mark.conformance("DSC-019")
 @pytest.mark.parametrize(
     ("exposure", "fits"),
     [
@@ -214,7 +226,7 @@ def test_dsc_018_times_are_those_of_the_servers_own_clock(tmp_path: Path, monkey
     ],
     ids=["settings", "auto", "both", "neither"],
 )
-def test_dsc_019_an_exposure_is_automatic_or_has_settings(tmp_path: Path, exposure: str, fits: bool) -> None:
+def test_an_exposure_is_automatic_or_has_settings(tmp_path: Path, exposure: str, fits: bool) -> None:
     """Judged when the process is stored; a ticket with both is not."""
     folder = ProcessFolder(tmp_path)
     assert EXPOSED in messages.PROCESS
@@ -228,7 +240,8 @@ def test_dsc_019_an_exposure_is_automatic_or_has_settings(tmp_path: Path, exposu
     assert folder.names() == []
 
 
-def test_dsc_020_a_job_without_its_end_times_out(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-020")
+def test_a_job_without_its_end_times_out(tmp_path: Path) -> None:
     """After ten minutes, or what the settings say: here, after a second."""
     with open_office(tmp_path, {"limits": {"silence_seconds": 1}}) as office:
         silent, sent = office.scanner.create("copy"), office.scanner.create("copy")
@@ -244,7 +257,8 @@ def test_dsc_020_a_job_without_its_end_times_out(tmp_path: Path) -> None:
 # --- what there is ---------------------------------------------------------------------------------------------------
 
 
-def test_dsc_034_from_the_repository_down_to_the_documents_all_is_there(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-034")
+def test_from_the_repository_down_to_the_documents_all_is_there(office: Office, desk: Desk) -> None:
     """Configuration and status; its jobs; of each what it says of itself, and what it was sent."""
     token = office.scanner.create("copy")
     office.scanner.send(token, 1, 2)
@@ -257,7 +271,8 @@ def test_dsc_034_from_the_repository_down_to_the_documents_all_is_there(office: 
     assert len(of_job(desk, token, "Documents")) == 2
 
 
-def test_dsc_035_036_037_039_040_a_job_keeps_all_that_belongs_to_it(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-035", "DSC-036", "DSC-037", "DSC-039", "DSC-040")
+def test_a_job_keeps_all_that_belongs_to_it(office: Office, desk: Desk) -> None:
     """Status, filter statuses, description and documents: also of a job that has ended."""
     scanner = office.named_device()
     token = scanner.create("fail FileShareAccessDenied", "copy", go_on="true")
@@ -281,7 +296,8 @@ def test_dsc_035_036_037_039_040_a_job_keeps_all_that_belongs_to_it(office: Offi
     assert [leaf.text for leaf in document[0]] == ["1", "xps"]
 
 
-def test_dsc_038_a_filters_dialect_is_one_of_the_configurations(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-038")
+def test_a_filters_dialect_is_one_of_the_configurations(office: Office, desk: Desk) -> None:
     """Whichever of the two says it: by a qualified name, or by itself."""
     token = office.scanner.create("copy", f"share {SHARE}")
     used = texts(of_job(desk, token), "FilterStatuses", "FilterStatus", "Dialect")
@@ -290,7 +306,8 @@ def test_dsc_038_a_filters_dialect_is_one_of_the_configurations(office: Office, 
     assert set(used) <= set(dialects(desk))
 
 
-def test_dsc_038_a_dialect_that_nobody_knows_is_shown_as_it_was_sent(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-038")
+def test_a_dialect_that_nobody_knows_is_shown_as_it_was_sent(office: Office, desk: Desk) -> None:
     """The deviation: its job was taken, and aborted; an administrator gets to see for want of what."""
     token = office.scanner.start("nobody")
     office.scanner.ended(token)

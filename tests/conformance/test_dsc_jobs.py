@@ -40,7 +40,8 @@ BAD_TOKENS = {
 # --- cancelling ------------------------------------------------------------------------------------------------------
 
 
-def test_dsc_062_071_a_cancel_is_answered_by_an_empty_response(desk: Desk, job: str) -> None:
+@pytest.mark.conformance("DSC-062", "DSC-071")
+def test_a_cancel_is_answered_by_an_empty_response(desk: Desk, job: str) -> None:
     """Its action and its body say what it answers."""
     answer = good(desk.cancel(job))
 
@@ -48,8 +49,9 @@ def test_dsc_062_071_a_cancel_is_answered_by_an_empty_response(desk: Desk, job: 
     assert (content(answer).tag, shape(content(answer))) == (dsc("CancelPostScanJobResponse"), [])
 
 
+@pytest.mark.conformance("DSC-062", "DSC-063")
 @pytest.mark.parametrize("arguments", BAD_TOKENS)
-def test_dsc_062_063_a_cancel_without_one_good_token_gets_a_fault(desk: Desk, arguments: str) -> None:
+def test_a_cancel_without_one_good_token_gets_a_fault(desk: Desk, arguments: str) -> None:
     """Missing, empty, too long, twice there, no text, or another argument: it is named."""
     assert fault(desk.ask("CancelPostScanJob", arguments)) == (
         *("soap:Sender", "dsc:InvalidArgs"),
@@ -57,8 +59,9 @@ def test_dsc_062_063_a_cancel_without_one_good_token_gets_a_fault(desk: Desk, ar
     )
 
 
+@pytest.mark.conformance("DSC-066")
 @pytest.mark.parametrize("end", ["unknown", "canceled", "completed", "no GUID"])
-def test_dsc_066_a_job_that_is_not_being_processed_is_not_found(office: Office, desk: Desk, end: str) -> None:
+def test_a_job_that_is_not_being_processed_is_not_found(office: Office, desk: Desk, end: str) -> None:
     """Whether there never was one, or it has ended, or the token is no GUID; the fault repeats the token."""
     token = {"unknown": UNKNOWN, "no GUID": "job 7"}.get(end, "")
     if end == "canceled":
@@ -71,7 +74,8 @@ def test_dsc_066_a_job_that_is_not_being_processed_is_not_found(office: Office, 
     assert fault(desk.cancel(token)) == ("soap:Sender", "dsc:ClientErrorJobTokenNotFound", ("JobToken", token))
 
 
-def test_dsc_067_068_069_070_a_cancel_stops_what_runs_and_what_has_not_begun(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-067", "DSC-068", "DSC-069", "DSC-070")
+def test_a_cancel_stops_what_runs_and_what_has_not_begun(office: Office, desk: Desk) -> None:
     """Of whomever the job is: finished filters stay as they are, the others are Canceled and leave nothing."""
     token = office.scanner.start("copy", "sleep 60", "copy")
     office.server.works.await_trace(token, "sleep")
@@ -85,7 +89,8 @@ def test_dsc_067_068_069_070_a_cancel_stops_what_runs_and_what_has_not_begun(off
     assert [line[0] for line in office.server.works.trace(token)] == ["copy", "sleep"]
 
 
-def test_dsc_067_the_owner_learns_of_it_and_the_audit_trail_knows_who_it_was(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-067")
+def test_the_owner_learns_of_it_and_the_audit_trail_knows_who_it_was(office: Office, desk: Desk) -> None:
     """D3: a job of somebody else; the trail has the administrator's name, and how it was proven."""
     owner = office.named_device()
     token = owner.create("copy")
@@ -102,7 +107,8 @@ def test_dsc_067_the_owner_learns_of_it_and_the_audit_trail_knows_who_it_was(off
     ]
 
 
-def test_dsc_070_a_job_that_does_not_stop_at_once_is_terminating_until_it_has(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-070")
+def test_a_job_that_does_not_stop_at_once_is_terminating_until_it_has(tmp_path: Path) -> None:
     """The deviation: the answer does not wait for ever, and says nothing that is not so yet; then it is Canceled."""
     settings = {"running": {"term_seconds": 0.3, "cancel_answer_seconds": 0.0, "grace_seconds": 3.0}}
     with open_office(tmp_path, settings) as office:
@@ -120,10 +126,9 @@ def test_dsc_070_a_job_that_does_not_stop_at_once_is_terminating_until_it_has(tm
 # --- asking ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("DSC-073", "DSC-078", "DSC-079")
 @pytest.mark.parametrize("names", [ALL, ALL[1:2], ("dsc:Colour",)])
-def test_dsc_073_078_079_a_question_about_a_job_gets_one_list_of_elements(
-    desk: Desk, job: str, names: tuple[str, ...]
-) -> None:
+def test_a_question_about_a_job_gets_one_list_of_elements(desk: Desk, job: str, names: tuple[str, ...]) -> None:
     """In the response message; a name that is unknown is no mistake."""
     answer = good(desk.elements(job, *names))
 
@@ -132,6 +137,7 @@ def test_dsc_073_078_079_a_question_about_a_job_gets_one_list_of_elements(
     assert shape(content(answer)) == ["JobElements"]
 
 
+@pytest.mark.conformance("DSC-073", "DSC-074")
 @pytest.mark.parametrize(
     ("arguments", "detail"),
     [
@@ -143,15 +149,14 @@ def test_dsc_073_078_079_a_question_about_a_job_gets_one_list_of_elements(
         (named(UNKNOWN) + asked(*ALL) + asked(*ALL), ("RequestedElements", "")),
     ],
 )
-def test_dsc_073_074_arguments_that_cannot_be_validated_get_a_fault(
-    desk: Desk, arguments: str, detail: tuple[str, str]
-) -> None:
+def test_arguments_that_cannot_be_validated_get_a_fault(desk: Desk, arguments: str, detail: tuple[str, str]) -> None:
     """Before the token is looked for: each is named."""
     assert fault(desk.ask("GetPostScanJobElements", arguments)) == ("soap:Sender", "dsc:InvalidArgs", detail)
 
 
+@pytest.mark.conformance("DSC-077")
 @pytest.mark.parametrize("token", [UNKNOWN, "job 7"])
-def test_dsc_077_a_job_that_there_is_not_is_not_found(desk: Desk, token: str) -> None:
+def test_a_job_that_there_is_not_is_not_found(desk: Desk, token: str) -> None:
     """The fault repeats the token."""
     assert fault(desk.elements(token, *ALL)) == (
         *("soap:Sender", "dsc:ClientErrorJobTokenNotFound"),
@@ -159,7 +164,8 @@ def test_dsc_077_a_job_that_there_is_not_is_not_found(desk: Desk, token: str) ->
     )
 
 
-def test_dsc_078_a_job_of_any_state_is_told_of(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-078")
+def test_a_job_of_any_state_is_told_of(office: Office, desk: Desk) -> None:
     """Also one that has ended: that is how the outcome of a cancel is learned."""
     made, done = office.scanner.create("copy"), office.scanner.start("copy")
     office.scanner.ended(done)
@@ -170,14 +176,16 @@ def test_dsc_078_a_job_of_any_state_is_told_of(office: Office, desk: Desk) -> No
     assert state_of(desk, done) == ("Completed", ["PostScanJobCompletedSuccessfully"])
 
 
-def test_dsc_080_081_082_083_084_each_name_gets_its_element_in_order(desk: Desk, job: str) -> None:
+@pytest.mark.conformance("DSC-080", "DSC-081", "DSC-082", "DSC-083", "DSC-084")
+def test_each_name_gets_its_element_in_order(desk: Desk, job: str) -> None:
     """Also the name that stands there twice, and the one that means nothing."""
     names = (ALL[2], "dsc:Colour", ALL[0], ALL[2])
 
     assert [one.get(dsc("Name")) for one in element_data(desk.elements(job, *names))] == list(names)
 
 
-def test_dsc_085_086_093_an_element_says_whether_it_is_known(desk: Desk, job: str) -> None:
+@pytest.mark.conformance("DSC-085", "DSC-086", "DSC-093")
+def test_an_element_says_whether_it_is_known(desk: Desk, job: str) -> None:
     """What is known has its data, and what is not is empty; the elements of the repository are not known here."""
     data = element_data(desk.elements(job, *ALL, "dsc:RepositoryStatus"))
 
@@ -189,7 +197,8 @@ def test_dsc_085_086_093_an_element_says_whether_it_is_known(desk: Desk, job: st
     ]
 
 
-def test_dsc_087_092_nothing_of_our_own_is_added_unless_it_is_asked_for(desk: Desk, job: str) -> None:
+@pytest.mark.conformance("DSC-087", "DSC-092")
+def test_nothing_of_our_own_is_added_unless_it_is_asked_for(desk: Desk, job: str) -> None:
     """Receipts have a name of ours; elements and attributes of the protocol's have none."""
     plain = content(good(desk.elements(job, *ALL)))
     receipts = asked("p:Receipts").replace("<dsc:Name>", '<dsc:Name xmlns:p="urn:postscan:2026">')
@@ -200,7 +209,8 @@ def test_dsc_087_092_nothing_of_our_own_is_added_unless_it_is_asked_for(desk: De
     assert (data.get(dsc("Valid")), data[0].tag) == ("true", "{urn:postscan:2026}Receipts")
 
 
-def test_dsc_088_089_the_status_of_a_job_goes_with_the_job(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-088", "DSC-089")
+def test_the_status_of_a_job_goes_with_the_job(office: Office, desk: Desk) -> None:
     """State, reasons and filters; when it was made, and in the end when it ended."""
     token = office.scanner.create("copy", "fail FileShareAccessDenied")
     first = of_job(desk, token)
@@ -220,7 +230,8 @@ def test_dsc_088_089_the_status_of_a_job_goes_with_the_job(office: Office, desk:
     ]
 
 
-def test_dsc_088_090_the_description_of_a_job_says_whose_it_is_and_of_which_process(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-088", "DSC-090")
+def test_the_description_of_a_job_says_whose_it_is_and_of_which_process(office: Office, desk: Desk) -> None:
     """The user by name."""
     scanner = office.named_device()
     token = scanner.create("copy")
@@ -233,7 +244,8 @@ def test_dsc_088_090_the_description_of_a_job_says_whose_it_is_and_of_which_proc
     ]
 
 
-def test_dsc_088_091_the_documents_of_a_job_are_those_that_were_sent(office: Office, desk: Desk, job: str) -> None:
+@pytest.mark.conformance("DSC-088", "DSC-091")
+def test_the_documents_of_a_job_are_those_that_were_sent(office: Office, desk: Desk, job: str) -> None:
     """By number, with their formats."""
     office.scanner.send(job, 7, format="jfif")
     office.scanner.send(job, 2, format="png")

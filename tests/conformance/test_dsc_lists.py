@@ -13,8 +13,9 @@ LISTS = {"GetActiveJobs": "ActiveJobs", "GetJobHistory": "JobHistory"}
 LARGEST = 32_767
 
 
+@pytest.mark.conformance("DSC-094", "DSC-097", "DSC-098", "DSC-104", "DSC-107", "DSC-108")
 @pytest.mark.parametrize("operation", LISTS)
-def test_dsc_094_097_098_104_107_108_the_response_has_one_list(desk: Desk, operation: str) -> None:
+def test_the_response_has_one_list(desk: Desk, operation: str) -> None:
     """Also when there is nothing to list; what is of another namespace in the request is ignored."""
     for arguments in ("", '<x:All xmlns:x="urn:x"/>'):
         answer = good(desk.ask(operation, arguments))
@@ -24,8 +25,9 @@ def test_dsc_094_097_098_104_107_108_the_response_has_one_list(desk: Desk, opera
         assert shape(content(answer)) == [LISTS[operation]]
 
 
+@pytest.mark.conformance("DSC-094", "DSC-104")
 @pytest.mark.parametrize("operation", LISTS)
-def test_dsc_094_104_an_argument_that_there_is_not_gets_a_fault(desk: Desk, operation: str) -> None:
+def test_an_argument_that_there_is_not_gets_a_fault(desk: Desk, operation: str) -> None:
     """For these take none."""
     assert fault(desk.ask(operation, "<dsc:Limit>5</dsc:Limit>")) == (
         *("soap:Sender", "dsc:InvalidArgs"),
@@ -33,7 +35,8 @@ def test_dsc_094_104_an_argument_that_there_is_not_gets_a_fault(desk: Desk, oper
     )
 
 
-def test_dsc_098_without_jobs_the_lists_are_empty(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-098")
+def test_without_jobs_the_lists_are_empty(tmp_path: Path) -> None:
     """An empty ActiveJobs, and not none, as one example has it."""
     with open_office(tmp_path) as office:
         found = [summaries(answer) for answer in (office.desk.active(), office.desk.history())]
@@ -41,7 +44,8 @@ def test_dsc_098_without_jobs_the_lists_are_empty(tmp_path: Path) -> None:
     assert found == [{}, {}]
 
 
-def test_dsc_099_every_job_that_has_not_ended_is_active(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-099")
+def test_every_job_that_has_not_ended_is_active(office: Office, desk: Desk) -> None:
     """From Creating on, of every device; one that has ended is in the other list."""
     running = office.scanner.start("sleep 60")
     office.server.works.await_trace(running, "sleep")
@@ -66,10 +70,9 @@ def test_dsc_099_every_job_that_has_not_ended_is_active(office: Office, desk: De
 FACTS = ("JobToken", "PSP_Identifier", "PSP_DisplayName", "JobOriginatingUserName", "JobState")
 
 
+@pytest.mark.conformance("DSC-100", "DSC-101", "DSC-102", "DSC-103", "DSC-110", "DSC-111", "DSC-112", "DSC-113")
 @pytest.mark.parametrize("ended", [False, True], ids=["active", "history"])
-def test_dsc_100_101_102_103_110_111_112_113_a_summary_has_all_data_of_its_job(
-    office: Office, desk: Desk, ended: bool
-) -> None:
+def test_a_summary_has_all_data_of_its_job(office: Office, desk: Desk, ended: bool) -> None:
     """The same that the job says of itself, in the order of its type, and nothing of our own."""
     scanner = office.named_device()
     token = scanner.create("copy", "warn")
@@ -97,7 +100,8 @@ def test_dsc_100_101_102_103_110_111_112_113_a_summary_has_all_data_of_its_job(
     assert texts(one, "ImagesReceived") == ["2"]
 
 
-def test_dsc_109_every_final_state_is_history(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-109")
+def test_every_final_state_is_history(office: Office, desk: Desk) -> None:
     """Whoever ended the job, and why ever."""
     done, lost, canceled = office.scanner.start("copy"), office.scanner.start("nobody"), office.scanner.create("copy")
     good(desk.cancel(canceled))
@@ -112,7 +116,8 @@ def test_dsc_109_every_final_state_is_history(office: Office, desk: Desk) -> Non
     }
 
 
-def test_dsc_109_114_a_history_is_of_the_newest_jobs_that_an_envelope_holds(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSC-109", "DSC-114")
+def test_a_history_is_of_the_newest_jobs_that_an_envelope_holds(tmp_path: Path) -> None:
     """The deviation: the server remembers more, and tells of each when it is asked for it by its token."""
     with open_office(tmp_path, {"processes": {"lenient": True}}) as office:
         service, device = office.server.works.service, office.server.works.by

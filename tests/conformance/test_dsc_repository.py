@@ -12,8 +12,9 @@ FILTER = "http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter"
 FOREIGN = '<dsc:Name xmlns:a="urn:a">a:RepositoryStatus</dsc:Name>'
 
 
+@pytest.mark.conformance("DSC-043", "DSC-047")
 @pytest.mark.parametrize("names", [BOTH, BOTH[:1], BOTH[1:], ("dsc:Colour",)])
-def test_dsc_043_047_a_request_that_is_understood_gets_the_response_message(desk: Desk, names: tuple[str, ...]) -> None:
+def test_a_request_that_is_understood_gets_the_response_message(desk: Desk, names: tuple[str, ...]) -> None:
     """Its action and its body say which it is; a name that is unknown is no mistake."""
     answer = good(desk.repository(*names))
 
@@ -21,6 +22,7 @@ def test_dsc_043_047_a_request_that_is_understood_gets_the_response_message(desk
     assert content(answer).tag == dsc("GetRepositoryElementsResponse")
 
 
+@pytest.mark.conformance("DSC-043", "DSC-044")
 @pytest.mark.parametrize(
     ("arguments", "detail"),
     [
@@ -32,26 +34,27 @@ def test_dsc_043_047_a_request_that_is_understood_gets_the_response_message(desk
         (asked(*BOTH) + "<dsc:JobToken>t</dsc:JobToken>", ("JobToken", "t")),
     ],
 )
-def test_dsc_043_044_arguments_that_cannot_be_validated_get_a_fault(
-    desk: Desk, arguments: str, detail: tuple[str, str]
-) -> None:
+def test_arguments_that_cannot_be_validated_get_a_fault(desk: Desk, arguments: str, detail: tuple[str, str]) -> None:
     """Missing, empty, twice there, of the wrong type, of another operation: each is named."""
     assert fault(desk.ask("GetRepositoryElements", arguments)) == ("soap:Sender", "dsc:InvalidArgs", detail)
 
 
-def test_dsc_048_there_is_one_list_of_elements(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-048")
+def test_there_is_one_list_of_elements(desk: Desk) -> None:
     """However many names there are."""
     assert shape(content(good(desk.repository(*BOTH, *BOTH)))) == ["RepositoryElements"]
 
 
-def test_dsc_049_050_051_052_053_each_name_gets_its_element_in_order(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-049", "DSC-050", "DSC-051", "DSC-052", "DSC-053")
+def test_each_name_gets_its_element_in_order(desk: Desk) -> None:
     """Also the name that stands there twice, and the one that means nothing."""
     names = (BOTH[1], "dsc:Colour", BOTH[0], BOTH[1])
 
     assert [one.get(dsc("Name")) for one in element_data(desk.repository(*names))] == list(names)
 
 
-def test_dsc_053_a_name_keeps_its_meaning_whatever_its_prefix(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-053")
+def test_a_name_keeps_its_meaning_whatever_its_prefix(desk: Desk) -> None:
     """The prefix that the request has declared is declared in the answer, where it is used."""
     answer = desk.ask("GetRepositoryElements", asked(BOTH[1]).replace("</dsc:Req", f"{FOREIGN}</dsc:Req"))
     other = desk.device.post(reprefixed(desk.request("GetRepositoryElements", asked(BOTH[1])), "dsc", "DSC"))
@@ -61,7 +64,8 @@ def test_dsc_053_a_name_keeps_its_meaning_whatever_its_prefix(desk: Desk) -> Non
     assert [one.get(dsc("Name")) for one in element_data(other)] == ["DSC:RepositoryStatus"]
 
 
-def test_dsc_054_055_061_an_element_says_whether_it_is_known(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-054", "DSC-055", "DSC-061")
+def test_an_element_says_whether_it_is_known(desk: Desk) -> None:
     """What is known has its data, and what is not is empty; the elements of jobs are not known here."""
     request = desk.request(
         "GetRepositoryElements", asked(*BOTH, "dsc:JobStatus").replace("</dsc:Req", f"{FOREIGN}</dsc:Req")
@@ -76,7 +80,8 @@ def test_dsc_054_055_061_an_element_says_whether_it_is_known(desk: Desk) -> None
     ]
 
 
-def test_dsc_056_060_nothing_of_our_own_is_added_but_the_dialect_that_a_name_cannot_spell(desk: Desk) -> None:
+@pytest.mark.conformance("DSC-056", "DSC-060")
+def test_nothing_of_our_own_is_added_but_the_dialect_that_a_name_cannot_spell(desk: Desk) -> None:
     """A name in a namespace says `urn:acme:copy` only beside it; what can be cut in two says it alone."""
     answer = good(desk.repository(*BOTH))
     attributes = {tuple(one.attrib) for one in element_data(answer)}
@@ -87,7 +92,8 @@ def test_dsc_056_060_nothing_of_our_own_is_added_but_the_dialect_that_a_name_can
     assert len(foreign) == len([one for one in dialects(desk) if one.startswith("urn:")])
 
 
-def test_dsc_057_058_the_configuration_lists_the_usable_filters(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-057", "DSC-058")
+def test_the_configuration_lists_the_usable_filters(office: Office, desk: Desk) -> None:
     """Those that are shipped and those of others, in an order that stays; each with an empty FilterConfig."""
     (data,) = element_data(desk.repository(BOTH[0]))
     filters = data.findall(f"{dsc('RepositoryConfiguration')}/{dsc('Filters')}/{dsc('Filter')}")
@@ -98,7 +104,8 @@ def test_dsc_057_058_the_configuration_lists_the_usable_filters(office: Office, 
     assert b"ftr:fileshare<" in good(desk.repository(BOTH[0])).body
 
 
-def test_dsc_059_the_status_follows_the_jobs(office: Office, desk: Desk) -> None:
+@pytest.mark.conformance("DSC-059")
+def test_the_status_follows_the_jobs(office: Office, desk: Desk) -> None:
     """Processing while a filter runs."""
 
     def state() -> list[str]:

@@ -33,7 +33,8 @@ FILTER_REASONS = {
 VENDOR = re.compile(r"\w+:[\w_\-.]+")
 
 
-def test_dsp_052_there_is_one_element_data_for_each_name_in_order(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-052")
+def test_there_is_one_element_data_for_each_name_in_order(scanner: Scanner, token: str) -> None:
     """A name that comes twice is answered twice."""
     asked = ["dsp:Documents", "dsp:Cost", "dsp:JobStatus", "dsp:JobDescription", "dsp:JobStatus", "dsp:Cost"]
     found = element_data(scanner.device.elements(token, *asked))
@@ -41,7 +42,8 @@ def test_dsp_052_there_is_one_element_data_for_each_name_in_order(scanner: Scann
     assert [one.get(dsp("Name")) for one in found] == asked
 
 
-def test_dsp_053_name_and_valid_are_qualified(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-053")
+def test_name_and_valid_are_qualified(scanner: Scanner, token: str) -> None:
     """Both are attributes of the namespace of WS-DSP, and there are no others."""
     found = element_data(scanner.device.elements(token, "dsp:JobStatus", "dsp:Cost"))
 
@@ -51,15 +53,17 @@ def test_dsp_053_name_and_valid_are_qualified(scanner: Scanner, token: str) -> N
     ]
 
 
+@pytest.mark.conformance("DSP-054")
 @pytest.mark.parametrize("name", ["dsp:Cost", "dsp:jobStatus", "wsa:JobStatus", "psp:Filter"])
-def test_dsp_054_an_unknown_name_is_not_valid_and_has_no_content(scanner: Scanner, token: str, name: str) -> None:
+def test_an_unknown_name_is_not_valid_and_has_no_content(scanner: Scanner, token: str, name: str) -> None:
     """It is no fault, either."""
     (data,) = element_data(scanner.device.elements(token, name))
 
     assert (data.get(dsp("Valid")), len(data), data.text) == ("false", 0, None)
 
 
-def test_dsp_055_status_description_and_documents_are_known(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-055")
+def test_status_description_and_documents_are_known(scanner: Scanner, token: str) -> None:
     """Each with the content of its own name, filled with what is true of the job."""
     scanner.send(token, 3, format="jfif")
     names = ("JobStatus", "JobDescription", "Documents")
@@ -84,8 +88,9 @@ SCOPES = {
 }
 
 
+@pytest.mark.conformance("DSP-056")
 @pytest.mark.parametrize(("name", "valid"), SCOPES.items())
-def test_dsp_056_a_name_means_what_its_prefix_means_where_it_stands(
+def test_a_name_means_what_its_prefix_means_where_it_stands(
     scanner: Scanner, token: str, name: str, valid: str
 ) -> None:
     """The letters of the prefix say nothing; a bare name takes the default namespace, or else that of WS-DSP."""
@@ -94,12 +99,14 @@ def test_dsp_056_a_name_means_what_its_prefix_means_where_it_stands(
     assert data.get(dsp("Valid")) == valid
 
 
-def test_dsp_056_a_prefix_that_is_not_declared_is_refused(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-056")
+def test_a_prefix_that_is_not_declared_is_refused(scanner: Scanner, token: str) -> None:
     """Such a name means nothing at all."""
     assert invalid(scanner.device.elements(token, "acme:Cost")) == ("Name", "acme:Cost")
 
 
-def test_dsp_057_children_stand_in_the_order_of_the_digest(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-057")
+def test_children_stand_in_the_order_of_the_digest(scanner: Scanner) -> None:
     """Written out here again from ws-dsp.md section 5; the test beside it validates the message by our schema."""
     token = scanner.start("fail OutOfDiskSpace", go_on="true")
     scanner.ended(token)
@@ -119,7 +126,8 @@ def test_dsp_057_children_stand_in_the_order_of_the_digest(scanner: Scanner) -> 
     assert children["DocumentDescription"] == ["DocumentId", "Format"]
 
 
-def test_dsp_058_there_is_a_filter_status_for_each_filter(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-058")
+def test_there_is_a_filter_status_for_each_filter(scanner: Scanner) -> None:
     """In the order of the instructions, from the first moment to the last."""
     token = scanner.create("warn", "copy")
     first = scanner.device.elements(token)
@@ -131,7 +139,8 @@ def test_dsp_058_there_is_a_filter_status_for_each_filter(scanner: Scanner) -> N
     assert [len(content(answer).findall(f".//{dsp('FilterStatuses')}/*")) for answer in (first, last)] == [2, 2]
 
 
-def test_dsp_059_every_value_is_of_the_enumerations(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-059")
+def test_every_value_is_of_the_enumerations(scanner: Scanner) -> None:
     """Or of a vendor's form; whatever a filter says, and in every state on the way."""
     said = ("OutOfDiskSpace", "acme:TonerLow", "no such reason", "a:b:c")
     token = scanner.start("copy", "warn", *(f"fail {reason}" for reason in said), "raise", go_on="true")
@@ -144,7 +153,8 @@ def test_dsp_059_every_value_is_of_the_enumerations(scanner: Scanner) -> None:
     assert seen[-1].why == ("OutOfDiskSpace", "acme:TonerLow", "UnknownError", "UnknownError", "UnknownError")
 
 
-def test_dsp_060_a_failed_image_is_spelled_as_it_should_be(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-060")
+def test_a_failed_image_is_spelled_as_it_should_be(server: Server, scanner: Scanner, token: str) -> None:
     """SendImageFailed, and no value of ours has the misprint of one schema."""
     store = server.works.core.store
     with store.change(token) as job:
@@ -156,7 +166,8 @@ def test_dsp_060_a_failed_image_is_spelled_as_it_should_be(server: Server, scann
     assert "SendImangeFailed" not in {str(reason) for reason in JobReason}
 
 
-def test_dsp_061_times_have_a_zone(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-061")
+def test_times_have_a_zone(scanner: Scanner) -> None:
     """Both of them, whatever their form; and they are in UTC."""
     token = scanner.start("copy")
     scanner.ended(token)
@@ -167,7 +178,8 @@ def test_dsp_061_times_have_a_zone(scanner: Scanner) -> None:
     assert times[0] <= times[1]
 
 
-def test_dsp_062_the_time_of_completion_comes_with_the_end(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-062")
+def test_the_time_of_completion_comes_with_the_end(scanner: Scanner) -> None:
     """Not before it: neither in Creating nor while the filters run."""
     token = scanner.create("sleep 60")
     scanner.send(token)

@@ -28,7 +28,8 @@ def sleeping(scanner: Scanner) -> str:
     return token
 
 
-def test_dsp_042_the_end_is_answered_while_the_filters_run(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-042")
+def test_the_end_is_answered_while_the_filters_run(scanner: Scanner) -> None:
     """The filter here takes a minute; the answer is there before it has ended."""
     token = scanner.create("sleep 60")
     scanner.send(token)
@@ -39,7 +40,8 @@ def test_dsp_042_the_end_is_answered_while_the_filters_run(scanner: Scanner) -> 
     assert state in ("Pending", "Started", "Processing")
 
 
-def test_dsp_043_no_filter_starts_before_the_end(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-043")
+def test_no_filter_starts_before_the_end(server: Server, scanner: Scanner, token: str) -> None:
     """However many images there are; after the end it starts."""
     scanner.send(token, 1, 2, 3)
     before = scanner.status(token)
@@ -51,7 +53,8 @@ def test_dsp_043_no_filter_starts_before_the_end(server: Server, scanner: Scanne
     assert [line[0] for line in server.works.trace(token)] == ["copy"]
 
 
-def test_dsp_044_a_job_may_end_without_images(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-044")
+def test_a_job_may_end_without_images(server: Server, scanner: Scanner, token: str) -> None:
     """It is completed, with a warning (O-11); no filter has run."""
     good(scanner.device.end(token))
     end = scanner.ended(token)
@@ -60,7 +63,8 @@ def test_dsp_044_a_job_may_end_without_images(server: Server, scanner: Scanner, 
     assert (end.filters, server.works.trace(token)) == (("CompletedWithWarnings",), [])
 
 
-def test_dsp_045_only_the_creator_of_a_job_can_cancel_it(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-045")
+def test_only_the_creator_of_a_job_can_cancel_it(server: Server, scanner: Scanner, token: str) -> None:
     """Another device cannot, though it knows the token and names the same user."""
     stranger = Device(server.url, user=scanner.device.user, source_address=STRANGER)
     refusal(stranger.cancel(token))
@@ -70,7 +74,8 @@ def test_dsp_045_only_the_creator_of_a_job_can_cancel_it(server: Server, scanner
     assert (before, scanner.status(token).state) == ("Creating", "Canceled")
 
 
-def test_dsp_046_a_job_is_canceled_when_the_cancel_is_answered(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-046")
+def test_a_job_is_canceled_when_the_cancel_is_answered(scanner: Scanner, token: str) -> None:
     """In Creating, and while a filter runs that looks at its token."""
     for one in (token, sleeping(scanner)):
         good(scanner.device.cancel(one))
@@ -79,7 +84,8 @@ def test_dsp_046_a_job_is_canceled_when_the_cancel_is_answered(scanner: Scanner,
         assert (status.state, status.reasons) == ("Canceled", ("PostScanJobCanceled",))
 
 
-def test_dsp_046_a_job_whose_filter_does_not_stop_is_terminating_then(
+@pytest.mark.conformance("DSP-046")
+def test_a_job_whose_filter_does_not_stop_is_terminating_then(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """The deviation: the answer tells no lie. The reason is there, and Canceled comes when the filter is gone."""
@@ -94,7 +100,8 @@ def test_dsp_046_a_job_whose_filter_does_not_stop_is_terminating_then(
     assert (end.state, end.reasons) == ("Canceled", ("PostScanJobCanceled",))
 
 
-def test_dsp_047_no_filter_starts_after_a_cancel(server: Server, scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-047")
+def test_no_filter_starts_after_a_cancel(server: Server, scanner: Scanner) -> None:
     """The one that was running is stopped, the one behind it is Canceled and never ran."""
     token = sleeping(scanner)
     good(scanner.device.cancel(token))
@@ -103,7 +110,8 @@ def test_dsp_047_no_filter_starts_after_a_cancel(server: Server, scanner: Scanne
     assert [line[0] for line in server.works.trace(token)] == ["sleep"]
 
 
-def test_dsp_048_what_was_delivered_before_a_cancel_stays(server: Server, scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-048")
+def test_what_was_delivered_before_a_cancel_stays(server: Server, scanner: Scanner) -> None:
     """Byte for byte; and the filter that delivered it keeps its state."""
     token = scanner.create("copy", "sleep 60", "copy")
     (image,) = scanner.send(token)
@@ -117,7 +125,8 @@ def test_dsp_048_what_was_delivered_before_a_cancel_stays(server: Server, scanne
     assert copies(server.out, image) == delivered
 
 
-def test_dsp_049_a_cancel_of_an_unknown_job_finds_none(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-049")
+def test_a_cancel_of_an_unknown_job_finds_none(scanner: Scanner) -> None:
     """The detail is the token, whatever it looks like."""
     for token in (str(uuid.uuid4()), "job 7"):
         fault = refusal(scanner.device.cancel(token))
@@ -126,8 +135,9 @@ def test_dsp_049_a_cancel_of_an_unknown_job_finds_none(scanner: Scanner) -> None
         assert (fault.reason, fault.detail) == (NO_SUCH_JOB, ("JobToken", token))
 
 
+@pytest.mark.conformance("DSP-049")
 @pytest.mark.parametrize("asked", ["copy", "fail OutOfDiskSpace"])
-def test_dsp_049_a_cancel_of_a_finished_job_finds_none(scanner: Scanner, asked: str) -> None:
+def test_a_cancel_of_a_finished_job_finds_none(scanner: Scanner, asked: str) -> None:
     """And its end stays what it was."""
     token = scanner.start(asked)
     end = scanner.ended(token)
@@ -136,25 +146,26 @@ def test_dsp_049_a_cancel_of_a_finished_job_finds_none(scanner: Scanner, asked: 
     assert scanner.status(token) == end
 
 
-def test_dsp_049_a_cancel_of_a_canceled_job_finds_none(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-049")
+def test_a_cancel_of_a_canceled_job_finds_none(scanner: Scanner, token: str) -> None:
     """A second one is no success, unless it is the same request again."""
     good(scanner.device.cancel(token))
 
     assert refusal(scanner.device.cancel(token)).subcode == "dsp:ClientErrorJobTokenNotFound"
 
 
+@pytest.mark.conformance("DSP-050")
 @pytest.mark.parametrize("ask", OPERATIONS.values(), ids=OPERATIONS)
-def test_dsp_050_an_unknown_token_is_not_found_by_any_operation(
-    scanner: Scanner, ask: Callable[[Device, str], Answer]
-) -> None:
+def test_an_unknown_token_is_not_found_by_any_operation(scanner: Scanner, ask: Callable[[Device, str], Answer]) -> None:
     """The detail is the token."""
     fault = refusal(ask(scanner.device, UNKNOWN))
 
     assert (fault.subcode, fault.detail) == ("dsp:ClientErrorJobTokenNotFound", ("JobToken", UNKNOWN))
 
 
+@pytest.mark.conformance("DSP-051")
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if "," not in name])
-def test_dsp_051_a_strangers_token_is_answered_like_an_unknown_one(
+def test_a_strangers_token_is_answered_like_an_unknown_one(
     server: Server, scanner: Scanner, token: str, name: str
 ) -> None:
     """Byte for byte, but for the token that it sent itself; and nothing happens to the job."""

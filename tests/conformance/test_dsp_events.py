@@ -68,7 +68,8 @@ def changes(heard: list[Told]) -> list[str]:
     return [state for state, _ in itertools.groupby(one.state for one in heard if one.name == STATUS)]
 
 
-def test_dsp_002_both_events_are_emitted(scanner: Scanner, sink: Listener) -> None:
+@pytest.mark.conformance("DSP-002")
+def test_both_events_are_emitted(scanner: Scanner, sink: Listener) -> None:
     """Each under its action, with the body that goes with it."""
     heard = to_the_end(sink, lived(scanner, "Completed"))
 
@@ -82,8 +83,9 @@ def test_dsp_002_both_events_are_emitted(scanner: Scanner, sink: Listener) -> No
     }
 
 
+@pytest.mark.conformance("DSP-058")
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_dsp_058_events_have_a_filter_status_for_each_filter(scanner: Scanner, sink: Listener, ending: str) -> None:
+def test_events_have_a_filter_status_for_each_filter(scanner: Scanner, sink: Listener, ending: str) -> None:
     """From the first event of a job to the last, also if no filter was ever to run."""
     for one in to_the_end(sink, lived(scanner, ending)):
         (statuses,) = one.event.iter(dsp("FilterStatuses" if one.name == STATUS else "FilterCompletedStatuses"))
@@ -92,10 +94,9 @@ def test_dsp_058_events_have_a_filter_status_for_each_filter(scanner: Scanner, s
         assert [status.findtext(dsp("Dialect")) for status in statuses.iterfind(dsp("FilterStatus"))] == dialects
 
 
+@pytest.mark.conformance("DSP-062")
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_dsp_062_only_events_of_a_finished_job_have_the_time_of_its_end(
-    scanner: Scanner, sink: Listener, ending: str
-) -> None:
+def test_only_events_of_a_finished_job_have_the_time_of_its_end(scanner: Scanner, sink: Listener, ending: str) -> None:
     """The last status and the end-state event have the same, and it is what the device is told when it asks."""
     token = lived(scanner, ending)
     *before, last, end = to_the_end(sink, token)
@@ -105,10 +106,9 @@ def test_dsp_062_only_events_of_a_finished_job_have_the_time_of_its_end(
     assert [one.texts("JobCompletedTime") for one in (*before, last, end)] == [[]] * len(before) + [[asked]] * 2
 
 
+@pytest.mark.conformance("DSP-063")
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_dsp_063_there_is_a_status_event_at_creation_and_at_every_change(
-    scanner: Scanner, sink: Listener, ending: str
-) -> None:
+def test_there_is_a_status_event_at_creation_and_at_every_change(scanner: Scanner, sink: Listener, ending: str) -> None:
     """No state is left out, none is told too early."""
     heard = to_the_end(sink, lived(scanner, ending))
 
@@ -116,7 +116,8 @@ def test_dsp_063_there_is_a_status_event_at_creation_and_at_every_change(
     assert changes(heard) == STATES[ending]
 
 
-def test_dsp_063_matching_subscribers_hear_it_and_others_do_not(scanner: Scanner, server: Server) -> None:
+@pytest.mark.conformance("DSP-063")
+def test_matching_subscribers_hear_it_and_others_do_not(scanner: Scanner, server: Server) -> None:
     """D23: all that the device has made; of the two with a filter each its event; a stranger hears of its own job."""
     status, end = ACTIONS["dsp"]
     stranger = Scanner(server, STRANGER)
@@ -139,7 +140,8 @@ def test_dsp_063_matching_subscribers_hear_it_and_others_do_not(scanner: Scanner
         assert own not in {one.token for one in told(everything)}
 
 
-def test_dsp_064_there_is_a_status_event_when_a_filter_changes(scanner: Scanner, sink: Listener) -> None:
+@pytest.mark.conformance("DSP-064")
+def test_there_is_a_status_event_when_a_filter_changes(scanner: Scanner, sink: Listener) -> None:
     """While the state of the job stays the same."""
     heard = to_the_end(sink, lived(scanner, "Completed"))
 
@@ -151,10 +153,9 @@ def test_dsp_064_there_is_a_status_event_when_a_filter_changes(scanner: Scanner,
     ]
 
 
+@pytest.mark.conformance("DSP-065")
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_dsp_065_there_is_one_end_state_event_after_the_last_status(
-    scanner: Scanner, sink: Listener, ending: str
-) -> None:
+def test_there_is_one_end_state_event_after_the_last_status(scanner: Scanner, sink: Listener, ending: str) -> None:
     """Nothing comes after it, not even when the device asks, or tries to cancel; it says what the last status says."""
     token = lived(scanner, ending)
     scanner.device.cancel(token)
@@ -186,7 +187,8 @@ def reluctant(scanner: Scanner, *requests: bytes) -> Iterator[socket.socket]:
         yield connection
 
 
-def test_dsp_066_no_event_comes_before_the_answer_to_the_create(scanner: Scanner, server: Server) -> None:
+@pytest.mark.conformance("DSP-066")
+def test_no_event_comes_before_the_answer_to_the_create(scanner: Scanner, server: Server) -> None:
     """The device does not read. When its socket is full, an answer has to wait, and so has the event of that job."""
     asked, full, stranger = instructions("copy"), scanner.create("copy"), Scanner(server, STRANGER)
     scanner.send(full, *range(1, 41), size=10)
@@ -224,7 +226,8 @@ def made(server: Server) -> list[str]:
         return [token for (token,) in found]
 
 
-def test_dsp_067_each_subscriber_hears_of_a_job_in_order(scanner: Scanner, server: Server, sink: Listener) -> None:
+@pytest.mark.conformance("DSP-067")
+def test_each_subscriber_hears_of_a_job_in_order(scanner: Scanner, server: Server, sink: Listener) -> None:
     """Of three jobs at once, however slow it is: the states in the order of the commits, filters only onwards."""
 
     def slow() -> int:
@@ -243,7 +246,8 @@ def test_dsp_067_each_subscriber_hears_of_a_job_in_order(scanner: Scanner, serve
                 assert (done, done[-1]) == (sorted(done), 3)
 
 
-def test_dsp_068_the_reference_parameters_of_the_sink_come_as_headers(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-068")
+def test_the_reference_parameters_of_the_sink_come_as_headers(scanner: Scanner) -> None:
     """With both events, as they were given: attributes, children and texts, in their order; To is the address."""
     with Listener() as sink, subscribed(scanner.device, sink, blocks=BLOCKS + said.BLOCK):
         heard = to_the_end(sink, lived(scanner, "given up"))

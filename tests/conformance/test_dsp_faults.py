@@ -83,8 +83,9 @@ REFUSED: dict[str, tuple[Bad, str, str, str | None, tuple[str, str] | None]] = {
 }
 
 
+@pytest.mark.conformance("DSP-072")
 @pytest.mark.parametrize(("send", "code", "subcode", "reason", "detail"), REFUSED.values(), ids=REFUSED)
-def test_dsp_072_each_mistake_has_its_code(
+def test_each_mistake_has_its_code(
     scanner: Scanner, token: str, send: Bad, code: str, subcode: str, reason: str | None, detail: tuple[str, str] | None
 ) -> None:
     """Code, subcode, reason text and detail, by the table of ws-dsp.md section 7."""
@@ -94,7 +95,8 @@ def test_dsp_072_each_mistake_has_its_code(
     assert reason in (None, fault.reason)
 
 
-def test_dsp_072_what_may_vanish_is_a_temporary_error(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSP-072")
+def test_what_may_vanish_is_a_temporary_error(tmp_path: Path) -> None:
     """Here: too many open jobs of one device."""
     with running(tmp_path, {"limits": {"open_jobs": 1}}) as server:
         scanner, plain = Scanner(server), instructions("copy")
@@ -105,7 +107,8 @@ def test_dsp_072_what_may_vanish_is_a_temporary_error(tmp_path: Path) -> None:
     assert fault.detail is None
 
 
-def test_dsp_072_what_nobody_foresaw_is_an_internal_error() -> None:
+@pytest.mark.conformance("DSP-072")
+def test_what_nobody_foresaw_is_an_internal_error() -> None:
     """No device can cause one, so the table itself is asked; the sentence about it stays here."""
     fault = faults.from_error(RuntimeError("the disk is on fire"))
 
@@ -113,7 +116,8 @@ def test_dsp_072_what_nobody_foresaw_is_an_internal_error() -> None:
     assert b"fire" not in faults.write(fault, None)
 
 
-def test_dsp_072_the_first_check_that_fails_decides(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-072")
+def test_the_first_check_that_fails_decides(scanner: Scanner) -> None:
     """Header before action, action before arguments, arguments before the job."""
     spoilt = query(scanner.device, UNKNOWN, "<dsp:Name>no:name</dsp:Name>", action=PAUSE)
     mended = [changed(spoilt, f"{WSA}/role/anonymous", ELSEWHERE), spoilt]
@@ -139,10 +143,9 @@ class Remembering(Device):
         return super().post(body, *more)
 
 
+@pytest.mark.conformance("DSP-073")
 @pytest.mark.parametrize("kind", [kind for kind in REFUSED if kind not in ("no MessageID", "another version")])
-def test_dsp_073_a_fault_has_the_fault_action_and_relates_to_its_request(
-    scanner: Scanner, token: str, kind: str
-) -> None:
+def test_a_fault_has_the_fault_action_and_relates_to_its_request(scanner: Scanner, token: str, kind: str) -> None:
     """Whatever went wrong, as soon as the request can be read."""
     scanner.device = device = Remembering(scanner.server.url)
     answer = REFUSED[kind][0](scanner, token)
@@ -151,8 +154,9 @@ def test_dsp_073_a_fault_has_the_fault_action_and_relates_to_its_request(
     assert (header(answer, "Action"), header(answer, "RelatesTo")) == (f"{WSA}/fault", message_id.decode())
 
 
+@pytest.mark.conformance("DSP-074")
 @pytest.mark.parametrize("kind", REFUSED)
-def test_dsp_074_reason_texts_say_that_they_are_english(scanner: Scanner, token: str, kind: str) -> None:
+def test_reason_texts_say_that_they_are_english(scanner: Scanner, token: str, kind: str) -> None:
     """Each fault has one text, in one language."""
     answer = REFUSED[kind][0](scanner, token)
     texts = ET.fromstring(answer.body).findall(f".//{{{SOAP}}}Reason/{{{SOAP}}}Text")
@@ -160,16 +164,18 @@ def test_dsp_074_reason_texts_say_that_they_are_english(scanner: Scanner, token:
     assert [text.attrib for text in texts] == [{"{http://www.w3.org/XML/1998/namespace}lang": "en"}]
 
 
+@pytest.mark.conformance("DSP-075")
 @pytest.mark.parametrize("kind", REFUSED)
-def test_dsp_075_the_senders_mistakes_are_400_and_the_rest_500(scanner: Scanner, token: str, kind: str) -> None:
+def test_the_senders_mistakes_are_400_and_the_rest_500(scanner: Scanner, token: str, kind: str) -> None:
     """MustUnderstand and VersionMismatch are the rest, too."""
     answer = REFUSED[kind][0](scanner, token)
 
     assert answer.status == (400 if refusal(answer).code == SENDER else 500)
 
 
+@pytest.mark.conformance("DSP-076")
 @pytest.mark.parametrize("name", ["ReplyTo", "FaultTo", "From"])
-def test_dsp_076_no_endpoint_of_a_request_is_connected_to(server: Server, scanner: Scanner, name: str) -> None:
+def test_no_endpoint_of_a_request_is_connected_to(server: Server, scanner: Scanner, name: str) -> None:
     """Neither with an answer nor with a fault; what is said of it is said on the request's own connection."""
     with socket.create_server(("127.0.0.1", 0)) as canary:
         place = f"http://127.0.0.1:{canary.getsockname()[1]}/"

@@ -12,8 +12,9 @@ from conformance.wire import copies, hashes, job_of
 ROOTS = (r"..\..\Windows", "../../etc/passwd", "CON", "a:b*?", "tab\tand \u202egnp", " . ", "R" * 255)
 
 
+@pytest.mark.conformance("DSP-081")
 @pytest.mark.parametrize("root", ROOTS)
-def test_dsp_081_a_file_is_named_after_the_root_name_and_stays_in_its_folder(
+def test_a_file_is_named_after_the_root_name_and_stays_in_its_folder(
     server: Server, scanner: Scanner, root: str
 ) -> None:
     """Whatever the name is, the file has one safe component, right below the folder of its user."""
@@ -30,7 +31,8 @@ def test_dsp_081_a_file_is_named_after_the_root_name_and_stays_in_its_folder(
     assert len(file.name) <= 200
 
 
-def test_dsp_081_the_root_name_begins_the_name_of_the_file(server: Server, scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-081")
+def test_the_root_name_begins_the_name_of_the_file(server: Server, scanner: Scanner) -> None:
     """As far as it is harmless it stays as it is."""
     scanner.device.user = "S-1-5-21-81-1000"
     token = job_of(scanner, instructions(f"share {SHARE}", root="Delivery note 7"))
@@ -42,7 +44,8 @@ def test_dsp_081_the_root_name_begins_the_name_of_the_file(server: Server, scann
     assert file.name.startswith("Delivery note 7_S-1-5-21-81-1000_")
 
 
-def test_dsp_082_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSP-082")
+def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     """Neither somebody else's nor that of an earlier job of the same name: the next free name is taken."""
     with running(tmp_path, {"naming": {"template": "{root}_{page}"}}) as server:
         scanner = Scanner(server)

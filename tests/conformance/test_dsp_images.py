@@ -23,14 +23,16 @@ BOUNDARY = "--b41f7c0e2a\r\n"
 ROOT = f"{BOUNDARY}Content-Type: application/xop+xml; charset=utf-8"
 
 
-def test_dsp_026_an_image_is_taken_as_mtom_with_an_include(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-026")
+def test_an_image_is_taken_as_mtom_with_an_include(server: Server, scanner: Scanner, token: str) -> None:
     """Every byte of it, and nothing of the package."""
     (image,) = scanner.send(token, 1, size=300_000)
 
     assert server.images(token) == hashes([image])
 
 
-def test_dsp_027_an_image_is_taken_as_base64_in_the_message(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-027")
+def test_an_image_is_taken_as_base64_in_the_message(server: Server, scanner: Scanner, token: str) -> None:
     """With line breaks in it, as xs:base64Binary may have them."""
     image = os.urandom(5000)
     good(send_inline(scanner.device, token, base64.encodebytes(image).decode()))
@@ -41,8 +43,9 @@ def test_dsp_027_an_image_is_taken_as_base64_in_the_message(server: Server, scan
 STARTS = {"the first part, by its name": '; start="<root@device>"', "none": ""}
 
 
+@pytest.mark.conformance("DSP-028")
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
-def test_dsp_028_the_root_is_the_first_part(server: Server, scanner: Scanner, token: str, start: str) -> None:
+def test_the_root_is_the_first_part(server: Server, scanner: Scanner, token: str, start: str) -> None:
     """Whether `start` names it or is missing."""
     _, parts = scanner.device.package(token, 1, b"a page")
     kind = f'multipart/related; boundary="b41f7c0e2a"; type="application/xop+xml"{start}'
@@ -51,7 +54,8 @@ def test_dsp_028_the_root_is_the_first_part(server: Server, scanner: Scanner, to
     assert server.images(token) == PAGE
 
 
-def test_dsp_028_a_start_that_names_another_part_is_refused(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-028")
+def test_a_start_that_names_another_part_is_refused(server: Server, scanner: Scanner, token: str) -> None:
     """The deviation: whichever of the two comes first. With the root first and named, the same parts are an image."""
     _, (_, envelope, *_) = scanner.device.package(token, 1, b"a page")
     root = b"--b\r\nContent-Type: application/xop+xml\r\nContent-ID: <root@device>\r\n\r\n" + envelope + b"\r\n"
@@ -67,7 +71,8 @@ def test_dsp_028_a_start_that_names_another_part_is_refused(server: Server, scan
     assert server.images(token) == PAGE
 
 
-def test_dsp_029_a_reference_is_percent_decoded(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-029")
+def test_a_reference_is_percent_decoded(server: Server, scanner: Scanner, token: str) -> None:
     """Once, and then compared exactly."""
     variations: dict[str, Any] = {"href": "cid:page1%2Bfront@scan", "content_id": "<page1+front@scan>"}
     good(scanner.device.send_image(token, 1, b"a page", **variations))
@@ -77,8 +82,9 @@ def test_dsp_029_a_reference_is_percent_decoded(server: Server, scanner: Scanner
     assert invalid(twice) == ("ImageData", "page1%252Bfront@scan")
 
 
+@pytest.mark.conformance("DSP-029")
 @pytest.mark.parametrize("scheme", ["http", "https", "ftp"])
-def test_dsp_029_a_reference_to_elsewhere_is_never_fetched(scanner: Scanner, token: str, scheme: str) -> None:
+def test_a_reference_to_elsewhere_is_never_fetched(scanner: Scanner, token: str, scheme: str) -> None:
     """It is refused, and nobody connects to the address that it names."""
     with socket.create_server(("127.0.0.1", 0)) as canary:
         href = f"{scheme}://127.0.0.1:{canary.getsockname()[1]}/image"
@@ -99,11 +105,10 @@ KINDS = {
 }
 
 
+@pytest.mark.conformance("DSP-030")
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("boundary", ["uuid:5c3a+id=3", "x" * 71, "x" * 200])
-def test_dsp_030_odd_media_types_are_understood(
-    server: Server, scanner: Scanner, token: str, kind: str, boundary: str
-) -> None:
+def test_odd_media_types_are_understood(server: Server, scanner: Scanner, token: str, kind: str, boundary: str) -> None:
     """Quirks 5 and 22 of ws-dsp.md section 12: also boundaries longer than MIME allows."""
     _, parts = scanner.device.package(token, 1, b"a page", boundary=boundary)
     good(scanner.device.post(b"".join(parts), kind.format(boundary)))
@@ -127,18 +132,18 @@ ODDITIES = {
 }
 
 
+@pytest.mark.conformance("DSP-030")
 @pytest.mark.parametrize("change", ODDITIES.values(), ids=ODDITIES)
-def test_dsp_030_odd_parts_are_understood(
-    server: Server, scanner: Scanner, token: str, change: tuple[str, str]
-) -> None:
+def test_odd_parts_are_understood(server: Server, scanner: Scanner, token: str, change: tuple[str, str]) -> None:
     """Quirks 6 to 9 and 22 of ws-dsp.md section 12."""
     good(send_changed(scanner.device, token, *change))
 
     assert server.images(token) == PAGE
 
 
+@pytest.mark.conformance("DSP-030")
 @pytest.mark.parametrize("name", ["http://tempuri.org/0", "SOAP-ENV:Envelope"])
-def test_dsp_030_odd_starts_are_understood(server: Server, scanner: Scanner, token: str, name: str) -> None:
+def test_odd_starts_are_understood(server: Server, scanner: Scanner, token: str, name: str) -> None:
     """Quirk 22 of ws-dsp.md section 12: the root may be called anything."""
     _, parts = scanner.device.package(token, 1, b"a page")
     body = b"".join(parts).replace(b"<root@device>", f"<{name}>".encode())
@@ -147,7 +152,8 @@ def test_dsp_030_odd_starts_are_understood(server: Server, scanner: Scanner, tok
     assert server.images(token) == PAGE
 
 
-def test_dsp_030_a_folded_line_in_the_head_of_http_is_refused(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-030")
+def test_a_folded_line_in_the_head_of_http_is_refused(server: Server, scanner: Scanner, token: str) -> None:
     """The deviation: below SOAP, with a bare 400; in the parts a folded line is no harm."""
     kind, parts = scanner.device.package(token, 1, b"a page")
     body = b"".join(parts)
@@ -159,7 +165,8 @@ def test_dsp_030_a_folded_line_in_the_head_of_http_is_refused(server: Server, sc
     assert server.images(token) == PAGE
 
 
-def test_dsp_031_an_image_is_acknowledged_when_it_is_stored(own_server: Server) -> None:
+@pytest.mark.conformance("DSP-031")
+def test_an_image_is_acknowledged_when_it_is_stored(own_server: Server) -> None:
     """Whoever pulls the plug of the server right after the answer finds it on the disk."""
     scanner = Scanner(own_server)
     token = scanner.create("copy")
@@ -169,7 +176,8 @@ def test_dsp_031_an_image_is_acknowledged_when_it_is_stored(own_server: Server) 
     assert own_server.images(token) == hashes(images)
 
 
-def test_dsp_031_an_image_that_is_not_stored_is_not_acknowledged(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-031")
+def test_an_image_that_is_not_stored_is_not_acknowledged(server: Server, scanner: Scanner, token: str) -> None:
     """There is no answer while its last bytes are missing."""
     go_on = threading.Event()
 
@@ -189,7 +197,8 @@ def test_dsp_031_an_image_that_is_not_stored_is_not_acknowledged(server: Server,
     assert server.images(token) == PAGE
 
 
-def test_dsp_032_the_number_of_images_counts_those_that_were_accepted(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-032")
+def test_the_number_of_images_counts_those_that_were_accepted(scanner: Scanner, token: str) -> None:
     """By one for each; not for a replayed one, and not for one that was refused."""
     counted = []
     for number, image in ((1, b"one"), (1, b"one"), (2, b"two"), (2, b"other"), (7, b"seven")):
@@ -199,21 +208,24 @@ def test_dsp_032_the_number_of_images_counts_those_that_were_accepted(scanner: S
     assert counted == [1, 1, 2, 2, 3]
 
 
+@pytest.mark.conformance("DSP-033")
 @pytest.mark.parametrize("number", ["0", "-1", "one", ""])
-def test_dsp_033_a_document_id_is_at_least_one(scanner: Scanner, token: str, number: str) -> None:
+def test_a_document_id_is_at_least_one(scanner: Scanner, token: str, number: str) -> None:
     """What is less, or no number, is refused by its name."""
     assert invalid(scanner.device.send_image(token, number, b"a page")) == ("DocumentId", number)
 
 
-def test_dsp_034_document_ids_may_have_gaps_and_begin_anywhere(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-034")
+def test_document_ids_may_have_gaps_and_begin_anywhere(scanner: Scanner, token: str) -> None:
     """They only give the order."""
     scanner.send(token, 9, 4, 70000)
 
     assert scanner.device.elements(token, "dsp:Documents").find_all("DocumentId") == ["4", "9", "70000"]
 
 
+@pytest.mark.conformance("DSP-035")
 @pytest.mark.parametrize(("image", "format"), [(b"another page", "png"), (b"a page", "jfif")], ids=["bytes", "format"])
-def test_dsp_035_a_known_id_with_other_content_is_refused(
+def test_a_known_id_with_other_content_is_refused(
     server: Server, scanner: Scanner, token: str, image: bytes, format: str
 ) -> None:
     """The first one stays."""
@@ -223,7 +235,8 @@ def test_dsp_035_a_known_id_with_other_content_is_refused(
     assert server.images(token) == PAGE
 
 
-def test_dsp_036_an_image_that_comes_again_is_a_success(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-036")
+def test_an_image_that_comes_again_is_a_success(server: Server, scanner: Scanner, token: str) -> None:
     """The answer to the first may have been lost; it is stored once."""
     for _ in range(2):
         good(scanner.device.send_image(token, 1, b"a page"))
@@ -239,7 +252,8 @@ LISTED = (
 VENDORS = ("image/vnd.fabrikam+raw", "fabrikam:Raw;9", "a\\b-c_d.e", "7bit")
 
 
-def test_dsp_037_every_listed_format_is_accepted_and_others_of_the_pattern(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-037")
+def test_every_listed_format_is_accepted_and_others_of_the_pattern(scanner: Scanner, token: str) -> None:
     """All sixteen, and some that vendors may have; each is kept as it was sent."""
     for number, format in enumerate(LISTED + VENDORS, start=1):
         scanner.send(token, number, size=10, format=format)
@@ -247,13 +261,15 @@ def test_dsp_037_every_listed_format_is_accepted_and_others_of_the_pattern(scann
     assert scanner.device.elements(token, "dsp:Documents").find_all("Format") == [*LISTED, *VENDORS]
 
 
+@pytest.mark.conformance("DSP-038")
 @pytest.mark.parametrize("format", ["", "/png", "p ng", "png?", "png,jfif"])
-def test_dsp_038_a_format_that_is_neither_is_refused(scanner: Scanner, token: str, format: str) -> None:
+def test_a_format_that_is_neither_is_refused(scanner: Scanner, token: str, format: str) -> None:
     """By its name."""
     assert invalid(scanner.device.send_image(token, 1, b"a page", format)) == ("Format", format)
 
 
-def test_dsp_039_no_image_is_taken_after_the_end(server: Server, scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-039")
+def test_no_image_is_taken_after_the_end(server: Server, scanner: Scanner) -> None:
     """Neither while the filters run nor afterwards: dsp:OperationFailed."""
     running, ended = scanner.start("sleep 60"), scanner.start("copy")
     scanner.ended(ended)
@@ -264,7 +280,8 @@ def test_dsp_039_no_image_is_taken_after_the_end(server: Server, scanner: Scanne
     assert [scanner.status(token).images for token in (running, ended)] == [1, 1]
 
 
-def test_dsp_039_no_image_is_taken_after_a_cancel(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-039")
+def test_no_image_is_taken_after_a_cancel(server: Server, scanner: Scanner, token: str) -> None:
     """The fault says that it was canceled."""
     good(scanner.device.cancel(token))
 
@@ -272,7 +289,8 @@ def test_dsp_039_no_image_is_taken_after_a_cancel(server: Server, scanner: Scann
     assert server.images(token) == []
 
 
-def test_dsp_040_an_image_has_a_largest_size(server: Server, scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-040")
+def test_an_image_has_a_largest_size(server: Server, scanner: Scanner, token: str) -> None:
     """The limit itself is allowed; one byte more is refused, with the size and never the data."""
     good(scanner.device.send_image(token, 1, bytes(IMAGE_BYTES)))
     answers = [scanner.device.send_image(token, 2, bytes(IMAGE_BYTES + 1), chunks=chunks) for chunks in (None, 1 << 18)]
@@ -289,8 +307,9 @@ TOO_MUCH = {
 }
 
 
+@pytest.mark.conformance("DSP-040")
 @pytest.mark.parametrize("change", TOO_MUCH.values(), ids=TOO_MUCH)
-def test_dsp_040_parts_and_their_headers_are_few_and_short(
+def test_parts_and_their_headers_are_few_and_short(
     server: Server, scanner: Scanner, token: str, change: tuple[str, str]
 ) -> None:
     """What is more is refused, and nothing of it is kept."""
@@ -298,7 +317,8 @@ def test_dsp_040_parts_and_their_headers_are_few_and_short(
     assert server.images(token) == []
 
 
-def test_dsp_040_the_head_of_http_is_short(server: Server) -> None:
+@pytest.mark.conformance("DSP-040")
+def test_the_head_of_http_is_short(server: Server) -> None:
     """What is longer gets no answer of SOAP, but the status that says so."""
     with connected(server.url) as line:
         answer = line.send(line.head(f"X-Long: {'x' * (1 << 20)}", "Content-Length: 0")).answer()

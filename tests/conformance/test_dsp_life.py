@@ -20,8 +20,9 @@ from postscan.plugins.testing.runner import FakeClock
 HOUR = 3600.0
 
 
+@pytest.mark.conformance("DSP-069")
 @pytest.mark.parametrize(("go_on", "runs"), [("", 0), ("false", 0), ("true", 1)], ids=["absent", "false", "true"])
-def test_dsp_069_the_first_error_stops_the_job_unless_it_is_to_go_on(
+def test_the_first_error_stops_the_job_unless_it_is_to_go_on(
     server: Server, scanner: Scanner, go_on: str, runs: int
 ) -> None:
     """The filter behind the one that fails runs only with ContinueOnError."""
@@ -42,8 +43,9 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.conformance("DSP-070")
 @pytest.mark.parametrize(("go_on", "filters", "state", "reason", "steps"), OUTCOMES.values(), ids=OUTCOMES)
-def test_dsp_070_a_job_ends_as_the_outcome_table_says(
+def test_a_job_ends_as_the_outcome_table_says(
     scanner: Scanner, go_on: str, filters: tuple[str, ...], state: str, reason: str, steps: tuple[str, ...]
 ) -> None:
     """State, reason, and the state of each filter, row by row of ws-dsp.md section 8."""
@@ -53,7 +55,8 @@ def test_dsp_070_a_job_ends_as_the_outcome_table_says(
     assert end.why == (("FileShareAccessDenied",) if FAIL in filters else ())
 
 
-def test_dsp_070_a_cancelled_job_ends_as_the_outcome_table_says(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-070")
+def test_a_cancelled_job_ends_as_the_outcome_table_says(scanner: Scanner) -> None:
     """Finished filters keep their state, the rest are Canceled."""
     token = scanner.start("copy", "sleep 60", "copy")
     scanner.server.works.await_trace(token, "sleep")
@@ -64,7 +67,8 @@ def test_dsp_070_a_cancelled_job_ends_as_the_outcome_table_says(scanner: Scanner
     assert end.filters == (GOOD, "Canceled", "Canceled")
 
 
-def test_dsp_070_a_job_does_not_end_because_an_image_could_not_be_stored(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSP-070")
+def test_a_job_does_not_end_because_an_image_could_not_be_stored(tmp_path: Path) -> None:
     """The deviation: here the disk is never free enough. The device is told to try again, and the job waits for it."""
     with running(tmp_path, {"storage": {"reserve_bytes": 1 << 60}}) as server:
         scanner = Scanner(server)
@@ -76,7 +80,8 @@ def test_dsp_070_a_job_does_not_end_because_an_image_could_not_be_stored(tmp_pat
     assert (status.state, status.reasons, status.images) == ("Creating", (), 0)
 
 
-def test_dsp_071_a_job_that_is_abandoned_times_out(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSP-071")
+def test_a_job_that_is_abandoned_times_out(tmp_path: Path) -> None:
     """After ten minutes, or what the settings say: here, after a second. No filter has run."""
     with running(tmp_path, {"limits": {"silence_seconds": 1}}) as server:
         scanner = Scanner(server)
@@ -89,7 +94,8 @@ def test_dsp_071_a_job_that_is_abandoned_times_out(tmp_path: Path) -> None:
     assert Settings().limits.silence_seconds == 600
 
 
-def test_dsp_084_jobs_of_one_device_are_processed_at_the_same_time(server: Server, scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-084")
+def test_jobs_of_one_device_are_processed_at_the_same_time(server: Server, scanner: Scanner) -> None:
     """Two are Processing while a third still takes images."""
     tokens = [scanner.start("sleep 60") for _ in range(2)]
     for token in tokens:
@@ -104,7 +110,8 @@ def test_dsp_084_jobs_of_one_device_are_processed_at_the_same_time(server: Serve
     assert scanner.status(third).images == 1
 
 
-def test_dsp_085_a_finished_job_can_still_be_asked_for_after_a_restart(own_server: Server) -> None:
+@pytest.mark.conformance("DSP-085")
+def test_a_finished_job_can_still_be_asked_for_after_a_restart(own_server: Server) -> None:
     """All that it said before."""
     token = Scanner(own_server).start("copy", "warn")
     before = Scanner(own_server).ended(token)
@@ -114,7 +121,8 @@ def test_dsp_085_a_finished_job_can_still_be_asked_for_after_a_restart(own_serve
     assert Scanner(own_server).status(token) == before
 
 
-def test_dsp_085_a_finished_job_can_be_asked_for_a_day(settings: Settings) -> None:
+@pytest.mark.conformance("DSP-085")
+def test_a_finished_job_can_be_asked_for_a_day(settings: Settings) -> None:
     """By the settings as they come; and nothing else may keep it, neither its images nor that it is the newest."""
     retention = settings.retention.model_copy(update={"jobs": 0, "image_hours": 0.0})
     databases.migrated(settings.storage.url)
@@ -133,14 +141,16 @@ def test_dsp_085_a_finished_job_can_be_asked_for_a_day(settings: Settings) -> No
     core.close()
 
 
-def test_dsp_089_a_job_needs_no_subscriber(own_server: Server) -> None:
+@pytest.mark.conformance("DSP-089")
+def test_a_job_needs_no_subscriber(own_server: Server) -> None:
     """Nobody has ever subscribed at this server, and a whole job goes through it."""
     scanner = Scanner(own_server)
 
     assert scanner.ended(scanner.start("copy")).state == "Completed"
 
 
-def test_dsp_090_acknowledged_images_survive_a_kill(own_server: Server) -> None:
+@pytest.mark.conformance("DSP-090")
+def test_acknowledged_images_survive_a_kill(own_server: Server) -> None:
     """Byte for byte, and the job goes on where it was."""
     scanner = Scanner(own_server)
     token = scanner.create("copy")

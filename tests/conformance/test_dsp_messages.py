@@ -21,7 +21,8 @@ MESSAGE_IDS = (
 )
 
 
-def test_dsp_001_all_five_operations_are_served_under_their_actions(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-001")
+def test_all_five_operations_are_served_under_their_actions(scanner: Scanner) -> None:
     """Each answer has the action and the element of its operation, by the table of ws-dsp.md section 2."""
     device, asked = scanner.device, instructions("copy")
     created = device.create(scanner.server.store(asked), asked)
@@ -39,7 +40,8 @@ def test_dsp_001_all_five_operations_are_served_under_their_actions(scanner: Sca
         assert content(answer).tag == dsp(f"{operation}Response")
 
 
-def test_dsp_003_messages_are_soap_1_2_with_ws_addressing_2004_08(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-003")
+def test_messages_are_soap_1_2_with_ws_addressing_2004_08(scanner: Scanner, token: str) -> None:
     """What we say is; and what we are told must be, or the answer names the version."""
     answer = good(scanner.device.elements(token))
     older = changed(query(scanner.device, token), SOAP, "http://schemas.xmlsoap.org/soap/envelope/")
@@ -52,7 +54,8 @@ def test_dsp_003_messages_are_soap_1_2_with_ws_addressing_2004_08(scanner: Scann
     assert b"VersionMismatch" in scanner.device.post(older).body
 
 
-def test_dsp_004_the_action_alone_chooses_the_operation(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-004")
+def test_the_action_alone_chooses_the_operation(scanner: Scanner, token: str) -> None:
     """What HTTP says of the action is only a hint."""
     kind = f'{SOAP_TYPE}; action="{DSP}/CancelPostScanJob"'
     answer = good(scanner.device.post(query(scanner.device, token), kind))
@@ -61,7 +64,8 @@ def test_dsp_004_the_action_alone_chooses_the_operation(scanner: Scanner, token:
     assert scanner.status(token).state == "Creating"
 
 
-def test_dsp_004_an_action_that_is_unknown_is_refused(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-004")
+def test_an_action_that_is_unknown_is_refused(scanner: Scanner, token: str) -> None:
     """By name."""
     fault = refusal(scanner.device.post(query(scanner.device, token, action=f"{DSP}/PauseJob")))
 
@@ -69,8 +73,9 @@ def test_dsp_004_an_action_that_is_unknown_is_refused(scanner: Scanner, token: s
     assert fault.detail == ("Action", f"{DSP}/PauseJob")
 
 
+@pytest.mark.conformance("DSP-005")
 @pytest.mark.parametrize("action", ["EndPostScanJob", "CancelPostScanJob", "CreatePostScanJob", "SendImage"])
-def test_dsp_005_a_body_of_another_operation_is_refused(scanner: Scanner, token: str, action: str) -> None:
+def test_a_body_of_another_operation_is_refused(scanner: Scanner, token: str, action: str) -> None:
     """And neither of the two is carried out."""
     answer = scanner.device.post(query(scanner.device, token, action=f"{DSP}/{action}"))
 
@@ -78,7 +83,8 @@ def test_dsp_005_a_body_of_another_operation_is_refused(scanner: Scanner, token:
     assert scanner.status(token).state == "Creating"
 
 
-def test_dsp_006_the_answer_comes_on_the_response_of_its_request(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-006")
+def test_the_answer_comes_on_the_response_of_its_request(scanner: Scanner, token: str) -> None:
     """On the same connection, as a whole SOAP message that relates to it."""
     answer = scanner.device.elements(token, message_id=MESSAGE_IDS[0])
 
@@ -87,8 +93,9 @@ def test_dsp_006_the_answer_comes_on_the_response_of_its_request(scanner: Scanne
     assert content(answer).tag == dsp("GetPostScanJobElementsResponse")
 
 
+@pytest.mark.conformance("DSP-007")
 @pytest.mark.parametrize("message_id", [*MESSAGE_IDS, "ü€ & <b>"])
-def test_dsp_007_relates_to_is_the_message_id_unchanged(scanner: Scanner, token: str, message_id: str) -> None:
+def test_relates_to_is_the_message_id_unchanged(scanner: Scanner, token: str, message_id: str) -> None:
     """But for the blanks around it; nothing is made lower case, and nothing is taken for a GUID."""
     escaped = message_id.replace("&", "&amp;").replace("<", "&lt;")
     answer = good(scanner.device.elements(token, message_id=f" \n\t{escaped}\r\n "))
@@ -96,7 +103,8 @@ def test_dsp_007_relates_to_is_the_message_id_unchanged(scanner: Scanner, token:
     assert header(answer, "RelatesTo") == message_id
 
 
-def test_dsp_008_every_response_has_a_message_id_of_its_own(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-008")
+def test_every_response_has_a_message_id_of_its_own(scanner: Scanner) -> None:
     """Also the second answer to one and the same Create, and a fault."""
     asked = instructions("copy")
     message = creation(scanner.device, scanner.server.store(asked), asked, message_id="uuid:a")
@@ -108,14 +116,16 @@ def test_dsp_008_every_response_has_a_message_id_of_its_own(scanner: Scanner) ->
     assert all(re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one) for one in ids)
 
 
-def test_dsp_009_a_response_is_addressed_to_the_anonymous_uri(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-009")
+def test_a_response_is_addressed_to_the_anonymous_uri(scanner: Scanner, token: str) -> None:
     """Good answers and faults alike."""
     answers = [good(scanner.device.elements(token)), scanner.device.end("unknown")]
 
     assert [header(answer, "To") for answer in answers] == [ANONYMOUS] * 2
 
 
-def test_dsp_010_the_prefixes_are_those_of_the_digest(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-010")
+def test_the_prefixes_are_those_of_the_digest(scanner: Scanner, token: str) -> None:
     """All four are declared on the Envelope, and no element has another."""
     for answer in (good(scanner.device.elements(token)), scanner.device.end("unknown")):
         (start,) = re.findall(rb"<soap:Envelope ([^>]*)>", answer.body)
@@ -126,7 +136,8 @@ def test_dsp_010_the_prefixes_are_those_of_the_digest(scanner: Scanner, token: s
         assert used == {b"soap", b"wsa", b"dsp"}
 
 
-def test_dsp_011_blanks_around_a_value_are_no_part_of_it(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-011")
+def test_blanks_around_a_value_are_no_part_of_it(scanner: Scanner) -> None:
     """URI (Action, Dialect), token, GUID, SID and QName, each with line breaks around it as in published samples."""
     device, asked = scanner.device, instructions("copy")
     message = creation(device, scanner.server.store(asked), asked)
@@ -138,7 +149,8 @@ def test_dsp_011_blanks_around_a_value_are_no_part_of_it(scanner: Scanner) -> No
     assert (answer.find("JobToken"), answer.find("Dialect")) == (token, "urn:acme:copy")
 
 
-def test_dsp_012_a_request_without_reply_to_is_answered_to_its_sender(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-012")
+def test_a_request_without_reply_to_is_answered_to_its_sender(scanner: Scanner, token: str) -> None:
     """It counts as anonymous, as an explicit one does."""
     reply_to = f"<wsa:ReplyTo><wsa:Address>{ANONYMOUS}</wsa:Address></wsa:ReplyTo>"
     answer = scanner.device.post(changed(query(scanner.device, token), reply_to, ""))
@@ -146,8 +158,9 @@ def test_dsp_012_a_request_without_reply_to_is_answered_to_its_sender(scanner: S
     assert header(good(answer), "To") == ANONYMOUS
 
 
+@pytest.mark.conformance("DSP-013")
 @pytest.mark.parametrize("message_id", MESSAGE_IDS)
-def test_dsp_013_any_message_id_that_is_not_empty_is_accepted(scanner: Scanner, message_id: str) -> None:
+def test_any_message_id_that_is_not_empty_is_accepted(scanner: Scanner, message_id: str) -> None:
     """Also on an operation that does something."""
     token = scanner.create("copy")
     good(scanner.device.cancel(token, message_id=message_id))
@@ -159,7 +172,8 @@ def test_dsp_013_any_message_id_that_is_not_empty_is_accepted(scanner: Scanner, 
 FOREIGN = '<x:Extra xmlns:x="urn:example:extra"><x:More>1</x:More></x:Extra>'
 
 
-def test_dsp_086_elements_and_attributes_of_other_namespaces_are_ignored(scanner: Scanner) -> None:
+@pytest.mark.conformance("DSP-086")
+def test_elements_and_attributes_of_other_namespaces_are_ignored(scanner: Scanner) -> None:
     """In the header, in each of the requests, and in what they hold."""
     device, asked = scanner.device, instructions("copy")
     message = creation(device, scanner.server.store(asked), asked, header=FOREIGN)
@@ -176,7 +190,8 @@ def test_dsp_086_elements_and_attributes_of_other_namespaces_are_ignored(scanner
     assert b"urn:example:extra" not in answer.body
 
 
-def test_dsp_087_a_document_type_is_refused(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-087")
+def test_a_document_type_is_refused(scanner: Scanner, token: str) -> None:
     """Whether it declares an entity or not; the same message without it is answered."""
     message = query(scanner.device, token)
     entity = b'<!DOCTYPE x [<!ENTITY e "dsp:JobStatus">]>' + changed(message, "dsp:JobStatus", "&e;")
@@ -185,7 +200,8 @@ def test_dsp_087_a_document_type_is_refused(scanner: Scanner, token: str) -> Non
     assert len(element_data(scanner.device.post(message))) == 1
 
 
-def test_dsp_087_an_external_entity_is_not_fetched(scanner: Scanner, token: str) -> None:
+@pytest.mark.conformance("DSP-087")
+def test_an_external_entity_is_not_fetched(scanner: Scanner, token: str) -> None:
     """Nobody connects to the address that it names."""
     with socket.create_server(("127.0.0.1", 0)) as canary:
         place = f"http://127.0.0.1:{canary.getsockname()[1]}/"

@@ -78,14 +78,16 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield from site(tmp_path_factory.mktemp("weak"), "server")
 
 
-def test_dsp_077_strong_mode_takes_the_certificate_of_its_user(strong: Site) -> None:
+@pytest.mark.conformance("DSP-077")
+def test_strong_mode_takes_the_certificate_of_its_user(strong: Site) -> None:
     """The job is the user's whom the certificate names."""
     token = good(strong.create(strong.device(strong.of(ANNA)))).find("JobToken")
 
     assert strong.server.works.core.store.load(token or "").owner.name == f"user:{ANNA}"
 
 
-def test_dsp_077_strong_mode_refuses_the_certificate_of_somebody_else(strong: Site) -> None:
+@pytest.mark.conformance("DSP-077")
+def test_strong_mode_refuses_the_certificate_of_somebody_else(strong: Site) -> None:
     """And one that names nobody: UserIdentifier must be what the certificate maps to."""
     before = strong.server.everything()
     answers = [strong.create(strong.device(shown)) for shown in (strong.of(BORIS), strong.ca.issue(ANNA))]
@@ -94,13 +96,15 @@ def test_dsp_077_strong_mode_refuses_the_certificate_of_somebody_else(strong: Si
     assert strong.server.everything() == before
 
 
-def test_dsp_077_strong_mode_lets_nobody_in_without_a_certificate(strong: Site) -> None:
+@pytest.mark.conformance("DSP-077")
+def test_strong_mode_lets_nobody_in_without_a_certificate(strong: Site) -> None:
     """Not even as far as a word of HTTP."""
     assert strong.refuses(strong.device(), "PEER_DID_NOT_RETURN_A_CERTIFICATE")
 
 
+@pytest.mark.conformance("DSP-078")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-def test_dsp_078_the_port_of_the_service_speaks_tls_1_2_and_later(weak: Site, version: ssl.TLSVersion) -> None:
+def test_the_port_of_the_service_speaks_tls_1_2_and_later(weak: Site, version: ssl.TLSVersion) -> None:
     """A device that speaks this version only is served."""
     device = weak.device()
     assert device.tls
@@ -109,7 +113,8 @@ def test_dsp_078_the_port_of_the_service_speaks_tls_1_2_and_later(weak: Site, ve
     assert good(weak.create(device)).find("JobToken")
 
 
-def test_dsp_078_the_port_of_the_service_speaks_nothing_older(weak: Site) -> None:
+@pytest.mark.conformance("DSP-078")
+def test_the_port_of_the_service_speaks_nothing_older(weak: Site) -> None:
     """A device of TLS 1.1 gets no answer, however weak the suites are that it takes."""
     device = weak.device()
     assert device.tls
@@ -120,7 +125,8 @@ def test_dsp_078_the_port_of_the_service_speaks_nothing_older(weak: Site) -> Non
     assert weak.refuses(device, "UNSUPPORTED_PROTOCOL")
 
 
-def test_dsp_079_weak_mode_lets_in_the_devices_of_the_networks_that_are_listed(tmp_path: Path) -> None:
+@pytest.mark.conformance("DSP-079")
+def test_weak_mode_lets_in_the_devices_of_the_networks_that_are_listed(tmp_path: Path) -> None:
     """Others are turned away before a word of their request is read; the list is empty at first, and lets in all."""
     with running(tmp_path, {"identity": {"devices": ["127.0.0.0/31"]}}) as server:
         listed, stranger = Device(server.url), Device(server.url, source_address=STRANGER)
@@ -130,7 +136,8 @@ def test_dsp_079_weak_mode_lets_in_the_devices_of_the_networks_that_are_listed(t
         assert (stranger.create(stored, PLAIN).status, stranger.create(stored, PLAIN).body) == (403, b"")
 
 
-def test_dsp_079_weak_mode_lets_in_no_certificate_of_a_strange_ca(weak: Site) -> None:
+@pytest.mark.conformance("DSP-079")
+def test_weak_mode_lets_in_no_certificate_of_a_strange_ca(weak: Site) -> None:
     """A certificate that is shown must be of a CA that the settings name."""
     stranger = weak.device(Authority("Other CA").issue("printer"))
 

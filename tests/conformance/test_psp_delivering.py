@@ -127,18 +127,21 @@ def everywhere(office: Office) -> Scan:
     )
 
 
-def test_psp_014_each_image_is_saved_to_every_share(everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-014")
+def test_each_image_is_saved_to_every_share(everywhere: Scan) -> None:
     """By its bytes."""
     for share in everywhere.shares:
         assert sorted(share.values()) == sorted(everywhere.images)
 
 
-def test_psp_015_images_lie_in_a_folder_of_the_submitting_user(everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-015")
+def test_images_lie_in_a_folder_of_the_submitting_user(everywhere: Scan) -> None:
     """Called user@domain, directly below the share."""
     assert [folders(share) for share in everywhere.shares] == [{USER}, {USER}]
 
 
-def test_psp_016_the_users_folder_is_made_if_it_is_missing(office: Office) -> None:
+@pytest.mark.conformance("PSP-016")
+def test_the_users_folder_is_made_if_it_is_missing(office: Office) -> None:
     """And used if it is there."""
     user = "S-1-5-21-1-2-3-1077"
     assert not (office.server.share / user).exists()
@@ -147,37 +150,42 @@ def test_psp_016_the_users_folder_is_made_if_it_is_missing(office: Office) -> No
         assert folders(done(scan(office, asking(fileshare(SHARE)), user=user)).shares[0]) == {user}
 
 
-def test_psp_018_all_images_are_attached_to_the_mail(everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-018")
+def test_all_images_are_attached_to_the_mail(everywhere: Scan) -> None:
     """To one mail, in their order."""
     ((_, attached),) = everywhere.mails
 
     assert attached == everywhere.images
 
 
-def test_psp_019_020_the_mail_goes_to_every_address_and_to_the_submitter(everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-019", "PSP-020")
+def test_the_mail_goes_to_every_address_and_to_the_submitter(everywhere: Scan) -> None:
     """The submitter's own address is not in the instructions: the server knows it."""
     ((recipients, _),) = everywhere.mails
 
     assert recipients == ["ap@fabrikam.example", "audit@fabrikam.example", MAIL]
 
 
+@pytest.mark.conformance("PSP-021")
 @pytest.mark.parametrize("to_user", ["false", "0", ""])
-def test_psp_021_the_submitter_gets_no_mail_if_that_is_not_said(office: Office, to_user: str) -> None:
+def test_the_submitter_gets_no_mail_if_that_is_not_said(office: Office, to_user: str) -> None:
     """Neither when it is false nor when nothing is said."""
     scanned = done(scan(office, asking(email("ap@fabrikam.example", to_user=to_user))))
 
     assert [recipients for recipients, _ in scanned.mails] == [["ap@fabrikam.example"]]
 
 
-def test_psp_022_nobody_gets_a_mail_twice(office: Office) -> None:
+@pytest.mark.conformance("PSP-022")
+def test_nobody_gets_a_mail_twice(office: Office) -> None:
     """Upper and lower case make no other recipient, and the submitter may be on the list."""
     scanned = scan(office, asking(email("ap@fabrikam.example", "AP@Fabrikam.example", MAIL.upper(), to_user="true")))
 
     assert [recipients for recipients, _ in scanned.mails] == [["ap@fabrikam.example", MAIL.upper()]]
 
 
+@pytest.mark.conformance("PSP-023")
 @pytest.mark.parametrize("control", ["&#13;&#10;Bcc: eve", "&#10;", "&#9;", "&#x85;"])
-def test_psp_023_control_characters_in_addresses_are_refused(office: Office, control: str) -> None:
+def test_control_characters_in_addresses_are_refused(office: Office, control: str) -> None:
     """Before there is a job: no header can be smuggled into a mail."""
     scanner = Scanner(office.server)
     good_one = asking(email("ap@fabrikam.example"))
@@ -187,7 +195,8 @@ def test_psp_023_control_characters_in_addresses_are_refused(office: Office, con
     assert (fault.subcode, fault.detail and fault.detail[0]) == ("dsp:InvalidArgs", "EmailAddress")
 
 
-def test_psp_024_each_image_is_saved_to_every_library_in_the_users_folder(everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-024")
+def test_each_image_is_saved_to_every_library_in_the_users_folder(everywhere: Scan) -> None:
     """As on the shares."""
     for folder in (f"docs/{USER}", f"docs/other/{USER}"):
         saved = [data for place, data in everywhere.library.items() if place.startswith(f"{folder}/")]
@@ -195,7 +204,8 @@ def test_psp_024_each_image_is_saved_to_every_library_in_the_users_folder(everyw
         assert sorted(saved) == sorted(everywhere.images)
 
 
-def test_psp_025_the_users_own_library_is_added(office: Office, everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-025")
+def test_the_users_own_library_is_added(office: Office, everywhere: Scan) -> None:
     """Where it is, the settings say; without SaveToMySite nothing goes there."""
     others = done(scan(office, asking(sharepoint(office.dav.library))))
     own = [data for place, data in everywhere.library.items() if place.startswith(f"docs/own/{USER}/")]
@@ -204,7 +214,8 @@ def test_psp_025_the_users_own_library_is_added(office: Office, everywhere: Scan
     assert folders(others.library) == {f"docs/{USER}"}
 
 
-def test_psp_026_the_bytes_of_an_image_stay_as_they_are(everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-026")
+def test_the_bytes_of_an_image_stay_as_they_are(everywhere: Scan) -> None:
     """In every copy that was delivered, on all three ways."""
     ((_, attached),) = everywhere.mails
     copies = [
@@ -217,7 +228,8 @@ def test_psp_026_the_bytes_of_an_image_stay_as_they_are(everywhere: Scan) -> Non
     assert set(copies) == set(everywhere.images)
 
 
-def test_psp_047_the_user_identifier_becomes_the_name_of_job_and_folder(office: Office, everywhere: Scan) -> None:
+@pytest.mark.conformance("PSP-047")
+def test_the_user_identifier_becomes_the_name_of_job_and_folder(office: Office, everywhere: Scan) -> None:
     """A SID comes in; people see user@domain."""
     described = good(Scanner(office.server).device.elements(everywhere.token, "dsp:JobDescription"))
 
@@ -228,7 +240,8 @@ def test_psp_047_the_user_identifier_becomes_the_name_of_job_and_folder(office: 
 # --- what is not delivered -------------------------------------------------------------------------------------------
 
 
-def test_psp_017_no_name_leads_out_of_the_share(office: Office) -> None:
+@pytest.mark.conformance("PSP-017")
+def test_no_name_leads_out_of_the_share(office: Office) -> None:
     """D9: neither the user's, nor the domain's, nor the root name; each is made safe, and the image arrives."""
     place = office.server.home.parent
     before = set(files(place))
@@ -241,7 +254,8 @@ def test_psp_017_no_name_leads_out_of_the_share(office: Office) -> None:
     assert {one for one in new if "spool" not in one} == {f"server/share/{saved}"}
 
 
-def test_psp_029_a_destination_that_fails_does_not_keep_the_others_from_theirs(office: Office) -> None:
+@pytest.mark.conformance("PSP-029")
+def test_a_destination_that_fails_does_not_keep_the_others_from_theirs(office: Office) -> None:
     """The first cannot be reached; each filter says so afterwards."""
     shares, sites = fileshare(r"\\nowhere\scans", SHARE), sharepoint(f"{office.dav.library}/gone", office.dav.library)
     scanned = scan(office, asking(shares, email("eve@evil.example", "ap@fabrikam.example"), sites, go_on="true"))
@@ -252,7 +266,8 @@ def test_psp_029_a_destination_that_fails_does_not_keep_the_others_from_theirs(o
     assert list(scanned.library.values()) == scanned.images
 
 
-def test_psp_030_failures_are_reported_with_the_reasons_of_the_protocol(office: Office) -> None:
+@pytest.mark.conformance("PSP-030")
+def test_failures_are_reported_with_the_reasons_of_the_protocol(office: Office) -> None:
     """Each filter's own."""
     office.mail.script["RCPT"] = ["550 no such user"]
     asked = asking(
@@ -262,7 +277,8 @@ def test_psp_030_failures_are_reported_with_the_reasons_of_the_protocol(office: 
     assert scan(office, asked).status.why == ("FileShareAccessDenied", "UnableToSendEmail", "SharePointAccessDenied")
 
 
-def test_psp_037_changed_shares_and_added_addresses_pass_the_servers_own_lists(office: Office) -> None:
+@pytest.mark.conformance("PSP-037")
+def test_changed_shares_and_added_addresses_pass_the_servers_own_lists(office: Office) -> None:
     """The scan process permits a device to change them; the settings say what is possible at all."""
     path = "<spx:AllowDeviceFilePathChange>true</spx:AllowDeviceFilePathChange>"
     stored = asking(fileshare(SHARE), email("ap@fabrikam.example", can_add="true"), go_on="true")
@@ -278,8 +294,9 @@ def test_psp_037_changed_shares_and_added_addresses_pass_the_servers_own_lists(o
     assert [recipients for recipients, _ in scanned.mails] == [["ap@fabrikam.example"]]
 
 
+@pytest.mark.conformance("PSP-053")
 @pytest.mark.parametrize("config", [fileshare(), email(), sharepoint()])
-def test_psp_053_a_filter_without_destinations_is_accepted(office: Office, config: str) -> None:
+def test_a_filter_without_destinations_is_accepted(office: Office, config: str) -> None:
     """It does nothing, and says so as a warning (P-5)."""
     scanned = scan(office, asking(config))
 

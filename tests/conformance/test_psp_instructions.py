@@ -48,7 +48,8 @@ def changed(written: str, instead: str, asked: str = ALL) -> str:
     return asked.replace(written, instead, 1)
 
 
-def test_psp_001_the_children_are_read_in_the_namespace_of_scan_processes(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-001")
+def test_the_children_are_read_in_the_namespace_of_scan_processes(scanner: Scanner) -> None:
     """Under the wrapper of WS-DSP; the same names in the wrapper's own namespace are not there."""
     good(created(scanner, ALL))
 
@@ -56,8 +57,9 @@ def test_psp_001_the_children_are_read_in_the_namespace_of_scan_processes(scanne
     assert refused(scanner, ALL.replace("psp:", "dsp:")) == "DocumentRootName"
 
 
+@pytest.mark.conformance("PSP-002")
 @pytest.mark.parametrize("go_on", ["", "false", "true"])
-def test_psp_002_without_continue_on_error_it_is_false(scanner: Scanner, go_on: str) -> None:
+def test_without_continue_on_error_it_is_false(scanner: Scanner, go_on: str) -> None:
     """The filter behind one that fails runs only if it is true."""
     fails = custom("urn:acme:fail", '<a:do xmlns:a="urn:acme">x:y</a:do>')
     token = good(created(scanner, asking(fails, COPY, go_on=go_on))).find("JobToken") or ""
@@ -68,12 +70,14 @@ def test_psp_002_without_continue_on_error_it_is_false(scanner: Scanner, go_on: 
     assert (status.filters[1] == "CompletedSuccessfully") is (go_on == "true")
 
 
-def test_psp_003_a_root_name_is_required(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-003")
+def test_a_root_name_is_required(scanner: Scanner) -> None:
     """There is no default for what is not there."""
     assert refused(scanner, changed("<psp:DocumentRootName>Invoice</psp:DocumentRootName>", "")) == "DocumentRootName"
 
 
-def test_psp_004_at_least_one_filter_is_required(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-004")
+def test_at_least_one_filter_is_required(scanner: Scanner) -> None:
     """In a list of filters."""
     empty = asking()
 
@@ -81,8 +85,9 @@ def test_psp_004_at_least_one_filter_is_required(scanner: Scanner) -> None:
     assert refused(scanner, empty.replace("<psp:FiltersToProcess></psp:FiltersToProcess>", "")) == "FiltersToProcess"
 
 
+@pytest.mark.conformance("PSP-005")
 @pytest.mark.parametrize("name", ["Dialect", "Instructions"])
-def test_psp_005_each_filter_has_a_dialect_and_instructions(scanner: Scanner, name: str) -> None:
+def test_each_filter_has_a_dialect_and_instructions(scanner: Scanner, name: str) -> None:
     """Also the last one."""
     before, start, rest = asking(fileshare(SHARE), COPY).rpartition(f"<psp:{name}>")
     _, _, after = rest.partition(f"</psp:{name}>")
@@ -91,8 +96,9 @@ def test_psp_005_each_filter_has_a_dialect_and_instructions(scanner: Scanner, na
     assert refused(scanner, before + after) == name
 
 
+@pytest.mark.conformance("PSP-006")
 @pytest.mark.parametrize("uri", [FILESHARE, EMAIL, SHAREPOINT])
-def test_psp_006_the_three_dialects_are_recognised_exactly(scanner: Scanner, uri: str) -> None:
+def test_the_three_dialects_are_recognised_exactly(scanner: Scanner, uri: str) -> None:
     """Blanks around them do not count, and their configs are judged; of another dialect nothing is known."""
     good(created(scanner, changed(f">{uri}<", f">\n\t{uri} <")))
     assert refused(scanner, asking(custom(f"\n{uri} ", "<Thing/>"))) == "Instructions"
@@ -100,8 +106,9 @@ def test_psp_006_the_three_dialects_are_recognised_exactly(scanner: Scanner, uri
         good(created(scanner, asking(custom(other, "<Thing/>"))))
 
 
+@pytest.mark.conformance("PSP-007")
 @pytest.mark.parametrize("uri", [FILESHARE, EMAIL, SHAREPOINT])
-def test_psp_007_a_known_filter_has_the_config_of_its_own_namespace(scanner: Scanner, uri: str) -> None:
+def test_a_known_filter_has_the_config_of_its_own_namespace(scanner: Scanner, uri: str) -> None:
     """None, one of another namespace, and two are refused."""
     nothing = asking(custom(uri, ""))
     other = changed(f'="{uri}"', '="urn:other"')
@@ -113,8 +120,9 @@ def test_psp_007_a_known_filter_has_the_config_of_its_own_namespace(scanner: Sca
     assert [refused(scanner, one) for one in (nothing, other, twice)] == ["Instructions"] * 3
 
 
+@pytest.mark.conformance("PSP-008")
 @pytest.mark.parametrize("prefix", ["fsh", "FSF", "x-1"])
-def test_psp_008_a_config_may_have_any_prefix(scanner: Scanner, prefix: str) -> None:
+def test_a_config_may_have_any_prefix(scanner: Scanner, prefix: str) -> None:
     """Or none."""
     good(created(scanner, ALL.replace("f:", f"{prefix}:").replace("xmlns:f=", f"xmlns:{prefix}=")))
     good(created(scanner, ALL.replace("<f:", "<").replace("</f:", "</").replace("xmlns:f=", "xmlns=")))
@@ -128,8 +136,9 @@ LIMITS = {
 }
 
 
+@pytest.mark.conformance("PSP-009")
 @pytest.mark.parametrize("name", LIMITS)
-def test_psp_009_texts_have_255_characters_and_site_urls_2048(scanner: Scanner, name: str) -> None:
+def test_texts_have_255_characters_and_site_urls_2048(scanner: Scanner, name: str) -> None:
     """At the limit they are taken, one more is refused."""
     written, instead, most = LIMITS[name]
 
@@ -137,7 +146,8 @@ def test_psp_009_texts_have_255_characters_and_site_urls_2048(scanner: Scanner, 
     assert refused(scanner, changed(written, instead.format("x" * (most + 1)))) == name
 
 
-def test_psp_010_extensions_are_ignored(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-010")
+def test_extensions_are_ignored(scanner: Scanner) -> None:
     """Elements of other namespaces in every place that takes them, and attributes of other namespaces everywhere."""
     extended = ALL
     for end in ("</psp:FiltersToProcess>", "</psp:Filter>", "</f:FileShareConfig>", "</e:SendToAddresses>"):
@@ -148,16 +158,18 @@ def test_psp_010_extensions_are_ignored(scanner: Scanner) -> None:
     good(created(scanner, extended.replace("<f:ShareUNC>", '<f:ShareUNC xmlns:v="urn:vendor" v:a="b">')))
 
 
+@pytest.mark.conformance("PSP-011")
 @pytest.mark.parametrize("value", ["true", "false", "1", "0", " true\n"])
-def test_psp_011_booleans_have_four_spellings(scanner: Scanner, value: str) -> None:
+def test_booleans_have_four_spellings(scanner: Scanner, value: str) -> None:
     """For every switch of instructions."""
     mail, site = email("ap@fabrikam.example", to_user=value, can_add=value), sharepoint(my_site=value)
 
     good(created(scanner, asking(mail, site, go_on=value)))
 
 
+@pytest.mark.conformance("PSP-011")
 @pytest.mark.parametrize("value", ["TRUE", "yes", "2", "-"])
-def test_psp_011_no_other_boolean_is_taken(scanner: Scanner, value: str) -> None:
+def test_no_other_boolean_is_taken(scanner: Scanner, value: str) -> None:
     """Each switch is refused by its name."""
     assert refused(scanner, asking(COPY, go_on=value)) == "ContinueOnError"
     assert refused(scanner, asking(email(to_user=value))) == "SendToScanUser"

@@ -29,15 +29,17 @@ def adding(*addresses: str, can_add: str = "") -> str:
     return asking(email(*addresses, can_add=can_add))
 
 
+@pytest.mark.conformance("PSP-012")
 @pytest.mark.parametrize("allow", ["", allowing(NAME, "false") + allowing(PATH, "0")])
-def test_psp_012_what_is_not_said_is_not_permitted(scanner: Scanner, allow: str) -> None:
+def test_what_is_not_said_is_not_permitted(scanner: Scanner, allow: str) -> None:
     """An absent flag is a false one, of the process as of its lists."""
     assert refused(scanner, STORED.replace("Invoice", "Payroll"), allow=allow) == ("DocumentRootName", "Payroll")
     assert refused(scanner, STORED.replace(SHARE, r"\\nas\evil"), allow=allow) == ("ShareUNC", r"\\nas\evil")
     assert refused(scanner, adding(AP, EVE), stored=adding(AP)) == ("EmailAddress", EVE)
 
 
-def test_psp_012_absent_switches_are_false_ones(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-012")
+def test_absent_switches_are_false_ones(scanner: Scanner) -> None:
     """So sending them as false is no difference, and as true it is one."""
     stored = asking(email(AP), sharepoint(SITE))
 
@@ -49,7 +51,8 @@ def test_psp_012_absent_switches_are_false_ones(scanner: Scanner) -> None:
     assert refused(scanner, asking(email(AP), sharepoint(SITE, my_site="1")), stored=stored) == ("SaveToMySite", "true")
 
 
-def test_psp_013_can_add_addresses_may_stand_without_a_namespace(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-013")
+def test_can_add_addresses_may_stand_without_a_namespace(scanner: Scanner) -> None:
     """Some write it so."""
     stored = adding(AP, can_add="true").replace("e:CanAddAddresses", "CanAddAddresses")
 
@@ -74,8 +77,9 @@ SAME = {
 }
 
 
+@pytest.mark.conformance("PSP-031")
 @pytest.mark.parametrize(("written", "instead"), SAME.values(), ids=SAME)
-def test_psp_031_what_means_the_same_is_the_same(scanner: Scanner, written: str, instead: str) -> None:
+def test_what_means_the_same_is_the_same(scanner: Scanner, written: str, instead: str) -> None:
     """By the rules of scan-process.md section 5."""
     assert written in STORED
     job_of(scanner, STORED.replace(written, instead), stored=STORED)
@@ -92,8 +96,9 @@ OTHERWISE = {
 }
 
 
+@pytest.mark.conformance("PSP-031")
 @pytest.mark.parametrize(("written", "instead", "name"), OTHERWISE.values(), ids=OTHERWISE)
-def test_psp_031_what_means_something_else_is_refused(scanner: Scanner, written: str, instead: str, name: str) -> None:
+def test_what_means_something_else_is_refused(scanner: Scanner, written: str, instead: str, name: str) -> None:
     """By its name."""
     detail = refused(scanner, STORED.replace(written, instead))
 
@@ -101,7 +106,8 @@ def test_psp_031_what_means_something_else_is_refused(scanner: Scanner, written:
     assert detail[0] == name
 
 
-def test_psp_032_permissions_in_a_request_count_for_nothing(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-032")
+def test_permissions_in_a_request_count_for_nothing(scanner: Scanner) -> None:
     """Only the stored process gives them."""
     renamed = STORED.replace("Invoice", "Payroll") + allowing(NAME)
     moved = STORED.replace(SHARE, r"\\nas\evil") + allowing(PATH)
@@ -111,7 +117,8 @@ def test_psp_032_permissions_in_a_request_count_for_nothing(scanner: Scanner) ->
     assert refused(scanner, adding(AP, EVE, can_add="true"), stored=adding(AP)) == ("EmailAddress", EVE)
 
 
-def test_psp_035_addresses_may_be_added_only_where_that_is_allowed(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-035")
+def test_addresses_may_be_added_only_where_that_is_allowed(scanner: Scanner) -> None:
     """And there only added."""
     job_of(scanner, adding(AP, EVE, can_add="true"), stored=adding(AP, can_add="true"))
 
@@ -119,11 +126,12 @@ def test_psp_035_addresses_may_be_added_only_where_that_is_allowed(scanner: Scan
     assert refused(scanner, adding(EVE, can_add="true"), stored=adding(AP, can_add="true"))
 
 
+@pytest.mark.conformance("PSP-036")
 @pytest.mark.parametrize(
     ("flag", "other", "written", "instead", "name"),
     [(NAME, PATH, "Invoice", "Payroll", "DocumentRootName"), (PATH, NAME, SHARE, r"\\nas\third", "ShareUNC")],
 )
-def test_psp_036_root_name_and_shares_may_be_changed_only_where_that_is_allowed(
+def test_root_name_and_shares_may_be_changed_only_where_that_is_allowed(
     scanner: Scanner, flag: str, other: str, written: str, instead: str, name: str
 ) -> None:
     """Each by a flag of its own; the other one does not help."""

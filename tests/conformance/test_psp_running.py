@@ -49,7 +49,8 @@ def traced(server: Server, token: str) -> list[str]:
 # --- how filters run -------------------------------------------------------------------------------------------------
 
 
-def test_psp_027_filters_run_in_the_order_of_the_instructions(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-027")
+def test_filters_run_in_the_order_of_the_instructions(scanner: Scanner) -> None:
     """Each after the end of the one before."""
     token = scanner.start("sleep 0.1", "copy", "sleep 0")
     scanner.ended(token)
@@ -57,8 +58,9 @@ def test_psp_027_filters_run_in_the_order_of_the_instructions(scanner: Scanner) 
     assert traced(scanner.server, token) == ["sleep", "slept", "copy", "sleep", "slept"]
 
 
+@pytest.mark.conformance("PSP-028")
 @pytest.mark.parametrize(("go_on", "left"), [("", []), ("false", []), ("true", ["copy"])])
-def test_psp_028_behind_a_failing_filter_the_rest_stops_unless_told_otherwise(
+def test_behind_a_failing_filter_the_rest_stops_unless_told_otherwise(
     scanner: Scanner, go_on: str, left: list[str]
 ) -> None:
     """ContinueOnError is what tells."""
@@ -68,7 +70,8 @@ def test_psp_028_behind_a_failing_filter_the_rest_stops_unless_told_otherwise(
     assert traced(scanner.server, token) == left
 
 
-def test_psp_054_each_filter_has_a_status_also_if_its_dialect_is_repeated(scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-054")
+def test_each_filter_has_a_status_also_if_its_dialect_is_repeated(scanner: Scanner) -> None:
     """In the order of the instructions."""
     status = scanner.ended(scanner.start("copy", "warn", "copy", "fail x:y"))
 
@@ -80,7 +83,8 @@ def test_psp_054_each_filter_has_a_status_also_if_its_dialect_is_repeated(scanne
     )
 
 
-def test_psp_049_the_ticket_is_neither_needed_nor_read_when_a_job_runs(scanner: Scanner, folder: Path) -> None:
+@pytest.mark.conformance("PSP-049")
+def test_the_ticket_is_neither_needed_nor_read_when_a_job_runs(scanner: Scanner, folder: Path) -> None:
     """It is the scanner's."""
     ticket = f"<psp:ScanTicket>{messages.TICKET}</psp:ScanTicket>"
     assert ticket in XML
@@ -93,7 +97,8 @@ def test_psp_049_the_ticket_is_neither_needed_nor_read_when_a_job_runs(scanner: 
         assert scanner.ended(token).filters == ("CompletedSuccessfully",)
 
 
-def test_psp_052_a_job_runs_the_version_of_its_process_that_it_was_created_by(scanner: Scanner, folder: Path) -> None:
+@pytest.mark.conformance("PSP-052")
+def test_a_job_runs_the_version_of_its_process_that_it_was_created_by(scanner: Scanner, folder: Path) -> None:
     """Whatever an administrator writes in the meantime; the next job runs that."""
     write(folder, XML)
     token = good(scanner.device.create(GUID, ASKED)).find("JobToken") or ""
@@ -108,7 +113,8 @@ def test_psp_052_a_job_runs_the_version_of_its_process_that_it_was_created_by(sc
 # --- how processes are stored ----------------------------------------------------------------------------------------
 
 
-def test_psp_044_a_document_type_in_a_stored_process_is_refused(scanner: Scanner, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.conformance("PSP-044")
+def test_a_document_type_in_a_stored_process_is_refused(scanner: Scanner, folder: Path, tmp_path: Path) -> None:
     """Nothing that it names is read; the device hears that the server cannot, the log says why (P-10)."""
     secret = tmp_path / "secret"
     secret.write_text("Invoice")
@@ -120,10 +126,11 @@ def test_psp_044_a_document_type_in_a_stored_process_is_refused(scanner: Scanner
     assert re.search(rf"{GUID}.xml cannot be used: .*a document type is not allowed", scanner.server.log())
 
 
+@pytest.mark.conformance("PSP-046")
 @pytest.mark.parametrize(
     ("names", "ours"), [((), True), (("SCAN7.contoso.example.",), True), (("scan8.contoso.example",), False)]
 )
-def test_psp_046_a_process_of_another_server_is_not_run(tmp_path: Path, names: tuple[str, ...], ours: bool) -> None:
+def test_a_process_of_another_server_is_not_run(tmp_path: Path, names: tuple[str, ...], ours: bool) -> None:
     """If the settings say what this one is called; and it cannot be stored either."""
     write(tmp_path / "processes", XML)
 
@@ -145,7 +152,8 @@ def closed(tmp_path: Path) -> Iterator[Server]:
     server.works.core.close()
 
 
-def test_psp_048_who_has_no_account_is_refused_where_accounts_are_asked_for(closed: Server, scanner: Scanner) -> None:
+@pytest.mark.conformance("PSP-048")
+def test_who_has_no_account_is_refused_where_accounts_are_asked_for(closed: Server, scanner: Scanner) -> None:
     """D21: users are those of the settings, and to disable one is to take the entry away."""
     scanner.device.user = NOBODY
     stranger, anna = Scanner(closed), Scanner(closed)
@@ -156,6 +164,7 @@ def test_psp_048_who_has_no_account_is_refused_where_accounts_are_asked_for(clos
     assert invalid(stranger.device.create(closed.store(ASKED), ASKED)) == ("UserIdentifier", NOBODY)
 
 
+@pytest.mark.conformance("PSP-050")
 @pytest.mark.parametrize(
     ("written", "instead"),
     [
@@ -167,7 +176,7 @@ def test_psp_048_who_has_no_account_is_refused_where_accounts_are_asked_for(clos
         ('wscn:MustHonor="true"', 'wscn:MustHonor="TRUE"'),
     ],
 )
-def test_psp_050_the_ticket_is_judged_when_a_process_is_stored(tmp_path: Path, written: str, instead: str) -> None:
+def test_the_ticket_is_judged_when_a_process_is_stored(tmp_path: Path, written: str, instead: str) -> None:
     """Then somebody is there to mend it; a wrong one is not stored."""
     folder = ProcessFolder(tmp_path / "processes")
     assert folder.add(XML.encode(), display_name="Invoices", identifier=GUID)
@@ -178,7 +187,8 @@ def test_psp_050_the_ticket_is_judged_when_a_process_is_stored(tmp_path: Path, w
     assert folder.names() == [GUID]
 
 
-def test_psp_051_processes_may_lie_in_a_folder(scanner: Scanner, folder: Path) -> None:
+@pytest.mark.conformance("PSP-051")
+def test_processes_may_lie_in_a_folder(scanner: Scanner, folder: Path) -> None:
     """D11: two files, and the next job finds them; without them there is no such process."""
     write(folder, XML)
     good(scanner.device.create(GUID, ASKED))
@@ -190,8 +200,9 @@ def test_psp_051_processes_may_lie_in_a_folder(scanner: Scanner, folder: Path) -
 OF_SCAN_PROCESSES = ("psp.xsd", "ticket.xsd", "fileshare.xsd", "email.xsd", "sharepoint.xsd")
 
 
+@pytest.mark.conformance("PSP-055")
 @pytest.mark.parametrize("name", OF_SCAN_PROCESSES)
-def test_psp_055_the_wildcards_of_our_schemas_are_lax(name: str) -> None:
+def test_the_wildcards_of_our_schemas_are_lax(name: str) -> None:
     """So a foreign element may stand where one is allowed, whether anybody has a schema of it or not."""
     wildcards = list(etree.parse(FOLDER / name).iter("{*}any", "{*}anyAttribute"))
 
