@@ -32,7 +32,7 @@ class Office:
 
     @cached_property
     def house(self) -> House:
-        """The house of the owner matrix: a job of each owner in each state, and nothing moves."""
+        """The house of the owner matrix: jobs of each owner, and nothing moves."""
         made = House(self.server, self.owners)
         made.take_the_slot()
         return made

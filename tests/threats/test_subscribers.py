@@ -17,6 +17,7 @@ from acceptance.scanning import refusal
 from acceptance.server import Server, running
 from acceptance.test_owner_matrix import comparable
 from device import SOAP_TYPE, Answer, Device
+from job_states import STATES
 from threats import administration, events
 from threats.events import ADDRESSES, Subscription, devices, listening, stored
 from threats.office import Mode, cancelled, open_office, scanned
@@ -54,7 +55,7 @@ def test_no_state_of_a_job_is_told_to_strangers_and_each_to_its_owner(tmp_path: 
         for owner, listener in zip(office.owners, listeners, strict=True):
             events.granted(events.subscribe(owner, listener.url))
         events.granted(events.subscribe(administration.there(office.administrator), everything.url))
-        jobs = office.house.tokens
+        jobs = {state: office.house.jobs(state) for state in STATES}
         last = [cancelled(office.server, owner) for owner in office.owners]
         for token, listener in zip(last, listeners, strict=True):
             listener.await_end(token)  # events come in their order: what came before it has been told

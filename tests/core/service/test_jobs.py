@@ -12,6 +12,7 @@ from typing import Any
 import databases
 import pytest
 from conftest import ANNA, BORIS, AnyProcess
+from job_states import STATES
 from works import SID, Works, instructions, until
 
 from postscan.core.engine import Engine
@@ -128,10 +129,14 @@ FOREIGN: dict[str, Callable[[Works, str, Principal], object]] = {
 
 
 @pytest.mark.parametrize("verb", FOREIGN)
-def test_a_foreign_token_is_answered_like_an_unknown_one(idle: Works, verb: str) -> None:
-    """D2, I13: the same error with the same words, and nothing changed; a look-alike is somebody else (T-O2)."""
+@pytest.mark.parametrize("state", STATES)
+def test_a_foreign_token_is_answered_like_an_unknown_one(idle: Works, state: str, verb: str) -> None:
+    """D2, I13, T-O1: the same error with the same words, and nothing changed; a look-alike is somebody else (T-O2)."""
     token = idle.create("copy")
+    with idle.core.store.change(token) as job:
+        STATES[state](job)
     before = idle.job(token)
+    assert before.state == state
 
     for stranger in (BORIS, Principal(ANNA.name.upper(), ANNA.proof), Principal(ANNA.name, Proof.CERTIFICATE)):
         said = []
@@ -140,8 +145,23 @@ def test_a_foreign_token_is_answered_like_an_unknown_one(idle: Works, verb: str)
                 FOREIGN[verb](idle, name, stranger)
             said.append(str(refused.value).replace(name, "..."))
         assert said[0] == said[1]
+        assert idle.service.cached(token, stranger) is None
 
     assert idle.job(token) == before
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_administrator_sees_everybodys_job_in_every_state(idle: Works, state: str) -> None:
+    """D3, T-O1: what an owner is told of it; a stranger finds it in no list."""
+    token = idle.create("copy")
+    with idle.core.store.change(token) as job:
+        STATES[state](job)
+    lists = [idle.service.history, idle.service.active]
+    listed = [[job.token for job in seen(by)] for by in (ADMIN, ANNA, BORIS) for seen in lists]
+    here = [[token], []] if idle.job(token).state.ended else [[], [token]]
+
+    assert idle.service.job(token, ADMIN) == idle.job(token)
+    assert listed == here * 2 + [[], []]
 
 
 def test_an_administrator_sees_and_cancels_everybodys_jobs(idle: Works) -> None:
