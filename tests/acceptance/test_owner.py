@@ -80,7 +80,7 @@ STATE_OF: dict[str, Callable[[Scanner], str]] = {
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_stranger_gets_the_answer_of_an_unknown_token(server: Server, scanner: Scanner, operation: str) -> None:
-    """DSP-045, DSP-051, D2, I13, T-O1: byte for byte; and nothing happens to the job. Every state: test_service.py."""
+    """DSP-045, DSP-051, D2, I13, T-O1: byte for byte; and nothing happens to the job."""
     ask = OPERATIONS[operation]
     token, unknown = STATE_OF.get(operation, creating)(scanner), str(uuid.uuid4())
     stranger = Device(server.url, source_address=STRANGER)

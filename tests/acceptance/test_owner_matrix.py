@@ -1,6 +1,6 @@
 """Every user and every operation over HTTP: the answer about a foreign job is that about an unknown one.
 
-Every state of the job is in `tests/core/test_service.py`.
+Every state of the job is in `tests/core/service/test_jobs.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class House:
     def _made(self, owner: Device, state: str) -> str:
         token = self._create(owner, "copy")
         good(owner.send_image(token, 1, b"a page"))
-        with self.server.works.engine.store.change(token) as job:
+        with self.server.works.core.store.change(token) as job:
             STATES[state](job)
         return token
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from postscan.core.model import Job
-from postscan.core.states import JobReason
+from postscan.core.model.job import Job
+from postscan.core.model.states import JobReason
 
 NOW = datetime.now(UTC)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from postscan.core import loading
+from postscan.core.filters import loader
 
 
 def unused(*used: str) -> list[str]:
     """Return the names of our own plugins but these, for `plugins.disabled`; those of tests stay."""
     return [
         entry.name
-        for entry in loading.installed()
+        for entry in loader.installed()
         if entry.dist and entry.dist.name == "postscan" and entry.name not in used
     ]

@@ -24,10 +24,10 @@ from typing import Any
 
 IMPORTED = (
     "postscan.cli.app",
-    "postscan.cli.logs",
-    "postscan.core.assembly",
+    "postscan.cli.output.logs",
+    "postscan.core.engine",
     "postscan.migrations",
-    "postscan.soap.serving",
+    "postscan.soap.server",
     "alembic.command",
     "alembic.ddl.sqlite",
     "sqlalchemy.dialects.sqlite",
