@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import databases
+import hypothesis
 import postgres
 import pytest
 from no_skips import pytest_sessionfinish, pytest_terminal_summary
@@ -33,6 +34,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 OUTSIDE = Path(__file__).parent / "outside"
 GUARD = Guard()
+
+# No deadline: how long an example takes says nothing on a busy machine. In continuous integration the examples are the
+# same in every run, so that a failure there is one of the change; at a desk they are new each time.
+hypothesis.settings.register_profile(
+    "suite", max_examples=50, deadline=None, derandomize=os.environ.get("CI") == "true"
+)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_keyboard_interrupt() -> None:

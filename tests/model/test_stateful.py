@@ -110,7 +110,5 @@ class Server(RuleBasedStateMachine):
             self.trial.close()
 
 
-Server.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Server.TestCase.settings = settings(max_examples=20, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 TestTheServerKeepsItsInvariants = Server.TestCase

@@ -9,7 +9,7 @@ import hashlib
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from postscan.core.filters.cancellation import CancelSource
@@ -76,7 +76,6 @@ def parsed(content):
     return email.message_from_bytes(content, policy=email.policy.default)
 
 
-@settings(deadline=None)
 @given(subject=texts, name=texts, text=texts, utf8=st.booleans())
 def test_no_text_makes_a_header(page, token, tmp_path_factory, subject, name, text, utf8):
     """Subject, text and file name may be anything, under both ways of writing addresses (T-F7, CVE-2024-6923)."""
@@ -139,7 +138,6 @@ def test_headers_that_would_say_something_else_are_not_sent(page):
         _ = message(document(page), recipients=("=?utf-8?q?a=0ABcc:_x@y?=@fabrikam.example",)).head
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(max_size=80), st.emails(), st.from_regex(r"[ -~]{1,40}@[ -~]{1,40}", fullmatch=True)))
 def test_an_address_is_read_by_others_as_it_is_by_us(text):
     """What is an address here is one address in a header as well, and the same one."""
