@@ -191,6 +191,7 @@ def test_no_address_comes_from_the_host_header(server: Server) -> None:
     assert text(answer, "wsd:XAddrs") == device_url(server)
 
 
+@pytest.mark.conformance("DPW-014", "DPW-015")
 def test_a_restart_keeps_the_endpoint_and_raises_the_instance(tmp_path: Path) -> None:
     """DPW-014, DPW-015: also after a crash."""
     with running(tmp_path, discovered(*free_ports(2))) as server:
@@ -200,6 +201,7 @@ def test_a_restart_keeps_the_endpoint_and_raises_the_instance(tmp_path: Path) ->
         after = ask(probe(), directed(server))
 
     assert text(before, "wsa:Address") == text(after, "wsa:Address")
+    assert text(after, "wsa:Address").startswith("urn:uuid:")
     assert sequenced(before)[0] < sequenced(after)[0]
 
 

@@ -166,17 +166,6 @@ def test_a_folded_line_in_the_head_of_http_is_refused(server: Server, scanner: S
 
 
 @pytest.mark.conformance("DSP-031")
-def test_an_image_is_acknowledged_when_it_is_stored(own_server: Server) -> None:
-    """Whoever pulls the plug of the server right after the answer finds it on the disk."""
-    scanner = Scanner(own_server)
-    token = scanner.create("copy")
-    images = scanner.send(token, 1, 2, size=300_000)
-    own_server.kill()
-
-    assert own_server.images(token) == hashes(images)
-
-
-@pytest.mark.conformance("DSP-031")
 def test_an_image_that_is_not_stored_is_not_acknowledged(server: Server, scanner: Scanner, token: str) -> None:
     """There is no answer while its last bytes are missing."""
     go_on = threading.Event()
