@@ -50,20 +50,24 @@ def mark_of(above: str, process: int) -> str:
     return f"{above}/{process}-{_birth(process)}"
 
 
-def below(mark: str) -> set[int]:
+def below(mark: str) -> dict[int, str]:
     """Return the processes whose mark is *mark* or begins with it, and all below them, but no zombies.
+
+    The value is the birth of the process, in clock ticks since the machine started: a number may be used again.
 
     A filter clears the environment of its tools, so these have no mark.
     """
     start = f"{MARK}={mark}".encode()
-    found: set[int] = set()
+    births: dict[int, str] = {}
     children: dict[int, list[int]] = {}
+    found: set[int] = set()
     for process in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208
         with contextlib.suppress(OSError):  # it has ended
-            state, parent = _stat(process)[:2]
-            if state in "ZX":
+            fields = _stat(process)
+            if fields[0] in "ZX":
                 continue
-            children.setdefault(int(parent), []).append(process)
+            births[process] = fields[19]
+            children.setdefault(int(fields[1]), []).append(process)
             for one in Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
                 if one == start or one.startswith(start + b"/"):
                     found.add(process)
@@ -71,20 +75,20 @@ def below(mark: str) -> set[int]:
     while new:
         new = [child for process in new for child in children.get(process, ()) if child not in found]
         found.update(new)
-    return found
+    return {process: births[process] for process in found}
 
 
 def _kill_all(mark: str) -> None:
     """Stop all processes first: one that loses its parent meanwhile would not be found again."""
     until = time.monotonic() + _MOST_SECONDS
     stopped: dict[int, int] = {}
-    while (new := below(mark) - set(stopped)) and time.monotonic() < until:
-        for process in new:
-            with contextlib.suppress(ProcessLookupError):
+    while (new := below(mark)).keys() - stopped.keys() and time.monotonic() < until:
+        for process in new.keys() - stopped.keys():
+            with contextlib.suppress(OSError):  # it has ended
                 handle = os.pidfd_open(process)
-                if process in below(mark):  # its number has not gone to another one
-                    stopped[process] = handle
+                if _birth(process) == new[process]:
                     signal.pidfd_send_signal(handle, signal.SIGSTOP)
+                    stopped[process] = handle
     for handle in stopped.values():
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
