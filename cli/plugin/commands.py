@@ -43,7 +43,7 @@ def list_plugins(context: typer.Context, json: JSON = False) -> None:
         typer.echo(views.as_json([_record(plugin) for plugin in plugins]))
     elif plugins:
         columns = ("PLUGIN", "VERSION", "DISTRIBUTION", "STATE", "DIALECT", "TITLE", "LACKS")
-        terminal.console().print(terminal.table(columns, (row for plugin in plugins for row in _rows(plugin))))
+        terminal.console().print(terminal.table(columns, (row for plugin in plugins for row in _filter_rows(plugin))))
     else:
         typer.echo("no plugins are installed")
 
@@ -87,7 +87,7 @@ def _installed(context: typer.Context) -> tuple[Plugin, ...]:
         return engine.catalogue().plugins
 
 
-def _rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
+def _filter_rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
     """Yield one row for each filter, or one row for a plugin without filters."""
     about = (plugin.name, plugin.version, plugin.distribution, _state(plugin))
     if not plugin.filters:
