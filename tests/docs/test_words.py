@@ -20,10 +20,10 @@ GLOSSARY = "docs/glossary.md"
 NOT_EVEN_IN_PROSE = ("keeper", "ladder", "bury", "survivors", "strays", "errand", "courier")
 PRONOUNS = ("somebody", "nobody", "whoever")
 
-MOST_ON_PAGES = 30
-MOST_NAMES = 9
-MOST_IN_PROSE = 67
-MOST_PRONOUNS = 117
+MOST_ON_PAGES = 0
+MOST_NAMES = 0
+MOST_IN_PROSE = 13
+MOST_PRONOUNS = 20
 
 TWICE = {
     "Instructions": "the contract of plugins asks a filter for a class of this name; the engine has the job's",
@@ -122,16 +122,15 @@ def modules() -> Iterator[tuple[str, str]]:
 
 
 def folded(name: str) -> str:
-    """Return a name as it is compared: `_in_hand`, `inHand` and `InHand` are one."""
-    return name.replace("_", "").lower()
+    """Return a name as it is compared: `answer`, `_answer` and `Answer` are one."""
+    return name.strip("_").lower()
 
 
 def private_words(glossary: str) -> set[str]:
-    """Return the first column of the glossary's table of words, with the plural of each."""
+    """Return the first column of the table of words, in snake case and in one word, each with its plural."""
     table = glossary.partition("\n## Words that name nothing\n")[2].partition("\n## ")[0]
-    words = {
-        folded(word) for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in cell.split("`")[1::2]
-    }
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    words = {form for cell in cells for word in cell.split("`")[1::2] for form in (word, word.replace("_", ""))}
     return words | {f"{word}s" for word in words if not word.endswith("s")}
 
 
@@ -189,7 +188,7 @@ def test_a_class_name_stands_for_one_class() -> None:
 
 
 @pytest.mark.parametrize("name", ["Keeper", "_keeper", "keepers", "in_hand", "InHand", "PutDown", "testpage"])
-def test_the_table_is_compared_without_case_and_underscores(name: str) -> None:
+def test_a_word_of_the_table_is_found(name: str) -> None:
     """As a private name, as a class, as a plural."""
     assert folded(name) in private_words(page(GLOSSARY))
 
@@ -198,7 +197,7 @@ def test_the_tables_words_are_not_found_in_others() -> None:
     """Names are compared as a whole: an `answered` is not an `answer`."""
     words = private_words(page(GLOSSARY))
 
-    assert [name for name in ("answered", "InMemory", "door_id", "row") if folded(name) in words] == []
+    assert [name for name in ("answered", "InMemory", "door_id", "row", "test_page") if folded(name) in words] == []
 
 
 # --- the glossary ----------------------------------------------------------------------------------------------------
