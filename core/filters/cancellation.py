@@ -1,8 +1,8 @@
-"""Asking a filter to stop, and knowing that it was asked.
+"""Cancel a filter: the source that the server sets, and the token that the filter checks.
 
-A `CancelSource` belongs to the server; a `CancellationToken` to the filter, in another process. Between them lies
-one page of shared memory: no lock that a killed worker could leave held, and a check costs a tenth of a microsecond.
-Asked is not stopped: the token says only that somebody asked. Whether the filter stopped is what the server sees.
+A `CancelSource` belongs to the server; a `CancellationToken` to the filter, in another process. Both map one page of
+shared memory: it needs no lock that a killed worker could leave held, and a check costs a tenth of a microsecond.
+The token says that the cancel was requested. Whether the filter has stopped is known when its processes have ended.
 
 The page, in native byte order:
 
@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 PAGE = 4096
-POLL = 0.01  # seconds between two looks of a sleeping token: fifty of them cost a tenth of a core
+POLL = 0.01  # seconds between two checks of a sleeping token: fifty of them cost a tenth of a core
 
 _DOUBLE = struct.Struct("d")
 _COUNT = struct.Struct("Q")
@@ -39,20 +39,20 @@ _DEADLINE, _CHECKS, _LONGEST, _LAST, _REASON = 8, 16, 24, 32, 64
 class Cancelled(BaseException):
     """The job was cancelled while its filter was running.
 
-    It is no `Exception`, so that `except Exception` in a filter cannot swallow it by accident. A filter may catch it
-    to clean up, and lets it go on.
+    It is not an `Exception`, so that `except Exception` in a filter does not catch it by accident. A filter may catch
+    it to clean up, and raises it again.
     """
 
 
 class Checks(NamedTuple):
-    """How well a run looked at its token: how often, and the longest time in seconds between two looks."""
+    """How well a run checked its token: how often, and the longest time in seconds between two checks."""
 
     number: int
     longest: float
 
 
 class CancellationToken:
-    """A filter's view of the cancel: it can only be read.
+    """A filter's view of the cancel, which it can read and not set.
 
     Call `check` before each document and around each slow call. A token never goes back: once cancelled, every
     later `check` raises again.
@@ -74,8 +74,8 @@ class CancellationToken:
 
     @property
     def cancelled(self) -> bool:
-        """True once the cancel was asked for, and for ever after."""
-        self._note()
+        """True once the cancel was requested, and from then on."""
+        self._record_check()
         return self._page[0] != 0
 
     @property
@@ -93,7 +93,7 @@ class CancellationToken:
         return at
 
     def check(self) -> None:
-        """Raise `Cancelled` if the cancel was asked for."""
+        """Raise `Cancelled` if the cancel was requested."""
         if self.cancelled and not self._shielded:
             raise Cancelled(self.reason)
 
@@ -111,13 +111,13 @@ class CancellationToken:
     def calling(self, stop: Callable[[], object]) -> Iterator[None]:
         """Call *stop* from another thread if the cancel comes while the body runs, then raise `Cancelled`.
 
-        For what cannot look at a token by itself: a socket, an upload, a child process.
+        For what cannot check a token by itself: a socket, an upload, a child process.
         """
         over = threading.Event()
 
         def watch() -> None:
             while not over.wait(POLL):
-                self._note_time()
+                self._record_time()
                 if self._page[0]:
                     stop()
                     return
@@ -128,7 +128,7 @@ class CancellationToken:
         try:
             yield
         except Exception:
-            self.check()  # the body broke because it was stopped: the cancel is the truth
+            self.check()  # the body failed because it was stopped: the cancel is the cause
             raise
         finally:
             over.set()
@@ -137,7 +137,7 @@ class CancellationToken:
 
     @contextlib.contextmanager
     def shield(self) -> Iterator[None]:
-        """Let the body finish: `check` does not raise inside, and does so at the first check after it.
+        """Let the body finish: `check` does not raise inside it, and raises at the first check after it.
 
         For a short commit section, at most about two seconds; the kill comes at `deadline` all the same.
         """
@@ -147,12 +147,12 @@ class CancellationToken:
         finally:
             self._shielded -= 1
 
-    def _note(self) -> None:
-        """Count this look, so that the server can tell how well the filter watches."""
-        self._note_time()
+    def _record_check(self) -> None:
+        """Count this check for the receipt."""
+        self._record_time()
         _COUNT.pack_into(self._page, _CHECKS, _COUNT.unpack_from(self._page, _CHECKS)[0] + 1)
 
-    def _note_time(self) -> None:
+    def _record_time(self) -> None:
         now = time.monotonic()
         gap = now - _DOUBLE.unpack_from(self._page, _LAST)[0]
         if gap > _DOUBLE.unpack_from(self._page, _LONGEST)[0]:
@@ -161,10 +161,10 @@ class CancellationToken:
 
 
 class CancelSource:
-    """The server's end: one per filter run; `patience` is how many seconds lie between the cancel and the kill.
+    """The server's end: one per filter run; `patience` is the number of seconds between the cancel and the kill.
 
-    `path` names the page for the worker; `fileno` becomes readable at the cancel, so that whoever waits for the
-    worker wakes at once.
+    `path` names the page for the worker. `fileno` becomes readable at the cancel, so that a thread that waits for the
+    worker wakes at once. `cancelled_at` is the moment of the cancel on `time.monotonic()`; None before.
     """
 
     def __init__(self, folder: Path | None = None, *, patience: float = 7.0) -> None:
@@ -187,7 +187,7 @@ class CancelSource:
         self.close()
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable once the cancel was asked for."""
+        """Return a descriptor that is readable once the cancel was requested."""
         return self._wakeup
 
     @property
@@ -197,17 +197,17 @@ class CancelSource:
 
     @property
     def checks(self) -> Checks:
-        """How well the filter has watched its token so far."""
+        """How well the filter has checked its token so far."""
         return Checks(_COUNT.unpack_from(self._page, _CHECKS)[0], _DOUBLE.unpack_from(self._page, _LONGEST)[0])
 
     @property
     def unchecked(self) -> float:
-        """Seconds since the filter last looked at its token; 0 if it never had one in its hands."""
+        """Seconds since the filter last checked its token; 0 if it has not opened one."""
         last: float = _DOUBLE.unpack_from(self._page, _LAST)[0]
         return max(0.0, time.monotonic() - last) if last else 0.0
 
     def cancel(self, reason: str) -> None:
-        """Ask the filter to stop; from now on its token knows when it will be killed."""
+        """Request the filter to stop; its token has the time of the kill from now on."""
         if self._page[0]:
             return
         text = reason.encode()[: PAGE - _REASON - 1]
@@ -222,7 +222,7 @@ class CancelSource:
         return CancellationToken(self._page)
 
     def close(self) -> None:
-        """Remove the page; a worker that still has it mapped may go on reading it."""
+        """Remove the page; a worker that still has it mapped can still read it."""
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()
         os.close(self._wakeup)

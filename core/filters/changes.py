@@ -1,7 +1,7 @@
-"""What a filter makes of a job's documents for the filters after it: some replaced, some removed, some added.
+"""The list of documents that a filter leaves to the filters after it: some replaced, some removed, some added.
 
-The list is written down while the filter works, and counts only if it comes to a good end. A file that is handed over
-moves into a folder of its own at once, so that what the filter does later to its own files changes nothing.
+The list is recorded while the filter works, and takes effect only if the filter succeeds. A file that is handed over
+moves into a folder of its own at once, so that later changes of the filter to its own files have no effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 
 class Changes:
-    """The list as it stands; without a call, nothing is changed."""
+    """The list so far; without a call, nothing is changed."""
 
     def __init__(self, documents: Iterable[tuple[int, str]], workdir: Path) -> None:
         self._entries = [Entry(id, format, None) for id, format in documents]
@@ -61,47 +61,47 @@ class Changes:
         for place, one in enumerate(self._entries):
             if one.id == id:
                 return place
-        raise ValueError(f"document {id} is not there any more: this filter has removed it")
+        raise ValueError(f"document {id} is missing: this filter has removed it")
 
     def _take(self, path: Path) -> int:
         if not path.is_file():
-            raise ValueError(f"{path} is no file")
+            raise ValueError(f"{path} is not a file")
         self._folder.mkdir(exist_ok=True)
         target = self._folder / str(self._taken)
         if path.resolve().is_relative_to(self._workdir.resolve()):
             path.rename(target)
         else:
-            shutil.copyfile(path, target)  # it is not ours to move
+            shutil.copyfile(path, target)  # it is outside the workdir, so it is copied
         self._taken += 1
         self._changed = True
         return self._taken - 1
 
 
 def encode(entries: Iterable[Entry] | None) -> list[list[Any]] | None:
-    """Return a list as it crosses the pipe."""
+    """Return a list as it is sent to the server."""
     return None if entries is None else [list(entry) for entry in entries]
 
 
 def decode(data: Any, known: Iterable[int]) -> list[Entry] | None:
-    """Return the list that a worker sent; raise `ValueError` if it makes no sense."""
+    """Return the list that a worker sent; raise `ValueError` if it is invalid."""
     if data is None:
         return None
     if not isinstance(data, list):
-        raise ValueError("its documents are no list")  # noqa: TRY004  (a stranger's words; one kind of error)
+        raise ValueError("its documents are not a list")  # noqa: TRY004  (data of a worker; one kind of error)
     ids = set(known)
     entries = [_entry(one) for one in data]
     for one in entries:
         if one.id is None and one.made is None:
             raise ValueError("a new document without a file")
         if one.id is not None and one.id not in ids:
-            raise ValueError(f"document {one.id}, which was not there, or is there twice")
+            raise ValueError(f"document {one.id}, which it did not get, or which it lists twice")
         ids.discard(one.id or 0)
     return entries
 
 
 def _entry(data: Any) -> Entry:
     if not isinstance(data, list) or len(data) != 3:
-        raise ValueError("a document that is no triple")
+        raise ValueError("a document that is not a triple")
     id, format, made = data
     for number in (id, made):
         if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
@@ -111,5 +111,5 @@ def _entry(data: Any) -> Entry:
 
 def _known(format: Any) -> str:
     if not isinstance(format, str) or not formats.is_known(format):
-        raise ValueError(f"{format!r} is no format; expected one of {', '.join(sorted(formats.MEDIA))}, tiff-...")
+        raise ValueError(f"{format!r} is not a format; expected one of {', '.join(sorted(formats.MEDIA))}, tiff-...")
     return format

@@ -21,19 +21,19 @@ from postscan.core.model.principal import User
 
 
 class Parent(Protocol):
-    """The server's side of a filter run, behind a pipe (or right here, in a test)."""
+    """The server's side of a filter run, at the other end of a socket, or in this process in a test."""
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
-        """Ask for leave to make an output visible; False once the job was cancelled."""
+        """Request the grant to make an output visible; False once the job was cancelled."""
 
     def published(self, document: int | None, destination: str, name: str) -> None:
-        """Tell that a granted output is visible now."""
+        """Report that a granted output is visible now."""
 
     def withdrawn(self, document: int | None, destination: str, name: str) -> None:
-        """Tell that a granted output did not become visible."""
+        """Report that a granted output did not become visible."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Tell how far the filter is."""
+        """Report how far the filter is."""
 
     def log(self, level: str, text: str) -> None:
         """Write a line into the server's log."""
@@ -41,7 +41,7 @@ class Parent(Protocol):
 
 @dataclass(frozen=True)
 class FilterContext:
-    """Everything that a filter knows and may do.
+    """What a filter gets, and the calls that it may make.
 
     `instructions` is an instance of the filter's `Instructions`; or, if it declares none, its element of the scan
     process as XML: no DTD, no entities. `settings` is an instance of its `Settings`, or the plain table if it declares
@@ -61,7 +61,7 @@ class FilterContext:
 
     @cached_property
     def changes(self) -> Changes:
-        """What was replaced, added and removed so far."""
+        """The documents that were replaced, added and removed so far."""
         return Changes(((one.id, one.format) for one in self.all_documents), self.workdir)
 
     @property
@@ -74,19 +74,19 @@ class FilterContext:
         self.token.check()
 
     def replace(self, document: Document, path: Path, format: str = "") -> None:
-        """Let the filters after this one see another file in place of *document*; its *format*, if that is another.
+        """Replace *document* by another file for the filters after this one; *format* is given if it differs.
 
-        The file must be finished; one in the `workdir` is taken away from there. This and the next two calls count when
-        the filter has come to a good end, and not before; what the device sent stays as it is.
+        The file must be complete; one in the `workdir` is moved away from there. This and the next two calls take
+        effect when the filter has succeeded, and not before; what the device sent stays as it is.
         """
         self.changes.replace(document.id, path, format or document.format)
 
     def add(self, path: Path, format: str, after: Document | None = None) -> None:
-        """Let the filters after this one see one more document, as the last one or right behind another."""
+        """Add a document for the filters after this one, as the last or right behind another."""
         self.changes.add(path, format, after.id if after else None)
 
     def remove(self, document: Document) -> None:
-        """Let the filters after this one not see *document*."""
+        """Remove *document* for the filters after this one."""
         self.changes.remove(document.id)
 
     def run_tool(
@@ -103,10 +103,11 @@ class FilterContext:
 
     @contextlib.contextmanager
     def publish(self, document: Document | None, destination: str, name: str) -> Iterator[None]:
-        """Let the body make one output visible: rename, link, send or post it, and nothing that takes long.
+        """Let the body make one output visible: rename, link, send or post it; it must not take long.
 
-        The server is asked first, and records what the body is about to do; after a cancel it refuses, and this
-        raises `Cancelled`. The body itself is shielded. `document` is None for an output of the whole job.
+        Requests the grant of the server first, which records what the body is about to do; after a cancel the server
+        refuses, and this raises `Cancelled`. The body itself is shielded. `document` is None for an output of the whole
+        job.
         """
         about = (document.id if document else None, destination, name)
         self.token.check()
@@ -135,21 +136,21 @@ class FilterContext:
         name: str = "",
         destination: str = "",
     ) -> Path:
-        """Put a file into a folder: whole, under a name that was free, and known to the server; return its path.
+        """Put a file into a folder: complete, under a free name, and recorded by the server; return its path.
 
         Copies `source` (the document itself if none is given) beside its place, then publishes it under `name` (the
-        document's own), or `name-2`, `name-3` ... if somebody else has that. A delivery that an earlier, crashed run
+        document's own), or `name-2`, `name-3` ... if that is taken. A delivery that an earlier, crashed run
         of this filter made is recognised and not repeated. Raises `OSError` as the file system does.
 
         `below` names folders inside `folder`, one in the other. The last is made if it is missing, and none of them
-        may be a symbolic link: whoever may write into `folder` must not be able to lead the file elsewhere.
+        may be a symbolic link: a user who may write into `folder` must not be able to redirect the file.
         """
-        return delivery_folder.place(
+        return delivery_folder.deliver(
             self, document, folder, below, source or document.path, name or document.name, destination or str(folder)
         )
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Tell people how far the filter is; cheap enough for every page."""
+        """Report how far the filter is; cheap enough for every page."""
         self.parent.progress(done, total, unit)
 
     def log(self, text: str, level: str = "info") -> None:

@@ -1,4 +1,4 @@
-"""What a filter is told about its job and about each document."""
+"""What a filter gets to know of its job and of each document."""
 
 from __future__ import annotations
 

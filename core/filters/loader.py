@@ -1,6 +1,6 @@
-"""Loading one plugin, in a worker process: import it, register it with pluggy, and judge what it brings.
+"""Load one plugin in a worker process: import it, register it with pluggy, and check its filters.
 
-The server never comes here. Whatever is wrong becomes a `PluginError` that names the plugin and the remedy.
+The server does not call this module. Every error becomes a `PluginError` that names the plugin and the remedy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def installed() -> list[EntryPoint]:
 
 
 def load(name: str) -> list[Filter]:
-    """Import the plugin *name* and return its filters, each of them fit to run."""
+    """Import the plugin *name* and return its filters, each of them checked."""
     entry = next((entry for entry in installed() if entry.name == name), None)
     if entry is None:
         raise PluginError(f"no plugin named {name!r} is installed")
@@ -59,9 +59,9 @@ def settings_for(plugin: str, one: Filter, table: dict[str, Any]) -> Any:
 
 
 def instructions_for(one: Filter, xml: bytes) -> Any:
-    """Return what a job asks of the filter, made of its element and judged by the filter itself.
+    """Return what a job asks of the filter, read from its element and checked by the filter itself.
 
-    Raises `ValueError` that says what is wrong.
+    Raises `ValueError` with what is wrong.
     """
     instructions = parameters.read(one.Instructions, xml, one.dialect)
     one.check(instructions)
@@ -69,7 +69,7 @@ def instructions_for(one: Filter, xml: bytes) -> Any:
 
 
 def judge(one: object) -> None:
-    """Refuse what is no filter, speaks another version of the contract, or cannot be told to stop."""
+    """Raise `PluginError` for what is not a filter, has another version of the contract, or takes no token."""
     if not isinstance(one, Filter):
         raise PluginError(f"{one!r} is not a filter: expected an instance of postscan.plugins.Filter")
     kind = type(one).__name__
@@ -90,7 +90,7 @@ def judge(one: object) -> None:
 
 
 def _judge_method(name: str, method: Callable[..., Any], arguments: int, otherwise: str) -> None:
-    """Refuse a method that cannot be called with so many arguments, or that would do nothing when it is."""
+    """Raise `PluginError` for a method that takes another number of arguments, or is a coroutine or generator."""
     if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
         raise PluginError(f"{name} would never run: expected a plain function, neither async nor a generator")
     try:

@@ -1,8 +1,8 @@
-"""What a filter takes: its instructions and its settings as dataclasses, described as data.
+"""Instructions and settings of a filter as dataclasses, and their description as data.
 
-An author writes a dataclass; the server learns what is in it as a table (`Schema`), without ever importing the class.
-By the same table it checks a job's instructions before it makes the job, the filter's process reads them, and the
-command line explains them.
+An author writes a dataclass; the server gets its fields as a table (`Schema`), without importing the class. By the same
+table it checks a job's instructions before it creates the job, the worker reads them, and the command line explains
+them.
 
     @dataclass(frozen=True)
     class Instructions:
@@ -74,7 +74,7 @@ class Parameter:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Parameter:
-        """Return what `dataclasses.asdict` made, from a stranger; raise as `Schema.from_data`."""
+        """Return a parameter from the result of `dataclasses.asdict`, sent by a worker; raise as `Schema.from_data`."""
         known = {field.name for field in dataclasses.fields(cls)}
         if set(data) != known:
             raise ValueError(f"a parameter with {', '.join(sorted(data))}")
@@ -112,9 +112,9 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schema:
-    """What the instructions of one filter look like: the name of their element, what it is for, and what is in it.
+    """The instructions of one filter: the name of their element, what it is for, and its parameters.
 
-    `judged` says that the author's class has a say of its own (`__post_init__`), for which it must be called.
+    `judged` says that the author's class checks them too (`__post_init__`), so that it must be called.
     """
 
     element: str
@@ -123,12 +123,15 @@ class Schema:
     judged: bool = False
 
     def as_data(self) -> dict[str, Any]:
-        """Return the same as a table that can cross a pipe."""
+        """Return the same as a table of JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Schema:
-        """Return what `as_data` made, from a stranger; raise `TypeError`, `KeyError` or `ValueError` if it did not."""
+        """Return a schema from the result of `as_data`, sent by a worker.
+
+        Raises `TypeError`, `KeyError` or `ValueError` for anything else.
+        """
         return cls(
             element=str(data["element"]),
             help=str(data["help"]),
@@ -152,7 +155,7 @@ class Schema:
         return {one.name: self._value(one, found.get(one.path, []), namespace) for one in self.parameters}
 
     def _found(self, root: ElementTree.Element, namespace: str) -> dict[tuple[str, ...], list[ElementTree.Element]]:
-        """Return the elements by their path; raise `InvalidArgument` for one that nobody knows."""
+        """Return the elements by their path; raise `InvalidArgument` for an unknown one."""
         paths = {one.path for one in self.parameters}
         groups = {path[:length] for path in paths for length in range(len(path))}
         found: dict[tuple[str, ...], list[ElementTree.Element]] = {}
@@ -194,7 +197,7 @@ def element(
 
 
 def setting(default: Any = _MISSING, *, help: str = "", secret: bool = False) -> Any:
-    """Declare one field of `Settings`. A *secret* is never shown, and must not come out of the filter again."""
+    """Declare one field of `Settings`. A *secret* is never shown, and must not occur in any output of the filter."""
     return _field(default, {"help": help, "secret": secret})
 
 
@@ -216,7 +219,7 @@ def schema(cls: type) -> Schema:
 def read(cls: type | None, xml: bytes, namespace: str) -> Any:
     """Return an instance of the dataclass, made of the XML, or the XML itself if there is none.
 
-    Raises `ValueError`: `InvalidArgument` if an element is wrong, or what the class has to say.
+    Raises `ValueError`: `InvalidArgument` if an element is wrong, or the error of the class.
     """
     return xml if cls is None else cls(**schema(cls).read(xml, namespace))
 

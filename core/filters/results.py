@@ -22,13 +22,13 @@ class FilterFailed(Exception):
 
     @classmethod
     def of(cls, failures: Sequence[FilterFailed]) -> FilterFailed:
-        """Return one failure that tells of all: each reason once, the sentences one after another."""
+        """Return one failure for all: each reason once, the sentences one after another."""
         reason, *more = dict.fromkeys(reason for failure in failures for reason in failure.reasons)
         return cls(reason, "; ".join(failure.detail for failure in failures), *more)
 
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What a filter may return: nothing went wrong, but somebody should know this."""
+    """What a filter may return: it succeeded, with sentences for the administrator as warnings."""
 
     warnings: tuple[str, ...] = ()

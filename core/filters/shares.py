@@ -1,6 +1,6 @@
-"""Where the UNC paths of scan processes lead: into folders that the administrator mapped, and nowhere else.
+"""Map the UNC paths of scan processes to folders that the administrator configured.
 
-No path of an instruction ever reaches the network: a share that is not mapped is not there.
+No path of an instruction reaches the network: a share without a folder does not exist.
 
 Source: scan-process.md sections 6.1 and 6.4.
 """
@@ -21,7 +21,7 @@ from postscan.core.model import file_names
 from postscan.core.model.states import FilterReason
 
 LEAST_FREE: Final = 64 << 20
-"""Bytes on the disk of a share with which it does not count as full yet."""
+"""Free bytes below which the disk of a share counts as full."""
 
 _REASONS: Final = {
     errno.EACCES: FilterReason.FILE_SHARE_ACCESS_DENIED,
@@ -40,10 +40,10 @@ class Place(NamedTuple):
 
 
 class Shares:
-    r"""The folders that stand for shares.
+    r"""The folders of shares.
 
     `table` maps a UNC prefix (`\\server\share`, or deeper) to a folder with an absolute path; `key` says where in the
-    settings it is written, for the sentences. Case and trailing backslashes of a UNC do not count, and the longest
+    settings it is written, for error messages. Case and trailing backslashes of a UNC do not count, and the longest
     prefix wins. Raises `ValueError` for a table that cannot be used.
     """
 
@@ -86,9 +86,9 @@ class Shares:
         raise FilterFailed(detail=f"{unc}: no folder stands for it; add it to {self._key}")
 
     def probe(self, unc: str) -> None:
-        """Make sure that a file can be put below *unc*, with an empty, hidden one that is gone again at once.
+        """Check that a file can be created below *unc*, with an empty, hidden one that is removed at once.
 
-        Raises `FilterFailed` as `deliver` does, also if next to nothing fits there any more.
+        Raises `FilterFailed` as `deliver` does, also if the disk is almost full.
         """
         place = self.find(unc)
         where = place.folder.joinpath(*place.below)
@@ -114,7 +114,7 @@ class Shares:
     ) -> Path:
         """Deliver a file into the user's own folder below *unc*, as `FilterContext.deliver` does; return its path.
 
-        `destination` is what the server remembers the delivery by, if a document has several outputs; else *unc*.
+        `destination` names the delivery for the server, if a document has several outputs; else *unc*.
         Raises `FilterFailed` with the reason of the protocol.
         """
         try:
@@ -129,7 +129,7 @@ class Shares:
 
 
 def _parts(unc: str) -> tuple[str, ...]:
-    """Return the components of a UNC path; raise `ValueError` if it is none, or one that could lead elsewhere."""
+    """Return the components of a UNC path; raise `ValueError` if it is none, or one that could leave its share."""
     parts = tuple(unc[2:].rstrip("\\").split("\\"))
     safe = all(file_names.component(part) == part for part in parts)
     if not unc.startswith("\\\\") or len(parts) < 2 or not safe or "@" in parts[0]:

@@ -1,8 +1,8 @@
-"""Running another program for a filter: it ends with the cancel, and its last words are kept.
+"""Run another program for a filter: it ends at the cancel, and the end of its output is kept.
 
-A tool leads a process group of its own, so that it can be ended together with what it has started. The SIGTERM of
-the ladder, for the group of the worker, does not reach it; it need not: the tool is ended at the cancel itself, which
-comes before, and the keeper sweeps below the worker whatever group a process is in.
+A tool leads a process group of its own, so that it can be ended together with what it has started. The SIGTERM of a
+termination goes to the group of the worker and does not reach it. It need not: the tool is ended at the cancel itself,
+which comes before, and the supervisor kills every process below the worker whatever its group.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Final, NamedTuple
 
 from postscan.core.filters.cancellation import CancellationToken
 
-LAST_WORDS: Final = 8192  # bytes of a tool's output that are kept
+LAST_OUTPUT: Final = 8192  # bytes of a tool's output that are kept
 _POLITE: Final = 0.5  # seconds from SIGTERM to SIGKILL
-_PAUSE: Final = 0.01  # seconds between two looks at a tool that was asked to end
+_PAUSE: Final = 0.01  # seconds between two checks of a tool that got SIGTERM
 
 
 class ToolEnded(NamedTuple):
@@ -55,17 +55,17 @@ def run(
         )
         try:
             with token.calling(lambda: _end(process.pid)):
-                # It is not reaped here: as long as it waits for that, nobody else can get its number.
+                # It is not reaped here: until then no other process can get its PID.
                 os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         finally:
             _end(process.pid)
             process.wait()
-        output.seek(max(0, output.seek(0, os.SEEK_END) - LAST_WORDS))
+        output.seek(max(0, output.seek(0, os.SEEK_END) - LAST_OUTPUT))
         return ToolEnded(process.returncode, output.read().decode("utf-8", "replace").strip())
 
 
 def _end(leader: int) -> None:
-    """End a tool, politely first, and all of its group."""
+    """End a tool by SIGTERM, then everything in its group by SIGKILL."""
     until = time.monotonic() + _POLITE
     if not _has_ended(leader):
         _signal(leader, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Which values of a plugin's settings are secret, and whether a text gives one away."""
+"""Find the secret values in a plugin's settings, and remove them from texts."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any, Final
 
 from postscan.core.filters import parameters
 
-_TELLING: Final = ("password", "secret", "token", "key")
-_SHORTEST: Final = 4  # characters: what is shorter is found in any text
+_SECRET_WORDS: Final = ("password", "secret", "token", "key")
+_SHORTEST: Final = 4  # characters: a shorter text occurs in any other
 _SHORTEST_GUESSED: Final = 6
 
 
 def secrets(declared: type | None, table: Mapping[str, Any]) -> frozenset[str]:
     """Return the secret texts in a table of settings, tables inside it too.
 
-    A setting is secret if the dataclass *declared* says so, or if its name sounds like it; then a path is none, since
-    it only says where the secret is.
+    A setting is secret if the dataclass *declared* marks it, or if its name contains a word for a secret; in the second
+    case a path is not one, since it only names the place of the secret.
     """
-    said: list[Any] = []
+    marked: list[Any] = []
     if declared is not None and dataclasses.is_dataclass(declared):
-        said = [table.get(one.name, one.default) for one in parameters.settings(declared) if one.secret]
-    certain = {text for value in said for text in _texts(value) if len(text) >= _SHORTEST}
-    guessed = {text for text in _sounding(table) if len(text) >= _SHORTEST_GUESSED and not text.startswith("/")}
+        marked = [table.get(one.name, one.default) for one in parameters.settings(declared) if one.secret]
+    certain = {text for value in marked for text in _texts(value) if len(text) >= _SHORTEST}
+    guessed = {text for text in _by_name(table) if len(text) >= _SHORTEST_GUESSED and not text.startswith("/")}
     return frozenset(certain | guessed)
 
 
-def betrayed(secrets: Iterable[str], texts: Iterable[str]) -> bool:
-    """Return whether one of the secrets is in one of the texts."""
+def contains_secret(secrets: Iterable[str], texts: Iterable[str]) -> bool:
+    """Return whether any of the secrets is in any of the texts."""
     everything = "\0".join(texts)
     return any(secret in everything for secret in secrets)
 
 
 def without(secrets: Iterable[str], text: str) -> str:
-    """Return a text with each secret blotted out."""
+    """Return a text with each secret replaced by asterisks."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
@@ -51,14 +51,14 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _sounding(value: Any) -> Iterator[str]:
-    """Yield the texts under names that sound secret, however deep."""
+def _by_name(value: Any) -> Iterator[str]:
+    """Yield the texts under names that contain a word for a secret, at any depth."""
     if isinstance(value, Mapping):
         for name, one in value.items():
-            if isinstance(one, str) and any(word in str(name).casefold() for word in _TELLING):
+            if isinstance(one, str) and any(word in str(name).casefold() for word in _SECRET_WORDS):
                 yield one
             else:
-                yield from _sounding(one)
+                yield from _by_name(one)
     elif isinstance(value, list | tuple):
         for one in value:
-            yield from _sounding(one)
+            yield from _by_name(one)

@@ -1,17 +1,16 @@
-"""What a filter started and left behind: finding it and ending it.
+"""Find and kill the processes that a filter started and left running.
 
-Three nets, one behind the other:
+Three mechanisms, one behind the other:
 
-* The keeper of a run (`postscan.core.workers.supervisor`) adopts every orphan below it, so whatever daemonises lands
-there, with
-  or without its own session, environment or process group, and `sweep` ends it.
-* A keeper that was itself killed leaves a mark behind: the variable POSTSCAN_RUN, which forkserver, keeper, filter
-  and tools inherit. `end_unattached` ends what carries this server's mark and stands below none of its processes.
-* The next server ends what carries the mark of a server that is dead (`end_orphans`).
+* The supervisor of a run (`postscan.core.workers.supervisor`) adopts every orphan below it, whatever its session,
+  environment or process group is, and `sweep` kills it.
+* A supervisor that was itself killed leaves a mark behind: the variable POSTSCAN_RUN, which forkserver, supervisor,
+  filter and tools inherit. `end_unattached` kills what carries this server's mark and is below none of its processes.
+* The next server kills what carries the mark of a server that has ended (`end_orphans`).
 
-What can still escape: a process that kills its keeper and, before that, has executed a program with an environment
-from which the mark was taken; and one that forks faster than it can be killed. A filter also runs as the server's
-own user, so it could kill the server itself. Only a control group and a user of its own fence that in.
+What can still escape: a process that kills its supervisor and, before that, has executed a program with an environment
+without the mark; and one that forks faster than it can be killed. A filter also runs as the server's own user, so it
+could kill the server itself. Only a control group and a user of its own prevent that.
 """
 
 from __future__ import annotations
@@ -33,33 +32,33 @@ _PROC: Final = Path("/proc")
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _STATE, _PARENT, _START = 0, 1, 19  # fields of /proc/<pid>/stat after the name
 _PAUSE: Final = 0.002
-_LONGEST: Final = 5.0  # seconds after which a chase is given up
+_LONGEST: Final = 5.0  # seconds after which no more processes are looked for
 
 
 @cache
 def mark() -> str:
-    """Return what this process marks its own with: process-number space, number and birth, never the same twice."""
+    """Return the mark of this process: PID namespace, PID and start time, which never occur twice."""
     process = os.getpid()
-    return f"{_number_space()}.{process}.{_birth(process)}"
+    return f"{_pid_namespace()}.{process}.{_start_time(process)}"
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of whatever loses its own parent below it (Linux: child subreaper)."""
+    """Make this process the parent of every process below it that loses its parent (Linux: child subreaper)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies."""
+    """Let the kernel kill this process when its *parent* ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)  # it died before we asked
+        os.kill(os.getpid(), signal.SIGKILL)  # it ended before the call
 
 
 def sweep() -> dict[int, int]:
-    """Kill everything below this process until nothing is left; return the statuses of its children by number.
+    """Kill everything below this process until nothing is left; return the wait statuses of its children by PID.
 
-    For a process that adopts orphans: it kills its own children only, whose numbers nobody gets before they are
-    waited for, and their children become its own. Nothing is left when the kernel says that there is no child.
+    For a process that adopts orphans: it kills its own children only, whose PIDs are not used again before they are
+    waited for, and their children become its own. Nothing is left when the kernel reports that there is no child.
     """
     ended: dict[int, int] = {}
     while True:
@@ -74,31 +73,31 @@ def sweep() -> dict[int, int]:
 
 
 def end_below(process: int) -> None:
-    """Kill what stands below *process*, as seen from outside; for a keeper that does not answer."""
+    """Kill every process below *process* from outside; for a supervisor that does not end."""
     for one in _below({process}) - {process}:
         _kill(one)
 
 
-def end_unattached(keepers: set[int]) -> int:
-    """Kill what carries this server's mark and stands neither below it nor below its *keepers*; return how many."""
-    return _chase(lambda: _unattached(keepers))
+def end_unattached(supervisors: set[int]) -> int:
+    """Kill what carries this server's mark and is neither below it nor below its *supervisors*; return how many."""
+    return _kill_all(lambda: _unattached(supervisors))
 
 
 def end_orphans(patience: float = 1.0) -> int:
-    """Kill what servers left that are dead themselves, and return how many.
+    """Kill the processes of servers that have ended, and return how many.
 
-    Their keepers do that by themselves, so they get *patience* seconds for it first.
+    Their supervisors do that by themselves, so they get *patience* seconds for it first.
     """
     until = time.monotonic() + patience
     while _orphans() and time.monotonic() < until:
         time.sleep(0.02)
-    return _chase(_orphans)
+    return _kill_all(_orphans)
 
 
-def _chase(quarry: Callable[[], set[int]]) -> int:
+def _kill_all(find: Callable[[], set[int]]) -> int:
     killed: set[int] = set()
     until = time.monotonic() + _LONGEST
-    while (found := quarry()) and time.monotonic() < until:
+    while (found := find()) and time.monotonic() < until:
         for process in found:
             _kill(process)
         killed |= found
@@ -106,9 +105,9 @@ def _chase(quarry: Callable[[], set[int]]) -> int:
     return len(killed)
 
 
-def _unattached(keepers: set[int]) -> set[int]:
+def _unattached(supervisors: set[int]) -> set[int]:
     found = {process for process, owner in _marked() if owner == mark()}
-    return found - _below({os.getpid(), *keepers}) if found else found
+    return found - _below({os.getpid(), *supervisors}) if found else found
 
 
 def _orphans() -> set[int]:
@@ -116,20 +115,20 @@ def _orphans() -> set[int]:
 
 
 def _is_dead(owner: str) -> bool:
-    """Return whether a mark names a server of this number space that is no more."""
+    """Return whether a mark names a server of this PID namespace that has ended."""
     space, number, birth = (*owner.split("."), "", "")[:3]
-    return space == _number_space() and number.isdecimal() and _birth(int(number)) != birth
+    return space == _pid_namespace() and number.isdecimal() and _start_time(int(number)) != birth
 
 
 def _marked() -> Iterator[tuple[int, str]]:
     """Return every process that carries a mark, and its mark."""
     start = f"{MARK}=".encode()
     for process in _all():
-        with contextlib.suppress(OSError):  # it is gone, or not ours to read
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             environment = (_PROC / str(process) / "environ").read_bytes()
             if start in environment:
                 for one in environment.split(b"\0"):
-                    if one.startswith(start) and _birth(process):
+                    if one.startswith(start) and _start_time(process):
                         yield process, one.removeprefix(start).decode("ascii", "replace")
 
 
@@ -147,12 +146,12 @@ def _below(roots: set[int]) -> set[int]:
 
 
 def _children(tasks: Path = _PROC / "self" / "task") -> list[int]:
-    """Return the children of this process, whichever of its threads the kernel gave them to.
+    """Return the children of this process, of whichever thread they are.
 
-    A thread may end meanwhile: then another one has its children, and the next look finds them.
+    A thread may end meanwhile: then another one has its children, and the next call finds them.
     """
     found: list[int] = []
-    for thread in os.listdir(tasks):  # noqa: PTH208  (as names; a Path would look for each of them)
+    for thread in os.listdir(tasks):  # noqa: PTH208  (names suffice; a Path for each costs time)
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found += map(int, (tasks / thread / "children").read_text().split())
     return found
@@ -162,8 +161,8 @@ def _all() -> Iterator[int]:
     return (int(name) for name in os.listdir(_PROC) if name.isdecimal())  # noqa: PTH208  (twice as fast as Path)
 
 
-def _birth(process: int) -> str:
-    """Return the tick at which a process was born; empty if there is none, or only what waits to be reaped."""
+def _start_time(process: int) -> str:
+    """Return the start time of a process in ticks; empty if there is none, or if it has ended and is not reaped."""
     fields = _stat(process)
     return "" if fields is None or fields[_STATE] in "ZX" else fields[_START]
 
@@ -173,11 +172,11 @@ def _stat(process: int) -> list[str] | None:
         text = (_PROC / str(process) / "stat").read_text("utf-8", "replace")
     except OSError:
         return None
-    return text.rpartition(")")[2].split()  # the name before it may hold anything
+    return text.rpartition(")")[2].split()  # the name before it may contain anything
 
 
 @cache
-def _number_space() -> str:
+def _pid_namespace() -> str:
     return str((_PROC / "self" / "ns" / "pid").stat().st_ino)
 
 

@@ -38,7 +38,7 @@ MOST_RECEIVED: Final = 64 << 20
 
 _READ: Final = 1 << 16
 _HANGING: Final = 1.0  # seconds for a supervisor to end what is below it
-_LAST_WORDS: Final = 1.0  # seconds for which the unread messages of a killed worker are still handled
+_LAST_MESSAGES: Final = 1.0  # seconds for which the unread messages of a killed worker are still handled
 
 OnMessage = Callable[[RunMessage], GrantReply | None]
 """Handles a message of the worker; returns the reply to a `GrantRequest`, None for every other message."""
@@ -186,7 +186,7 @@ class Slot:
         while True:
             while (line := self._line()) is not None:
                 killed = termination.killed
-                if killed is not None and time.monotonic() > killed + _LAST_WORDS:
+                if killed is not None and time.monotonic() > killed + _LAST_MESSAGES:
                     return None
                 message = _message(line)
                 if not isinstance(message, RunMessage):

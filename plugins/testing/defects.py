@@ -85,9 +85,9 @@ def of_actions(record: RunRecord, secrets: frozenset[str]) -> Iterator[Defect]:
     if changed := record.all("changed"):
         yield Defect(DefectKind.GLOBAL, f"it left changed: {_some(changed)}; restore it in a finally")
     texts = [str(text) for key in ("text", "warned", "failed") for text in record.all(key)]
-    if redaction.betrayed(secrets, texts):
+    if redaction.contains_secret(secrets, texts):
         yield Defect(DefectKind.SECRET, "a secret of its settings is in a log line, a warning or an error")
-    elif redaction.betrayed(secrets, [record.printed]):
+    elif redaction.contains_secret(secrets, [record.printed]):
         yield Defect(DefectKind.SECRET, "it prints a secret of its settings, and its output goes to the log")
 
 

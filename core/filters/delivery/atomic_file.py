@@ -1,7 +1,7 @@
-"""A file that grows unseen in an open folder, and appears there at once: whole, and under a name that was free.
+"""Write a file unseen in an open folder, and link it there when it is complete, under a free name.
 
-Where the file system has nameless files (O_TMPFILE), nothing of it is left whatever kills its process. Elsewhere it
-grows under a hidden name, and a hard link is what makes it appear: that is exclusive, so nothing is ever overwritten.
+Where the file system has nameless files (O_TMPFILE), nothing of it is left if its process is killed. Elsewhere it is
+written under a hidden name. A hard link gives it its name: that is exclusive, so no file is ever overwritten.
 Where there are no hard links either, renameat2 with RENAME_NOREPLACE does the same.
 """
 
@@ -22,25 +22,25 @@ _NO_NAMELESS_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno
 
 
 class AtomicFile:
-    """A file under way: write to `fd`, then let it `appear`."""
+    """A file without a name: write to `fd`, then call `link_as`."""
 
     def __init__(self, fd: int, where: int) -> None:
         self.fd = fd
         self._where = where
 
-    def appear(self, name: str) -> None:
+    def link_as(self, name: str) -> None:
         """Make the file visible as *name*, or raise `FileExistsError`; durable once the folder is synced."""
         os.link(f"/proc/self/fd/{self.fd}", name, dst_dir_fd=self._where)
 
 
 class NamedAtomicFile(AtomicFile):
-    """One that has a name of its own until then."""
+    """A file that has a hidden name until then."""
 
     def __init__(self, fd: int, where: int, name: str) -> None:
         super().__init__(fd, where)
         self._name = name
 
-    def appear(self, name: str) -> None:
+    def link_as(self, name: str) -> None:
         """Make the file visible as *name*, or raise `FileExistsError`."""
         try:
             os.link(self._name, name, src_dir_fd=self._where, dst_dir_fd=self._where, follow_symlinks=False)
@@ -52,9 +52,9 @@ class NamedAtomicFile(AtomicFile):
 
 @contextlib.contextmanager
 def atomic_file(where: int, hidden: str) -> Iterator[AtomicFile]:
-    """Lend a new file in the open folder *where*; what did not appear is gone afterwards.
+    """Yield a new file in the open folder *where*; a file that was not linked is removed afterwards.
 
-    *hidden* is its name for as long as it needs one. A file that has this name already is left over, and removed.
+    *hidden* is its name as long as it needs one. An older file of this name is left from a killed run, and removed.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(hidden, dir_fd=where)
@@ -75,7 +75,7 @@ def atomic_file(where: int, hidden: str) -> Iterator[AtomicFile]:
 
 
 def _nameless(where: int) -> int | None:
-    """Open a file without a name, or return None where it could not be had, or not be named later."""
+    """Open a file without a name; return None where that, or linking it later, is not possible."""
     if not Path("/proc/self/fd").exists():
         return None
     try:

@@ -1,9 +1,9 @@
-"""Putting one file into a folder so that its name never shows less than the whole file.
+"""Copy one file into a folder so that its name never shows less than the whole file.
 
-Write unseen, make durable, ask the server, appear (`postscan.core.filters.delivery.atomic_file`). If somebody else has
-the name, the next one is tried, and nothing is ever overwritten.
+Write unseen, sync, get the grant, link (`postscan.core.filters.delivery.atomic_file`). If the name is taken, the next
+one is tried; no file is ever overwritten.
 
-Everything happens relative to one open folder, so that nobody can swap it for a symbolic link meanwhile.
+All paths are relative to one open folder, so that replacing it by a symbolic link meanwhile has no effect.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from postscan.core.filters.delivery import atomic_file
 from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.model import file_names
 
-CHUNK = 1 << 20  # bytes copied between two looks at the token
+CHUNK = 1 << 20  # bytes copied between two checks of the token
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -45,7 +45,7 @@ class FilterRun(Protocol):
         """Let the body make one output visible; raise `Cancelled` instead if the job was cancelled."""
 
 
-def place(
+def deliver(
     run: FilterRun,
     document: Document,
     folder: Path,
@@ -60,7 +60,7 @@ def place(
             raise ValueError(f"{part!r} is not a name; expected one path component")
     with contextlib.ExitStack() as opened:
         where = _descend(folder, below, opened)
-        return folder.joinpath(*below, _place(run, document, where, source, name, destination))
+        return folder.joinpath(*below, _deliver(run, document, where, source, name, destination))
 
 
 def _descend(folder: Path, below: Sequence[str], opened: contextlib.ExitStack) -> int:
@@ -85,7 +85,7 @@ def _make(name: str, where: int) -> None:
         os.fsync(where)
 
 
-def _place(run: FilterRun, document: Document, where: int, source: Path, name: str, destination: str) -> str:
+def _deliver(run: FilterRun, document: Document, where: int, source: Path, name: str, destination: str) -> str:
     """Put the file into the open folder *where*, and return the name that it got."""
     with atomic_file.atomic_file(where, _hidden(run, document, destination)) as new:
         digest = _copy(run, source, new.fd)
@@ -98,24 +98,24 @@ def _place(run: FilterRun, document: Document, where: int, source: Path, name: s
             if not _taken(wanted, where):
                 with contextlib.suppress(FileExistsError):
                     with run.publish(document, destination, wanted):
-                        new.appear(wanted)
+                        new.link_as(wanted)
                     os.fsync(where)
                     return wanted
             number += 1
 
 
 def _hidden(run: FilterRun, document: Document, destination: str) -> str:
-    """Return the name under which this delivery grows if it needs one.
+    """Return the name of the unfinished file, where the file system needs one.
 
-    It is the same in every run, so that the next one finds what a killed one left; and nobody else can guess it,
-    since the job's token is in it.
+    It is the same in every run, so that the next one finds what a killed one left; and it cannot be guessed, since the
+    job's token is in it.
     """
     delivery = f"{run.job.token}\0{document.id}\0{destination}"
     return f".{hashlib.sha256(delivery.encode()).hexdigest()[:16]}.part"
 
 
 def _copy(run: FilterRun, source: Path, target: int) -> str:
-    """Copy durably, looking at the token for each MiB; return the SHA-256 in hex."""
+    """Copy and sync, checking the token for each MiB; return the SHA-256 in hex."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, os.fdopen(target, "wb", closefd=False) as writer:
         for chunk in _chunks(run, reader):

@@ -68,15 +68,15 @@ def test_a_document_that_was_removed_is_not_there_any_more(list_of_three, file):
     list_of_three.remove(2)
 
     for mistake in (lambda: list_of_three.remove(2), lambda: list_of_three.replace(2, file, "pdf")):
-        with pytest.raises(ValueError, match="document 2 is not there any more"):
+        with pytest.raises(ValueError, match="document 2 is missing"):
             mistake()
 
 
 def test_a_format_that_nobody_knows_and_a_file_that_is_not_there_are_refused(list_of_three, file, tmp_path):
     """At the call, where the author can see it."""
-    with pytest.raises(ValueError, match="'docx' is no format; expected one of"):
+    with pytest.raises(ValueError, match="'docx' is not a format; expected one of"):
         list_of_three.replace(1, file, "docx")
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         list_of_three.add(tmp_path / "nowhere", "png")
 
     assert list_of_three.entries is None

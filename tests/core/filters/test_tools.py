@@ -77,7 +77,7 @@ def test_only_the_end_of_much_output_is_kept(run):
     """A tool that talks without end does not fill the memory."""
     output = run("print('x' * 100_000 + 'end')").output
 
-    assert len(output) <= tools.LAST_WORDS
+    assert len(output) <= tools.LAST_OUTPUT
     assert output.endswith("xend")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import subprocess
@@ -14,7 +15,7 @@ SHOW = """
 import json, resource, sys
 from postscan.core.workers.rlimits import Resources
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-Resources.read(json.loads(sys.argv[1])).enforce()
+Resources(**json.loads(sys.argv[1])).enforce()
 names = ("AS", "CPU", "FSIZE", "NOFILE", "CORE", "NPROC")
 print(json.dumps({name: resource.getrlimit(getattr(resource, "RLIMIT_" + name)) for name in names}))
 """
@@ -22,7 +23,7 @@ print(json.dumps({name: resource.getrlimit(getattr(resource, "RLIMIT_" + name)) 
 
 def bound(resources: Resources) -> dict[str, list[int]]:
     """Return the soft and hard limits of a process that is bound."""
-    command = [sys.executable, "-c", SHOW, json.dumps(resources.as_table())]
+    command = [sys.executable, "-c", SHOW, json.dumps(dataclasses.asdict(resources))]
     limits: dict[str, list[int]] = json.loads(subprocess.check_output(command))
     return limits
 

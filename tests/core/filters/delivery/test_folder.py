@@ -164,15 +164,15 @@ def test_a_run_again_does_not_deliver_twice(page, share):
     assert second.published == []
 
 
-@pytest.mark.parametrize(("whose", "step"), [(delivery_folder, "_copy"), (atomic_file.AtomicFile, "appear")])
+@pytest.mark.parametrize(("whose", "step"), [(delivery_folder, "_copy"), (atomic_file.AtomicFile, "link_as")])
 def test_a_killed_run_leaves_nothing_beside_its_place(page, share, whose, step):
     """F-R16: a file has no name before it is whole, and only the one it should have from then on."""
     die_after(whose, step, lambda: run_filter(Deliver(share), [page]))
 
-    assert names(share) == ([NAME] if step == "appear" else [])
+    assert names(share) == ([NAME] if step == "link_as" else [])
 
 
-@pytest.mark.parametrize(("whose", "step"), [(delivery_folder, "_copy"), (atomic_file.NamedAtomicFile, "appear")])
+@pytest.mark.parametrize(("whose", "step"), [(delivery_folder, "_copy"), (atomic_file.NamedAtomicFile, "link_as")])
 def test_a_run_again_removes_what_a_killed_run_left(page, share, monkeypatch, whose, step):
     """F-R1, F-R16: bytes beside their place, or the second name of a delivered file, are gone after the next run."""
     without_nameless_files(monkeypatch)
