@@ -22,7 +22,7 @@ PRONOUNS = ("somebody", "nobody", "whoever")
 
 MOST_ON_PAGES = 0
 MOST_NAMES = 0
-MOST_IN_PROSE = 13
+MOST_IN_PROSE = 0
 MOST_PRONOUNS = 20
 
 TWICE = {
