@@ -12,10 +12,10 @@ from typing import Any
 import databases
 import hypothesis
 import postgres
+import process_guard
 import pytest
 from no_skips import pytest_sessionfinish, pytest_terminal_summary
 from plugin_names import unused
-from process_guard import Guard
 from works import Works
 
 from postscan.core.engine import Engine
@@ -33,7 +33,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OUTSIDE = Path(__file__).parent / "outside"
-GUARD = Guard()
+GUARD = process_guard.of_this_process()
 
 # No deadline: how long an example takes says nothing on a busy machine. In continuous integration the examples are the
 # same in every run, so that a failure there is one of the change; at a desk they are new each time.

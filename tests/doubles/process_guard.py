@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 MARK = "SUITE_RUN"
@@ -43,6 +44,12 @@ class Guard:
     def interrupted(self) -> None:
         """Let the guard kill everything `LEAVE_SECONDS` from now."""
         os.write(self._pipe, _INTERRUPTED)
+
+
+@cache
+def of_this_process() -> Guard:
+    """Start the guard of this process; return it again at later calls, since pytest imports conftest more than once."""
+    return Guard()
 
 
 def mark_of(above: str, process: int) -> str:
