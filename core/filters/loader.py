@@ -40,7 +40,7 @@ def load(name: str) -> list[Filter]:
     if not filters:
         raise PluginError("it brings no filter: expected postscan_filters() to return some")
     for one in filters:
-        judge(one)
+        check_filter(one)
     return filters
 
 
@@ -68,7 +68,7 @@ def instructions_for(one: Filter, xml: bytes) -> Any:
     return instructions
 
 
-def judge(one: object) -> None:
+def check_filter(one: object) -> None:
     """Raise `PluginError` for what is not a filter, has another version of the contract, or takes no token."""
     if not isinstance(one, Filter):
         raise PluginError(f"{one!r} is not a filter: expected an instance of postscan.plugins.Filter")
@@ -85,11 +85,11 @@ def judge(one: object) -> None:
             parameters.schema(one.Instructions)
         except (ValueError, TypeError, NameError) as error:
             raise PluginError(f"{kind}.Instructions cannot be used: {error}") from error
-    _judge_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, job, token)")
-    _judge_method(f"{kind}.check", one.check, 1, "cannot be asked: expected check(self, instructions)")
+    _check_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, job, token)")
+    _check_method(f"{kind}.check", one.check, 1, "cannot be asked: expected check(self, instructions)")
 
 
-def _judge_method(name: str, method: Callable[..., Any], arguments: int, otherwise: str) -> None:
+def _check_method(name: str, method: Callable[..., Any], arguments: int, otherwise: str) -> None:
     """Raise `PluginError` for a method that takes another number of arguments, or is a coroutine or generator."""
     if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
         raise PluginError(f"{name} would never run: expected a plain function, neither async nor a generator")

@@ -64,7 +64,7 @@ class FilterInfo:
     checks: bool = False
 
     @property
-    def judges(self) -> bool:
+    def has_own_check(self) -> bool:
         """Whether code of the author checks instructions, beside what is declared."""
         return self.checks or (self.instructions is not None and self.instructions.judged)
 

@@ -97,7 +97,7 @@ class InstructionValidator:
             if asked.info.instructions is not None:
                 with _named(asked):
                     asked.info.instructions.read(asked.instructions.xml, asked.info.dialect)
-        own_code = [asked for asked in known if asked.info.judges and not asked.info.lacks]
+        own_code = [asked for asked in known if asked.info.has_own_check and not asked.info.lacks]
         if own_code:
             self._ask_all(own_code)
 

@@ -91,7 +91,7 @@ def examine(
     It is cancelled at no more than *most* checks; a run that is not cancelled may take *seconds*.
     """
     try:
-        loader.judge(filter)
+        loader.check_filter(filter)
     except PluginError as error:
         return ContractReport((defects.refused(str(error)),))
     order = SandboxOrder(filter, tuple(files), instructions, dict(settings or {}), user, seconds=seconds)

@@ -161,7 +161,7 @@ def test_the_catalogue_knows_what_a_filter_takes_and_whether_it_judges_by_itself
         ("Pages", "First"),
         ("Pages", "Last"),
     ]
-    assert {name: (one.checks, one.judges) for name, one in infos.items()} == {
+    assert {name: (one.checks, one.has_own_check) for name, one in infos.items()} == {
         "copy": (False, False),
         "print": (False, True),
         "moody": (True, True),
