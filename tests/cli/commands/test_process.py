@@ -11,8 +11,10 @@ from typing import Any
 import commands
 import pytest
 from lxml import etree
-from typer.testing import Result
+from plugin_names import unused
+from typer.testing import CliRunner, Result
 
+from postscan.cli.app import app
 from postscan.cli.demo import sandbox
 from postscan.cli.device import process_files
 from postscan.cli.plugin import test_page
@@ -21,6 +23,13 @@ from postscan.core.errors import InvalidArgument, PostscanError
 SAMPLES = Path(sandbox.__file__).parent / "samples"
 ARCHIVE = SAMPLES / "archive.xml"
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
+
+
+@pytest.fixture
+def settings_file(settings_file: Path) -> Path:
+    """The test's own settings; of our plugins only those of the samples, since each command loads what is there."""
+    settings_file.write_text(f'[storage]\ndata_dir = "data"\n[plugins]\ndisabled = {unused("fileshare", "stamp")}\n')
+    return settings_file
 
 
 def test_what_was_added_is_listed(postscan: Callable[..., Result], tmp_path: Path) -> None:
@@ -184,23 +193,48 @@ def test_a_guid_is_known_in_any_spelling() -> None:
 # --- test --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def serving(settings_file: Path, tmp_path: Path) -> Iterator[Path]:
-    """A running server that can deliver the sample to a share; lend the share."""
-    share = tmp_path / "share"
-    share.mkdir()
-    settings_file.write_text(
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running server that can deliver the sample to the folder `share`; lend the folder of its settings."""
+    home = tmp_path_factory.mktemp("serving")
+    (home / "share").mkdir()
+    settings = home / "postscan.toml"
+    settings.write_text(
         '[server]\nport = 0\n[storage]\ndata_dir = "data"\n'
-        f"[filters.fileshare.shares]\n'\\\\demo\\archive' = '{share}'\n"
+        f"[plugins]\ndisabled = {unused('fileshare')}\n"
+        f"[filters.fileshare.shares]\n'\\\\demo\\archive' = '{home / 'share'}'\n"
     )
-    serve = ["--config", str(settings_file), "serve"]
+    serve = ["--config", str(settings), "serve"]
     with commands.start(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         try:
             assert server.stdout
             assert server.stdout.readline().startswith("http://127.0.0.1:")
-            yield share
+            yield home
         finally:
             server.terminate()
+
+
+@pytest.fixture
+def beside(serving: Path) -> Callable[..., Result]:
+    """Run the command line with the settings of the running server."""
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(app, ["--config", str(serving / "postscan.toml"), *map(str, arguments)])
+
+    return run
+
+
+@pytest.fixture
+def archive(beside: Callable[..., Result]) -> str:
+    """The sample, stored for everybody; its GUID."""
+    return str(beside("process", "add", ARCHIVE, "--name", "Archive").stdout.strip())
+
+
+@pytest.fixture
+def new_jobs(beside: Callable[..., Result]) -> Callable[[], list[Any]]:
+    """Return all jobs that were made since the test began."""
+    before = [job["token"] for job in jobs(beside)]
+    return lambda: [job for job in jobs(beside) if job["token"] not in before]
 
 
 def jobs(postscan: Callable[..., Result]) -> Any:
@@ -208,11 +242,13 @@ def jobs(postscan: Callable[..., Result]) -> Any:
     return json.loads(postscan("jobs", "list", "--all", "--json").stdout)
 
 
-def test_one_page_goes_through_a_running_server(serving: Path, postscan: Callable[..., Result]) -> None:
+def test_one_page_goes_through_a_running_server(
+    serving: Path, beside: Callable[..., Result], archive: str, new_jobs: Callable[[], list[Any]]
+) -> None:
     """It arrives where documents of the process do, and all that happened is shown; the maker is in the audit trail."""
-    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
-    result = postscan("process", "test", GUID, "--user", "S-1-5-21-1-2-3-1002")
-    (page,) = serving.rglob("*.png")
+    before = set(serving.rglob("*.png"))
+    result = beside("process", "test", archive, "--user", "S-1-5-21-1-2-3-1002")
+    (page,) = set(serving.glob("share/**/*.png")) - before
 
     assert result.exit_code == 0
     assert page.read_bytes() == test_page.png(1)
@@ -220,29 +256,32 @@ def test_one_page_goes_through_a_running_server(serving: Path, postscan: Callabl
     assert "Completed" in result.stdout
     assert "CompletedSuccessfully" in result.stdout
     assert page.name in result.stdout
-    assert [(job["state"], job["owner"]["proof"]) for job in jobs(postscan)] == [("Completed", "local")]
+    assert [(job["state"], job["owner"]["proof"]) for job in new_jobs()] == [("Completed", "local")]
 
 
-def test_a_page_that_cannot_be_delivered_tells_why(serving: Path, postscan: Callable[..., Result]) -> None:
+def test_a_page_that_cannot_be_delivered_tells_why(serving: Path, beside: Callable[..., Result], archive: str) -> None:
     """The filter's own words, and the exit code of the job's state."""
-    serving.rmdir()
-    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
-    result = postscan("process", "test", GUID)
+    (serving / "share").rename(serving / "elsewhere")
+    try:
+        result = beside("process", "test", archive)
+    finally:
+        (serving / "elsewhere").rename(serving / "share")
 
     assert result.exit_code == 4
     assert "Aborted" in result.stdout
     assert "there is no folder" in result.stdout
 
 
-def test_a_job_that_takes_longer_is_left_to_the_server(serving: Path, postscan: Callable[..., Result]) -> None:
+def test_a_job_that_takes_longer_is_left_to_the_server(
+    beside: Callable[..., Result], archive: str, new_jobs: Callable[[], list[Any]]
+) -> None:
     """Nothing is waited for here, so the job has hardly begun; how to go on is said."""
-    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID)
-    result = postscan("process", "test", GUID, "--wait", "0")
-    (job,) = jobs(postscan)
+    result = beside("process", "test", archive, "--wait", "0")
+    (job,) = new_jobs()
 
     assert result.exit_code == 1
     assert f"after 0 s; go on with: postscan jobs watch {job['token']}" in result.stderr
-    assert postscan("jobs", "watch", job["token"]).exit_code == 0
+    assert beside("jobs", "watch", job["token"]).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -253,24 +292,26 @@ def test_a_job_that_takes_longer_is_left_to_the_server(serving: Path, postscan: 
     ],
 )
 def test_a_process_that_is_not_there_cannot_be_tested(
-    serving: Path, postscan: Callable[..., Result], arguments: list[str], sentence: str
+    beside: Callable[..., Result], new_jobs: Callable[[], list[Any]], arguments: list[str], sentence: str
 ) -> None:
     """And there is no job of it."""
-    result = postscan("process", "test", *arguments)
+    result = beside("process", "test", *arguments)
 
     assert result.exit_code == 1
     assert sentence in result.stderr
-    assert jobs(postscan) == []
+    assert new_jobs() == []
 
 
-def test_a_user_who_may_not_use_the_process_cannot_test_it(serving: Path, postscan: Callable[..., Result]) -> None:
+def test_a_user_who_may_not_use_the_process_cannot_test_it(
+    beside: Callable[..., Result], new_jobs: Callable[[], list[Any]]
+) -> None:
     """The rules of a device count for an administrator's page as well."""
-    postscan("process", "add", ARCHIVE, "--name", "Archive", "--id", GUID, "--user", "S-1-5-21-1-2-3-1003")
-    result = postscan("process", "test", GUID)
+    added = beside("process", "add", ARCHIVE, "--name", "Archive", "--user", "S-1-5-21-1-2-3-1003")
+    result = beside("process", "test", added.stdout.strip())
 
     assert result.exit_code == 1
     assert "expected the GUID of a scan process of this user" in result.stderr
-    assert jobs(postscan) == []
+    assert new_jobs() == []
 
 
 def test_without_a_server_no_job_is_left_behind(postscan: Callable[..., Result]) -> None:

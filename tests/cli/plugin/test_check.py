@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from postscan.cli.plugin.check import check
 from postscan.cli.plugin.test_page import png
+from postscan.core.filters import loader
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,11 +34,14 @@ def out(tmp_path):
 
 @pytest.fixture
 def postscan_check(settings_file):
-    """Run the command by itself, with the test's own settings."""
+    """Run the command by itself, with the test's own settings; every other plugin is disabled, so that none of them is loaded."""
     app = typer.Typer()
     app.command()(check)
 
-    def run(*arguments):
+    def run(name, *arguments, disabled=False):
+        others = [entry.name for entry in loader.installed() if disabled or entry.name != name]
+        settings_file.write_text(f"plugins.disabled = {others}\n{settings_file.read_text()}")
+        arguments = [name, *arguments]
         return CliRunner().invoke(app, [str(argument) for argument in arguments], obj=settings_file)
 
     return run
@@ -126,10 +130,9 @@ def test_what_could_not_be_tried_is_the_exit_code_2(postscan_check):
     assert "could not be tested: it had nothing to do: the scan process names no ShareUNC" in result.stdout
 
 
-def test_a_disabled_plugin_is_not_tried(postscan_check, settings_file):
+def test_a_disabled_plugin_is_not_tried(postscan_check):
     """None of its code is imported."""
-    settings_file.write_text(settings_file.read_text() + '\n[plugins]\ndisabled = ["faulty-swallows"]\n')
-    result = postscan_check("faulty-swallows")
+    result = postscan_check("faulty-swallows", disabled=True)
 
     assert result.exit_code == 2
     assert "it is disabled; postscan plugin enable faulty-swallows" in result.stdout

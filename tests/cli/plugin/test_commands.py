@@ -13,6 +13,7 @@ from pathlib import Path
 import documents
 import pytest
 from documents import ROOT
+from plugin_names import unused
 from typer.testing import CliRunner, Result
 
 from postscan.cli.app import app
@@ -53,9 +54,18 @@ def postscan_filters():
 '''
 
 
+FEW = f"disabled = {unused('fileshare', 'stamp')}\n"
+
+
 @pytest.fixture
-def install(tmp_path: Path) -> Iterator[Callable[[str, str], None]]:
-    """Install plugins: each a name and its code."""
+def few_plugins(settings_file: Path) -> None:
+    """The test's own settings, with two of our own plugins: whoever lists or explains plugins loads all of them."""
+    settings_file.write_text(f"{settings_file.read_text()}[plugins]\n{FEW}")
+
+
+@pytest.fixture
+def install(tmp_path: Path, few_plugins: None) -> Iterator[Callable[[str, str], None]]:
+    """Install plugins beside the few: each a name and its code."""
     site = tmp_path / "site"
     site.mkdir()
     sys.path.append(str(site))
@@ -155,7 +165,9 @@ def test_no_value_of_a_secret_and_nothing_that_is_set_comes_out(
 ) -> None:
     """Neither the default of the author nor what the administrator wrote."""
     install("parcel", PARCEL)
-    settings_file.write_text("storage.data_dir = 'data'\n[filters.parcel]\npassword = 'trout'\ndepot = 'Rome'\n")
+    settings_file.write_text(
+        f"storage.data_dir = 'data'\nplugins.{FEW}[filters.parcel]\npassword = 'trout'\ndepot = 'Rome'\n"
+    )
     said = "".join(
         postscan(*words).output
         for words in (
@@ -169,6 +181,7 @@ def test_no_value_of_a_secret_and_nothing_that_is_set_comes_out(
     assert not any(value in said for value in ("swordfish", "trout", "Rome"))
 
 
+@pytest.mark.usefixtures("few_plugins")
 def test_an_unknown_plugin_is_an_error_that_names_the_installed_ones(postscan: Callable[..., Result]) -> None:
     """One line, and exit code 1."""
     result = postscan("plugin", "info", "stmap")
