@@ -34,7 +34,7 @@ def out(tmp_path):
 
 @pytest.fixture
 def postscan_check(settings_file):
-    """Run the command by itself, with the test's own settings; every other plugin is disabled, so that none of them is loaded."""
+    """Run the command by itself, with the test's own settings, in which every other plugin is disabled."""
     app = typer.Typer()
     app.command()(check)
 
