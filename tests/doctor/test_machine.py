@@ -18,6 +18,7 @@ from certificates import DAY, NOW, SERVER, Authority, Credentials
 from cryptography import x509
 from destinations import open_folder, without_privileges
 from findings import bad, made, the
+from plugin_names import unused
 from samba import free_port
 from typer.testing import CliRunner, Result
 from works import SID, instructions
@@ -41,7 +42,10 @@ def healthy(settings_file: Path, tmp_path: Path) -> Path:
     """A whole installation with a share and a scan process for it; return its settings file."""
     (tmp_path / "share").mkdir()
     share = f"'\\\\demo\\archive' = '{tmp_path / 'share'}'"
-    settings_file.write_text(f'[server]\nport = 0\n[storage]\ndata_dir = "data"\n[filters.fileshare.shares]\n{share}\n')
+    settings_file.write_text(
+        f'[server]\nport = 0\n[storage]\ndata_dir = "data"\n[plugins]\ndisabled = {unused("fileshare")}\n'
+        f"[filters.fileshare.shares]\n{share}\n"
+    )
     for command in (["migrate"], ["process", "add", str(ARCHIVE), "--name", "Archive"]):
         assert CliRunner().invoke(app, ["--config", str(settings_file), *command]).exit_code == 0
     return settings_file
@@ -98,6 +102,7 @@ def test_no_secret_is_ever_printed(settings_file: Path, postscan: Callable[..., 
     """Not even where the database's own words name it."""
     settings_file.write_text(
         f'storage.database = "sqlite:////proc/{SECRET}/x"\n[server]\nport = 0\n'
+        f"[plugins]\ndisabled = {unused('email')}\n"
         f'[filters.email]\nhost = "127.0.0.1"\nsender = "nope"\npassword = "{SECRET}"\nuser = "ann"\n'
     )
     result = postscan("doctor")
