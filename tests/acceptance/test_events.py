@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -61,11 +62,17 @@ def of_job(sink: Listener, token: str) -> list[bytes]:
     """Return the messages about a job in the order of arrival; one that came again is the same, and counts once."""
     messages: dict[str, bytes] = {}
     for message in list(sink.heard):
-        root = assert_valid(message)
-        if root.findtext(f".//{{{DSP}}}JobToken") == token:
-            id = root.findtext(f".//{{{WSA}}}MessageID") or ""
+        about, id = _addressed(message)
+        if about == token:
             assert messages.setdefault(id, message) == message
     return list(messages.values())
+
+
+@functools.cache  # a test that waits for an event reads all that came before it again and again
+def _addressed(message: bytes) -> tuple[str, str]:
+    """Return the job that a message is about, and its MessageID; fail if no schema allows it."""
+    root = assert_valid(message)
+    return root.findtext(f".//{{{DSP}}}JobToken") or "", root.findtext(f".//{{{WSA}}}MessageID") or ""
 
 
 def heard(sink: Listener, token: str) -> list[Heard]:
@@ -79,6 +86,7 @@ def to_the_end(sink: Listener, token: str) -> list[Heard]:
     return heard(sink, token)
 
 
+@functools.cache
 def _read(message: bytes) -> Heard:
     body = etree.fromstring(message)[1][0]
     names = {etree.QName(one).localname: one.text or "" for one in body.iter()}

@@ -17,16 +17,16 @@ from acceptance.server import Server, running
 from device import Device
 
 MIB = 1 << 20
-GIB = 1 << 30
-ROOM = 64 * MIB
+HALF = 512 * MIB
+ROOM = 32 * MIB
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
 def scanner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanner]:
-    """A device in front of a server that takes images of 2 GiB, and that has taken a small one."""
-    with running(tmp_path_factory.mktemp("large"), {"limits": {"image_bytes": 2 * GIB}}) as server:
+    """A device in front of a server that takes images of 1 GiB, and that has taken a small one."""
+    with running(tmp_path_factory.mktemp("large"), {"limits": {"image_bytes": 2 * HALF}}) as server:
         scanner = Scanner(server)
         scanner.ended(scanner.start("copy"))
         yield scanner
@@ -56,14 +56,14 @@ class Image:
             yield piece
 
 
-def test_an_image_of_a_gibibyte_takes_no_memory(scanner: Scanner) -> None:
-    """DSP-031, DSP-040, T-M8: less than 64 MiB above what a small one takes, and every byte is there."""
-    server, device, image = scanner.server, scanner.device, Image(GIB)
+def test_an_image_of_half_a_gibibyte_takes_no_memory(scanner: Scanner) -> None:
+    """DSP-031, DSP-040, T-M8: less than 32 MiB above what a small one takes, and every byte is there."""
+    server, device, image = scanner.server, scanner.device, Image(HALF)
     token = scanner.create("copy")
     kind, parts = device.package(token, 1, image)
     around = sum(len(part) for part in device.package(token, 1, b"")[1])
     with in_constant_memory(server):
-        good(device.post(parts, kind, {"Content-Length": str(GIB + around)}))
+        good(device.post(parts, kind, {"Content-Length": str(HALF + around)}))
 
     assert server.images(token) == [image.sent.hexdigest()]
     assert scanner.status(token).images == 1
@@ -73,7 +73,7 @@ def test_an_image_of_a_gibibyte_takes_no_memory(scanner: Scanner) -> None:
 
 def test_an_image_in_chunks_of_mixed_sizes_takes_no_memory(scanner: Scanner) -> None:
     """T-M8: without a length, in chunks of HTTP from one byte to many MiB."""
-    server, image = scanner.server, Image(200 * MIB + 12345)
+    server, image = scanner.server, Image(100 * MIB + 12345)
     token = scanner.create("copy")
     with in_constant_memory(server):
         good(scanner.device.send_image(token, 1, in_mixed_sizes(image)))
@@ -94,8 +94,8 @@ def in_mixed_sizes(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def test_an_image_may_come_byte_by_byte(scanner: Scanner) -> None:
-    """T-M8: 4 MiB in as many chunks of HTTP."""
-    server, data = scanner.server, os.urandom(4 * MIB)
+    """T-M8: 2 MiB in as many chunks of HTTP."""
+    server, data = scanner.server, os.urandom(2 * MIB)
     token = scanner.create("copy")
     with in_constant_memory(server):
         answer = send_byte_by_byte(scanner.device, token, data)
