@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(400)
 @pytest.fixture(scope="module")
 def outsider(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     """An environment with postscan and the example in it."""
-    outsider = Elsewhere(tmp_path_factory.mktemp("outsider"))
+    outsider = Elsewhere(tmp_path_factory, "outsider")
     shutil.copytree(ROOT / "examples" / "blank-pages", outsider.home / "blank-pages")
     outsider.install("./blank-pages[test]")
     return outsider

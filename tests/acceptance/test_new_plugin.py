@@ -33,9 +33,9 @@ class Step:
 class Author:
     """Somebody with an empty folder and an environment in which postscan is installed, from a wheel."""
 
-    def __init__(self, home: Path) -> None:
-        self.package = home / NAME
-        self._elsewhere = Elsewhere(home)
+    def __init__(self, elsewhere: Elsewhere) -> None:
+        self.package = elsewhere.home / NAME
+        self._elsewhere = elsewhere
         self._environment = self._elsewhere.variables
 
     def prepare(self) -> None:
@@ -117,7 +117,7 @@ def _free_port() -> int:
 @pytest.fixture(scope="session")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
     """All that the README says to do, done."""
-    author = Author(tmp_path_factory.mktemp("author"))
+    author = Author(Elsewhere(tmp_path_factory, "author"))
     author.prepare()
     return author.read()
 

@@ -20,7 +20,7 @@ V0_1 = Path(__file__).parent.parent / "fixtures" / "v0_1"
 @pytest.fixture(scope="module")
 def author(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     """An environment with this version, the package of `postscan plugin new`, and the example."""
-    author = Elsewhere(tmp_path_factory.mktemp("author"))
+    author = Elsewhere(tmp_path_factory, "author")
     for package in ("plugin", "blank-pages"):
         shutil.copytree(V0_1 / package, author.home / package)
     author.install("./plugin[test]", "./blank-pages[test]")
