@@ -32,7 +32,7 @@ from campaigns import promises, tracing
 from campaigns.tracing import Call
 from campaigns.whole_job import STEPS, Job, NoAnswer, Refused, send_query
 
-SETTINGS: Final = {"running": {"slots": 1, "term_seconds": 0.3}, "plugins": {"disabled": ["stamp"]}}
+SETTINGS: Final = {"running": {"slots": 1, "term_seconds": 0.3}}
 _GONE_SECONDS: Final = 5.0
 
 

@@ -141,7 +141,7 @@ def test_what_it_finds_is_what_the_server_is(server: Server) -> None:
 
 def test_a_subscription_outlives_its_time_by_renewals(server: Server, pages: list[str]) -> None:
     """DPW-068, DPW-081: the job takes longer than the time that was granted, and its last event still comes."""
-    code, record = scan(server, pages, "--expires", "2", asked="sleep 4")
+    code, record = scan(server, pages, "--expires", "2", asked="sleep 3")
 
     assert code == 0
     assert record["subscription"]["renewals"] > 0
@@ -171,7 +171,7 @@ def test_a_restart_of_the_server_costs_no_event(tmp_path: Path, pages: list[str]
     """DSP-065, DSP-090, decision 13: the device hears of the end from the next server, in the same subscription."""
     port = free_port()
     with running(tmp_path, found_by_name(port, port)) as server:
-        asked = command(server, named(server), *pages, "--process", server.store(instructions("sleep 3")))
+        asked = command(server, named(server), *pages, "--process", server.store(instructions("sleep 2")))
         with commands.start(asked, stdout=subprocess.PIPE) as waiting:
             assert waiting.stdout
             for line in waiting.stdout:

@@ -26,12 +26,14 @@ def instructions(*filters: str, go_on: bool = False) -> Instructions:
 
 
 def until(true: Callable[[], object], what: str = "") -> None:
-    """Wait until *true* returns something true."""
+    """Wait until *true* returns something true; ask less often what takes longer."""
     end = time.monotonic() + PATIENCE
+    pause = 0.01
     while not true():
         if time.monotonic() > end:
             raise AssertionError(f"waited {PATIENCE} s in vain {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(pause * 1.1, 0.05)
 
 
 def alive(process: int) -> bool:
