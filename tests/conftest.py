@@ -43,14 +43,40 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 
-LONGEST_FIRST = ("acceptance", "threats", "plugins", "conformance", "cli")
-"""Folders whose files take longest: a worker that starts one of them last keeps the others waiting."""
+LONGEST_FIRST = (
+    "core/workers/test_hostile_filters.py",
+    "acceptance/test_device.py",
+    "acceptance/test_example.py",
+    "test_process_guard.py",
+    "plugins/filters/sharepoint/test_graph.py",
+    "model/test_sequences.py",
+    "acceptance/test_new_plugin.py",
+    "acceptance/test_discovery.py",
+    "cli/commands/test_process.py",
+    "compatibility/test_plugins_of_older_versions.py",
+    "conformance/test_dpw_notifying.py",
+    "acceptance/test_restart.py",
+    "plugins/testing/test_contract.py",
+    "cli/plugin/test_check.py",
+    "soap/eventing/test_subscription_end.py",
+    "model/test_stateful.py",
+)
+"""Files of 30 to 120 seconds, all on two cores that six workers share: one that started last would run alone."""
+
+LONG = ("acceptance", "threats", "plugins", "conformance", "cli")
+"""Folders of files of 5 to 30 seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files of `LONGEST_FIRST` before the others; within a folder, the order stays."""
-    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.relative_to(Path(__file__).parent).parts[0], len(rank)))
+    """Run the files of `LONGEST_FIRST` first, and those of `LONG` before the others."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent)
+        if (name := path.as_posix()) in LONGEST_FIRST:
+            return LONGEST_FIRST.index(name)
+        return len(LONGEST_FIRST) + (LONG.index(path.parts[0]) if path.parts[0] in LONG else len(LONG))
+
+    items.sort(key=rank)
 
 
 def pytest_keyboard_interrupt() -> None:
