@@ -39,9 +39,8 @@ def list_jobs(
     """
     me = local_administrator()
     with open_engine(load_settings(context)) as engine:
-        jobs = engine.service.active(me)
-        if all:
-            jobs += engine.service.history(me, limit=limit)
+        service = engine.service
+        jobs = service.active_and_ended(me, limit) if all else service.active(me)
     if json:
         typer.echo(views.as_json([views.record(job) for job in jobs]))
     elif jobs:

@@ -202,6 +202,13 @@ class PostScanService:
         jobs = self._store.ended_jobs(None if by.admin else by.name, limit)
         return [job for job in jobs if is_owned(job, by)]
 
+    def active_and_ended(self, by: Principal, limit: int = 50) -> list[Job]:
+        """Return what `active` returns, then what `history` returns, each job once."""
+        active = self.active(by)  # read first: a job that ends between the two reads is in both, never in neither
+        ended = self.history(by, limit)
+        tokens = {job.token for job in ended}
+        return [job for job in active if job.token not in tokens] + ended
+
     def filters(self, by: Principal) -> tuple[str, ...]:
         """Return the dialects of the usable filters to an administrator; an empty tuple to other callers."""
         return self._filters.dialects if by.admin else ()

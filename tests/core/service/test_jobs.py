@@ -17,6 +17,7 @@ from works import SID, Works, instructions, until
 
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, JobCanceled, JobNotFound, Unavailable, WrongState
+from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.states import JobReason, JobState
@@ -255,6 +256,21 @@ def test_a_job_takes_no_image_after_its_end_and_none_after_its_cancel(idle: Work
         idle.send(cancelled, 1)
     assert not isinstance(refused.value, JobCanceled)
     assert list(idle.core.settings.storage.spool_dir.iterdir()) == []
+
+
+def test_a_job_that_ends_while_the_jobs_are_listed_is_listed_once(idle: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ended: active and ended jobs are read one after the other."""
+    token = idle.create("copy")
+    active = idle.service.active
+
+    def ending_meanwhile(by: Principal) -> list[Job]:
+        jobs = active(by)
+        idle.service.cancel(token, ANNA)
+        return jobs
+
+    monkeypatch.setattr(idle.service, "active", ending_meanwhile)
+
+    assert [(job.token, job.state) for job in idle.service.active_and_ended(ADMIN)] == [(token, JobState.CANCELED)]
 
 
 def test_ending_twice_is_harmless_while_the_job_is_active(idle: Works) -> None:
