@@ -11,7 +11,9 @@ from destinations import open_folder
 from samba import Samba, samba
 from smb_runs import SHARES, empty
 
+from postscan.core.filters.cancellation import CancellationToken
 from postscan.plugins.filters.fileshare import smb
+from postscan.plugins.testing import runner
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +30,19 @@ def server(_file_server: Samba, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sam
     yield _file_server
     for folder in _file_server.shares.values():
         empty(folder)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses in seconds between the attempts of a filter in this process: recorded, and not waited for."""
+    seconds: list[float] = []
+
+    def wait(token: CancellationToken, pause: float) -> bool:
+        seconds.append(round(pause, 3))
+        return token.cancelled
+
+    monkeypatch.setattr(runner._CancelAt, "wait", wait)
+    return seconds
 
 
 @pytest.fixture

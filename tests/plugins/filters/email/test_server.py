@@ -69,7 +69,7 @@ UNSENT = (FilterState.ERRORS, ("UnableToSendEmail",))
 
 @pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "BODY", "."])
 @pytest.mark.parametrize("answer", ["451 4.3.0 later", "421 4.3.2 busy", CUT])
-def test_what_may_go_better_in_a_moment_is_tried_again(pages, verb, answer):
+def test_what_may_go_better_in_a_moment_is_tried_again(pages, pauses, verb, answer):
     """At every verb, on a new connection, and the mail arrives once (F-R15)."""
     with MailServer({verb: [answer]}) as server:
         result = run(server.port, pages)
@@ -77,6 +77,7 @@ def test_what_may_go_better_in_a_moment_is_tried_again(pages, verb, answer):
     assert result.outcome is FilterState.SUCCEEDED, result.detail
     assert (len(server.messages), server.connections) == (1, 2)
     assert [text.endswith("; next attempt in 0.5 s") for _, text in result.log] == [True]
+    assert pauses == [0.5]
     assert len(result.published) == 1
 
 
@@ -84,13 +85,13 @@ def test_what_may_go_better_in_a_moment_is_tried_again(pages, verb, answer):
     ("verb", "expected"),
     [("CONNECT", INVALID), ("EHLO", INVALID), ("MAIL", UNSENT), ("RCPT", UNSENT), ("DATA", UNSENT), (".", UNSENT)],
 )
-def test_it_is_not_tried_for_ever(pages, verb, expected):
+def test_it_is_not_tried_for_ever(pages, pauses, verb, expected):
     """`tries` times in all; then the server's words are the detail."""
     with MailServer({verb: ["451 4.3.0 come back later"] * 9}) as server:
         result = run(server.port, pages)
 
     assert verdict(result) == expected
-    assert server.connections == 2
+    assert (server.connections, pauses) == (2, [0.5])
     assert "451 4.3.0 come back later" in result.detail
     assert (server.messages, result.published) == ([], [])
 
@@ -106,16 +107,17 @@ def test_if_the_answer_to_the_dot_is_lost_the_same_mail_comes_again(pages):
     assert [name for _, _, name in result.published] == [first.parsed["Message-ID"]]
 
 
-def test_if_the_answer_to_the_dot_stays_lost_the_detail_says_so(pages):
+def test_if_the_answer_to_the_dot_stays_lost_the_detail_says_so(pages, pauses):
     """Nobody knows whether it was sent."""
     with MailServer({".": [CUT, LOST]}) as server:
         result = run(server.port, pages)
 
     assert verdict(result) == UNSENT
     assert "the mail may have arrived nevertheless" in result.detail
+    assert pauses == [0.5]
 
 
-def test_a_server_that_is_not_there_is_named(pages):
+def test_a_server_that_is_not_there_is_named(pages, pauses):
     """InvalidSMTPServer, with address and port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -125,13 +127,15 @@ def test_a_server_that_is_not_there_is_named(pages):
     assert (
         result.detail == f"127.0.0.1:{port}: cannot be reached: Connection refused; given up: the limit is 2 attempts"
     )
+    assert pauses == [0.5]
 
 
-def test_a_host_whose_name_cannot_be_one_is_not_there_either(pages):
+def test_a_host_whose_name_cannot_be_one_is_not_there_either(pages, pauses):
     """The resolver refuses it by itself: a label may have 63 characters."""
     result = run(25, pages, host="a" * 70)
 
     assert verdict(result) == INVALID
+    assert pauses == [0.5]
 
 
 def test_a_server_that_says_nothing_has_its_time(pages):
@@ -192,21 +196,23 @@ def test_some_refused_recipients_keep_nobody_else_from_it(pages):
     assert len(result.published) == 1
 
 
-def test_a_recipient_who_is_refused_for_now_gets_it_together_with_the_others(pages):
+def test_a_recipient_who_is_refused_for_now_gets_it_together_with_the_others(pages, pauses):
     """Nobody gets it twice."""
     with MailServer({"RCPT": ["451 greylisted"]}) as server:
         result = run(server.port, pages, ANNA, BEN)
 
     assert result.outcome is FilterState.SUCCEEDED
     assert [mail.recipients for mail in server.messages] == [[ANNA, BEN]]
+    assert pauses == [0.5]
 
 
-def test_a_recipient_who_is_refused_for_too_long_keeps_nobody_else_from_it(pages):
+def test_a_recipient_who_is_refused_for_too_long_keeps_nobody_else_from_it(pages, pauses):
     """At the last try the others get it."""
     with MailServer({"RCPT": ["451 greylisted", "250 ok", "451 greylisted"]}) as server:
         result = run(server.port, pages, ANNA, BEN)
 
     assert [mail.recipients for mail in server.messages] == [[BEN]]
+    assert pauses == [0.5]
     assert result.detail == f"{ANNA} was refused: 451 greylisted"
 
 
@@ -251,13 +257,14 @@ def test_what_somebody_adds_in_the_clear_is_not_taken_for_an_answer(pages, tls, 
     assert result.outcome is FilterState.SUCCEEDED, result.detail
 
 
-def test_starttls_that_is_refused_for_now_is_tried_again(pages, tls, ca_file):
+def test_starttls_that_is_refused_for_now_is_tried_again(pages, pauses, tls, ca_file):
     """454 says so (RFC 3207)."""
     with MailServer({"STARTTLS": ["454 later"]}, tls=tls) as server:
         result = run(server.port, pages, tls="starttls", ca_file=ca_file)
 
     assert result.outcome is FilterState.SUCCEEDED
     assert server.encrypted == [True]
+    assert pauses == [0.5]
 
 
 @pytest.mark.parametrize("kind", ["starttls", "implicit"])
@@ -311,13 +318,14 @@ HIDDEN = ["hush-hush", *(base64.b64encode(text).decode() for text in (b"hush-hus
     [(["535 you sent " + HIDDEN[2]] * 3, 535), (["454 hush-hush"] * 9, 454), (["334 !"] * 9, None)],
     ids=["refused", "not now", "nonsense"],
 )
-def test_the_password_is_in_no_sentence(pages, tls, ca_file, answers, code):
+def test_the_password_is_in_no_sentence(pages, pauses, tls, ca_file, answers, code):
     """Not even if a hostile server repeats it."""
     with MailServer({"AUTH": answers}, tls=tls) as server:
         result = run(server.port, pages, tls="starttls", ca_file=ca_file, **LOGIN)
 
     assert verdict(result) == INVALID
     assert f"the login of postscan is refused ({code})" in result.detail or code is None
+    assert pauses == ([0.5] if code == 454 else [])
     assert [word for word in HIDDEN if word in f"{result.detail} {result.log} {result.warnings}"] == []
 
 

@@ -231,7 +231,7 @@ def test_what_was_granted_but_never_appeared_is_delivered(online, papers, pages,
 
 
 @pytest.mark.parametrize("kind", ["discovery", "token", "site", "drives", "item", "children", "session", "chunk"])
-def test_a_busy_service_is_asked_again(online, papers, pages, kind):
+def test_a_busy_service_is_asked_again(online, papers, pages, pauses, kind):
     """After the time that it wants, and with one whole file in the end (F-R17)."""
     online.faults[kind] += [
         graph.answers(429, "activityLimitReached", retry_after="0"),
@@ -243,15 +243,17 @@ def test_a_busy_service_is_asked_again(online, papers, pages, kind):
     assert result.outcome is FilterState.SUCCEEDED
     assert online.files() == {f"{FOLDER}/{NAMES[0]}": pages[0].read_bytes()}
     assert len(result.log) == 3
+    assert pauses == [0, 0.4, 0.8]
 
 
-def test_a_busy_service_at_the_last_piece_is_asked_again(online, papers, pages):
+def test_a_busy_service_at_the_last_piece_is_asked_again(online, papers, pages, pauses):
     """Leave is asked for once more, and given back before."""
     online.faults["chunk"] += [passes, graph.answers(429, retry_after="1"), graph.answers(503)]
     result = run(online, papers, pages[:1])
 
     assert result.published == [(1, LIBRARY, NAMES[0])]
     assert list(online.files().values()) == [pages[0].read_bytes()]
+    assert pauses == [1, 0.4]
 
 
 @pytest.mark.parametrize("size", [0, 1000, UNIT])
@@ -266,7 +268,7 @@ def test_an_upload_that_breaks_goes_on_where_it_was(online, papers, pages, size)
     assert result.published == [(1, LIBRARY, NAMES[0])]
 
 
-def test_an_upload_that_was_forgotten_begins_anew(online, papers, pages):
+def test_an_upload_that_was_forgotten_begins_anew(online, papers, pages, pauses):
     """Sessions expire."""
     online.faults["chunk"] += [graph.forgets, passes, graph.forgets]
     result = run(online, papers, pages[:1])
@@ -274,6 +276,7 @@ def test_an_upload_that_was_forgotten_begins_anew(online, papers, pages):
     assert list(online.files().values()) == [pages[0].read_bytes()]
     assert online.requests.count("session") == 3
     assert result.published == [(1, LIBRARY, NAMES[0])]
+    assert pauses == [0.2, 0.2, 0.2, 0.4]
 
 
 @pytest.mark.parametrize("before", [0, 1])
@@ -286,12 +289,13 @@ def test_an_answer_that_is_lost_makes_no_second_file(online, papers, pages, befo
     assert online.files() == {f"{FOLDER}/{NAMES[0]}": pages[0].read_bytes()}
 
 
-def test_a_lost_answer_and_a_busy_service_make_no_second_file(online, papers, pages):
+def test_a_lost_answer_and_a_busy_service_make_no_second_file(online, papers, pages, pauses):
     """When it cannot even be looked at once."""
     online.faults["chunk"] += [passes, graph.loses_the_answer]
     online.faults["state"] += [graph.answers(503), graph.answers(503)]
     result = run(online, papers, pages[:1])
 
+    assert pauses == [0.2, 0.2]
     assert result.published == [(1, LIBRARY, NAMES[0])]
     assert online.files() == {f"{FOLDER}/{NAMES[0]}": pages[0].read_bytes()}
 

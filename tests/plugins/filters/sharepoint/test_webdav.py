@@ -357,7 +357,7 @@ def test_a_server_that_is_gone_is_given_up_after_its_time(dav, pages):
 
 
 @pytest.mark.parametrize("method", ["PROPFIND", "MKCOL", "PUT", "HEAD", "MOVE"])
-def test_a_server_that_is_busy_is_asked_again(dav, pages, method):
+def test_a_server_that_is_busy_is_asked_again(dav, pages, pauses, method):
     """After the time that it wants, and with one whole file in the end (F-R17)."""
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
     dav.faults[method] += [
@@ -370,6 +370,7 @@ def test_a_server_that_is_busy_is_asked_again(dav, pages, method):
     assert result.outcome is FilterState.SUCCEEDED
     assert dav.files() == {f"{FOLDER}/{NAMES[0]}": pages[0].read_bytes()}
     assert len(result.log) == 3
+    assert pauses == [0, pytest.approx(0.5, abs=0.5), 0.8]
 
 
 def test_a_server_that_wants_more_time_than_it_gets_is_not_waited_for(dav, pages):
