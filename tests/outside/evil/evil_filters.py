@@ -55,16 +55,24 @@ def trace(job: FilterContext, text: str) -> None:
 
 
 def daemon(job: FilterContext, *, environment: dict[str, str] | None = None, command: bool = False) -> None:
-    """Start a process that leaves session and parent; with *environment*, as a program of its own."""
+    """Start a process that leaves session and parent; with *environment*, as a program of its own.
+
+    Return when it has written its trace: a supervisor that ends it before would leave no trace of it.
+    """
+    traced, tracing = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             trace(job, f"left {os.getpid()}")
+            os.close(tracing)
             os.chdir("/")
             if environment is not None:
                 os.execve("/bin/sleep", ["sleep", str(FOR_EVER)], environment)
             time.sleep(FOR_EVER)
         os._exit(0)
+    os.close(tracing)
+    os.read(traced, 1)  # returns at the end of the pipe: both processes have closed it
+    os.close(traced)
     os.wait()
 
 
