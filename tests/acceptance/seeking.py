@@ -9,6 +9,7 @@ import contextlib
 import select
 import socket
 import struct
+import time
 import uuid
 import xml.etree.ElementTree as ET
 
@@ -23,6 +24,7 @@ WSDP = "http://schemas.xmlsoap.org/ws/2006/02/devprof"
 NS = {"soap": SOAP, "wsa": WSA, "wsd": WSD}
 GROUP, GROUP6, PORT, DIRECTED = "239.255.255.250", "ff02::c", 3702, 5362
 PATIENCE = 60.0
+AGAIN = 1.1
 
 
 def message(action: str, body: str, message_id: str = "") -> bytes:
@@ -74,12 +76,24 @@ def asking(address: str = "") -> socket.socket:
 
 
 def ask(data: bytes, to: tuple[str, int], address: str = "") -> bytes:
-    """Send one question; return the answer, which must come from where the question went unless that is a group."""
+    """Send one question; return the answer, which must come from where the question went unless that is a group.
+
+    Ask again each second, as devices do: a source that has got ten answers within a second gets no more.
+    """
+    end = time.monotonic() + PATIENCE
     with asking(address) as socket_:
+        socket_.settimeout(AGAIN)
         if to[0] == GROUP:
             towards_group(socket_, address)
-        socket_.sendto(data, to)
-        answer, source = socket_.recvfrom(65536)
+        while True:
+            socket_.sendto(data, to)
+            try:
+                answer, source = socket_.recvfrom(65536)
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise
+            else:
+                break
     assert to[0] == GROUP or source == to
     return answer
 
