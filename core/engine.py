@@ -47,7 +47,8 @@ class Engine:
         self.settings = settings
         settings.storage.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.storage.run_dir.mkdir(exist_ok=True, mode=0o700)
-        self.store = Store(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
+        storage = settings.storage
+        self.store = Store(storage.url, busy_seconds=storage.busy_seconds, connections=storage.connections)
         self.clock = clock or SystemClock(self.store.mark())
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)

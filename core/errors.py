@@ -11,7 +11,8 @@
     ├── StoredProcessInvalid   a stored scan process cannot be used; the server's error
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
-    │   └── StoreBusy          the database did not answer in time
+    │   └── StoreBusy          the database did not answer in time; nothing is changed
+    │       └── OutcomeUnknown the same, but the change may be stored
     ├── SettingsError          names the file, the key, and what was expected
     └── PluginError            names the plugin and what is wrong with it
 
@@ -101,7 +102,14 @@ class SpoolFull(Unavailable):
 
 
 class StoreBusy(Unavailable):
-    """The database is locked or cannot be reached."""
+    """The database is locked or cannot be reached. Nothing is changed, unless it is an `OutcomeUnknown`."""
+
+
+class OutcomeUnknown(StoreBusy):
+    """The database failed while it committed, and does not answer whether it did.
+
+    At this error, remove nothing that the change would refer to, and read the row before you repeat the change.
+    """
 
 
 class SettingsError(PostscanError):

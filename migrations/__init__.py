@@ -45,6 +45,8 @@ def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
     """
     if connection.dialect.name != "sqlite":
         with connection.begin():
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # a large table takes its time
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             yield
         return
     driver: Any = connection.connection.dbapi_connection

@@ -133,6 +133,12 @@ def migrated_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     return databases.migrated(sqlite_url) if request.param == "sqlite" else _on_postgres(request, with_tables=True)
 
 
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """A database of PostgreSQL with all its tables."""
+    return _on_postgres(request, with_tables=True)
+
+
 def _on_postgres(request: pytest.FixtureRequest, *, with_tables: bool) -> str:
     server: str = request.getfixturevalue("_postgres_server")
     name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"

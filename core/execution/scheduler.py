@@ -121,7 +121,8 @@ class Scheduler:
     def _loop(self) -> None:
         while not self._stopping:
             try:
-                self.poll()
+                with self._store.urgent():
+                    self.poll()
             except StoreBusy as error:
                 log.warning("scheduler waited for the database", extra={"reason": str(error)})
             except Exception:

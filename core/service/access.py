@@ -38,6 +38,7 @@ class JobAccess:
         records = self.records(by, verb, key(token), request)
         try:
             with (
+                self._store.urgent() if verb == "cancel" else contextlib.nullcontext(),
                 self._uniform_refusal(token, by, verb),
                 self._store.change(key(token), *records, owner=_owner(by)) as job,
             ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from postscan.core.clock import Clock
-from postscan.core.errors import InvalidArgument, WrongState
+from postscan.core.errors import InvalidArgument, StoreBusy, WrongState
 from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import RequestKey, StoredResponse
@@ -59,6 +59,8 @@ class ImageReceiver:
             return RepeatedImage(response)  # a concurrent duplicate was recorded, and the job ended after it
         try:
             return self._open_new(job, by, document_id, format, request)
+        except StoreBusy:
+            raise  # a deadline cannot be stored now
         except BaseException:
             self.extend_deadline(job)
             raise
@@ -73,27 +75,25 @@ class ImageReceiver:
 
     def record(self, job: Job, by: Principal, document: JobDocument, request: RequestKey | None) -> None:
         """Store the document with its job; remove its file if it is not stored, or known already."""
-        recorded = False
+        with self._spool.discarded_on_failure([document]):
+            if not self._is_new(job, by, document, request):
+                self._spool.discard(document)
+
+    def _is_new(self, job: Job, by: Principal, document: JobDocument, request: RequestKey | None) -> bool:
+        """Store the document with its job; return False if it was stored before."""
+        records = self._access.records(by, "send", job.token, request, document.sha256)
         try:
-            records = self._access.records(by, "send", job.token, request, document.sha256)
-            with self._store.change(job.token, *records) as changed:
+            with self._store.change(job.token, *records, most_bytes=self._quota.share) as changed:
                 self._check_takes_images(changed, document.id)  # again: others may have been recorded meanwhile
-                recorded = changed.receive(document, self._clock.now())
                 changed.deadline = self.deadline()
-                if recorded:
-                    self._quota.check_kept(job.owner.name, document.size)
+                new = changed.receive(document, self._clock.now())
         except (DuplicateRequest, WrongState):
-            recorded = False
             response = self._access.stored_response(by, "send", request)
             if response is None:
                 raise
             check_same(response, document.sha256)  # a concurrent duplicate has stored the same bytes
-        except BaseException:
-            recorded = False
-            raise
-        finally:
-            if not recorded:
-                self._spool.discard(document)
+            return False
+        return new
 
     def _open_new(
         self, job: Job, by: Principal, document_id: int, format: str, request: RequestKey | None
@@ -149,22 +149,27 @@ class ImageUpload(ImageSink):
             digest = self._writer.commit()
             self._room.release()
             self._receiver.record(self._job, self._by, self._writer.document, self._request)
+        except StoreBusy:
+            self._close()
+            raise  # a deadline cannot be stored now
         except BaseException:
             self.abort()
             raise
-        self._closed = True
-        self._resources.close()
+        self._close()
         return digest
 
     def abort(self) -> None:
         """Drop the image, and extend the deadline of its job."""
         if self._closed:
             return
-        self._closed = True
         try:
-            self._resources.close()
+            self._close()
         finally:
             self._receiver.extend_deadline(self._job)
+
+    def _close(self) -> None:
+        self._closed = True
+        self._resources.close()
 
 
 class RepeatedImage(HashingSink):

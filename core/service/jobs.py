@@ -268,16 +268,13 @@ class PostScanService:
             self._clock.now(),
         )
         copies: list[JobDocument] = []
-        try:
+        with self._spool.discarded_on_failure(copies):
             for document in job.documents:
                 copies.append(self._spool.copy(document, token))
                 again.receive(copies[-1], self._clock.now())
             again.end(self._clock.now())
             line = AuditLine.of(by, "release", job.token, self._clock.now(), detail=f"its images became job {token}")
             self._store.insert(again, line, images_from=job.token)
-        except BaseException:
-            self._spool.discard(*copies)
-            raise
         self._spool.discard(*job.documents)
         self._scheduler.wake()
         return token

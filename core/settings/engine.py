@@ -53,6 +53,12 @@ class StorageSettings(Table):
     )
     database: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in data_dir")
     busy_seconds: Seconds = Field(5.0, description="seconds to wait for a locked database")
+    connections: int = Field(
+        8,
+        ge=4,
+        description="most connections to PostgreSQL; two are kept for cancels and the scheduler, and changes take half "
+        "of the others",
+    )
     reserve_bytes: int = Field(
         64 * MIB,
         ge=0,

@@ -14,13 +14,13 @@ import hashlib
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from postscan.core.errors import InvalidArgument, SpoolFull
+from postscan.core.errors import InvalidArgument, OutcomeUnknown, SpoolFull
 from postscan.core.model import file_names
 from postscan.core.model.job import JobDocument, JobToken
 
@@ -199,6 +199,21 @@ class Spool:
     def discard(self, *documents: JobDocument) -> None:
         """Remove the files of these documents; files of uploads in progress stay."""
         self.drop(*(document.blob for document in documents))
+
+    @contextlib.contextmanager
+    def discarded_on_failure(self, documents: Sequence[JobDocument]) -> Iterator[None]:
+        """Remove the files of these documents if the body, which stores their rows, raises an error.
+
+        If it is unknown whether the rows are stored, or the process is being ended, the files stay; the next start of
+        the server compares them with the rows.
+        """
+        try:
+            yield
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            self.discard(*documents)
+            raise
 
     def drop(self, *keys: str) -> None:
         """Remove the files with these keys."""

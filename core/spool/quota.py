@@ -19,7 +19,7 @@ class Quota:
     """Checks whether there is room for more bytes. Safe to use from several threads."""
 
     def __init__(self, settings: Settings, store: Store, spool: Spool) -> None:
-        self._share = settings.limits.caller_bytes
+        self.share = settings.limits.caller_bytes
         self._reserve = settings.storage.reserve_bytes
         self._store = store
         self._spool = spool
@@ -32,11 +32,6 @@ class Quota:
         with self._lock:
             self._check(owner, kept + self._uploading[owner] + 1, 1)
         return Reservation(self, owner, kept)
-
-    def check_kept(self, owner: str, size: int) -> None:
-        """Raise `SpoolFull` if the caller's share has no room for a document that is about to be recorded."""
-        if self._store.spooled_bytes(owner) + size > self._share:
-            raise SpoolFull(f"the images of {owner} would be more than {self._share} bytes")
 
     def add(self, owner: str, kept: int, size: int) -> None:
         """Count *size* bytes of an upload beside *kept* stored ones; raise `SpoolFull` if there is no room."""
@@ -52,8 +47,8 @@ class Quota:
                 del self._uploading[owner]
 
     def _check(self, owner: str, total: int, size: int) -> None:
-        if total > self._share:
-            raise SpoolFull(f"the images of {owner} would be more than {self._share} bytes")
+        if total > self.share:
+            raise SpoolFull(f"the images of {owner} would be more than {self.share} bytes")
         if self._spool.free_bytes() - size < self._reserve:
             raise SpoolFull(f"the spool's disk has less than {self._reserve} bytes left")
 

@@ -8,21 +8,22 @@ cancel races a finish, an End or another cancel, exactly one of them is written.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from postscan.core.clock import Mark
-from postscan.core.errors import Unavailable
+from postscan.core.errors import SpoolFull, Unavailable
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine, Delivery, EventRow, StoredResponse
 from postscan.core.model.states import JobState
-from postscan.core.store import audit, database, deliveries, events, jobs, requests, retention
+from postscan.core.store import audit, deliveries, events, jobs, requests, retention
 from postscan.core.store.cache import JobCache
+from postscan.core.store.database import CONNECTIONS, Database
 from postscan.core.store.retention import Blob
 from postscan.core.store.schema import EVENT, JOB, MARK
 
@@ -41,18 +42,15 @@ ChangeRecord = StoredResponse | AuditLine
 class Store:
     """Jobs in a database. Safe to use from several threads and from several processes."""
 
-    def __init__(self, url: str, *, busy_seconds: float = 5.0) -> None:
+    def __init__(self, url: str, *, busy_seconds: float = 5.0, connections: int = CONNECTIONS) -> None:
         self.url = url
-        self._writer, self._reader = database.connect(url, busy_seconds)
-        # SQLite has one writer at a time, and its own lock is unfair: threads were seen to wait for it for seconds.
-        self._turn = threading.Lock() if self._writer is not self._reader else contextlib.nullcontext()
-        self._cache = JobCache(self._writer.url.database if self._writer is not self._reader else None)
+        self._database = Database(url, busy_seconds=busy_seconds, connections=connections)
+        self._cache = JobCache(self._database.file)
 
     def close(self) -> None:
         """Close the connections."""
         self._cache.close()
-        self._writer.dispose()
-        self._reader.dispose()
+        self._database.close()
 
     # --- one job -----------------------------------------------------------------------------------------------
 
@@ -89,10 +87,13 @@ class Store:
         return self._cache.get(token)
 
     @contextlib.contextmanager
-    def change(self, token: str, *records: ChangeRecord, owner: Principal | None = None) -> Iterator[Job]:
+    def change(
+        self, token: str, *records: ChangeRecord, owner: Principal | None = None, most_bytes: int | None = None
+    ) -> Iterator[Job]:
         """Yield the job, and save on exit what its verbs did, with *records*; an exception inside changes nothing.
 
-        Raises `JobNotFound`, also if it is not the *owner*'s, and `DuplicateRequest`.
+        Raises `JobNotFound`, also if it is not the *owner*'s; `DuplicateRequest`; with *most_bytes*, `SpoolFull` if the
+        job's owner would then have more bytes of images than that.
         """
         with self.writing() as db:
             job = jobs.load(db, token, owner, lock=True)
@@ -100,6 +101,8 @@ class Store:
             yield job
             jobs.save(db, job, steps, documents)
             _write_records(db, records)
+            if most_bytes is not None and len(job.documents) > len(documents):
+                _check_bytes(db, job.owner.name, most_bytes)
 
     def claim(self, at: datetime) -> Job | None:
         """Move the job that has been Pending longest to Started, and return it; None if there is none."""
@@ -269,24 +272,32 @@ class Store:
         with self.reading() as db:
             return jobs.select(db, query)
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """Yield a transaction that writes; an exception inside rolls it back. Raises `StoreBusy`."""
-        with self._turn, database.translated():
-            with self._writer.begin() as db:
-                yield db
-            self._cache.invalidate()
+    def urgent(self) -> AbstractContextManager[None]:
+        """Let the transactions of this thread go before those of others while the body runs."""
+        return self._database.urgent()
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """Yield a transaction that writes; an exception inside rolls it back. Raises `StoreBusy`, `OutcomeUnknown`."""
+        try:
+            with self._database.writing() as db:
+                yield db
+        finally:
+            self._cache.invalidate()  # after a failed COMMIT too: it may have committed
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
         """Yield a transaction that only reads. Raises `StoreBusy`."""
-        with database.translated(), self._reader.begin() as db:
-            yield db
+        return self._database.reading()
 
 
 def _count_open(db: sa.Connection, owner: str) -> int:
     query = sa.select(sa.func.count()).where(JOB.c.owner == owner, JOB.c.state.in_(_OPEN))
     return db.scalar(query) or 0
+
+
+def _check_bytes(db: sa.Connection, owner: str, most: int) -> None:
+    if retention.spooled_bytes(db, owner) > most:
+        raise SpoolFull(f"the images of {owner} would be more than {most} bytes")
 
 
 def _write_records(db: sa.Connection, records: Sequence[ChangeRecord]) -> None:

@@ -41,7 +41,7 @@ def test_every_test_of_the_table_is_there() -> None:
 
 def test_every_threat_of_the_wire_has_its_controls() -> None:
     """T-A1 to T-A6, T-D1 to T-D4, T-O1, T-O4 and T-O8."""
-    assert {one.threat for one in controls.table()} == THREATS
+    assert {one.threat for one in controls.table()} >= THREATS
 
 
 @pytest.mark.timeout(600)  # three runs of pytest, each in an environment of its own

@@ -67,7 +67,7 @@ def test_the_database_itself_refuses_to_rewrite_the_trail(store: Store, statemen
     """Append-only, for whoever can connect with the server's own rights."""
     store.record(AuditLine.of(ADMIN, "cancel", "some-job", EXAMPLE_TIME))
 
-    with pytest.raises(sa.exc.DBAPIError, match="append-only"), store._writer.begin() as db:
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), store.writing() as db:
         db.exec_driver_sql(statement)
     assert len(store.audit()) == 1
 

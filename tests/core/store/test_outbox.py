@@ -371,7 +371,7 @@ def test_a_reader_never_passes_an_event_that_is_not_committed_yet(
     with store.writing() as db:
         jobs.insert(db, job(token="first"))
         second.start()
-        wait_until_waiting(store, second)
+        wait_until_waiting(other, second)
         if store.url.startswith("postgresql"):
             read()
             assert heard == []

@@ -1,4 +1,4 @@
-"""Connections whose commits are durable and whose updates are not lost.
+"""SQLite: connections whose commits are durable and whose updates are not lost.
 
 SQLite runs with its rollback journal and full syncing. Its write-ahead log can lose commits when several connections
 write at once (versions before 3.51.3, except two back-ports), so it is used only with a library that has the fix.
@@ -8,37 +8,49 @@ two processes that read and then write would lose each other's updates without a
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from postscan.core.errors import StoreBusy
+from postscan.core.store.database.backend import UNTIL, Backend
+from postscan.core.store.database.gate import Gate
 
 _FIXED: Final = (3, 51, 3)
 _BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
 _PAUSE: Final = 0.001  # seconds
 
-Transaction = sa.Connection
-"""An open transaction, for modules that pass it on to functions of the store and write no SQL themselves."""
+_ROLLED_BACK: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
+"""A COMMIT that fails with one of these comes before the commit point, and its ROLLBACK undoes all of it."""
 
 
-def connect(url: str, busy_seconds: float) -> tuple[sa.Engine, sa.Engine]:
-    """Return the engine that writes and the one that only reads.
+class SQLite(Backend):
+    """One writer at a time: SQLite's own lock is unfair, and threads were seen to wait for it for seconds."""
 
-    Make the folder of an SQLite file if it is missing.
-    """
-    if not url.startswith("sqlite"):
-        engine = sa.create_engine(url, pool_pre_ping=True, pool_size=8)
-        return engine, engine
-    file = sa.make_url(url).database
-    if file:
-        Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return _sqlite(url, busy_seconds, "BEGIN IMMEDIATE"), _sqlite(url, busy_seconds, "BEGIN")
+    def __init__(self, url: str, busy_seconds: float) -> None:
+        self.file = sa.make_url(url).database
+        if self.file:
+            Path(self.file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.writer = _engine(url, busy_seconds, "BEGIN IMMEDIATE")
+        self.reader = _engine(url, busy_seconds, "BEGIN")
+        self.writers = (Gate(1, 1),)
+        self.readers = ()
+
+    def name_of(self, db: sa.Connection) -> str | None:
+        """Return None: the error of a COMMIT is enough."""
+        return None
+
+    def is_committed(self, name: str | None, error: Exception, until: float) -> bool | None:
+        """Return False if the error comes before the commit point, else None.
+
+        An error of the disk may come after it: when the folder of the deleted journal is synced, or when the
+        write-ahead log is. The frame of the commit then stays in the log, where a recovery after a crash finds it.
+        """
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", None)
+        return False if code is not None and code & 0xFF in _ROLLED_BACK else None
 
 
 def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str:
@@ -47,16 +59,7 @@ def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) ->
     return "WAL" if fixed else "DELETE"
 
 
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Translate errors of an unavailable database into `StoreBusy`."""
-    try:
-        yield
-    except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
-        raise StoreBusy(f"the database does not answer: {error.args[0] if error.args else error}") from error
-
-
-def _sqlite(url: str, busy_seconds: float, begin: str) -> sa.Engine:
+def _engine(url: str, busy_seconds: float, begin: str) -> sa.Engine:
     # Keep every connection: opening one takes the database's lock, and readers would wait for each other.
     engine = sa.create_engine(url, connect_args={"check_same_thread": False}, poolclass=sa.QueuePool, pool_size=0)
     timeout = int(busy_seconds * 1000)
@@ -77,7 +80,8 @@ def _sqlite(url: str, busy_seconds: float, begin: str) -> sa.Engine:
         sqlite: Any = connection.connection.dbapi_connection
         sqlite.execute("PRAGMA busy_timeout=0")
         try:
-            _begin_locked(sqlite, begin, busy_seconds)
+            until = connection.get_execution_options().get(UNTIL, time.monotonic() + busy_seconds)
+            _begin_locked(sqlite, begin, until)
         except sqlite3.OperationalError as error:
             raise sa.exc.OperationalError(begin, None, error) from error
         finally:
@@ -86,13 +90,12 @@ def _sqlite(url: str, busy_seconds: float, begin: str) -> sa.Engine:
     return engine
 
 
-def _begin_locked(sqlite: sqlite3.Connection, begin: str, busy_seconds: float) -> None:
-    """Begin a transaction, and take its first lock.
+def _begin_locked(sqlite: sqlite3.Connection, begin: str, until: float) -> None:
+    """Begin a transaction, and take its first lock before `time.monotonic()` is *until*.
 
     SQLite's own busy handler polls ever less often, finally every 100 ms. Beside a writer with a thousand commits a
     second it was seen to miss every gap for seconds; so this polls every millisecond.
     """
-    until = time.monotonic() + busy_seconds
     while True:
         try:
             sqlite.execute(begin)

@@ -1,0 +1,145 @@
+"""Transactions: how many are open at once, how long they wait, and whether a failed COMMIT has committed.
+
+`Database` decides; its backends, SQLite and PostgreSQL, have the connections. Every wait ends: for a gate, a
+connection, a lock, the outcome of a commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from postscan.core.errors import OutcomeUnknown, StoreBusy
+from postscan.core.store.database.backend import UNTIL, Backend
+from postscan.core.store.database.gate import Gate, all_entered
+from postscan.core.store.database.postgresql import CONNECTIONS, PostgreSQL
+from postscan.core.store.database.sqlite import SQLite, journal_mode
+
+__all__ = ["CONNECTIONS", "Database", "Transaction", "connect", "journal_mode", "translated"]
+
+log = logging.getLogger(__name__)
+
+Transaction = sa.Connection
+"""An open transaction, for modules that pass it on to functions of the store and write no SQL themselves."""
+
+_UNAVAILABLE: Final = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.TimeoutError)
+"""What the drivers raise if the database is locked, full, read-only, ended the session, or cannot be reached."""
+
+
+class Database:
+    """Transactions on one database. Safe to use from several threads; a thread has one transaction open at a time."""
+
+    def __init__(self, url: str, *, busy_seconds: float = 5.0, connections: int = CONNECTIONS) -> None:
+        self._busy_seconds = busy_seconds
+        self._backend = _backend(url, busy_seconds, connections)
+        self._thread = threading.local()
+
+    @property
+    def file(self) -> str | None:
+        """The path of an SQLite file, else None."""
+        return self._backend.file
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._backend.close()
+
+    @contextlib.contextmanager
+    def urgent(self) -> Iterator[None]:
+        """Let the transactions of this thread go before those of others while the body runs."""
+        before, self._thread.urgent = self._is_urgent(), True
+        try:
+            yield
+        finally:
+            self._thread.urgent = before
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Yield a transaction that only reads. Raises `StoreBusy`."""
+        with self._connected(self._backend.reader, self._backend.readers) as db, db.begin():
+            yield db
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Yield a transaction that writes; an exception inside rolls it back.
+
+        Raises `StoreBusy` if nothing is changed, `OutcomeUnknown` if that is not known. A COMMIT that failed and is
+        found to have committed is a success.
+        """
+        committing, name = False, None
+        with self._connected(self._backend.writer, self._backend.writers) as db:
+            try:
+                with db.begin():
+                    yield db
+                    name = self._backend.name_of(db)
+                    committing = True
+            except Exception as error:
+                if not committing:
+                    raise
+                self._settle(name, error)
+
+    def _settle(self, name: str | None, error: Exception) -> None:
+        """Find the outcome of a COMMIT that failed; return if it has committed."""
+        committed = self._backend.is_committed(name, error, time.monotonic() + self._busy_seconds)
+        log.warning("commit interrupted", extra={"outcome": _OUTCOME[committed], "reason": str(error)})
+        if committed is None:
+            raise OutcomeUnknown("the database failed during a commit; it is not known whether it committed") from error
+        if not committed:
+            raise error
+
+    @contextlib.contextmanager
+    def _connected(self, engine: sa.Engine, gates: Sequence[Gate]) -> Iterator[sa.Connection]:
+        until = time.monotonic() + self._busy_seconds
+        with (
+            self._alone(),
+            translated(),
+            all_entered(gates, urgent=self._is_urgent(), until=until),
+            engine.connect() as connection,
+        ):
+            yield connection.execution_options(**{UNTIL: until})
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second transaction of this thread: it would wait for a connection that the first one holds."""
+        if getattr(self._thread, "open", False):
+            raise AssertionError("this thread has a transaction open already")
+        self._thread.open = True
+        try:
+            yield
+        finally:
+            self._thread.open = False
+
+    def _is_urgent(self) -> bool:
+        return getattr(self._thread, "urgent", False)
+
+
+_OUTCOME: Final = {True: "committed", False: "rolled back", None: "unknown"}
+
+
+def connect(url: str, busy_seconds: float) -> tuple[sa.Engine, sa.Engine]:
+    """Return the engine that writes and the one that only reads, without gates.
+
+    Make the folder of an SQLite file if it is missing.
+    """
+    backend = _backend(url, busy_seconds, CONNECTIONS)
+    return backend.writer, backend.reader
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Translate errors of an unavailable database into `StoreBusy`."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise StoreBusy(f"the database does not answer: {error.args[0] if error.args else error}") from error
+
+
+def _backend(url: str, busy_seconds: float, connections: int) -> Backend:
+    if url.startswith("sqlite"):
+        return SQLite(url, busy_seconds)
+    return PostgreSQL(url, busy_seconds, connections)

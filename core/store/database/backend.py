@@ -1,0 +1,44 @@
+"""What the two kinds of database have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from postscan.core.store.database.gate import Gate
+
+UNTIL: Final = "postscan_until"
+"""Execution option of a connection: the `time.monotonic()` until which its transaction waits to begin."""
+
+
+class Backend(ABC):
+    """Connections to one database, and what becomes of a COMMIT that fails.
+
+    `writer` and `reader` are the engines, `writers` and `readers` the gates that their transactions enter in this
+    order. `file` is the path of an SQLite file, else None.
+    """
+
+    writer: sa.Engine
+    reader: sa.Engine
+    writers: Sequence[Gate]
+    readers: Sequence[Gate]
+    file: str | None
+
+    @abstractmethod
+    def name_of(self, db: sa.Connection) -> str | None:
+        """Return a name by which `is_committed` finds the open transaction; None if it has none."""
+
+    @abstractmethod
+    def is_committed(self, name: str | None, error: Exception, until: float) -> bool | None:
+        """Return whether the transaction is committed whose COMMIT failed with *error*; None if that is not known.
+
+        Waits for the outcome until `time.monotonic()` is *until*.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.writer.dispose()
+        self.reader.dispose()

@@ -1,0 +1,99 @@
+"""PostgreSQL: one pool, of which writers take a part; time-outs for each wait; and the outcome of a lost COMMIT.
+
+A connection that ends during COMMIT leaves the outcome open. The server knows it by the transaction's id, as long as it
+is the same server: a stand-by that took over counts in a timeline of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from postscan.core.store.database.backend import Backend
+from postscan.core.store.database.gate import Gate
+
+CONNECTIONS: Final = 8
+URGENT: Final = 2  # connections that only urgent transactions take
+_POLL: Final = 0.05  # seconds between two questions for an outcome
+
+_NETWORK: Final = {
+    "connect_timeout": 3,  # seconds
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
+_SESSION: Final = {
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "5s",  # else a client that stops before its COMMIT stops all others
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+_NAME: Final = sa.text("select pg_current_xact_id_if_assigned()::text, left(pg_walfile_name(pg_current_wal_lsn()), 8)")
+_STATUS: Final = sa.text(
+    "select case left(pg_walfile_name(pg_current_wal_lsn()), 8) when :timeline then pg_xact_status(:id ::xid8) end"
+)
+_OUTCOMES: Final = {"committed": True, "aborted": False}
+
+
+class PostgreSQL(Backend):
+    """Readers and writers share one pool; half of what is not reserved is for writers.
+
+    Writers that store events run one after another anyway (`core.store.events.lock`), so a few are enough.
+    """
+
+    def __init__(self, url: str, busy_seconds: float, connections: int) -> None:
+        arguments = _arguments(sa.make_url(url), busy_seconds)
+        self.writer = self.reader = sa.create_engine(
+            url,
+            connect_args=arguments,
+            pool_pre_ping=True,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=busy_seconds,
+        )
+        ordinary = connections - URGENT
+        shared = Gate(connections, ordinary)
+        self.readers = (shared,)
+        self.writers = (Gate(ordinary, ordinary // 2), shared)
+        self.file = None
+        self._fresh = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+
+    def name_of(self, db: sa.Connection) -> str | None:
+        """Return the server's timeline and the transaction's id; None if the transaction has changed nothing."""
+        id, timeline = db.execute(_NAME).one()
+        return f"{timeline} {id}" if id is not None else None
+
+    def is_committed(self, name: str | None, error: Exception, until: float) -> bool | None:
+        """Ask the server, on a connection of its own and until it knows; False for one that has changed nothing."""
+        if name is None:
+            return False
+        timeline, id = name.split()
+        while True:
+            try:
+                with self._fresh.connect() as db:
+                    status = db.scalar(_STATUS, {"timeline": timeline, "id": id})
+            except sa.exc.DBAPIError:
+                status = "not connected"
+            if status in _OUTCOMES:
+                return _OUTCOMES[status]
+            if status is None or time.monotonic() > until:
+                return None
+            time.sleep(_POLL)
+
+    def close(self) -> None:
+        """Close the connections."""
+        super().close()
+        self._fresh.dispose()
+
+
+def _arguments(url: sa.URL, busy_seconds: float) -> dict[str, Any]:
+    """Return the arguments of each connection; what the URL says about one of them counts instead."""
+    session = _SESSION | {"lock_timeout": f"{int(busy_seconds * 1000)}ms"}
+    options = [f"-c {name}={value}" for name, value in session.items()]
+    own = url.query.get("options", "")
+    options += [own] if isinstance(own, str) else own
+    return {name: value for name, value in _NETWORK.items() if name not in url.query} | {"options": " ".join(options)}

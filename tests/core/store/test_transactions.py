@@ -1,0 +1,197 @@
+"""Every wait of a transaction ends, and no transaction waits for itself or for one that stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import databases
+import pytest
+import sqlalchemy as sa
+from conftest import ANNA, AnyProcess
+from works import Works
+
+from postscan.core.engine import Engine
+from postscan.core.errors import OutcomeUnknown, StoreBusy
+from postscan.core.model.job import Job
+from postscan.core.settings import Settings
+from postscan.core.store.database.gate import Gate
+from postscan.core.store.database.sqlite import SQLite, journal_mode
+from postscan.core.store.store import Store
+from postscan.plugins.testing.runner import EXAMPLE_TIME
+
+SOON = 30.0  # seconds; only ends a test that has failed
+
+
+@contextlib.contextmanager
+def in_threads(count: int, work: Callable[[], object]) -> Iterator[list[BaseException]]:
+    """Do *work* in threads while the body runs, and join them; yield the list of their errors."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    yield errors
+    for thread in threads:
+        thread.join(SOON)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_transaction_inside_another_is_an_error_at_once(store: Store) -> None:
+    """With a pool it would wait for a connection that its own thread holds."""
+    for outer in (store.reading, store.writing):
+        for inner in (store.reading, store.writing):
+            with outer(), pytest.raises(AssertionError, match="open already"), inner():
+                pass
+
+    with store.reading():
+        pass
+
+
+def test_many_images_of_one_job_at_once_are_all_stored(settings: Settings, migrated_url: str) -> None:
+    """More threads than connections, each with an image; none waits for a connection that another one holds."""
+    storage = settings.storage.model_copy(update={"database": migrated_url, "connections": 4, "busy_seconds": 20.0})
+    with contextlib.closing(Engine(settings.model_copy(update={"storage": storage}), AnyProcess())) as engine:
+        works, numbers = Works(engine, ANNA), iter(range(1, 31))
+        token = works.create("copy")
+        with in_threads(30, lambda: works.send(token, next(numbers), b"page")) as errors:
+            pass
+
+        assert errors == []
+        assert works.job(token).images_received == 30
+
+
+def test_readers_and_urgent_transactions_go_on_beside_writers_that_stand_still(
+    store: Store, migrated_url: str, job: Callable[..., Job]
+) -> None:
+    """Writers never take all connections, and a cancel does not wait for those that wait for a place."""
+    if not migrated_url.startswith("postgresql"):
+        return  # SQLite has one writer
+    over, inside = threading.Event(), threading.Semaphore(0)
+
+    def stand() -> None:
+        with store.writing():
+            inside.release()
+            over.wait(SOON)
+
+    store.insert(job())
+    with in_threads(3, stand):
+        for _ in range(3):
+            assert inside.acquire(timeout=SOON)
+        try:
+            assert store.load(job().token).token == job().token
+            with store.urgent(), store.change(job().token) as changed:
+                changed.cancel(EXAMPLE_TIME)
+            with in_threads(1, stand):
+                assert not inside.acquire(timeout=0.1)
+                over.set()
+        finally:
+            over.set()
+
+
+def test_an_urgent_transaction_waits_for_one_and_not_for_all() -> None:
+    """Two of three places are for ordinary ones: with both taken, the third is free for an urgent one alone."""
+    gate, now = Gate(3, 2), time.monotonic()
+    with gate.entered(urgent=False, until=now), gate.entered(urgent=False, until=now):
+        with pytest.raises(StoreBusy), gate.entered(urgent=False, until=now):
+            pass
+        with gate.entered(urgent=True, until=now):
+            pass
+
+
+def test_a_gate_that_stays_closed_is_busy() -> None:
+    """The wait for a place has an end."""
+    gate = Gate(1, 1)
+    with (
+        gate.entered(urgent=False, until=0.0),
+        pytest.raises(StoreBusy, match="too many"),
+        gate.entered(urgent=True, until=time.monotonic() + 0.05),
+    ):
+        pass
+
+
+def test_a_client_that_stops_before_its_commit_stops_no_other(postgres_url: str, job: Callable[..., Job]) -> None:
+    """The server ends its session, and the others go on. Its own change is `StoreBusy`."""
+    stopped = Store(f"{postgres_url}&options=-c%20idle_in_transaction_session_timeout%3D300ms")
+    with contextlib.closing(stopped), contextlib.closing(Store(postgres_url, busy_seconds=SOON)) as other:
+        with pytest.raises(StoreBusy), stopped.writing() as db:
+            db.execute(sa.text("select pg_advisory_xact_lock(:id)"), {"id": 0x706F7374})
+            other.insert(job())
+
+        assert other.load(job().token)
+
+
+def test_each_wait_for_postgresql_has_a_limit(postgres_url: str) -> None:
+    """Section 8 of the design for several machines: lock, statement, and a transaction that stands still."""
+    with contextlib.closing(Store(postgres_url, busy_seconds=3.0)) as store, store.reading() as db:
+        found = {
+            name: db.scalar(sa.text(f"show {name}"))
+            for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        }
+
+    assert found == {
+        "lock_timeout": "3s",
+        "statement_timeout": "30s",
+        "idle_in_transaction_session_timeout": "5s",
+    }
+
+
+def test_a_lock_that_another_holds_is_waited_for_no_longer_than_set(postgres_url: str, job: Callable[..., Job]) -> None:
+    """A row that another transaction has locked is `StoreBusy` after `busy_seconds`."""
+    with (
+        contextlib.closing(Store(postgres_url)) as one,
+        contextlib.closing(Store(postgres_url, busy_seconds=0.2)) as other,
+    ):
+        one.insert(job())
+        with one.writing() as db:
+            db.execute(sa.text("update job set version = version"))
+            with pytest.raises(StoreBusy), other.change(job().token) as changed:
+                changed.cancel(EXAMPLE_TIME)
+
+        assert not other.load(job().token).state.ended
+
+
+@pytest.mark.parametrize(
+    ("code", "committed"),
+    [
+        (sqlite3.SQLITE_BUSY, False),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_IOERR_FSYNC, None),
+        (sqlite3.SQLITE_IOERR_DIR_FSYNC, None),
+    ],
+)
+def test_an_error_of_the_disk_leaves_the_outcome_of_an_sqlite_commit_open(
+    sqlite_url: str, code: int, committed: bool | None
+) -> None:
+    """The sync of the folder comes after the journal is deleted, and that is the commit."""
+    cause = sqlite3.OperationalError("disk I/O error")
+    cause.sqlite_errorcode = code
+    error = sa.exc.OperationalError("COMMIT", None, cause)
+
+    assert SQLite(sqlite_url, 1.0).is_committed(None, error, 0.0) is committed
+
+
+def test_a_commit_that_a_reader_keeps_out_changes_nothing(sqlite_url: str, job: Callable[..., Job]) -> None:
+    """With the rollback journal, COMMIT waits for readers; then it is undone, and the next change is stored."""
+    sqlite_store = Store(databases.migrated(sqlite_url), busy_seconds=0.2)
+    with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM job").fetchone()
+        kept_out = contextlib.nullcontext() if journal_mode() == "WAL" else pytest.raises(StoreBusy)
+        with kept_out as caught:
+            sqlite_store.insert(job(token="first"))
+        assert caught is None or not isinstance(caught.value, OutcomeUnknown)
+    sqlite_store.insert(job(token="second"))
+
+    expected = ["first", "second"] if journal_mode() == "WAL" else ["second"]
+    assert [one.token for one in sqlite_store.open_jobs()] == expected
+    sqlite_store.close()
