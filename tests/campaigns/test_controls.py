@@ -90,7 +90,7 @@ def test_the_page_counts_the_controls_of_each_threat() -> None:
     """As many as the table has."""
     page = (ROOT / "docs" / "campaigns.md").read_text().partition("## The controls")[2]
     counted = {
-        threat: int(number) for threat, number in re.findall(r"^\| (T-[ADO]\d) \|.*\| (\d+) \|$", page, re.MULTILINE)
+        threat: int(number) for threat, number in re.findall(r"^\| ([TF]-\w+) \|.*\| (\d+) \|$", page, re.MULTILINE)
     }
 
     assert counted == Counter(one.threat for one in controls.table())

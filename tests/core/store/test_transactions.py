@@ -131,7 +131,7 @@ def test_a_client_that_stops_before_its_commit_stops_no_other(postgres_url: str,
 
 
 def test_each_wait_for_postgresql_has_a_limit(postgres_url: str) -> None:
-    """Section 8 of the design for several machines: lock, statement, and a transaction that stands still."""
+    """A lock, a statement, and a transaction that stands still."""
     with contextlib.closing(Store(postgres_url, busy_seconds=3.0)) as store, store.reading() as db:
         found = {
             name: db.scalar(sa.text(f"show {name}"))
