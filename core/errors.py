@@ -12,7 +12,8 @@
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
     │   └── StoreBusy          the database did not answer in time; nothing is changed
-    │       └── OutcomeUnknown the same, but the change may be stored
+    │       ├── OutcomeUnknown the same, but the change may be stored
+    │       └── StoreFull      it has no room on its disk
     ├── SettingsError          names the file, the key, and what was expected
     └── PluginError            names the plugin and what is wrong with it
 
@@ -110,6 +111,10 @@ class OutcomeUnknown(StoreBusy):
 
     At this error, remove nothing that the change would refer to, and read the row before you repeat the change.
     """
+
+
+class StoreFull(StoreBusy):
+    """The disk of the database has no room."""
 
 
 class SettingsError(PostscanError):

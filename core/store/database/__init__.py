@@ -15,11 +15,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from postscan.core.errors import OutcomeUnknown, StoreBusy
+from postscan.core.errors import OutcomeUnknown, StoreBusy, StoreFull
 from postscan.core.store.database.backend import UNTIL, Backend
 from postscan.core.store.database.gate import Gate, all_entered
 from postscan.core.store.database.postgresql import CONNECTIONS, PostgreSQL
-from postscan.core.store.database.sqlite import SQLite, journal_mode
+from postscan.core.store.database.sqlite import SQLite, is_full, journal_mode
 
 __all__ = ["CONNECTIONS", "Database", "Transaction", "connect", "journal_mode", "translated"]
 
@@ -132,11 +132,12 @@ def connect(url: str, busy_seconds: float) -> tuple[sa.Engine, sa.Engine]:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Translate errors of an unavailable database into `StoreBusy`."""
+    """Translate errors of an unavailable database into `StoreBusy`, and those of a full disk into `StoreFull`."""
     try:
         yield
     except _UNAVAILABLE as error:
-        raise StoreBusy(f"the database does not answer: {error.args[0] if error.args else error}") from error
+        kind = StoreFull if is_full(error) else StoreBusy
+        raise kind(f"the database does not answer: {error.args[0] if error.args else error}") from error
 
 
 def _backend(url: str, busy_seconds: float, connections: int) -> Backend:

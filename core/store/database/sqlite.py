@@ -59,6 +59,12 @@ def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) ->
     return "WAL" if fixed else "DELETE"
 
 
+def is_full(error: sa.exc.SQLAlchemyError) -> bool:
+    """Return whether SQLite has found no room: for its file or journal, or for the index of its write-ahead log."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
 def _engine(url: str, busy_seconds: float, begin: str) -> sa.Engine:
     # Keep every connection: opening one takes the database's lock, and readers would wait for each other.
     engine = sa.create_engine(url, connect_args={"check_same_thread": False}, poolclass=sa.QueuePool, pool_size=0)
