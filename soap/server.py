@@ -25,10 +25,12 @@ from postscan.core.settings import Settings
 from postscan.soap.discovery import app_sequence, responder, udp
 from postscan.soap.eventing.notifier import Notifier
 from postscan.soap.eventing.subscription_manager import SubscriptionManager
-from postscan.soap.http import tls
+from postscan.soap.http import connections, tls
+from postscan.soap.http.acceptor import AcceptSettings, Loop
 from postscan.soap.http.app import create_app
 from postscan.soap.http.endpoints import EventingParts
-from postscan.soap.http.head_limits import protocol
+from postscan.soap.http.identity import Identities
+from postscan.soap.http.protocol import ConnectionLimits, protocol
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> Non
     """
     stop = _StopSignal()
     context = tls.context(settings.tls)
+    places = _places(settings)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
         address, port = listener.getsockname()[:2]
@@ -63,8 +66,9 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> Non
             SubscriptionManager(core.subscriptions, settings), Notifier(core.subscriptions, settings)
         )
         services.append(eventing.notifier)
-        app = create_app(core.service, settings, advertisement, eventing)
-        server = _Server(_config(app, settings, context), ready, _url(listener, settings), services)
+        identities = Identities(settings)
+        app = create_app(core.service, settings, advertisement, eventing, identities)
+        server = _Server(_config(app, settings, context, identities, places), ready, _url(listener, settings), services)
         stop.server = server
         server.run(sockets=[listener])
         log.info("drain started", extra={"seconds": settings.server.drain_seconds})
@@ -124,30 +128,45 @@ class _Server(uvicorn.Server):
 
 
 class _UvicornConfig(uvicorn.Config):
-    handshake_seconds = 10.0
+    accept: AcceptSettings
 
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
-        """Return uvloop with a deadline for TLS handshakes."""
-        return functools.partial(tls.Loop, self.handshake_seconds)
+        """Return uvloop with our acceptor of connections."""
+        return functools.partial(Loop, self.accept)
 
 
-def _config(app: Starlette, settings: Settings, context: ssl.SSLContext | None) -> uvicorn.Config:
+def _config(
+    app: Starlette,
+    settings: Settings,
+    context: ssl.SSLContext | None,
+    identities: Identities,
+    places: connections.Connections,
+) -> uvicorn.Config:
+    server = settings.server
+    admits = identities.may_use_tls if settings.tls.mode == "client" else lambda _pem: True
     config = _UvicornConfig(
         app,
-        http=protocol(settings.server.head_seconds),
+        http=protocol(ConnectionLimits(server.head_seconds, server.idle_seconds, admits)),
         lifespan="off",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # a client could write any address into X-Forwarded-For
-        timeout_keep_alive=math.ceil(settings.server.idle_seconds),
-        timeout_graceful_shutdown=math.ceil(settings.server.drain_seconds),
-        backlog=BACKLOG,
+        timeout_graceful_shutdown=math.ceil(server.drain_seconds),
         ssl_context_factory=None if context is None else lambda _config, _default: context,
     )
-    config.handshake_seconds = settings.tls.handshake_seconds
+    config.accept = AcceptSettings(places, settings.tls.handshake_seconds, server.write_seconds)
     return config
+
+
+def _places(settings: Settings) -> connections.Connections:
+    """Return the places of connections, as many as the descriptors allow."""
+    server, descriptors = settings.server, connections.raise_descriptor_limit()
+    most = connections.most_connections(server.connections, descriptors)
+    if most < server.connections:
+        log.warning("fewer connections than configured", extra={"connections": most, "descriptors": descriptors})
+    return connections.Connections(most, server.connections_per_address)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -11,7 +11,9 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, StoreBusy, WrongState
@@ -51,7 +53,8 @@ class Scheduler:
         self._executor = executor
         self._chores = dict.fromkeys(chores, 0.0)
         self._wake = threading.Event()
-        self._moved = threading.Condition()
+        self._exits: WeakValueDictionary[JobToken, Future[None]] = WeakValueDictionary()
+        self._exits_lock = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="postscan-scheduler", daemon=True)
         self._broken: Counter[JobToken] = Counter()
@@ -78,10 +81,18 @@ class Scheduler:
         self._executor.interrupt(token)
         self.wake()
 
-    def wait_moved(self, seconds: float) -> None:
-        """Sleep until any job has left the executor, at most for *seconds*."""
-        with self._moved:
-            self._moved.wait(seconds)
+    @property
+    def is_running(self) -> bool:
+        """Whether this process polls; if not, another one may run the jobs."""
+        return self._thread.is_alive()
+
+    def exit(self, token: JobToken) -> Future[None]:
+        """Return what is done when the job next leaves the executor. Do not cancel it: others may wait for it."""
+        with self._exits_lock:
+            exit = self._exits.get(token)
+            if exit is None:
+                exit = self._exits[token] = Future()
+            return exit
 
     def done(self, token: JobToken, error: BaseException | None) -> None:
         """Record that a job has left the executor, with the error that its pipeline raised."""
@@ -91,8 +102,10 @@ class Scheduler:
             self._not_before[token] = self._clock.ticks() + _PAUSE
             if not isinstance(error, StoreBusy):
                 self._broken[token] += 1
-        with self._moved:
-            self._moved.notify_all()
+        with self._exits_lock:
+            exit = self._exits.pop(token, None)
+        if exit is not None:
+            exit.set_result(None)
         self.wake()
 
     def poll(self) -> None:

@@ -14,15 +14,17 @@ from typing import Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
-from postscan.core.execution.scheduler import Scheduler
+from postscan.core.execution.scheduler import POLL_SECONDS, Scheduler
 from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKey
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.registry.active_filters import ActiveFilters
+from postscan.core.service import waiting
 from postscan.core.service.access import JobAccess, is_owned, key
 from postscan.core.service.images import ImageReceiver, ImageSink
+from postscan.core.service.waiting import Steps, Wait
 from postscan.core.settings import Settings
 from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import Spool
@@ -123,6 +125,10 @@ class PostScanService:
         return self._images.open(token, by, document_id, format, request)
 
     def end(self, token: str, by: Principal, request: RequestKey | None = None) -> None:
+        """Run `end_steps` in this thread."""
+        waiting.run(self.end_steps(token, by, request))
+
+    def end_steps(self, token: str, by: Principal, request: RequestKey | None = None) -> Steps[None]:
         """Move the job to Pending; it takes no more images. Harmless when repeated while the job is active.
 
         Waits for uploads in progress, so that the last page is not lost. Raises `Unavailable` if one takes longer than
@@ -131,17 +137,22 @@ class PostScanService:
         if self._access.stored_response(by, "end", request) is not None:
             return
         known = self.job(token, by).token
-        if not self._uploads.wait_for(known, self._settings.server.idle_seconds):
+        uploaded = self._uploads.end(known)
+        if not uploaded.done() and not (yield Wait(uploaded, self._settings.server.idle_seconds)):
             raise Unavailable(f"an image of job {known} is still being uploaded")
         with self._access.change(token, by, "end", request) as job:
             job.end(self._clock.now())
         self._scheduler.wake()
 
     def cancel(self, token: str, by: Principal, request: RequestKey | None = None) -> Job:
+        """Run `cancel_steps` in this thread."""
+        return waiting.run(self.cancel_steps(token, by, request))
+
+    def cancel_steps(self, token: str, by: Principal, request: RequestKey | None = None) -> Steps[Job]:
         """Cancel the job and return it: Canceled, or Terminating while its filters are being stopped.
 
-        The cancel is durable before any filter is stopped. Waits at most `running.cancel_answer_seconds` for the
-        filters. Raises `JobNotFound` for a job that has ended.
+        The cancel is durable before any filter is stopped, and before the first wait. Waits at most
+        `running.cancel_answer_seconds` for the filters. Raises `JobNotFound` for a job that has ended.
         """
         if self._access.stored_response(by, "cancel", request) is not None:
             return self.job(token, by)
@@ -155,7 +166,7 @@ class PostScanService:
                 self._remove_images(job)
             return job
         self._scheduler.interrupt(job.token)
-        return self._wait_ended(job)
+        return (yield from self._wait_ended(job))
 
     def job(self, token: str, by: Principal) -> Job:
         """Return the job; do not call its verbs."""
@@ -286,16 +297,18 @@ class PostScanService:
             job.cancel(self._clock.now())
         return job
 
-    def _wait_ended(self, job: Job) -> Job:
+    def _wait_ended(self, job: Job) -> Steps[Job]:
         """Wait for the filters to stop, so that the response can say that they have (D22)."""
         until = time.monotonic() + self._settings.running.cancel_answer_seconds
-        while not job.state.ended:
-            left = until - time.monotonic()
-            if left <= 0:
-                break
-            self._scheduler.wait_moved(min(left, 0.1))
+        while not job.state.ended and (left := until - time.monotonic()) > 0:
+            exit = self._scheduler.exit(job.token)  # before the job is read: it may end at any moment
             with contextlib.suppress(StoreBusy):
                 job = self._store.load(job.token)
+            if job.state.ended:
+                break
+            is_here = self._scheduler.is_running
+            if not (yield Wait(exit, left if is_here else min(left, POLL_SECONDS))) and is_here:
+                break
         return job
 
     def _remove_images(self, job: Job) -> None:

@@ -91,7 +91,8 @@ class StorageSettings(Table):
 class LimitSettings(Table):
     """`[limits]`: how much a device may send."""
 
-    envelope_bytes: Bytes = Field(MIB, description="largest SOAP envelope, in bytes")
+    envelope_bytes: Bytes = Field(MIB, description="largest SOAP envelope without parts, in bytes")
+    root_bytes: Bytes = Field(256 * 1024, description="largest SOAP envelope of a message with an image part, in bytes")
     image_bytes: Bytes = Field(2 * GIB, description="largest image, in bytes")
     images_per_job: int = Field(1000, gt=0, description="most images in one job")
     open_jobs: int = Field(20, gt=0, description="most jobs that one caller may have open")

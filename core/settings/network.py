@@ -75,6 +75,22 @@ class ServerSettings(Table):
     idle_seconds: Seconds = Field(
         15.0, description="seconds without data, within a body or between requests, after which a connection is closed"
     )
+    body_seconds: Seconds = Field(3600.0, description="seconds that a client may take to send the body of a request")
+    body_bytes_per_second: int = Field(
+        1024,
+        gt=0,
+        description="slowest body, in bytes per second; a body may fall behind by what it sends in `idle_seconds`",
+    )
+    write_seconds: Seconds = Field(
+        30.0, description="seconds after which a connection is closed whose client accepts no byte of a response"
+    )
+    connections: int = Field(
+        1000,
+        gt=0,
+        description="most connections at the same time, and no more than a third of the descriptors that the server "
+        "may open (`ulimit -Hn`); the client with the most of them makes room for one with fewer",
+    )
+    connections_per_address: int = Field(200, gt=0, description="most connections of one address")
     drain_seconds: Seconds = Field(
         30.0, description="seconds that running filters have to finish when the server stops"
     )

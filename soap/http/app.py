@@ -32,6 +32,7 @@ from postscan.soap.http.endpoints import (
     ConfigurationEndpoint,
     DeviceEndpoint,
     EventingParts,
+    Parsing,
     ProcessingEndpoint,
     PublicUrl,
     ServiceHandler,
@@ -63,18 +64,20 @@ def create_app(
     settings: Settings,
     advertisement: Advertisement | None = None,
     eventing: EventingParts | None = None,
+    identities: Identities | None = None,
 ) -> Starlette:
     """Return the ASGI application of both services and of the device that hosts them.
 
     *advertisement* answers Probes that are sent to the device, *eventing* manages subscriptions; without them these are
     unknown actions. Raises `SettingsError` if the endpoint identifier of the server can be neither read nor stored.
     """
-    public_url, identities = PublicUrl(settings), Identities(settings)
-    handler = ServiceHandler(service, settings, public_url, eventing)
-    device = SoapEndpoint(DeviceEndpoint(settings, public_url, advertisement).serve, settings)
-    processing = SoapEndpoint(ProcessingEndpoint(settings, handler, identities).serve, settings)
+    public_url, identities = PublicUrl(settings), identities or Identities(settings)
+    parsing = Parsing()
+    handler = ServiceHandler(service, settings, public_url, eventing, parsing)
+    device = SoapEndpoint(DeviceEndpoint(settings, public_url, advertisement, parsing).serve, settings)
+    processing = SoapEndpoint(ProcessingEndpoint(settings, handler, identities, parsing).serve, settings)
     configuration = SoapEndpoint(
-        ConfigurationEndpoint(settings, handler, identities).serve, settings, faults.of_configuration
+        ConfigurationEndpoint(settings, handler, identities, parsing).serve, settings, faults.of_configuration
     )
     server = settings.server
     app = Starlette(
@@ -115,7 +118,7 @@ class SoapEndpoint:
                 log.info("client disconnected before the response", extra={"reason": str(error)})
 
     async def _respond(self, received: Request, until_sent: contextlib.ExitStack) -> Response:
-        request = HttpRequest(received.scope, Body(received, self._settings.server.idle_seconds), until_sent)
+        request = HttpRequest(received.scope, Body(received, self._settings.server), until_sent)
         try:
             request.media = self._check_head(received)
             data = await self._serve(request)
@@ -163,7 +166,7 @@ class SoapEndpoint:
             raise BodyRefused(415, f"content-type {headers.get('content-type', '')!r}; expected SOAP 1.2, or MTOM")
         limit = self._settings.limits.envelope_bytes
         if media.kind == "mtom":
-            limit += self._settings.limits.image_bytes + FRAMING
+            limit = min(limit, self._settings.limits.root_bytes) + self._settings.limits.image_bytes + FRAMING
         if int(headers.get("content-length", "0")) > limit:
             raise BodyRefused(413, f"content-length {headers['content-length']}; expected at most {limit}")
         return media

@@ -15,6 +15,7 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from postscan.core.settings import Settings
+from postscan.core.settings.network import ServerSettings
 from postscan.soap.message import faults, mtom
 from postscan.soap.message.request import SoapRequest, parse_request
 
@@ -34,11 +35,18 @@ class ClientDisconnected(Exception):
 
 
 class Body:
-    """The bytes of a request as they arrive; raises `BodyRefused` (408) after `idle_seconds` without any."""
+    """The bytes of a request as they arrive; raises `BodyRefused` (408) if they arrive too slowly.
 
-    def __init__(self, request: Request, idle_seconds: float) -> None:
+    The server waits for `server.idle_seconds` in all. Each byte gives back as much of that as it takes at
+    `server.body_bytes_per_second`, so a faster body may pause for the whole time, again and again, and a slower one
+    ends within it. `server.body_seconds` is the deadline of the whole body.
+    """
+
+    def __init__(self, request: Request, settings: ServerSettings) -> None:
         self._receive = request.receive
-        self._idle_seconds = idle_seconds
+        self._settings = settings
+        self._patience = settings.idle_seconds
+        self._until = asyncio.get_running_loop().time() + settings.body_seconds
         self._over = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -47,26 +55,36 @@ class Body:
             yield await self._next()
 
     async def _next(self) -> bytes:
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
-            async with asyncio.timeout(self._idle_seconds):
+            async with asyncio.timeout_at(min(self._until, began + self._patience)):
                 message = await self._receive()
         except TimeoutError:
             self._over = True
-            raise BodyRefused(408, f"no bytes of the body for {self._idle_seconds:g} s") from None
+            raise BodyRefused(408, self._lateness()) from None
         self._over = not message.get("more_body", False)
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
         body: bytes = message.get("body", b"")
+        gained = len(body) / self._settings.body_bytes_per_second
+        self._patience = min(self._settings.idle_seconds, self._patience - (now() - began) + gained)
         return body
+
+    def _lateness(self) -> str:
+        if asyncio.get_running_loop().time() >= self._until:
+            return f"the body is not complete after {self._settings.body_seconds:g} s"
+        slowest = f"{self._settings.body_bytes_per_second} bytes a second"
+        return f"no byte of the body for {self._settings.idle_seconds:g} s, or fewer than {slowest}"
 
     async def all(self, limit: int) -> bytes:
         """Return the whole body; raise a fault if it is longer than *limit* bytes."""
-        data = b""
+        data = bytearray()
         while not self._over:
             data += await self._next()
             if len(data) > limit:
                 raise faults.malformed(f"the envelope is longer than {limit} bytes")
-        return data
+        return bytes(data)
 
     async def drain(self, limit: int) -> bool:
         """Read and drop the rest; return False if it has more than *limit* bytes or does not arrive."""
@@ -105,7 +123,10 @@ class MultipartMessage:
     def __init__(self, boundary: str, start: str, body: Body, settings: Settings) -> None:
         self._body = body
         self._splitter = mtom.Splitter(
-            boundary, start, root_limit=settings.limits.envelope_bytes, part_limit=settings.limits.image_bytes
+            boundary,
+            start,
+            root_limit=min(settings.limits.root_bytes, settings.limits.envelope_bytes),
+            part_limit=settings.limits.image_bytes,
         )
         self._events = self._split()
 
@@ -157,7 +178,8 @@ class HttpRequest:
     """One HTTP request while it is served.
 
     `until_sent` is closed when the response is sent. `message_id` is that of the SOAP message, as soon as its header
-    is read; None until then, and if it has none. Every fault of the request relates to it.
+    is read; None until then, and if it has none. Every fault of the request relates to it. `is_large` is set for an
+    envelope that must not keep other requests waiting.
     """
 
     scope: Any
@@ -165,6 +187,7 @@ class HttpRequest:
     until_sent: contextlib.ExitStack
     media: mtom.Media = _UNREAD
     message_id: str | None = None
+    is_large: bool = False
 
     def message_body(self, settings: Settings) -> MessageBody:
         """Return the body as an envelope with or without parts, as its media type says."""

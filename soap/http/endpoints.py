@@ -6,11 +6,9 @@ of `postscan.soap.services.operations`, `postscan.soap.metadata.transfer` and th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple
-
-from anyio import CapacityLimiter, to_thread
+from typing import Any, Final, NamedTuple, TypeVar
 
 from postscan.core.model.principal import Principal
 from postscan.core.model.subscription import EventService
@@ -22,6 +20,7 @@ from postscan.soap.eventing.notifier import Notifier
 from postscan.soap.eventing.subscription_manager import VERBS, SubscriptionManager
 from postscan.soap.http.body import BodyRefused, HttpRequest, MessageBody
 from postscan.soap.http.identity import Identities
+from postscan.soap.http.threads import FairThreads, Waiters
 from postscan.soap.http.upload import Upload
 from postscan.soap.message.request import SoapRequest
 from postscan.soap.metadata import messages as metadata_messages
@@ -32,9 +31,8 @@ from postscan.soap.services import operations, processing
 QUESTION_BYTES: Final = 32_767
 """Largest envelope that the device accepts, in bytes (DPWS: MAX_ENVELOPE_SIZE)."""
 
-SHORT_CALLS: Final = 32
-LONG_CALLS: Final = 64
-"""Threads for operations that return at once, and for operations that may wait."""
+LARGE_ENVELOPE: Final = 16 * 1024
+"""Bytes of an envelope that is parsed in a thread; a smaller one takes about as long as the change of threads."""
 
 PORT_TYPES: Final = {
     EventService.PROCESSING: operations.PROCESSING,
@@ -42,6 +40,25 @@ PORT_TYPES: Final = {
 }
 
 Scope = Mapping[str, Any]
+_Result = TypeVar("_Result")
+
+
+class Parsing:
+    """Parses what a client has sent, in a thread if its envelope is large; clients take turns."""
+
+    def __init__(self) -> None:
+        self._threads = FairThreads(2, 1)
+
+    async def message(self, request: HttpRequest, envelope: bytes) -> SoapRequest:
+        """Return the SOAP request in *envelope*; raise `Fault` if it is none."""
+        request.is_large = len(envelope) > LARGE_ENVELOPE
+        return await self.run(request, request.parse, envelope)
+
+    async def run(self, request: HttpRequest, read: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Call *read*, which works on the content of a message, and return its result."""
+        if not request.is_large:
+            return read(*arguments)
+        return await self._threads.run((request.scope["client"] or ("",))[0], read, *arguments)
 
 
 class EventingParts(NamedTuple):
@@ -67,8 +84,11 @@ class PublicUrl:
 class DeviceEndpoint:
     """The device: returns its metadata, and answers a Probe that is sent to it."""
 
-    def __init__(self, settings: Settings, public_url: PublicUrl, advertisement: Advertisement | None) -> None:
+    def __init__(
+        self, settings: Settings, public_url: PublicUrl, advertisement: Advertisement | None, parsing: Parsing
+    ) -> None:
         self._settings = settings
+        self._parsing = parsing
         self._public_url = public_url
         self._advertisement = advertisement
 
@@ -77,7 +97,7 @@ class DeviceEndpoint:
         if request.media.kind == "mtom":
             raise BodyRefused(415, "a multipart for the device; expected SOAP 1.2 alone")
         limit = min(QUESTION_BYTES, self._settings.limits.envelope_bytes)
-        message = request.parse(await request.body.all(limit))
+        message = await self._parsing.message(request, await request.body.all(limit))
         if self._advertisement is not None and message.header.action == discovery_messages.PROBE:
             probe = discovery_messages.question(message.header, message.body)
             return self._advertisement.response_to(probe, request.scope["server"][0], lenient=True)
@@ -90,14 +110,26 @@ class ServiceHandler:
     """The part that both services share: metadata, subscriptions, and the operations of a port type."""
 
     def __init__(
-        self, service: PostScanService, settings: Settings, public_url: PublicUrl, eventing: EventingParts | None
+        self,
+        service: PostScanService,
+        settings: Settings,
+        public_url: PublicUrl,
+        eventing: EventingParts | None,
+        parsing: Parsing,
     ) -> None:
         self._service = service
         self._settings = settings
         self._public_url = public_url
         self._eventing = eventing
-        self._short_calls = CapacityLimiter(SHORT_CALLS)
-        self._long_calls = CapacityLimiter(LONG_CALLS)
+        self._threads = {
+            operations.Threads.SHORT: FairThreads(32, 8),
+            operations.Threads.CREATE: FairThreads(64, 16),
+            operations.Threads.CANCEL: FairThreads(16, 4),
+        }
+        self._subscribing = FairThreads(64, 16)
+        self._uploading = FairThreads(40, 20)
+        self._waiters = Waiters()
+        self._parsing = parsing
 
     def describe(self, message: SoapRequest, port: EventService, request: HttpRequest) -> bytes:
         """Return the metadata of a service: the address of its WSDL, and its host."""
@@ -110,7 +142,7 @@ class ServiceHandler:
         """Run the operation that a message asks for, and return the envelope of the response."""
         if self._eventing is not None and message.header.action in VERBS:
             return await self._manage_subscription(self._eventing, message, port, by, request)
-        call = operations.read(message, PORT_TYPES[port])
+        call = await self._parsing.run(request, operations.read, message, PORT_TYPES[port])
         cached = operations.respond_from_cache(call, self._service, by)
         if cached is not None:
             return cached
@@ -118,13 +150,17 @@ class ServiceHandler:
             self._notify_when_sent(self._eventing.notifier, call, by, request)
         if call.operation.takes_image:
             return await self._receive_image(call, by, body)
-        limiter = self._long_calls if call.operation.waits else self._short_calls
-        return await to_thread.run_sync(operations.respond, call, self._service, by, limiter=limiter)
+        threads = self._threads[call.operation.threads]
+        if not call.operation.waits:
+            return await threads.run(by.name, operations.respond, call, self._service, by)
+        result = await self._waiters.run(by.name, threads, operations.run(call, self._service, by))
+        return operations.encode(call, result)
 
     async def _receive_image(self, call: operations.OperationCall, by: Principal, body: MessageBody) -> bytes:
         """Open the image, write its bytes, commit it, and return the envelope of the response."""
         image = await _image(call.request, body)
-        async with Upload(partial(operations.run, call, self._service, by)) as upload:
+        run = partial(self._uploading.run, by.name)
+        async with Upload(partial(operations.run, call, self._service, by), run) as upload:
             async for data in image:
                 await upload.write(data)
         return operations.encode(call, None)
@@ -147,7 +183,8 @@ class ServiceHandler:
     ) -> bytes:
         scope = request.scope
         service, peer = self._public_url.site(scope).at(port).address, (scope["client"] or ("",))[0]
-        response = await to_thread.run_sync(
+        response = await self._subscribing.run(
+            by.name,
             eventing.manager.respond,
             message,
             port,
@@ -156,7 +193,6 @@ class ServiceHandler:
             service,
             tuple(scope["server"]),
             scope["path"],
-            limiter=self._long_calls,
         )
         eventing.notifier.relist()
         return response
@@ -165,10 +201,11 @@ class ServiceHandler:
 class ProcessingEndpoint:
     """The processing service, for devices; an image arrives in the envelope or as the second part of the body."""
 
-    def __init__(self, settings: Settings, handler: ServiceHandler, identities: Identities) -> None:
+    def __init__(self, settings: Settings, handler: ServiceHandler, identities: Identities, parsing: Parsing) -> None:
         self._settings = settings
         self._handler = handler
         self._identities = identities
+        self._parsing = parsing
 
     async def serve(self, request: HttpRequest) -> bytes:
         """Return the response to one message."""
@@ -176,7 +213,7 @@ class ProcessingEndpoint:
             raise BodyRefused(403, "a device without a certificate, from a network that identity.devices does not have")
         caller = self._identities.caller(request.scope)
         body = request.message_body(self._settings)
-        message = request.parse(await body.envelope())
+        message = await self._parsing.message(request, await body.envelope())
         if message.header.action != processing.SEND_IMAGE:
             await body.end()
         if message.header.action in transfer.OPERATIONS:
@@ -187,17 +224,18 @@ class ProcessingEndpoint:
 class ConfigurationEndpoint:
     """The configuration service, for administrators; every client may read its metadata."""
 
-    def __init__(self, settings: Settings, handler: ServiceHandler, identities: Identities) -> None:
+    def __init__(self, settings: Settings, handler: ServiceHandler, identities: Identities, parsing: Parsing) -> None:
         self._settings = settings
         self._handler = handler
         self._identities = identities
+        self._parsing = parsing
 
     async def serve(self, request: HttpRequest) -> bytes:
         """Return the response to one message."""
         if request.media.kind == "mtom":
             raise BodyRefused(415, "a multipart for the configuration service; expected SOAP 1.2 alone")
         body = request.message_body(self._settings)
-        message = request.parse(await body.envelope())
+        message = await self._parsing.message(request, await body.envelope())
         if message.header.action in transfer.OPERATIONS:
             return self._handler.describe(message, EventService.CONFIGURATION, request)
         by = operations.administrator(message, self._identities.administrator(request.scope))

@@ -65,6 +65,11 @@ class Identities:
         client = scope.get("client")
         return client is not None and any(_address(client[0]) in network for network in self._networks)
 
+    def may_use_tls(self, pem: str) -> bool:
+        """Return whether a verified certificate names a user or an administrator, as `tls.mode = "client"` requires."""
+        found = self._by_pem(pem)
+        return found is not None and bool(found.principal.sid or found.role)
+
     def administrator(self, scope: Mapping[str, Any]) -> Principal | None:
         """Return the caller with an administrator's rights, or None if it is no administrator.
 

@@ -12,9 +12,8 @@ import logging
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import uvloop
 from cryptography import x509
 
 from postscan.core.errors import SettingsError
@@ -55,23 +54,6 @@ class _Handshake(ssl.SSLObject):
         except ssl.SSLError as error:
             log.info("TLS handshake failed", extra={"reason": error.reason})
             raise
-
-
-class Loop(uvloop.Loop):
-    """An event loop with a deadline for TLS handshakes; uvicorn cannot set one, and the default is one minute."""
-
-    def __init__(self, handshake_seconds: float) -> None:
-        super().__init__()
-        self._handshake_seconds = handshake_seconds
-
-    async def create_server(self, *args: Any, ssl: Any = None, **options: Any) -> Any:
-        """Listen with the deadlines for handshake and shutdown."""
-        if ssl is not None:
-            options |= {
-                "ssl_handshake_timeout": self._handshake_seconds,
-                "ssl_shutdown_timeout": self._handshake_seconds,
-            }
-        return await super().create_server(*args, ssl=ssl, **options)
 
 
 def _load_own(made: ssl.SSLContext, certificate: Path, key: Path) -> None:

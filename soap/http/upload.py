@@ -17,6 +17,9 @@ from anyio import to_thread
 
 from postscan.core.service.images import ImageSink
 
+RunInThread = Callable[..., Awaitable[Any]]
+"""Calls a function with arguments in a thread and returns its result."""
+
 BATCH: Final = 1 << 20
 AHEAD: Final = 4  # batches that may wait to be written
 
@@ -27,15 +30,16 @@ class Upload:
     As an asynchronous context manager it commits on a clean exit and aborts on an exception or a cancellation.
     """
 
-    def __init__(self, open_image: Callable[[], ImageSink]) -> None:
+    def __init__(self, open_image: Callable[[], ImageSink], run: RunInThread = to_thread.run_sync) -> None:
         self._open_image = open_image
+        self._run = run
         self._image: ImageSink | None = None
         self._batch = bytearray()
         self._writing: deque[asyncio.Task[None]] = deque()
 
     async def __aenter__(self) -> Self:
         try:
-            await _to_the_end(to_thread.run_sync(self._open))
+            await _to_the_end(self._run(self._open))
         except asyncio.CancelledError:
             await self._abort()
             raise
@@ -60,14 +64,14 @@ class Upload:
         if error is not None:
             await self._abort()
         elif self._image is not None:
-            await _to_the_end(to_thread.run_sync(self._image.commit))
+            await _to_the_end(self._run(self._image.commit))
 
     def _open(self) -> None:
         self._image = self._open_image()
 
     async def _abort(self) -> None:
         if self._image is not None:
-            await _to_the_end(to_thread.run_sync(self._image.abort))
+            await _to_the_end(self._run(self._image.abort))
 
     async def _flush(self) -> None:
         """Pass the batch to a thread; wait while `AHEAD` batches are not written yet."""
@@ -76,7 +80,7 @@ class Upload:
         batch, self._batch = self._batch, bytearray()
         if batch and self._image is not None:
             before = self._writing[-1] if self._writing else None
-            self._writing.append(asyncio.create_task(_in_order(before, self._image.write, batch)))
+            self._writing.append(asyncio.create_task(self._write_after(before, self._image.write, batch)))
 
     async def _written(self) -> None:
         """Wait until no thread is writing; raise the first error of the batches."""
@@ -87,12 +91,13 @@ class Upload:
             if isinstance(result, BaseException):
                 raise result
 
-
-async def _in_order(before: asyncio.Task[None] | None, write: Callable[[bytearray], None], batch: bytearray) -> None:
-    """Write a batch in a thread after the one before it; raise the error of that one instead, if it failed."""
-    if before is not None:
-        await before
-    await to_thread.run_sync(write, batch)
+    async def _write_after(
+        self, before: asyncio.Task[None] | None, write: Callable[[bytearray], None], batch: bytearray
+    ) -> None:
+        """Write a batch in a thread after the one before it; raise the error of that one instead, if it failed."""
+        if before is not None:
+            await before
+        await self._run(write, batch)
 
 
 async def _to_the_end(work: Awaitable[Any]) -> Any:

@@ -22,6 +22,7 @@ LONGEST_URI: Final = 2048
 
 _ONCE: Final = ("Action", "MessageID", "To", "ReplyTo", "FaultTo")
 _ROLES: Final = ("", namespaces.SOAP + "/role/next", namespaces.SOAP + "/role/ultimateReceiver")
+_BOOLEANS: Final = {"0": False, "1": True, "false": False, "true": True}
 _UNDERSTOOD: Final = (namespaces.WSA, namespaces.WSE)
 _APP_SEQUENCE: Final = f"{{{namespaces.WSD}}}AppSequence"
 _IDENTIFIER: Final = f"{{{namespaces.WSE}}}Identifier"
@@ -71,14 +72,24 @@ def reply(request: Header, body: str) -> bytes:
 
 
 def _check_understood(blocks: Iterable[etree._Element]) -> None:
-    unknown = [namespaces.split(tag(block)) for block in blocks if _is_mandatory(block) and not _is_understood(block)]
+    """Refuse blocks that are mandatory here and not known; first those that do not tell whether they are mandatory.
+
+    A value of a known block that is no boolean is read as false: it makes no difference (decision 57).
+    """
+    marked = [(block, _mandatory(block)) for block in blocks if not _is_understood(block) and _is_for_us(block)]
+    for _, mandatory in marked:
+        if mandatory not in _BOOLEANS:
+            raise faults.malformed(f"mustUnderstand is {mandatory[:40]!r}; expected a boolean")
+    unknown = [namespaces.split(tag(block)) for block, mandatory in marked if _BOOLEANS[mandatory]]
     if unknown:
         raise faults.must_understand(unknown)
 
 
-def _is_mandatory(block: etree._Element) -> bool:
-    if trim(block.get(namespaces.soap("mustUnderstand"))) not in ("1", "true"):
-        return False
+def _mandatory(block: etree._Element) -> str:
+    return trim(block.get(namespaces.soap("mustUnderstand"), "false"))
+
+
+def _is_for_us(block: etree._Element) -> bool:
     return trim(block.get(namespaces.soap("role"))) in _ROLES
 
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from lxml import etree
@@ -17,8 +18,10 @@ from lxml import etree
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import RequestKey
+from postscan.core.service import waiting
 from postscan.core.service.images import ImageSink
 from postscan.core.service.jobs import PostScanService
+from postscan.core.service.waiting import Steps
 from postscan.soap.message import addressing, faults
 from postscan.soap.message.request import SoapRequest
 from postscan.soap.services import configuration, processing, receipts, requested_elements
@@ -35,12 +38,21 @@ MOST_SUMMARIES: Final = 100
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
 
+class Threads(Enum):
+    """The kinds of work that do not wait for the threads of one another."""
+
+    SHORT = "short"
+    CREATE = "create"
+    CANCEL = "cancel"
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One row: `decode` reads the body, `run` calls the service, `encode` writes the body of the response.
 
-    `cached` is a `run` that never blocks; it returns None where it would have to. `waits` marks verbs that may take
-    seconds, so that they get threads of their own. `once` marks verbs that have one effect and one response, however
+    `cached` is a `run` that never blocks; it returns None where it would have to. `threads` names the threads that
+    `run` needs, so that verbs that take long do not delay the others. With `waits`, `run` returns the steps of a verb
+    that waits (`postscan.core.service.waiting`). `once` marks verbs that have one effect and one response, however
     often the same request arrives (D14). With `takes_image`, `run` returns an `ImageSink`: the caller writes the bytes
     of the image, commits it, and encodes the response after that.
     """
@@ -49,6 +61,7 @@ class Operation:
     run: Callable[[PostScanService, Principal, Any, RequestKey | None], Any]
     encode: Callable[[OperationCall, Any], str]
     cached: Callable[[PostScanService, Principal, Any], Any] | None = None
+    threads: Threads = Threads.SHORT
     waits: bool = False
     once: bool = True
     takes_image: bool = False
@@ -90,12 +103,12 @@ def _open_image(
     return service.open_image(request.token, by, request.document_id, request.format, id)
 
 
-def _end(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> None:
-    service.end(request.token, by, id)
+def _end(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> Steps[None]:
+    return service.end_steps(request.token, by, id)
 
 
-def _cancel(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> Job:
-    return service.cancel(request.token, by, id)
+def _cancel(service: PostScanService, by: Principal, request: TokenRequest, id: RequestKey | None) -> Steps[Job]:
+    return service.cancel_steps(request.token, by, id)
 
 
 def _cached(service: PostScanService, by: Principal, request: ElementsRequest) -> JobAnswer | None:
@@ -135,7 +148,10 @@ PROCESSING: Final[Mapping[str, Operation]] = {
     namespaces.DSP + "/" + name: operation
     for name, operation in {
         "CreatePostScanJob": Operation(
-            processing.read_create, _create, lambda _call, token: processing.write_created(token), waits=True
+            processing.read_create,
+            _create,
+            lambda _call, token: processing.write_created(token),
+            threads=Threads.CREATE,
         ),
         "SendImage": Operation(
             processing.read_send_image,
@@ -147,7 +163,11 @@ PROCESSING: Final[Mapping[str, Operation]] = {
             processing.read_end, _end, lambda _call, _none: processing.END_RESPONSE, waits=True
         ),
         "CancelPostScanJob": Operation(
-            processing.read_cancel, _cancel, lambda _call, _job: processing.CANCEL_RESPONSE, waits=True
+            processing.read_cancel,
+            _cancel,
+            lambda _call, _job: processing.CANCEL_RESPONSE,
+            threads=Threads.CANCEL,
+            waits=True,
         ),
         "GetPostScanJobElements": Operation(
             processing.read_elements,
@@ -170,7 +190,11 @@ CONFIGURATION: Final[Mapping[str, Operation]] = {
             once=False,
         ),
         "CancelPostScanJob": Operation(
-            configuration.read_cancel, _cancel, lambda _call, _job: configuration.CANCEL_RESPONSE, waits=True
+            configuration.read_cancel,
+            _cancel,
+            lambda _call, _job: configuration.CANCEL_RESPONSE,
+            threads=Threads.CANCEL,
+            waits=True,
         ),
         "GetPostScanJobElements": Operation(
             configuration.read_elements,
@@ -229,12 +253,13 @@ def _request_key(header: addressing.Header, request: Any) -> RequestKey | None:
 
 
 def respond(call: OperationCall, service: PostScanService, by: Principal) -> bytes:
-    """Run a call and return the envelope of its response; raise `Fault`, or an error that `faults.FAULTS` maps."""
-    return encode(call, run(call, service, by))
+    """Run a call in this thread and return the envelope; raise `Fault`, or an error that `faults.FAULTS` maps."""
+    result = run(call, service, by)
+    return encode(call, waiting.run(result) if call.operation.waits else result)
 
 
 def run(call: OperationCall, service: PostScanService, by: Principal) -> Any:
-    """Call the service and return its result; an `ImageSink` if the operation takes an image."""
+    """Call the service and return its result: an `ImageSink` if the operation takes an image, `Steps` if it waits."""
     return call.operation.run(service, by, call.request, call.id)
 
 

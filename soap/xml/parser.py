@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Final
 
 from lxml import etree
@@ -34,6 +35,7 @@ def parse(data: bytes, *, heed_declaration: bool = True) -> etree._Element:
     document = _undeclared(data, heed_declaration=heed_declaration)
     if _DOCUMENT_TYPE.match(document):
         raise XmlError("a document type is not allowed")
+    _check_marks(document)
     try:
         root = _tree(document) if _NAMES.admits(document) else in_own_thread(lambda: _tree(document))
     except etree.XMLSyntaxError as error:
@@ -83,33 +85,42 @@ def _to_utf8(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
         raise XmlError(f"broken UTF-16: {error}") from None
 
 
+def _check_marks(document: bytes) -> None:
+    """Raise `XmlError` before the document is parsed if it may have too many elements.
+
+    Each element has a `<` that no slash, exclamation mark or question mark follows. Text of a comment or of a CDATA
+    section that has one counts as well.
+    """
+    marks = document.count(b"<") - document.count(b"</") - document.count(b"<!") - document.count(b"<?")
+    if marks > MOST_ELEMENTS:
+        raise XmlError(f"more than {MOST_ELEMENTS} elements")
+
+
 def _check_size(root: etree._Element) -> None:
     """Raise `XmlError` for processing instructions, and for trees that exceed the limits of this module."""
-    if root.getprevious() is not None or root.getnext() is not None:
-        raise _instruction()
-    level, depth, count = [root], 0, 0
-    while level:
-        depth, count = depth + 1, count + len(level)
-        if depth > DEEPEST:
-            raise XmlError(f"elements are nested more than {DEEPEST} deep")
-        if count > MOST_ELEMENTS:
-            raise XmlError(f"more than {MOST_ELEMENTS} elements")
-        for element in level:
-            _check_element(element)
-        level = [child for element in level for child in element]
+    if _checks("exceeds")(root):
+        raise XmlError(next((reason for reason, _ in _LIMITS if _checks(reason)(root)), "the document is too large"))
 
 
-def _check_element(element: etree._Element) -> None:
-    if not isinstance(element.tag, str):
-        raise _instruction()
-    attributes = element.attrib
-    if not attributes:
-        return
-    if len(attributes) > MOST_ATTRIBUTES:
-        raise XmlError(f"an element has more than {MOST_ATTRIBUTES} attributes")
-    if max(map(len, attributes.values())) > LONGEST_ATTRIBUTE:
-        raise XmlError(f"an attribute is longer than {LONGEST_ATTRIBUTE} characters")
+_LIMITS: Final = (
+    ("a processing instruction is not allowed", "boolean(//processing-instruction())"),
+    (f"elements are nested more than {DEEPEST} deep", f"boolean({'/*' * (DEEPEST + 1)})"),
+    (f"an element has more than {MOST_ATTRIBUTES} attributes", f"boolean(//*[count(@*) > {MOST_ATTRIBUTES}])"),
+    (
+        f"an attribute is longer than {LONGEST_ATTRIBUTE} characters",
+        f"boolean(//@*[string-length() > {LONGEST_ATTRIBUTE}])",
+    ),
+)
+"""Reasons, and the XPath expressions that are true for them: libxml2 evaluates these while other threads run."""
+
+_EXPRESSIONS: Final = dict(_LIMITS) | {"exceeds": " or ".join(expression for _, expression in _LIMITS)}
+_compiled: Final = threading.local()
 
 
-def _instruction() -> XmlError:
-    return XmlError("a processing instruction is not allowed")
+def _checks(name: str) -> etree.XPath:
+    """Return a compiled expression of this thread; one that threads share would make them wait for one another."""
+    found: etree.XPath | None = getattr(_compiled, name, None)
+    if found is None:
+        found = etree.XPath(_EXPRESSIONS[name])
+        setattr(_compiled, name, found)
+    return found

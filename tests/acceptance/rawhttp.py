@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import select
 import socket
 from collections.abc import Iterator
 from typing import Self
@@ -42,6 +43,22 @@ class Line:
         """Read this many bytes, or fewer if the server hangs up."""
         return self._heard.read(number)
 
+    def address(self) -> tuple[str, int]:
+        """Return the client's own end."""
+        host, port = self._connection.getsockname()[:2]
+        return host, port
+
+    def has_answered(self) -> bool:
+        """Return whether the server has sent something, or has hung up; nothing is read."""
+        return bool(select.select([self._connection], [], [], 0)[0])
+
+    def has_hung_up(self) -> bool:
+        """Return whether the server has hung up; what it says is not read."""
+        try:
+            return self.has_answered() and self._connection.recv(1, socket.MSG_PEEK) == b""
+        except ConnectionResetError:
+            return True
+
     def close(self) -> None:
         """Hang up."""
         self._heard.close()
@@ -56,9 +73,14 @@ class Line:
 
 
 @contextlib.contextmanager
-def connected(url: str, address: str = "127.0.0.1") -> Iterator[Line]:
-    """Connect to the server, as the device at *address*."""
+def connected(url: str, address: str = "127.0.0.1", *, receives: int = 0) -> Iterator[Line]:
+    """Connect to the server, as the device at *address* that buffers so many bytes (0: as the system does)."""
     parts = urlsplit(url)
-    connection = socket.create_connection((parts.hostname, parts.port or 80), 60, (address, 0))
+    connection = socket.socket()
+    if receives:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+    connection.settimeout(60)
+    connection.bind((address, 0))
+    connection.connect((parts.hostname, parts.port or 80))
     with contextlib.closing(Line(connection, parts.path)) as line:
         yield line

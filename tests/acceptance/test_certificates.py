@@ -269,9 +269,11 @@ def test_the_s_of_a_sid_may_be_small(strong: Site) -> None:
     assert strong.server.works.core.store.load(token or "").user.sid == ANNA
 
 
-NOT_ANNA: dict[str, Callable[[Site], Credentials]] = {
+BORIS_IS: dict[str, Callable[[Site], Credentials]] = {
     "another user": lambda site: site.root.issue("anna", also=[sid_extension(BORIS)]),
     "another UPN": lambda site: site.root.issue("anna", names=[upn("boris@fabrikam.example")]),
+}
+NO_USER: dict[str, Callable[[Site], Credentials]] = {
     "no usage": lambda site: anna(site.root, usage=[]),
     "no SAN, the SID as CN": lambda site: site.root.issue(ANNA),
     "no SAN, the UPN as CN": lambda site: site.root.issue("anna@fabrikam.example"),
@@ -281,16 +283,29 @@ NOT_ANNA: dict[str, Callable[[Site], Credentials]] = {
 }
 
 
-@pytest.mark.parametrize("case", NOT_ANNA)
-def test_a_certificate_that_proves_somebody_else_or_nobody_creates_nothing(strong: Site, case: str) -> None:
-    """T-O3, T-H11, ws-dsp.md section 9, rule 3: UserIdentifier must be the certificate's; no mapping, same fault."""
+@pytest.mark.parametrize("case", BORIS_IS)
+def test_a_certificate_that_proves_somebody_else_creates_nothing(strong: Site, case: str) -> None:
+    """T-O3, T-H11, ws-dsp.md section 9, rule 3: UserIdentifier must be the certificate's."""
     before = strong.server.everything()
-    refused = refusal(strong.create(NOT_ANNA[case](strong)))
+    refused = refusal(strong.create(BORIS_IS[case](strong)))
 
     assert refused == Refusal(
         400, "soap:Sender", "dsp:InvalidArgs", INVALID, ("UserIdentifier", ANNA), refused.relates_to
     )
     assert strong.server.everything() == before
+
+
+@pytest.mark.parametrize("case", NO_USER)
+def test_a_certificate_that_proves_no_user_is_refused_unheard(strong: Site, case: str) -> None:
+    """T-H10: 403, and the connection ends before the client has sent a byte of its request."""
+    parts = urlsplit(strong.server.url)
+    with (
+        socket.create_connection((parts.hostname, parts.port), 30) as plain,
+        strong.context(NO_USER[case](strong)).wrap_socket(plain, server_hostname=parts.hostname) as connection,
+        connection.makefile("rb") as heard,
+    ):
+        assert heard.read().startswith(b"HTTP/1.1 403 ")
+    assert "connection refused: its certificate names no user" in strong.server.log()
 
 
 def test_a_proven_user_whom_the_settings_do_not_know_creates_nothing(either: Site) -> None:

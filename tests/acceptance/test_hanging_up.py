@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 from acceptance.scanning import Scanner, good, instructions
 from acceptance.server import Server
 from device import SOAP_TYPE
-from works import until
 
 PAIRS = 16
 NAMES = "<dsp:Name>dsp:JobStatus</dsp:Name>" * 60
-LEFT = "client disconnected before the response"
+CLIENTS = 20
 
 
 def test_a_client_that_reads_none_of_its_answers_leaves_no_traceback(server: Server) -> None:
@@ -33,15 +32,12 @@ def test_a_client_that_reads_none_of_its_answers_leaves_no_traceback(server: Ser
         head = f"POST {place.path} HTTP/1.1\r\nHost: test\r\nContent-Type: {SOAP_TYPE}\r\nContent-Length: {len(body)}"
         return head.encode() + b"\r\n\r\n" + body
 
-    def hang_up() -> bool:
+    for _ in range(CLIENTS):
         with socket.create_connection(("127.0.0.1", place.port or 0)) as line:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 for _ in range(PAIRS):
                     line.sendall(request("GetPostScanJobElements", question) + request("CreatePostScanJob", create))
-        return LEFT in server.log() or "Traceback" in server.log()
-
-    until(hang_up, "for a client that leaves too early")
 
     assert "Traceback" not in server.log()
     assert good(device.elements(token)).find("JobState") == "Creating"

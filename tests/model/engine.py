@@ -38,6 +38,7 @@ from postscan.core.model.records import RequestKey
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.service.jobs import PostScanService
+from postscan.core.service.waiting import Steps
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery
 from postscan.core.spool.ballast import Ballast
@@ -118,16 +119,18 @@ class SteppedStore(Store):
         gate("seen")
 
 
-class SteppedUploads(Uploads):
-    """The real count of uploads; who waits for it is patient for three steps."""
-
-    def wait_for(self, token: JobToken, seconds: float) -> bool:
-        """Wait until no image of the job is on its way; return False if that took too long."""
-        for _ in range(3):
-            if token not in self:
-                break
-            gate("patience")
-        return token not in self
+def patient(steps: Steps[Any]) -> Any:
+    """Run a verb that waits three steps of other actors for each event; return its result."""
+    try:
+        wait = next(steps)
+        while True:
+            for _ in range(3):
+                if wait.event.done():
+                    break
+                gate("patience")
+            wait = steps.send(wait.event.done())
+    except StopIteration as ended:
+        return ended.value
 
 
 class SteppedExecutor:
@@ -229,7 +232,7 @@ class Engine:
         self.store.forget()
         self.actors: list[Actor] = []
         self.spool = Spool(self.settings.storage.spool_dir)
-        self.uploads = SteppedUploads()
+        self.uploads = Uploads()
         workers: Any = ScriptedWorkers(self.shown)
         pipeline = Pipeline(self.store, self.spool, CATALOGUE, workers, self.settings, self.clock)
         self.executor = SteppedExecutor(self, pipeline, self.settings.running.slots)
@@ -313,9 +316,9 @@ class Engine:
         if ask.verb is Verb.GET:
             return service.job(ask.token, ask.by)
         if ask.verb is Verb.END:
-            return service.end(ask.token, ask.by, _named(ask))
+            return patient(service.end_steps(ask.token, ask.by, _named(ask)))
         if ask.verb is Verb.CANCEL:
-            return service.cancel(ask.token, ask.by, _named(ask))
+            return patient(service.cancel_steps(ask.token, ask.by, _named(ask)))
         return service.hold(ask.token, ask.by) if ask.verb is Verb.HOLD else service.release(ask.token, ask.by)
 
     def _send(self, ask: Ask) -> None:

@@ -388,3 +388,35 @@ def test_events_tell_a_jobs_life_in_order(works: Works) -> None:
         "Completed",
     ]
     assert re.fullmatch(r"[0-9a-f]{64}", works.service.events(token, ANNA)[1].fields["sha256"])
+
+
+def test_an_end_is_not_stored_before_its_uploads_are_over(idle: Works) -> None:
+    """The verb yields what it waits for, and holds nothing meanwhile: the upload can still be committed."""
+    token = idle.create("copy")
+    image = idle.service.open_image(token, ANNA, 1, "png")
+    steps = idle.service.end_steps(token, ANNA)
+    wait = next(steps)
+    assert not wait.event.done()
+    assert idle.job(token).state is JobState.CREATING
+
+    image.write(b"page")
+    image.commit()
+    assert wait.event.done()
+    with pytest.raises(StopIteration):
+        steps.send(True)
+
+    assert idle.job(token).state is JobState.PENDING
+    assert len(idle.job(token).documents) == 1
+
+
+def test_an_end_whose_upload_takes_too_long_changes_nothing(idle: Works) -> None:
+    """The device repeats it; the job goes on taking images."""
+    token = idle.create("copy")
+    image = idle.service.open_image(token, ANNA, 1, "png")
+    steps = idle.service.end_steps(token, ANNA)
+    next(steps)
+
+    with pytest.raises(Unavailable, match="still being uploaded"):
+        steps.send(False)
+    assert idle.job(token).state is JobState.CREATING
+    image.abort()

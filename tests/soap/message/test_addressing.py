@@ -181,6 +181,16 @@ def test_an_unknown_mandatory_header_is_not_understood(value):
     assert fault.not_understood == (("urn:q", "Lock"), ("urn:q", "Key"))
 
 
+@pytest.mark.parametrize("value", ["", "9", "True", "yes"])
+def test_an_unknown_header_tells_whether_it_is_mandatory(value):
+    """It is the sender's error, also beside a mandatory one that is not known (decision 57)."""
+    blocks = f'<q:Key xmlns:q="urn:q" soap:mustUnderstand="1"/><q:Lock xmlns:q="urn:q" soap:mustUnderstand="{value}"/>'
+    fault = refused(GOOD + blocks)
+
+    assert (fault.code, fault.not_understood) == ("Sender", ())
+    assert read(GOOD + f'<wsa:RelatesTo soap:mustUnderstand="{value}">urn:a</wsa:RelatesTo>') == read(GOOD)
+
+
 def test_the_identifier_of_a_subscription_is_read():
     """DPW-080: the first one, trimmed; it may be mandatory, for we know what it is."""
     blocks = [

@@ -220,6 +220,12 @@ def test_the_limits_are_exact(good, bad, sentence):
     assert sentence in str(refused(bad))
 
 
+def test_elements_are_counted_before_the_document_is_parsed():
+    """T-X4: this one is not well-formed behind its last element, which the parser never sees."""
+    assert "more than 10000 elements" in str(refused(b"<a>" + b"<b/>" * 10_000))
+    assert "not well-formed" in str(refused(b"<a>" + b"<b/>" * 9_999))
+
+
 @pytest.mark.parametrize(
     "body",
     [

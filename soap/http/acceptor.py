@@ -1,0 +1,158 @@
+"""Accept connections: each gets its place before a byte of it is read, and before its TLS handshake.
+
+The servers of asyncio and uvloop know a connection only after its handshake, count none, and go on accepting without a
+pause when the process has no descriptors left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import uvloop
+
+from postscan.core.rate_limit import RateLimit
+from postscan.soap.http.connections import ConnectionPlace, Connections
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 32
+"""Connections that are accepted before other work has its turn."""
+
+PAUSE_SECONDS: Final = 0.5
+"""Seconds without an accept when the process, or the machine, has no descriptors or no memory left."""
+
+LOG_SECONDS: Final = 60.0
+"""Seconds between two log lines about refused connections of one address, and about pauses."""
+
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptSettings:
+    """The places of connections, and their deadlines in seconds.
+
+    A connection is closed when its client acknowledges none of the bytes sent to it for *write_seconds*.
+    """
+
+    connections: Connections
+    handshake_seconds: float
+    write_seconds: float
+
+
+class Loop(uvloop.Loop):
+    """An event loop whose TCP servers are acceptors."""
+
+    def __init__(self, settings: AcceptSettings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    async def create_server(  # type: ignore[override]  # the other arguments are those of uvloop
+        self, factory: Any, *args: Any, sock: Any = None, ssl: Any = None, **options: Any
+    ) -> Any:
+        """Accept the connections of a listening socket; return an object that uvicorn closes like a server."""
+        if sock is None:
+            return await super().create_server(factory, *args, sock=sock, ssl=ssl, **options)
+        return Acceptor(self, sock, factory, ssl, self._settings)
+
+
+class Acceptor:
+    """Accepts the connections of one listening socket until it is closed."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        factory: Callable[[], Any],
+        context: ssl.SSLContext | None,
+        settings: AcceptSettings,
+    ) -> None:
+        self.sockets = (listener,)
+        self._loop = loop
+        self._listener = listener
+        self._factory = factory
+        self._settings = settings
+        self._deadlines: dict[str, Any] = {}
+        if context is not None:
+            seconds = settings.handshake_seconds
+            self._deadlines = {"ssl": context, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds}
+        self._opening: set[asyncio.Task[None]] = set()
+        self._logged = RateLimit(1, LOG_SECONDS, loop.time)
+        self._is_closed = False
+        listener.setblocking(False)
+        self._resume()
+
+    def close(self) -> None:
+        """Accept no more connections; those that were accepted stay open."""
+        self._is_closed = True
+        self._loop.remove_reader(self._listener)
+
+    async def wait_closed(self) -> None:
+        """Return at once: closing takes no time."""
+
+    def _resume(self) -> None:
+        if not self._is_closed:
+            self._loop.add_reader(self._listener, self._accept_some)
+
+    def _accept_some(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, peer = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._pause(error)
+                return
+            self._open(connection, peer[0])
+
+    def _pause(self, error: OSError) -> None:
+        """Stop for a moment: the listening socket stays readable, so that the loop would do nothing else."""
+        if not self._logged.take(""):
+            log.error("no connections accepted for a moment", extra={"reason": str(error)})
+        self._loop.remove_reader(self._listener)
+        self._loop.call_later(PAUSE_SECONDS, self._resume)
+
+    def _open(self, connection: socket.socket, address: str) -> None:
+        place = self._settings.connections.admit(address)
+        if place is None:
+            connection.close()
+            if not self._logged.take(address):
+                log.warning("connection refused: too many connections", extra={"source": address})
+            return
+        try:
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            milliseconds = round(self._settings.write_seconds * 1000)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        except OSError:  # the client is gone
+            place.release()
+            connection.close()
+            return
+        opening = self._loop.create_task(self._establish(connection, place))
+        place.closed_by(opening.cancel)
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def _establish(self, connection: socket.socket, place: ConnectionPlace) -> None:
+        """Open the transport, after the handshake under TLS; the protocol releases the place of a connection it got."""
+
+        def protocol() -> Any:
+            made = self._factory()
+            made.place = place
+            return made
+
+        try:
+            await self._loop.connect_accepted_socket(protocol, connection, **self._deadlines)
+        except OSError:  # the handshake failed or took too long: `postscan.soap.http.tls` logs why
+            place.release()
+        except BaseException:
+            place.release()
+            raise

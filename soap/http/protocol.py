@@ -1,0 +1,271 @@
+"""One connection: the limits and deadlines of its requests, and the client certificate, all of which uvicorn lacks.
+
+The class overrides methods of uvicorn's httptools protocol, so uvicorn is pinned to a minor version;
+`tests/soap/http/test_protocol.py` fails if they no longer fit.
+
+A connection always has a deadline of its own, or the application works on a request of it:
+
+* for the whole head of the first request, from the accept, and of each later one, from its first byte;
+* for the first byte of the next request, from the end of a response. Blank lines and the rest of an answered request
+  do not move it.
+
+`postscan.soap.http.body` has the deadlines of a body, and the kernel (TCP_USER_TIMEOUT) that of a response. One request
+is parsed and served at a time. Bytes around the chunks of a body count as head bytes, since the parser keeps any number
+of fields behind the last chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from postscan.soap.http.connections import ConnectionPlace
+from postscan.soap.http.framing import RequestCutter
+
+log = logging.getLogger(__name__)
+
+HEAD_BYTES: Final = 16 * 1024
+HEAD_FIELDS: Final = 100
+
+TURN: Final = 8
+"""Pieces that one connection may have parsed before other connections have their turn."""
+
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])(?::[0-9]*)?")
+
+
+def _bare(status: bytes) -> bytes:
+    return b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+_BAD: Final = _bare(b"400 Bad Request")
+_FORBIDDEN: Final = _bare(b"403 Forbidden")
+_TOO_SLOW: Final = _bare(b"408 Request Timeout")
+_TOO_LARGE: Final = _bare(b"431 Request Header Fields Too Large")
+_NOT_IMPLEMENTED: Final = _bare(b"501 Not Implemented")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """The deadlines of a connection in seconds, and which client certificates may use it."""
+
+    head_seconds: float
+    idle_seconds: float
+    admits: Callable[[str], bool] = lambda _pem: True
+
+
+def protocol(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
+    """Return the protocol class of connections with these limits."""
+    return type("LimitedProtocol", (_LimitedProtocol,), {"limits": limits})
+
+
+class _Flow(FlowControl):
+    """Pauses reading, also against the application, while bytes wait to be parsed."""
+
+    _is_held = False
+
+    def hold(self, is_held: bool) -> None:
+        """Read nothing from now on; or read again when the application does."""
+        self._is_held = is_held
+        if is_held:
+            self.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, unless bytes are waiting."""
+        if not self._is_held:
+            super().resume_reading()
+
+
+class _LimitedProtocol(HttpToolsProtocol):
+    flow: _Flow
+    limits: ConnectionLimits
+    place: ConnectionPlace | None = None
+
+    _certificates: tuple[str, ...] = ()
+    _timer: asyncio.TimerHandle | None = None
+    _is_idle = False
+    _is_received = False
+    _ahead = b""
+    _unfinished = 0
+    _size = 0
+    _fields = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the timer at once, and disconnect a client whose certificate is not admitted."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport)
+        self._cutter = RequestCutter()
+        if self.place is not None:
+            self.place.closed_by(transport.abort)
+        self._certificates = _verified(transport)
+        self._arm(self.limits.head_seconds)
+        if self._certificates and not self.limits.admits(self._certificates[0]):
+            log.info("connection refused: its certificate names no user", extra={"source": (self.client or ("",))[0]})
+            self._refuse(_FORBIDDEN)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer, and leave the place to others."""
+        self._disarm()
+        self._ahead = b""
+        if self.place is not None:
+            self.place.release()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse bytes up to the end of the request; keep what follows until its response is sent."""
+        self._ahead = self._ahead + data if self._ahead else data
+        self._parse()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, which may have arrived already."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()
+        self._serving(False)
+        if self.transport.is_closing():
+            return
+        self._is_idle = True
+        self._arm(self.limits.idle_seconds)
+        self._parse()
+
+    def on_message_begin(self) -> None:
+        """Begin a new head; put the client's certificate into the `tls` extension of the ASGI scope."""
+        super().on_message_begin()
+        extensions: dict[Any, Any] = {"tls": {"client_cert_chain": self._certificates}}
+        self.scope["extensions"] = extensions
+        self._fields, self._size = 0, 0
+        self._is_received = False
+        if self._is_idle:
+            self._is_idle = False
+            self._arm(self.limits.head_seconds)
+
+    def on_url(self, url: bytes) -> None:
+        """Count the request line."""
+        self._size += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count one field of the head or of the trailer."""
+        self._fields += 1
+        self._size += len(name) + len(value) + 4
+        self._check_size()
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Stop the timer, and refuse a head before the application is called."""
+        self._disarm()
+        self._check_size()
+        self._check_fields()
+        self._unfinished = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Reset the byte count: a piece of the body is complete."""
+        self._unfinished = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Reset the byte count: the request is complete."""
+        self._unfinished = 0
+        self._is_received = True
+        self._serving(not self.cycle.response_complete)
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Send 400 for bytes that are no HTTP, unless a response was sent already."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Ignore that the client offers another protocol (RFC 9110 section 7.8); the parser has ended with it."""
+        self.parser = httptools.HttpRequestParser(self)
+
+    def _parse(self) -> None:
+        """Pass a few pieces to the parser; keep the other bytes for the next turn, or until the response is sent."""
+        if self.transport.is_closing():
+            self._ahead = b""
+            return
+        data, at = self._ahead, 0
+        for _ in range(TURN):
+            if at == len(data) or self._is_waiting() or self.transport.is_closing():
+                break
+            end = self._cutter.cut(data, at)
+            self._unfinished += end - at
+            super().data_received(data[at:end])
+            if self._unfinished > HEAD_BYTES:
+                self._refuse(_TOO_LARGE)
+            at = end
+        self._keep(data[at:])
+
+    def _keep(self, left: bytes) -> None:
+        """Keep bytes that are not parsed yet, and read no more as long as there are any."""
+        self._ahead = b"" if self.transport.is_closing() else left
+        self.flow.hold(bool(self._ahead))
+        if not self._ahead:
+            if self.cycle is None or self.cycle.response_complete or len(self.cycle.body) <= HIGH_WATER_LIMIT:
+                self.flow.resume_reading()
+        elif not self._is_waiting():
+            self.loop.call_soon(self._parse)
+
+    def _is_waiting(self) -> bool:
+        """Return whether a whole request has no response yet."""
+        return self._is_received and not self.cycle.response_complete
+
+    def _serving(self, is_served: bool) -> None:
+        if self.place is not None:
+            self.place.is_served = is_served
+
+    def _check_size(self) -> None:
+        if self._fields > HEAD_FIELDS or self._size > HEAD_BYTES:
+            self._refuse(_TOO_LARGE)
+            raise ValueError("the head of the request is too large")  # ends the parser, and so the connection
+
+    def _check_fields(self) -> None:
+        """Refuse a head whose receiver, or whose end, is not certain (RFC 9112 sections 3.2 and 6.1)."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        is_old = self.parser.get_http_version() == "1.0"
+        if len(hosts) > 1 or not (hosts or is_old) or not all(map(_HOST.fullmatch, hosts)) or (codings and is_old):
+            self._refuse(_BAD)
+            raise ValueError("the head of the request is not valid")
+        if codings not in ([], [b"chunked"]):
+            self._refuse(_NOT_IMPLEMENTED)
+            raise ValueError("the transfer coding of the request is not known")
+        if not codings:
+            self._cutter.expect(next((int(value) for name, value in self.headers if name == b"content-length"), 0))
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(seconds, self._time_out)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_out(self) -> None:
+        self._timer = None
+        if self._is_idle:
+            self.transport.close()
+        else:
+            self._refuse(_TOO_SLOW)
+
+    def _refuse(self, response: bytes) -> None:
+        self._disarm()
+        if not self.transport.is_closing():
+            self.transport.write(response)
+            self.transport.close()
+
+
+def _verified(transport: Any) -> tuple[str, ...]:
+    """Return the client certificate that OpenSSL has verified, in PEM form; empty if there is none."""
+    connection = transport.get_extra_info("ssl_object")
+    certificate = connection.getpeercert(binary_form=True) if connection is not None else None
+    return (ssl.DER_cert_to_PEM_cert(certificate),) if certificate else ()

@@ -1,0 +1,135 @@
+"""The places of connections: how many there are, and who makes room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import resource
+import socket
+from functools import partial
+from typing import Any
+
+import pytest
+
+from postscan.soap.http.acceptor import Acceptor, AcceptSettings
+from postscan.soap.http.connections import ConnectionPlace, Connections, most_connections
+
+
+def places(connections: Connections, *addresses: str) -> list[ConnectionPlace]:
+    """Return the places of these addresses; each must get one."""
+    found = [connections.admit(address) for address in addresses]
+    assert None not in found
+    return [place for place in found if place is not None]
+
+
+def test_an_address_has_as_many_connections_as_the_limit() -> None:
+    """T-H4: one more is refused, until one of them is closed; other addresses are not affected."""
+    connections = Connections(10, 2)
+    first, _ = places(connections, "a", "a")
+
+    assert connections.admit("a") is None
+    places(connections, "b")
+
+    first.release()
+    first.release()
+    places(connections, "a")
+    assert connections.admit("a") is None
+    assert len(connections) == 3
+
+
+def test_there_are_as_many_connections_as_the_limit() -> None:
+    """T-H4: a client that has as many as the others waits when all are in use."""
+    connections = Connections(3, 3)
+    places(connections, "a", "b", "c")
+
+    assert [connections.admit(address) for address in "abc"] == [None, None, None]
+
+
+def test_a_client_without_a_connection_gets_one() -> None:
+    """T-H4: also when many addresses have one each; the oldest of these ends."""
+    connections = Connections(3, 3)
+    closed: list[str] = []
+    for place in places(connections, "a", "b", "c"):
+        place.closed_by(partial(closed.append, place.address))
+    places(connections, "d", "e")
+
+    assert closed == ["a", "b"]
+
+
+def test_the_client_with_the_most_connections_makes_room() -> None:
+    """T-H4: it loses its oldest one, and the number stays within the limit."""
+    connections = Connections(3, 3)
+    closed: list[str] = []
+    for number, place in enumerate(places(connections, "a", "a", "b")):
+        place.closed_by(partial(closed.append, f"connection {number}"))
+    places(connections, "c")
+
+    assert closed == ["connection 0"]
+    assert len(connections) == 3
+
+
+def test_a_request_that_is_being_served_is_not_ended() -> None:
+    """T-H4: the next one is; and if all are being served, there is no room."""
+    connections = Connections(3, 3)
+    closed: list[str] = []
+    first, second, third = places(connections, "a", "a", "a")
+    first.is_served = True
+    second.closed_by(lambda: closed.append("second"))
+    places(connections, "b")
+    third.is_served = True
+
+    assert closed == ["second"]
+    assert connections.admit("c") is None
+
+
+def test_connections_have_a_third_of_the_descriptors() -> None:
+    """The others are for uploads, the database and the workers."""
+    assert most_connections(1000, 3000) == 1000
+    assert most_connections(1000, 2999) == 999
+    assert most_connections(1000, resource.RLIM_INFINITY) == 1000
+
+
+class Exhausted(socket.socket):
+    """A listening socket of a process that has no descriptors left, as long as `is_empty`."""
+
+    tries = 0
+    is_empty = True
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Raise EMFILE."""
+        self.tries += 1
+        if self.is_empty:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_without_descriptors_the_server_pauses_and_then_accepts(caplog: pytest.LogCaptureFixture) -> None:
+    """F-R27: it does not try again and again, and logs it once."""
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        accepted = asyncio.Event()
+
+        class Protocol(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted.set()
+                transport.close()
+
+        settings = AcceptSettings(Connections(1, 1), 1.0, 1.0)
+        acceptor = Acceptor(loop, listener, Protocol, None, settings)
+        with contextlib.closing(acceptor), socket.create_connection(listener.getsockname()):
+            while not listener.tries:
+                await asyncio.sleep(0.01)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert listener.tries == 1
+            listener.is_empty = False
+            await asyncio.wait_for(accepted.wait(), 30)
+
+    with Exhausted() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        asyncio.run(serve())
+
+    assert [record.message for record in caplog.records] == ["no connections accepted for a moment"]

@@ -1,0 +1,420 @@
+"""A connection: how large a head may be, how long it may take, and what happens to bytes that are no HTTP.
+
+Real connections to a real server: these tests fail if a new uvicorn calls its protocol's methods in another way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import uvicorn
+from acceptance.rawhttp import Line, connected
+from acceptance.scanning import Scanner
+from acceptance.server import Server, running
+from device import Answer
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+from works import until
+
+from postscan.soap.http.protocol import ConnectionLimits, protocol
+
+HEAD_BYTES = 16 * 1024
+HEAD_FIELDS = 100
+NOWHERE = "/nothing/here"
+WSDL = b"/ScanServer/processing?wsdl"
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that gives a head one second, an idle connection two, and an unread response one."""
+    settings = {"server": {"port": 0, "head_seconds": 1, "idle_seconds": 2, "write_seconds": 1}}
+    with running(tmp_path_factory.mktemp("head"), settings) as server:
+        yield server
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture
+def line(server: Server) -> Iterator[Line]:
+    """A connection."""
+    with connected(server.url) as line:
+        yield line
+
+
+def assert_bare(answer: Answer, status: int) -> None:
+    """Fail unless an answer is nothing but this status (threats, fault and status rules)."""
+    assert (answer.status, answer.body) == (status, b"")
+    assert answer.headers["connection"] == "close"
+    assert "server" not in answer.headers
+
+
+def fields_of(total: int) -> list[str]:
+    """Return a field that makes the head of a request to nowhere exactly *total* bytes, as they are counted."""
+    size = len(NOWHERE) + sum(len(name) + len(value) + 4 for name, value in USUAL)
+    return [f"X: {'x' * (total - size - len('X') - 4)}"]
+
+
+USUAL = (("Host", "test"), ("Content-Type", "application/soap+xml; charset=utf-8"))
+
+
+# --- size ------------------------------------------------------------------------------------------------------------
+
+
+LARGE = {
+    "one huge field": ["X-Large: " + "x" * (HEAD_BYTES + 1)],
+    "one byte too many": fields_of(HEAD_BYTES + 1),
+    "one field too many": [f"X-{number}: x" for number in range(HEAD_FIELDS - 1)],
+    "many small fields": [f"X-{number}: {'x' * 200}" for number in range(90)],
+    "a megabyte": ["X-Large: " + "x" * MIB],
+}
+
+
+@pytest.mark.parametrize("fields", LARGE.values(), ids=LARGE)
+def test_a_head_that_is_too_large_is_refused(line: Line, fields: list[str]) -> None:
+    """T-H8: 431, and the connection ends; the application never hears of it."""
+    line.send(line.head(*fields, path=NOWHERE))
+
+    assert_bare(line.answer(), 431)
+    assert line.is_closed()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [fields_of(HEAD_BYTES), [f"X-{number}: x" for number in range(HEAD_FIELDS - 3)] + ["Content-Length: 0"]],
+    ids=["bytes", "fields"],
+)
+def test_a_head_may_be_as_large_as_the_limits(line: Line, fields: list[str]) -> None:
+    """T-H8: it reaches the application, which knows no such path."""
+    line.send(line.head(*fields, path=NOWHERE))
+
+    assert line.answer().status == 404
+
+
+def test_a_request_line_that_is_too_long_is_refused(line: Line) -> None:
+    """T-H8: it counts as part of the head."""
+    line.send(line.head(path="/" + "x" * HEAD_BYTES))
+
+    assert_bare(line.answer(), 431)
+
+
+def test_a_head_that_never_becomes_complete_is_refused_as_soon_as_it_is_too_large(line: Line) -> None:
+    """T-H1, T-H8: no line break has come yet."""
+    line.send(b"POST / HTTP/1.1\r\nX: ")
+    for _ in range(40):
+        line.send(b"x" * 1000)
+
+    assert_bare(line.answer(), 431)
+    assert line.is_closed()
+
+
+def test_the_second_head_on_a_connection_is_counted_anew(line: Line) -> None:
+    """T-H8: neither more nor less than the first."""
+    for _ in range(3):
+        line.send(line.head(*fields_of(HEAD_BYTES - 100), "Content-Length: 0"))
+        assert line.answer().status == 400
+    line.send(line.head(*fields_of(HEAD_BYTES + 1000), path=NOWHERE))
+
+    assert_bare(line.answer(), 431)
+
+
+ENDLESS = {
+    "trailer fields": b"0\r\n" + b"X-Trailer: x\r\n" * 80_000,
+    "one trailer field": b"0\r\nX-Trailer: " + b"x" * MIB,
+    "an extension of a chunk": b"1;" + b"x" * MIB,
+    "digits of a chunk": b"0" * MIB,
+}
+
+
+@pytest.mark.parametrize("endless", ENDLESS.values(), ids=ENDLESS)
+def test_what_stands_around_chunks_counts_as_well(server: Server, line: Line, endless: bytes) -> None:
+    """T-H5: fields may also follow a chunked body; nothing without end is kept in memory."""
+    server.forget_peak_memory()
+    before = server.peak_memory()
+    line.send(line.head("Transfer-Encoding: chunked") + b"2\r\n<x\r\n" + endless)
+
+    assert line.answer().status in (400, 431)
+    assert line.is_closed()
+    assert server.peak_memory() - before < 32 * MIB
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_on_which_nothing_is_said_ends(line: Line) -> None:
+    """T-H1."""
+    assert_bare(line.answer(), 408)
+    assert line.is_closed()
+
+
+def test_a_head_that_drips_is_not_waited_for(line: Line) -> None:
+    """T-H1: the deadline is one for the whole head; a byte now and then does not move it."""
+    begin = time.monotonic()
+    head = line.head("Content-Length: 0", path="/" + "x" * 400)
+    for at in range(0, len(head), 1):
+        if time.monotonic() - begin > 1.5:
+            break
+        line.send(head[at : at + 1])
+        time.sleep(0.02)
+
+    assert_bare(line.answer(), 408)
+    assert line.is_closed()
+
+
+def test_the_second_head_on_a_connection_has_a_deadline_too(line: Line) -> None:
+    """T-H1."""
+    line.send(line.head("Content-Length: 0"))
+    assert line.answer().status == 400
+    line.send(b"POST /x HTTP/1.1\r\nHost")
+
+    assert_bare(line.answer(), 408)
+
+
+def test_a_connection_between_two_requests_is_kept_for_a_while(line: Line) -> None:
+    """T-H1: longer than a head may take, and not for ever."""
+    for _ in range(2):
+        line.send(line.head("Content-Length: 0"))
+        assert line.answer().status == 400
+        time.sleep(1.2)
+    line.send(line.head("Content-Length: 0"))
+
+    assert line.answer().status == 400
+    assert line.is_closed()
+
+
+BLANK = {
+    "line breaks": (b"", b"\r\n"),
+    "the rest of an answered request": (b"Content-Length: 100000\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize(("field", "data"), BLANK.values(), ids=BLANK)
+def test_only_a_request_keeps_a_connection(line: Line, field: bytes, data: bytes) -> None:
+    """T-H1: whatever else arrives, the time of an idle connection counts from the end of the last response."""
+    line.send(b"GET " + WSDL + b" HTTP/1.1\r\nHost: test\r\n" + field + b"\r\n")
+    assert line.answer().status == 200
+    begin = time.monotonic()
+    while time.monotonic() - begin < 30 and not line.has_hung_up():
+        line.send(data)
+        time.sleep(0.05)
+
+    assert line.is_closed()
+    assert time.monotonic() - begin < 30
+
+
+def test_a_client_that_reads_no_response_is_disconnected(server: Server) -> None:
+    """T-H3: when the responses no longer fit into the buffers of both systems."""
+    peer = psutil.Process(server.pid)
+    with connected(server.url, receives=4096) as line:
+        line.send((b"GET " + WSDL + b" HTTP/1.1\r\nHost: test\r\n\r\n") * 1000)
+        mine = line.address()
+        until(lambda: all(one.raddr != mine for one in peer.net_connections("tcp")), "for the server to hang up")
+
+
+# --- several requests ---------------------------------------------------------------------------------------------
+
+
+def test_requests_sent_ahead_are_answered_in_their_order(line: Line) -> None:
+    """T-H3: one after another, however many there are."""
+    known, unknown = (b"GET %s HTTP/1.1\r\nHost: test\r\n\r\n" % path for path in (WSDL, WSDL + b"&x"))
+    line.send(known * 20 + unknown + known)
+
+    assert [line.answer().status for _ in range(21)] == [200] * 20 + [405]
+    assert line.is_closed()
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written, and never sends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_paused = False
+        self._is_closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep it."""
+        self.written += data
+
+    def close(self) -> None:
+        """Note it."""
+        self._is_closing = True
+
+    def is_closing(self) -> bool:
+        """Return whether it was closed."""
+        return self._is_closing
+
+    def pause_reading(self) -> None:
+        """Note it."""
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        """Note it."""
+        self.is_paused = False
+
+
+class Application:
+    """Answers each request when the test lets it."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.may_answer = asyncio.Semaphore(0)
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Count the request, wait, and answer."""
+        self.requests += 1
+        await self.may_answer.acquire()
+        await Response(status_code=204)(_scope, _receive, send)
+
+
+async def turns() -> None:
+    """Let the loop do all that it can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def linked() -> tuple[Wire, Application, asyncio.Protocol]:
+    """Return both sides of a connection, and the protocol between them."""
+    application, wire = Application(), Wire()
+    config = uvicorn.Config(application, lifespan="off", log_config=None)
+    limits = ConnectionLimits(head_seconds=10, idle_seconds=10)
+    made = protocol(limits)(config, ServerState(), {}, asyncio.get_running_loop())
+    made.connection_made(wire)
+    return wire, application, made
+
+
+ASKED = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+def test_a_request_is_parsed_when_the_one_before_it_has_its_response() -> None:
+    """T-H3: until then its bytes wait, and no more are read."""
+
+    async def talk() -> None:
+        wire, application, made = linked()
+        made.data_received(ASKED * 3)
+        for served in (1, 2, 3):
+            await turns()
+            assert application.requests == served
+            assert wire.is_paused == (served < 3)
+            application.may_answer.release()
+        await turns()
+        assert wire.written.count(b"HTTP/1.1 204") == 3
+        assert not wire.is_closing()
+
+    asyncio.run(talk())
+
+
+def test_small_chunks_are_parsed_in_turns() -> None:
+    """T-H5: other connections are served between them, and no more is read meanwhile."""
+
+    async def talk() -> None:
+        wire, application, made = linked()
+        made.data_received(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        made.data_received(b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n")
+        assert wire.is_paused
+        await turns()
+        application.may_answer.release()
+        await turns()
+        assert not wire.is_paused
+        assert wire.written.count(b"HTTP/1.1 204") == 1
+
+    asyncio.run(talk())
+
+
+# --- connections ---------------------------------------------------------------------------------------------------
+
+
+def test_a_client_with_fewer_connections_is_served_while_others_have_them_all(tmp_path: Path) -> None:
+    """T-H4: 20 addresses take all they can; a bystander's requests, and the server's own files, still work."""
+    with contextlib.ExitStack() as stack:
+        table = {"connections": 20, "connections_per_address": 15}
+        server = stack.enter_context(running(tmp_path, {"server": {"port": 0, **table}}))
+        taken = [stack.enter_context(connected(server.url, f"127.0.1.{number % 20}")) for number in range(60)]
+        token = Scanner(server).create("copy")
+
+        assert token
+        assert sum(not line.has_hung_up() for line in taken) <= 20
+        one = [stack.enter_context(connected(server.url, "127.0.2.1")) for _ in range(2)]
+        assert any(not line.has_hung_up() for line in one)
+
+
+def test_an_address_has_so_many_connections(tmp_path: Path) -> None:
+    """T-H4: one more is closed at once."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running(tmp_path, {"server": {"port": 0, "connections_per_address": 3}}))
+        taken = [stack.enter_context(connected(server.url, "127.0.0.3")) for _ in range(3)]
+        more = stack.enter_context(connected(server.url, "127.0.0.3"))
+
+        assert more.is_closed()
+        assert [line.has_hung_up() for line in taken] == [False] * 3
+    assert "connection refused: too many connections" in server.log()
+
+
+# --- framing ---------------------------------------------------------------------------------------------------------
+
+
+SECOND = b"GET /second HTTP/1.1\r\nHost: test\r\n\r\n"
+HIDDEN = b"0\r\n\r\n" + SECOND
+FRAMING = {
+    "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "another protocol": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two lengths": b"{head}Content-Length: 5\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
+    "a length and chunks": b"{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
+    "chunks and a length": b"{head}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + HIDDEN,
+    "two encodings": b"{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
+    "no host": b"POST /nothing HTTP/1.1\r\n\r\n" + SECOND,
+    "two hosts": b"{head}Host: test\r\n\r\n" + SECOND,
+    "a host that is none": b"POST /nothing HTTP/1.1\r\nHost: a b\r\n\r\n" + SECOND,
+    "a host with a user": b"POST /nothing HTTP/1.1\r\nHost: a@b\r\n\r\n" + SECOND,
+    "chunks in HTTP/1.0": b"POST /nothing HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
+    "chunked is not the last": b"{head}Transfer-Encoding: chunked, identity\r\n\r\n" + HIDDEN,
+    "a negative length": b"{head}Content-Length: -1\r\n\r\n" + SECOND,
+    "a length with a sign": b"{head}Content-Length: +5\r\n\r\n" + HIDDEN,
+    "a length of 2^64": b"{head}Content-Length: 18446744073709551616\r\n\r\n" + SECOND,
+    "a length that is none": b"{head}Content-Length: 5x\r\n\r\n" + HIDDEN,
+    "a blank before the colon": b"{head}Transfer-Encoding : chunked\r\n\r\n" + HIDDEN,
+    "a folded field": b"{head}X: a\r\n Content-Length: 5\r\n\r\n" + SECOND,
+    "a bare line feed": b"{head}X: a\nContent-Length: 5\r\n\r\n" + SECOND,
+    "NUL in a field": b"{head}X: a\0b\r\n\r\n" + SECOND,
+    "a carriage return in a field": b"{head}X: a\rb\r\n\r\n" + SECOND,
+    "a chunk size that is none": b"{head}Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n" + HIDDEN,
+    "a negative chunk size": b"{head}Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n" + HIDDEN,
+    "a chunk size of 2^64": b"{head}Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n" + HIDDEN,
+    "a chunk that is longer than it says": b"{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n" + HIDDEN,
+    "a field without a name": b"{head}: x\r\n\r\n" + SECOND,
+}
+
+
+@pytest.mark.parametrize("coding", ["xchunked", "gzip, chunked", "identity", "chunked, chunked"])
+def test_an_unknown_transfer_coding_is_not_implemented(line: Line, coding: str) -> None:
+    """T-H5: RFC 9112 section 6.1; what is not decoded is not read as something else."""
+    line.send(line.head(f"Transfer-Encoding: {coding}", path=NOWHERE) + HIDDEN)
+    answer = line.answer()
+
+    assert answer.status in (400, 501)
+    assert line.is_closed()
+
+
+def test_an_offer_of_another_protocol_is_ignored(line: Line) -> None:
+    """RFC 9110 section 7.8: clients of Java send one with each request to http."""
+    for _ in range(2):
+        line.send(line.head("Connection: Upgrade", "Upgrade: h2c", "Content-Length: 2") + b"<x")
+        assert line.answer().status == 400
+
+
+@pytest.mark.parametrize("request_bytes", FRAMING.values(), ids=FRAMING)
+def test_a_request_whose_end_is_not_certain_is_the_last(line: Line, request_bytes: bytes) -> None:
+    """T-H5: one answer, and what may be hidden behind it is never executed."""
+    head = line.head(path=NOWHERE).removesuffix(b"\r\n")
+    line.send(request_bytes.replace(b"{head}", head))
+    answer = line.answer()
+
+    assert answer.status == 400
+    assert b"second" not in answer.body
+    assert line.is_closed()

@@ -1,0 +1,103 @@
+"""Threads that are shared fairly, and calls that wait without one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from postscan.core.service.waiting import Steps, Wait
+from postscan.core.service.waiting import run as run_steps
+from postscan.soap.http.threads import FairThreads, Waiters
+
+
+async def turns() -> None:
+    """Let the loop and its threads do all that they can."""
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+
+
+def test_a_client_has_its_share_of_the_threads() -> None:
+    """T-H4: as many calls as the share run; one more waits, and the calls of others do not."""
+    threads, gate, running = FairThreads(4, 2), threading.Event(), []
+
+    def work(name: str) -> None:
+        running.append(name)
+        assert gate.wait(30)
+
+    async def call() -> None:
+        calls = [asyncio.create_task(threads.run("a", work, f"a{number}")) for number in range(3)]
+        await turns()
+        calls.append(asyncio.create_task(threads.run("b", work, "b")))
+        while "b" not in running:
+            await asyncio.sleep(0.005)
+        assert sorted(running) == ["a0", "a1", "b"]
+        gate.set()
+        await asyncio.gather(*calls)
+
+    asyncio.run(call())
+
+    assert sorted(running) == ["a0", "a1", "a2", "b"]
+
+
+def waiting_for(event: Future[None], seconds: float = 20.0) -> Steps[str]:
+    """Wait once for an event; return how the wait ended."""
+    return "done" if (yield Wait(event, seconds)) else "not done"
+
+
+def test_calls_that_wait_hold_no_thread() -> None:
+    """T-H4: with one thread, ten of them wait, and another call is served meanwhile."""
+    threads, waiters, event = FairThreads(1, 1), Waiters(), Future[None]()
+
+    async def call() -> list[str]:
+        waiting = [asyncio.create_task(waiters.run("a", threads, waiting_for(event))) for _ in range(10)]
+        await turns()
+        await asyncio.wait_for(threads.run("b", int), 10)
+        assert not any(one.done() for one in waiting)
+        event.set_result(None)
+        return await asyncio.gather(*waiting)
+
+    assert asyncio.run(call()) == ["done"] * 10
+
+
+@pytest.mark.parametrize(("most", "own"), [(100, 2), (2, 100)], ids=["of one client", "in all"])
+def test_so_many_calls_may_wait(most: int, own: int) -> None:
+    """T-H4: for one more, the wait ends at once."""
+    threads, waiters, event = FairThreads(4, 4), Waiters(most, own), Future[None]()
+
+    async def call() -> list[str]:
+        waiting = [asyncio.create_task(waiters.run("a", threads, waiting_for(event))) for _ in range(2)]
+        await turns()
+        more = await asyncio.wait_for(waiters.run("a", threads, waiting_for(event)), 30)
+        event.set_result(None)
+        return [more, *await asyncio.gather(*waiting), await waiters.run("a", threads, waiting_for(event))]
+
+    assert asyncio.run(call()) == ["not done", "done", "done", "done"]
+
+
+def test_a_wait_has_an_end() -> None:
+    """With a thread and without one."""
+
+    async def call() -> str:
+        return await Waiters().run("a", FairThreads(1, 1), waiting_for(Future(), 0.01))
+
+    assert asyncio.run(call()) == "not done"
+    assert run_steps(waiting_for(Future(), 0.01)) == "not done"
+
+
+def test_an_error_of_a_step_is_raised() -> None:
+    """By the call that ran it."""
+
+    def failing() -> Steps[None]:
+        yield Wait(Future(), 0.01)
+        raise LookupError
+
+    async def call() -> None:
+        await Waiters().run("a", FairThreads(1, 1), failing())
+
+    with pytest.raises(LookupError):
+        asyncio.run(call())
+    with pytest.raises(LookupError):
+        run_steps(failing())
