@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from acceptance.scanning import Scanner
 from acceptance.server import SHARE, Server, running
+from conftest import ANNA
+from works import Works
 
 from campaigns import tracing
 from campaigns.crash_points import SETTINGS
 from campaigns.disk_faults import Failure, Faults, Tally
 from campaigns.tracing import Call
 from campaigns.whole_job import Job, send_query
+from postscan.core.engine import Engine
+from postscan.core.model.principal import Principal, Proof
 from postscan.core.store.database import journal_mode
+from postscan.plugins import CancellationToken, Filter, FilterContext
+from postscan.plugins.testing.runner import run_filter
+
+ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 
 pytestmark = pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE)
 
@@ -51,6 +61,83 @@ def test_an_image_is_durable_before_its_answer_leaves(tmp_path: Path) -> None:
     assert order[:3] == [("fsync", "spool file"), ("rename", "spool file"), ("fsync", "spool folder")]
     assert order[3:] == [*journal, ("fdatasync", "database")]
     assert made[-1] < told < min(answers)
+
+
+@contextlib.contextmanager
+def calls_of_this_process(log: Path) -> Iterator[list[Call]]:
+    """Yield a list that has, after the body, the calls of it that change files."""
+    calls: list[Call] = []
+    with tracing.recorded(os.getpid(), log, "mkdir", "mkdirat", "link", "linkat", "unlink", "fsync", "fdatasync"):
+        yield calls
+    calls += tracing.read(log)
+
+
+def test_the_images_of_a_released_job_are_durable_before_its_row_and_the_old_names_go_last(
+    core: Engine, tmp_path: Path
+) -> None:
+    """F-R2, I1: folder and links are synced, then the row is, and only then the links of the old job are removed."""
+    works = Works(core, ANNA)
+    token = works.create("copy")
+    works.send(token)
+    with core.store.change(token) as job:
+        job.expire(core.clock.now())
+    spool = core.settings.storage.spool_dir
+    with calls_of_this_process(tmp_path / "calls.log") as calls:
+        released = works.service.release(token, ADMIN)
+
+    def places(name: str, *words: str) -> list[int]:
+        """Return where a call is made whose arguments have these words."""
+        return [at for at, one in enumerate(calls) if one.name.startswith(name) and all(w in one.rest for w in words)]
+
+    [made], [linked] = places("mkdir", f"{spool}/{released}"), places("link", f"{spool}/{released}/")
+    [parent], [folder] = places("fsync", f"{spool}>"), places("fsync", f"{spool}/{released}>")
+    row = max(places("fdatasync", "postscan.sqlite"))
+    [removed] = places("unlink", f"{spool}/{token}/")
+    assert made < parent < linked < folder < row < removed
+    assert folder < min(places("fdatasync", "postscan.sqlite"))
+
+
+def test_a_delivered_file_and_the_folder_made_for_it_are_durable_when_the_filter_goes_on(tmp_path: Path) -> None:
+    """F-R2, I20: the folder's name, the file's bytes and its name, each before what needs it."""
+    page, share = tmp_path / "page.png", tmp_path / "share"
+    page.write_bytes(b"page")
+    share.mkdir()
+    with calls_of_this_process(tmp_path / "calls.log") as calls:
+        run_filter(Deliver(share, "new"), [page])
+
+    order = [(one.name.removesuffix("at"), one.rest) for one in calls if str(share) in one.rest]
+    assert [name for name, _ in order] == ["mkdir", "fsync", "fsync", "link", "fsync"]
+    assert f"{share}>" in order[1][1]
+    assert f"{share}/new>" in order[4][1]
+
+
+def test_a_delivery_that_a_killed_run_has_left_is_durable_when_it_is_recognised(tmp_path: Path) -> None:
+    """F-R2: that run was perhaps killed before it could sync."""
+    page, share = tmp_path / "page.png", tmp_path / "share"
+    page.write_bytes(b"page")
+    share.mkdir()
+    first = run_filter(Deliver(share, "new"), [page])
+    with calls_of_this_process(tmp_path / "calls.log") as calls:
+        run_filter(Deliver(share, "new"), [page], earlier=first.published)
+
+    synced = [one.rest for one in calls if one.name == "fsync"]
+    assert any(f"{share}>" in rest for rest in synced)
+    assert any(f"{share}/new>" in rest for rest in synced)
+    assert not [one for one in calls if one.name.startswith("link")]
+
+
+class Deliver(Filter):
+    """Deliver every document into a folder, or into one below it."""
+
+    dialect = "urn:test:deliver"
+    title = "Deliver"
+
+    def __init__(self, folder: Path, *below: str) -> None:
+        self.folder, self.below = folder, below
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        for document in job.documents:
+            job.deliver(document, self.folder, below=self.below)
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def _descend(folder: Path, below: Sequence[str], opened: contextlib.ExitStack) -
 def _make(name: str, where: int) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o750, dir_fd=where)
-        os.fsync(where)
+    os.fsync(where)  # also of a folder that a killed run has made, and perhaps not synced
 
 
 def _deliver(run: FilterRun, document: Document, where: int, source: Path, name: str, destination: str) -> str:
@@ -91,6 +91,7 @@ def _deliver(run: FilterRun, document: Document, where: int, source: Path, name:
         digest = _copy(run, source, new.fd)
         earlier = run.earlier.get((document.id, destination))
         if earlier and _digest(run, earlier, where) == digest:
+            os.fsync(where)  # the run that linked it was perhaps killed before
             return earlier
         number = 1
         while True:
