@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from postscan.core.errors import InvalidArgument, SpoolFull
 from postscan.core.filters import changes
@@ -33,7 +33,7 @@ def take_over(
     decoded = changes.decode(entries, before) or []
     if len(decoded) > settings.limits.images_per_job:
         raise ValueError(f"{len(decoded)} documents; expected at most {settings.limits.images_per_job}")
-    number = max(before, default=0)
+    ids = _free_ids(before)
     documents: list[JobDocument] = []
     new: list[JobDocument] = []
     try:
@@ -41,14 +41,20 @@ def take_over(
             if entry.made is None:
                 documents.append(before[entry.id or 0])
                 continue
-            number += entry.id is None
-            id = number if entry.id is None else entry.id
+            id = next(ids) if entry.id is None else entry.id
             new.append(_kept(spool, token, id, entry.format, workdir / changes.FOLDER / str(entry.made), settings))
             documents.append(new[-1])
     except BaseException:
         spool.discard(*new)
         raise
     return tuple(documents)
+
+
+def _free_ids(taken: Collection[int]) -> Iterator[int]:
+    """Yield ids for new documents: those behind the last one, and when there are no more, those that are left out."""
+    last = max(taken, default=0)
+    yield from range(last + 1, changes.LAST_ID + 1)
+    yield from (id for id in range(1, last) if id not in taken)
 
 
 def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, settings: Settings) -> JobDocument:
@@ -66,9 +72,16 @@ def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, setti
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"{path.name} is not a regular file")
         try:
-            with spool.open_image(token, id, format, settings.limits.image_bytes, reserve) as writer:
-                while chunk := reader.read(CHUNK):
+            with spool.open_image(token, id, format, settings.limits.image_bytes, reserve, made=True) as writer:
+                while chunk := _read(reader):
                     writer.write(chunk)
         except InvalidArgument as error:
             raise ValueError(f"a file of {error.value or 'no'} bytes; expected {error.expected}") from None
     return writer.document
+
+
+def _read(reader: BinaryIO) -> bytes:
+    try:
+        return reader.read(CHUNK)
+    except OSError as error:
+        raise ValueError(f"a file that cannot be read: {error.strerror}") from None

@@ -17,6 +17,10 @@ FOLDER: Final = "made"
 """The folder of the workdir where the server finds what was handed over, as `0`, `1`, `2` ..."""
 
 
+LAST_ID: Final = (1 << 31) - 1
+"""The largest id of a document, as on the wire and in the database."""
+
+
 class Entry(NamedTuple):
     """One document of the new list: `id` is None for a new one; `made` numbers its file, None for an untouched one."""
 
@@ -104,12 +108,17 @@ def _entry(data: Any) -> Entry:
         raise ValueError("a document that is not a triple")
     id, format, made = data
     for number in (id, made):
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
-            raise ValueError(f"{number!r} as a number")
+        if number is not None and not _is_number(number):
+            raise ValueError(f"{number!r:.64} as a number; expected 0 to {LAST_ID}")
     return Entry(id, _known(format), made)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_ID
 
 
 def _known(format: Any) -> str:
     if not isinstance(format, str) or not formats.is_known(format):
-        raise ValueError(f"{format!r} is not a format; expected one of {', '.join(sorted(formats.MEDIA))}, tiff-...")
+        known = ", ".join(sorted(formats.MEDIA))
+        raise ValueError(f"{format!r:.64} is not a format; expected one of {known}, tiff-...")
     return format

@@ -280,13 +280,13 @@ class PostScanService:
             Instructions(job.document_root, steps, job.continue_on_error),
             self._clock.now(),
         )
+        line = AuditLine.of(by, "release", job.token, self._clock.now(), detail=f"its images became job {token}")
         copies: list[JobDocument] = []
-        with self._spool.discarded_on_failure(copies):
+        with self._spool.lock.adding(), self._spool.discarded_on_failure(copies):
             for document in job.documents:
                 copies.append(self._spool.copy(document, token))
                 again.receive(copies[-1], self._clock.now())
             again.end(self._clock.now())
-            line = AuditLine.of(by, "release", job.token, self._clock.now(), detail=f"its images became job {token}")
             self._store.insert(again, line, images_from=job.token)
         self._spool.discard(*job.documents)
         self._scheduler.wake()

@@ -23,9 +23,12 @@ from typing import Final, Self
 from postscan.core.errors import InvalidArgument, OutcomeUnknown, SpoolFull
 from postscan.core.model import file_names
 from postscan.core.model.job import JobDocument, JobToken
+from postscan.core.spool.lock import SpoolLock
 
 PART: Final = ".part"
 LOST: Final = "lost+found"
+MADE: Final = "made-"
+"""Begins the name of a document that a filter made: without a row, it is of a run whose end was not stored."""
 EARLY: Final = 8 << 20  # bytes after which writeback starts, so that the final sync has less to do
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _LIBC: Final = ctypes.CDLL(None)
@@ -92,9 +95,9 @@ class ImageWriter(ImageSink):
     """
 
     def __init__(
-        self, folder: Path, token: JobToken, document_id: int, format: str, limit: int, reserve: Reserve
+        self, folder: Path, token: JobToken, document_id: int, format: str, limit: int, reserve: Reserve, prefix: str
     ) -> None:
-        name = f"{document_id}-{secrets.token_hex(4)}"
+        name = f"{prefix}{document_id}-{secrets.token_hex(4)}"
         self._document: JobDocument | None = None
         self._new = JobDocument(document_id, format, 0, "", f"{token}/{name}")
         self._limit = limit
@@ -165,17 +168,29 @@ class ImageWriter(ImageSink):
 
 
 class Spool:
-    """The folder of all images, with one sub-folder for each job."""
+    """The folder of all images, with one sub-folder for each job; `lock` is for files that have no row yet."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.lock = SpoolLock(folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def open_image(
-        self, token: JobToken, document_id: int, format: str, limit: int, reserve: Reserve = lambda _size: None
+        self,
+        token: JobToken,
+        document_id: int,
+        format: str,
+        limit: int,
+        reserve: Reserve = lambda _size: None,
+        *,
+        made: bool = False,
     ) -> ImageWriter:
-        """Create the file of one image of at most *limit* bytes, and return its writer; raise `SpoolFull`."""
-        return ImageWriter(self._job_folder(token), token, document_id, format, limit, reserve)
+        """Create the file of one image of at most *limit* bytes, and return its writer; raise `SpoolFull`.
+
+        *made* says that it is the work of a filter.
+        """
+        prefix = MADE if made else ""
+        return ImageWriter(self._job_folder(token), token, document_id, format, limit, reserve, prefix)
 
     def free_bytes(self) -> int:
         """Return the free bytes of the spool's file system; raise `SpoolFull` if it cannot be read."""

@@ -1,8 +1,8 @@
 """Reconcile spool and database after a crash, a restore or a manual change, before any job runs.
 
-A file without a row is quarantined, never deleted: it may be all that is left of a scan. A job that has lost a file is
-aborted, and all others are served (F-R28, I4). A file that is recorded as removed, by a server that was killed before
-it removed it, is removed now.
+A file without a row is quarantined, never deleted: it may be all that is left of a scan. One that a filter made is
+deleted, since the filter runs again. A job that has lost a file is aborted, and all others are served (F-R28, I4). A
+file that is recorded as removed, by a server that was killed before it removed it, is removed now.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason
-from postscan.core.spool.images import Spool
+from postscan.core.spool.images import MADE, Spool
 from postscan.core.store.retention import Blob
 from postscan.core.store.store import Store
 
@@ -22,16 +22,28 @@ log = logging.getLogger(__name__)
 
 
 def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
-    """Quarantine every older file without a row, and abort every open job that lacks a file."""
+    """Quarantine every older file without a row, and abort every open job that lacks a file.
+
+    Waits for a command that adds files before it adds their rows: `postscan jobs release`. Raises `SpoolFull`.
+    """
     now = clock.now().timestamp()
-    files = spool.files()  # before the rows are read: a file recorded meanwhile has a row
-    blobs = store.blobs()
-    known = {blob.key for blob in blobs}
-    spool.drop(*(blob.key for blob in blobs if blob.key in files and not blob.kept))
-    _quarantine(spool, (key for key, stat in files.items() if key not in known and stat.st_mtime < now))
+    with spool.lock.alone():
+        files = spool.files()
+        blobs = store.blobs()
+        known = {blob.key for blob in blobs}
+        spool.drop(*(blob.key for blob in blobs if blob.key in files and not blob.kept))
+        unknown = [key for key, stat in files.items() if key not in known and stat.st_mtime < now]
+        spool.drop(*(key for key in unknown if _is_made(key)))
+        _quarantine(spool, (key for key in unknown if not _is_made(key)))
     sizes = {key: stat.st_size for key, stat in files.items()}
     for token, reason in _damaged(blobs, sizes).items():
-        _abort(store, clock, token, reason)
+        _abort(store, spool, clock, token, reason)
+
+
+def _is_made(key: str) -> bool:
+    """Return whether a filter made this file; without a row, the end of its run was not stored, and it runs again."""
+    job, _, name = key.partition("/")
+    return bool(job) and name.startswith(MADE)
 
 
 def _quarantine(spool: Spool, keys: Iterable[str]) -> None:
@@ -53,10 +65,11 @@ def _damaged(blobs: Iterable[Blob], sizes: Mapping[str, int]) -> dict[JobToken, 
     return damaged
 
 
-def _abort(store: Store, clock: Clock, token: JobToken, reason: str) -> None:
+def _abort(store: Store, spool: Spool, clock: Clock, token: JobToken, reason: str) -> None:
     try:
         with store.change(token) as job:
             job.fail(JobReason.PROCESSING_FAILED, clock.now())
     except (JobNotFound, WrongState):
         return  # it ended meanwhile
+    spool.discard(*job.made)
     log.error("job aborted: spool file damaged", extra={"job": token, "reason": reason})

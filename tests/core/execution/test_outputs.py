@@ -95,6 +95,17 @@ def test_a_job_whose_documents_were_all_removed_ends_with_a_warning(works: Works
     assert job.steps[1].detail == "the filters before it left no document"
 
 
+def test_a_document_behind_the_last_possible_id_gets_one_that_is_free(works: Works) -> None:
+    """T-P6: a device may use the largest id there is."""
+    token = works.create("turn add", "copy")
+    works.send(token, 2147483647, ONE)
+    works.service.end(token, works.by)
+    job = works.ended(token)
+
+    assert job.reasons == (JobReason.SUCCEEDED,)
+    assert contents(works) == {"2147483647.png": ONE, "001.pdf": b"added"}
+
+
 def test_a_file_that_is_a_link_is_not_taken_over(works: Works) -> None:
     """The workdir is a stranger's folder: only plain files count (T-P)."""
     job = works.ended(start(works, "turn link:1", "copy"))

@@ -95,10 +95,13 @@ def test_a_list_crosses_the_pipe_as_it_is(list_of_three, file):
     [
         "list", [1], [[1, "png"]], [[1, "png", None, None]], [[1.5, "png", None]], [[True, "png", None]],
         [[None, "png", None]], [[None, "png", -1]], [[None, "png", "../../etc"]], [[9, "png", None]],
+        [[1, "png", 1 << 31]], [[1 << 31, "png", None]], [["x" * 10_000, "png", 0]],
         [[1, "png", None], [1, "png", None]], [[1, "exe", 0]], [[1, None, 0]], [[1, "tiff-/../..", 0]],
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_not_heard(nonsense):
     """A worker is a stranger (ruling 10)."""
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match=r".") as caught:
         changes.decode(nonsense, [1, 2])
+
+    assert len(str(caught.value)) < 300

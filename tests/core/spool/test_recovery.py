@@ -5,16 +5,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ANNA, AnyProcess
 from works import Works
 
 from postscan.core.engine import Engine
+from postscan.core.errors import SpoolFull
+from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.settings import Settings
+from postscan.core.spool import lock, recovery
+from postscan.core.spool.images import Spool
+
+ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 
 
 @pytest.fixture
@@ -55,6 +63,54 @@ def test_a_file_that_no_row_knows_is_put_aside_and_told(stopped: Works, caplog: 
     assert [(one.message, one.__dict__["file"]) for one in caplog.records if "file" in one.__dict__] == [
         ("file without a job quarantined", "11112222-0000-4000-8000-000000000000/1-aaaa")
     ]
+
+
+def test_a_file_that_a_filter_made_and_that_no_row_knows_is_removed(stopped: Works) -> None:
+    """I4: its filter runs again; what it made of a scan is kept nowhere."""
+    path = stray(stopped, "11112222-0000-4000-8000-000000000000/made-1-aaaa")
+
+    with stopped.core.running():
+        pass
+
+    assert not path.parent.exists()
+    assert aside(stopped) == {}
+
+
+def test_a_job_that_is_released_while_a_server_starts_keeps_its_images(stopped: Works) -> None:
+    """I1: its links are as old as its images, and have no row for a moment."""
+    core = stopped.core
+    token = stopped.create("copy")
+    image = stopped.send(token)
+    old = file_of(stopped, token)
+    os.utime(old, (time.time() - 60, time.time() - 60))
+    with core.store.change(token) as job:
+        job.expire(core.clock.now())
+    starts = threading.Thread(target=lambda: recovery.reconcile(core.store, core.spool, core.clock))
+    with contextlib.closing(Engine(core.settings, AnyProcess())) as command:
+        insert = command.store.insert
+
+        def slowly(*job: Any, **options: Any) -> None:
+            starts.start()
+            starts.join(0.5)  # it waits for this command
+            insert(*job, **options)
+
+        command.store.insert = slowly  # type: ignore[method-assign]
+        released = command.service.release(token, ADMIN)
+    starts.join()
+
+    assert file_of(stopped, released).read_bytes() == image
+    assert stopped.job(released).state is JobState.PENDING
+    assert aside(stopped) == {}
+
+
+def test_a_server_does_not_wait_for_ever_for_a_command(stopped: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the folder; a command that hangs can be found and ended."""
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 0.1)
+    with Spool(stopped.core.settings.storage.spool_dir).lock.adding():
+        with stopped.core.spool.lock.adding():
+            pass
+        with pytest.raises(SpoolFull, match="in use by another process"), stopped.core.running():
+            pass
 
 
 def test_what_was_put_aside_before_is_neither_moved_again_nor_replaced(stopped: Works) -> None:

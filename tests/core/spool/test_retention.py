@@ -11,7 +11,7 @@ from works import SID, Works, instructions
 
 from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound, WrongState
-from postscan.core.model.job import JobToken
+from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import RequestKey
 from postscan.core.model.states import FilterVerb, JobReason, JobState
@@ -33,22 +33,31 @@ def core(settings: Settings, clock: FakeClock) -> Iterator[Engine]:
     core.close()
 
 
-def ended(core: Engine, size: int = 1000, *, failed: bool = False) -> JobToken:
-    """Make a job with one image that has ended, and let the sweep see it."""
+def ended(core: Engine, size: int = 1000, *, failed: bool = False, made: bool = False) -> JobToken:
+    """Make a job with one image that has ended, of which its filter may have made another; let the sweep see it."""
     works = Works(core, ANNA)
     token = works.create("copy")
     works.send(token, 1, b"x" * size)
     core.service.end(token, ANNA)
     core.store.claim(core.clock.now())
+    documents = (made_document(core, token),) if made else None
     with core.store.change(token) as job:
         job.start(0, core.clock.now())
-        job.report(0, FilterVerb.FAIL if failed else FilterVerb.SUCCEED, core.clock.now())
+        verb = FilterVerb.FAIL if failed else FilterVerb.SUCCEED
+        job.report(0, verb, core.clock.now(), documents=documents)
         if failed:
             job.fail(JobReason.PROCESSING_FAILED, core.clock.now())
         else:
             job.finish(core.clock.now())
     core.retention.sweep()
     return token
+
+
+def made_document(core: Engine, token: JobToken) -> JobDocument:
+    """Return a document that a filter made, in the spool."""
+    with core.spool.open_image(token, 2, "pdf", 1000, made=True) as writer:
+        writer.write(b"made")
+    return writer.document
 
 
 def kept(core: Engine, token: str) -> bool:
@@ -69,6 +78,18 @@ def test_images_of_completed_jobs_go_after_their_time(core: Engine, clock: FakeC
     clock.advance(2 * HOUR)
     core.retention.sweep()
 
+    assert not kept(core, token)
+
+
+def test_what_filters_made_goes_with_the_images_if_it_is_still_there(core: Engine, clock: FakeClock) -> None:
+    """D15: a server that was killed at the end of a job may have left it."""
+    token = ended(core, made=True)
+    assert len(core.spool.files()) == 2
+
+    clock.advance(11 * HOUR)
+    core.retention.sweep()
+
+    assert core.spool.files() == {}
     assert not kept(core, token)
 
 
