@@ -24,6 +24,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+import select
 import struct
 import threading
 import time
@@ -38,6 +39,7 @@ _DOUBLE = struct.Struct("d")
 _COUNT = struct.Struct("Q")
 _DEADLINE, _CHECKS, _LONGEST, _LAST, _REASON = 8, 16, 24, 32, 64
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_MOST_CHECKS = (1 << 31) - 1  # that are counted
 
 
 class Cancelled(BaseException):
@@ -170,6 +172,7 @@ class CancelSource:
     def __init__(self, *, patience: float = 7.0) -> None:
         self._patience = patience
         self._lock = threading.Lock()
+        self._made = time.monotonic()
         self.cancelled_at: float | None = None
         with contextlib.ExitStack() as opened:
             self.page = _sealed_page()
@@ -198,14 +201,15 @@ class CancelSource:
 
     @property
     def checks(self) -> Checks:
-        """How well the filter has checked its token so far."""
-        return Checks(_COUNT.unpack_from(self._page, _CHECKS)[0], _DOUBLE.unpack_from(self._page, _LONGEST)[0])
+        """How well the filter has checked its token so far, by what it has written into the page."""
+        number: int = _COUNT.unpack_from(self._page, _CHECKS)[0]
+        return Checks(min(number, _MOST_CHECKS), self._possible(_DOUBLE.unpack_from(self._page, _LONGEST)[0]))
 
     @property
     def unchecked(self) -> float:
         """Seconds since the filter last checked its token; 0 if it has not opened one."""
         last: float = _DOUBLE.unpack_from(self._page, _LAST)[0]
-        return max(0.0, time.monotonic() - last) if last else 0.0
+        return self._possible(time.monotonic() - last) if last else 0.0
 
     def cancel(self, reason: str) -> bool:
         """Request the filter to stop; its token has the time of the kill from now on.
@@ -223,9 +227,20 @@ class CancelSource:
         os.eventfd_write(self._wakeup, 1)
         return True
 
+    def wait(self, seconds: float) -> bool:
+        """Sleep for *seconds* or until the cancel, whichever is first; return whether it was requested."""
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        return bool(poll.poll(1000 * seconds))
+
     def token(self) -> CancellationToken:
         """Return the token of this source for use in this process."""
         return CancellationToken(self._page)
+
+    def _possible(self, seconds: float) -> float:
+        """Return a time that a filter claims; the age of this source if it is negative, longer than that, or NaN."""
+        age = time.monotonic() - self._made
+        return seconds if 0.0 <= seconds <= age else age
 
     def close(self) -> None:
         """Close the descriptors; a worker that has the page mapped can still read it."""

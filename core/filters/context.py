@@ -15,7 +15,7 @@ from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.changes import Changes
 from postscan.core.filters.delivery import folder as delivery_folder
 from postscan.core.filters.facts import Document, JobFacts
-from postscan.core.filters.results import FilterFailed
+from postscan.core.filters.results import FilterFailed, reason_of
 from postscan.core.model import file_names
 from postscan.core.model.principal import User
 
@@ -99,7 +99,8 @@ class FilterContext:
         try:
             return tools.run(self.token, command, self.workdir, environment or {})
         except OSError as error:
-            raise FilterFailed(detail=f"{command[0]} cannot be started: {error.strerror or error}") from error
+            detail = f"{command[0]} cannot be started: {error.strerror or error}"
+            raise FilterFailed(reason_of(error), detail) from error
 
     @contextlib.contextmanager
     def publish(self, document: Document | None, destination: str, name: str) -> Iterator[None]:

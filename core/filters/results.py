@@ -1,11 +1,32 @@
-"""How a filter run ends: with a result, or with `FilterFailed`."""
+"""How a filter run ends: with a result, with `FilterFailed`, or with an error of the system."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from postscan.core.model.states import FilterReason
+
+_REASONS: Final = MappingProxyType(
+    {
+        errno.ENOMEM: FilterReason.SERVER_OUT_OF_MEMORY,
+        errno.ENOSPC: FilterReason.OUT_OF_DISK_SPACE,
+        errno.EDQUOT: FilterReason.OUT_OF_DISK_SPACE,
+        errno.EFBIG: FilterReason.OUT_OF_DISK_SPACE,
+    }
+)
+
+
+def reason_of(error: BaseException) -> FilterReason:
+    """Return the reason of the protocol for an error of this machine; UnknownError if it has none."""
+    if isinstance(error, MemoryError):
+        return FilterReason.SERVER_OUT_OF_MEMORY
+    if isinstance(error, OSError):
+        return _REASONS.get(error.errno or 0, FilterReason.UNKNOWN_ERROR)
+    return FilterReason.UNKNOWN_ERROR
 
 
 class FilterFailed(Exception):

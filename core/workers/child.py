@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
 import socket
 import sys
@@ -24,7 +23,7 @@ from postscan.core.filters import changes, loader, parameters
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.context import FilterContext, Parent
 from postscan.core.filters.filter import Filter
-from postscan.core.filters.results import FilterFailed
+from postscan.core.filters.results import FilterFailed, reason_of
 from postscan.core.model.states import FilterReason
 from postscan.core.settings.engine import MIB
 from postscan.core.workers import protocol, rlimits
@@ -43,7 +42,6 @@ from postscan.core.workers.protocol import (
     RunOrder,
 )
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(channel: socket.socket) -> None:
@@ -79,8 +77,11 @@ def _result_of(order: Order, token: CancellationToken, connection: ServerConnect
         most = order.resources.memory // MIB
         return _failed(FilterReason.SERVER_OUT_OF_MEMORY, f"it needed more than {most} MiB of memory")
     except BaseException as error:  # noqa: BLE001  (a plugin may raise anything; the server needs a result)
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            return _failed(FilterReason.OUT_OF_DISK_SPACE, _sentence(error))
+        reason = reason_of(error)
+        if reason is FilterReason.SERVER_OUT_OF_MEMORY:
+            rlimits.use_the_spare()
+        if reason is not FilterReason.UNKNOWN_ERROR:
+            return _failed(reason, _sentence(error))
         return OrderBroken(error=_sentence(error), traceback=traceback.format_exc()[-protocol.TRACEBACK :])
 
 
@@ -128,7 +129,9 @@ class ServerConnection:
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report how far the filter is."""
-        self.send(protocol.FilterProgress(done=int(done), total=int(total), unit=str(unit)[: protocol.WORD]))
+        most = protocol.MOST_UNITS
+        done, total = (max(-most, min(int(number), most)) for number in (done, total))
+        self.send(protocol.FilterProgress(done=done, total=total, unit=str(unit)[: protocol.WORD]))
 
     def log(self, level: str, text: str) -> None:
         """Write a line into the server's log."""

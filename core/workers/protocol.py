@@ -20,7 +20,17 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.model.principal import User
@@ -29,11 +39,20 @@ from postscan.core.workers.rlimits import Resources
 LONGEST: Final = 1 << 20
 """Most bytes of one message; a worker that sends more is killed."""
 
+DEEPEST: Final = 32
+"""Most lists and tables in one another; Python stops at some hundreds, and where depends on the caller."""
+
 NAME: Final = 2048
 SENTENCE: Final = 2000
 TRACEBACK: Final = 8000
 WORD: Final = 64
 """Most characters of a destination or file name, of a sentence, of a traceback, of a unit or level."""
+
+KEY: Final = 2500
+"""Most bytes of a destination in UTF-8: it is part of a key of the database."""
+
+MOST_UNITS: Final = (1 << 63) - 1
+"""Most units of a progress."""
 
 SENTENCES: Final = 50
 """Most sentences of one diagnosis."""
@@ -61,11 +80,20 @@ def _replaced(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
+def _indexable(text: str) -> str:
+    """Return a text that fits into an index of PostgreSQL; raise `ValueError`."""
+    size = len(text.encode())
+    if size > KEY:
+        raise ValueError(f"{size} bytes in UTF-8; expected at most {KEY}")
+    return text
+
+
 _Text = Annotated[str, Field(strict=True), BeforeValidator(_storable)]
 _Name = Annotated[str, Field(strict=True, max_length=NAME), BeforeValidator(_storable)]
+_Destination = Annotated[_Name, AfterValidator(_indexable)]
 _Sentence = Annotated[str, Field(strict=True, max_length=SENTENCE), BeforeValidator(_storable)]
 _Word = Annotated[str, Field(strict=True, max_length=WORD), BeforeValidator(_storable)]
-_Number = Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
+_Number = Annotated[StrictInt, Field(ge=-MOST_UNITS, le=MOST_UNITS)]
 
 
 class _Message(BaseModel):
@@ -138,7 +166,7 @@ class _OutputMessage(_Message):
     """One output: `document` is None if it is of the whole job."""
 
     document: Annotated[StrictInt, Field(gt=0, lt=1 << 31)] | None
-    destination: _Name
+    destination: _Destination
     name: _Name
 
 
@@ -299,10 +327,7 @@ def read_message(line: bytes) -> RunMessage | Result:
     """Return the message in a line from a worker; raise `BadMessage`."""
     data = _parse(line)
     if b"\\u" in line or not line.isascii():
-        try:
-            data = _storable(data)
-        except RecursionError as error:
-            raise BadMessage(str(error)) from None
+        data = _storable(data)
     return _read(_WORKERS, data)
 
 
@@ -315,7 +340,18 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise BadMessage(str(error)) from None
     if not isinstance(data, dict):
         raise BadMessage(f"expected an object, got {type(data).__name__}")
+    if line.count(b"[") + line.count(b"{") > DEEPEST and _is_deep(data):
+        raise BadMessage(f"more than {DEEPEST} lists and objects in one another")
     return data
+
+
+def _is_deep(data: Any) -> bool:
+    """Return whether more than `DEEPEST` lists and objects are in one another."""
+    level = [data]
+    for _ in range(DEEPEST):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for ones in inner for one in ones if isinstance(one, list | dict)]
+    return bool(level)
 
 
 def _read(adapter: TypeAdapter[_T], data: dict[str, Any]) -> _T:

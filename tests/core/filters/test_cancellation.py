@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import struct
 import subprocess
 import sys
 import threading
@@ -57,6 +58,18 @@ def test_a_filter_cannot_swallow_the_cancel_by_accident(source, token):
             token.check()
         except Exception:
             pytest.fail("swallowed")
+
+
+@pytest.mark.parametrize("claim", [float("nan"), float("inf"), -1.0, 1e300])
+def test_a_time_that_cannot_be_is_the_whole_time_of_the_run(source, token, claim):
+    """T-P6: a filter can write anything into its page, and the server stores what it finds."""
+    struct.pack_into("Qdd", token._page, 16, 2**64 - 1, claim, -claim)
+
+    number, longest = source.checks
+
+    assert number == 2**31 - 1
+    assert 0 <= longest < 600
+    assert 0 <= source.unchecked < 600
 
 
 def test_the_token_says_why_and_when_it_will_be_killed():

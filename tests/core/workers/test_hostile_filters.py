@@ -192,6 +192,7 @@ def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name:
     ("name", "reason", "detail"),
     [
         ("eat-memory", "ServerOutOfMemory", "it needed more than 512 MiB of memory"),
+        ("find-no-memory", "ServerOutOfMemory", "OSError: [Errno 12] Cannot allocate memory"),
         ("fill-the-disk", "OutOfDiskSpace", "OSError: [Errno 27] File too large"),
         ("fill-its-folder", "OutOfDiskSpace", "its folder took more than 8388608 bytes; it was stopped"),
         ("open-files", "UnknownError", "OSError: [Errno 24] Too many open files"),
@@ -202,6 +203,9 @@ def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name:
         ("send-a-line-without-end", "UnknownError", "it was killed: it sends without end"),
         ("ask-the-impossible", "UnknownError", "it was killed: it sent an invalid message"),
         ("ask-for-infinity", "UnknownError", "it was killed: it sent an invalid message"),
+        ("end-deep", "UnknownError", "it was killed: it sent an invalid message: more than 32 lists and objects"),
+        ("end-long", "UnknownError", "what it made cannot be used: 'xxxx"),
+        ("use-a-long-destination", "UnknownError", "it was killed: it sent an invalid message: grant.destination: "),
         ("lie-about-the-end", "UnknownError", "it was killed: it sent an invalid message: failed.reasons.0: "),
     ],
 )
@@ -213,6 +217,7 @@ def test_a_filter_that_breaks_a_rule_has_failed_at_once(den: Den, name: str, rea
     assert (job.state, job.reasons) == (JobState.ABORTED, (JobReason.PROCESSING_FAILED,))
     assert (step.state, step.reasons[0], step.attempt) == (FilterState.ERRORS, reason, 1)
     assert step.detail.startswith(detail)
+    assert len(step.detail) <= 2000
 
 
 def test_odd_names_are_stored_in_a_form_that_every_database_takes(den: Den) -> None:
@@ -222,6 +227,15 @@ def test_odd_names_are_stored_in_a_form_that_every_database_takes(den: Den) -> N
     assert job.state is JobState.COMPLETED
     [delivery] = den.service.deliveries(job.token, den.by)
     assert (delivery.destination, delivery.name, delivery.published) == ("??", "?", False)
+
+
+def test_what_a_filter_claims_of_itself_is_cut_to_what_can_be(den: Den) -> None:
+    """T-P6: the receipt is stored whatever the filter has written into its page."""
+    step = den.ended(den.start_evil("boast-of-itself")).steps[0]
+
+    assert (step.state, step.receipt.checks) == (FilterState.SUCCEEDED, (1 << 31) - 1)
+    assert 0 <= step.receipt.longest_gap < 600
+    assert step.progress == f"{(1 << 63) - 1}/{-(1 << 63) + 1} pages"
 
 
 def test_nothing_is_granted_after_the_cancel(den: Den) -> None:

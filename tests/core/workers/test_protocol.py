@@ -76,7 +76,8 @@ def test_what_a_filter_sends_arrives_in_a_form_that_every_database_takes(
         (b"{\xff}", "can't decode"),
         (b"\x80\x04N.", "can't decode"),
         (b"[" * 100_000, "recursion"),
-        (b'{"a":"\\u0000","b":' + b"[" * 700 + b"]" * 700 + b"}", "recursion|Unable to extract tag"),
+        (b'{"a":"\\u0000","b":' + b"[" * 700 + b"]" * 700 + b"}", "more than 32 lists"),
+        (b'{"type":"done","documents":' + b"[" * 32 + b"]" * 32 + b"}", "more than 32 lists"),
     ],
 )
 def test_what_is_no_message_is_refused_with_the_reason(data: bytes, problem: str) -> None:
@@ -155,6 +156,21 @@ def test_unprintable_halves_and_nul_become_question_marks(text: str, stored: str
     assert isinstance(arrived, protocol.GrantRequest)
     assert arrived.destination == stored
     assert protocol.OrderBroken(error=text).error == stored
+
+
+def test_a_message_may_be_as_deep_as_the_limit_and_have_many_lists() -> None:
+    """What is deeper is refused: see above."""
+    for documents in ("[" * 31 + "]" * 31, "[" + ",".join(["[1,null,0]"] * 100) + "]"):
+        assert protocol.read_message(f'{{"type":"done","documents":{documents}}}'.encode())
+
+
+def test_a_destination_fits_into_an_index() -> None:
+    """T-P6: it is part of a key, and PostgreSQL takes 2,704 bytes."""
+    most = {"type": "grant", "document": 1, "destination": "\u20ac" * 833 + "x", "name": "n"}
+
+    assert protocol.read_message(json.dumps(most).encode())
+    with pytest.raises(protocol.BadMessage, match="2501 bytes in UTF-8; expected at most 2500"):
+        protocol.read_message(json.dumps(most | {"destination": "\u20ac" * 833 + "xy"}).encode())
 
 
 def test_a_message_may_be_as_long_as_the_limit_and_no_longer() -> None:

@@ -4,10 +4,12 @@ What they started they name in the folder of `[filters.evil]`: lines `left <pid>
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -378,6 +380,40 @@ def lie_about_the_end(job: FilterContext, token: CancellationToken) -> None:
     """Say that it failed, in a form that makes no sense."""
     say({"type": "failed", "reasons": [["x"], {"y": 1}, 7], "error": {"z": []}})
     time.sleep(FOR_EVER)
+
+
+@evil
+def boast_of_itself(job: FilterContext, token: CancellationToken) -> None:
+    """Claim what cannot be: checks without number, a gap that is none, more done than there is to count."""
+    job.progress(2**80, -(2**80), "pages")
+    struct.pack_into("Qd", token._page, 16, 2**64 - 1, float("nan"))
+
+
+@evil
+def end_deep(job: FilterContext, token: CancellationToken) -> None:
+    """Send a list of documents that is nested as deep as the parser goes."""
+    pipe().sendall(b'{"type":"done","documents":[[' + b"[" * 900 + b"]" * 900 + b',"png",0]]}\n')
+    time.sleep(FOR_EVER)
+
+
+@evil
+def end_long(job: FilterContext, token: CancellationToken) -> None:
+    """Send a document whose number is a long text."""
+    say({"type": "done", "documents": [["x" * 500_000, "png", 0]]})
+    time.sleep(FOR_EVER)
+
+
+@evil
+def use_a_long_destination(job: FilterContext, token: CancellationToken) -> None:
+    """Name a destination that no index has room for."""
+    say({"type": "grant", "document": 1, "destination": "\u20ac" * 2048, "name": "n"})
+    time.sleep(FOR_EVER)
+
+
+@evil
+def find_no_memory(job: FilterContext, token: CancellationToken) -> None:
+    """Be refused memory by the system."""
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 # --- they deliver what they may not --------------------------------------------------------------------------------
