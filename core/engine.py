@@ -64,7 +64,7 @@ class Engine:
         pipeline = Pipeline(self.store, self.spool, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(pipeline.run, settings.running.slots)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
-        self.scheduler = Scheduler(self.store, self.uploads, self.clock, executor, chores)
+        self.scheduler = Scheduler(self.store, self.uploads, self.clock, executor, chores, self.spool.discard)
         self.service = PostScanService(
             settings,
             self.store,

@@ -21,7 +21,16 @@ class Interrupt:
         self._lock = threading.Lock()
         self._source: CancelSource | None = None
         self._reason = ""
-        self.shutting_down = False
+        self._stopping = threading.Event()
+
+    @property
+    def shutting_down(self) -> bool:
+        """True once `shutdown` was called."""
+        return self._stopping.is_set()
+
+    def wait_shutdown(self, seconds: float) -> bool:
+        """Sleep for *seconds* or until `shutdown`, whichever is first; return whether it was called."""
+        return self._stopping.wait(seconds)
 
     def cancel(self) -> None:
         """Cancel the running filter because the job was cancelled."""
@@ -29,7 +38,7 @@ class Interrupt:
 
     def shutdown(self) -> None:
         """Cancel the running filter because the server is stopping."""
-        self.shutting_down = True
+        self._stopping.set()
         self._set("the server is stopping")
 
     def attach(self, source: CancelSource | None) -> None:

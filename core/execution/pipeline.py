@@ -10,20 +10,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from postscan.core.clock import Clock
-from postscan.core.errors import SpoolFull
+from postscan.core.errors import SpoolFull, StoreBusy
 from postscan.core.execution import outputs
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
-from postscan.core.execution.run_listener import RunListener
+from postscan.core.execution.run_listener import GRANT_SECONDS, RunListener
+from postscan.core.execution.stored_job import Change, StoredJob, do_nothing
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.facts import Document, JobFacts
+from postscan.core.filters.results import reason_of
 from postscan.core.model import file_names
 from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
-from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
+from postscan.core.model.records import Delivery
+from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason
 from postscan.core.registry.catalogue import FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
@@ -38,8 +42,12 @@ from postscan.core.workers.work_folder import WorkFolders
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS: Final = 3
-"""How often a filter is started; if its worker crashes each time, the filter has failed."""
+CRASHES: Final = 3
+"""How many runs of a filter may end by a crash, of its worker or of the server, before the filter has failed."""
+
+
+PAUSE_SECONDS: Final = 5.0
+"""Before the next run of a filter that this machine could not run, for lack of memory, say."""
 
 
 class FilterLookup(Protocol):
@@ -64,58 +72,72 @@ class Pipeline:
         self._folders = WorkFolders(settings)
 
     def run(self, token: JobToken, interrupt: Interrupt) -> None:
-        """Run what is left of a job's filters, and close it; raise `ShuttingDown` to suspend it instead."""
-        job = self._store.load(token)
+        """Run what is left of a job's filters, and close it; raise `ShuttingDown` to suspend it instead.
+
+        Waits for a database that does not answer, unless the server is stopping.
+        """
+        stored = StoredJob(self._store, self._clock, token, interrupt)
+        job = stored.load()
         if not any(self._filters.find(step.dialect) for step in job.steps):
-            self._close(token, JobReason.NO_VALID_INSTRUCTIONS)
+            self._close(stored, JobReason.NO_VALID_INSTRUCTIONS)
             return
         for step in job.steps:
             # One that ended before a crash counts like one that ends now: its error may not have closed the job yet.
-            state = step.state if step.state.ended else self._run_step(token, step.position, interrupt)
+            state = step.state if step.state.ended else self._run_step(stored, step.position, interrupt)
             if state is FilterState.CANCELED:
                 break
             if state is FilterState.ERRORS and not job.continue_on_error:
-                self._close(token, JobReason.PROCESSING_FAILED)
+                self._close(stored, JobReason.PROCESSING_FAILED)
                 return
-        self._close(token)
+        self._close(stored)
 
-    def _run_step(self, token: JobToken, position: int, interrupt: Interrupt) -> FilterState:
-        """Run one filter to its end, again if its worker crashed; return its state, Canceled if it was not started."""
-        job = self._store.load(token)
+    def _run_step(self, stored: StoredJob, position: int, interrupt: Interrupt) -> FilterState:
+        """Run one filter to its end, again if it crashed; return its state, Canceled if it was not started."""
+        job = stored.load()
         step = job.steps[position]
         found = self._filters.find(step.dialect)
         if found is None:
-            return self._skip(token, position, FilterVerb.FAIL, FilterReason.INVALID_ARGS, "no filter has this dialect")
+            skipped = _skipped(FilterVerb.FAIL, "no filter has this dialect", FilterReason.INVALID_ARGS)
+            return stored.report(step, skipped)
         if not job.documents_for(position):
             lack = "the filters before it left no document" if job.documents else "the job has no images"
-            return self._skip(token, position, FilterVerb.WARN, "", lack)
-        while step.attempt < ATTEMPTS:
+            return stored.report(step, _skipped(FilterVerb.WARN, lack))
+        while step.crashed < CRASHES:
+            earlier = stored.deliveries(position)
             if interrupt.shutting_down:
                 raise ShuttingDown
-            with self._store.change(token) as job:
-                if not job.start(position, self._clock.now()):
-                    return FilterState.CANCELED
-            step = job.steps[position]
-            outcome = self._run_once(job, step, *found, interrupt)
-            if outcome.verb is FilterVerb.CANCEL and self._is_suspended(token, interrupt):
+            begun = stored.start(position, step.attempt + 1)
+            if begun is None:
+                return FilterState.CANCELED
+            step = begun.steps[position]
+            try:
+                outcome, confirm = self._run_once(begun, step, *found, earlier, interrupt)
+            except (OSError, MemoryError) as error:
+                outcome, confirm = _not_run(error), do_nothing
+                interrupt.wait_shutdown(PAUSE_SECONDS)
+            if outcome.verb is FilterVerb.CANCEL and stored.is_suspended():
+                stored.suspend(step, confirm)
                 raise ShuttingDown
-            if outcome.again and step.attempt < ATTEMPTS:
-                about = {"job": token, "filter": found[1].title, "tries": step.attempt, "reason": outcome.detail}
+            if outcome.again and step.crashed < CRASHES:
+                about = {"job": job.token, "filter": found[1].title, "tries": step.attempt, "reason": outcome.detail}
                 log.warning("filter crashed", extra=about)
+                stored.store(confirm)  # the next run gets what this one has published
                 continue
-            return self._report(token, position, outcome)
-        died = FilterOutcome(
-            FilterVerb.FAIL,
-            (FilterReason.UNKNOWN_ERROR,),
-            f"it died {step.attempt} times",
-            receipt=Receipt(RunStatus.DIED),
-        )
-        return self._report(token, position, died)
+            return stored.report(step, outcome, confirm)
+        detail = f"it died {step.crashed} times"
+        died = FilterOutcome(FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), detail, receipt=Receipt(RunStatus.DIED))
+        return stored.report(step, died)
 
     def _run_once(
-        self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo, interrupt: Interrupt
-    ) -> FilterOutcome:
-        """Run the filter in a slot of its own, and return its outcome."""
+        self,
+        job: Job,
+        step: FilterStep,
+        plugin: Plugin,
+        info: FilterInfo,
+        earlier: Sequence[Delivery],
+        interrupt: Interrupt,
+    ) -> tuple[FilterOutcome, Change]:
+        """Run the filter in a slot of its own; return its outcome, and what stores the last of its messages."""
         running = self._settings.running
         grace = min(info.grace, running.grace_seconds)
         limits = Limits(running.seconds, grace, running.term_seconds, Resources.of(running))
@@ -124,19 +146,27 @@ class Pipeline:
         try:
             with CancelSource(patience=patience) as source:
                 interrupt.attach(source)
+                listener = RunListener(self._store, self._clock, job.token, step, info.title, source.wait)
                 try:
-                    order = self._order(job, step, plugin, workdir)
-                    listener = RunListener(self._store, self._clock, job.token, step, info.title)
+                    order = self._order(job, step, plugin, earlier, workdir)
                     with self._folders.watched(workdir, source) as folder, self._workers.slot() as slot:
                         end = slot.run(order, source, limits, listener.handle)
                     outcome = outcome_of(end, limits, folder.excess)
                     outcome = self._with_outputs(job, step, outcome, end.result, workdir)
                     _warn_of_gap(job, info, outcome)
-                    return replace(outcome, progress=listener.progress)
+                    return replace(outcome, progress=listener.progress), listener.confirm
+                except StoreBusy as error:
+                    return _ungranted(error), listener.confirm
                 finally:
                     interrupt.attach(None)
         finally:
             work_folder.remove(workdir)
+
+    def _close(self, stored: StoredJob, failed: JobReason | None = None) -> None:
+        job = stored.close(failed)
+        log.info("job ended", extra={"job": job.token, "state": job.state.value})
+        with contextlib.suppress(OSError):  # the next start of the server removes them as well
+            self._spool.discard(*job.made)
 
     def _with_outputs(
         self, job: Job, step: FilterStep, outcome: FilterOutcome, result: Result | None, workdir: Path
@@ -154,9 +184,10 @@ class Pipeline:
             return replace(outcome, verb=FilterVerb.FAIL, detail=str(error), reasons=(FilterReason.OUT_OF_DISK_SPACE,))
         return replace(outcome, documents=made)
 
-    def _order(self, job: Job, step: FilterStep, plugin: Plugin, workdir: Path) -> RunOrder:
+    def _order(
+        self, job: Job, step: FilterStep, plugin: Plugin, earlier: Sequence[Delivery], workdir: Path
+    ) -> RunOrder:
         """Return the order for the worker: ids, paths and texts, never bytes of images."""
-        earlier = [one for one in self._store.deliveries(job.token) if one.position == step.position]
         return RunOrder(
             plugin=plugin.name,
             dialect=step.dialect,
@@ -184,46 +215,24 @@ class Pipeline:
         path = self._spool.path(document)
         return Document(document.id, document.format, document.size, document.sha256, path, name)
 
-    def _skip(self, token: JobToken, position: int, verb: FilterVerb, reason: str, detail: str) -> FilterState:
-        """Record the end of a filter that was not started."""
-        with self._store.change(token) as job:
-            job.begin(self._clock.now())
-        return self._report(
-            token,
-            position,
-            FilterOutcome(verb, (reason,) if reason else (), detail, receipt=Receipt(RunStatus.NOT_STARTED)),
-        )
 
-    def _is_suspended(self, token: JobToken, interrupt: Interrupt) -> bool:
-        """Return whether a filter was stopped because the server is stopping, and not by a cancel of its job."""
-        return interrupt.shutting_down and self._store.load(token).state is not JobState.TERMINATING
+def _skipped(verb: FilterVerb, detail: str, *reasons: str) -> FilterOutcome:
+    """Return the outcome of a filter that was not started."""
+    return FilterOutcome(verb, reasons, detail, receipt=Receipt(RunStatus.NOT_STARTED))
 
-    def _report(self, token: JobToken, position: int, outcome: FilterOutcome) -> FilterState:
-        with self._store.change(token) as job:
-            if outcome.verb is FilterVerb.CANCEL and job.state is not JobState.TERMINATING:
-                outcome = FilterOutcome(FilterVerb.FAIL, detail="it stopped without a cancel")
-            now = self._clock.now()
-            job.report(
-                position,
-                outcome.verb,
-                now,
-                outcome.reasons,
-                outcome.detail,
-                outcome.progress,
-                outcome.receipt,
-                outcome.documents,
-            )
-            return job.steps[position].state
 
-    def _close(self, token: JobToken, failed: JobReason | None = None) -> None:
-        with self._store.change(token) as job:
-            if failed is None:
-                job.finish(self._clock.now())
-            else:
-                job.fail(failed, self._clock.now())
-        log.info("job ended", extra={"job": token, "state": job.state.value})
-        with contextlib.suppress(OSError):  # the next start of the server removes them as well
-            self._spool.discard(*job.made)
+def _not_run(error: Exception) -> FilterOutcome:
+    """Return the outcome of a run that this machine could not carry out."""
+    detail = f"the server could not run it: {error or type(error).__name__}"
+    return FilterOutcome(FilterVerb.FAIL, (reason_of(error),), detail, again=True, receipt=Receipt(RunStatus.KILLED))
+
+
+def _ungranted(error: StoreBusy) -> FilterOutcome:
+    """Return the outcome of a run that waited in vain for a grant, and was ended."""
+    detail = f"an output was not granted within {GRANT_SECONDS:g} s: {error}"
+    return FilterOutcome(
+        FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), detail, again=True, receipt=Receipt(RunStatus.KILLED)
+    )
 
 
 def _warn_of_gap(job: Job, info: FilterInfo, outcome: FilterOutcome) -> None:

@@ -1,12 +1,19 @@
-"""Handle the messages that a filter run sends while it works: grants, deliveries, progress and log lines."""
+"""Handle the messages that a filter run sends while it works: grants, deliveries, progress and log lines.
+
+A filter runs on while the database does not answer. A request for a grant waits; what was published is stored as soon
+as possible, at the latest with the end of the run; progress is dropped.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import Final
 
 from postscan.core.clock import Clock
+from postscan.core.errors import StoreBusy
+from postscan.core.execution.patience import Pause, until_stored
 from postscan.core.model.job import FilterStep, JobToken
 from postscan.core.model.records import Delivery
 from postscan.core.store.store import Store
@@ -22,38 +29,63 @@ from postscan.core.workers.protocol import (
 
 log = logging.getLogger(__name__)
 
+GRANT_SECONDS: Final = 60.0
+"""How long a request for a grant waits for the database."""
+
 _PROGRESS_SECONDS: Final = 0.5
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class RunListener:
-    """Turns the messages of one filter run into stored changes and log lines."""
+    """Turns the messages of one filter run into stored changes and log lines; *pause* ends at a cancel of the run."""
 
-    def __init__(self, store: Store, clock: Clock, token: JobToken, step: FilterStep, title: str) -> None:
+    def __init__(self, store: Store, clock: Clock, token: JobToken, step: FilterStep, title: str, pause: Pause) -> None:
         self._store = store
         self._clock = clock
         self._token = token
         self._step = step
         self._title = title
+        self._pause = pause
+        self._unconfirmed: list[Delivery] = []
         self._progress_stored = 0.0
         self.progress = ""
 
     def handle(self, message: RunMessage) -> GrantReply | None:
-        """Act on one message; return the reply to a `GrantRequest`."""
+        """Act on one message; return the reply to a `GrantRequest`.
+
+        Raises `StoreBusy` if the database does not answer such a request within `GRANT_SECONDS`.
+        """
         match message:
             case GrantRequest():
-                step, now = self._step, self._clock.now()
-                delivery = self._delivery(message, published=False)
-                return GrantReply(granted=self._store.grant(self._token, step.position, step.attempt, delivery, now))
+                return GrantReply(granted=self._grant(self._delivery(message, published=False)))
             case OutputPublished() | OutputWithdrawn():
-                delivery = self._delivery(message, published=isinstance(message, OutputPublished))
-                self._store.confirm(self._token, self._step.position, delivery)
+                self._unconfirmed.append(self._delivery(message, published=isinstance(message, OutputPublished)))
+                with contextlib.suppress(StoreBusy):
+                    self.confirm()
             case FilterProgress(done=done, total=total, unit=unit):
                 self._record_progress(f"{done}/{total} {unit}")
             case LogLine(level=level, text=text):
                 about = {"job": self._token, "filter": self._title, "text": text}
                 log.log(_LEVELS.get(level, logging.INFO), "filter logged", extra=about)
         return None
+
+    def confirm(self) -> None:
+        """Store what was published or withdrawn and is not stored yet; harmless when repeated. Raises `StoreBusy`."""
+        while self._unconfirmed:
+            self._store.confirm(self._token, self._step.position, self._unconfirmed[0])
+            del self._unconfirmed[0]
+
+    def _grant(self, delivery: Delivery) -> bool:
+        def grant() -> bool:
+            self.confirm()
+            return self._store.grant(self._token, self._step.position, self._step.attempt, delivery, self._clock.now())
+
+        try:
+            return until_stored(grant, self._pause, GRANT_SECONDS, job=self._token, filter=self._title)
+        except StoreBusy:
+            if self._pause(0.0):
+                return False  # the run is being stopped
+            raise
 
     def _delivery(self, message: GrantRequest | OutputPublished | OutputWithdrawn, *, published: bool) -> Delivery:
         return Delivery(self._step.position, message.document, message.destination, message.name, published)
@@ -64,4 +96,5 @@ class RunListener:
         now = time.monotonic()
         if now - self._progress_stored >= _PROGRESS_SECONDS:
             self._progress_stored = now
-            self._store.record_progress(self._token, self._step.position, progress)
+            with contextlib.suppress(StoreBusy):
+                self._store.record_progress(self._token, self._step.position, progress)

@@ -7,6 +7,7 @@ found by the same poll, so recovery is no special case.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import Counter
@@ -42,15 +43,25 @@ class Chore(NamedTuple):
 
 
 class Scheduler:
-    """Polls for jobs from `start` to `stop`. Stop it before the store is closed."""
+    """Polls for jobs from `start` to `stop`. Stop it before the store is closed.
+
+    *discard* removes what the filters of a job have made, when the scheduler has ended the job.
+    """
 
     def __init__(
-        self, store: Store, uploads: Uploads, clock: Clock, executor: Executor, chores: Sequence[Chore] = ()
+        self,
+        store: Store,
+        uploads: Uploads,
+        clock: Clock,
+        executor: Executor,
+        chores: Sequence[Chore] = (),
+        discard: Callable[..., None] = lambda *_documents: None,
     ) -> None:
         self._store = store
         self._uploads = uploads
         self._clock = clock
         self._executor = executor
+        self._discard = discard
         self._chores = dict.fromkeys(chores, 0.0)
         self._wake = threading.Event()
         self._exits: WeakValueDictionary[JobToken, Future[None]] = WeakValueDictionary()
@@ -155,9 +166,11 @@ class Scheduler:
                 self._executor.submit(token, self.done)
 
     def _abort(self, token: JobToken) -> None:
-        log.error("job aborted: pipeline failed", extra={"job": token, "tries": self._broken.pop(token)})
         with self._store.change(token) as job:
             job.fail(JobReason.PROCESSING_FAILED, self._clock.now())
+        log.error("job aborted: pipeline failed", extra={"job": token, "tries": self._broken.pop(token)})
+        with contextlib.suppress(OSError):  # the next start of the server removes them as well
+            self._discard(*job.made)
 
     def _expire(self) -> None:
         """Abort the jobs whose devices have sent nothing until their deadline."""

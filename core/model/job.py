@@ -76,8 +76,10 @@ NO_RECEIPT: Final = Receipt()
 class FilterStep:
     """One filter of a job.
 
-    `attempt` counts its starts; `detail` describes an error, `progress` how far it is. `documents` are those for
-    the filters after it, if it has changed them; else None.
+    `attempt` numbers its runs and only grows; `crashes` counts those that had ended by a crash, of their worker or of
+    the server, when the last one began. `suspended` says that the last run ended because its server was stopped.
+    `detail` describes an error, `progress` how far it is. `documents` are those for the filters after it, if it has
+    changed them; else None.
     """
 
     position: int
@@ -89,11 +91,21 @@ class FilterStep:
     progress: str = ""
     receipt: Receipt = NO_RECEIPT
     documents: tuple[JobDocument, ...] | None = None
+    crashes: int = 0
+    suspended: bool = False
 
     @property
     def dialect(self) -> str:
         """The namespace that identifies the filter."""
         return self.instructions.dialect
+
+    @property
+    def crashed(self) -> int:
+        """How many runs have ended by a crash: a last run that is Processing, and is over, ended so if not suspended.
+
+        Valid while no run of the filter is in progress.
+        """
+        return self.crashes + (self.state is FilterState.PROCESSING and not self.suspended)
 
 
 @dataclass(slots=True)
@@ -214,9 +226,22 @@ class Job:
         if not self.begin(at):
             return False
         step = self.steps[position]
-        begun = replace(step, attempt=step.attempt + 1, reasons=(), detail="", progress="", receipt=NO_RECEIPT)
+        begun = replace(
+            step,
+            attempt=step.attempt + 1,
+            crashes=step.crashed,
+            suspended=False,
+            reasons=(),
+            detail="",
+            progress="",
+            receipt=NO_RECEIPT,
+        )
         self._step_filter(begun, FilterVerb.START, at)
         return True
+
+    def suspend(self, position: int) -> None:
+        """Record that the run of the filter at *position* ended because the server stops, and not by a crash."""
+        self.steps[position] = replace(self.steps[position], suspended=True)
 
     def report(
         self,
@@ -237,6 +262,7 @@ class Job:
             progress=progress or self.steps[position].progress,
             receipt=receipt,
             documents=documents,
+            crashes=self.steps[position].crashes + (receipt.status is RunStatus.DIED),
         )
         self._step_filter(reported, verb, at)
 

@@ -131,6 +131,8 @@ def step_row(step: FilterStep) -> dict[str, Any]:
         "longest_gap": step.receipt.longest_gap,
         "stopped_after": step.receipt.stopped_after,
         "transformed": step.documents is not None,
+        "crashes": step.crashes,
+        "suspended": step.suspended,
     }
 
 
@@ -197,4 +199,6 @@ def _step(row: sa.Row[Any], made: Sequence[JobDocument]) -> FilterStep:
             RunStatus(row.receipt) if row.receipt else None, row.checks, row.longest_gap, row.stopped_after
         ),
         documents=tuple(made) if row.transformed else None,
+        crashes=row.crashes,
+        suspended=row.suspended,
     )

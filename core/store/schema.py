@@ -83,6 +83,8 @@ STEP = sa.Table(
     sa.Column("longest_gap", sa.Double, nullable=False, server_default="0"),
     sa.Column("stopped_after", sa.Double),
     sa.Column("transformed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("suspended", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 DOCUMENT = sa.Table(

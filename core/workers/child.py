@@ -16,7 +16,7 @@ import traceback
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from postscan.core.errors import PluginError
 from postscan.core.filters import changes, loader, parameters
@@ -41,7 +41,6 @@ from postscan.core.workers.protocol import (
     RunMessage,
     RunOrder,
 )
-
 
 
 def main(channel: socket.socket) -> None:

@@ -76,7 +76,7 @@ def insert(db: sa.Connection, table: str, **values: Any) -> None:
     db.execute(sa.insert(there), {name: value for name, value in values.items() if name in there.c})
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_jobs_and_their_events_survive_the_upgrade(database_url: str, revision: str) -> None:
     """Numbers and ties of events stay as they are; those from before know no version.
 
@@ -120,3 +120,22 @@ def test_numbers_of_events_are_never_used_twice(database_url: str) -> None:
     engine.dispose()
 
     assert numbers == [4]
+
+
+def test_a_run_that_an_older_version_has_left_in_progress_is_no_crash(database_url: str) -> None:
+    """Older versions did not record an orderly stop (D13)."""
+    migrations.check(database_url)
+    upgrade_to(database_url, "0004")
+    engine = sa.create_engine(database_url)
+    step = {"dialect": "urn:x", "xml": b"", "reasons": [], "detail": "", "attempt": 2, "progress": ""}
+    with engine.begin() as db:
+        insert(db, "job", **JOB)
+        for position, state in enumerate(("CompletedSuccessfully", "Processing", "Pending")):
+            insert(db, "step", token="old", position=position, state=state, **step)
+
+    migrations.upgrade(database_url)
+
+    with engine.begin() as db:
+        found = db.execute(sa.text("select crashes, suspended from step order by position")).all()
+    engine.dispose()
+    assert [(row.crashes, bool(row.suspended)) for row in found] == [(0, False), (0, True), (0, False)]

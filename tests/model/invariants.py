@@ -25,7 +25,7 @@ from model.sight import Seen, Sight
 from model.workers import OUTCOMES
 from model.world import CANCELED, DONE, EDGES, FILTER_EDGES, FILTER_ENDED, TIMED_OUT, Filter
 
-ATTEMPTS: Final = 3
+CRASHES: Final = 3
 
 
 @dataclass(slots=True)
@@ -280,9 +280,9 @@ def i22_a_result_is_the_one_that_was_reported(moment: Moment) -> Iterator[str]:
             yield f"filter {position} of {token} said {moment.said!r} and is {is_.state}"
 
 
-def i24_attempts_are_limited(moment: Moment) -> Iterator[str]:
+def i24_crashes_are_limited(moment: Moment) -> Iterator[str]:
     for token, seen in moment.after.jobs.items():
-        if any(one.attempt > ATTEMPTS for one in seen.job.filters):
+        if any(one.crashes + (one.state == "Processing") > CRASHES for one in seen.job.filters):
             yield f"a filter of {token} was started too often"
 
 

@@ -63,7 +63,7 @@ def look(engine: Engine) -> Sight:
     """Read everything."""
     db = engine.watcher
     steps, documents, events = defaultdict(list), defaultdict(list), defaultdict(list)
-    for token, *row in db.execute("SELECT token, dialect, state, attempt, reasons, detail FROM step ORDER BY position"):
+    for token, *row in db.execute("SELECT token, dialect, state, attempt, crashes FROM step ORDER BY position"):
         steps[token].append(row)
     for token, *row in db.execute("SELECT token, id, sha256, blob FROM document ORDER BY id"):
         documents[token].append(row)
@@ -87,7 +87,7 @@ def _seen(row: Any, steps: list[Any], documents: list[Any], events: tuple[Happen
     _token, owner, proof, go_on, state, reasons, created, completed, kept = row
     job = Job(
         owner=Principal(owner, Proof(proof)),
-        filters=tuple(Filter(dialect, state, attempt) for dialect, state, attempt, _reasons, _detail in steps),
+        filters=tuple(Filter(*step) for step in steps),
         go_on=bool(go_on),
         state=state,
         reasons=tuple(json.loads(reasons)),

@@ -333,7 +333,7 @@ class Trial:
             views = {(job.state, len(job.images), job.filters) for job in request.seen}
             got = actor.answer
             filters = tuple(
-                type(known)(step.dialect, str(step.state), step.attempt)
+                type(known)(step.dialect, str(step.state), step.attempt, step.crashes)
                 for step, known in zip(got.steps, request.seen[0].filters, strict=True)
             )
             self._require((got.state, got.images_received, filters) in views, f"I2, I6: {ask} saw {got}")

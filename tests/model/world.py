@@ -95,6 +95,7 @@ class Filter:
     dialect: str
     state: str = "Pending"
     attempt: int = 0
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

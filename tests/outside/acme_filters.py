@@ -40,12 +40,13 @@ class Acme(Filter):
 
 
 class Copy(Acme):
-    """Deliver every document to the folder."""
+    """Deliver every document to the folder, after as many seconds as the instructions say."""
 
     dialect = "urn:acme:copy"
 
     def run(self, job: FilterContext, token: CancellationToken) -> None:
         self.trace(job, "copy")
+        token.wait(float(self.argument(job) or 0))
         for document in job.documents:
             job.deliver(document, Path(job.settings.folder))
 

@@ -14,7 +14,7 @@ from some_jobs import ANNA, AT, PAGE, new_job, outcome
 
 from postscan.core.errors import InvalidArgument, JobCanceled, WrongState
 from postscan.core.model.events import JobEnded, JobStateChanged
-from postscan.core.model.job import Job
+from postscan.core.model.job import Job, Receipt, RunStatus
 from postscan.core.model.principal import User
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.states import TRANSITIONS, FilterReason, FilterState, FilterVerb, JobReason, JobState
@@ -196,6 +196,21 @@ def test_each_start_of_a_filter_counts():
 
     assert attempts == [1, 2, 3]
     assert job.steps[0].state is FilterState.PROCESSING
+
+
+def test_a_run_without_an_end_is_a_crash_unless_it_was_suspended():
+    """D13: three of those are the limit, and an orderly stop is none."""
+    job = job_in(JobState.STARTED)
+    counts = []
+    for suspended in (False, True, True, False):
+        job.start(0, AT)
+        if suspended:
+            job.suspend(0)
+        counts.append((job.steps[0].attempt, job.steps[0].crashes, job.steps[0].crashed))
+
+    assert counts == [(1, 0, 1), (2, 1, 1), (3, 1, 1), (4, 1, 2)]
+    job.report(0, FilterVerb.FAIL, AT, receipt=Receipt(RunStatus.DIED))
+    assert job.steps[0].crashes == job.steps[0].crashed == 2
 
 
 def test_a_filter_that_failed_without_a_reason_has_the_unknown_one():
