@@ -210,11 +210,16 @@ def test_only_a_request_keeps_a_connection(line: Line, field: bytes, data: bytes
 
 def test_a_client_that_reads_no_response_is_disconnected(server: Server) -> None:
     """T-H3: when the responses no longer fit into the buffers of both systems."""
-    peer = psutil.Process(server.pid)
+    process = psutil.Process(server.pid)
     with connected(server.url, receives=4096) as line:
-        line.send((b"GET " + WSDL + b" HTTP/1.1\r\nHost: test\r\n\r\n") * 1000)
         mine = line.address()
-        until(lambda: all(one.raddr != mine for one in peer.net_connections("tcp")), "for the server to hang up")
+
+        def is_open() -> bool:
+            return any(one.raddr == mine for one in process.net_connections("tcp"))
+
+        until(is_open, "for the connection to be accepted")
+        line.send((b"GET " + WSDL + b" HTTP/1.1\r\nHost: test\r\n\r\n") * 1000)
+        until(lambda: not is_open(), "for the server to hang up")
 
 
 # --- several requests ---------------------------------------------------------------------------------------------
