@@ -23,7 +23,10 @@ _BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
 _PAUSE: Final = 0.001  # seconds
 
 _ROLLED_BACK: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
-"""A COMMIT that fails with one of these comes before the commit point, and its ROLLBACK undoes all of it."""
+"""Errors of a COMMIT that come before the commit point; its ROLLBACK undoes all of it."""
+
+_DELETED: Final = (sqlite3.SQLITE_IOERR_DELETE, sqlite3.SQLITE_IOERR_DIR_FSYNC)
+"""Errors of the disk that may come after the commit point of the rollback journal, which is the end of that file."""
 
 
 class SQLite(Backend):
@@ -39,18 +42,35 @@ class SQLite(Backend):
         self.readers = ()
 
     def name_of(self, db: sa.Connection) -> str | None:
-        """Return None: the error of a COMMIT is enough."""
+        """Return None: the error of a COMMIT tells what it has done."""
         return None
 
     def is_committed(self, name: str | None, error: Exception, until: float) -> bool | None:
-        """Return False if the error comes before the commit point, else None.
+        """Return False for an error before the commit point; None if that is not known.
 
-        An error of the disk may come after it: when the folder of the deleted journal is synced, or when the
-        write-ahead log is. The frame of the commit then stays in the log, where a recovery after a crash finds it.
+        With the rollback journal, an error while it or the database is written comes before: whoever opens the database
+        next restores it from the journal. With the write-ahead log, the frames of the commit stay in the log, where a
+        recovery after a crash would find them, until the next commit overwrites them; so this commits once more.
         """
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         code = getattr(cause, "sqlite_errorcode", None)
-        return False if code is not None and code & 0xFF in _ROLLED_BACK else None
+        if code is None:
+            return None
+        if code & 0xFF in _ROLLED_BACK:
+            return False
+        if code & 0xFF != sqlite3.SQLITE_IOERR or code in _DELETED:
+            return None
+        return False if journal_mode() == "DELETE" or self._has_committed(until) else None
+
+    def _has_committed(self, until: float) -> bool:
+        """Commit a change without an effect; return whether that succeeds."""
+        try:
+            with self.writer.connect().execution_options(**{UNTIL: until}) as connection, connection.begin():
+                version = connection.scalar(sa.text("PRAGMA user_version"))
+                connection.execute(sa.text(f"PRAGMA user_version = {version:d}"))
+        except sa.exc.DBAPIError:
+            return False
+        return True
 
 
 def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str:

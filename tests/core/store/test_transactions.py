@@ -165,14 +165,16 @@ def test_a_lock_that_another_holds_is_waited_for_no_longer_than_set(postgres_url
     [
         (sqlite3.SQLITE_BUSY, False),
         (sqlite3.SQLITE_FULL, False),
-        (sqlite3.SQLITE_IOERR_FSYNC, None),
+        (sqlite3.SQLITE_IOERR_FSYNC, False),
         (sqlite3.SQLITE_IOERR_DIR_FSYNC, None),
+        (sqlite3.SQLITE_IOERR_DELETE, None),
+        (sqlite3.SQLITE_CORRUPT, None),
     ],
 )
-def test_an_error_of_the_disk_leaves_the_outcome_of_an_sqlite_commit_open(
+def test_an_error_after_the_journal_is_deleted_leaves_the_outcome_of_an_sqlite_commit_open(
     sqlite_url: str, code: int, committed: bool | None
 ) -> None:
-    """The sync of the folder comes after the journal is deleted, and that is the commit."""
+    """To delete the journal is the commit; the folder is synced after it."""
     cause = sqlite3.OperationalError("disk I/O error")
     cause.sqlite_errorcode = code
     error = sa.exc.OperationalError("COMMIT", None, cause)
