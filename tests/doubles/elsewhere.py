@@ -29,6 +29,7 @@ class Elsewhere:
             "PATH": f"{self.home / 'env' / 'bin'}:{os.environ['PATH']}",
             "PIP_NO_COMPILE": "1",  # most of what pip would compile is never imported
             "VIRTUAL_ENV": str(self.home / "env"),
+            "XDG_STATE_HOME": str(self.home / "state"),  # where commands without a settings file keep their data
         }
         self._run = temporary.getbasetemp()
         if "PYTEST_XDIST_WORKER" in os.environ:
