@@ -28,16 +28,20 @@ def load_settings(context: typer.Context) -> Settings:
 
 @contextlib.contextmanager
 def open_engine(settings: Settings) -> Iterator[Engine]:
-    """Open an engine on these settings for the body, without starting it; migrate the database if it needs that."""
+    """Open an engine on these settings for the body, without starting it; migrate the database if it needs that.
+
+    What this process writes meanwhile is for its user alone.
+    """
     from postscan import migrations
     from postscan.core.engine import Engine
 
-    migrations.upgrade(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
-    engine = Engine(settings, process_folder(settings))
+    before = os.umask(0o077)
     try:
-        yield engine
+        migrations.upgrade(settings.storage.url, busy_seconds=settings.storage.busy_seconds)
+        with contextlib.closing(Engine(settings, process_folder(settings))) as engine:
+            yield engine
     finally:
-        engine.close()
+        os.umask(before)
 
 
 def process_folder(settings: Settings) -> ProcessFolder:

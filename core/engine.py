@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
-import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from postscan.core.clock import Clock, SystemClock
-from postscan.core.errors import SettingsError
+from postscan.core.errors import SettingsError, StoreFull
 from postscan.core.execution.local_executor import LocalExecutor
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Chore, Scheduler
@@ -28,12 +29,15 @@ from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery
+from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import Spool
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.store import Store
-from postscan.core.workers import orphans
+from postscan.core.workers import orphans, work_folder
 from postscan.core.workers.pool import Workers
+
+log = logging.getLogger(__name__)
 
 MARK_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 60.0
@@ -52,6 +56,7 @@ class Engine:
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.uploads = Uploads()
+        self.ballast = _ballast(settings)
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
         self.filters = ActiveFilters()
         self._workers = Workers()
@@ -68,6 +73,7 @@ class Engine:
             self.scheduler,
             self.uploads,
             self.retention,
+            self.ballast,
             self.clock,
         )
 
@@ -103,6 +109,7 @@ class Engine:
         Raises `SettingsError` if another server has the data.
         """
         with _locked(self.settings.storage.data_dir):
+            _close_to_others(self.settings.storage.data_dir)
             orphans.end_orphans()
             _empty(self.settings.storage.run_dir)
             self.spool.sweep()
@@ -125,9 +132,24 @@ class Engine:
                         self._keep_time()
 
     def _keep_time(self) -> None:
-        """Store the steady clock, so that it continues from here after a reboot."""
-        if isinstance(self.clock, SystemClock):
-            self.store.keep_mark(self.clock.mark())
+        """Store the steady clock, so that it continues from here after a reboot.
+
+        This write is repeated, so it shows whether the database has room.
+        """
+        try:
+            if isinstance(self.clock, SystemClock):
+                self.store.keep_mark(self.clock.mark())
+        except StoreFull as error:
+            self.ballast.record_shortage(error)
+        else:
+            self.ballast.allocate()
+
+
+def _ballast(settings: Settings) -> Ballast:
+    """Return the ballast for a database on this machine; another database has a disk of its own."""
+    storage = settings.storage
+    size = storage.ballast_bytes if storage.url.startswith("sqlite") else 0
+    return Ballast(storage.data_dir, size, storage.reserve_bytes // 2)
 
 
 def is_served(folder: Path) -> bool:
@@ -159,10 +181,23 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _close_to_others(folder: Path) -> None:
+    """Take the permissions of group and others from the data folder; not from a folder that users share."""
+    found = folder.stat()
+    wider = found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    if not wider:
+        return
+    if found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
+        log.error("data folder is open to other users", extra={"file": str(folder)})
+        return
+    folder.chmod(stat.S_IMODE(found.st_mode) & ~wider)
+    log.warning("data folder closed to other users", extra={"file": str(folder)})
+
+
 def _empty(folder: Path) -> None:
     """Remove the files of runs that were killed."""
     for left in folder.iterdir():
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+        if left.is_dir() and not left.is_symlink():
+            work_folder.remove(left)
         else:
             left.unlink(missing_ok=True)

@@ -12,6 +12,7 @@
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
     │   └── StoreBusy          the database did not answer in time
+    │       └── StoreFull      it has no room on its disk
     ├── SettingsError          names the file, the key, and what was expected
     └── PluginError            names the plugin and what is wrong with it
 
@@ -102,6 +103,10 @@ class SpoolFull(Unavailable):
 
 class StoreBusy(Unavailable):
     """The database is locked or cannot be reached."""
+
+
+class StoreFull(StoreBusy):
+    """The disk of the database has no room."""
 
 
 class SettingsError(PostscanError):

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from postscan import migrations
 from postscan.core.engine import is_served
 from postscan.core.registry import redaction
+from postscan.core.spool import ballast
 from postscan.core.spool.images import LOST
 from postscan.core.store import database
 from postscan.core.store.store import Store
@@ -183,12 +184,26 @@ def spool(settings: Settings) -> Iterator[Finding]:
         yield warning("spool", f"has room for {room:,} bytes, and one image may have {image:,}", fix)
     else:
         yield ok("spool", f"has room for {room:,} bytes beside the reserve")
+    yield _ballast(settings)
     lost = storage.spool_dir / LOST
     unknown = sum(1 for path in lost.rglob("*") if path.is_file()) if lost.exists() else 0
     if unknown:
         yield warning(LOST, f"{unknown} files that belong to no job were put aside in {lost}", f"ls -l {_quoted(lost)}")
     else:
         yield ok(LOST, "no files were put aside")
+
+
+def _ballast(settings: Settings) -> Finding:
+    """Check whether the ballast is whole: it is given up when the database has no room."""
+    storage = settings.storage
+    file = storage.data_dir / ballast.NAME
+    if not storage.ballast_bytes or not storage.url.startswith("sqlite") or not file.exists():
+        return ok("ballast", "there is none; a server with SQLite and storage.ballast_bytes allocates it")
+    kept = file.stat().st_size
+    if kept < storage.ballast_bytes:
+        sentence = f"has {kept:,} of {storage.ballast_bytes:,} bytes: the database was out of space"
+        return problem("ballast", sentence, f"df -h {_quoted(storage.data_dir)}  # the server allocates it again")
+    return ok("ballast", f"has {kept:,} bytes, to be given up when the database is out of space")
 
 
 def is_loopback(host: str) -> bool:

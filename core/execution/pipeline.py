@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +28,13 @@ from postscan.core.registry.catalogue import FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 from postscan.core.store.store import Store
+from postscan.core.workers import work_folder
 from postscan.core.workers.outcome import FilterOutcome, outcome_of
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.protocol import EarlierOutput, FilterDone, Result, RunOrder
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.slot import Limits
+from postscan.core.workers.work_folder import WorkFolders
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Pipeline:
         self._workers = workers
         self._settings = settings
         self._clock = clock
+        self._folders = WorkFolders(settings)
 
     def run(self, token: JobToken, interrupt: Interrupt) -> None:
         """Run what is left of a job's filters, and close it; raise `ShuttingDown` to suspend it instead."""
@@ -120,20 +122,21 @@ class Pipeline:
         workdir = Path(tempfile.mkdtemp(prefix=f"{job.token}-", dir=self._settings.storage.run_dir))
         patience = limits.grace + limits.term
         try:
-            with CancelSource(self._settings.storage.run_dir, patience=patience) as source:
+            with CancelSource(patience=patience) as source:
                 interrupt.attach(source)
                 try:
-                    order = self._order(job, step, plugin, source, workdir)
+                    order = self._order(job, step, plugin, workdir)
                     listener = RunListener(self._store, self._clock, job.token, step, info.title)
-                    with self._workers.slot() as slot:
+                    with self._folders.watched(workdir, source) as folder, self._workers.slot() as slot:
                         end = slot.run(order, source, limits, listener.handle)
-                    outcome = self._with_outputs(job, step, outcome_of(end, limits), end.result, workdir)
+                    outcome = outcome_of(end, limits, folder.excess)
+                    outcome = self._with_outputs(job, step, outcome, end.result, workdir)
                     _warn_of_gap(job, info, outcome)
                     return replace(outcome, progress=listener.progress)
                 finally:
                     interrupt.attach(None)
         finally:
-            shutil.rmtree(workdir, ignore_errors=True)
+            work_folder.remove(workdir)
 
     def _with_outputs(
         self, job: Job, step: FilterStep, outcome: FilterOutcome, result: Result | None, workdir: Path
@@ -151,13 +154,12 @@ class Pipeline:
             return replace(outcome, verb=FilterVerb.FAIL, detail=str(error), reasons=(FilterReason.OUT_OF_DISK_SPACE,))
         return replace(outcome, documents=made)
 
-    def _order(self, job: Job, step: FilterStep, plugin: Plugin, source: CancelSource, workdir: Path) -> RunOrder:
+    def _order(self, job: Job, step: FilterStep, plugin: Plugin, workdir: Path) -> RunOrder:
         """Return the order for the worker: ids, paths and texts, never bytes of images."""
         earlier = [one for one in self._store.deliveries(job.token) if one.position == step.position]
         return RunOrder(
             plugin=plugin.name,
             dialect=step.dialect,
-            token=source.path,
             workdir=workdir,
             instructions=step.instructions.xml.decode(),
             settings=self._settings.filters.get(plugin.name, {}),

@@ -4,6 +4,10 @@ A `CancelSource` belongs to the server; a `CancellationToken` to the filter, in 
 shared memory: it needs no lock that a killed worker could leave held, and a check costs a tenth of a microsecond.
 The token says that the cancel was requested. Whether the filter has stopped is known when its processes have ended.
 
+The page is an anonymous file in memory whose size is sealed. An access to a mapped page that its file has lost, or that
+the disk has no room for, is a SIGBUS for the server; no filter and no full disk can cause that here. A filter can write
+to the whole page, so the server decides nothing by it: `CancelSource` remembers the cancel itself.
+
 The page, in native byte order:
 
     0       1 once cancelled, and never 0 again         (the server writes)
@@ -17,16 +21,15 @@ The page, in native byte order:
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 PAGE = 4096
 POLL = 0.01  # seconds between two checks of a sleeping token: fifty of them cost a tenth of a core
@@ -34,6 +37,7 @@ POLL = 0.01  # seconds between two checks of a sleeping token: fifty of them cos
 _DOUBLE = struct.Struct("d")
 _COUNT = struct.Struct("Q")
 _DEADLINE, _CHECKS, _LONGEST, _LAST, _REASON = 8, 16, 24, 32, 64
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class Cancelled(BaseException):
@@ -64,13 +68,9 @@ class CancellationToken:
         _DOUBLE.pack_into(page, _LAST, time.monotonic())
 
     @classmethod
-    def open(cls, path: str) -> Self:
-        """Attach to the page that a `CancelSource` in another process made."""
-        descriptor = os.open(path, os.O_RDWR)
-        try:
-            return cls(mmap.mmap(descriptor, PAGE))
-        finally:
-            os.close(descriptor)
+    def open(cls, page: int) -> Self:
+        """Attach to the page of a `CancelSource`, given as a descriptor, which stays open."""
+        return cls(mmap.mmap(page, PAGE))
 
     @property
     def cancelled(self) -> bool:
@@ -163,20 +163,21 @@ class CancellationToken:
 class CancelSource:
     """The server's end: one per filter run; `patience` is the number of seconds between the cancel and the kill.
 
-    `path` names the page for the worker. `fileno` becomes readable at the cancel, so that a thread that waits for the
-    worker wakes at once. `cancelled_at` is the moment of the cancel on `time.monotonic()`; None before.
+    `page` is the descriptor of the page, for the worker. `fileno` becomes readable at the cancel, so that a thread that
+    waits for the worker wakes at once. `cancelled_at` is the moment of the cancel on `time.monotonic()`; None before.
     """
 
-    def __init__(self, folder: Path | None = None, *, patience: float = 7.0) -> None:
+    def __init__(self, *, patience: float = 7.0) -> None:
         self._patience = patience
+        self._lock = threading.Lock()
         self.cancelled_at: float | None = None
-        descriptor, self.path = tempfile.mkstemp(prefix="run-", suffix=".token", dir=folder)
-        try:
-            os.ftruncate(descriptor, PAGE)
-            self._page = mmap.mmap(descriptor, PAGE)
-        finally:
-            os.close(descriptor)
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        with contextlib.ExitStack() as opened:
+            self.page = _sealed_page()
+            opened.callback(os.close, self.page)
+            self._page = mmap.mmap(self.page, PAGE)
+            self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            opened.callback(os.close, self._wakeup)
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -193,7 +194,7 @@ class CancelSource:
     @property
     def cancelled(self) -> bool:
         """True once `cancel` was called."""
-        return self._page[0] != 0
+        return self.cancelled_at is not None
 
     @property
     def checks(self) -> Checks:
@@ -206,23 +207,38 @@ class CancelSource:
         last: float = _DOUBLE.unpack_from(self._page, _LAST)[0]
         return max(0.0, time.monotonic() - last) if last else 0.0
 
-    def cancel(self, reason: str) -> None:
-        """Request the filter to stop; its token has the time of the kill from now on."""
-        if self._page[0]:
-            return
+    def cancel(self, reason: str) -> bool:
+        """Request the filter to stop; its token has the time of the kill from now on.
+
+        Return whether this call did it: the first one counts, from whichever thread.
+        """
+        with self._lock:
+            if self.cancelled_at is not None:
+                return False
+            self.cancelled_at = time.monotonic()
         text = reason.encode()[: PAGE - _REASON - 1]
         self._page[_REASON : _REASON + len(text)] = text
-        self.cancelled_at = time.monotonic()
         _DOUBLE.pack_into(self._page, _DEADLINE, self.cancelled_at + self._patience)
         self._page[0] = 1
         os.eventfd_write(self._wakeup, 1)
+        return True
 
     def token(self) -> CancellationToken:
         """Return the token of this source for use in this process."""
         return CancellationToken(self._page)
 
     def close(self) -> None:
-        """Remove the page; a worker that still has it mapped can still read it."""
-        with contextlib.suppress(FileNotFoundError):
-            Path(self.path).unlink()
-        os.close(self._wakeup)
+        """Close the descriptors; a worker that has the page mapped can still read it."""
+        self._opened.close()
+
+
+def _sealed_page() -> int:
+    """Return the descriptor of a page of memory whose size nothing can change."""
+    page = os.memfd_create("postscan-token", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.posix_fallocate(page, 0, PAGE)
+        fcntl.fcntl(page, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(page)
+        raise
+    return page

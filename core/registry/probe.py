@@ -43,10 +43,10 @@ class PluginProbe:
         folder = self._settings.storage.run_dir
         with (
             tempfile.TemporaryDirectory(prefix="ask-", dir=folder, ignore_cleanup_errors=True) as workdir,
-            CancelSource(folder) as source,
+            CancelSource() as source,
             self._workers.slot() as slot,
         ):
-            order = order.model_copy(update={"token": source.path, "workdir": Path(workdir)})
+            order = order.model_copy(update={"workdir": Path(workdir)})
             end = slot.run(order, source, limits, lambda _message: None)
         if end.late:
             return OrderBroken(error=f"the {order.type} took longer than {seconds:g} s")

@@ -24,6 +24,7 @@ from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service.access import JobAccess, is_owned, key
 from postscan.core.service.images import ImageReceiver, ImageSink
 from postscan.core.settings import Settings
+from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import Spool
 from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
@@ -61,6 +62,7 @@ class PostScanService:
         scheduler: Scheduler,
         uploads: Uploads,
         retention: Retention,
+        ballast: Ballast,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -71,6 +73,7 @@ class PostScanService:
         self._scheduler = scheduler
         self._uploads = uploads
         self._retention = retention
+        self._ballast = ballast
         self._clock = clock
         self._access = JobAccess(store, clock, settings.limits.bad_tokens)
         quota = Quota(settings, store, spool)
@@ -143,8 +146,7 @@ class PostScanService:
         if self._access.stored_response(by, "cancel", request) is not None:
             return self.job(token, by)
         try:
-            with self._access.change(token, by, "cancel", request) as job:
-                job.cancel(self._clock.now())
+            job = self._ballast.spend_on(lambda: self._store_cancel(token, by, request))
         except WrongState:
             raise JobNotFound(token) from None
         # The cancel is stored: a failure from here on must not become a fault (I11).
@@ -281,6 +283,11 @@ class PostScanService:
         self._spool.discard(*job.documents)
         self._scheduler.wake()
         return token
+
+    def _store_cancel(self, token: str, by: Principal, request: RequestKey | None) -> Job:
+        with self._access.change(token, by, "cancel", request) as job:
+            job.cancel(self._clock.now())
+        return job
 
     def _wait_ended(self, job: Job) -> Job:
         """Wait for the filters to stop, so that the response can say that they have (D22)."""

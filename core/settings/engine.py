@@ -56,7 +56,14 @@ class StorageSettings(Table):
     reserve_bytes: int = Field(
         64 * MIB,
         ge=0,
-        description="bytes that images leave free on the disk, so that the database can be written",
+        description="bytes that images leave free on the disk; folders of filters leave half of them free, "
+        "so that the database can be written",
+    )
+    ballast_bytes: int = Field(
+        16 * MIB,
+        ge=0,
+        description="bytes of a file that is given up when the database (SQLite) has no room, so that a cancel can be "
+        "stored; it is allocated again when the disk has room",
     )
 
     @property
@@ -141,6 +148,9 @@ class FilterSettings(Table):
         None, description="most processor seconds of a filter and of each tool that it runs; default: as `seconds`"
     )
     file_bytes: Bytes = Field(4 * GIB, description="largest file that a filter may write, in bytes")
+    folder_bytes: Bytes = Field(
+        8 * GIB, description="most bytes that the folder of a filter may take on the disk, in bytes"
+    )
     open_files: int = Field(512, ge=32, description="most files that a filter may have open")
     cancel_answer_seconds: float = Field(
         1.0, ge=0, description="seconds that a cancel waits for the filters to stop before its response"

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from postscan.core.errors import StoreBusy
+from postscan.core.errors import StoreBusy, StoreFull
 
 _FIXED: Final = (3, 51, 3)
 _BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
@@ -49,11 +49,18 @@ def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) ->
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Translate errors of an unavailable database into `StoreBusy`."""
+    """Translate errors of an unavailable database into `StoreBusy`, and those of a full disk into `StoreFull`."""
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
-        raise StoreBusy(f"the database does not answer: {error.args[0] if error.args else error}") from error
+        kind = StoreFull if _is_full(error) else StoreBusy
+        raise kind(f"the database does not answer: {error.args[0] if error.args else error}") from error
+
+
+def _is_full(error: sa.exc.SQLAlchemyError) -> bool:
+    """Return whether SQLite has found no room: for its file or journal, or for the index of its write-ahead log."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def _sqlite(url: str, busy_seconds: float, begin: str) -> sa.Engine:

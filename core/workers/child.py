@@ -27,7 +27,7 @@ from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed
 from postscan.core.model.states import FilterReason
 from postscan.core.settings.engine import MIB
-from postscan.core.workers import orphans, protocol, rlimits
+from postscan.core.workers import protocol, rlimits
 from postscan.core.workers.protocol import (
     CheckOrder,
     DiagnoseOrder,
@@ -43,23 +43,22 @@ from postscan.core.workers.protocol import (
     RunOrder,
 )
 
-_KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", orphans.MARK)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(channel: socket.socket) -> None:
     """Wait for one order, carry it out, and send its result."""
     connection = ServerConnection(channel)
-    order = connection.receive_order()
-    if order is None:
+    received = connection.receive_order()
+    if received is None:
         return
-    result = _result_of(order, connection)
+    result = _result_of(*received, connection)
     with contextlib.suppress(Exception):  # a filter may have replaced it
         sys.stdout.flush()
     connection.send(result)
 
 
-def _result_of(order: Order, connection: ServerConnection) -> Result:
+def _result_of(order: Order, token: CancellationToken, connection: ServerConnection) -> Result:
     """Carry out an order; turn every error into a result."""
     try:
         order.resources.enforce()
@@ -70,9 +69,9 @@ def _result_of(order: Order, connection: ServerConnection) -> Result:
             case CheckOrder():
                 return _check(order)
             case DiagnoseOrder():
-                return _diagnose(order)
+                return _diagnose(order, token)
             case RunOrder():
-                return _run(order, connection)
+                return _run(order, token, connection)
     except PluginError as error:
         return OrderBroken(error=str(error)[: protocol.SENTENCE])
     except MemoryError:
@@ -102,10 +101,14 @@ class ServerConnection:
         with self._one_at_a_time:
             self._channel.sendall(protocol.write(message))
 
-    def receive_order(self) -> Order | None:
-        """Return the order, or None when the server has gone."""
-        line = self._lines.readline()
-        return protocol.read_order(line) if line else None
+    def receive_order(self) -> tuple[Order, CancellationToken] | None:
+        """Return the order and the token of its run; None when the server has gone."""
+        first, pages, _, _ = socket.recv_fds(self._channel, 1, 1)
+        if not first:
+            return None
+        token = CancellationToken.open(pages[0])
+        os.close(pages[0])
+        return protocol.read_order(first + self._lines.readline()), token
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
         """Ask the server for the grant to make an output visible."""
@@ -189,18 +192,18 @@ class _NoParent:
         """Do nothing."""
 
 
-def _diagnose(order: DiagnoseOrder) -> Result:
+def _diagnose(order: DiagnoseOrder, token: CancellationToken) -> Result:
     """Let a filter check whether it reaches its destinations; it has no documents and gets no grant."""
     _enter(order.workdir)
     one = _filter(order)
     settings = loader.settings_for(order.plugin, one, order.settings)
     instructions = loader.instructions_for(one, order.instructions.encode())
-    job = _context(order, instructions, settings, CancellationToken.open(order.token), _NoParent())
+    job = _context(order, instructions, settings, token, _NoParent())
     found = islice(one.diagnose(job), protocol.SENTENCES)
     return protocol.Diagnosed(found=tuple(str(problem)[: protocol.SENTENCE] for problem in found))
 
 
-def _run(order: RunOrder, connection: ServerConnection) -> Result:
+def _run(order: RunOrder, token: CancellationToken, connection: ServerConnection) -> Result:
     """Run one filter for one job."""
     _enter(order.workdir)
     one = _filter(order)
@@ -212,7 +215,6 @@ def _run(order: RunOrder, connection: ServerConnection) -> Result:
         instructions = loader.instructions_for(one, order.instructions.encode())
     except ValueError as error:
         return _failed(FilterReason.INVALID_ARGS, str(error))
-    token = CancellationToken.open(order.token)
     job = _context(order, instructions, settings, token, connection)
     try:
         token.check()
@@ -251,12 +253,12 @@ def _context(
 
 
 def _enter(workdir: Path) -> None:
-    """Give the filter its own folder, a umask without access for others, and an environment without secrets."""
+    """Give the filter its own folder, also for temporary files, and a umask without access for others.
+
+    The group may read what a filter delivers. `postscan.core.workers.process` has the rest of the environment.
+    """
     os.chdir(workdir)
     os.umask(0o027)
-    for name in list(os.environ):
-        if name not in _KEPT_ENVIRONMENT and not name.startswith("LC_"):
-            del os.environ[name]
     os.environ["TMPDIR"] = str(workdir)
 
 

@@ -34,9 +34,12 @@ class FilterOutcome:
     documents: tuple[JobDocument, ...] | None = None
 
 
-def outcome_of(end: RunEnd, limits: Limits) -> FilterOutcome:
-    """Return the outcome of one run: by the result of its worker, or by how it ended without one."""
-    verb, status, reasons, detail = _by_result(end, limits)
+def outcome_of(end: RunEnd, limits: Limits, excess: str = "") -> FilterOutcome:
+    """Return the outcome of one run: by the result of its worker, or by how it ended without one.
+
+    *excess* says that it was stopped because of the room that it took on the disk; empty if it was not.
+    """
+    verb, status, reasons, detail = _by_result(end, limits, excess)
     return FilterOutcome(
         verb=verb,
         reasons=reasons,
@@ -49,12 +52,14 @@ def outcome_of(end: RunEnd, limits: Limits) -> FilterOutcome:
 _Parts = tuple[FilterVerb, RunStatus, tuple[str, ...], str]
 
 
-def _by_result(end: RunEnd, limits: Limits) -> _Parts:
+def _by_result(end: RunEnd, limits: Limits, excess: str) -> _Parts:
     if isinstance(end.result, FilterDone):
         warnings = " ".join(end.result.warnings)
         return FilterVerb.WARN if warnings else FilterVerb.SUCCEED, RunStatus.COMPLETED, (), warnings
+    status = RunStatus.KILLED if end.result is None else RunStatus.STOPPED
+    if excess:
+        return FilterVerb.FAIL, status, (FilterReason.OUT_OF_DISK_SPACE,), f"{excess}; it was stopped"
     if end.late:
-        status = RunStatus.KILLED if end.result is None else RunStatus.STOPPED
         return _failed(status, f"it ran longer than {limits.seconds:g} s and was stopped")
     match end.result:
         case None:

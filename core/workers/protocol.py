@@ -6,6 +6,8 @@
     worker → server   one result            PluginDeclared, InstructionsAccepted, InstructionsRefused, Diagnosed,
                                             FilterDone, FilterCancelled, OrderFailed, OrderBroken
 
+With the first byte of the order the server passes the descriptor of the page of the cancellation token.
+
 `type` is the tag of each union. The format is JSON and never pickle, since code of a plugin may write to the socket:
 `read_message` accepts a message only if its type is known, its fields are complete and of the right kinds, no field is
 unknown, and each text is within its length. NUL and unpaired surrogates in texts become "?", which every database
@@ -74,10 +76,9 @@ class _Message(BaseModel):
 
 
 class _Order(_Message):
-    """What every order has. `token` is the path of the page of a `CancelSource`; the slot sets `resources`."""
+    """What every order has; the slot sets `resources`."""
 
     plugin: str
-    token: str = ""
     workdir: Path = Path()
     resources: Resources = Resources()
 

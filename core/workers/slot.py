@@ -120,7 +120,7 @@ class Slot:
         """Send the worker its order, handle its messages, and return how the run ended."""
         self._order = order.model_copy(update={"resources": limits.resources})
         with self._busy, Termination(source, self, limits.seconds, limits.grace, limits.term) as termination:
-            kind, result, why = self._exchange(self._order, termination, on_message)
+            kind, result, why = self._exchange(self._order, source, termination, on_message)
             report = None if kind is RunEndKind.REPORTED else self._read_report()
             cancelled = source.cancelled_at
             return RunEnd(
@@ -166,12 +166,12 @@ class Slot:
     # --- what the worker sends -----------------------------------------------------------------------------------
 
     def _exchange(
-        self, order: Order, termination: Termination, on_message: OnMessage
+        self, order: Order, source: CancelSource, termination: Termination, on_message: OnMessage
     ) -> tuple[RunEndKind, Result | None, str]:
         """Send the order, handle every message; return how that ended, the result, and the violation if any."""
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended; the report says how
-                self._channel.sendall(protocol.write(order))
+                _send_order(self._channel, order, source)
             self._channel.setblocking(False)
             result = self._receive(termination, on_message)
         except ProtocolViolation as violation:
@@ -257,6 +257,13 @@ class Slot:
         with self._signalling, contextlib.suppress(ProcessLookupError):
             if not self._closed:
                 signal.pidfd_send_signal(self._handle, number)
+
+
+def _send_order(channel: socket.socket, order: Order, source: CancelSource) -> None:
+    """Send an order, and with its first byte the page of the token."""
+    line = protocol.write(order)
+    socket.send_fds(channel, [line[:1]], [source.page])
+    channel.sendall(line[1:])
 
 
 def _message(line: bytes) -> RunMessage | Result:

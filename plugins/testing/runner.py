@@ -157,7 +157,7 @@ def _context_of(
             instructions=_instructions(filter, instructions),
             settings=filter.Settings(**table) if filter.Settings else table,
             workdir=Path(workdir),
-            token=_CancelAt.open(source.path).arm(source, cancel_at),
+            token=_CancelAt.open(source.page).arm(source, cancel_at),
             parent=parent,
             all_documents=documents,
             earlier={(document, destination): name for document, destination, name in earlier},

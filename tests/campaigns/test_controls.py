@@ -12,7 +12,13 @@ import pytest
 from campaigns import controls
 from campaigns.controls import ROOT, Control, Copy, NotThere
 
-THREATS = {"T-A1", "T-A2", "T-A3", "T-A4", "T-A5", "T-A6", "T-D1", "T-D2", "T-D3", "T-D4", "T-O1", "T-O4", "T-O8"}
+THREATS = {"T-A1", "T-A2", "T-A3", "T-A4", "T-A5", "T-A6", "T-D1", "T-D2", "T-D3", "T-D4"} | {
+    "T-F4",
+    "T-O1",
+    "T-O4",
+    "T-O8",
+    "T-P4",
+}
 
 
 def row(threat: str, what: str) -> Control:
@@ -40,7 +46,7 @@ def test_every_test_of_the_table_is_there() -> None:
 
 
 def test_every_threat_of_the_wire_has_its_controls() -> None:
-    """T-A1 to T-A6, T-D1 to T-D4, T-O1, T-O4 and T-O8."""
+    """T-A1 to T-A6, T-D1 to T-D4, T-F4, T-O1, T-O4, T-O8 and T-P4."""
     assert {one.threat for one in controls.table()} == THREATS
 
 
@@ -90,7 +96,7 @@ def test_the_page_counts_the_controls_of_each_threat() -> None:
     """As many as the table has."""
     page = (ROOT / "docs" / "campaigns.md").read_text().partition("## The controls")[2]
     counted = {
-        threat: int(number) for threat, number in re.findall(r"^\| (T-[ADO]\d) \|.*\| (\d+) \|$", page, re.MULTILINE)
+        threat: int(number) for threat, number in re.findall(r"^\| (T-[A-Z]\d) \|.*\| (\d+) \|$", page, re.MULTILINE)
     }
 
     assert counted == Counter(one.threat for one in controls.table())

@@ -241,7 +241,7 @@ def test_a_slow_loop_and_a_silent_peer_are_left_at_once(tmp_path: Path) -> None:
     for code in (LOOP, CUT):
         exec(compile(code, "docs/cancelling-well.md", "exec"), space)
     with CancelSource() as source, socket.create_server(("127.0.0.1", 0)) as silent:
-        token = CancellationToken.open(source.path)
+        token = CancellationToken.open(source.page)
         assert space["rotated"]([[1, 2], [3, 4]], token) == [[4, 3], [2, 1]]
         threading.Timer(0.2, source.cancel, ["enough"]).start()
         with pytest.raises(Cancelled):

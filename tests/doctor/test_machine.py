@@ -65,7 +65,7 @@ def test_a_healthy_installation_has_no_problem(healthy: Path, postscan: Callable
     assert {tuple(one) for one in findings} == {("check", "verdict", "sentence", "fix")}
     assert {one["check"] for one in findings} == {
         *("settings file", "data folder", "server", "port", "discovery", "TLS certificate", "plain HTTP", "clock"),
-        *("SQLite", "database", "migrations", "quota", "spool", "lost+found", "Linux", "plugins"),
+        *("SQLite", "database", "migrations", "quota", "spool", "ballast", "lost+found", "Linux", "plugins"),
         *("process Archive", "process Archive, fileshare"),
     }
     assert sorted(tmp_path.rglob("*")) == before
@@ -242,6 +242,19 @@ def test_a_full_spool(tmp_path: Path) -> None:
 
     assert the(machine.spool(full))[:2] == ("spool", "problem")
     assert the(machine.spool(nearly))[:2] == ("spool", "warning")
+
+
+def test_a_ballast_that_was_given_up(tmp_path: Path) -> None:
+    """A problem until the server has allocated it again; before the first start there is none."""
+    settings = made(tmp_path, storage={"ballast_bytes": 4096, "reserve_bytes": 0}, limits={"image_bytes": 1})
+    file = settings.storage.data_dir / "ballast"
+    file.parent.mkdir()
+
+    assert bad(machine.spool(settings)) == []
+    file.write_bytes(bytes(4095))
+    assert the(machine.spool(settings))[:2] == ("ballast", "problem")
+    file.write_bytes(bytes(4096))
+    assert bad(machine.spool(settings)) == []
 
 
 def test_files_that_were_put_aside(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, Plug
 from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery
+from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import LOST, Spool
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
@@ -243,6 +244,7 @@ class Engine:
             self.scheduler,
             self.uploads,
             self.retention,
+            Ballast(self.settings.storage.data_dir, 0, 0),
             self.clock,
         )
         self.spool.sweep()

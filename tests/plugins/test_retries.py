@@ -136,7 +136,7 @@ def test_a_cancel_ends_a_pause_at_once():
         cancelling = threading.Timer(0.2, source.cancel, ["stop"])
         cancelling.start()
         with pytest.raises(Cancelled):
-            attempts(replace(job, token=CancellationToken.open(source.path)), fixed_pauses(30), most=5)(step)
+            attempts(replace(job, token=CancellationToken.open(source.page)), fixed_pauses(30), most=5)(step)
         cancelling.join()
 
     assert len(begun) == 1

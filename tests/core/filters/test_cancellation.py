@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import select
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
+from postscan.core.filters.cancellation import PAGE, CancellationToken, Cancelled, CancelSource
 
 
 @pytest.fixture
-def source(tmp_path):
-    """Lend a source whose page lies in the test's folder."""
-    with CancelSource(tmp_path) as source:
+def source():
+    """Lend a source."""
+    with CancelSource() as source:
         yield source
 
 
@@ -56,9 +59,9 @@ def test_a_filter_cannot_swallow_the_cancel_by_accident(source, token):
             pytest.fail("swallowed")
 
 
-def test_the_token_says_why_and_when_it_will_be_killed(tmp_path):
+def test_the_token_says_why_and_when_it_will_be_killed():
     """The deadline lies `patience` seconds after the cancel, on the steady clock."""
-    with CancelSource(tmp_path, patience=4.0) as source:
+    with CancelSource(patience=4.0) as source:
         token = source.token()
         before = time.monotonic()
         source.cancel("Grund: Abbruch durch Benutzer – ü")
@@ -90,7 +93,7 @@ def test_another_process_sees_the_cancel(source):
     program = (
         "import sys, time\n"
         "from postscan.core.filters.cancellation import CancellationToken, Cancelled\n"
-        "token = CancellationToken.open(sys.argv[1])\n"
+        "token = CancellationToken.open(int(sys.argv[1]))\n"
         "token.check()\n"
         "print('running', flush=True)\n"
         "try:\n"
@@ -99,7 +102,8 @@ def test_another_process_sees_the_cancel(source):
         "except Cancelled as cancelled:\n"
         "    print(cancelled)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, source.path], stdout=subprocess.PIPE, text=True) as child:
+    command = [sys.executable, "-c", program, str(source.page)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[source.page]) as child:
         assert child.stdout.readline() == "running\n"
         source.cancel("over the page")
         said, _ = child.communicate(timeout=30)
@@ -235,11 +239,41 @@ def test_a_shield_ends_with_its_body_even_if_that_breaks(source, token):
         token.check()
 
 
-def test_closing_the_source_removes_the_page_but_not_from_those_who_have_it(tmp_path):
-    """Nothing is left in the folder, and a worker that still runs may go on looking."""
-    with CancelSource(tmp_path) as source:
-        token = CancellationToken.open(source.path)
+def test_a_worker_reads_the_page_after_the_source_is_closed():
+    """A filter that still runs can still see the cancel."""
+    with CancelSource() as source:
+        token = CancellationToken.open(source.page)
         source.cancel("at the end")
 
-    assert list(tmp_path.iterdir()) == []
     assert token.reason == "at the end"
+
+
+@pytest.mark.parametrize("size", [0, PAGE - 1, PAGE + 1])
+def test_a_filter_cannot_change_the_size_of_the_page(source, size):
+    """A mapped page that its file has lost is a SIGBUS for the server."""
+    with pytest.raises(PermissionError):
+        os.ftruncate(source.page, size)
+
+    assert os.fstat(source.page).st_size == PAGE
+
+
+def test_the_seals_of_a_page_are_final(source):
+    """A filter cannot seal the page against writing either: the server could then set no token."""
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(source.page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+
+
+def test_a_page_needs_no_disk(source):
+    """It lies in memory, so no full disk can take it away."""
+    assert "/memfd:" in str(Path(f"/proc/self/fd/{source.page}").readlink())
+
+
+def test_a_filter_that_marks_its_page_as_cancelled_does_not_prevent_the_cancel(source, token):
+    """The server decides by what it remembers, not by the page."""
+    token._page[0] = 1
+
+    assert not source.cancelled
+    source.cancel("by the owner")
+
+    assert source.cancelled_at is not None
+    assert select.select([source], [], [], 0)[0] == [source]

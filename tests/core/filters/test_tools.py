@@ -18,7 +18,7 @@ PYTHON = [sys.executable, "-P", "-c"]
 @pytest.fixture
 def source(tmp_path):
     """Lend a source whose page lies in the test's folder."""
-    with CancelSource(tmp_path) as source:
+    with CancelSource() as source:
         yield source
 
 

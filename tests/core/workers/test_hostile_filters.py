@@ -33,6 +33,7 @@ from postscan.core.workers.slot import Limits, RunEndKind
 
 OUTSIDE = Path(__file__).parents[2] / "outside" / "evil"
 KILLED = "it was killed: it checked its token 1 times"
+ALLOWED = {"PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "POSTSCAN_RUN"}
 GRACE, TERM = 0.3, 0.3
 SLACK = 8.0  # a busy machine needs it; `python -m campaigns cancels` and `python -m bench cancel` measure
 SERVER = """
@@ -44,7 +45,7 @@ from postscan.core.workers.slot import Limits
 
 workers = Workers()
 with CancelSource() as source, workers.slot() as slot:
-    order = protocol.read_order(sys.argv[1].encode()).model_copy(update={"token": source.path})
+    order = protocol.read_order(sys.argv[1].encode())
     slot.run(order, source, Limits(60), lambda message: None)
     sys.stdin.read()
 """
@@ -87,6 +88,7 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "memory_bytes": 512 << 20,
             "processor_seconds": 3,
             "file_bytes": 3 << 20,
+            "folder_bytes": 8 << 20,
             "open_files": 64,
         },
         "filters": {"acme": {"folder": str(folder / "out")}, "evil": {"folder": str(folder / "out")}},
@@ -136,6 +138,7 @@ def den(engine: Engine) -> Iterator[Den]:
         "flood",
         "ask-without-listening",
         "write-around",
+        "cancel-itself",
     ],
 )
 def test_a_filter_that_does_not_stop_is_killed_in_time(den: Den, name: str) -> None:
@@ -190,6 +193,7 @@ def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name:
     [
         ("eat-memory", "ServerOutOfMemory", "it needed more than 512 MiB of memory"),
         ("fill-the-disk", "OutOfDiskSpace", "OSError: [Errno 27] File too large"),
+        ("fill-its-folder", "OutOfDiskSpace", "its folder took more than 8388608 bytes; it was stopped"),
         ("open-files", "UnknownError", "OSError: [Errno 24] Too many open files"),
         ("deaf-in-c", "UnknownError", "it used more than 3 s of processor time and was ended"),
         ("raise-something", "UnknownError", "Odd: half a sign ? and a nul ?"),
@@ -262,8 +266,11 @@ def test_a_worker_has_no_descriptor_and_no_secret_of_the_server(den: Den, monkey
     files = [Path(one) for one in looks["descriptors"] if one.startswith("/") and not one.startswith("/proc/")]
     assert len(sockets) == 1
     assert not sockets & ours
-    assert {file.suffix or str(file) for file in files} == {"/dev/null", ".token"}
+    assert {str(file) for file in files} == {"/dev/null", "/memfd:postscan-token (deleted)"}
     assert "DATABASE_PASSWORD" not in looks["environment"]
+    assert "PYTEST_CURRENT_TEST" in os.environ
+    assert "PATH" in looks["start"]
+    assert [one for one in looks["start"] if one not in ALLOWED and not one.startswith("LC_")] == []
 
 
 def test_what_a_filter_prints_is_logged_up_to_its_cap_and_cannot_trick_a_terminal(
@@ -278,6 +285,13 @@ def test_what_a_filter_prints_is_logged_up_to_its_cap_and_cannot_trick_a_termina
     assert printed[0] == "\N{REPLACEMENT CHARACTER}[2J the first line"
     assert [one["bytes"] for one in records if one["msg"] == "plugin printed more than is logged"] == [20_000_040]
     assert sum(len(line) for line in printed) < supervisor.PRINTED + 1000
+
+
+def test_a_filter_that_truncates_the_page_of_its_token_does_not_kill_the_server(den: Den) -> None:
+    """T-P4: a mapped page that its file has lost is a SIGBUS for every process that reads it."""
+    job = den.ended(den.start_evil("truncate-the-token"))
+
+    assert job.state is JobState.COMPLETED
 
 
 def test_the_death_of_the_forkserver_costs_no_run(den: Den) -> None:
@@ -370,8 +384,8 @@ def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Engi
     def process() -> int:
         return int((tmp_path / "job.trace").read_text().split()[1])
 
-    with CancelSource(tmp_path) as source, workers.slot() as slot:
-        order = order_of("flood", tmp_path).model_copy(update={"token": source.path})
+    with CancelSource() as source, workers.slot() as slot:
+        order = order_of("flood", tmp_path)
         ended = slot.run(order, source, Limits(60, GRACE, TERM), handle)
     workers.close()
 

@@ -32,7 +32,7 @@ class Run:
     """One run of an acme filter, without job and database."""
 
     def __init__(self, folder: Path, filter: str, argument: str = "") -> None:
-        self.source = CancelSource(folder)
+        self.source = CancelSource()
         self.received: list[protocol.RunMessage] = []
         self.trace = folder / "job.trace"
         workdir = folder / "workdir"
@@ -40,7 +40,6 @@ class Run:
         self.order = protocol.RunOrder(
             plugin="acme",
             dialect=f"urn:acme:{filter}",
-            token=self.source.path,
             workdir=workdir,
             instructions=f"<do>{argument}</do>",
             settings={"folder": str(folder)},

@@ -225,6 +225,29 @@ def fill_the_disk(job: FilterContext, token: CancellationToken) -> None:
 
 
 @evil
+def fill_its_folder(job: FilterContext, token: CancellationToken) -> None:
+    """Write more than one folder may take, in files that are small enough each, and wait for the cancel."""
+    for number in range(12):
+        (job.workdir / f"part-{number}").write_bytes(bytes(1 << 20))
+    token.wait(FOR_EVER)
+    token.check()
+
+
+@evil
+def take_every_byte(job: FilterContext, token: CancellationToken) -> None:
+    """Fill the disk, then take what becomes free as well; look at no token."""
+    with (job.workdir / "big").open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+        trace(job, "full")
+        while True:
+            with contextlib.suppress(OSError):
+                file.write(bytes(1 << 12))
+            time.sleep(0.005)
+
+
+@evil
 def open_files(job: FilterContext, token: CancellationToken) -> None:
     """Open a file, and another ..."""
     opened = []
@@ -401,5 +424,24 @@ def look_around(job: FilterContext, token: CancellationToken) -> None:
         "nice": os.nice(0),
         "descriptors": list(descriptors().values()),
         "environment": sorted(os.environ),
+        "start": [one.partition("=")[0] for one in Path("/proc/self/environ").read_text().split("\0") if one],
     }
     trace(job, f"looks {json.dumps(looks)}")
+
+
+@evil
+def truncate_the_token(job: FilterContext, token: CancellationToken) -> None:
+    """Take the page away under the server that has it mapped."""
+    pages = [f"/proc/self/fd/{number}" for number, target in descriptors().items() if "token" in target]
+    for page in [*job.workdir.parent.glob("*.token"), *pages]:
+        with contextlib.suppress(OSError):
+            os.truncate(page, 0)
+
+
+@evil
+def cancel_itself(job: FilterContext, token: CancellationToken) -> None:
+    """Write into the page that it is cancelled already, and go on."""
+    page = token._page
+    page[0] = 1
+    trace(job, "forged")
+    time.sleep(FOR_EVER)

@@ -1,0 +1,175 @@
+"""The bytes that the folder of a run takes on the disk, watched while the run works.
+
+The limits of `postscan.core.workers.rlimits` count each file; this one counts the folder. A run over the limit is
+cancelled, and so stopped in the usual steps. Half of `storage.reserve_bytes` is for the folders of runs, the other half
+for the database: while less than that half is free, the run with the largest folder is cancelled.
+
+Files outside the folder, and deleted ones that are still open, count as used space of the disk only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from postscan.core.filters.cancellation import CancelSource
+from postscan.core.settings import Settings
+
+INTERVAL: Final = 0.5
+"""Seconds between two checks."""
+
+_SHARE: Final = 10  # a check of the folder waits for ten times as long as the last one took
+_LEAST: Final = 1 << 20  # bytes of a folder whose end would give back room
+_ENTRY: Final = 4096  # bytes that a file counts at least, so that empty files count as well
+_BLOCK: Final = 512
+_MOVED: Final = ".removed-"
+
+
+class WorkFolders:
+    """The folders of all runs of an engine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.most = settings.running.folder_bytes
+        self._run_dir = settings.storage.run_dir
+        self._data_dir = settings.storage.data_dir
+        self._kept_free = settings.storage.reserve_bytes // 2
+        self._sizes: dict[Path, int] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def watched(self, folder: Path, source: CancelSource) -> Iterator[WorkFolder]:
+        """Cancel *source* if the folder takes too much, while the body runs."""
+        watched = WorkFolder(self, folder, source)
+        watched.start()
+        try:
+            yield watched
+        finally:
+            watched.stop()
+            with self._lock:
+                self._sizes.pop(folder, None)
+
+    def record(self, folder: Path, size: int) -> None:
+        """Remember the size of a folder, in bytes."""
+        with self._lock:
+            self._sizes[folder] = size
+
+    def is_largest_on_a_full_disk(self, folder: Path) -> bool:
+        """Return whether the disk is short of space and no other run's folder is larger."""
+        try:
+            if self._run_dir.stat().st_dev != self._data_dir.stat().st_dev:
+                return False  # the runs have a disk of their own, and the database needs nothing of it
+            disk = os.statvfs(self._run_dir)
+        except OSError:
+            return False
+        if disk.f_bavail * disk.f_frsize >= self._kept_free:
+            return False
+        with self._lock:
+            size = self._sizes.get(folder, 0)
+            return size >= max([_LEAST, *self._sizes.values()])
+
+
+class WorkFolder:
+    """The folder of one run; `excess` says why the run was cancelled, and is empty if it was not."""
+
+    def __init__(self, folders: WorkFolders, folder: Path, source: CancelSource) -> None:
+        self._folders = folders
+        self._folder = folder
+        self._source = source
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="postscan-folder", daemon=True)
+        self.excess = ""
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; the source is not cancelled after that."""
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        due = 0.0
+        size = 0
+        while not self._over.wait(INTERVAL):
+            begun = time.monotonic()
+            if begun >= due:
+                size = used_bytes(self._folder, self._over)
+                self._folders.record(self._folder, size)
+                due = begun + _SHARE * (time.monotonic() - begun)
+            if self._over.is_set():
+                return
+            if excess := self.judge(size):
+                if self._source.cancel(excess):
+                    self.excess = excess
+                return
+
+    def judge(self, size: int) -> str:
+        """Return why a folder of this size has to be given up; empty if it has not."""
+        if size > self._folders.most:
+            return f"its folder took more than {self._folders.most} bytes"
+        if self._folders.is_largest_on_a_full_disk(self._folder):
+            return f"the disk is full, and its folder took the most: {size} bytes"
+        return ""
+
+
+def used_bytes(folder: Path, over: threading.Event | None = None) -> int:
+    """Return the bytes that a folder takes on the disk, a file with several names counted once.
+
+    Follows no symbolic link. What cannot be read, and what is removed meanwhile, is not counted. Ends early if *over*
+    is set.
+    """
+    total = 0
+    linked: set[tuple[int, int]] = set()
+    folders = [os.fspath(folder)]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if over is not None and over.is_set():
+                    return total
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif status.st_nlink > 1:
+                        if (file := (status.st_dev, status.st_ino)) in linked:
+                            continue
+                        linked.add(file)
+                    total += max(_ENTRY, status.st_blocks * _BLOCK)
+    return total
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a run that has ended, as far as that is possible.
+
+    It may be deeper than a path is long, and than Python recurses: what a folder has is moved up before it is removed.
+    """
+    moved = 0
+    while found := _entries(folder):
+        removed = 0
+        for entry in found:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    os.chmod(entry.path, 0o700)  # noqa: PTH101  (a filter may have closed it)
+                    for below in _entries(entry.path):
+                        moved += 1
+                        os.rename(below.path, folder / f"{_MOVED}{moved}")  # noqa: PTH104
+                    os.rmdir(entry.path)  # noqa: PTH106
+                else:
+                    os.unlink(entry.path)  # noqa: PTH108
+                removed += 1
+        if not removed:
+            return
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
