@@ -4,26 +4,23 @@ multiprocessing imports the main script of the program that starts a process int
 what the script defines. A supervisor needs nothing of it, and the script may be large or act when it is imported. So
 the preparation data of a `SupervisorProcess` leave it out.
 
-The forkserver is executed with an environment of its own, and every process of a run is forked from it. A process that
-removes its variables only after its start still shows them in /proc/<pid>/environ.
+The forkserver has an environment of its own (`postscan.core.workers.forkserver_environment`), and every process of a
+run is forked from it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import socket
-import subprocess
 import threading
-from collections.abc import Iterator, Sequence
 from multiprocessing import context, forkserver, popen_forkserver, process, reduction, spawn, util
-from typing import Any, Final
+from typing import Final
 
 from postscan.core.workers import orphans, supervisor
 
 _MAIN_SCRIPT: Final = ("init_main_from_name", "init_main_from_path")
-_KEPT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_PRELOADED: Final = ("postscan.core.workers.forkserver_environment", __name__)  # in this order
 _starting = threading.Lock()
 
 
@@ -39,38 +36,17 @@ class SupervisorProcess(context.ForkServerProcess):
         Raises `OSError` or `EOFError` if the forkserver ends meanwhile; the next call starts another one.
         """
         with _starting:
-            forkserver.set_forkserver_preload([__name__])
-            with _own_environment():
+            os.environ[orphans.MARK] = orphans.mark()  # the forkserver inherits it, and every process below it
+            try:
+                forkserver.set_forkserver_preload(list(_PRELOADED))
                 forkserver.ensure_running()
+            finally:
+                del os.environ[orphans.MARK]
             super().start()
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> popen_forkserver.Popen:  # noqa: N802  (the name is multiprocessing's)
         return _Launch(process_obj)
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of every process below the server: what a program needs to run, and the server's mark."""
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
-    return kept | {orphans.MARK: orphans.mark()}
-
-
-@contextlib.contextmanager
-def _own_environment() -> Iterator[None]:
-    """Let multiprocessing execute programs with `environment()`; it has no parameter for that."""
-    original = util.spawnv_passfds
-    util.spawnv_passfds = _execute
-    try:
-        yield
-    finally:
-        util.spawnv_passfds = original
-
-
-def _execute(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
-    """Start a program as `multiprocessing.util.spawnv_passfds` does, and return its PID."""
-    started = subprocess.Popen(args, executable=path, env=environment(), pass_fds=passfds)  # noqa: S603  (Python)
-    started.returncode = 0  # multiprocessing waits for it, and `Popen` does not
-    return started.pid
 
 
 class _Launch(popen_forkserver.Popen):

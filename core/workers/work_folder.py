@@ -155,13 +155,13 @@ def remove(folder: Path) -> None:
         for entry in found:
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
-                    os.chmod(entry.path, 0o700)  # noqa: PTH101  (a filter may have closed it)
+                    Path(entry.path).chmod(0o700)  # a filter may have closed it
                     for below in _entries(entry.path):
                         moved += 1
-                        os.rename(below.path, folder / f"{_MOVED}{moved}")  # noqa: PTH104
-                    os.rmdir(entry.path)  # noqa: PTH106
+                        Path(below.path).rename(folder / f"{_MOVED}{moved}")
+                    Path(entry.path).rmdir()
                 else:
-                    os.unlink(entry.path)  # noqa: PTH108
+                    Path(entry.path).unlink()
                 removed += 1
         if not removed:
             return

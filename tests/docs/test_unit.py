@@ -33,7 +33,6 @@ def unit() -> str:
 def test_the_unit_sets_what_the_server_relies_on(unit: str, key: str, value: str) -> None:
     """KillMode and OOMPolicy let filters end by themselves; the rest bounds what a filter can reach."""
     parser = configparser.ConfigParser()
-    parser.optionxform = str  # type: ignore[assignment]
     parser.read_string(unit)
 
     assert parser["Service"][key] == value

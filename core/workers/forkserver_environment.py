@@ -1,0 +1,21 @@
+"""Let the forkserver run with the variables that filters may see. For the forkserver alone, which preloads it first.
+
+The kernel shows in /proc/<pid>/environ the variables with which a program was executed, whatever the program removes
+later, and every process of a run is forked from the forkserver. So the forkserver executes itself once more, before it
+has opened anything: importing this module replaces the process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+from postscan.core.workers.orphans import MARK
+
+KEPT: Final = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", MARK)
+"""What a program needs to run, and the server's mark; the variables of the locale (LC_...) are kept as well."""
+
+_kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("LC_")}
+if len(_kept) < len(os.environ):
+    os.execve(sys.executable, sys.orig_argv, _kept)  # noqa: S606  (this program again)
