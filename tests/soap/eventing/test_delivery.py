@@ -21,7 +21,7 @@ from postscan.core.settings import Settings
 from postscan.soap.eventing import delivery
 
 DEADLINE = 2.0
-"""Seconds for sinks that hang. One that answers takes less, on a busy machine too: three failures end a subscription."""
+"""Seconds for sinks that hang. One that answers takes less, on a busy machine too: three failures drop it."""
 
 
 @pytest.fixture
