@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,37 +39,6 @@ class Run:
         return found
 
 
-@pytest.fixture
-def suite(tmp_path: Path) -> Iterator[Run]:
-    """A run whose tests are in the middle of what they do."""
-    if postgres.programs() is None:
-        pytest.skip(postgres.NOT_HERE)
-    if not samba.is_here():
-        pytest.skip(samba.NOT_HERE)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", f"--basetemp={tmp_path}/base"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment["INTERRUPTED_READY"] = str(tmp_path)
-    with (tmp_path / "said").open("wb") as said:
-        process = subprocess.Popen(
-            [*command, str(SUITE)],
-            cwd=SUITE.parents[2],
-            env=environment,
-            stdout=said,
-            stderr=said,
-            process_group=0,
-        )
-    run = Run(process, mark_of(os.environ[MARK], process.pid))
-    try:
-        ready = [tmp_path / "servers", tmp_path / "engine"]
-        until(lambda: all(one.exists() for one in ready) or process.poll() is not None, "for the tests to begin")
-        assert process.poll() is None, (tmp_path / "said").read_text()
-        yield run
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def interrupt_group(run: Run) -> None:
     """Do what a terminal does upon Ctrl-C."""
     os.killpg(run.process.pid, signal.SIGINT)
@@ -85,20 +54,69 @@ def terminate_alone(run: Run) -> None:
     run.process.send_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("how", [interrupt_group, interrupt_alone, terminate_alone])
-def test_a_run_that_is_interrupted_leaves_no_process(suite: Run, how: Callable[[Run], None]) -> None:
+WAYS = (interrupt_group, interrupt_alone, terminate_alone)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Run]]:
+    """A run for each way to end one, all in the middle of what their tests do."""
+    if postgres.programs() is None:
+        pytest.skip(postgres.NOT_HERE)
+    if not samba.is_here():
+        pytest.skip(samba.NOT_HERE)
+    with contextlib.ExitStack() as stack:
+        folders = [tmp_path_factory.mktemp("suite") for _ in WAYS]
+        runs = [stack.enter_context(started(folder)) for folder in folders]
+        for run, folder in zip(runs, folders, strict=True):
+            wait_for_tests(run, folder)
+        yield runs
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[Run]:
+    """Run the tests of `SUITE` with their files in *folder*, and kill what is left of them afterwards."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", f"--basetemp={folder}/base"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["INTERRUPTED_READY"] = str(folder)
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [*command, str(SUITE)],
+            cwd=SUITE.parents[2],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+        )
+    try:
+        yield Run(process, mark_of(os.environ[MARK], process.pid))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for_tests(run: Run, folder: Path) -> None:
+    """Wait until both tests of a run have started all that they start."""
+    ready = [folder / "servers", folder / "engine"]
+    until(lambda: all(one.exists() for one in ready) or run.process.poll() is not None, "for the tests to begin")
+    assert run.process.poll() is None, (folder / "output").read_text()
+
+
+@pytest.mark.parametrize("way", range(len(WAYS)), ids=[way.__name__ for way in WAYS])
+def test_a_run_that_is_interrupted_leaves_no_process(runs: list[Run], way: int) -> None:
     """Neither servers, databases and file servers, nor workers and the tools of their filters."""
-    before = suite.programs()
+    run = runs[way]
+    before = run.programs()
     names = list(before.values())
     assert {"postgres", "smbd", "sleep"} <= set(names)
     assert names.count("sleep") == 2
     assert len(names) > 20
 
-    how(suite)
+    WAYS[way](run)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and any(map(alive, before)):
         time.sleep(0.02)
 
     assert [name for process, name in before.items() if alive(process)] == []
-    assert suite.programs() == {}
-    assert suite.process.wait(PATIENCE) != 0
+    assert run.programs() == {}
+    assert run.process.wait(PATIENCE) != 0

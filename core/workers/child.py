@@ -25,7 +25,6 @@ from postscan.core.filters.context import FilterContext, Parent
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed, reason_of
 from postscan.core.model.states import FilterReason
-from postscan.core.settings.engine import MIB
 from postscan.core.workers import protocol, rlimits
 from postscan.core.workers.protocol import (
     CheckOrder,
@@ -73,7 +72,7 @@ def _result_of(order: Order, token: CancellationToken, connection: ServerConnect
         return OrderBroken(error=str(error)[: protocol.SENTENCE])
     except MemoryError:
         rlimits.use_the_spare()
-        most = order.resources.memory // MIB
+        most = order.resources.memory >> 20
         return _failed(FilterReason.SERVER_OUT_OF_MEMORY, f"it needed more than {most} MiB of memory")
     except BaseException as error:  # noqa: BLE001  (a plugin may raise anything; the server needs a result)
         reason = reason_of(error)

@@ -4,8 +4,7 @@ multiprocessing imports the main script of the program that starts a process int
 what the script defines. A supervisor needs nothing of it, and the script may be large or act when it is imported. So
 the preparation data of a `SupervisorProcess` leave it out.
 
-The forkserver has an environment of its own (`postscan.core.workers.forkserver_environment`), and every process of a
-run is forked from it.
+Every process of a run is forked from the forkserver, which imports `postscan.core.workers.forkserver` first.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Final
 from postscan.core.workers import orphans, supervisor
 
 _MAIN_SCRIPT: Final = ("init_main_from_name", "init_main_from_path")
-_PRELOADED: Final = ("postscan.core.workers.forkserver_environment", __name__)  # in this order
+_PRELOADED: Final = ["postscan.core.workers.forkserver"]
 _starting = threading.Lock()
 
 
@@ -38,7 +37,7 @@ class SupervisorProcess(context.ForkServerProcess):
         with _starting:
             os.environ[orphans.MARK] = orphans.mark()  # the forkserver inherits it, and every process below it
             try:
-                forkserver.set_forkserver_preload(list(_PRELOADED))
+                forkserver.set_forkserver_preload(_PRELOADED)
                 forkserver.ensure_running()
             finally:
                 del os.environ[orphans.MARK]

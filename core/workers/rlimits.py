@@ -11,11 +11,12 @@ import math
 import resource
 import signal
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from postscan.core.settings.engine import GIB, MIB, FilterSettings
+if TYPE_CHECKING:  # a worker needs the numbers, and does not load the settings
+    from postscan.core.settings.engine import FilterSettings
 
-_SPARE: Final = 64 * MIB  # of memory, so that a worker which ran out of it can still report that
+_SPARE: Final = 64 << 20  # of memory, so that a worker which ran out of it can still report that
 _LAST_SECONDS: Final = 2  # between SIGXCPU and the kernel's SIGKILL
 
 
@@ -23,9 +24,9 @@ _LAST_SECONDS: Final = 2  # between SIGXCPU and the kernel's SIGKILL
 class Resources:
     """The most that one process of a run may use: `memory` and `file` in bytes, `processor` in seconds."""
 
-    memory: int = 2 * GIB
+    memory: int = 2 << 30
     processor: float = 300.0
-    file: int = 4 * GIB
+    file: int = 4 << 30
     open_files: int = 512
 
     @classmethod

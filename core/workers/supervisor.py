@@ -17,6 +17,7 @@ supervisor that ends without a report was killed.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -56,6 +57,7 @@ class Report(NamedTuple):
 
 def main(channel: socket.socket, report: socket.socket) -> None:
     """Start the worker, which uses *channel*; end with it and everything below it; send the *report*."""
+    gc.enable()  # off in the forkserver
     os.setsid()
     orphans.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then stops its supervisors

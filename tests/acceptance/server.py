@@ -55,6 +55,9 @@ class Server:
         self._given = settings
         self._config.write_text(_toml(self._defaults(), settings))
         self.settings = load(self._config)
+        storage = self.settings.storage
+        if storage.url.startswith("sqlite") and not storage.data_dir.exists():
+            databases.migrated(storage.url)
         self.processes = ProcessFolder(self.settings.processes_dir)
         self.url = ""
         self._arguments = ["--config", str(self._config), "serve"]

@@ -32,6 +32,12 @@ IMPORTED = (
     "alembic.command",
     "alembic.ddl.sqlite",
     "sqlalchemy.dialects.sqlite",
+    "postscan.soap.processes.folder",
+    "anyio._backends._asyncio",
+    "anyio.streams.tls",
+    "httpcore2",
+    "truststore",
+    "uvicorn.lifespan.off",
     "uvicorn.protocols.http.httptools_impl",
     "uvloop",
 )
@@ -121,7 +127,6 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> Non
     os.chdir(request["folder"])
     sys.path[:0] = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one and one not in sys.path]
     sys.argv = ["postscan", *request["arguments"]]
-    gc.unfreeze()
     runpy.run_module("postscan.cli", run_name="__main__", alter_sys=True)
 
 

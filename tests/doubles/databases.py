@@ -1,6 +1,7 @@
 """Databases with all tables: copies of one that was migrated, since a copy takes a tenth of a migration's time.
 
-The migrations themselves are tested in `tests/migrations`, and by every server that a test starts.
+The migrations themselves are tested in `tests/migrations`; a server on an empty folder in `tests/cli/demo` and
+`tests/acceptance/test_private_data.py`.
 """
 
 from __future__ import annotations
