@@ -108,8 +108,8 @@ def release(context: typer.Context, token: str) -> None:
 def discard(context: typer.Context, token: str) -> None:
     """Remove the images of a job that has ended; delivered documents remain.
 
-    An aborted job keeps its images until they are released or discarded; the images of completed and canceled jobs
-    are removed automatically (`retention` in the settings).
+    An aborted job keeps its images until they are released or discarded. The images of completed and canceled jobs,
+    and of jobs that timed out, are removed automatically (`retention` in the settings).
 
     \b
     Example:

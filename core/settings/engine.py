@@ -104,10 +104,16 @@ class LimitSettings(Table):
 
 
 class RetentionSettings(Table):
-    """`[retention]`: how long ended jobs are kept. Aborted jobs keep their images until discarded."""
+    """`[retention]`: how long ended jobs are kept. Aborted jobs keep their images until discarded, unless timed out."""
 
     image_hours: float = Field(24.0, ge=0, description="hours that the images of a Completed or Canceled job are kept")
     image_bytes: Bytes = Field(50 * GIB, description="most bytes of such images; the oldest are removed first")
+    timed_out_hours: float = Field(
+        168.0,
+        ge=0,
+        description="hours that the images of a job are kept that timed out because its device sent nothing, "
+        "for `postscan jobs release`",
+    )
     job_hours: float = Field(24.0, ge=0, description="hours that an ended job can be queried")
     jobs: int = Field(1000, ge=0, description="ended jobs that can be queried, whatever their age")
     request_hours: float = Field(24.0, ge=0, description="hours that a repeated request gets the same response")

@@ -1,8 +1,9 @@
 """Retention: remove images by age and size, ended jobs by age and number, stored responses by age.
 
-Only Completed and Canceled jobs lose their images. An Aborted job keeps them until an administrator releases or
-discards it. Events of the repository are removed with the jobs of their time. Ages are in steady time, so a jump of the
-wall clock removes nothing.
+Images of Completed and Canceled jobs are removed by age and by size; those of a job that timed out by their own age,
+since an administrator may still release them. Every other Aborted job keeps its images until an administrator discards
+them. Events of the repository are removed with the jobs of their time. Ages are in steady time, so a jump of the wall
+clock removes nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import logging
 from typing import Final
 
 from postscan.core.clock import Clock
-from postscan.core.model.job import Job
+from postscan.core.errors import JobNotFound
+from postscan.core.model.job import Job, JobToken
 from postscan.core.settings.engine import RetentionSettings
 from postscan.core.spool.images import Spool
+from postscan.core.store.retention import Disposable
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -29,13 +32,17 @@ class Retention:
         self._store = store
         self._spool = spool
         self._clock = clock
+        self._kept: set[JobToken] = set()  # jobs whose images could not be removed, so that each is logged once
 
     def sweep(self) -> None:
         """Remove what is older, larger or more than the settings keep."""
         now = self._clock.ticks()
         self._store.record_ended(now)
-        for job in self._store.disposable(ended_before=now - self._settings.image_hours * HOUR):
-            self.remove_images(job)
+        for job in self._store.disposable(now - self._settings.image_hours * HOUR):
+            self._try_to_remove(job)
+        for job in self._store.disposable(now - self._settings.timed_out_hours * HOUR, timed_out=True):
+            if self._try_to_remove(job) and job.size:
+                log.warning("images of timed out job removed", extra={"job": job.token, "bytes": job.size})
         self._fit()
         self._store.drop_jobs(now - self._settings.job_hours * HOUR, self._settings.jobs)
         self._store.drop_responses(now - self._settings.request_hours * HOUR)
@@ -47,12 +54,27 @@ class Retention:
         if job.documents:
             log.info("images removed", extra={"job": job.token, "images": len(job.documents)})
 
+    def _try_to_remove(self, ended: Disposable) -> bool:
+        """Remove the images of one job; if that fails, return False, and the next sweep tries again."""
+        try:
+            self.remove_images(self._store.load(ended.token))
+        except JobNotFound:
+            return False
+        except OSError as error:
+            if ended.token not in self._kept:
+                log.warning("images not removed", extra={"job": ended.token, "reason": str(error)})
+            self._kept.add(ended.token)
+            return False
+        self._kept.discard(ended.token)
+        return True
+
     def _fit(self) -> None:
-        """Remove the oldest images until the rest fits into `retention.image_bytes`."""
-        jobs = self._store.disposable()
-        over = sum(document.size for job in jobs for document in job.documents) - self._settings.image_bytes
-        for job in jobs:
+        """Remove the oldest images of Completed and Canceled jobs until the rest fits `retention.image_bytes`."""
+        over = self._store.disposable_bytes() - self._settings.image_bytes
+        if over <= 0:
+            return
+        for job in self._store.disposable():
+            if self._try_to_remove(job):
+                over -= job.size
             if over <= 0:
                 return
-            over -= sum(document.size for document in job.documents)
-            self.remove_images(job)

@@ -7,15 +7,19 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from postscan.core.errors import WrongState
-from postscan.core.model.job import Job, JobToken
-from postscan.core.model.states import JobState
-from postscan.core.store import events, jobs
+from postscan.core.model.job import JobToken
+from postscan.core.model.states import JobReason, JobState
+from postscan.core.store import events
 from postscan.core.store.schema import DOCUMENT, JOB, MADE
 
-MOST_DISPOSABLE: Final = 1000  # jobs that one call of `disposable` returns; bounds the memory of a sweep
+PAGE: Final = 1000
+"""Jobs that one call of `disposable` returns at most; bounds the memory of a sweep."""
 
 _OPEN: Final = [state.value for state in JobState if not state.ended]
-_DISPOSABLE: Final = [JobState.COMPLETED.value, JobState.CANCELED.value]
+_DONE: Final = JOB.c.state.in_([JobState.COMPLETED.value, JobState.CANCELED.value])
+_TIMED_OUT: Final = sa.and_(
+    JOB.c.state == JobState.ABORTED.value, sa.cast(JOB.c.reasons, sa.Text).contains(JobReason.TIMED_OUT.value)
+)
 
 
 class Blob(NamedTuple):
@@ -30,6 +34,14 @@ class Blob(NamedTuple):
     size: int
     open: bool
     kept: bool
+
+
+class Disposable(NamedTuple):
+    """An ended job whose images may be removed: the tick of its end, and the size of its images in bytes."""
+
+    ended: float
+    token: JobToken
+    size: int
 
 
 def blobs(db: sa.Connection) -> list[Blob]:
@@ -58,12 +70,27 @@ def record_ended(db: sa.Connection, ticks: float) -> None:
     db.execute(query.values(ended_ticks=ticks))
 
 
-def disposable(db: sa.Connection, ended_before: float | None) -> list[Job]:
-    """Return at most `MOST_DISPOSABLE` Completed and Canceled jobs whose images are kept, ended first comes first."""
-    query = sa.select(JOB).where(JOB.c.images_kept, JOB.c.state.in_(_DISPOSABLE), JOB.c.ended_ticks.is_not(None))
-    if ended_before is not None:
-        query = query.where(JOB.c.ended_ticks < ended_before)
-    return jobs.select(db, query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(MOST_DISPOSABLE))
+def disposable_bytes(db: sa.Connection) -> int:
+    """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)).join(JOB, JOB.c.token == DOCUMENT.c.token)
+    return int(db.scalar(query.where(JOB.c.images_kept, _DONE)) or 0)
+
+
+def disposable(
+    db: sa.Connection, ended_before: float, after: Disposable | None, *, timed_out: bool
+) -> list[Disposable]:
+    """Return at most `PAGE` ended jobs whose images are kept, those that end after *after*; ended first comes first.
+
+    The jobs are Completed and Canceled ones, or those that *timed_out*.
+    """
+    size = sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)
+    query = sa.select(JOB.c.ended_ticks, JOB.c.token, size).outerjoin(DOCUMENT, DOCUMENT.c.token == JOB.c.token)
+    query = query.where(JOB.c.images_kept, _TIMED_OUT if timed_out else _DONE, JOB.c.ended_ticks < ended_before)
+    order = sa.tuple_(JOB.c.ended_ticks, JOB.c.token)
+    if after is not None:
+        query = query.where(order > (after.ended, after.token))
+    query = query.group_by(JOB.c.token).order_by(JOB.c.ended_ticks, JOB.c.token).limit(PAGE)
+    return [Disposable(ended, token, int(size)) for ended, token, size in db.execute(query)]
 
 
 def record_images_removed(db: sa.Connection, token: str) -> None:
@@ -82,12 +109,11 @@ def transfer_images(db: sa.Connection, token: str) -> None:
 def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> int:
     """Delete ended jobs without images that are both old and beyond the newest *keep*; return how many.
 
-    Events of the repository from before they ended are deleted as well.
+    Their images were removed, or they never had any. Events of the repository from before they ended are deleted as well.
     """
     newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
     newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)
-    query = sa.delete(JOB).where(
-        JOB.c.ended_ticks < ended_before, sa.not_(JOB.c.images_kept), JOB.c.token.not_in(newest)
-    )
+    has_images = sa.and_(JOB.c.images_kept, sa.exists().where(DOCUMENT.c.token == JOB.c.token))
+    query = sa.delete(JOB).where(JOB.c.ended_ticks < ended_before, sa.not_(has_images), JOB.c.token.not_in(newest))
     events.drop_before(db, ended_before)
     return db.execute(query).rowcount

@@ -8,6 +8,7 @@ cancel races a finish, an End or another cancel, exactly one of them is written.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -24,7 +25,7 @@ from postscan.core.model.states import JobState
 from postscan.core.store import audit, deliveries, events, jobs, requests, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.database import CONNECTIONS, Database
-from postscan.core.store.retention import Blob
+from postscan.core.store.retention import Blob, Disposable
 from postscan.core.store.schema import EVENT, JOB, MARK
 
 _OPEN: Final = [state.value for state in JobState if not state.ended]
@@ -241,10 +242,24 @@ class Store:
         with self.writing() as db:
             retention.record_ended(db, ticks)
 
-    def disposable(self, ended_before: float | None = None) -> list[Job]:
-        """Return the Completed and Canceled jobs whose images are kept, ended first comes first."""
+    def disposable_bytes(self) -> int:
+        """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
         with self.reading() as db:
-            return retention.disposable(db, ended_before)
+            return retention.disposable_bytes(db)
+
+    def disposable(self, ended_before: float = math.inf, *, timed_out: bool = False) -> Iterator[Disposable]:
+        """Yield the Completed and Canceled jobs whose images are kept, or those that *timed_out*, oldest end first.
+
+        They are read page by page, so a job that ends meanwhile may be missing, and none is yielded twice.
+        """
+        last: Disposable | None = None
+        while True:
+            with self.reading() as db:
+                page = retention.disposable(db, ended_before, last, timed_out=timed_out)
+            yield from page
+            if not page:
+                return
+            last = page[-1]
 
     def record_images_removed(self, token: str) -> None:
         """Store that the images of an ended job are removed."""

@@ -234,7 +234,8 @@ class Trial:
         self._require(not gone or who == "scheduler", f"I23: {who} dropped {gone}")
         now = self.engine.clock.ticks()
         for token in gone:
-            fine = before.jobs[token].job.ended and not before.jobs[token].kept and now - self.ended_at[token] >= DAY
+            seen = before.jobs[token]
+            fine = seen.job.ended and not (seen.kept and seen.job.images) and now - self.ended_at[token] >= DAY
             self._require(fine and len(self.sight.jobs) >= JOBS_KEPT, f"I23: {token} was dropped too early")
             del self.world.jobs[token]
             self.past.forget(token)

@@ -16,6 +16,7 @@ from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import RequestKey
 from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
+from postscan.core.store import retention
 from postscan.plugins.testing.runner import FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
@@ -102,6 +103,126 @@ def test_the_oldest_images_go_when_they_are_too_many(core: Engine, clock: FakeCl
     core.retention.sweep()
 
     assert [kept(core, token) for token in tokens] == [False, True, True, True, True, True]
+
+
+@pytest.mark.parametrize(("over", "removed"), [(0, 0), (1, 1), (1001, 2), (4000, 4)])
+def test_the_budget_of_images_is_kept_with_more_jobs_than_one_query_returns(
+    core: Engine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, over: int, removed: int
+) -> None:
+    """D15, T-Q4: at the budget nothing goes, one byte above it the oldest image does."""
+    monkeypatch.setattr(retention, "PAGE", 2)
+    tokens = []
+    for size in (1000, 1000, 1000, 1000, 1000, over):
+        if size:
+            tokens.append(ended(core, size))
+        clock.advance(1)
+    core.retention.sweep()
+
+    assert [kept(core, token) for token in tokens] == [number >= removed for number in range(len(tokens))]
+
+
+def test_all_images_go_after_their_time_with_more_jobs_than_one_query_returns(
+    core: Engine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D15: one sweep is enough."""
+    monkeypatch.setattr(retention, "PAGE", 2)
+    tokens = [ended(core, 10) for _ in range(5)]
+    clock.advance(11 * HOUR)
+    core.retention.sweep()
+
+    assert not any(kept(core, token) for token in tokens)
+
+
+def test_one_image_that_cannot_be_removed_keeps_no_other(
+    core: Engine, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F-R3: it is named in the log, once, and tried again by the next sweep."""
+    stuck, other = ended(core), ended(core)
+    blob = core.spool.path(core.service.job(stuck, ANNA).documents[0])
+    blob.rename(blob.with_suffix(".saved"))
+    (blob / "folder").mkdir(parents=True)  # no file, so it cannot be unlinked, by root neither
+    clock.advance(11 * HOUR)
+    for _ in range(2):
+        core.retention.sweep()
+    assert not kept(core, other)
+    assert core.service.job(stuck, ANNA).images_kept
+    assert caplog.messages == ["images not removed"]
+
+    (blob / "folder").rmdir()
+    blob.rmdir()
+    core.retention.sweep()
+
+    assert not kept(core, stuck)
+
+
+def timed_out(core: Engine, size: int = 1000) -> JobToken:
+    """Make a job whose device sent one image, or none, and nothing more; let the sweep see it."""
+    works = Works(core, ANNA)
+    token = works.create("copy")
+    if size:
+        works.send(token, 1, b"x" * size)
+    with core.store.change(token) as job:
+        job.expire(core.clock.now())
+    core.retention.sweep()
+    return token
+
+
+def test_the_images_of_a_silent_device_go_after_their_time_and_later_the_job(
+    core: Engine, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D4, D15, T-Q4: an administrator has a week to release them; their end is a warning in the log."""
+    token = timed_out(core)
+    clock.advance(1)
+    newer = {timed_out(core, 0) for _ in range(2)}
+    clock.advance(168 * HOUR - 1)
+    core.retention.sweep()
+    assert kept(core, token)
+    assert caplog.messages == []
+
+    clock.advance(1)
+    core.retention.sweep()
+
+    with pytest.raises(JobNotFound):
+        core.service.job(token, ANNA)
+    assert core.spool.files() == {}
+    assert caplog.messages == ["images of timed out job removed"]
+    assert {job.token for job in core.service.history(ANNA)} == newer
+
+
+def test_the_images_of_a_silent_device_are_not_in_the_budget(core: Engine, clock: FakeClock) -> None:
+    """D4: what is not delivered yet does not make room for what is."""
+    silent = timed_out(core, 4000)
+    done = []
+    for _ in range(2):
+        done.append(ended(core, 2500))
+        clock.advance(1)
+    core.retention.sweep()
+    assert [kept(core, token) for token in (silent, *done)] == [True, True, True]
+
+    done.append(ended(core, 1))
+    core.retention.sweep()
+
+    assert [kept(core, token) for token in (silent, *done)] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("reason", [JobReason.TIMED_OUT, JobReason.PROCESSING_FAILED])
+def test_a_job_that_has_no_image_is_forgotten_like_any_other(
+    core: Engine, clock: FakeClock, reason: JobReason
+) -> None:
+    """T-Q4: there is nothing of it to keep, so jobs that are only created do not fill the database."""
+    tokens = [timed_out(core, 0) for _ in range(3)]
+    if reason is JobReason.PROCESSING_FAILED:
+        tokens.append(Works(core, ANNA).create("copy"))
+        with core.store.change(tokens[-1]) as job:
+            job.fail(reason, clock.now())
+    clock.advance(23.9 * HOUR)
+    core.retention.sweep()
+    assert len(core.service.history(ANNA)) == len(tokens)
+
+    clock.advance(25 * HOUR)
+    core.retention.sweep()
+
+    assert len(core.service.history(ANNA)) == 2
 
 
 def test_failed_jobs_keep_their_images_until_somebody_discards_them(core: Engine, clock: FakeClock) -> None:
