@@ -25,6 +25,7 @@ from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
+from postscan.core.service.audit_trail import AuditTrail
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
@@ -56,6 +57,7 @@ class Engine:
         self.clock = clock or SystemClock(self.store.mark())
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
+        self.audit_trail = AuditTrail(self.store, self.clock)
         self.uploads = Uploads()
         self.ballast = _ballast(settings)
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)

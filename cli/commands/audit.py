@@ -1,16 +1,47 @@
-"""`postscan audit`: the audit trail."""
+"""`postscan audit`: the audit trail; export and drop of its old lines."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from postscan.cli.context import load_settings, local_administrator, open_engine
 from postscan.cli.output import terminal, views
 
 
-def audit(
+class AuditCommands(typer.core.TyperGroup):
+    """The commands of the audit trail; without one of their names it is `show`: `postscan audit TOKEN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert the name of `show` where none is given."""
+        if not ctx.resilient_parsing and (not args or args[0] not in (*self.commands, *ctx.help_option_names)):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=AuditCommands,
+    help="Show the audit trail; export and drop old lines. Without a command: as `show`, with its options.",
+)
+
+
+def _moment(text: str) -> datetime:
+    """Return the moment that a date or a time names; without a zone it is in UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is no date; expected 2026-01-31 or 2026-01-31T08:00Z") from None
+
+
+@app.command()
+def show(
     context: typer.Context,
     token: Annotated[str | None, typer.Argument(help="Token of a job, or ID of a subscription; default: all.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of lines, newest first.")] = 100,
@@ -19,7 +50,8 @@ def audit(
     """Show the audit trail: every change of a job, and every refused attempt.
 
     PROOF is how the caller was authenticated: `address` (plain HTTP, the device at that address), `certificate`, or
-    `local` (an administrator at this machine). The trail is append-only: the database rejects changes.
+    `local` (an administrator at this machine). The database rejects changes of the trail; `export` and `drop` take
+    old lines out of it.
 
     \b
     Examples:
@@ -35,3 +67,54 @@ def audit(
         terminal.console().print(views.audited(lines))
     else:
         typer.echo("the audit trail is empty" if token is None else f"the audit trail has no line for {token}")
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    before: Annotated[
+        datetime, typer.Option(parser=_moment, metavar="DATE", help="Export the lines before this date or time (UTC).")
+    ],
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="New file; default: standard output.")] = None,
+) -> None:
+    """Write the lines of the audit trail that are older than DATE, oldest first; the trail does not change.
+
+    Each line is a JSON object with the keys of `postscan audit --json`. The file is complete or is not created, and
+    no existing file is overwritten. A DATE without a time is the beginning of that day.
+
+    \b
+    Examples:
+      postscan audit export --before 2026-01-01 --to audit-2025.jsonl
+      postscan audit export --before 2026-01-31T08:00Z | jq 'select(.outcome == "refused")'
+    """
+    from postscan.cli.commands import audit_file
+
+    with open_engine(load_settings(context)) as engine:
+        lines = engine.audit_trail.older_than(before, local_administrator())
+        if to is None:
+            audit_file.write(lines, sys.stdout)
+            return
+        count = audit_file.create(lines, to)
+    typer.echo(f"{count} lines exported to {to}")
+
+
+@app.command()
+def drop(
+    context: typer.Context, file: Annotated[Path, typer.Argument(help="File of `postscan audit export`.")]
+) -> None:
+    """Delete from the audit trail exactly the lines that FILE has; keep FILE, it is the only copy then.
+
+    Each line is compared with the trail first: if one differs, nothing is deleted. The trail gets a line about it. May
+    be repeated, for example after an interruption.
+
+    \b
+    Example:
+      postscan audit drop audit-2025.jsonl
+    """
+    from postscan.cli.commands import audit_file
+
+    with open_engine(load_settings(context)) as engine:
+        audit_file.make_durable(file)
+        name = os.fsencode(file.absolute()).decode(errors="backslashreplace")
+        dropped = engine.audit_trail.drop(lambda: audit_file.read(file), local_administrator(), name)
+    typer.echo(f"{dropped.lines} lines dropped" + (f"; {dropped.before} were dropped before" if dropped.before else ""))

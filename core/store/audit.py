@@ -1,11 +1,17 @@
-"""The audit trail. Functions on an open transaction: a line is stored with the change that it describes."""
+"""The audit trail. Functions on an open transaction: a line is stored with the change that it describes.
+
+The database rejects changes of the trail. It lets a line be deleted only while the line's number stands in
+`audit_exported`, which is so within the transaction of `drop` alone.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
 from postscan.core.model.records import AuditLine
-from postscan.core.store.schema import AUDIT
+from postscan.core.store.schema import AUDIT, AUDIT_EXPORTED
 
 
 def write_audit(db: sa.Connection, line: AuditLine) -> None:
@@ -20,4 +26,28 @@ def read_audit(db: sa.Connection, token: str | None, limit: int) -> list[AuditLi
     query = sa.select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
     if token is not None:
         query = query.where(AUDIT.c.token == token)
-    return [AuditLine(**row._mapping) for row in reversed(db.execute(query).all())]
+    return _lines(db, query)[::-1]
+
+
+def read_behind(db: sa.Connection, seq: int, limit: int) -> list[AuditLine]:
+    """Return the first lines behind the one with this number, oldest first."""
+    return _lines(db, sa.select(AUDIT).where(AUDIT.c.seq > seq).order_by(AUDIT.c.seq).limit(limit))
+
+
+def read_numbered(db: sa.Connection, numbers: Collection[int]) -> dict[int, AuditLine]:
+    """Return the lines with these numbers, by their numbers; those that are there."""
+    return {line.seq: line for line in _lines(db, sa.select(AUDIT).where(AUDIT.c.seq.in_(numbers)))}
+
+
+def drop(db: sa.Connection, numbers: Collection[int]) -> int:
+    """Delete the lines with these numbers; return how many there were."""
+    if not numbers:
+        return 0
+    db.execute(sa.insert(AUDIT_EXPORTED), [{"seq": number} for number in numbers])
+    dropped = db.execute(sa.delete(AUDIT).where(AUDIT.c.seq.in_(sa.select(AUDIT_EXPORTED.c.seq)))).rowcount
+    db.execute(sa.delete(AUDIT_EXPORTED))
+    return dropped
+
+
+def _lines(db: sa.Connection, query: sa.Select[AuditLine]) -> list[AuditLine]:
+    return [AuditLine(**row._mapping) for row in db.execute(query)]

@@ -109,7 +109,8 @@ def transfer_images(db: sa.Connection, token: str) -> None:
 def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> int:
     """Delete ended jobs without images that are both old and beyond the newest *keep*; return how many.
 
-    Their images were removed, or they never had any. Events of the repository from before they ended are deleted as well.
+    Their images were removed, or they never had any. Events of the repository from before they ended are deleted as
+    well.
     """
     newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
     newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)

@@ -193,6 +193,15 @@ AUDIT = sa.Table(
     sqlite_autoincrement=True,
 )
 
+AUDIT_EXPORTED = sa.Table(
+    "audit_exported",
+    METADATA,
+    sa.Column(
+        "seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False, nullable=False
+    ),
+)
+"""The numbers of the lines of `audit` that a transaction deletes, within that transaction; empty at other times."""
+
 MARK = sa.Table(
     "mark",
     METADATA,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from acceptance.scanning import Scanner
 from acceptance.server import SHARE, Server, running
+from command_line import postscan, settings_file
 from conftest import ANNA
+from typer.testing import Result
 from works import Works
 
 from campaigns import tracing
@@ -20,9 +22,12 @@ from campaigns.tracing import Call
 from campaigns.whole_job import Job, send_query
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.records import AuditLine
 from postscan.core.store.database import journal_mode
 from postscan.plugins import CancellationToken, Filter, FilterContext
 from postscan.plugins.testing.runner import run_filter
+
+__all__ = ["postscan", "settings_file"]  # fixtures
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 
@@ -95,6 +100,30 @@ def test_the_images_of_a_released_job_are_durable_before_its_row_and_the_old_nam
     [removed] = places("unlink", f"{spool}/{token}/")
     assert made < parent < linked < folder < row < removed
     assert folder < min(places("fdatasync", "postscan.sqlite"))
+
+
+def test_an_exported_file_is_durable_before_its_lines_are_dropped(
+    core: Engine, postscan: Callable[..., Result], tmp_path: Path
+) -> None:
+    """T-Q4: a power cut leaves each line in the file, in the audit trail, or in both."""
+    core.store.record(AuditLine.of(ADMIN, "cancel", "job", core.clock.now()))
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    file = folder / "audit.jsonl"
+    with calls_of_this_process(tmp_path / "export.log") as exporting:
+        assert postscan("audit", "export", "--before", "9999-01-01", "--to", file).exit_code == 0
+    with calls_of_this_process(tmp_path / "drop.log") as dropping:
+        assert postscan("audit", "drop", file).exit_code == 0
+
+    def about(calls: list[Call], path: Path) -> list[str]:
+        """Return the calls that name the path."""
+        return [one.name.removesuffix("at") for one in calls if str(path) in one.rest]
+
+    assert about(exporting, folder) == ["fsync", "link", "fsync"]
+    dropped = [one for one in dropping if "sync" in one.name]
+    assert [str(folder) in one.rest for one in dropped[:3]] == [True, True, False]
+    assert (f"{file}>" in dropped[0].rest, f"{folder}>" in dropped[1].rest) == (True, True)
+    assert "postscan.sqlite" in dropped[2].rest
 
 
 def test_a_delivered_file_and_the_folder_made_for_it_are_durable_when_the_filter_goes_on(tmp_path: Path) -> None:

@@ -206,9 +206,7 @@ def test_the_images_of_a_silent_device_are_not_in_the_budget(core: Engine, clock
 
 
 @pytest.mark.parametrize("reason", [JobReason.TIMED_OUT, JobReason.PROCESSING_FAILED])
-def test_a_job_that_has_no_image_is_forgotten_like_any_other(
-    core: Engine, clock: FakeClock, reason: JobReason
-) -> None:
+def test_a_job_that_has_no_image_is_forgotten_like_any_other(core: Engine, clock: FakeClock, reason: JobReason) -> None:
     """T-Q4: there is nothing of it to keep, so jobs that are only created do not fill the database."""
     tokens = [timed_out(core, 0) for _ in range(3)]
     if reason is JobReason.PROCESSING_FAILED:

@@ -1,0 +1,92 @@
+"""Export and drop lines of the audit trail. For administrators; other callers find an empty trail.
+
+What is dropped is what was exported: each line is compared with the trail before any is deleted, and again in the
+transaction that deletes it. A dropped line therefore stands in the file that the administrator has, and lines that are
+written meanwhile stay. Each drop leaves a line itself, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from postscan.core.clock import Clock
+from postscan.core.errors import InvalidArgument
+from postscan.core.model.principal import Principal
+from postscan.core.model.records import AuditLine
+from postscan.core.store import audit
+from postscan.core.store.database import Transaction
+from postscan.core.store.store import Store
+
+PAGE: Final = 1000
+"""Lines that one transaction reads or deletes, so that the server beside it waits for a moment only."""
+
+_TRAIL: Final = "audit"  # stands for the token of a job in lines about the trail
+
+
+class Dropped(NamedTuple):
+    """How many lines were dropped now, and how many of the exported ones were not in the trail any more."""
+
+    lines: int
+    before: int
+
+
+class AuditTrail:
+    """The lines of all callers, oldest first. Every method may block. Raised by all: `StoreBusy`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def older_than(self, moment: datetime, by: Principal) -> Iterator[AuditLine]:
+        """Yield the lines that were written before *moment*, read in pages."""
+        if not by.admin:
+            return
+        last = 0
+        while True:
+            with self._store.reading() as db:
+                page = audit.read_behind(db, last, PAGE)
+            yield from (line for line in page if line.at < moment)
+            if not page:
+                return
+            last = page[-1].seq
+
+    def drop(self, exported: Callable[[], Iterable[AuditLine]], by: Principal, source: str) -> Dropped:
+        """Delete the exported lines; *source* names them in the trail.
+
+        *exported* is called twice. A call that failed on its way may be repeated. Raises `InvalidArgument`, and
+        deletes nothing, if a line differs from the one of its number in the trail.
+        """
+        total = Dropped(0, 0)
+        if not by.admin:
+            return total
+        for page in _pages(exported()):
+            with self._store.reading() as db:
+                _compared(db, page, source)
+        for page in _pages(exported()):
+            with self._store.writing() as db:
+                found = _compared(db, page, source)
+                count = audit.drop(db, found)
+                if count:
+                    detail = f"{count} lines, {min(found)} to {max(found)}, exported to {source}"
+                    audit.write_audit(db, AuditLine.of(by, "drop", _TRAIL, self._clock.now(), detail=detail))
+            total = Dropped(total.lines + count, total.before + len(page) - count)
+        return total
+
+
+def _compared(db: Transaction, exported: dict[int, AuditLine], source: str) -> dict[int, AuditLine]:
+    """Return those of the exported lines that are in the trail; raise `InvalidArgument` if one differs from it."""
+    found = audit.read_numbered(db, exported)
+    for number, line in found.items():
+        if line != exported[number]:
+            raise InvalidArgument(source, f"seq {number}", "the line that the audit trail has under this number")
+    return found
+
+
+def _pages(lines: Iterable[AuditLine]) -> Iterator[dict[int, AuditLine]]:
+    """Yield the lines by their numbers, at most `PAGE` at a time; none twice in a page."""
+    left = iter(lines)
+    while page := list(itertools.islice(left, PAGE)):
+        yield {line.seq: line for line in page}
