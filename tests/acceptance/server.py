@@ -55,9 +55,6 @@ class Server:
         self._given = settings
         self._config.write_text(_toml(self._defaults(), settings))
         self.settings = load(self._config)
-        storage = self.settings.storage
-        if storage.url.startswith("sqlite") and not storage.data_dir.exists():
-            databases.migrated(storage.url)
         self.processes = ProcessFolder(self.settings.processes_dir)
         self.url = ""
         self._arguments = ["--config", str(self._config), "serve"]
@@ -90,7 +87,10 @@ class Server:
         self._config.write_text(_toml(self._defaults(), self._given, {"plugins": {"disabled": disabled}}))
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, at first with an empty database, and wait until it answers."""
+        storage = self.settings.storage
+        if storage.url.startswith("sqlite") and not storage.data_dir.exists():
+            databases.migrated(storage.url)
         with self._log.open("a") as log:
             self._process = commands.start(self._arguments, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout

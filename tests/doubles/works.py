@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from postscan.core.engine import Engine
+from postscan.core.errors import StoreBusy
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.process import FilterInstructions, Instructions
@@ -73,8 +74,14 @@ class Works:
         return token
 
     def job(self, token: str) -> Job:
-        """Return the job as it stands."""
-        return self.service.job(token, self.by)
+        """Return the job as it stands; ask again while the database is busy."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.service.job(token, self.by)
+            except StoreBusy:
+                if time.monotonic() > end:
+                    raise
 
     def ended(self, token: str) -> Job:
         """Wait until the job has ended, and return it."""
