@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -31,6 +32,8 @@ __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks: pytest l
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Whoever is started in the background ignores Ctrl-C, and so would every process that the tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+gc.disable()  # until the tests are collected: they and what they import are never garbage
 
 OUTSIDE = Path(__file__).parent / "outside"
 GUARD = process_guard.of_this_process()
@@ -77,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return len(LONGEST_FIRST) + (LONG.index(path.parts[0]) if path.parts[0] in LONG else len(LONG))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, and visit none of the objects that are here already."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_keyboard_interrupt() -> None:

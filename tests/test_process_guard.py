@@ -98,10 +98,15 @@ def started(folder: Path) -> Iterator[Run]:
 def wait_for_tests(run: Run, folder: Path) -> None:
     """Wait until both tests of a run have started all that they start."""
     ready = [folder / "servers", folder / "engine"]
-    until(lambda: all(one.exists() for one in ready) or run.process.poll() is not None, "for the tests to begin")
+
+    def begun() -> bool:
+        return all(one.exists() for one in ready) or run.process.poll() is not None
+
+    until(begun, "for the tests to begin", 2 * PATIENCE)
     assert run.process.poll() is None, (folder / "output").read_text()
 
 
+@pytest.mark.timeout(300)  # the runs begin together, beside other tests
 @pytest.mark.parametrize("way", range(len(WAYS)), ids=[way.__name__ for way in WAYS])
 def test_a_run_that_is_interrupted_leaves_no_process(runs: list[Run], way: int) -> None:
     """Neither servers, databases and file servers, nor workers and the tools of their filters."""

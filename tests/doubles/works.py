@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from postscan.core.engine import Engine
-from postscan.core.errors import StoreBusy
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.process import FilterInstructions, Instructions
@@ -26,13 +25,13 @@ def instructions(*filters: str, go_on: bool = False) -> Instructions:
     return Instructions("Invoice", asked, go_on)
 
 
-def until(true: Callable[[], object], what: str = "") -> None:
+def until(true: Callable[[], object], what: str = "", patience: float = PATIENCE) -> None:
     """Wait until *true* returns something true; ask less often what takes longer."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     pause = 0.01
     while not true():
         if time.monotonic() > end:
-            raise AssertionError(f"waited {PATIENCE} s in vain {what}")
+            raise AssertionError(f"waited {patience} s in vain {what}")
         time.sleep(pause)
         pause = min(pause * 1.1, 0.05)
 
@@ -74,14 +73,8 @@ class Works:
         return token
 
     def job(self, token: str) -> Job:
-        """Return the job as it stands; ask again while the database is busy."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self.service.job(token, self.by)
-            except StoreBusy:
-                if time.monotonic() > end:
-                    raise
+        """Return the job as it stands."""
+        return self.service.job(token, self.by)
 
     def ended(self, token: str) -> Job:
         """Wait until the job has ended, and return it."""

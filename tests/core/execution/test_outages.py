@@ -30,21 +30,27 @@ ABOUT = {"document": 1, "destination": "d", "name": "n"}
 
 @pytest.fixture
 def core(settings: Settings) -> Iterator[Engine]:
-    """An engine that is not running, and waits for a locked database for a moment only."""
-    storage = settings.storage.model_copy(update={"busy_seconds": 0.05})
+    """An engine that is not running, and waits a moment only for its filters to stop."""
     server = settings.server.model_copy(update={"drain_seconds": 0.1})
     databases.migrated(settings.storage.url)
-    core = Engine(settings.model_copy(update={"storage": storage, "server": server}), AnyProcess())
+    core = Engine(settings.model_copy(update={"server": server}), AnyProcess())
     yield core
     core.close()
 
 
 @contextlib.contextmanager
 def locked(store: Store) -> Iterator[None]:
-    """Let the database refuse every change while the body runs, as when another program holds its lock."""
-    with contextlib.closing(sqlite3.connect(store.url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+    """Let the database refuse every change while the body runs, as when another program holds its lock.
+
+    Only meanwhile the store waits for a moment, and not for seconds.
+    """
+    with (
+        contextlib.closing(sqlite3.connect(store.url.removeprefix("sqlite:///"), isolation_level=None)) as other,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         other.execute("PRAGMA busy_timeout=10000")
         other.execute("BEGIN IMMEDIATE")
+        patch.setattr(store._database, "_busy_seconds", 0.05)
         yield
         other.execute("ROLLBACK")
 
