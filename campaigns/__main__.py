@@ -14,6 +14,7 @@ ALL: Final = {
     "recovery": "campaigns.recovery",
     "model": "campaigns.model",
     "controls": "campaigns.controls",
+    "flood": "campaigns.flood.campaign",
 }
 
 

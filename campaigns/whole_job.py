@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import ssl
 import time
 import uuid
 from collections.abc import Mapping
@@ -56,8 +57,9 @@ class Job:
     `acknowledged` has the acknowledged steps; `unanswered` is the step that was sent without a response.
     """
 
-    def __init__(self, server: Server, kind: str) -> None:
+    def __init__(self, server: Server, kind: str, tls: ssl.SSLContext | None = None) -> None:
         self.server = server
+        self._tls = tls
         self.kind = kind
         self.token = ""
         self.acknowledged: list[str] = []
@@ -103,7 +105,7 @@ class Job:
         return step == "end" and self.state() in ENDED
 
     def _send(self, step: str, token: str) -> Answer:
-        device = Device(self.server.url, timeout=_PATIENCE)
+        device = Device(self.server.url, timeout=_PATIENCE, tls=self._tls)
         name, _, number = step.partition(" ")
         message = self._messages.get(step, "")
         try:

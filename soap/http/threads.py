@@ -1,15 +1,17 @@
 """Threads for work that blocks, shared fairly: the calls of one client never take all of them.
 
-A call above the share of its client waits on the event loop, behind the other calls of that client alone.
+A call above the share of its client waits on the event loop. When a thread is free, the client with the fewest running
+calls has its turn; of several, the one that has waited longest for a turn. So a client that calls now and then waits
+for one call of each other client at most, however many these have waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, deque
+from collections.abc import Callable
 from concurrent import futures
-from dataclasses import dataclass, field
 from typing import Final, TypeVar, TypeVarTuple
 
 from anyio import CapacityLimiter, to_thread
@@ -24,36 +26,58 @@ MOST_WAITING_PER_CALLER: Final = 50
 """Calls that may wait for an event, in all and of one client; further ones do not wait."""
 
 
-@dataclass(slots=True)
-class _Share:
-    turn: asyncio.Semaphore
-    calls: int = field(default=0)
-
-
 class FairThreads:
     """Threads for one kind of work: at most *most*, and at most *most_per_caller* for one client."""
 
     def __init__(self, most: int, most_per_caller: int) -> None:
         self._limiter = CapacityLimiter(most)
+        self._free = most
         self._most_per_caller = most_per_caller
-        self._shares: dict[str, _Share] = {}
+        self._running: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of their turns
 
     async def run(self, caller: str, work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
         """Call *work* in a thread and return its result."""
-        async with self._turn(caller):
-            return await to_thread.run_sync(work, *arguments, limiter=self._limiter)
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, caller: str) -> AsyncIterator[None]:
-        share = self._shares.setdefault(caller, _Share(asyncio.Semaphore(self._most_per_caller)))
-        share.calls += 1
+        await self._turn(caller)
         try:
-            async with share.turn:
-                yield
+            return await to_thread.run_sync(work, *arguments, limiter=self._limiter)
         finally:
-            share.calls -= 1
-            if not share.calls:
-                del self._shares[caller]
+            self._end(caller)
+
+    async def _turn(self, caller: str) -> None:
+        """Wait until the client may have one more thread."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(caller, deque()).append(turn)
+        self._give_turns()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._end(caller)
+            raise
+
+    def _end(self, caller: str) -> None:
+        self._free += 1
+        self._running[caller] -= 1
+        if not self._running[caller]:
+            del self._running[caller]
+        self._give_turns()
+
+    def _give_turns(self) -> None:
+        while self._free and (caller := self._next()) is not None:
+            turns = self._waiting.pop(caller)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[caller] = turns
+            if not turn.cancelled():
+                self._free -= 1
+                self._running[caller] += 1
+                turn.set_result(None)
+
+    def _next(self) -> str | None:
+        """Return which of the waiting clients has its turn; None if each of them has its share."""
+        caller = min(self._waiting, key=self._running.__getitem__, default=None)
+        return None if caller is None or self._running[caller] >= self._most_per_caller else caller
 
 
 class Waiters:

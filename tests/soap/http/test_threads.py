@@ -42,6 +42,66 @@ def test_a_client_has_its_share_of_the_threads() -> None:
     assert sorted(running) == ["a0", "a1", "a2", "b"]
 
 
+def test_a_client_that_calls_seldom_is_next() -> None:
+    """T-H4: others may have any number of calls waiting; they have the other threads."""
+    threads, gates, began = FairThreads(3, 2), {}, list[str]()
+
+    def work(name: str) -> None:
+        began.append(name)
+        assert gates[name].wait(30)
+
+    async def call() -> None:
+        names = ["a0", "a1", "b0", "a2", "b1", "c0"]
+        gates.update({name: threading.Event() for name in names})
+        calls = [asyncio.create_task(threads.run(name[0], work, name)) for name in names]
+        await turns()
+        assert sorted(began) == ["a0", "a1", "b0"]
+        for number, name in enumerate(("b0", "a0"), 4):
+            gates[name].set()
+            async with asyncio.timeout(10):
+                while len(began) < number:
+                    await asyncio.sleep(0.005)
+        for gate in gates.values():
+            gate.set()
+        await asyncio.gather(*calls)
+
+    asyncio.run(call())
+
+    assert began[3:] == ["b1", "c0", "a2"]
+
+
+def test_waiting_clients_take_turns() -> None:
+    """T-H4: with one thread, the calls of two clients alternate, whichever came first."""
+    threads, began = FairThreads(1, 1), list[str]()
+
+    async def call() -> None:
+        await asyncio.gather(*(threads.run(name[0], began.append, name) for name in ("a0", "a1", "a2", "b0", "b1")))
+
+    asyncio.run(call())
+
+    assert began == ["a0", "a1", "b0", "a2", "b1"]
+
+
+def test_a_call_that_is_given_up_takes_no_thread() -> None:
+    """Neither one that waits, nor one that has just got its turn."""
+    threads, gate = FairThreads(1, 1), threading.Event()
+
+    async def call() -> None:
+        first = asyncio.create_task(threads.run("a", gate.wait, 30))
+        await turns()
+        waiting = [asyncio.create_task(threads.run(name, int)) for name in ("a", "b")]
+        await turns()
+        waiting[0].cancel()
+        gate.set()
+        while not first.done():
+            await asyncio.sleep(0)
+        waiting[1].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert await asyncio.wait_for(threads.run("c", int), 30) == 0
+
+    asyncio.run(call())
+
+
 def waiting_for(event: Future[None], seconds: float = 20.0) -> Steps[str]:
     """Wait once for an event; return how the wait ended."""
     return "done" if (yield Wait(event, seconds)) else "not done"

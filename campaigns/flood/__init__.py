@@ -1,0 +1,1 @@
+"""A flood of unkind clients, and what a bystander notices of it: `python -m campaigns flood`."""

@@ -1,0 +1,77 @@
+"""The printed report of a flood."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from campaigns.flood import measures, verdicts
+from campaigns.flood.phases import Findings, Phase
+from campaigns.flood.verdicts import shown
+
+_MOST_OUTCOMES = 6
+_EVENT = re.compile(r"^\S+Z (debug|info|warning|error) +(.*?)(?= +\w+=|$)")
+
+
+def print_report(findings: Findings) -> int:
+    """Print all of it; return the exit code, which is 1 if a promise is broken."""
+    for phase in findings.floods:
+        _print_clients(phase)
+    _print_bystander(findings)
+    for phase in (findings.quiet, *findings.floods):
+        _print_use(phase, findings.log)
+    print(f"load of this machine: {os.getloadavg()[0]:.1f} (one minute), {os.getloadavg()[1]:.1f} (five)\n")
+    all_of = verdicts.all_of(findings)
+    for verdict in all_of:
+        print(f"{'kept  ' if verdict.is_kept else 'BROKEN'} {verdict.promise}: {verdict.figure}")
+    broken = sum(not verdict.is_kept for verdict in all_of)
+    print(f"\n{len(all_of)} promises, {broken} broken")
+    return 1 if broken else 0
+
+
+def _print_clients(phase: Phase) -> None:
+    print(f"{phase.name}, {phase.seconds:.0f} s")
+    print(f"  {'clients':<17} {'wanted':>6} {'there':>7} {'most':>6}  what the server did")
+    for kind, count in phase.clients().items():
+        done = ", ".join(f"{outcome} {number}" for outcome, number in count["outcomes"].most_common(_MOST_OUTCOMES))
+        print(f"  {kind:<17} {count['wanted']:>6} {count['mean']:>7.1f} {count['most']:>6}  {done}")
+    print()
+
+
+def _print_bystander(findings: Findings) -> None:
+    notes = findings.notes
+    rows = (
+        ("Get, with its connection", findings.gets),
+        ("cancel, to its filter", notes.cancels),
+        ("postscan cancel, to the filter", notes.commands),
+        ("postscan cancel, to its end", notes.ends),
+    )
+    print(f"{'bystander':<31} {'phase':<12} {'number':>6} {'failed':>6} {'median':>8} {'p99':>8} {'slowest':>8}")
+    for what, timed in rows:
+        for phase in (findings.quiet, *findings.floods):
+            seconds = phase.of(timed)
+            figures = " ".join(f"{shown(measures.percentile(seconds, share)):>8}" for share in (0.5, 0.99, 1.0))
+            failed = sum(one == float("inf") for one in seconds)
+            print(f"{what:<31} {phase.name:<12} {len(seconds):>6} {failed:>6} {figures}")
+    repeated = ", ".join(f"{reason} {number}" for reason, number in notes.repeated.most_common()) or "none"
+    print(f"whole jobs: {len(notes.jobs)}; requests that were sent again: {repeated}\n")
+
+
+def _print_use(phase: Phase, log: str) -> None:
+    clients = sum(one["processor"] for one in phase.senders)
+    used = phase.ended.processor - phase.began.processor
+    sizes = (phase.began.resident, phase.peak, phase.ended.resident)
+    begin, peak, end = (f"{size / (1 << 20):.0f}" for size in sizes)
+    print(
+        f"{phase.name}, {phase.seconds:.0f} s: processor seconds of the server {used:.0f}, of the clients {clients:.0f}"
+    )
+    print(f"  memory of the server in MiB: {begin} at the begin, {peak} at most, {end} at the end;")
+    lines = log[phase.began.log : phase.ended.log].splitlines()
+    events = Counter(found[2] for line in lines if (found := _EVENT.match(line)))
+    print(f"  log: {len(lines)} lines, {_listed(events.most_common(_MOST_OUTCOMES))}")
+
+
+def _listed(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in counts) or "nothing"

@@ -1,0 +1,97 @@
+"""A process of unkind clients: `python -m campaigns.flood.sender`.
+
+Its standard input has one line, an order as JSON. It runs until that input is closed, and prints its counts as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import uvloop
+
+from campaigns.flood import requesting, stalling
+from campaigns.flood.clients import Caller, Client, Count, Flood, shown
+from campaigns.flood.lines import Target
+
+ALL: Final[tuple[type[Client], ...]] = (
+    stalling.Silent,
+    stalling.SilentBehindTls,
+    stalling.HalfHead,
+    stalling.DrippingBody,
+    stalling.UnreadAnswers,
+    requesting.Pipelining,
+    requesting.LargeXml,
+    requesting.UnknownToken,
+    requesting.SlowUpload,
+    requesting.WaitingEnd,
+    requesting.ChangingJobs,
+    requesting.SlowSink,
+    requesting.HangingSink,
+)
+
+LOWEST_PRIORITY: Final = 19
+"""Unkind clients have machines of their own; here they leave the processors to the server when it needs them."""
+
+
+class Sender:
+    """The clients of some addresses: so many of each kind at each of them."""
+
+    def __init__(self, flood: Flood, addresses: list[str], at_each: Mapping[str, int]) -> None:
+        self.counts = {one.kind: Count() for one in ALL if at_each.get(one.kind)}
+        self._flood = flood
+        self._clients: list[Client] = []
+        for address in addresses:
+            caller = Caller(flood, address)
+            for kind in ALL:
+                for _ in range(at_each.get(kind.kind, 0)):
+                    self._clients.append(kind(caller, self.counts[kind.kind]))
+                    self.counts[kind.kind].wanted += 1
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run all clients, and count them once a second, until *stop* is set; then close all connections."""
+        tasks = [asyncio.create_task(client.run()) for client in self._clients]
+        while not stop.is_set():
+            for count in self.counts.values():
+                count.sample()
+            try:
+                async with asyncio.timeout(1.0):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+        for task in tasks:
+            task.cancel()
+        failed = [one for one in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(one, Exception)]
+        if failed:
+            raise failed[0]
+
+    def report(self) -> dict[str, Any]:
+        """Return what was counted and acknowledged, and the processor time of this process in seconds."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "counts": {kind: shown(count) for kind, count in self.counts.items()},
+            "acknowledged": self._flood.acknowledged,
+            "processor": used.ru_utime + used.ru_stime,
+        }
+
+
+async def _main() -> None:
+    order = json.loads(sys.stdin.readline())
+    flood = Flood(
+        Target.at(order["url"], order["ca"]), order["process"], order["instructions"], order["envelope_bytes"]
+    )
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
+    sender = Sender(flood, order["addresses"], order["at_each"])
+    await sender.run(stop)
+    print(json.dumps(sender.report()))
+
+
+if __name__ == "__main__":
+    os.nice(LOWEST_PRIORITY)
+    uvloop.run(_main())

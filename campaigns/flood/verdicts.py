@@ -1,0 +1,128 @@
+"""The promises of the server in a flood, and whether it kept them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from acceptance.server import Server
+
+from campaigns import promises
+from campaigns.flood import measures
+from campaigns.flood.phases import Findings, Phase
+from campaigns.whole_job import Job
+from postscan.core.errors import JobNotFound
+
+GET_SECONDS: Final = 0.05
+CANCEL_SECONDS: Final = 0.5
+COMMAND_SECONDS: Final = 3.0
+TIMES_QUIET: Final = 3.0
+DATABASE: Final = "file .sqlite"
+MORE_MEMORY: Final = 150 << 20
+MEMORY_NOISE: Final = 16 << 20
+"""Bytes by which the memory of two equal floods may differ: what the allocator keeps depends on the order of things."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One promise, the figure that was measured, and whether the promise was kept.
+
+    A promise that is `timed` depends on the machine, and is tried only on one with nothing else to do.
+    """
+
+    promise: str
+    figure: str
+    is_kept: bool
+    is_timed: bool = False
+
+
+def all_of(findings: Findings) -> list[Verdict]:
+    """Return the verdicts on all promises."""
+    return [
+        *(verdict for phase in findings.floods for verdict in _of_bystander(findings, phase)),
+        *_of_memory(findings.quiet, findings.floods),
+        *(_of_descriptors(phase, may_open_pool=phase is findings.floods[0]) for phase in findings.floods),
+        _of_sentences("every request of the bystander is served", findings.notes.broken),
+        _of_sentences("nothing acknowledged is lost, after a kill and a start", findings.lost),
+        _of_sentences("the log has no traceback", _tracebacks(findings.log)),
+    ]
+
+
+def _of_bystander(findings: Findings, phase: Phase) -> list[Verdict]:
+    notes, quiet = findings.notes, findings.quiet
+    asked = measures.percentile(quiet.of(findings.gets), 0.99)
+    cancelled = max(quiet.of(notes.cancels), default=math.inf)
+    return [
+        _timed(f"{phase.name}: p99 of a Get", measures.percentile(phase.of(findings.gets), 0.99), GET_SECONDS, asked),
+        _timed(
+            f"{phase.name}: slowest cancel, to its filter", _slowest(phase.of(notes.cancels)), CANCEL_SECONDS, cancelled
+        ),
+        _timed(f"{phase.name}: slowest postscan cancel, to its end", _slowest(phase.of(notes.ends)), COMMAND_SECONDS),
+    ]
+
+
+def _timed(what: str, seconds: float, bound: float, quiet: float = 0.0) -> Verdict:
+    bound = max(bound, TIMES_QUIET * quiet) if math.isfinite(quiet) else bound
+    return Verdict(what, f"{shown(seconds)}, at most {shown(bound)}", seconds <= bound, is_timed=True)
+
+
+def _slowest(seconds: Sequence[float]) -> float:
+    return max(seconds, default=math.inf)
+
+
+def _of_memory(quiet: Phase, floods: Sequence[Phase]) -> list[Verdict]:
+    grown = floods[0].peak - quiet.ended.resident
+    verdicts = [Verdict("memory grows", f"{_mib(grown)}, at most {_mib(MORE_MEMORY)}", grown <= MORE_MEMORY)]
+    for before, phase in itertools.pairwise(floods):
+        more = phase.peak - before.peak
+        figure = f"{_mib(more)}, noise {_mib(MEMORY_NOISE)}"
+        verdicts.append(Verdict(f"{phase.name}: memory grows again", figure, more <= MEMORY_NOISE))
+    return verdicts
+
+
+def _of_descriptors(phase: Phase, *, may_open_pool: bool) -> Verdict:
+    """Judge the descriptors that stay open; the first flood may open connections to the database, which are kept."""
+    left = Counter({kind: n for kind, n in phase.left.items() if not (may_open_pool and kind == DATABASE)})
+    figure = ", ".join(f"{number} {kind}" for kind, number in sorted(phase.left.items()))
+    return Verdict(f"{phase.name}: descriptors that stay open", figure or "none", not left)
+
+
+def _of_sentences(promise: str, broken: Sequence[str]) -> Verdict:
+    return Verdict(promise, "; ".join(broken[:3]) or "yes", not broken)
+
+
+def _tracebacks(log: str) -> list[str]:
+    """Return each traceback of a log, with the line before it."""
+    return [f"{before[-200:]}Traceback{after[:3000]}" for before, after in itertools.pairwise(log.split("Traceback"))]
+
+
+def lost(server: Server, jobs: Sequence[Job], acknowledged: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a sentence for everything that was acknowledged and is not there: whole jobs, and those of the flood."""
+    sentences = [one for job in jobs for one in promises.acknowledged(job)]
+    sentences += [one for job in jobs if len(job.acknowledged) == 4 for one in promises.ended(job)]
+    store = server.works.core.store
+    for token, what in acknowledged:
+        try:
+            state = str(store.load(token).state)
+        except JobNotFound:
+            state = "not stored"
+        if (
+            state == "not stored"
+            or (what == "end" and state == "Creating")
+            or (what == "cancel" and state not in ("Canceled", "Terminating"))
+        ):
+            sentences.append(f"the {what} of job {token} was acknowledged, and the job is {state}")
+    return sentences
+
+
+def shown(seconds: float) -> str:
+    """Return seconds as milliseconds."""
+    return "never" if math.isinf(seconds) else f"{seconds * 1000:.0f} ms"
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
