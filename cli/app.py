@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 import typer.core
+import typer.main
 
 from postscan.cli.commands import audit, cancel, doctor, jobs, migrate, naming, process, serve, subscriptions
 from postscan.cli.demo import command
@@ -88,3 +89,6 @@ app.add_typer(commands.app, name="plugin")
 app.add_typer(naming.app, name="naming")
 app.command()(migrate.migrate)
 app.command()(doctor.doctor)
+
+cli = typer.main.get_command(app)
+"""All commands. They are built once; calling `app` builds them for each call."""

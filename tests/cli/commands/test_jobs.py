@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,22 +125,29 @@ def running(works: Works, *filters: str) -> str:
     return token
 
 
-def test_a_cancel_through_the_database_stops_running_filters(postscan: Postscan, works: Works) -> None:
+def test_a_cancel_through_the_database_stops_running_filters(
+    postscan: Postscan, works: Works, settings_file: Path
+) -> None:
     """Ruling 16: another process cancels, and the running server stops the filter that listens."""
+    with settings_file.open("a") as settings:
+        settings.write("[running]\ncancel_answer_seconds = 30\n")
     token = running(works, "sleep 60")
     result = postscan("cancel", token)
 
     assert (result.exit_code, result.stdout) == (0, "Canceled\n")
 
 
-def test_watching_a_job_ends_with_it(postscan: Postscan, works: Works) -> None:
+def test_watching_a_job_ends_with_it(settings_file: Path, works: Works) -> None:
     """In a pipe: one line for each change, and the exit code of how it ended."""
     token = running(works, "sleep 60")
-    threading.Timer(0.6, works.service.cancel, (token, works.by)).start()
-    result = postscan("jobs", "watch", token)
-    lines = result.stdout.splitlines()
+    with commands.start(["--config", str(settings_file), "jobs", "watch", token], stdout=subprocess.PIPE) as watch:
+        assert watch.stdout
+        first = watch.stdout.readline()
+        works.service.cancel(token, works.by)
+        lines = [first, *watch.stdout]
+        exit_code = watch.wait(30)
 
-    assert result.exit_code == 3
+    assert exit_code == 3
     assert lines[0].split()[:2] == [token, "Processing"]
     assert lines[-1].split()[:2] == [token, "Canceled"]
     assert len(set(lines)) == len(lines)
