@@ -32,6 +32,7 @@ from postscan.core.settings import Settings
 from postscan.core.spool import recovery
 from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import Spool
+from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.store import Store
@@ -63,7 +64,8 @@ class Engine:
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
         self.filters = ActiveFilters()
         self._workers = Workers()
-        pipeline = Pipeline(self.store, self.spool, self.filters, self._workers, settings, self.clock)
+        quota = Quota(settings, self.store, self.spool)
+        pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(pipeline.run, settings.running.slots)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
         self.scheduler = Scheduler(self.store, self.uploads, self.clock, executor, chores, self.spool.discard)
@@ -71,6 +73,7 @@ class Engine:
             settings,
             self.store,
             self.spool,
+            quota,
             processes,
             self.filters,
             self.scheduler,

@@ -31,8 +31,6 @@ from postscan.core.store.store import Store
 from postscan.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from postscan.core.settings import Settings
 
 AHEAD: Final = timedelta(days=1)
@@ -253,11 +251,8 @@ def _clock_by_audit(store: Store) -> Finding:
 def _quotas(store: Store, settings: Settings) -> Iterator[Finding]:
     """Check the quota of the spool for each caller."""
     most = settings.limits.caller_bytes
-    kept: Iterable[str] = {
-        job.owner.name for job in (*store.open_jobs(), *store.ended_jobs(limit=10_000)) if job.images_kept
-    }
     full = 0
-    for owner in sorted(kept):
+    for owner in store.owners():
         used = store.spooled_bytes(owner)
         sentence = f"{owner} uses {used:,} of {most:,} bytes"
         if used >= most:

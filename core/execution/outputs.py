@@ -8,41 +8,52 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from postscan.core.errors import InvalidArgument, SpoolFull
+from postscan.core.errors import InvalidArgument
 from postscan.core.filters import changes
 from postscan.core.model.job import JobDocument, JobToken
-from postscan.core.settings import Settings
-from postscan.core.spool.images import Spool
+from postscan.core.settings.engine import LimitSettings
+from postscan.core.spool.images import ImageWriter, Reserve, Spool
 
 CHUNK: Final = 1 << 20
 
 
 def take_over(
-    entries: Any, given: Sequence[JobDocument], token: JobToken, spool: Spool, workdir: Path, settings: Settings
+    entries: Any,
+    given: Sequence[JobDocument],
+    token: JobToken,
+    spool: Spool,
+    workdir: Path,
+    limits: LimitSettings,
+    room: Callable[[], Reserve],
 ) -> tuple[JobDocument, ...]:
     """Return the new list of documents, every new file durable in the spool.
 
-    *entries* is the list that the worker sent, *given* what the filter got. Raises `ValueError` for an invalid list or
-    file, `SpoolFull`; then nothing new is left in the spool.
+    *entries* is the list that the worker sent, *given* what the filter got. *room* is called if there is a new file,
+    and returns what reserves room for all of them. Raises `ValueError` for an invalid list or file, `SpoolFull`; then
+    nothing new is left in the spool.
     """
     before = {document.id: document for document in given}
     decoded = changes.decode(entries, before) or []
-    if len(decoded) > settings.limits.images_per_job:
-        raise ValueError(f"{len(decoded)} documents; expected at most {settings.limits.images_per_job}")
+    if len(decoded) > limits.images_per_job:
+        raise ValueError(f"{len(decoded)} documents; expected at most {limits.images_per_job}")
     ids = _free_ids(before)
     documents: list[JobDocument] = []
     new: list[JobDocument] = []
+    reserve: Reserve | None = None
     try:
         for entry in decoded:
             if entry.made is None:
                 documents.append(before[entry.id or 0])
                 continue
             id = next(ids) if entry.id is None else entry.id
-            new.append(_kept(spool, token, id, entry.format, workdir / changes.FOLDER / str(entry.made), settings))
+            reserve = reserve or room()
+            open_image = partial(spool.open_image, token, id, entry.format, limits.image_bytes, reserve, made=True)
+            new.append(_kept(workdir / changes.FOLDER / str(entry.made), open_image))
             documents.append(new[-1])
     except BaseException:
         spool.discard(*new)
@@ -57,13 +68,8 @@ def _free_ids(taken: Collection[int]) -> Iterator[int]:
     yield from (id for id in range(1, last) if id not in taken)
 
 
-def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, settings: Settings) -> JobDocument:
+def _kept(path: Path, open_image: Callable[[], ImageWriter]) -> JobDocument:
     """Copy one file into the spool."""
-
-    def reserve(size: int) -> None:
-        if spool.free_bytes() - size < settings.storage.reserve_bytes:
-            raise SpoolFull(f"the spool's disk has less than {settings.storage.reserve_bytes} bytes left")
-
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -72,7 +78,7 @@ def _kept(spool: Spool, token: JobToken, id: int, format: str, path: Path, setti
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"{path.name} is not a regular file")
         try:
-            with spool.open_image(token, id, format, settings.limits.image_bytes, reserve, made=True) as writer:
+            with open_image() as writer:
                 while chunk := _read(reader):
                     writer.write(chunk)
         except InvalidArgument as error:

@@ -30,7 +30,8 @@ from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason
 from postscan.core.registry.catalogue import FilterInfo, Plugin
 from postscan.core.settings import Settings
-from postscan.core.spool.images import Spool
+from postscan.core.spool.images import Reserve, Spool
+from postscan.core.spool.quota import Quota
 from postscan.core.store.store import Store
 from postscan.core.workers import work_folder
 from postscan.core.workers.outcome import FilterOutcome, outcome_of
@@ -61,10 +62,18 @@ class Pipeline:
     """Runs one job at a time in each thread that uses it."""
 
     def __init__(
-        self, store: Store, spool: Spool, filters: FilterLookup, workers: Workers, settings: Settings, clock: Clock
+        self,
+        store: Store,
+        spool: Spool,
+        quota: Quota,
+        filters: FilterLookup,
+        workers: Workers,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._spool = spool
+        self._quota = quota
         self._filters = filters
         self._workers = workers
         self._settings = settings
@@ -76,7 +85,7 @@ class Pipeline:
 
         Waits for a database that does not answer, unless the server is stopping.
         """
-        stored = StoredJob(self._store, self._clock, token, interrupt)
+        stored = StoredJob(self._store, self._clock, token, interrupt, self._quota.share)
         job = stored.load()
         if not any(self._filters.find(step.dialect) for step in job.steps):
             self._close(stored, JobReason.NO_VALID_INSTRUCTIONS)
@@ -111,7 +120,7 @@ class Pipeline:
                 return FilterState.CANCELED
             step = begun.steps[position]
             try:
-                outcome, confirm = self._run_once(begun, step, *found, earlier, interrupt)
+                outcome, confirm = self._run_once(stored, begun, step, *found, earlier, interrupt)
             except (OSError, MemoryError) as error:
                 outcome, confirm = _not_run(error), do_nothing
                 interrupt.wait_shutdown(PAUSE_SECONDS)
@@ -123,13 +132,25 @@ class Pipeline:
                 log.warning("filter crashed", extra=about)
                 stored.store(confirm)  # the next run gets what this one has published
                 continue
-            return stored.report(step, outcome, confirm)
+            return self._report(stored, begun, step, outcome, confirm)
         detail = f"it died {step.crashed} times"
         died = FilterOutcome(FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), detail, receipt=Receipt(RunStatus.DIED))
         return stored.report(step, died)
 
+    def _report(
+        self, stored: StoredJob, job: Job, step: FilterStep, outcome: FilterOutcome, confirm: Change
+    ) -> FilterState:
+        """Record how the filter ended: with an error if there is no room left for what it made."""
+        try:
+            return stored.report(step, outcome, confirm)
+        except SpoolFull as error:  # others have taken the room since it was reserved
+            given = job.documents_for(step.position)
+            self._spool.discard(*(document for document in outcome.documents or () if document not in given))
+            return stored.report(step, _without_room(outcome, error), confirm)
+
     def _run_once(
         self,
+        stored: StoredJob,
         job: Job,
         step: FilterStep,
         plugin: Plugin,
@@ -149,10 +170,14 @@ class Pipeline:
                 listener = RunListener(self._store, self._clock, job.token, step, info.title, source.wait)
                 try:
                     order = self._order(job, step, plugin, earlier, workdir)
-                    with self._folders.watched(workdir, source) as folder, self._workers.slot() as slot:
+                    with (
+                        self._quota.folder(job.owner.name) as share,
+                        self._folders.watched(workdir, source, share.count) as folder,
+                        self._workers.slot() as slot,
+                    ):
                         end = slot.run(order, source, limits, listener.handle)
                     outcome = outcome_of(end, limits, folder.excess)
-                    outcome = self._with_outputs(job, step, outcome, end.result, workdir)
+                    outcome = self._with_outputs(stored, job, step, outcome, end.result, workdir)
                     _warn_of_gap(job, info, outcome)
                     return replace(outcome, progress=listener.progress), listener.confirm
                 except StoreBusy as error:
@@ -169,19 +194,33 @@ class Pipeline:
             self._spool.discard(*job.made)
 
     def _with_outputs(
-        self, job: Job, step: FilterStep, outcome: FilterOutcome, result: Result | None, workdir: Path
+        self,
+        stored: StoredJob,
+        job: Job,
+        step: FilterStep,
+        outcome: FilterOutcome,
+        result: Result | None,
+        workdir: Path,
     ) -> FilterOutcome:
         """Move the documents that a filter made into the spool, after its processes ended; only if it succeeded."""
         if not isinstance(result, FilterDone) or result.documents is None:
             return outcome
         given = job.documents_for(step.position)
+        limits = self._settings.limits
         try:
-            made = outputs.take_over(result.documents, given, job.token, self._spool, workdir, self._settings)
+            with contextlib.ExitStack() as held:
+
+                def room() -> Reserve:
+                    reservation = stored.waited(lambda: self._quota.open(job.owner.name))
+                    held.callback(reservation.release)
+                    return reservation.reserve
+
+                made = outputs.take_over(result.documents, given, job.token, self._spool, workdir, limits, room)
         except ValueError as error:
             detail = f"what it made cannot be used: {error}"
             return replace(outcome, verb=FilterVerb.FAIL, detail=detail, reasons=(FilterReason.UNKNOWN_ERROR,))
         except SpoolFull as error:
-            return replace(outcome, verb=FilterVerb.FAIL, detail=str(error), reasons=(FilterReason.OUT_OF_DISK_SPACE,))
+            return _without_room(outcome, error)
         return replace(outcome, documents=made)
 
     def _order(
@@ -219,6 +258,12 @@ class Pipeline:
 def _skipped(verb: FilterVerb, detail: str, *reasons: str) -> FilterOutcome:
     """Return the outcome of a filter that was not started."""
     return FilterOutcome(verb, reasons, detail, receipt=Receipt(RunStatus.NOT_STARTED))
+
+
+def _without_room(outcome: FilterOutcome, error: SpoolFull) -> FilterOutcome:
+    """Return the outcome of a filter whose documents cannot be stored."""
+    reasons = (FilterReason.OUT_OF_DISK_SPACE,)
+    return replace(outcome, verb=FilterVerb.FAIL, detail=str(error), reasons=reasons, documents=None)
 
 
 def _not_run(error: Exception) -> FilterOutcome:

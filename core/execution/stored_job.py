@@ -31,10 +31,13 @@ def do_nothing() -> None:
 
 
 class StoredJob:
-    """One job in progress, as its pipeline reads and changes it."""
+    """One job in progress, as its pipeline reads and changes it; *most_bytes* is the share of its owner."""
 
-    def __init__(self, store: Store, clock: Clock, token: JobToken, interrupt: Interrupt) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, token: JobToken, interrupt: Interrupt, most_bytes: int | None = None
+    ) -> None:
         self._store = store
+        self._most_bytes = most_bytes
         self._clock = clock
         self._token = token
         self._interrupt = interrupt
@@ -51,6 +54,10 @@ class StoredJob:
     def store(self, change: Change) -> None:
         """Make a change that is not one of the job's row."""
         self._until_stored(change)
+
+    def waited(self, call: Callable[[], _T]) -> _T:
+        """Return what *call*, which changes nothing, returns when the database answers."""
+        return self._until_stored(call)
 
     def start(self, position: int, attempt: int) -> Job | None:
         """Record that run number *attempt* of a filter begins; return the job, None if it has been cancelled."""
@@ -80,12 +87,13 @@ class StoredJob:
     def report(self, step: FilterStep, outcome: FilterOutcome, first: Change = do_nothing) -> FilterState:
         """Record, after *first*, how the filter ended; return its state.
 
-        Raises `WrongState` if *step* is not the current run of the filter.
+        Raises `WrongState` if *step* is not the current run of the filter; `SpoolFull` if the job's owner would have
+        more than *most_bytes* with the documents that it made.
         """
 
         def report() -> FilterState:
             first()
-            with self._store.change(self._token) as job:
+            with self._store.change(self._token, most_bytes=self._most_bytes) as job:
                 known = job.steps[step.position]
                 if known.attempt != step.attempt:
                     raise WrongState("report", f"attempt {known.attempt} runs")

@@ -59,6 +59,7 @@ class PostScanService:
         settings: Settings,
         store: Store,
         spool: Spool,
+        quota: Quota,
         processes: ScanProcesses,
         filters: ActiveFilters,
         scheduler: Scheduler,
@@ -78,7 +79,6 @@ class PostScanService:
         self._ballast = ballast
         self._clock = clock
         self._access = JobAccess(store, clock, settings.limits.bad_tokens)
-        quota = Quota(settings, store, spool)
         self._images = ImageReceiver(settings.limits, store, spool, quota, uploads, self._access, clock)
 
     # --- for devices ---------------------------------------------------------------------------------------------

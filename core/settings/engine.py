@@ -96,7 +96,11 @@ class LimitSettings(Table):
     image_bytes: Bytes = Field(2 * GIB, description="largest image, in bytes")
     images_per_job: int = Field(1000, gt=0, description="most images in one job")
     open_jobs: int = Field(20, gt=0, description="most jobs that one caller may have open")
-    caller_bytes: Bytes = Field(20 * GIB, description="most bytes of images that are stored for one caller")
+    caller_bytes: Bytes = Field(
+        20 * GIB,
+        description="most bytes that are stored for one caller: images, what filters made of them, and the folders of "
+        "filters that run, from 1 MiB on",
+    )
     bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may send in a minute")
     silence_seconds: Seconds = Field(
         600.0, description="seconds without a request after which a job that is not ended becomes Aborted"

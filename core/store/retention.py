@@ -56,12 +56,21 @@ def blobs(db: sa.Connection) -> list[Blob]:
 
 
 def spooled_bytes(db: sa.Connection, owner: str | None) -> int:
-    """Return how many bytes of images the spool keeps, of one owner or of all."""
-    query = sa.select(sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)).join(JOB, JOB.c.token == DOCUMENT.c.token)
-    query = query.where(JOB.c.images_kept)
-    if owner is not None:
-        query = query.where(JOB.c.owner == owner)
-    return int(db.scalar(query) or 0)
+    """Return how many bytes the spool keeps, of one owner or of all: images, and what filters made for open jobs."""
+    mine = sa.true() if owner is None else JOB.c.owner == owner
+    sent = sa.select(sa.func.sum(DOCUMENT.c.size)).join(JOB, JOB.c.token == DOCUMENT.c.token)
+    is_sent = sa.exists().where(DOCUMENT.c.token == MADE.c.token, DOCUMENT.c.blob == MADE.c.blob)
+    made = sa.select(MADE.c.blob, MADE.c.size).distinct().join(JOB, JOB.c.token == MADE.c.token)
+    made_by_filters = made.where(mine, JOB.c.state.in_(_OPEN), sa.not_(is_sent)).subquery()
+    return int(db.scalar(sent.where(mine, JOB.c.images_kept)) or 0) + int(
+        db.scalar(sa.select(sa.func.sum(made_by_filters.c.size))) or 0
+    )
+
+
+def owners(db: sa.Connection) -> list[str]:
+    """Return the owners of jobs whose images are kept, in order."""
+    query = sa.select(JOB.c.owner).distinct().join(DOCUMENT, DOCUMENT.c.token == JOB.c.token)
+    return list(db.scalars(query.where(JOB.c.images_kept).order_by(JOB.c.owner)))
 
 
 def record_ended(db: sa.Connection, ticks: float) -> None:

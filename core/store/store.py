@@ -94,15 +94,16 @@ class Store:
         """Yield the job, and save on exit what its verbs did, with *records*; an exception inside changes nothing.
 
         Raises `JobNotFound`, also if it is not the *owner*'s; `DuplicateRequest`; with *most_bytes*, `SpoolFull` if the
-        job's owner would then have more bytes of images than that.
+        job's owner would then have more bytes of documents than that.
         """
         with self.writing() as db:
             job = jobs.load(db, token, owner, lock=True)
             steps, documents = list(job.steps), {document.id for document in job.documents}
+            files = _files(job)
             yield job
             jobs.save(db, job, steps, documents)
             _write_records(db, records)
-            if most_bytes is not None and len(job.documents) > len(documents):
+            if most_bytes is not None and _files(job) - files:
                 _check_bytes(db, job.owner.name, most_bytes)
 
     def claim(self, at: datetime) -> Job | None:
@@ -233,9 +234,14 @@ class Store:
             return retention.blobs(db)
 
     def spooled_bytes(self, owner: str | None = None) -> int:
-        """Return how many bytes of images the spool keeps, of one owner or of all."""
+        """Return the bytes that the spool keeps, of one owner or all: images, and what filters made for open jobs."""
         with self.reading() as db:
             return retention.spooled_bytes(db, owner)
+
+    def owners(self) -> list[str]:
+        """Return the owners of jobs whose images are kept, in order."""
+        with self.reading() as db:
+            return retention.owners(db)
 
     def record_ended(self, ticks: float) -> None:
         """Set the tick at which jobs ended, for those that have ended since the last call."""
@@ -310,9 +316,14 @@ def _count_open(db: sa.Connection, owner: str) -> int:
     return db.scalar(query) or 0
 
 
+def _files(job: Job) -> set[str]:
+    """Return the keys of the job's files in the spool."""
+    return {document.blob for document in (*job.documents, *job.made)}
+
+
 def _check_bytes(db: sa.Connection, owner: str, most: int) -> None:
     if retention.spooled_bytes(db, owner) > most:
-        raise SpoolFull(f"the images of {owner} would be more than {most} bytes")
+        raise SpoolFull(f"the documents of {owner} would be more than {most} bytes")
 
 
 def _write_records(db: sa.Connection, records: Sequence[ChangeRecord]) -> None:

@@ -2,7 +2,8 @@
 
 The limits of `postscan.core.workers.rlimits` count each file; this one counts the folder. A run over the limit is
 cancelled, and so stopped in the usual steps. Half of `storage.reserve_bytes` is for the folders of runs, the other half
-for the database: while less than that half is free, the run with the largest folder is cancelled.
+for the database: while less than that half is free, the run with the largest folder is cancelled. The folder counts in
+the share of its job's owner as well (`postscan.core.spool.quota`).
 
 Files outside the folder, and deleted ones that are still open, count as used space of the disk only.
 """
@@ -13,7 +14,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,10 @@ _BLOCK: Final = 512
 _MOVED: Final = ".removed-"
 
 
+Charge = Callable[[int], str]
+"""Counts the bytes of a folder for the owner of its job; returns why it has to be given up, "" if it has not."""
+
+
 class WorkFolders:
     """The folders of all runs of an engine."""
 
@@ -42,9 +47,9 @@ class WorkFolders:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def watched(self, folder: Path, source: CancelSource) -> Iterator[WorkFolder]:
-        """Cancel *source* if the folder takes too much, while the body runs."""
-        watched = WorkFolder(self, folder, source)
+    def watched(self, folder: Path, source: CancelSource, charge: Charge = lambda _size: "") -> Iterator[WorkFolder]:
+        """Cancel *source* if the folder takes too much, or more than *charge* allows, while the body runs."""
+        watched = WorkFolder(self, folder, source, charge)
         watched.start()
         try:
             yield watched
@@ -76,8 +81,9 @@ class WorkFolders:
 class WorkFolder:
     """The folder of one run; `excess` says why the run was cancelled, and is empty if it was not."""
 
-    def __init__(self, folders: WorkFolders, folder: Path, source: CancelSource) -> None:
+    def __init__(self, folders: WorkFolders, folder: Path, source: CancelSource, charge: Charge) -> None:
         self._folders = folders
+        self._charge = charge
         self._folder = folder
         self._source = source
         self._over = threading.Event()
@@ -115,7 +121,7 @@ class WorkFolder:
             return f"its folder took more than {self._folders.most} bytes"
         if self._folders.is_largest_on_a_full_disk(self._folder):
             return f"the disk is full, and its folder took the most: {size} bytes"
-        return ""
+        return self._charge(size)
 
 
 def used_bytes(folder: Path, over: threading.Event | None = None) -> int:

@@ -43,6 +43,7 @@ from postscan.core.settings import Settings
 from postscan.core.spool import recovery
 from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import LOST, Spool
+from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.store import Store
@@ -234,7 +235,8 @@ class Engine:
         self.spool = Spool(self.settings.storage.spool_dir)
         self.uploads = Uploads()
         workers: Any = ScriptedWorkers(self.shown)
-        pipeline = Pipeline(self.store, self.spool, CATALOGUE, workers, self.settings, self.clock)
+        quota = Quota(self.settings, self.store, self.spool)
+        pipeline = Pipeline(self.store, self.spool, quota, CATALOGUE, workers, self.settings, self.clock)
         self.executor = SteppedExecutor(self, pipeline, self.settings.running.slots)
         self.scheduler = Scheduler(self.store, self.uploads, self.clock, self.executor)
         self.retention = Retention(self.settings.retention, self.store, self.spool, self.clock)
@@ -242,6 +244,7 @@ class Engine:
             self.settings,
             self.store,
             self.spool,
+            quota,
             AnyProcess(),
             ActiveFilters(),
             self.scheduler,
