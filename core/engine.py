@@ -20,6 +20,7 @@ from postscan.core.errors import SettingsError, StoreFull
 from postscan.core.execution.local_executor import LocalExecutor
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Chore, Scheduler
+from postscan.core.execution.sweeper import Sweeper
 from postscan.core.model.process import Instructions
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue
@@ -42,7 +43,6 @@ from postscan.core.workers.pool import Workers
 log = logging.getLogger(__name__)
 
 MARK_SECONDS: Final = 10.0
-SWEEP_SECONDS: Final = 60.0
 _LOCK: Final = "server.lock"
 
 
@@ -67,8 +67,9 @@ class Engine:
         quota = Quota(settings, self.store, self.spool)
         pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(pipeline.run, settings.running.slots)
-        chores = [Chore(MARK_SECONDS, self._keep_time), Chore(SWEEP_SECONDS, self.retention.sweep)]
-        self.scheduler = Scheduler(self.store, self.uploads, self.clock, executor, chores, self.spool.discard)
+        chores = [Chore(MARK_SECONDS, self._keep_time)]
+        self.scheduler = Scheduler(self.store, self.clock, executor, chores, self.spool.discard)
+        self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
         self.service = PostScanService(
             settings,
             self.store,
@@ -131,9 +132,11 @@ class Engine:
                 self._keep_time()
                 with self.filters.active(catalogue, probe.validator(catalogue)):
                     self.scheduler.start()
+                    self.sweeper.start()
                     try:
                         yield catalogue
                     finally:
+                        self.sweeper.stop()
                         self.scheduler.stop(self.settings.server.drain_seconds)
                         self._keep_time()
 

@@ -1,4 +1,4 @@
-"""Claim, run, interrupt, expire and resume jobs: one thread that polls the database and calls the executor.
+"""Claim, run, interrupt and resume jobs: one thread that polls the database and calls the executor.
 
 The rows are the truth. A wake-up only saves waiting: what another process stored (the cancel of an administrator, for
 example) is found by the next poll, at most a quarter of a second later. A job that a killed server left in progress is
@@ -17,11 +17,10 @@ from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from postscan.core.clock import Clock
-from postscan.core.errors import JobNotFound, StoreBusy, WrongState
+from postscan.core.errors import StoreBusy
 from postscan.core.execution.executor import Executor
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason, JobState
-from postscan.core.spool.uploads import Uploads
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -51,14 +50,12 @@ class Scheduler:
     def __init__(
         self,
         store: Store,
-        uploads: Uploads,
         clock: Clock,
         executor: Executor,
         chores: Sequence[Chore] = (),
         discard: Callable[..., None] = lambda *_documents: None,
     ) -> None:
         self._store = store
-        self._uploads = uploads
         self._clock = clock
         self._executor = executor
         self._discard = discard
@@ -120,7 +117,7 @@ class Scheduler:
         self.wake()
 
     def poll(self) -> None:
-        """Read the database once: run what waits or was left, interrupt what was cancelled, expire idle jobs."""
+        """Read the database once: run what waits or was left, and interrupt what was cancelled."""
         running = self._executor.running()  # before the rows are read: a job may end and leave at any moment
         in_progress = self._store.in_progress()
         self._resume([token for token in in_progress if token not in running])
@@ -132,7 +129,6 @@ class Scheduler:
             if job is None:
                 break
             self._executor.submit(job.token, self.done)
-        self._expire()
         self._run_chores()
 
     def _run_chores(self) -> None:
@@ -171,16 +167,3 @@ class Scheduler:
         log.error("job aborted: pipeline failed", extra={"job": token, "tries": self._broken.pop(token)})
         with contextlib.suppress(OSError):  # the next start of the server removes them as well
             self._discard(*job.made)
-
-    def _expire(self) -> None:
-        """Abort the jobs whose devices have sent nothing until their deadline."""
-        for token in self._store.idle(self._clock.ticks()):
-            if token in self._uploads:
-                continue
-            try:
-                with self._store.change(token) as job:
-                    if job.deadline < self._clock.ticks():
-                        job.expire(self._clock.now())
-            except (WrongState, JobNotFound):
-                continue  # another change came first
-            log.warning("job timed out", extra={"job": token})

@@ -9,6 +9,7 @@ clock removes nothing.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from postscan.core.clock import Clock
@@ -25,7 +26,7 @@ HOUR: Final = 3600.0
 
 
 class Retention:
-    """Removes what the settings no longer keep; `sweep` may be called at any time."""
+    """Removes what the settings no longer keep, in transactions that change few jobs each."""
 
     def __init__(self, settings: RetentionSettings, store: Store, spool: Spool, clock: Clock) -> None:
         self._settings = settings
@@ -36,16 +37,25 @@ class Retention:
 
     def sweep(self) -> None:
         """Remove what is older, larger or more than the settings keep."""
+        for _ in self.batches():
+            pass
+
+    def batches(self) -> Iterator[None]:
+        """Do what `sweep` does; yield behind each transaction. One caller at a time."""
         now = self._clock.ticks()
-        self._store.record_ended(now)
+        jobs_before = now - self._settings.job_hours * HOUR
+        yield from _repeated(lambda: self._store.record_ended(now))
         for job in self._store.disposable(now - self._settings.image_hours * HOUR):
             self._try_to_remove(job)
+            yield
         for job in self._store.disposable(now - self._settings.timed_out_hours * HOUR, timed_out=True):
             if self._try_to_remove(job) and job.size:
                 log.warning("images of timed out job removed", extra={"job": job.token, "bytes": job.size})
-        self._fit()
-        self._store.drop_jobs(now - self._settings.job_hours * HOUR, self._settings.jobs)
-        self._store.drop_responses(now - self._settings.request_hours * HOUR)
+            yield
+        yield from self._fit()
+        yield from _repeated(lambda: self._store.drop_repository_events(jobs_before))
+        yield from _repeated(lambda: self._store.drop_jobs(jobs_before, self._settings.jobs))
+        yield from _repeated(lambda: self._store.drop_responses(now - self._settings.request_hours * HOUR))
 
     def remove_images(self, job: Job) -> None:
         """Remove the images of one ended job: the files before the record, so that no file is left without one."""
@@ -68,7 +78,7 @@ class Retention:
         self._kept.discard(ended.token)
         return True
 
-    def _fit(self) -> None:
+    def _fit(self) -> Iterator[None]:
         """Remove the oldest images of Completed and Canceled jobs until the rest fits `retention.image_bytes`."""
         over = self._store.disposable_bytes() - self._settings.image_bytes
         if over <= 0:
@@ -76,5 +86,12 @@ class Retention:
         for job in self._store.disposable():
             if self._try_to_remove(job):
                 over -= job.size
+            yield
             if over <= 0:
                 return
+
+
+def _repeated(step: Callable[[], int]) -> Iterator[None]:
+    """Repeat a transaction until it has changed nothing."""
+    while step():
+        yield

@@ -67,17 +67,20 @@ def newest(db: sa.Connection) -> int:
     return db.scalar(sa.select(sa.func.max(EVENT.c.seq))) or 0
 
 
-def drop_before(db: sa.Connection, ended_before: float) -> None:
-    """Delete events of the repository from before the newest job that ended before that tick; keep one of each kind.
+def drop_before(db: sa.Connection, ended_before: float, most: int) -> int:
+    """Delete at most *most* events of the repository; return how many.
+
+    They are from before the newest job that ended before that tick. One of each kind is kept.
 
     The age of an event follows from the jobs around it, so a jump of the wall clock deletes nothing.
     """
     old = sa.select(JOB.c.token).where(JOB.c.ended_ticks < ended_before)
     line = db.scalar(sa.select(sa.func.max(EVENT.c.seq)).where(EVENT.c.token.in_(old)))
     if line is None:
-        return
+        return 0
     kept = sa.select(sa.func.max(EVENT.c.seq)).where(_OF_REPOSITORY).group_by(EVENT.c.kind)
-    db.execute(sa.delete(EVENT).where(_OF_REPOSITORY, EVENT.c.seq < line, EVENT.c.seq.not_in(kept)))
+    before = sa.select(EVENT.c.seq).where(_OF_REPOSITORY, EVENT.c.seq < line, EVENT.c.seq.not_in(kept))
+    return db.execute(sa.delete(EVENT).where(EVENT.c.seq.in_(before.limit(most)))).rowcount
 
 
 def _moves_repository(event: JobStateChanged) -> bool:

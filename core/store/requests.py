@@ -32,6 +32,8 @@ def read_response(db: sa.Connection, owner: str, message_id: str) -> StoredRespo
     return StoredResponse(row.owner, RequestKey(row.message_id, row.digest), row.verb, row.result, row.ticks)
 
 
-def drop_responses_before(db: sa.Connection, ticks: float) -> int:
-    """Delete the responses from before this tick; return how many."""
-    return db.execute(sa.delete(REQUEST).where(REQUEST.c.ticks < ticks)).rowcount
+def drop_responses_before(db: sa.Connection, ticks: float, most: int) -> int:
+    """Delete at most *most* responses from before this tick; return how many."""
+    key = sa.tuple_(REQUEST.c.owner, REQUEST.c.message_id)
+    old = sa.select(REQUEST.c.owner, REQUEST.c.message_id).where(REQUEST.c.ticks < ticks).limit(most)
+    return db.execute(sa.delete(REQUEST).where(key.in_(old))).rowcount

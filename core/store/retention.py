@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -9,8 +11,11 @@ import sqlalchemy as sa
 from postscan.core.errors import WrongState
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason, JobState
-from postscan.core.store import events
+from postscan.core.store import jobs
 from postscan.core.store.schema import DOCUMENT, JOB, MADE
+
+BATCH: Final = 25
+"""Most jobs, events or responses that one transaction of a sweep changes: others wait no longer than for these."""
 
 PAGE: Final = 1000
 """Jobs that one call of `disposable` returns at most; bounds the memory of a sweep."""
@@ -73,10 +78,24 @@ def owners(db: sa.Connection) -> list[str]:
     return list(db.scalars(query.where(JOB.c.images_kept).order_by(JOB.c.owner)))
 
 
-def record_ended(db: sa.Connection, ticks: float) -> None:
-    """Set the tick at which jobs ended, for those that have ended since the last call."""
-    query = sa.update(JOB).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN))
-    db.execute(query.values(ended_ticks=ticks))
+def expire(db: sa.Connection, tokens: Sequence[str], ticks: float, at: datetime) -> list[JobToken]:
+    """Abort those of the jobs that are still in Creating and past their deadline; return them.
+
+    A job that another transaction is changing is left out.
+    """
+    query = sa.select(JOB).where(JOB.c.token.in_(tokens), JOB.c.state == JobState.CREATING, JOB.c.deadline < ticks)
+    silent = jobs.select(db, query.order_by(JOB.c.token).with_for_update(skip_locked=True))
+    for job in silent:
+        steps, documents = list(job.steps), {document.id for document in job.documents}
+        job.expire(at)
+        jobs.save(db, job, steps, documents)
+    return [job.token for job in silent]
+
+
+def record_ended(db: sa.Connection, ticks: float) -> int:
+    """Set the tick at which they ended for a batch of jobs that have none yet; return for how many."""
+    ended = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN)).limit(BATCH)
+    return db.execute(sa.update(JOB).where(JOB.c.token.in_(ended)).values(ended_ticks=ticks)).rowcount
 
 
 def disposable_bytes(db: sa.Connection) -> int:
@@ -116,14 +135,14 @@ def transfer_images(db: sa.Connection, token: str) -> None:
 
 
 def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> int:
-    """Delete ended jobs without images that are both old and beyond the newest *keep*; return how many.
+    """Delete a batch of ended jobs that are both old and beyond the newest *keep*, and have no images; return how many.
 
-    Their images were removed, or they never had any. Events of the repository from before they ended are deleted as
-    well.
+    Their images were removed, or they never had any.
     """
     newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
     newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)
     has_images = sa.and_(JOB.c.images_kept, sa.exists().where(DOCUMENT.c.token == JOB.c.token))
-    query = sa.delete(JOB).where(JOB.c.ended_ticks < ended_before, sa.not_(has_images), JOB.c.token.not_in(newest))
-    events.drop_before(db, ended_before)
-    return db.execute(query).rowcount
+    old = sa.select(JOB.c.token).where(
+        JOB.c.ended_ticks < ended_before, sa.not_(has_images), JOB.c.token.not_in(newest)
+    )
+    return db.execute(sa.delete(JOB).where(JOB.c.token.in_(old.limit(BATCH)))).rowcount

@@ -147,6 +147,11 @@ class Store:
         with self.reading() as db:
             return [JobToken(token) for token in db.scalars(query)]
 
+    def expire(self, tokens: Sequence[str], ticks: float, at: datetime) -> list[JobToken]:
+        """Abort those of the jobs that are still in Creating and past their deadline; return them."""
+        with self.writing() as db:
+            return retention.expire(db, tokens, ticks, at)
+
     def extend_deadline(self, token: str, deadline: float) -> None:
         """Set the deadline, in ticks, of a job that is still in Creating."""
         query = sa.update(JOB).where(JOB.c.token == token, JOB.c.state == JobState.CREATING)
@@ -243,10 +248,10 @@ class Store:
         with self.reading() as db:
             return retention.owners(db)
 
-    def record_ended(self, ticks: float) -> None:
-        """Set the tick at which jobs ended, for those that have ended since the last call."""
+    def record_ended(self, ticks: float) -> int:
+        """Set the tick at which they ended for a batch of jobs that have none yet; return for how many."""
         with self.writing() as db:
-            retention.record_ended(db, ticks)
+            return retention.record_ended(db, ticks)
 
     def disposable_bytes(self) -> int:
         """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
@@ -273,14 +278,22 @@ class Store:
             retention.record_images_removed(db, token)
 
     def drop_jobs(self, ended_before: float, keep: int) -> int:
-        """Delete ended jobs without images that are both old and beyond the newest *keep*; return how many."""
+        """Delete a batch of ended jobs without images that are both old and beyond the newest *keep*; return how many.
+
+        Call `drop_repository_events` before it: their age follows from these jobs.
+        """
         with self.writing() as db:
             return retention.drop_jobs(db, ended_before, keep)
 
-    def drop_responses(self, before: float) -> int:
-        """Delete the stored responses from before this tick; return how many."""
+    def drop_repository_events(self, ended_before: float) -> int:
+        """Delete a batch of the repository's events from before a job that ended before that tick; return how many."""
         with self.writing() as db:
-            return requests.drop_responses_before(db, before)
+            return events.drop_before(db, ended_before, retention.BATCH)
+
+    def drop_responses(self, before: float) -> int:
+        """Delete a batch of the stored responses from before this tick; return how many."""
+        with self.writing() as db:
+            return requests.drop_responses_before(db, before, retention.BATCH)
 
     # --- transactions --------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ class Killed(BaseException):
 
 
 class Actor:
-    """One thread of the server: a request, a job on its way through its filters, or a look of the scheduler."""
+    """One thread of the server: a request, a job on its way through its filters, a look of the scheduler, a sweep."""
 
     def __init__(self, name: str, body: Callable[[], Any]) -> None:
         self.name = name

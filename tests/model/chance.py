@@ -48,7 +48,7 @@ def interleaving(trial: Trial, openings: Sequence[Saved], seed: int) -> None:
         if roll < 0.04:
             _upset(trial, chance)
         elif roll < 0.1:
-            trial.look(sweep=chance.random() < 0.3)
+            chance.choice((trial.look, trial.sweep))()
         elif roll < 0.35 or not live:
             trial.ask(any_ask(trial, chance))
         else:
@@ -104,7 +104,8 @@ def _open(trial: Trial, chance: Random) -> None:
             trial.run(trial.ask(Ask(Verb.END, by, token)))
         elif chance.random() < 0.2:
             trial.engine.clock.advance(SILENCE)
-            _look(trial)
+            if sweeping := trial.sweep():
+                trial.run(sweeping)
         if far > 0.6:
             _look(trial)
         for actor in trial.live():

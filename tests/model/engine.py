@@ -32,6 +32,7 @@ from postscan.core.execution.executor import JobDone
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Scheduler
+from postscan.core.execution.sweeper import Sweeper
 from postscan.core.model.job import JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import RequestKey
@@ -238,8 +239,9 @@ class Engine:
         quota = Quota(self.settings, self.store, self.spool)
         pipeline = Pipeline(self.store, self.spool, quota, CATALOGUE, workers, self.settings, self.clock)
         self.executor = SteppedExecutor(self, pipeline, self.settings.running.slots)
-        self.scheduler = Scheduler(self.store, self.uploads, self.clock, self.executor)
+        self.scheduler = Scheduler(self.store, self.clock, self.executor)
         self.retention = Retention(self.settings.retention, self.store, self.spool, self.clock)
+        self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
         self.service = PostScanService(
             self.settings,
             self.store,
@@ -286,15 +288,19 @@ class Engine:
         self.actors.append(actor)
         return actor
 
-    def scheduling(self, *, sweep: bool) -> Actor:
-        """Make the actor of one look of the scheduler, with or without the chore of the broom."""
+    def scheduling(self) -> Actor:
+        """Make the actor of one look of the scheduler."""
+        return self.spawn("scheduler", self.scheduler.poll)
 
-        def look() -> None:
-            self.scheduler.poll()
-            if sweep:
-                self.retention.sweep()
+    def sweeping(self) -> Actor:
+        """Make the actor of one sweep: first of the silent jobs, then of what is no longer kept."""
 
-        return self.spawn("scheduler", look)
+        def sweep() -> None:
+            for _ in self.sweeper.expire():
+                pass
+            self.retention.sweep()
+
+        return self.spawn("sweeper", sweep)
 
     def request(self, ask: Ask) -> Actor:
         """Make the actor of one request."""

@@ -47,7 +47,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One step: who took it (`request`, `job`, `scheduler`, `start`), of which job, and what was seen around it.
+    """One step: who took it (`request`, `job`, `scheduler`, `sweeper`, `start`), of which job, and what was seen.
 
     `said` is the last word of the job's filter; `busy` are the jobs with a filter at work, `sending` those that an
     image is on its way to.
@@ -138,16 +138,19 @@ def i6_what_is_told_is_the_path_that_was_taken(moment: Moment) -> Iterator[str]:
             yield f"{token} is {seen.job.state} and told of {path}"
 
 
+_EDGES_OF = {"scheduler": ("Pending", "Started"), "sweeper": ("Creating", "Aborted")}
+
+
 def i6_each_actor_does_its_own_work(moment: Moment) -> Iterator[str]:
     moved = [(token, before.job, after.job) for token, before, after in moment.both() if before.job != after.job]
-    if (len(moved) > 1 and moment.who != "scheduler") or (moment.who == "start" and moved):
+    if (len(moved) > 1 and moment.who != "sweeper") or (moment.who == "start" and moved):
         yield f"{moment.who} changed {[token for token, *_ in moved]} in one step"
     for token, before, after in moved:
         edge = (before.state, after.state)
         if moment.who == "job" and (token != moment.token or edge[0] not in ("Started", "Processing", "Terminating")):
             yield f"the pipeline of {moment.token} moved {token} {edge}"
-        if moment.who == "scheduler" and edge not in {("Pending", "Started"), ("Creating", "Aborted")}:
-            yield f"the scheduler moved {token} {edge}"
+        if moment.who in _EDGES_OF and edge != _EDGES_OF[moment.who]:
+            yield f"the {moment.who} moved {token} {edge}"
 
 
 def i7_an_ended_job_never_changes(moment: Moment) -> Iterator[str]:

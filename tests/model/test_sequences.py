@@ -171,7 +171,7 @@ def test_the_images_of_a_timed_out_job_become_one_new_job_only(trial):
     """I20: two administrators release it at once, and a third one after a crash."""
     token = created(trial)
     trial.engine.clock.advance(SILENCE)
-    trial.run(trial.look())
+    trial.run(trial.sweep())
     releases = [stepped(trial, trial.ask(Ask(Verb.RELEASE, ADMIN, token)), "write") for _ in range(2)]
     trial.step(releases[0])
     trial.run(releases[1])

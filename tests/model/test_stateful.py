@@ -55,10 +55,15 @@ class Server(RuleBasedStateMachine):
         """An administrator holds, releases or cancels."""
         self.trial.ask(Ask(verb, ADMIN, self.token(which)))
 
-    @rule(sweep=st.booleans())
-    def look(self, sweep):
+    @rule()
+    def look(self):
         """The scheduler looks."""
-        self.trial.look(sweep=sweep)
+        self.trial.look()
+
+    @rule()
+    def sweep(self):
+        """The sweeper sweeps."""
+        self.trial.sweep()
 
     @precondition(lambda self: self.trial.live())
     @rule(which=WHICH, said=st.sampled_from((*ENDS, "publish", "progress")), times=st.integers(1, 6))

@@ -103,11 +103,16 @@ class Trial:
         self._judge_all()
         return actor
 
-    def look(self, *, sweep: bool = False) -> Actor | None:
-        """Let the scheduler look, and perhaps sweep; None if it is looking."""
-        if any(actor.name == "scheduler" for actor in self.live()):
-            return None
-        return self.engine.scheduling(sweep=sweep)
+    def look(self) -> Actor | None:
+        """Let the scheduler look; None if it is looking."""
+        return None if self._is_live("scheduler") else self.engine.scheduling()
+
+    def sweep(self) -> Actor | None:
+        """Let the sweeper sweep; None if it is sweeping."""
+        return None if self._is_live("sweeper") else self.engine.sweeping()
+
+    def _is_live(self, name: str) -> bool:
+        return any(actor.name == name for actor in self.live())
 
     def step(self, actor: Actor, order: str = "", *, locked: bool = False) -> None:
         """Let one actor go on to its next gate, and judge what it did. With *locked* the database is busy meanwhile."""
@@ -177,6 +182,7 @@ class Trial:
             if all(job.ended for job in self.world.jobs.values()):
                 break
             self.engine.clock.advance(SILENCE)
+            self.sweep()
             self.look()
         for token, job in self.world.jobs.items():
             self._require(job.state in ENDED, f"I8: job {token} is {job.state} and nothing moves it")
@@ -231,7 +237,7 @@ class Trial:
     def _forget(self, before: Sight, who: str) -> None:
         """Let go of the jobs that retention dropped: ended ones, older than a day, without images, not the newest."""
         gone = set(before.jobs) - set(self.sight.jobs)
-        self._require(not gone or who == "scheduler", f"I23: {who} dropped {gone}")
+        self._require(not gone or who == "sweeper", f"I23: {who} dropped {gone}")
         now = self.engine.clock.ticks()
         for token in gone:
             seen = before.jobs[token]
@@ -346,7 +352,7 @@ class Trial:
 
 def _who(actor: Actor) -> tuple[str, str]:
     kind, _, token = actor.name.partition(" ")
-    return (kind, token) if kind in ("job", "scheduler") else ("request", "")
+    return (kind, token) if kind in ("job", "scheduler", "sweeper") else ("request", "")
 
 
 def _sender(by: Principal) -> str:

@@ -13,7 +13,7 @@ import databases
 import pytest
 from conftest import ANNA, BORIS, AnyProcess
 from job_states import STATES
-from works import SID, Works, instructions, until
+from works import SID, Works, instructions
 
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, JobCanceled, JobNotFound, Unavailable, WrongState
@@ -359,8 +359,7 @@ def test_an_upload_that_takes_long_is_not_silence(settings: Settings) -> None:
         token = works.create("copy")
         with core.service.open_image(token, ANNA, 1, "png") as image:
             clock.advance(601)
-            core.scheduler.wake()
-            until(lambda: not core.scheduler._wake.is_set())
+            assert list(core.sweeper.expire()) == []
             image.write(b"page")
 
         assert works.job(token).state is JobState.CREATING

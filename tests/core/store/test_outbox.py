@@ -328,11 +328,11 @@ def test_what_is_old_of_the_repository_is_forgotten_but_the_newest_of_each_kind(
     one_round = ["RepositoryConfigurationChanged", "RepositoryStatusChanged", "RepositoryStatusChanged"]
     assert kinds() == one_round * 3
 
-    store.drop_jobs(-1.0, keep=EVERYTHING)
+    store.drop_repository_events(-1.0)
     assert kinds() == one_round * 3
-    store.drop_jobs(50.0, keep=EVERYTHING)
+    store.drop_repository_events(50.0)
     after_one_is_old = kinds()
-    store.drop_jobs(1000.0, keep=EVERYTHING)
+    store.drop_repository_events(1000.0)
 
     assert after_one_is_old == one_round[-1:] + one_round * 2
     assert kinds() == ["RepositoryConfigurationChanged", "RepositoryStatusChanged"]

@@ -1,0 +1,87 @@
+"""Expire the jobs of silent devices, and remove what is no longer kept: one thread, in small transactions.
+
+A sweep may have much to do, and the disk may be slow. No cancel and no claim waits for it: it has a thread of its own,
+each of its transactions changes few jobs, and in the pause behind each one the others get the database. Devices that
+fall silent are looked for in every pause, however long the rest takes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from postscan.core.clock import Clock
+from postscan.core.errors import StoreBusy
+from postscan.core.spool.retention import Retention
+from postscan.core.spool.uploads import Uploads
+from postscan.core.store import retention
+from postscan.core.store.store import Store
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 0.5
+"""Seconds between two looks for silent devices."""
+
+SWEEP_SECONDS: Final = 60.0
+"""Seconds between the starts of two sweeps of retention."""
+
+PAUSE_SECONDS: Final = 0.01
+"""Seconds behind each transaction in which other transactions can begin."""
+
+STOP_SECONDS: Final = 5.0
+"""How long a stop waits for a transaction or a file that takes long."""
+
+
+class Sweeper:
+    """Sweeps from `start` to `stop`. Stop it before the store is closed."""
+
+    def __init__(self, store: Store, uploads: Uploads, retention: Retention, clock: Clock) -> None:
+        self._store = store
+        self._uploads = uploads
+        self._retention = retention
+        self._clock = clock
+        self._due = 0.0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="postscan-sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no further transaction; wait for the one that is open."""
+        self._stopped.set()
+        self._thread.join(STOP_SECONDS)
+
+    def batches(self) -> Iterator[None]:
+        """Do what is due; yield behind each transaction."""
+        yield from self.expire()
+        now = self._clock.ticks()
+        if now < self._due:
+            return
+        self._due = now + SWEEP_SECONDS
+        for _ in self._retention.batches():
+            yield
+            yield from self.expire()
+
+    def expire(self) -> Iterator[None]:
+        """Abort the jobs whose devices have sent nothing until their deadline; yield behind each transaction."""
+        idle = (token for token in self._store.idle(self._clock.ticks()) if token not in self._uploads)
+        while batch := list(itertools.islice(idle, retention.BATCH)):
+            for token in self._store.expire(batch, self._clock.ticks(), self._clock.now()):
+                log.warning("job timed out", extra={"job": token})
+            yield
+
+    def _loop(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            try:
+                for _ in self.batches():
+                    if self._stopped.wait(PAUSE_SECONDS):
+                        return
+            except StoreBusy as error:
+                log.warning("sweep waited for the database", extra={"reason": str(error)})
+            except Exception:
+                log.exception("sweep failed")
