@@ -10,7 +10,7 @@ import typer
 import typer.core
 import typer.main
 
-from postscan.cli.commands import audit, cancel, doctor, jobs, migrate, naming, process, serve, subscriptions
+from postscan.cli.commands import audit, cancel, doctor, jobs, migrate, naming, process, serve, spool, subscriptions
 from postscan.cli.demo import command
 from postscan.cli.device import command as device_command
 from postscan.cli.device import send
@@ -87,6 +87,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(commands.app, name="plugin")
 app.add_typer(naming.app, name="naming")
+app.add_typer(spool.app, name="spool")
 app.command()(migrate.migrate)
 app.command()(doctor.doctor)
 

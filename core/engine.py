@@ -7,7 +7,6 @@ server also enters `running`, which starts workers and scheduler, as the only se
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import stat
@@ -30,12 +29,14 @@ from postscan.core.service.audit_trail import AuditTrail
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
-from postscan.core.spool import recovery
+from postscan.core.spool import identity, recovery
 from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import Spool
 from postscan.core.spool.quota import Quota
+from postscan.core.spool.recovery import Comparison
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
+from postscan.core.store.database.file_lock import FileLock, LockHeld
 from postscan.core.store.store import Store
 from postscan.core.workers import orphans, work_folder
 from postscan.core.workers.pool import Workers
@@ -113,9 +114,10 @@ class Engine:
     def running(self) -> Iterator[Catalogue]:
         """Run jobs while the body runs, once in the life of an engine; on leaving, drain.
 
-        Raises `SettingsError` if another server has the data.
+        Raises `SettingsError` if another server has the data, or if the spool is that of another database.
         """
-        with _locked(self.settings.storage.data_dir):
+        with self._alone():
+            identity.bind(self.store, self.settings.storage.spool_dir)
             _close_to_others(self.settings.storage.data_dir)
             orphans.end_orphans()
             _empty(self.settings.storage.run_dir)
@@ -140,6 +142,36 @@ class Engine:
                         self.scheduler.stop(self.settings.server.drain_seconds)
                         self._keep_time()
 
+    def spool_refusal(self) -> str | None:
+        """Return why a server must not use this spool with this database; None if it may."""
+        return identity.refusal(self.store, self.settings.storage.spool_dir)
+
+    def compare_spool(self) -> Comparison:
+        """Compare the files of the spool with the rows of the database."""
+        return recovery.compare(self.store, self.spool)
+
+    def adopt_spool(self) -> None:
+        """Let this spool be that of the database, whatever they were before.
+
+        Raises `SettingsError` if a server has the data.
+        """
+        with _locked(self.settings.storage.data_dir), self.store.served(_end_process):
+            identity.adopt(self.store, self.settings.storage.spool_dir)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only server of the data folder and of its database while the body runs; raise `SettingsError`.
+
+        The spool is compared first. A server with another one would else take the lock of the database for a moment,
+        and the server that has lost it in an outage would then give up.
+        """
+        with _locked(self.settings.storage.data_dir):
+            refusal = self.spool_refusal()
+            if refusal is not None:
+                raise SettingsError(f"{refusal}; see: postscan spool adopt --check")
+            with self.store.served(_end_process):
+                yield
+
     def _keep_time(self) -> None:
         """Store the steady clock, so that it continues from here after a reboot.
 
@@ -163,31 +195,25 @@ def _ballast(settings: Settings) -> Ballast:
 
 def is_served(folder: Path) -> bool:
     """Return whether a server is running with this data folder, on this machine."""
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return FileLock(folder / _LOCK).holder() is not None
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the kernel releases when this process ends, also if it is killed."""
-    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    """Be the only server of the data folder while the body runs; raise `SettingsError`."""
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(f"{folder}: another postscan server is running with this data_dir") from None
+            held.enter_context(FileLock(folder / _LOCK).held())
+        except LockHeld as error:
+            reason = f"another postscan server is running with this data_dir: {error.holder}"
+            raise SettingsError(f"{folder}: {reason}") from None
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _end_process(server: str) -> None:
+    """End this process at once, as if it were killed: another server has taken the database, and its jobs."""
+    log.error("database taken by another server", extra={"server": server})
+    os._exit(1)
 
 
 def _close_to_others(folder: Path) -> None:

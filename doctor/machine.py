@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from postscan import migrations
 from postscan.core.engine import is_served
 from postscan.core.registry import redaction
-from postscan.core.spool import ballast
+from postscan.core.spool import ballast, identity
 from postscan.core.spool.images import LOST
 from postscan.core.store import database
 from postscan.core.store.store import Store
@@ -166,6 +166,8 @@ def records(settings: Settings) -> Iterator[Finding]:
     yield ok("migrations", "the database has the newest schema")
     with contextlib.closing(Store(storage.url, busy_seconds=storage.busy_seconds)) as store:
         yield _clock_by_audit(store)
+        yield _spool_identity(store, settings)
+        yield from _other_server(store, settings)
         yield from _quotas(store, settings)
 
 
@@ -236,6 +238,22 @@ def _is_free(where: str, host: str, port: int) -> Iterator[Finding]:
         yield problem("port", sentence, f"ss -ltnp 'sport = :{port}'  # or another server.host, server.port")
     else:
         yield ok("port", f"{where} is free for the server")
+
+
+def _spool_identity(store: Store, settings: Settings) -> Finding:
+    """Check whether a server would use this spool with this database."""
+    refusal = identity.refusal(store, settings.storage.spool_dir)
+    if refusal is not None:
+        return problem("spool identity", f"a server does not start: {refusal}", "postscan spool adopt --check")
+    return ok("spool identity", "the spool is that of the database")
+
+
+def _other_server(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Check whether a server with another data folder uses the database."""
+    server = store.server()
+    if server is not None and not is_served(settings.storage.data_dir):
+        sentence = f"{server} uses the database, with another data folder; a second server does not start"
+        yield problem("server", sentence, "[storage] data_dir, database = ...")
 
 
 def _clock_by_audit(store: Store) -> Finding:

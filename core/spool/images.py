@@ -27,6 +27,8 @@ from postscan.core.spool.lock import SpoolLock
 
 PART: Final = ".part"
 LOST: Final = "lost+found"
+ID: Final = "spool-id"
+ID_PART: Final = f"{ID}{PART}"
 MADE: Final = "made-"
 """Begins the name of a document that a filter made: without a row, it is of a run whose end was not stored."""
 EARLY: Final = 8 << 20  # bytes after which writeback starts, so that the final sync has less to do
@@ -159,7 +161,7 @@ class ImageWriter(ImageSink):
             os.fsync(self._descriptor)
             self._close()
             self._part.rename(self._blob)
-            _sync_folder(self._blob.parent)
+            sync_folder(self._blob.parent)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -204,7 +206,7 @@ class Spool:
         blob = f"{token}/{Path(document.blob).name}"
         with _disk_errors():
             os.link(self.path(document), self._folder / blob)
-            _sync_folder(folder)
+            sync_folder(folder)
         return replace(document, blob=blob)
 
     def path(self, document: JobDocument) -> Path:
@@ -247,13 +249,13 @@ class Spool:
         return len(parts)
 
     def files(self) -> dict[str, os.stat_result]:
-        """Return the status of every file by its key, except those in `lost+found`."""
+        """Return the status of every file by its key, except those in `lost+found` and the identifier."""
         root = len(str(self._folder)) + 1
         found = {}
         for entry in _files_below(self._folder):
             with contextlib.suppress(FileNotFoundError):
                 found[entry.path[root:]] = entry.stat(follow_symlinks=False)
-        return found
+        return {key: stat for key, stat in found.items() if key not in (ID, ID_PART)}
 
     def quarantine(self, key: str) -> Path:
         """Move a file without a row into `lost+found`, under a free name; return its new path."""
@@ -279,7 +281,7 @@ class Spool:
                 folder.mkdir(mode=0o700)
             except FileExistsError:
                 return folder
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         return folder
 
 
@@ -316,7 +318,8 @@ def _drop_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

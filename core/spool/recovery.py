@@ -8,7 +8,9 @@ file that is recorded as removed, by a server that was killed before it removed 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, WrongState
@@ -21,6 +23,29 @@ from postscan.core.store.store import Store
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The files of a spool and the rows of a database, by key, and how they differ.
+
+    `damaged` has the open jobs with a file that is missing or has another size, and what is wrong with it; `unknown`
+    the files without a row.
+    """
+
+    files: Mapping[str, os.stat_result]
+    blobs: list[Blob]
+    damaged: Mapping[JobToken, str]
+    unknown: list[str]
+
+
+def compare(store: Store, spool: Spool) -> Comparison:
+    """Compare the files of the spool with the rows of the database, and change nothing."""
+    files = spool.files()
+    blobs = store.blobs()
+    known = {blob.key for blob in blobs}
+    sizes = {key: stat.st_size for key, stat in files.items()}
+    return Comparison(files, blobs, _damaged(blobs, sizes), [key for key in files if key not in known])
+
+
 def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
     """Quarantine every older file without a row, and abort every open job that lacks a file.
 
@@ -28,15 +53,12 @@ def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
     """
     now = clock.now().timestamp()
     with spool.lock.alone():
-        files = spool.files()
-        blobs = store.blobs()
-        known = {blob.key for blob in blobs}
-        spool.drop(*(blob.key for blob in blobs if blob.key in files and not blob.kept))
-        unknown = [key for key, stat in files.items() if key not in known and stat.st_mtime < now]
+        found = compare(store, spool)
+        spool.drop(*(blob.key for blob in found.blobs if blob.key in found.files and not blob.kept))
+        unknown = [key for key in found.unknown if found.files[key].st_mtime < now]
         spool.drop(*(key for key in unknown if _is_made(key)))
         _quarantine(spool, (key for key in unknown if not _is_made(key)))
-    sizes = {key: stat.st_size for key, stat in files.items()}
-    for token, reason in _damaged(blobs, sizes).items():
+    for token, reason in found.damaged.items():
         _abort(store, spool, clock, token, reason)
 
 

@@ -211,3 +211,12 @@ MARK = sa.Table(
     sa.Column("ticks", sa.Double, nullable=False),
 )
 """One row: the steady clock's position when it was last stored."""
+
+SPOOL = sa.Table(
+    "spool",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("identifier", sa.String(36), nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+)
+"""One row: the spool that belongs to this database, and the folder and machine from which it was last served."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final
@@ -22,11 +22,11 @@ from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine, Delivery, EventRow, StoredResponse
 from postscan.core.model.states import JobState
-from postscan.core.store import audit, deliveries, events, jobs, requests, retention
+from postscan.core.store import audit, deliveries, events, installation, jobs, requests, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.database import CONNECTIONS, Database
 from postscan.core.store.retention import Blob, Disposable
-from postscan.core.store.schema import EVENT, JOB, MARK
+from postscan.core.store.schema import EVENT, JOB
 
 _OPEN: Final = [state.value for state in JobState if not state.ended]
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
@@ -220,16 +220,28 @@ class Store:
 
     def mark(self) -> Mark | None:
         """Return the steady clock's position when it was last stored; None if it never was."""
-        query = sa.select(MARK.c.boot, MARK.c.uptime, MARK.c.ticks).where(MARK.c.id == 1)
         with self.reading() as db:
-            row = db.execute(query).one_or_none()
-        return Mark(*row) if row is not None else None
+            return installation.read_mark(db)
 
     def keep_mark(self, mark: Mark) -> None:
         """Store the steady clock's position."""
         with self.writing() as db:
-            db.execute(sa.delete(MARK))
-            db.execute(sa.insert(MARK), {"id": 1, **mark._asdict()})
+            installation.write_mark(db, mark)
+
+    # --- the server of the database ------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The URL of the database for messages, without the password."""
+        return self._database.name
+
+    def served(self, lost: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Be the only server of the database while the body runs: see `Database.served`. Raises `SettingsError`."""
+        return self._database.served(lost)
+
+    def server(self) -> str | None:
+        """Return the name of the process that serves the database; None if there is none."""
+        return self._database.server()
 
     # --- retention -----------------------------------------------------------------------------------------------
 

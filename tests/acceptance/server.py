@@ -26,6 +26,7 @@ from works import Works, alive
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import load
+from postscan.core.spool.images import ID
 from postscan.soap.processes.folder import ProcessFolder
 
 DEVICE = Principal("device:127.0.0.1", Proof.ADDRESS)
@@ -145,9 +146,9 @@ class Server:
         return Works(Engine(self.settings, self.processes), DEVICE)
 
     def spool(self) -> list[str]:
-        """Return all that lies in the spool, folders too."""
+        """Return all that lies in the spool but its identifier, folders too."""
         folder = self.settings.storage.spool_dir
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path != folder / ID)
 
     def images(self, token: str) -> list[str]:
         """Return the SHA-256 of every image that the spool has of a job."""

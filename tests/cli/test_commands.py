@@ -26,6 +26,7 @@ COMMANDS = (
         "plugin",
         "naming",
         "naming preview",
+        "spool adopt",
         "doctor",
         "device",
     ),

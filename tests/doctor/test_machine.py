@@ -65,7 +65,18 @@ def test_a_healthy_installation_has_no_problem(healthy: Path, postscan: Callable
     assert {tuple(one) for one in findings} == {("check", "verdict", "sentence", "fix")}
     assert {one["check"] for one in findings} == {
         *("settings file", "data folder", "server", "port", "discovery", "TLS certificate", "plain HTTP", "clock"),
-        *("SQLite", "database", "migrations", "quota", "spool", "ballast", "lost+found", "Linux", "plugins"),
+        *(
+            "SQLite",
+            "database",
+            "migrations",
+            "quota",
+            "spool",
+            "spool identity",
+            "ballast",
+            "lost+found",
+            "Linux",
+            "plugins",
+        ),
         *("process Archive", "process Archive, fileshare"),
     }
     assert sorted(tmp_path.rglob("*")) == before

@@ -10,13 +10,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import sqlalchemy as sa
 
-from postscan.core.errors import OutcomeUnknown, StoreBusy, StoreFull
+from postscan.core.errors import OutcomeUnknown, SettingsError, StoreBusy, StoreFull
 from postscan.core.store.database.backend import UNTIL, Backend
+from postscan.core.store.database.file_lock import LockHeld
 from postscan.core.store.database.gate import Gate, all_entered
 from postscan.core.store.database.postgresql import CONNECTIONS, PostgreSQL
 from postscan.core.store.database.sqlite import SQLite, is_full, journal_mode
@@ -33,9 +34,13 @@ _UNAVAILABLE: Final = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.Tim
 
 
 class Database:
-    """Transactions on one database. Safe to use from several threads; a thread has one transaction open at a time."""
+    """Transactions on one database. Safe to use from several threads; a thread has one transaction open at a time.
+
+    `name` is its URL for messages, without the password.
+    """
 
     def __init__(self, url: str, *, busy_seconds: float = 5.0, connections: int = CONNECTIONS) -> None:
+        self.name = sa.make_url(url).set(query={}).render_as_string(hide_password=True)
         self._busy_seconds = busy_seconds
         self._backend = _backend(url, busy_seconds, connections)
         self._thread = threading.local()
@@ -48,6 +53,29 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self._backend.close()
+
+    @contextlib.contextmanager
+    def served(self, lost: Callable[[str], None]) -> Iterator[None]:
+        """Be the only server of this database while the body runs; raise `SettingsError` if there is another one.
+
+        *lost* is called in another thread if another server has taken its place meanwhile, with the name of its
+        process: on PostgreSQL, after an outage. Do not write to the database any more then.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                with translated():
+                    held.enter_context(self._backend.served(lost))
+            except LockHeld as error:
+                reason = (
+                    f"another postscan server uses this database: {error.holder or 'a process that has just ended'}"
+                )
+                raise SettingsError(f"{self.name}: {reason}") from None
+            yield
+
+    def server(self) -> str | None:
+        """Return the name of the process that serves this database; None if there is none. Raises `StoreBusy`."""
+        with translated():
+            return self._backend.server()
 
     @contextlib.contextmanager
     def urgent(self) -> Iterator[None]:

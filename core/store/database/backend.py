@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 import sqlalchemy as sa
@@ -37,6 +38,17 @@ class Backend(ABC):
 
         Waits for the outcome until `time.monotonic()` is *until*.
         """
+
+    @abstractmethod
+    def served(self, lost: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold the lock of the server of this database while the body runs; raise `LockHeld`.
+
+        *lost* is called in another thread if another process has taken the lock meanwhile, with its name.
+        """
+
+    @abstractmethod
+    def server(self) -> str | None:
+        """Return the name of the process that holds that lock; None if there is none."""
 
     def close(self) -> None:
         """Close the connections."""

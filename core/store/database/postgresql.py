@@ -7,12 +7,15 @@ is the same server: a stand-by that took over counts in a timeline of its own.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from postscan.core.store.database.backend import Backend
 from postscan.core.store.database.gate import Gate
+from postscan.core.store.database.session_lock import SessionLock
 
 CONNECTIONS: Final = 8
 URGENT: Final = 2  # connections that only urgent transactions take
@@ -61,6 +64,7 @@ class PostgreSQL(Backend):
         self.writers = (Gate(ordinary, ordinary // 2), shared)
         self.file = None
         self._fresh = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        self._lock = SessionLock(self._fresh)
 
     def name_of(self, db: sa.Connection) -> str | None:
         """Return the server's timeline and the transaction's id; None if the transaction has changed nothing."""
@@ -83,6 +87,14 @@ class PostgreSQL(Backend):
             if status is None or time.monotonic() > until:
                 return None
             time.sleep(_POLL)
+
+    def served(self, lost: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold the lock while the body runs; raise `LockHeld`."""
+        return self._lock.held(lost)
+
+    def server(self) -> str | None:
+        """Return the name of the process that holds the lock; None if there is none."""
+        return self._lock.holder()
 
     def close(self) -> None:
         """Close the connections."""

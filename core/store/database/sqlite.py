@@ -8,14 +8,18 @@ two processes that read and then write would lose each other's updates without a
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from postscan.core.store.database.backend import UNTIL, Backend
+from postscan.core.store.database.file_lock import FileLock
 from postscan.core.store.database.gate import Gate
 
 _FIXED: Final = (3, 51, 3)
@@ -36,10 +40,20 @@ class SQLite(Backend):
         self.file = sa.make_url(url).database
         if self.file:
             Path(self.file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A file of its own: to close any descriptor of the database would release SQLite's own locks of it.
+        self._lock = FileLock(Path(f"{os.path.realpath(self.file)}.lock")) if self.file else None
         self.writer = _engine(url, busy_seconds, "BEGIN IMMEDIATE")
         self.reader = _engine(url, busy_seconds, "BEGIN")
         self.writers = (Gate(1, 1),)
         self.readers = ()
+
+    def served(self, lost: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock while the body runs; raise `LockHeld`. It cannot be lost."""
+        return self._lock.held() if self._lock else contextlib.nullcontext()
+
+    def server(self) -> str | None:
+        """Return the name of the process that holds the lock; None if there is none."""
+        return self._lock.holder() if self._lock else None
 
     def name_of(self, db: sa.Connection) -> str | None:
         """Return None: the error of a COMMIT tells what it has done."""

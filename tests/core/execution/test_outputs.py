@@ -29,7 +29,7 @@ def contents(works: Works) -> dict[str, bytes]:
 
 def spooled(works: Works) -> list[bytes]:
     """Return every file in the spool."""
-    return sorted(path.read_bytes() for path in works.core.settings.storage.spool_dir.rglob("*") if path.is_file())
+    return sorted((works.core.settings.storage.spool_dir / key).read_bytes() for key in works.core.spool.files())
 
 
 @pytest.mark.parametrize(

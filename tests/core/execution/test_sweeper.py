@@ -95,9 +95,7 @@ def test_a_silent_job_that_was_changed_meanwhile_is_left_alone(core: Engine, sil
     assert states(core) == {JobState.CREATING: MANY - 2, JobState.CANCELED: 1, JobState.ABORTED: 1}
 
 
-def test_what_is_no_longer_kept_goes_some_at_a_time(
-    core: Engine, clock: FakeClock, job: Callable[..., Job]
-) -> None:
+def test_what_is_no_longer_kept_goes_some_at_a_time(core: Engine, clock: FakeClock, job: Callable[..., Job]) -> None:
     """D15: jobs, their images and the stored responses; one transaction removes a batch at most."""
     cancelled_jobs(core, job)
     core.retention.sweep()

@@ -189,6 +189,7 @@ def test_an_open_job_that_lost_a_file_is_aborted_and_the_others_are_served(
 
 def test_a_held_job_that_lost_its_file_is_aborted(stopped: Works) -> None:
     """F-R28: also a job that nothing would touch for days."""
+    stopped.send(stopped.create("copy"))
     token = stopped.start("copy")
     stopped.service.hold(token, ANNA)
     file_of(stopped, token).unlink()
