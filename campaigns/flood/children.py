@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-_SECONDS: Final = 60.0
+_SECONDS: Final = 120.0
 
 
 class Child:

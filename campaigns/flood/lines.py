@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import select
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -54,8 +55,11 @@ class Line:
 
     async def send(self, data: bytes) -> None:
         """Send bytes; wait while the server does not read them."""
+        if self._is_closed():
+            raise ConnectionResetError
         self._writer.write(data)
         await self._writer.drain()
+        await asyncio.sleep(0)
 
     async def answer(self) -> tuple[int, bytes]:
         """Read one answer; return its status and its body."""
@@ -71,6 +75,15 @@ class Line:
                 return (await self.answer())[0]
         except TimeoutError:
             return 0
+
+    def _is_closed(self) -> bool:
+        """Return whether the server has closed the connection; with TLS, uvloop drops what is written after that."""
+        connection = self._writer.get_extra_info("socket").fileno()
+        if connection < 0 or self._writer.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(connection, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def abort(self) -> None:
         """Close the connection at once."""

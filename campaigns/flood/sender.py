@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import uvloop
@@ -34,6 +35,8 @@ ALL: Final[tuple[type[Client], ...]] = (
     requesting.SlowSink,
     requesting.HangingSink,
 )
+
+CANCELS: Final = 30
 
 LOWEST_PRIORITY: Final = 19
 """Unkind clients have machines of their own; here they leave the processors to the server when it needs them."""
@@ -64,11 +67,7 @@ class Sender:
                     await stop.wait()
             except TimeoutError:
                 continue
-        for task in tasks:
-            task.cancel()
-        failed = [one for one in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(one, Exception)]
-        if failed:
-            raise failed[0]
+        await _end(tasks)
 
     def report(self) -> dict[str, Any]:
         """Return what was counted and acknowledged, and the processor time of this process in seconds."""
@@ -80,13 +79,34 @@ class Sender:
         }
 
 
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended, since an error of a connection can replace a cancel; raise another error."""
+    running = set(tasks)
+    for _ in range(CANCELS):
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=1.0)
+        if not running:
+            break
+    else:
+        raise RuntimeError(f"clients do not end, such as {running.pop().get_stack()}")
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()):
+            raise error
+
+
 async def _main() -> None:
     order = json.loads(sys.stdin.readline())
     flood = Flood(
         Target.at(order["url"], order["ca"]), order["process"], order["instructions"], order["envelope_bytes"]
     )
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def closed() -> None:
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+    loop.add_reader(sys.stdin, closed)
     sender = Sender(flood, order["addresses"], order["at_each"])
     await sender.run(stop)
     print(json.dumps(sender.report()))
@@ -94,4 +114,5 @@ async def _main() -> None:
 
 if __name__ == "__main__":
     os.nice(LOWEST_PRIORITY)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # that connections are closed is counted
     uvloop.run(_main())
