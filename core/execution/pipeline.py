@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -27,7 +27,7 @@ from postscan.core.filters.results import reason_of
 from postscan.core.model import file_names
 from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
 from postscan.core.model.records import Delivery
-from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason
+from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 from postscan.core.registry.catalogue import FilterInfo, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Reserve, Spool
@@ -38,7 +38,7 @@ from postscan.core.workers.outcome import FilterOutcome, outcome_of
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.protocol import EarlierOutput, FilterDone, Result, RunOrder
 from postscan.core.workers.rlimits import Resources
-from postscan.core.workers.slot import Limits
+from postscan.core.workers.slot import Limits, Slot
 from postscan.core.workers.work_folder import WorkFolders
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,10 @@ CRASHES: Final = 3
 
 
 PAUSE_SECONDS: Final = 5.0
-"""Before the next run of a filter that this machine could not run, for lack of memory, say."""
+"""Before the next run of a filter that this machine could not run to its end."""
+
+ROOM_SECONDS: Final = 1.0
+"""Between two attempts to get what a run needs of this machine."""
 
 
 class FilterLookup(Protocol):
@@ -56,6 +59,17 @@ class FilterLookup(Protocol):
 
     def find(self, dialect: str) -> tuple[Plugin, FilterInfo] | None:
         """Return the plugin and the filter of this dialect."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What one run needs of this machine: its folder, its token, its slot, whose processes end with `processes`."""
+
+    workdir: Path
+    limits: Limits
+    source: CancelSource
+    slot: Slot
+    processes: contextlib.ExitStack
 
 
 class Pipeline:
@@ -115,15 +129,17 @@ class Pipeline:
             earlier = stored.deliveries(position)
             if interrupt.shutting_down:
                 raise ShuttingDown
-            begun = stored.start(position, step.attempt + 1)
-            if begun is None:
-                return FilterState.CANCELED
-            step = begun.steps[position]
-            try:
-                outcome, confirm = self._run_once(stored, begun, step, *found, earlier, interrupt)
-            except (OSError, MemoryError) as error:
-                outcome, confirm = _not_run(error), do_nothing
-                interrupt.wait_shutdown(PAUSE_SECONDS)
+            with contextlib.ExitStack() as held:
+                place = self._await_place(held, stored, job, found[1], interrupt)
+                begun = stored.start(position, step.attempt + 1) if place else None
+                if place is None or begun is None:
+                    return FilterState.CANCELED
+                step = begun.steps[position]
+                try:
+                    outcome, confirm = self._run_once(stored, begun, step, *found, earlier, place, interrupt)
+                except (OSError, MemoryError) as error:
+                    outcome, confirm = _not_run(error), do_nothing
+                    interrupt.wait_shutdown(PAUSE_SECONDS)
             if outcome.verb is FilterVerb.CANCEL and stored.is_suspended():
                 stored.suspend(step, confirm)
                 raise ShuttingDown
@@ -148,6 +164,43 @@ class Pipeline:
             self._spool.discard(*(document for document in outcome.documents or () if document not in given))
             return stored.report(step, _without_room(outcome, error), confirm)
 
+    def _await_place(
+        self, held: contextlib.ExitStack, stored: StoredJob, job: Job, info: FilterInfo, interrupt: Interrupt
+    ) -> _Place | None:
+        """Return a place that *held* gives back; wait while this machine has none; None if the job is cancelled.
+
+        A run that has not begun costs nothing, so the wait has no end but that of the server.
+        """
+        waits = False
+        while True:
+            try:
+                return held.enter_context(self._place(job, self._limits(info)))
+            except (OSError, EOFError, MemoryError) as error:
+                if not waits:
+                    about = {"job": job.token, "filter": info.title, "reason": str(error) or type(error).__name__}
+                    log.warning("job waits for this machine", extra=about)
+                waits = True
+            if interrupt.wait_shutdown(ROOM_SECONDS):
+                raise ShuttingDown
+            if stored.load().state is JobState.TERMINATING:
+                return None
+
+    @contextlib.contextmanager
+    def _place(self, job: Job, limits: Limits) -> Iterator[_Place]:
+        """Yield what one run needs of this machine; raise `OSError`, `EOFError` or `MemoryError` if it has it not."""
+        self._folders.check_room()
+        workdir = Path(tempfile.mkdtemp(prefix=f"{job.token}-", dir=self._settings.storage.run_dir))
+        try:
+            with CancelSource(patience=limits.grace + limits.term) as source, contextlib.ExitStack() as processes:
+                yield _Place(workdir, limits, source, processes.enter_context(self._workers.slot()), processes)
+        finally:
+            work_folder.remove(workdir)
+
+    def _limits(self, info: FilterInfo) -> Limits:
+        running = self._settings.running
+        grace = min(info.grace, running.grace_seconds)
+        return Limits(running.seconds, grace, running.term_seconds, Resources.of(running))
+
     def _run_once(
         self,
         stored: StoredJob,
@@ -156,36 +209,31 @@ class Pipeline:
         plugin: Plugin,
         info: FilterInfo,
         earlier: Sequence[Delivery],
+        place: _Place,
         interrupt: Interrupt,
     ) -> tuple[FilterOutcome, Change]:
-        """Run the filter in a slot of its own; return its outcome, and what stores the last of its messages."""
-        running = self._settings.running
-        grace = min(info.grace, running.grace_seconds)
-        limits = Limits(running.seconds, grace, running.term_seconds, Resources.of(running))
-        workdir = Path(tempfile.mkdtemp(prefix=f"{job.token}-", dir=self._settings.storage.run_dir))
-        patience = limits.grace + limits.term
+        """Run the filter in its place; return its outcome, and what stores the last of its messages."""
+        source, workdir, limits = place.source, place.workdir, place.limits
+        interrupt.attach(source)
+        listener = RunListener(self._store, self._clock, job.token, step, info.title, source.wait)
         try:
-            with CancelSource(patience=patience) as source:
-                interrupt.attach(source)
-                listener = RunListener(self._store, self._clock, job.token, step, info.title, source.wait)
-                try:
-                    order = self._order(job, step, plugin, earlier, workdir)
-                    with (
-                        self._quota.folder(job.owner.name) as share,
-                        self._folders.watched(workdir, source, share.count) as folder,
-                        self._workers.slot() as slot,
-                    ):
-                        end = slot.run(order, source, limits, listener.handle)
-                    outcome = outcome_of(end, limits, folder.excess)
-                    outcome = self._with_outputs(stored, job, step, outcome, end.result, workdir)
-                    _warn_of_gap(job, info, outcome)
-                    return replace(outcome, progress=listener.progress), listener.confirm
-                except StoreBusy as error:
-                    return _ungranted(error), listener.confirm
-                finally:
-                    interrupt.attach(None)
+            order = self._order(job, step, plugin, earlier, workdir)
+            with (
+                self._quota.folder(job.owner.name) as share,
+                self._folders.watched(workdir, source, share.count) as folder,
+                place.processes,
+            ):
+                end = place.slot.run(order, source, limits, listener.handle)
+            outcome = outcome_of(end, limits, folder.excess)
+            if folder.lacked_room and FilterReason.OUT_OF_DISK_SPACE in outcome.reasons:
+                outcome = replace(outcome, again=True)  # others have taken the room
+            outcome = self._with_outputs(stored, job, step, outcome, end.result, workdir)
+            _warn_of_gap(job, info, outcome)
+            return replace(outcome, progress=listener.progress), listener.confirm
+        except StoreBusy as error:
+            return _ungranted(error), listener.confirm
         finally:
-            work_folder.remove(workdir)
+            interrupt.attach(None)
 
     def _close(self, stored: StoredJob, failed: JobReason | None = None) -> None:
         job = stored.close(failed)

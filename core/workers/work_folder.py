@@ -2,8 +2,9 @@
 
 The limits of `postscan.core.workers.rlimits` count each file; this one counts the folder. A run over the limit is
 cancelled, and so stopped in the usual steps. Half of `storage.reserve_bytes` is for the folders of runs, the other half
-for the database: while less than that half is free, the run with the largest folder is cancelled. The folder counts in
-the share of its job's owner as well (`postscan.core.spool.quota`).
+for the database: while less than that half is free, the run with the largest folder is cancelled, and no further run
+begins. Where the runs have a disk of their own, they need 1 MiB of it. The folder counts in the share of its job's
+owner as well (`postscan.core.spool.quota`).
 
 Files outside the folder, and deleted ones that are still open, count as used space of the disk only.
 """
@@ -11,6 +12,7 @@ Files outside the folder, and deleted ones that are still open, count as used sp
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -44,6 +46,7 @@ class WorkFolders:
         self._data_dir = settings.storage.data_dir
         self._kept_free = settings.storage.reserve_bytes // 2
         self._sizes: dict[Path, int] = {}
+        self._short_at = 0.0
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -63,23 +66,41 @@ class WorkFolders:
         with self._lock:
             self._sizes[folder] = size
 
+    def check_room(self) -> None:
+        """Raise `OSError` (ENOSPC) if the disk is too short of space for a further run."""
+        if self._is_short():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._run_dir))
+
+    def was_short_since(self, moment: float) -> bool:
+        """Return whether the disk is short of space, or was seen to be so after this moment (`time.monotonic()`)."""
+        return self._is_short() or self._short_at > moment
+
     def is_largest_on_a_full_disk(self, folder: Path) -> bool:
         """Return whether the disk is short of space and no other run's folder is larger."""
-        try:
-            if self._run_dir.stat().st_dev != self._data_dir.stat().st_dev:
-                return False  # the runs have a disk of their own, and the database needs nothing of it
-            disk = os.statvfs(self._run_dir)
-        except OSError:
-            return False
-        if disk.f_bavail * disk.f_frsize >= self._kept_free:
+        if not self._is_short():
             return False
         with self._lock:
             size = self._sizes.get(folder, 0)
             return size >= max([_LEAST, *self._sizes.values()])
 
+    def _is_short(self) -> bool:
+        """Return whether the disk has less room than other runs need, and the database if it is on the same disk."""
+        try:
+            shared = self._run_dir.stat().st_dev == self._data_dir.stat().st_dev
+            disk = os.statvfs(self._run_dir)
+        except OSError:
+            return False
+        if disk.f_bavail * disk.f_frsize >= (self._kept_free if shared else _LEAST):
+            return False
+        self._short_at = time.monotonic()
+        return True
+
 
 class WorkFolder:
-    """The folder of one run; `excess` says why the run was cancelled, and is empty if it was not."""
+    """The folder of one run; `excess` says why the run was cancelled, and is empty if it was not.
+
+    `lacked_room` says that the disk was short of space during the run, and not because of it.
+    """
 
     def __init__(self, folders: WorkFolders, folder: Path, source: CancelSource, charge: Charge) -> None:
         self._folders = folders
@@ -88,7 +109,9 @@ class WorkFolder:
         self._source = source
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="postscan-folder", daemon=True)
+        self._begun = time.monotonic()
         self.excess = ""
+        self.lacked_room = False
 
     def start(self) -> None:
         """Begin to watch."""
@@ -98,6 +121,7 @@ class WorkFolder:
         """Stop watching; the source is not cancelled after that."""
         self._over.set()
         self._thread.join()
+        self.lacked_room = not self.excess and self._folders.was_short_since(self._begun)
 
     def _watch(self) -> None:
         due = 0.0

@@ -119,6 +119,11 @@ class Turn(Acme):
                     (job.workdir / "made" / "0").symlink_to("/etc/hostname")
                 case "fail":
                     raise FilterFailed("x:y", "after the work was done")
+                case "pause":
+                    self.trace(job, "pausing")
+                    while not (Path(job.settings.folder) / "go").exists():
+                        token.wait(0.05)
+                        token.check()
                 case "wait":
                     self.trace(job, "waiting")
                     token.wait(30)

@@ -115,6 +115,14 @@ def test_a_file_that_is_a_link_is_not_taken_over(works: Works) -> None:
     assert works.delivered() == []
 
 
+def test_what_it_made_before_a_file_that_is_refused_is_removed_at_once(works: Works) -> None:
+    """No row names it, so nothing else would remove it before the next start."""
+    job = works.ended(start(works, "turn link:1 add:1", "copy"))
+
+    assert job.state is JobState.ABORTED
+    assert spooled(works) == [ONE, TWO]
+
+
 def test_what_was_made_before_a_crash_is_delivered_after_it(core: Engine, works: Works) -> None:
     """The change is stored with the end of its filter, and durable before the next one starts (F-R)."""
     token = start(works, "turn reverse:1 remove:2", "sleep 30", "copy")

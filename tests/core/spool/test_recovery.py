@@ -16,8 +16,9 @@ from works import Works
 
 from postscan.core.engine import Engine
 from postscan.core.errors import SpoolFull
+from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof
-from postscan.core.model.states import JobReason, JobState
+from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
 from postscan.core.spool import lock, recovery
 from postscan.core.spool.images import Spool
@@ -185,6 +186,33 @@ def test_an_open_job_that_lost_a_file_is_aborted_and_the_others_are_served(
     assert line.__dict__["job"] == hurt
     assert line.__dict__["reason"].startswith(job.documents[0].blob)
     assert len(stopped.delivered()) == 1
+
+
+def test_a_job_that_lost_a_file_leaves_nothing_that_its_filters_made(stopped: Works) -> None:
+    """An aborted job keeps what the device sent, and only that."""
+    token = stopped.create("copy", "copy")
+    for number in (1, 2):
+        stopped.send(token, number)
+    stopped.service.end(token, ANNA)
+    stopped.core.store.claim(stopped.core.clock.now())
+    made = made_document(stopped, token)
+    file_of(stopped, token).unlink()
+
+    with stopped.core.running():
+        assert stopped.job(token).state is JobState.ABORTED
+
+    assert not stopped.core.spool.path(made).exists()
+    assert stopped.core.spool.path(stopped.job(token).documents[1]).exists()
+
+
+def made_document(works: Works, token: JobToken) -> JobDocument:
+    """Return a document that the first filter of a claimed job has made."""
+    with works.core.spool.open_image(token, 3, "pdf", 1000, made=True) as writer:
+        writer.write(b"made")
+    with works.core.store.change(token) as job:
+        job.start(0, works.core.clock.now())
+        job.report(0, FilterVerb.SUCCEED, works.core.clock.now(), documents=(writer.document,))
+    return writer.document
 
 
 def test_a_held_job_that_lost_its_file_is_aborted(stopped: Works) -> None:

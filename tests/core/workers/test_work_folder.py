@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from destinations import small_disk
 from works import until
 
 from postscan.core.filters.cancellation import CancelSource
@@ -99,6 +100,22 @@ def test_no_run_is_stopped_while_half_of_the_reserve_is_free(tmp_path: Path, res
     limited.record(tmp_path / "large", 1 << 39)
 
     assert not limited.is_largest_on_a_full_disk(tmp_path / "large")
+
+
+def test_runs_on_a_disk_of_their_own_keep_1_mib_of_it_free_for_each_other(tmp_path: Path) -> None:
+    """However large the reserve is, which is one of another disk."""
+    limited = folders(tmp_path, 1 << 40, reserve=1 << 60)
+    with small_disk(tmp_path / "data" / "run", 4 * MIB) as disk:
+        limited.record(disk / "large", 2 * MIB)
+        (disk / "large").write_bytes(bytes(3 * MIB))
+        limited.check_room()
+        before = limited.is_largest_on_a_full_disk(disk / "large")
+        (disk / "more").write_bytes(b"x")
+        with pytest.raises(OSError, match="No space left"):
+            limited.check_room()
+        after = limited.is_largest_on_a_full_disk(disk / "large")
+
+    assert (before, after) == (False, True)
 
 
 def test_a_folder_deeper_than_python_recurses_is_removed(tmp_path: Path) -> None:
