@@ -52,7 +52,11 @@ class StorageSettings(Table):
         description="folder of all data of postscan; default `$XDG_STATE_HOME/postscan`",
     )
     database: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in data_dir")
-    busy_seconds: Seconds = Field(5.0, description="seconds to wait for a locked database")
+    busy_seconds: Seconds = Field(
+        4.0,
+        description="seconds that a transaction waits for its turn and for a locked database; devices get a response "
+        "within 5 seconds that way",
+    )
     connections: int = Field(
         8,
         ge=4,

@@ -109,11 +109,11 @@ class Database:
             except Exception as error:
                 if not committing:
                     raise
-                self._settle(name, error)
+                self._settle(name, error, db.get_execution_options()[UNTIL])
 
-    def _settle(self, name: str | None, error: Exception) -> None:
+    def _settle(self, name: str | None, error: Exception, until: float) -> None:
         """Find the outcome of a COMMIT that failed; return if it has committed."""
-        committed = self._backend.is_committed(name, error, time.monotonic() + self._busy_seconds)
+        committed = self._backend.is_committed(name, error, max(until, time.monotonic() + _OUTCOME_SECONDS))
         log.warning("commit interrupted", extra={"outcome": _OUTCOME[committed], "reason": str(error)})
         if committed is None:
             raise OutcomeUnknown("the database failed during a commit; it is not known whether it committed") from error
@@ -127,6 +127,7 @@ class Database:
             self._alone(),
             translated(),
             all_entered(gates, urgent=self._is_urgent(), until=until),
+            self._backend.watched(),
             engine.connect() as connection,
         ):
             yield connection.execution_options(**{UNTIL: until})
@@ -145,6 +146,9 @@ class Database:
     def _is_urgent(self) -> bool:
         return getattr(self._thread, "urgent", False)
 
+
+_OUTCOME_SECONDS: Final = 1.0
+"""A question for the outcome of a COMMIT has at least this time, also when the transaction has used up its own."""
 
 _OUTCOME: Final = {True: "committed", False: "rolled back", None: "unknown"}
 

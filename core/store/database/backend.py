@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -49,6 +50,10 @@ class Backend(ABC):
     @abstractmethod
     def server(self) -> str | None:
         """Return the name of the process that holds that lock; None if there is none."""
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Watch over the transaction of the body, which includes its connection."""
+        return contextlib.nullcontext()
 
     def close(self) -> None:
         """Close the connections."""

@@ -16,10 +16,12 @@ import sqlalchemy as sa
 from postscan.core.store.database.backend import Backend
 from postscan.core.store.database.gate import Gate
 from postscan.core.store.database.session_lock import SessionLock
+from postscan.core.store.database.silence import SilenceWatch
 
 CONNECTIONS: Final = 8
 URGENT: Final = 2  # connections that only urgent transactions take
 _POLL: Final = 0.05  # seconds between two questions for an outcome
+_ANSWER_SECONDS: Final = 2  # for a connection that only shows whether the server answers
 
 _NETWORK: Final = {
     "connect_timeout": 3,  # seconds
@@ -65,6 +67,10 @@ class PostgreSQL(Backend):
         self.file = None
         self._fresh = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
         self._lock = SessionLock(self._fresh)
+        self._watch = SilenceWatch(self._is_answering)
+        sa.event.listen(self.writer, "connect", lambda connection, _record: self._watch.add(connection))
+        for engine in (self.writer, self._fresh):
+            sa.event.listen(engine, "do_connect", self._refuse)
 
     def name_of(self, db: sa.Connection) -> str | None:
         """Return the server's timeline and the transaction's id; None if the transaction has changed nothing."""
@@ -96,10 +102,32 @@ class PostgreSQL(Backend):
         """Return the name of the process that holds the lock; None if there is none."""
         return self._lock.holder()
 
+    def watched(self) -> AbstractContextManager[None]:
+        """End the transaction if the server answers nothing any more."""
+        return self._watch.watched()
+
     def close(self) -> None:
         """Close the connections."""
+        self._watch.close()
         super().close()
         self._fresh.dispose()
+
+    def _is_answering(self) -> bool:
+        """Return whether the server takes a new connection, or refuses one."""
+        dialect: Any = self._fresh.dialect
+        arguments, options = dialect.create_connect_args(self._fresh.url)
+        try:
+            dialect.connect(*arguments, **options | {"connect_timeout": _ANSWER_SECONDS}).close()
+        except dialect.dbapi.errors.ConnectionTimeout:
+            return False
+        except dialect.dbapi.Error:
+            return True
+        return True
+
+    def _refuse(self, dialect: Any, _record: object, _arguments: object, _options: object) -> None:
+        """Refuse a connection at once while the server is silent: it would wait in vain."""
+        if self._watch.silent:
+            raise dialect.dbapi.OperationalError("the server accepts connections and answers nothing")
 
 
 def _arguments(url: sa.URL, busy_seconds: float) -> dict[str, Any]:
