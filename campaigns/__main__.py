@@ -11,6 +11,7 @@ ALL: Final = {
     "cancels": "campaigns.cancels",
     "crash": "campaigns.crash_points",
     "faults": "campaigns.disk_faults",
+    "outages": "campaigns.outages",
     "recovery": "campaigns.recovery",
     "model": "campaigns.model",
     "controls": "campaigns.controls",

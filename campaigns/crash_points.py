@@ -30,7 +30,7 @@ from works import alive
 
 from campaigns import promises, tracing
 from campaigns.tracing import Call
-from campaigns.whole_job import STEPS, Job, NoAnswer, Refused, send_query
+from campaigns.whole_job import SWEPT, Job, NoAnswer, Refused, send_query
 
 SETTINGS: Final = {"running": {"slots": 1, "term_seconds": 0.3}}
 _GONE_SECONDS: Final = 5.0
@@ -165,10 +165,10 @@ def chosen(arguments: Sequence[str]) -> tuple[list[str], int]:
     """Return the kinds of jobs and the stride for `pwrite64`; exit for an unknown argument."""
     kinds = [one for one in arguments if not one.startswith("every=")]
     strides = [one.removeprefix("every=") for one in arguments if one.startswith("every=")]
-    unknown = sorted(set(kinds) - set(STEPS)) + [one for one in strides if not one.isdecimal() or one == "0"]
+    unknown = sorted(set(kinds) - set(SWEPT)) + [one for one in strides if not one.isdecimal() or one == "0"]
     if unknown:
-        sys.exit(f"there is no {', '.join(unknown)}; there are: {', '.join(STEPS)}, every=<a number from 1>")
-    return kinds or list(STEPS), int(strides[-1]) if strides else 1
+        sys.exit(f"there is no {', '.join(unknown)}; there are: {', '.join(SWEPT)}, every=<a number from 1>")
+    return kinds or list(SWEPT), int(strides[-1]) if strides else 1
 
 
 def _sweep(kind: str, role: str, call: str, tally: Tally, stride: int) -> int:

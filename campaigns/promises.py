@@ -16,8 +16,14 @@ from acceptance.server import Server, digest
 from campaigns.whole_job import Job
 from postscan.core.spool.images import ID
 
-END: Final = {"delivered": "Completed", "withdrawn": "Canceled", "stopped": "Canceled"}
-_COPIES: Final = {"delivered": 1, "withdrawn": 0, "stopped": 1}
+END: Final = {
+    "delivered": "Completed",
+    "withdrawn": "Canceled",
+    "stopped": "Canceled",
+    "mailed": "Completed",
+    "filling": "Aborted",
+}
+COPIES: Final = {"delivered": 1, "withdrawn": 0, "stopped": 1, "mailed": 1, "filling": 0}
 _BEFORE_END: Final = ("Creating",)
 
 
@@ -52,7 +58,7 @@ def ended(job: Job) -> list[str]:
     files = Counter(map(digest, _files(job.server.share)))
     for number, image in job.images.items():
         copies = files[_sha256(image)]
-        if copies != _COPIES[job.kind]:
+        if copies != COPIES[job.kind]:
             broken.append(f"image {number} of {job.token} ({job.kind}) is {copies} times on the share")
     return broken
 

@@ -56,7 +56,10 @@ class Refusal:
 
 
 def instructions(*filters: str, root: str = "Invoice", go_on: str = "") -> str:
-    r"""Write instructions: `"copy"`, `"sleep 5"` for filters of the plugin acme, `r"share \\nas\scans"` for shares."""
+    r"""Write instructions: `"copy"`, `"sleep 5"` for filters of the plugin acme, `r"share \\nas\scans"` for shares.
+
+    `"mail anna@fabrikam.example"` sends a mail, `"evil take-every-byte"` does harm.
+    """
     proceed = f"<psp:ContinueOnError>{go_on}</psp:ContinueOnError>" if go_on else ""
     inside = "".join(map(_filter, filters))
     name = f"<psp:DocumentRootName>{root}</psp:DocumentRootName>"
@@ -66,10 +69,16 @@ def instructions(*filters: str, root: str = "Invoice", go_on: str = "") -> str:
 def _filter(asked: str) -> str:
     name, _, argument = asked.partition(" ")
     dialect, config = f"urn:acme:{name}", f'<a:do xmlns:a="urn:acme">{escape(argument)}</a:do>'
+    if name == "evil":
+        dialect, config = f"urn:evil:{argument}", '<a:do xmlns:a="urn:evil"/>'
     if name == "share":
         dialect = messages.FILTER + "fileshare"
         shares = f"<f:FileShares><f:ShareUNC>{escape(argument)}</f:ShareUNC></f:FileShares>"
         config = f'<f:FileShareConfig xmlns:f="{dialect}">{shares}</f:FileShareConfig>'
+    if name == "mail":
+        dialect = messages.FILTER + "email"
+        to = f"<m:SendToAddresses><m:EmailAddress>{escape(argument)}</m:EmailAddress></m:SendToAddresses>"
+        config = f'<m:EmailConfig xmlns:m="{dialect}">{to}</m:EmailConfig>'
     inside = f"<psp:Dialect>{dialect}</psp:Dialect><psp:Instructions>{config}</psp:Instructions>"
     return f"<psp:Filter>{inside}</psp:Filter>"
 

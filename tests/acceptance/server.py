@@ -142,7 +142,8 @@ class Server:
     @cached_property
     def works(self) -> Works:
         """The same data, opened beside the server, as the device at 127.0.0.1."""
-        databases.migrated(self.settings.storage.url)
+        if self.settings.storage.url.startswith("sqlite"):
+            databases.migrated(self.settings.storage.url)
         return Works(Engine(self.settings, self.processes), DEVICE)
 
     def spool(self) -> list[str]:

@@ -6,10 +6,13 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 NOT_HERE = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
 
@@ -23,22 +26,68 @@ def programs() -> Path | None:
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """Run a server while the body runs; lend the URL of its database `postgres`."""
+    with running() as postgres:
+        yield postgres.url
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Postgres]:
+    """Run a server while the body runs, which may stop it, kill it and start it again."""
     folder = programs()
     if folder is None:
         raise FileNotFoundError(NOT_HERE)
     home = Path(tempfile.mkdtemp(prefix="pg-"))
-    as_nobody = _as_nobody(home)
-    data = home / "data"
+    postgres = Postgres(folder, home)
     try:
-        _run(*as_nobody, folder / "initdb", "-D", data, "-U", "postscan", "--auth=trust", "--no-sync", "-E", "UTF8")
-        options = f"-c listen_addresses='' -c unix_socket_directories='{home}' -c fsync=off"
-        _run(*as_nobody, folder / "pg_ctl", "-D", data, "-w", "-o", options, "-l", home / "log", "start")
+        postgres.start()
         try:
-            yield f"postgresql+psycopg://postscan@/postgres?host={home}"
+            yield postgres
         finally:
-            _run(*as_nobody, folder / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            postgres.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+class Postgres:
+    """A PostgreSQL server on data of its own below *home*; `url` is that of its database `postgres`."""
+
+    def __init__(self, programs: Path, home: Path) -> None:
+        self.url = f"postgresql+psycopg://postscan@/postgres?host={home}"
+        self._home = home
+        self._data = home / "data"
+        self._programs = programs
+        self._user = _as_nobody(home)
+        self._run("initdb", "-U", "postscan", "--auth=trust", "--no-sync", "-E", "UTF8")
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self._home}' -c fsync=off"
+        self._run("pg_ctl", "-w", "-o", options, "-l", self._home / "log", "start")
+
+    def stop(self) -> None:
+        """End it and all connections at once, if it runs."""
+        if self._processes():
+            self._run("pg_ctl", "-m", "immediate", "-w", "stop")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all its processes, the first one last; after SIGKILL, wait for their end."""
+        processes = self._processes()
+        for one in reversed(processes):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        if number is signal.SIGKILL:
+            psutil.wait_procs(processes, 10)
+
+    def _processes(self) -> list[psutil.Process]:
+        """Return its processes, the one that started the others first; an empty list if it does not run."""
+        try:
+            first = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+            return [first, *first.children(recursive=True)]
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return []
+
+    def _run(self, program: str, *arguments: object) -> None:
+        _run(*self._user, self._programs / program, "-D", self._data, *arguments)
 
 
 def _as_nobody(home: Path) -> list[str]:

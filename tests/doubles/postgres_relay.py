@@ -30,8 +30,8 @@ class PostgresRelay:
 
     Each entry of `cuts` ends one connection whose client sends COMMIT after it has written: `before` the server gets
     it, `in` it, when the server has it but not yet replied, `late`, where the server gets it long after the client was
-    cut, or `after` the server has replied. `commits` counts these commits. While `closed`, new connections are refused;
-    with `closing`, a cut closes it.
+    cut, or `after` the server has replied; an empty one spares a commit. `commits` counts these commits. While
+    `closed`, new connections are refused; with `closing`, a cut closes it.
     """
 
     def __init__(self, url: str) -> None:
@@ -93,8 +93,9 @@ class _Connection:
             for kind, message in _messages(reader):
                 if kind == b"Q" and message[5:] == b"COMMIT\0" and self._has_written:
                     self._relay.commits += 1
-                    if self._relay.cuts:
-                        self._cut(self._relay.cuts.popleft(), message)
+                    cut = self._relay.cuts.popleft() if self._relay.cuts else ""
+                    if cut:
+                        self._cut(cut, message)
                         return
                 self._server.sendall(message)
         _end(self._client, self._server)
