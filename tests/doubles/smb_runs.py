@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,18 @@ def run(
 def stored(server: Samba) -> dict[str, bytes]:
     """Return the content of every file, by share/folder/name, once the server has seen which connections are gone."""
     end = time.monotonic() + 10
-    while any(path.suffix == ".part" for _, path in _found(server)) and time.monotonic() < end:
+    while True:
+        found = _contents(server)
+        if found is not None and (time.monotonic() > end or not any(name.endswith(".part") for name in found)):
+            return found
         time.sleep(0.02)
-    return {name: path.read_bytes() for name, path in _found(server)}
+
+
+def _contents(server: Samba) -> dict[str, bytes] | None:
+    """Return the content of every file; None if one was removed while it was read."""
+    with suppress(FileNotFoundError):
+        return {name: path.read_bytes() for name, path in _found(server)}
+    return None
 
 
 def empty(folder: Path) -> None:
