@@ -29,12 +29,12 @@ from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink
 from postscan.core.settings import load
-from postscan.soap.eventing.delivery import IN_FLIGHT
 from postscan.soap.processes.folder import ProcessFolder
 
 DEVICES: Final = 1000
 JOBS: Final = 2  # of each device
 MESSAGES: Final = 3  # of each job: created, canceled, ended
+CONCURRENT: Final = 64  # half of the messages that the server sends at the same time: the share of one address
 WHOLE: Final = DEVICES * JOBS * MESSAGES * 2
 SETTINGS: Final = "[events]\ndeadline_seconds = 2\n"
 _AT: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
@@ -169,7 +169,7 @@ def _posted(receiver: Sinks) -> float:
 
 
 async def _post(port: int) -> None:
-    lane, body = asyncio.Semaphore(IN_FLIGHT), b"x" * 1800
+    lane, body = asyncio.Semaphore(CONCURRENT), b"x" * 1800
     async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
 
         async def one(number: int) -> None:

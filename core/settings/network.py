@@ -178,7 +178,11 @@ class EventSettings(Table):
         86_400.0, description="longest life of a subscription, in seconds; it can be renewed"
     )
     deadline_seconds: Seconds = Field(5.0, description="seconds that a subscriber may take to accept one event")
-    tries: int = Field(6, gt=0, description="failed deliveries of one event after which a subscription is ended")
+    tries: int = Field(
+        6,
+        gt=0,
+        description="failed deliveries of one event after which a subscription is ended, and of its SubscriptionEnd",
+    )
     backlog: int = Field(
         10_000, gt=0, description="events that may wait for one subscriber before its subscription is ended"
     )

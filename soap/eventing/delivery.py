@@ -17,21 +17,25 @@ from anyio import CapacityLimiter, to_thread
 
 from postscan.core.errors import Unavailable
 from postscan.core.model.snapshot import JobChange
-from postscan.core.model.subscription import EventService, Sink, Subscription
+from postscan.core.model.subscription import EventService, Subscription
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
 from postscan.soap.eventing import messages, notifications
+from postscan.soap.eventing.ends import SubscriptionEnds, url
 from postscan.soap.eventing.http_client import EventPoster, NotDelivered
 from postscan.soap.eventing.pending_creates import PendingCreates
+from postscan.soap.eventing.places import FairPlaces
 
 log = logging.getLogger(__name__)
 
 PAGE: Final = 20
 """Upper bound of the changes of one subscriber that are in memory."""
 
-IN_FLIGHT: Final = 64
-RETRIES_IN_FLIGHT: Final = 16
-"""Upper bounds of the messages that are being sent: to sinks that accepted the last one, and to sinks that did not."""
+IN_FLIGHT: Final = 128
+RETRIES_IN_FLIGHT: Final = 32
+"""Upper bounds of the messages that are being sent: to sinks that accepted the last one, and to sinks that did not.
+
+One caller takes half of them at most; see `FairPlaces`."""
 
 READERS: Final = 4
 """Upper bound of the threads that wait for the database."""
@@ -106,11 +110,13 @@ class EventDelivery:
         self._creates = creates
         self._pause = pause
         self._poster = EventPoster(settings.tls, settings.events.deadline_seconds)
-        self._slots = {False: asyncio.Semaphore(IN_FLIGHT), True: asyncio.Semaphore(RETRIES_IN_FLIGHT)}
+        self._places = {False: FairPlaces(IN_FLIGHT), True: FairPlaces(RETRIES_IN_FLIGHT)}
+        self._ends = SubscriptionEnds(self._poster, self._places[True], settings.events, pause)
         self._readers = CapacityLimiter(READERS)
 
-    async def close(self) -> None:
-        """Close open connections."""
+    async def close(self, seconds: float) -> None:
+        """Wait up to *seconds* for ends that are being sent, then close open connections."""
+        await self._ends.stop(seconds)
         await self._poster.close()
 
     async def deliver(self, to: SubscriberState) -> None:
@@ -119,30 +125,22 @@ class EventDelivery:
             await self._deliver_or_fail(to)
             if to.subscription.cancelled and not to.closed:
                 await self.end(to, messages.SOURCE_CANCELLING)
-        except Unavailable as error:
-            log.warning("events delayed", extra={"subscriber": _url(to.subscription.notify_to), "reason": str(error)})
+        except Unavailable:  # the store has logged it
             to.postpone(BUSY_PAUSE)
         except Exception:  # an error in one message must not end the delivery of the later ones
-            log.exception("events delayed", extra={"subscriber": _url(to.subscription.notify_to)})
+            log.exception("events delayed", extra={"subscriber": url(to.subscription.notify_to)})
             to.postpone(LONGEST_PAUSE)
 
     async def end(self, to: SubscriberState, status: str) -> None:
-        """Remove a subscription, then send SubscriptionEnd once if it has an EndTo; raise `Unavailable`."""
+        """Remove a subscription, then send SubscriptionEnd if it has an EndTo; raise `Unavailable`."""
         subscription, to.closed = to.subscription, True
         try:
             was_stored = await self.in_thread(self._subscriptions.drop, subscription.id)
         except Unavailable:
             to.closed = False
             raise
-        if not was_stored or subscription.end_to is None:
-            return
-        message = messages.subscription_end(subscription, status)
-        async with self._slots[True]:
-            try:
-                await self._poster.post(subscription.end_to, message)
-            except NotDelivered as error:
-                sink = _url(subscription.end_to)
-                log.info("subscription end not delivered", extra={"subscriber": sink, "reason": str(error)})
+        if was_stored:
+            self._ends.send(subscription, status)
 
     async def in_thread(
         self, query: Callable[_Arguments, _Result], *args: _Arguments.args, **named: _Arguments.kwargs
@@ -181,10 +179,11 @@ class EventDelivery:
             to.sent += 1
 
     async def _post(self, to: SubscriberState, message: bytes) -> None:
-        """Post one message when there is a slot; raise `NotDelivered`, or `_Closed` if the subscription has ended."""
-        async with self._slots[to.failures > 0]:
+        """Post one message when there is a place; raise `NotDelivered`, or `_Closed` if the subscription has ended."""
+        sink = to.subscription.notify_to
+        async with self._places[to.failures > 0].place(to.subscription.owner, sink.address):
             self._check_open(to)
-            await self._poster.post(to.subscription.notify_to, message)
+            await self._poster.post(sink, message)
         to.failures = 0
 
     def _move(self, to: SubscriberState, cursor: int) -> None:
@@ -194,7 +193,7 @@ class EventDelivery:
     async def _record_failure(self, to: SubscriberState, error: NotDelivered) -> None:
         to.failures += 1
         fields = {"tries": to.failures, "of": self._events.tries, "reason": str(error)}
-        log.info("event not delivered", extra={"subscriber": _url(to.subscription.notify_to), **fields})
+        log.info("event not delivered", extra={"subscriber": url(to.subscription.notify_to), **fields})
         if to.failures < self._events.tries:
             to.postpone(self._pause(to.failures))
         else:
@@ -215,10 +214,5 @@ class EventDelivery:
             raise _Closed
 
     async def _drop(self, to: SubscriberState, reason: str) -> None:
-        log.warning("subscription dropped", extra={"subscriber": _url(to.subscription.notify_to), "reason": reason})
+        log.warning("subscription dropped", extra={"subscriber": url(to.subscription.notify_to), "reason": reason})
         await self.end(to, messages.DELIVERY_FAILURE)
-
-
-def _url(sink: Sink) -> str:
-    """Return the URL of a sink, cut for the log."""
-    return sink.url[:255]

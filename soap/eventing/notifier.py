@@ -76,7 +76,7 @@ class Notifier:
             await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(Unavailable):  # then the last second is delivered twice
             await self._write_cursors()
-        await self._delivery.close()
+        await self._delivery.close(STOP_SECONDS)
 
     def wake(self) -> None:
         """Poll for events at once; without subscribers, do nothing."""
@@ -103,8 +103,7 @@ class Notifier:
         self._woken.clear()
         try:
             await self._query()
-        except Unavailable as error:
-            log.warning("events delayed", extra={"reason": str(error)})
+        except Unavailable:  # the store has logged it
             self._list_at = 0.0
         except Exception:  # an unknown error must not end the delivery of all events
             log.exception("events delayed")

@@ -9,6 +9,7 @@ from typing import Any
 
 import certificates
 import pytest
+from conftest import ANNA, BORIS
 from cryptography import x509
 from listeners import Listener, Telling, free_port
 from subscribed import CANCELED, CREATED, create, live_and_end, subscribe, with_events
@@ -83,8 +84,8 @@ def test_those_who_hang_do_not_hold_up_the_others(
     core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-A6, F-R18, T-Q1: three times as many as there is room for, who fail once and then hold on to what they get."""
-    monkeypatch.setattr(delivery, "IN_FLIGHT", 4)
-    monkeypatch.setattr(delivery, "RETRIES_IN_FLIGHT", 2)
+    monkeypatch.setattr(delivery, "IN_FLIGHT", 8)
+    monkeypatch.setattr(delivery, "RETRIES_IN_FLIGHT", 4)
     manners = itertools.chain([500] * 12, itertools.repeat("hang"))
     with Listener(lambda: next(manners)) as hanging:
         for _ in range(12):
@@ -100,6 +101,24 @@ def test_those_who_hang_do_not_hold_up_the_others(
 
     assert listener.told == [CREATED, *[CREATED, *CANCELED] * 5]
     assert len(hanging.heard) == 14
+
+
+def test_eighty_slow_sinks_of_one_address_do_not_hold_up_a_bystander(core: Engine, listener: Listener) -> None:
+    """T-A6, F-R18: they take half of the places, whoever subscribed them; the others are left for other addresses."""
+    with Listener("hang", address="127.0.0.2") as slow:
+        for number in range(80):
+            owner = ANNA if number % 2 else BORIS
+            subscribe(core, slow, owner, notify_to=Sink(slow.url, "127.0.0.2"))
+        subscribe(core, listener, BORIS)
+        with Telling(core, with_events(core.settings, deadline_seconds=300)):
+            create(core, ANNA)
+            create(core, BORIS)
+            until(lambda: len(slow.heard) == delivery.IN_FLIGHT // 2)
+            live_and_end(core, BORIS)
+            until(lambda: len(listener.heard) == 4)
+
+    assert listener.told == [CREATED, CREATED, *CANCELED]
+    assert len(slow.heard) == delivery.IN_FLIGHT // 2
 
 
 # --- where it goes ---------------------------------------------------------------------------------------------------

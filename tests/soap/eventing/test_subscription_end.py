@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import threading
 import time
 from typing import Any
@@ -54,7 +56,7 @@ def test_who_has_unsubscribed_hears_nothing_more(core: Engine, listener: Listene
 def test_a_subscription_ends_in_the_middle_of_what_waits_for_it(core: Engine, listener: Listener, how: str) -> None:
     """DPW-071, DPW-074: at most the message that is on its way still comes."""
     listener.manner = lambda: time.sleep(0.1) or 202
-    made = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"), seconds=3.0)
+    made = subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
     for _ in range(30):
         live_and_end(core)
     with Telling(core) as telling:
@@ -64,7 +66,9 @@ def test_a_subscription_ends_in_the_middle_of_what_waits_for_it(core: Engine, li
             telling.wake()
             time.sleep(0.3)
         else:
-            until(lambda: not core.subscriptions.left(made))
+            short = core.subscriptions.renew(made.id, made.port, ANNA, 0.2, False)
+            telling.wake()
+            until(lambda: not core.subscriptions.left(short))
         heard = len(listener.heard)
         time.sleep(1.0)
 
@@ -107,9 +111,42 @@ def test_who_does_not_want_to_know_of_the_end_is_not_told(core: Engine) -> None:
             create(core, ANNA)
             create(core, BORIS)
             until(lambda: not core.subscriptions.live())
-            until(lambda: ("SubscriptionEnd", f"{WSE}/DeliveryFailure") in deaf.told)
+            until(lambda: deaf.told.count(("SubscriptionEnd", f"{WSE}/DeliveryFailure")) == 3)
 
-    assert sorted(deaf.told) == [*[CREATED] * 6, ("SubscriptionEnd", f"{WSE}/DeliveryFailure")]
+    assert sorted(deaf.told) == [*[CREATED] * 6, *[("SubscriptionEnd", f"{WSE}/DeliveryFailure")] * 3]
+
+
+def test_an_end_that_is_not_accepted_is_sent_again_as_often_as_an_event(core: Engine) -> None:
+    """DPW-073, F-R18: the same message, until it is accepted or its tries are over."""
+    manners = itertools.chain([500, "close"], itertools.repeat(202))
+    with Listener(500) as deaf, Listener(lambda: next(manners)) as reached, Listener(500) as lost:
+        subscribe(core, deaf, ANNA, end_to=Sink(reached.url, "127.0.0.1"))
+        subscribe(core, deaf, BORIS, end_to=Sink(lost.url, "127.0.0.1"))
+        with Telling(core):
+            create(core, ANNA)
+            create(core, BORIS)
+            until(lambda: len(reached.heard) == len(lost.heard) == 3)
+            time.sleep(4 * notifier.POLL_SECONDS)
+
+    assert len(reached.heard) == len(lost.heard) == 3
+    assert len(set(reached.heard)) == len(set(lost.heard)) == 1
+
+
+@pytest.mark.parametrize("limits", [{"most_per_caller": 2, "most": 100}, {"most_per_caller": 100, "most": 2}])
+def test_no_more_ends_are_repeated_than_there_may_be_subscriptions(
+    core: Engine, caplog: pytest.LogCaptureFixture, limits: dict[str, int]
+) -> None:
+    """T-A3: or a sink that never answers would collect them; the third one is not sent."""
+    caplog.set_level(logging.INFO)
+    with Listener("hang") as hanging:
+        made = [subscribe(core, hanging, end_to=Sink(hanging.url, "127.0.0.1")) for _ in range(3)]
+        for one in made:
+            core.subscriptions.cancel(one.id, ADMIN)
+        with Telling(core, with_events(core.settings, deadline_seconds=300, **limits)):
+            until(lambda: not core.subscriptions.live() and len(hanging.heard) == 2)
+
+    assert len(hanging.heard) == 2
+    assert [one.message for one in caplog.records].count("subscription end not sent") == 1
 
 
 def test_a_backlog_has_an_end(core: Engine, listener: Listener) -> None:
