@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-UV     := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
+SERVER := --extra image --extra ocr --extra pdf --extra postgres --extra sharepoint --extra smb
 LINKED := core soap plugins migrations doctor cli
 
 .PHONY: help demo test check types layers lint format lock bench clean
@@ -40,6 +40,8 @@ bench: $(READY)  ## The measurements in docs/benchmarks.md (minutes)
 lock: $(READY)   ## Pin the dependencies again
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
 	    --all-extras --group dev --python-version 3.11 pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    $(SERVER) --group build --python-version 3.11 --constraint requirements.lock pyproject.toml -o requirements-server.lock
 
 clean:           ## Remove what the other commands made
 	rm -rf $(VENV) .types build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -53,7 +55,8 @@ $(READY): requirements.lock pyproject.toml
 	    { echo "postscan needs Python's venv module; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV) (once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.lock
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@rm -rf *.egg-info  # an old one would hide the entry points of the new one
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .

@@ -27,6 +27,7 @@ from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.service.audit_trail import AuditTrail
 from postscan.core.service.jobs import PostScanService, ScanProcesses
+from postscan.core.service.refusals import WINDOW, Refusals
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
 from postscan.core.spool import identity, recovery
@@ -68,7 +69,8 @@ class Engine:
         quota = Quota(settings, self.store, self.spool)
         pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(pipeline.run, settings.running.slots)
-        chores = [Chore(MARK_SECONDS, self._keep_time)]
+        self.refusals = Refusals(self.store, settings.limits, self.clock)
+        chores = [Chore(MARK_SECONDS, self._keep_time), Chore(WINDOW, self.refusals.summarize)]
         self.scheduler = Scheduler(self.store, self.clock, executor, chores, self.spool.discard)
         self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
         self.service = PostScanService(
@@ -82,6 +84,7 @@ class Engine:
             self.uploads,
             self.retention,
             self.ballast,
+            self.refusals,
             self.clock,
         )
 
@@ -118,6 +121,7 @@ class Engine:
         """
         with self._alone():
             identity.bind(self.store, self.settings.storage.spool_dir)
+            self.store.outages.start()
             _close_to_others(self.settings.storage.data_dir)
             orphans.end_orphans()
             _empty(self.settings.storage.run_dir)
@@ -140,6 +144,7 @@ class Engine:
                     finally:
                         self.sweeper.stop()
                         self.scheduler.stop(self.settings.server.drain_seconds)
+                        self.refusals.summarize()
                         self._keep_time()
 
     def spool_refusal(self) -> str | None:
@@ -175,15 +180,12 @@ class Engine:
     def _keep_time(self) -> None:
         """Store the steady clock, so that it continues from here after a reboot.
 
-        This write is repeated, so it shows whether the database has room.
+        This write is repeated, so it shows whether the database answers and has room.
         """
-        try:
+        with contextlib.suppress(StoreFull):
             if isinstance(self.clock, SystemClock):
                 self.store.keep_mark(self.clock.mark())
-        except StoreFull as error:
-            self.ballast.record_shortage(error)
-        else:
-            self.ballast.allocate()
+            self.store.outages.recovered(has_room=self.ballast.allocate())
 
 
 def _ballast(settings: Settings) -> Ballast:

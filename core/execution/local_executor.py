@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from postscan.core.errors import StoreBusy
 from postscan.core.execution.executor import JobDone
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.model.job import JobToken
@@ -73,6 +74,8 @@ class LocalExecutor:
             self._run(token, interrupt)
         except ShuttingDown:
             log.info("job suspended", extra={"job": token})
+        except StoreBusy as raised:  # the store has logged it; the scheduler runs the job again
+            error = raised
         except Exception as raised:
             log.exception("job not processed", extra={"job": token})
             error = raised

@@ -23,7 +23,7 @@ Pause = Callable[[float], bool]
 
 
 def until_stored(call: Callable[[], _T], pause: Pause, seconds: float = math.inf, **about: object) -> _T:
-    """Return the result of *call*, repeated while it raises `StoreBusy`; *about* is logged once.
+    """Return the result of *call*, repeated while it raises `StoreBusy`; *about* says what waits.
 
     Raises `StoreBusy` if that takes longer than *seconds*, or when *pause* returns True. The outcome of a failed call
     may be unknown: *call* must have one effect, however often it is repeated.
@@ -31,7 +31,7 @@ def until_stored(call: Callable[[], _T], pause: Pause, seconds: float = math.inf
 
     def say(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
-            log.warning("job waits for the database", extra={**about, "reason": str(state.outcome.exception())})
+            log.debug("job waits for the database", extra={**about, "reason": str(state.outcome.exception())})
 
     def sleep(length: float) -> None:
         pause(length)

@@ -20,6 +20,7 @@ from postscan.core.errors import SpoolFull, StoreBusy
 from postscan.core.execution import outputs
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.execution.run_listener import GRANT_SECONDS, RunListener
+from postscan.core.execution.run_log import RunLog
 from postscan.core.execution.stored_job import Change, StoredJob, do_nothing
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.facts import Document, JobFacts
@@ -121,7 +122,7 @@ class Pipeline:
         found = self._filters.find(step.dialect)
         if found is None:
             skipped = _skipped(FilterVerb.FAIL, "no filter has this dialect", FilterReason.INVALID_ARGS)
-            return stored.report(step, skipped)
+            return self._report(stored, job, step, step.dialect, skipped)
         if not job.documents_for(position):
             lack = "the filters before it left no document" if job.documents else "the job has no images"
             return stored.report(step, _skipped(FilterVerb.WARN, lack))
@@ -148,21 +149,32 @@ class Pipeline:
                 log.warning("filter crashed", extra=about)
                 stored.store(confirm)  # the next run gets what this one has published
                 continue
-            return self._report(stored, begun, step, outcome, confirm)
+            return self._report(stored, begun, step, found[1].title, outcome, confirm)
         detail = f"it died {step.crashed} times"
         died = FilterOutcome(FilterVerb.FAIL, (FilterReason.UNKNOWN_ERROR,), detail, receipt=Receipt(RunStatus.DIED))
-        return stored.report(step, died)
+        return self._report(stored, job, step, found[1].title, died)
 
     def _report(
-        self, stored: StoredJob, job: Job, step: FilterStep, outcome: FilterOutcome, confirm: Change
+        self,
+        stored: StoredJob,
+        job: Job,
+        step: FilterStep,
+        title: str,
+        outcome: FilterOutcome,
+        confirm: Change = do_nothing,
     ) -> FilterState:
-        """Record how the filter ended: with an error if there is no room left for what it made."""
+        """Record how the filter ended, with an error if there is no room left for what it made; log why it failed."""
         try:
-            return stored.report(step, outcome, confirm)
+            state = stored.report(step, outcome, confirm)
         except SpoolFull as error:  # others have taken the room since it was reserved
             given = job.documents_for(step.position)
             self._spool.discard(*(document for document in outcome.documents or () if document not in given))
-            return stored.report(step, _without_room(outcome, error), confirm)
+            outcome = _without_room(outcome, error)
+            state = stored.report(step, outcome, confirm)
+        if state is FilterState.ERRORS:
+            about = {"job": job.token, "filter": title, "fault": " ".join(outcome.reasons), "reason": outcome.detail}
+            log.warning("filter failed", extra=about | ({"traceback": outcome.traceback} if outcome.traceback else {}))
+        return state
 
     def _await_place(
         self, held: contextlib.ExitStack, stored: StoredJob, job: Job, info: FilterInfo, interrupt: Interrupt
@@ -215,7 +227,8 @@ class Pipeline:
         """Run the filter in its place; return its outcome, and what stores the last of its messages."""
         source, workdir, limits = place.source, place.workdir, place.limits
         interrupt.attach(source)
-        listener = RunListener(self._store, self._clock, job.token, step, info.title, source.wait)
+        run_log = RunLog(job.token, info.title, self._settings.running)
+        listener = RunListener(self._store, self._clock, job.token, step, run_log, source.wait)
         try:
             order = self._order(job, step, plugin, earlier, workdir)
             with (
@@ -234,6 +247,7 @@ class Pipeline:
             return _ungranted(error), listener.confirm
         finally:
             interrupt.attach(None)
+            run_log.close()
 
     def _close(self, stored: StoredJob, failed: JobReason | None = None) -> None:
         job = stored.close(failed)

@@ -7,13 +7,13 @@ as possible, at the latest with the end of the run; progress is dropped.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import StoreBusy
 from postscan.core.execution.patience import Pause, until_stored
+from postscan.core.execution.run_log import RunLog
 from postscan.core.model.job import FilterStep, JobToken
 from postscan.core.model.records import Delivery
 from postscan.core.store.store import Store
@@ -27,24 +27,23 @@ from postscan.core.workers.protocol import (
     RunMessage,
 )
 
-log = logging.getLogger(__name__)
-
 GRANT_SECONDS: Final = 60.0
 """How long a request for a grant waits for the database."""
 
 _PROGRESS_SECONDS: Final = 0.5
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class RunListener:
     """Turns the messages of one filter run into stored changes and log lines; *pause* ends at a cancel of the run."""
 
-    def __init__(self, store: Store, clock: Clock, token: JobToken, step: FilterStep, title: str, pause: Pause) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, token: JobToken, step: FilterStep, run_log: RunLog, pause: Pause
+    ) -> None:
         self._store = store
         self._clock = clock
         self._token = token
         self._step = step
-        self._title = title
+        self._log = run_log
         self._pause = pause
         self._unconfirmed: list[Delivery] = []
         self._progress_stored = 0.0
@@ -64,9 +63,8 @@ class RunListener:
                     self.confirm()
             case FilterProgress(done=done, total=total, unit=unit):
                 self._record_progress(f"{done}/{total} {unit}")
-            case LogLine(level=level, text=text):
-                about = {"job": self._token, "filter": self._title, "text": text}
-                log.log(_LEVELS.get(level, logging.INFO), "filter logged", extra=about)
+            case LogLine():
+                self._log.write(message)
         return None
 
     def confirm(self) -> None:
@@ -81,7 +79,7 @@ class RunListener:
             return self._store.grant(self._token, self._step.position, self._step.attempt, delivery, self._clock.now())
 
         try:
-            return until_stored(grant, self._pause, GRANT_SECONDS, job=self._token, filter=self._title)
+            return until_stored(grant, self._pause, GRANT_SECONDS, job=self._token)
         except StoreBusy:
             if self._pause(0.0):
                 return False  # the run is being stopped

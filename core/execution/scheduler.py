@@ -143,8 +143,8 @@ class Scheduler:
             try:
                 with self._store.urgent():
                     self.poll()
-            except StoreBusy as error:
-                log.warning("scheduler waited for the database", extra={"reason": str(error)})
+            except StoreBusy:
+                pass  # the store has logged it; the next poll finds what this one has not
             except Exception:
                 log.exception("scheduler failed")
             self._wake.wait(POLL_SECONDS)

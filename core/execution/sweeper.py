@@ -81,7 +81,7 @@ class Sweeper:
                 for _ in self.batches():
                     if self._stopped.wait(PAUSE_SECONDS):
                         return
-            except StoreBusy as error:
-                log.warning("sweep waited for the database", extra={"reason": str(error)})
+            except StoreBusy:
+                pass  # the store has logged it; the next sweep finds what this one has not
             except Exception:
                 log.exception("sweep failed")

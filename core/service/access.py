@@ -15,6 +15,7 @@ from postscan.core.errors import JobNotFound, RequestReused, WrongState
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine, RequestKey, StoredResponse
+from postscan.core.service.refusals import Refusals
 from postscan.core.service.throttle import Throttle
 from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
@@ -22,8 +23,9 @@ from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 class JobAccess:
     """Loads and changes the caller's own jobs. A caller may send *bad_tokens* unknown tokens in a minute."""
 
-    def __init__(self, store: Store, clock: Clock, bad_tokens: int) -> None:
+    def __init__(self, store: Store, clock: Clock, refusals: Refusals, bad_tokens: int) -> None:
         self._store = store
+        self._refusals = refusals
         self._clock = clock
         self._throttle = Throttle(bad_tokens, clock)
 
@@ -76,8 +78,8 @@ class JobAccess:
             yield
         except JobNotFound:
             if not by.admin:
+                self._refusals.record(by, verb, token)
                 self._throttle.miss(by.name)
-                self._store.record(AuditLine.of(by, verb, token, self._clock.now(), "refused"))
             raise JobNotFound(token) from None
 
 

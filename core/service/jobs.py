@@ -24,6 +24,7 @@ from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service import waiting
 from postscan.core.service.access import JobAccess, is_owned, key
 from postscan.core.service.images import ImageReceiver, ImageSink
+from postscan.core.service.refusals import Refusals
 from postscan.core.service.waiting import Steps, Wait
 from postscan.core.settings import Settings
 from postscan.core.spool.ballast import Ballast
@@ -66,6 +67,7 @@ class PostScanService:
         uploads: Uploads,
         retention: Retention,
         ballast: Ballast,
+        refusals: Refusals,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -77,8 +79,9 @@ class PostScanService:
         self._uploads = uploads
         self._retention = retention
         self._ballast = ballast
+        self._refusals = refusals
         self._clock = clock
-        self._access = JobAccess(store, clock, settings.limits.bad_tokens)
+        self._access = JobAccess(store, clock, refusals, settings.limits.bad_tokens)
         self._images = ImageReceiver(settings.limits, store, spool, quota, uploads, self._access, clock)
 
     # --- for devices ---------------------------------------------------------------------------------------------
@@ -242,6 +245,10 @@ class PostScanService:
     def audit(self, by: Principal, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first, to an administrator; no line to other callers."""
         return self._store.audit(token, limit) if by.admin else []
+
+    def refuse_administration(self, by: Principal, action: str) -> None:
+        """Record that a caller who is no administrator called the service for administrators."""
+        self._refusals.record(by, "administer", detail=action)
 
     # --- rules ---------------------------------------------------------------------------------------------------
 

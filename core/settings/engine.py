@@ -106,6 +106,12 @@ class LimitSettings(Table):
         "filters that run, from 1 MiB on",
     )
     bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may send in a minute")
+    refused_lines: int = Field(
+        200,
+        gt=0,
+        description="most lines about refused requests in the audit trail in a minute, of which one caller has "
+        "`bad_tokens`; a further line has the number of the others",
+    )
     silence_seconds: Seconds = Field(
         600.0, description="seconds without a request after which a job that is not ended becomes Aborted"
     )
@@ -172,6 +178,8 @@ class FilterSettings(Table):
     folder_bytes: Bytes = Field(
         8 * GIB, description="most bytes that the folder of a filter may take on the disk, in bytes"
     )
+    log_line_bytes: int = Field(2000, gt=0, le=2000, description="most bytes of a line that a filter logs")
+    log_lines: int = Field(1000, ge=0, description="most lines that one run of a filter logs")
     open_files: int = Field(512, ge=32, description="most files that a filter may have open")
     cancel_answer_seconds: float = Field(
         1.0, ge=0, description="seconds that a cancel waits for the filters to stop before its response"

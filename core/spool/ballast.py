@@ -40,7 +40,6 @@ class Ballast:
         self._size = size
         self._reserve = reserve
         self._lock = threading.Lock()
-        self._short = False
 
     def spend_on(self, change: Callable[[], _T]) -> _T:
         """Return what *change* returns; while it raises `StoreFull`, give up a slice and call it again."""
@@ -54,26 +53,16 @@ class Ballast:
                 if not self._give_up_a_slice():
                     time.sleep(_PAUSE)  # the run that fills the disk may be stopped meanwhile
 
-    def record_shortage(self, error: StoreFull) -> None:
-        """Log that the database is out of space, once until `allocate` has found room."""
-        if not self._short:
-            self._short = True
-            log.error("database out of space", extra={"reason": str(error)})
-
-    def allocate(self) -> None:
-        """Allocate what is missing, if the disk has room for it beside the reserve; the database can be written."""
+    def allocate(self) -> bool:
+        """Allocate what is missing, if the disk has room for it beside the reserve; return whether nothing is."""
         with self._lock:
             try:
-                whole = self._allocate()
+                return self._allocate()
             except OSError as error:
-                whole = False
                 log.debug("ballast not allocated", extra={"reason": str(error)})
-        if whole and self._short:
-            self._short = False
-            log.warning("database has space again")
+                return False
 
     def _allocate(self) -> bool:
-        """Return whether the ballast is whole."""
         if not self._size:
             self._path.unlink(missing_ok=True)
             return True

@@ -47,6 +47,7 @@ class Store:
         self.url = url
         self._database = Database(url, busy_seconds=busy_seconds, connections=connections)
         self._cache = JobCache(self._database.file)
+        self.outages = self._database.outages
 
     def close(self) -> None:
         """Close the connections."""

@@ -132,8 +132,10 @@ class ServerConnection:
         self.send(protocol.FilterProgress(done=done, total=total, unit=str(unit)[: protocol.WORD]))
 
     def log(self, level: str, text: str) -> None:
-        """Write a line into the server's log."""
-        self.send(LogLine(level=str(level)[: protocol.WORD], text=str(text)[: protocol.SENTENCE]))
+        """Write a line into the server's log, which has the begin of a long one."""
+        level, text = str(level)[: protocol.WORD], str(text)
+        size = len(text.encode(errors="replace"))
+        self.send(LogLine(level=level, text=text[: protocol.SENTENCE], size=size))
 
 
 def _output(document: int | None, destination: str, name: str) -> dict[str, Any]:

@@ -22,7 +22,8 @@ _REASONS: Final = 8
 class FilterOutcome:
     """How a filter ended, and how far it had come.
 
-    `again` says that its worker crashed, so another attempt may help. `documents` is what the filter made of them.
+    `again` says that its worker crashed, so another attempt may help. `documents` is what the filter made of them,
+    `traceback` that of an error that it should not raise.
     """
 
     verb: FilterVerb
@@ -32,6 +33,7 @@ class FilterOutcome:
     again: bool = False
     receipt: Receipt = NO_RECEIPT
     documents: tuple[JobDocument, ...] | None = None
+    traceback: str = ""
 
 
 def outcome_of(end: RunEnd, limits: Limits, excess: str = "") -> FilterOutcome:
@@ -46,6 +48,7 @@ def outcome_of(end: RunEnd, limits: Limits, excess: str = "") -> FilterOutcome:
         detail=detail[:_DETAIL],
         again=status is RunStatus.DIED and end.exit_code != -signal.SIGXCPU,
         receipt=Receipt(status, end.checks.number, end.checks.longest, end.stopped_after),
+        traceback=end.result.traceback if isinstance(end.result, OrderBroken) else "",
     )
 
 

@@ -198,11 +198,12 @@ class FilterProgress(_Message):
 
 
 class LogLine(_Message):
-    """A line of the filter for the server's log."""
+    """A line of the filter for the server's log: its begin, and how many bytes the whole of it has in UTF-8."""
 
     type: Literal["log"] = "log"
     level: _Word
     text: _Sentence
+    size: Annotated[StrictInt, Field(ge=0, le=MOST_UNITS)] = 0
 
 
 RunMessage = GrantRequest | OutputPublished | OutputWithdrawn | FilterProgress | LogLine

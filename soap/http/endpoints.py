@@ -156,6 +156,11 @@ class ServiceHandler:
         result = await self._waiters.run(by.name, threads, operations.run(call, self._service, by))
         return operations.encode(call, result)
 
+    async def record_refusal(self, message: SoapRequest, by: Principal) -> None:
+        """Store a line of the audit trail about a caller of the configuration service who is no administrator."""
+        short = self._threads[operations.Threads.SHORT]
+        await short.run(by.name, self._service.refuse_administration, by, _name(message.header.action))
+
     async def _receive_image(self, call: operations.OperationCall, by: Principal, body: MessageBody) -> bytes:
         """Open the image, write its bytes, commit it, and return the envelope of the response."""
         image = await _image(call.request, body)
@@ -238,8 +243,16 @@ class ConfigurationEndpoint:
         message = await self._parsing.message(request, await body.envelope())
         if message.header.action in transfer.OPERATIONS:
             return self._handler.describe(message, EventService.CONFIGURATION, request)
-        by = operations.administrator(message, self._identities.administrator(request.scope))
+        found = self._identities.administrator(request.scope)
+        if found is None:
+            await self._handler.record_refusal(message, self._identities.caller(request.scope))
+        by = operations.administrator(message, found)
         return await self._handler.execute(message, EventService.CONFIGURATION, by, request, body)
+
+
+def _name(action: str) -> str:
+    """Return the name of an operation for the audit trail, which has no text of a refused caller."""
+    return action.rpartition("/")[2] if action in operations.CONFIGURATION or action in VERBS else "another action"
 
 
 async def _image(sent: processing.SendImageRequest, body: MessageBody) -> AsyncIterator[bytes | memoryview]:

@@ -32,7 +32,7 @@ from postscan.soap.processes.folder import ProcessFolder
 DEVICE = Principal("device:127.0.0.1", Proof.ADDRESS)
 ENVELOPE_BYTES = 64 * 1024
 IMAGE_BYTES = 4 << 20
-MANY = {"open_jobs": 10_000, "bad_tokens": 10_000}
+MANY = {"open_jobs": 10_000, "bad_tokens": 10_000, "refused_lines": 10_000}
 SHARE = r"\\nas\scans"
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -71,6 +71,7 @@ class Server:
                 "image_bytes": IMAGE_BYTES,
                 "open_jobs": 10_000,
                 "bad_tokens": 10_000,
+                "refused_lines": 10_000,
             },
             "running": {"term_seconds": 0.3},
             "plugins": {"disabled": unused("fileshare", *self._configured())},

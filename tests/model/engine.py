@@ -39,6 +39,7 @@ from postscan.core.model.records import RequestKey
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.service.jobs import PostScanService
+from postscan.core.service.refusals import Refusals
 from postscan.core.service.waiting import Steps
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery
@@ -205,7 +206,12 @@ class Engine:
         table: dict[str, Any] = {
             "server": {"idle_seconds": 0.001},
             "storage": {"data_dir": str(self.folder), "busy_seconds": 0.001},
-            "limits": {"open_jobs": OPEN_JOBS, "images_per_job": IMAGES, "bad_tokens": 1_000_000},
+            "limits": {
+                "open_jobs": OPEN_JOBS,
+                "images_per_job": IMAGES,
+                "bad_tokens": 1_000_000,
+                "refused_lines": 1_000_000,
+            },
             "retention": {"jobs": JOBS_KEPT},
             "running": {"slots": 2, "cancel_answer_seconds": 0.001},
         }
@@ -253,6 +259,7 @@ class Engine:
             self.uploads,
             self.retention,
             Ballast(self.settings.storage.data_dir, 0, 0),
+            Refusals(self.store, self.settings.limits, self.clock),
             self.clock,
         )
         self.spool.sweep()

@@ -17,6 +17,7 @@ from threats.office import Mode, Office, open_office, scanned
 from works import until
 
 from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.records import AuditLine
 
 AUDITOR = Principal("local:root", Proof.LOCAL, admin=True)
 
@@ -82,6 +83,25 @@ def test_nor_does_an_operation_that_is_not_there_tell_them_anything(office: Offi
 
     assert refused == ["dsc:ClientErrorCurrentUserNotScanAdmin"] * 6
     assert refusal(administration.say(office.administrator, "ShredPostScanJob")).subcode == "wsa:ActionNotSupported"
+
+
+def test_who_is_refused_there_leaves_a_line_in_the_trail(office: Office) -> None:
+    """T-O8, T-O9: who it was, how proven, and what it asked for; nothing of its own words."""
+    names = {"CancelPostScanJob": "CancelPostScanJob", "ShredPostScanJob": "another action"}
+    before = len(refused(office))
+    for owner, name in itertools.product(office.owners, names):
+        administration.say(owner, name)
+
+    lines = refused(office)[before:]
+    assert [line.detail for line in lines] == list(names.values()) * len(office.owners)
+    assert len({(line.who, line.proof) for line in lines}) == len({line.who for line in lines}) > 1
+    assert {line.token for line in lines} == {""}
+
+
+def refused(office: Office) -> list[AuditLine]:
+    """Return the lines about refused callers of the configuration service."""
+    trail = office.server.works.service.audit(AUDITOR, limit=100_000)
+    return [line for line in trail if (line.verb, line.outcome) == ("administer", "refused")]
 
 
 @pytest.mark.parametrize("mode", [matrix.strong, matrix.weak], ids=["strong", "weak"])

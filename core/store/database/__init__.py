@@ -19,6 +19,7 @@ from postscan.core.errors import OutcomeUnknown, SettingsError, StoreBusy, Store
 from postscan.core.store.database.backend import UNTIL, Backend
 from postscan.core.store.database.file_lock import LockHeld
 from postscan.core.store.database.gate import Gate, all_entered
+from postscan.core.store.database.outages import OutageLog
 from postscan.core.store.database.postgresql import CONNECTIONS, PostgreSQL
 from postscan.core.store.database.sqlite import SQLite, is_full, journal_mode
 
@@ -44,6 +45,7 @@ class Database:
         self._busy_seconds = busy_seconds
         self._backend = _backend(url, busy_seconds, connections)
         self._thread = threading.local()
+        self.outages = OutageLog()
 
     @property
     def file(self) -> str | None:
@@ -114,7 +116,8 @@ class Database:
     def _settle(self, name: str | None, error: Exception, until: float) -> None:
         """Find the outcome of a COMMIT that failed; return if it has committed."""
         committed = self._backend.is_committed(name, error, max(until, time.monotonic() + _OUTCOME_SECONDS))
-        log.warning("commit interrupted", extra={"outcome": _OUTCOME[committed], "reason": str(error)})
+        if committed is not False:  # else it is one failure among the others
+            log.warning("commit interrupted", extra={"outcome": _OUTCOME[committed], "reason": str(error)})
         if committed is None:
             raise OutcomeUnknown("the database failed during a commit; it is not known whether it committed") from error
         if not committed:
@@ -125,12 +128,21 @@ class Database:
         until = time.monotonic() + self._busy_seconds
         with (
             self._alone(),
+            self._reported(),
             translated(),
             all_entered(gates, urgent=self._is_urgent(), until=until),
             self._backend.watched(),
             engine.connect() as connection,
         ):
             yield connection.execution_options(**{UNTIL: until})
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreBusy as error:
+            self.outages.failed(error)
+            raise
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -150,7 +162,7 @@ class Database:
 _OUTCOME_SECONDS: Final = 1.0
 """A question for the outcome of a COMMIT has at least this time, also when the transaction has used up its own."""
 
-_OUTCOME: Final = {True: "committed", False: "rolled back", None: "unknown"}
+_OUTCOME: Final = {True: "committed", None: "unknown"}
 
 
 def connect(url: str, busy_seconds: float) -> tuple[sa.Engine, sa.Engine]:

@@ -10,7 +10,6 @@ from postscan.core.execution.executor import JobDone
 from postscan.core.execution.scheduler import TRIES, Scheduler
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import FilterVerb, JobReason, JobState
-from postscan.core.spool.uploads import Uploads
 from postscan.plugins.testing.runner import FakeClock
 
 PAUSE = 6.0
@@ -55,7 +54,7 @@ def test_a_job_whose_pipeline_breaks_three_times_is_aborted_and_leaves_nothing_t
     with core.store.change(token) as job:
         job.start(0, core.clock.now())
         job.report(0, FilterVerb.SUCCEED, core.clock.now(), documents=(writer.document,))
-    scheduler = Scheduler(core.store, Uploads(), clock, executor, discard=core.spool.discard)
+    scheduler = Scheduler(core.store, clock, executor, discard=core.spool.discard)
 
     for _ in range(TRIES + 1):
         scheduler.poll()

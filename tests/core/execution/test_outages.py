@@ -11,19 +11,24 @@ from collections.abc import Callable, Iterator
 import databases
 import pytest
 from conftest import ANNA, AnyProcess
+from listeners import Listener, Telling
+from subscribed import subscribe
 from works import Works, until
 
+from postscan.core import engine
 from postscan.core.clock import SystemClock
 from postscan.core.engine import Engine
 from postscan.core.errors import StoreBusy
 from postscan.core.execution import run_listener
 from postscan.core.execution.run_listener import RunListener
+from postscan.core.execution.run_log import RunLog
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.model.job import Job
 from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
 from postscan.core.store.store import Store
 from postscan.core.workers.protocol import FilterProgress, GrantReply, GrantRequest, OutputPublished
+from postscan.soap.eventing import notifier
 
 ABOUT = {"document": 1, "destination": "d", "name": "n"}
 
@@ -56,8 +61,14 @@ def locked(store: Store) -> Iterator[None]:
 
 
 def is_waiting(caplog: pytest.LogCaptureFixture) -> Callable[[], bool]:
-    """Return a question: has a job begun to wait for the database?"""
-    return lambda: "job waits for the database" in [one.getMessage() for one in list(caplog.records)]
+    """Return a question: has a job begun to wait for the database? The log of a server does not show it."""
+    caplog.set_level(logging.DEBUG)
+    return lambda: "job waits for the database" in messages(caplog)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged so far."""
+    return [one.getMessage() for one in list(caplog.records)]
 
 
 def test_a_filter_that_has_ended_does_not_run_again_when_its_end_cannot_be_stored(
@@ -66,9 +77,10 @@ def test_a_filter_that_has_ended_does_not_run_again_when_its_end_cannot_be_store
     """F-R13: its outcome is kept until the database takes it."""
     token = works.start("sleep 0.3", "copy")
     works.await_trace(token, "sleep")
-    with caplog.at_level(logging.WARNING), locked(works.core.store):
+    waiting = is_waiting(caplog)
+    with locked(works.core.store):
         works.await_trace(token, "slept")
-        until(is_waiting(caplog), "for the pipeline to wait")
+        until(waiting, "for the pipeline to wait")
 
     job = works.ended(token)
 
@@ -78,32 +90,49 @@ def test_a_filter_that_has_ended_does_not_run_again_when_its_end_cannot_be_store
     assert len(works.delivered()) == 1
 
 
-def test_an_outage_is_logged_once_for_a_job(works: Works, caplog: pytest.LogCaptureFixture) -> None:
-    """The line names the job, however often the database is asked."""
-    token = works.start("sleep 0.3")
-    works.await_trace(token, "sleep")
-    with caplog.at_level(logging.WARNING), locked(works.core.store):
-        until(is_waiting(caplog), "for the pipeline to wait")
-        until(lambda: sum("does not answer" in str(vars(one).get("reason")) for one in caplog.records) > 5)
-    works.ended(token)
+def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-R13, F-R14: scheduler, pipelines, notifier and requests fail many times meanwhile, and log nothing of it."""
+    monkeypatch.setattr(engine, "MARK_SECONDS", 0.1)
+    monkeypatch.setattr(notifier, "LIST_SECONDS", 0.0)
+    databases.migrated(settings.storage.url)
+    core = Engine(settings, AnyProcess())
+    with contextlib.closing(core), core.running(), Listener(500) as deaf, Telling(core):
+        works = Works(core, ANNA)
+        subscribe(core, deaf, seconds=1.0)
+        tokens = [works.start("sleep 0.3") for _ in range(4)]
+        for token in tokens:
+            works.await_trace(token, "sleep")
+        caplog.clear()
+        with locked(core.store):
+            for _ in range(5):
+                with pytest.raises(StoreBusy):
+                    works.create("copy")
+            until(lambda: core.store.outages.failures > 15, "for many failures")
+        for token in tokens:
+            works.ended(token)
+        until(lambda: "database available again" in messages(caplog), "for the end of the outage")
 
-    lines = [vars(one) for one in caplog.records if one.getMessage() == "job waits for the database"]
-    assert [line["job"] for line in lines] == [token]
+    about_it = [one for one in caplog.records if "database" in one.getMessage() or one.exc_info][:2]
+    assert [one.getMessage() for one in about_it] == ["database unavailable", "database available again"]
+    assert [one.levelno for one in about_it] == [logging.ERROR, logging.WARNING]
+    assert vars(about_it[1])["failures"] > 15
 
 
 def test_an_outcome_that_cannot_be_stored_does_not_keep_a_server_from_stopping(
-    core: Engine, caplog: pytest.LogCaptureFixture
+    core: Engine, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Then it is lost, and the filter runs again at the next start (D13)."""
-    works = Works(core, ANNA)
+    works, waiting = Works(core, ANNA), is_waiting(caplog)
     with contextlib.ExitStack() as ends, pytest.raises(StoreBusy), core.running():  # its clock cannot be stored either
         token = works.start("sleep 0.3", "turn add")
         works.await_trace(token, "sleep")
         ends.enter_context(locked(core.store))
         works.await_trace(token, "slept")
-        until(is_waiting(caplog), "for the pipeline to wait")
+        until(waiting, "for the pipeline to wait")
 
-    with contextlib.closing(Engine(core.settings, AnyProcess())) as again, again.running():
+    with contextlib.closing(Engine(settings, AnyProcess())) as again, again.running():
         job = Works(again, ANNA).ended(token)
 
     assert job.state is JobState.COMPLETED
@@ -125,7 +154,8 @@ def listener(core: Engine, job: Callable[..., Job], source: CancelSource) -> Run
     made.claim(at)
     made.start(0, at)
     core.store.insert(made)
-    return RunListener(core.store, SystemClock(), made.token, made.steps[0], "Copy", source.wait)
+    run_log = RunLog(made.token, "Copy", core.settings.running)
+    return RunListener(core.store, SystemClock(), made.token, made.steps[0], run_log, source.wait)
 
 
 def test_a_request_for_a_grant_waits_for_the_database(
@@ -133,10 +163,11 @@ def test_a_request_for_a_grant_waits_for_the_database(
 ) -> None:
     """A filter runs on, and delivers when it can be recorded."""
     replies: list[GrantReply | None] = []
+    waiting = is_waiting(caplog)
     asks = threading.Thread(target=lambda: replies.append(listener.handle(GrantRequest(**ABOUT))))
     with locked(core.store):
         asks.start()
-        until(is_waiting(caplog), "for the request to wait")
+        until(waiting, "for the request to wait")
         assert replies == []
     asks.join()
 
@@ -148,10 +179,11 @@ def test_a_request_for_a_grant_is_refused_when_the_run_is_stopped_meanwhile(
 ) -> None:
     """A cancel, the time limit and a stop of the server do not wait for the database."""
     replies: list[GrantReply | None] = []
+    waiting = is_waiting(caplog)
     asks = threading.Thread(target=lambda: replies.append(listener.handle(GrantRequest(**ABOUT))))
     with locked(core.store):
         asks.start()
-        until(is_waiting(caplog), "for the request to wait")
+        until(waiting, "for the request to wait")
         source.cancel("the server is stopping")
         asks.join()
 

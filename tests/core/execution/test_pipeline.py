@@ -182,6 +182,24 @@ def test_a_second_cancel_of_an_ended_job_finds_no_job(works: Works) -> None:
         works.service.cancel(token, works.by)
 
 
+def test_a_filter_that_fails_leaves_its_reason_in_the_log(works: Works, caplog: pytest.LogCaptureFixture) -> None:
+    """F-R8: one that fails, one whose dialect is unknown; one that is cancelled has not failed."""
+    failed, unknown = works.start("fail x:y"), works.start("unheard-of", "copy")
+    cancelled = works.start("sleep 30")
+    works.await_trace(cancelled, "sleep")
+    works.service.cancel(cancelled, works.by)
+    for token in (failed, unknown, cancelled):
+        works.ended(token)
+
+    lines = [vars(one) for one in caplog.records if one.getMessage() == "filter failed"]
+    assert sorted((one["job"], one["filter"], one["fault"], one["reason"]) for one in lines) == sorted(
+        [
+            (failed, "Acme", "x:y", "it was told to fail"),
+            (unknown, "urn:acme:unheard-of", "InvalidArgs", "no filter has this dialect"),
+        ]
+    )
+
+
 def test_a_neighbour_of_a_killed_filter_goes_on(works: Works) -> None:
     """A kill ends one process group and nothing else."""
     deaf, neighbour = works.start("deaf"), works.start("sleep 1.2")

@@ -174,18 +174,16 @@ def test_a_server_stops_although_a_sweep_has_more_to_do(core: Engine, monkeypatc
     assert not core.sweeper._thread.is_alive()
 
 
-@pytest.mark.parametrize(
-    ("error", "line"), [(StoreBusy("locked"), "sweep waited for the database"), (OSError("broken"), "sweep failed")]
-)
+@pytest.mark.parametrize(("error", "lines"), [(StoreBusy("locked"), 0), (OSError("broken"), 2)])
 def test_a_sweep_that_fails_is_not_the_last_one(
     core: Engine,
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
-    line: str,
+    lines: int,
 ) -> None:
-    """F-R13: the next one comes a minute later; silent devices are looked for meanwhile."""
+    """F-R13: the next one comes a minute later; silent devices are looked for meanwhile. The store logs an outage."""
     sweeps = []
 
     def fail() -> Iterator[None]:
@@ -199,4 +197,4 @@ def test_a_sweep_that_fails_is_not_the_last_one(
         clock.advance(sweeper.SWEEP_SECONDS)
         until(lambda: len(sweeps) == 2)
 
-    assert caplog.messages.count(line) == 2
+    assert caplog.messages.count("sweep failed") == lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -91,17 +90,3 @@ def test_it_is_taken_back_when_the_disk_has_room_beside_the_reserve(tmp_path: Pa
         after = (disk / "ballast").stat().st_size
 
     assert (before, after) == (SIZE - SLICE, SIZE)
-
-
-def test_a_shortage_is_logged_once_when_it_begins_and_once_when_it_ends(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """However often the database has no room in between."""
-    ballast = ballast_in(tmp_path)
-    with caplog.at_level(logging.INFO):
-        for _ in range(3):
-            ballast.record_shortage(StoreFull("full"))
-        for _ in range(2):
-            ballast.allocate()
-
-    assert [one.message for one in caplog.records] == ["database out of space", "database has space again"]

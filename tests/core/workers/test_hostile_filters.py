@@ -90,6 +90,8 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "file_bytes": 3 << 20,
             "folder_bytes": 8 << 20,
             "open_files": 64,
+            "log_line_bytes": 99,
+            "log_lines": 20,
         },
         "filters": {"acme": {"folder": str(folder / "out")}, "evil": {"folder": str(folder / "out")}},
     }
@@ -165,6 +167,32 @@ def test_what_a_good_run_leaves_behind_ends_with_it(den: Den, name: str) -> None
 
     assert (job.state, job.steps[0].attempt) == (JobState.COMPLETED, 1)
     assert not any(alive(process) for process in den.left(token))
+
+
+def test_what_a_filter_logs_has_so_many_lines_of_so_many_bytes(den: Den, caplog: pytest.LogCaptureFixture) -> None:
+    """T-P6: the first 20 of its 25 lines, the first 99 bytes of its 10,000, and how much is missing of each."""
+    with caplog.at_level(logging.INFO):
+        token = den.start_evil("log-much")
+        den.ended(token)
+
+    lines = [vars(one) for one in caplog.records if vars(one).get("job") == token]
+    logged = [one for one in lines if one["message"] == "filter logged"]
+    assert [one["text"] for one in logged] == ["é" * 49, *(f"line {number:03}" for number in range(19))]
+    assert logged[0]["dropped_bytes"] == 10_000 - 98
+    [dropped] = [one for one in lines if one["message"] == "lines of a filter dropped"]
+    assert (dropped["lines"], dropped["bytes"], dropped["filter"]) == (5, 40, "log-much")
+
+
+def test_an_error_that_a_filter_does_not_expect_is_logged_with_its_traceback(
+    den: Den, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F-R8: its author needs to know where it was raised."""
+    token = den.start_evil("raise-something")
+    den.ended(token)
+
+    [line] = [vars(one) for one in caplog.records if one.getMessage() == "filter failed" and vars(one)["job"] == token]
+    assert line["reason"] == "Odd: half a sign ? and a nul ?"
+    assert 'raise Odd("half a sign' in line["traceback"]
 
 
 @pytest.mark.parametrize(

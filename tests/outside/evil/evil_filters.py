@@ -272,6 +272,14 @@ def print_without_end(job: FilterContext, token: CancellationToken) -> None:
         print("x" * 1000)
 
 
+@evil
+def log_much(job: FilterContext, token: CancellationToken) -> None:
+    """Log a line that is too long, and then more lines than there may be."""
+    job.log("é" * 5000)
+    for number in range(24):
+        job.log(f"line {number:03}")
+
+
 # --- they end in odd ways ------------------------------------------------------------------------------------------
 
 
