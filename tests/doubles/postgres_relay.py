@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -74,7 +74,7 @@ class PostgresRelay:
                 self._sockets += [client, server]
                 connection = _Connection(self, client, server)
                 for work in (connection.forward, connection.back):
-                    self._threads.append(threading.Thread(target=work))
+                    self._threads.append(threading.Thread(target=connection.closed_after, args=(work,)))
                     self._threads[-1].start()
 
 
@@ -86,6 +86,14 @@ class _Connection:
         self._has_written = False
         self._is_over = False
         self._replied = threading.Event()
+        self._directions = threading.Semaphore(1)
+
+    def closed_after(self, work: Callable[[], None]) -> None:
+        """Pass messages on in one direction; close both sockets when the other one has ended as well."""
+        work()
+        if not self._directions.acquire(blocking=False):
+            self._client.close()
+            self._server.close()
 
     def forward(self) -> None:
         with contextlib.suppress(OSError), self._client.makefile("rb") as reader:
