@@ -31,8 +31,8 @@ DEADLINE = 0.5
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Few tries, and room for many subscriptions."""
-    return with_events(settings, tries=3, most_per_caller=100)
+    """Few tries, room for many subscriptions, and patience: an event whose answer is late is sent again."""
+    return with_events(settings, tries=3, most_per_caller=100, deadline_seconds=60)
 
 
 # --- by its owner, or by itself --------------------------------------------------------------------------------------
