@@ -130,6 +130,10 @@ class Server:
         """Return what it has written to stderr."""
         return self._log.read_text()
 
+    def tracebacks(self) -> list[str]:
+        """Return the first line of each error of its own in the log; those of filters are values within a line."""
+        return [line for line in self.log().splitlines() if line.startswith("Traceback")]
+
     def forget_peak_memory(self) -> None:
         """Let `peak_memory` begin anew (proc(5), clear_refs)."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")

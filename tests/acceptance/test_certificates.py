@@ -82,7 +82,7 @@ def site(folder: Path, mode: str) -> Iterator[Site]:
     }
     with running(folder, tables) as server:
         yield Site(server, folder, root, branch, revoked)
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("device"), found_by_name(port, port)) as server:
         yield server
         assert subscriptions(server) == 0
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture(scope="module")

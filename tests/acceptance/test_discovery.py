@@ -57,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on loopback that can be found. Nothing that it hears makes it stumble."""
     with running(tmp_path_factory.mktemp("found"), discovered(*free_ports(2))) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def test_a_device_that_knows_the_name_finds_the_address(server: Server) -> None:
@@ -262,7 +262,7 @@ def test_a_device_that_knows_nothing_finds_the_server(wire: Cable, tmp_path: Pat
     run, numbers = zip(*map(sequenced, (hello[0], answer, bye[0])), strict=True)
     assert len(set(run)) == 1
     assert list(numbers) == sorted(set(numbers))
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def test_a_link_that_comes_later_is_served_like_the_others(wire: Cable, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_link_that_comes_later_is_served_like_the_others(wire: Cable, tmp_path
     finally:
         wire.at_server(server.stop)
         server.works.core.close()
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def test_a_device_finds_the_server_over_ipv6(wire: Cable, tmp_path: Path) -> None:

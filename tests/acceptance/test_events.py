@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that gives a silent job up soon, and waits for a hanging sink as long as the whole test."""
     with running(tmp_path_factory.mktemp("events"), SETTINGS) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture

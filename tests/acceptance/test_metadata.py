@@ -29,7 +29,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"server": {"port": 0, "drain_seconds": 1, "public_url": PUBLIC}, "device": {"friendly_name": "Nils"}}
     with running(tmp_path_factory.mktemp("named"), settings) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def device_of(server: Server) -> Device:

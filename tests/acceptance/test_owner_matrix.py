@@ -118,7 +118,7 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         made = House(server, [Device(server.url, **more) for more in request.param(folder, ca)])
         made.take_the_slot()
         yield made
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def comparable(answer: Answer, token: str) -> tuple[int, dict[str, str], bytes]:

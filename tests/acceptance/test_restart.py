@@ -153,4 +153,4 @@ def test_a_server_that_is_asked_to_stop_puts_its_jobs_down(mortal: Server) -> No
 
     assert code == 0
     assert Scanner(mortal).ended(token).state == "Completed"
-    assert "Traceback" not in mortal.log()
+    assert mortal.tracebacks() == []

@@ -46,7 +46,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     tls = certificates.server_table(tmp_path, certificates.Authority(), mode="server", handshake_seconds=1)
     with running(tmp_path, {**SHORT, "tls": tls}) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def test_every_kind_of_client_is_there_and_the_server_does_something_to_each(server: Server) -> None:

@@ -173,7 +173,7 @@ def older(unopened: Older, read: Read) -> Iterator[Older]:
     assert read
     unopened.server.start()
     yield unopened
-    assert "Traceback" not in unopened.server.log()
+    assert unopened.server.tracebacks() == []
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {**SETTINGS, "discovery": {**SETTINGS["discovery"], **discovered(*free_ports(2))["discovery"]}}
     with running(tmp_path_factory.mktemp("found"), settings) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def strictly(server: Server) -> tuple[str, int]:

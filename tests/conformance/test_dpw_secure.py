@@ -50,7 +50,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     tls = {"certificate": str(shown.write(folder, "server"))}
     with running(folder, {"server": place, "tls": tls, **discovered(*free_ports(2))}) as server:
         yield Secure(server, certificates.client(folder, ca), shown.certificate)
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
         to_the_end(one, last), to_the_end(other, last)
         until(lambda: len(told(third)) >= 2)
         yield Days(told(one), told(other), told(third), configurations, states)
-    assert "Traceback" not in office.server.log()
+    assert office.server.tracebacks() == []
 
 
 def two_jobs_at_once(office: Office) -> Iterator[ET.Element]:

@@ -63,7 +63,7 @@ def site(folder: Path, mode: str) -> Iterator[Site]:
     }
     with running(folder, tables) as server:
         yield Site(server, ca)
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that gives a sink one second, and two tries. Nothing that subscribers send makes it stumble."""
     with running(tmp_path_factory.mktemp("telling"), {"events": {"deadline_seconds": 1, "tries": 2}}) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture

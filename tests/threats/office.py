@@ -53,7 +53,7 @@ def open_office(folder: Path, mode: Mode) -> Iterator[Office]:
         owners = [Device(server.url, **more) for more in mode(folder, ca)]
         administrator = Device(server.url, user=ROOT, tls=certificates.client(folder, ca, shown))
         yield Office(server, owners, administrator, f"user:{ROOT}" if strong else administration.by_key(shown))
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 def scanned(server: Server, owner: Device, *filters: str) -> str:

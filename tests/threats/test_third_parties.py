@@ -45,7 +45,7 @@ def server(wire: Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     finally:
         wire.at_server(server.stop)
         server.works.core.close()
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @contextlib.contextmanager

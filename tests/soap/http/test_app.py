@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"server": {"port": 0, "idle_seconds": 1, "drain_seconds": 1}}
     with running(tmp_path_factory.mktemp("app"), settings) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture

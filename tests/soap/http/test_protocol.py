@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"server": {"port": 0, "head_seconds": 1, "idle_seconds": 2, "write_seconds": 1}}
     with running(tmp_path_factory.mktemp("head"), settings) as server:
         yield server
-    assert "Traceback" not in server.log()
+    assert server.tracebacks() == []
 
 
 @pytest.fixture
