@@ -89,9 +89,9 @@ def end_orphans(patience: float = 1.0) -> int:
     Their supervisors do that by themselves, so they get *patience* seconds for it first.
     """
     until = time.monotonic() + patience
-    while _orphans() and time.monotonic() < until:
+    while (found := _orphans()) and time.monotonic() < until:
         time.sleep(0.02)
-    return _kill_all(_orphans)
+    return _kill_all(_orphans) if found else 0
 
 
 def _kill_all(find: Callable[[], set[int]]) -> int:
@@ -125,7 +125,7 @@ def _marked() -> Iterator[tuple[int, str]]:
     start = f"{MARK}=".encode()
     for process in _all():
         with contextlib.suppress(OSError):  # it has ended, or belongs to another user
-            environment = (_PROC / str(process) / "environ").read_bytes()
+            environment = _read(f"/proc/{process}/environ")
             if start in environment:
                 for one in environment.split(b"\0"):
                     if one.startswith(start) and _start_time(process):
@@ -169,10 +169,22 @@ def _start_time(process: int) -> str:
 
 def _stat(process: int) -> list[str] | None:
     try:
-        text = (_PROC / str(process) / "stat").read_text("utf-8", "replace")
+        text = _read(f"/proc/{process}/stat").decode("utf-8", "replace")
     except OSError:
         return None
     return text.rpartition(")")[2].split()  # the name before it may contain anything
+
+
+def _read(path: str) -> bytes:
+    """Return the content of a file; a start of the server reads one for each process of the machine."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while part := os.read(descriptor, 1 << 16):
+            data += part
+        return data
+    finally:
+        os.close(descriptor)
 
 
 @cache
