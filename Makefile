@@ -18,7 +18,7 @@ demo: $(READY)   ## A server, a device, one job completed and one cancelled
 # The tests start hundreds of servers: each reuses the bytecode of the last, even where Python is configured to write none.
 # A file runs in one worker, since its tests share servers; in the order that tests/conftest.py gives, the slow ones first.
 test: $(READY)   ## All tests
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 check: lint types layers  ## Everything that is not a test: style, types, who imports whom
 

@@ -21,8 +21,8 @@ from typing import Final
 
 NOT_HERE: Final = "strace is not installed; on Debian: apt-get install strace"
 
-ROLES: Final = ("loop", "scheduler", "sweeper", "requests", "pipeline")
-"""The roles of the threads of a server; the last two are started by their first work."""
+ROLES: Final = ("loop", "sweeper", "scheduler", "requests", "pipeline")
+"""The roles of the threads of a server, in the order of their starts; the last two are started by their first work."""
 
 QUERIES: Final = 5
 """Requests that distinguish the thread that processes them from one that wakes up by itself."""
@@ -96,7 +96,7 @@ def roles(server: int, query: Callable[[], object]) -> dict[str, int]:
     After a crash the pipeline may be older than the thread of the requests; the latter wakes up at every query. The
     pipeline may wake up sometimes, because it has just suspended a job.
     """
-    loop, scheduler, sweeper, *others = threads(server)
+    loop, sweeper, scheduler, *others = threads(server)
     before = {thread: _switches(server, thread) for thread in others}
     for _ in range(QUERIES):
         query()
@@ -106,7 +106,7 @@ def roles(server: int, query: Callable[[], object]) -> dict[str, int]:
         raise AssertionError(
             f"wake-ups of the threads after {QUERIES} requests: {woken}; expected one with most of them"
         )
-    return dict(zip(ROLES, (loop, scheduler, sweeper, requests, pipeline), strict=True))
+    return dict(zip(ROLES, (loop, sweeper, scheduler, requests, pipeline), strict=True))
 
 
 @contextlib.contextmanager

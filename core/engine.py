@@ -137,8 +137,8 @@ class Engine:
                     self.store.reset_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
                 self._keep_time()
                 with self.filters.active(catalogue, probe.validator(catalogue)):
-                    self.scheduler.start()
                     self.sweeper.start()
+                    self.scheduler.start()
                     try:
                         yield catalogue
                     finally:

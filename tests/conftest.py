@@ -64,7 +64,7 @@ LONGEST_FIRST = (
     "soap/eventing/test_subscription_end.py",
     "model/test_stateful.py",
 )
-"""Files of 30 to 120 seconds on two cores that six workers share: one that started last would run alone."""
+"""Files of 30 to 120 seconds on two cores that five workers share: one that started last would run alone."""
 
 LONG = ("acceptance", "threats", "plugins", "conformance", "cli")
 """Folders of files of 5 to 30 seconds."""
