@@ -24,6 +24,7 @@ from acceptance.scanning import instructions
 from acceptance.server import Server
 from device import Answer, Device
 
+from campaigns.flood import children
 from campaigns.whole_job import Job, NoAnswer, Refused
 
 ADDRESS: Final = "127.0.2.1"
@@ -32,19 +33,23 @@ PAUSE: Final = 0.5
 TRIES: Final = 40
 _FILTER: Final = "swallow"
 
+Timed = list[tuple[float, float]]
+
 
 @dataclass
 class Notes:
     """What the bystander did and how long it took: pairs of the moment it began and the seconds.
 
-    `cancels` are those of the device and `commands` those of the command line, from the begin to the filter; `ends` of
-    the commands, to the end of the process. `repeated` are requests of whole jobs that had to be sent again, by their
-    reason.
+    `gets` are requests for the state of a job. `cancels` are those of the device and `commands` those of the command
+    line, from the begin to the filter; `ends` of the commands, to the end of the process; `scans` are whole jobs.
+    `repeated` are requests of whole jobs that had to be sent again, by their reason.
     """
 
-    cancels: list[tuple[float, float]] = field(default_factory=list)
-    commands: list[tuple[float, float]] = field(default_factory=list)
-    ends: list[tuple[float, float]] = field(default_factory=list)
+    gets: Timed = field(default_factory=list)
+    cancels: Timed = field(default_factory=list)
+    commands: Timed = field(default_factory=list)
+    ends: Timed = field(default_factory=list)
+    scans: Timed = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     repeated: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
@@ -55,9 +60,12 @@ class Failed(Exception):
 
 
 class Bystander:
-    """Cancels jobs at its device and by the command line, and scans whole jobs, each in a thread of its own."""
+    """Cancels jobs at its device and by the command line, and scans whole jobs, each in a thread of its own.
 
-    def __init__(self, server: Server, tls: ssl.SSLContext | None) -> None:
+    A process of its own asks for the state of a job; it takes *ca*, the file of the CA of the server's certificate.
+    """
+
+    def __init__(self, server: Server, tls: ssl.SSLContext | None, ca: str) -> None:
         self.notes = Notes()
         self._server = server
         self._tls = tls
@@ -65,12 +73,16 @@ class Bystander:
         self._stop = threading.Event()
         asked = instructions(_FILTER)
         self._process, self._instructions = server.store(asked), asked
+        order = {"url": server.url, "ca": ca, "address": ADDRESS, "patience": PATIENCE}
+        self._getting = {**order, "token": self._create()}
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Do all of it, again and again, while the body runs."""
+        """Do all of it, again and again, while the body runs; then wait until the last of it is done."""
         loops = (self._cancel_by_device, self._cancel_by_command, self._scan)
-        with ThreadPoolExecutor(len(loops)) as threads:
+        self._stop.clear()
+        with children.running("getter", self._getting) as getter, ThreadPoolExecutor(len(loops)) as threads:
+            getter.await_running()
             futures = [threads.submit(self._repeat, one) for one in loops]
             try:
                 yield
@@ -78,8 +90,9 @@ class Bystander:
                 self._stop.set()
             for future in futures:
                 future.result()
+        self.notes.gets += [(began, math.inf if seconds is None else seconds) for began, seconds in getter.report]
 
-    def create(self) -> str:
+    def _create(self) -> str:
         """Create a job and return its token."""
         token = _good(self._device.create(self._process, self._instructions)).find("JobToken")
         if not token:
@@ -122,7 +135,7 @@ class Bystander:
 
     def _in_filter(self) -> str:
         """Scan a page, and wait until its filter runs; return the token."""
-        token = self.create()
+        token = self._create()
         _good(self._device.send_image(token, 1, os.urandom(3000)))
         _good(self._device.end(token))
         self._traced(token, _FILTER)
@@ -144,8 +157,15 @@ class Bystander:
         raise Failed(f"the filter of job {token} did not note {word!r} within {PATIENCE:g} s")
 
     def _scan(self) -> None:
-        job = Job(self._server, "delivered", self._tls)
+        job, began = Job(self._server, "delivered", self._tls), time.monotonic()
         self.notes.jobs.append(job)
+        broken = self._broken(job)
+        self.notes.scans.append((began, math.inf if broken else time.monotonic() - began))
+        if broken:
+            self.notes.broken.append(broken)
+
+    def _broken(self, job: Job) -> str:
+        """Scan a whole job; return a sentence if it does not end."""
         for _ in range(TRIES):
             try:
                 job.go_on()
@@ -153,11 +173,10 @@ class Bystander:
                 self.notes.repeated[f"{type(error).__name__} {error}"] += 1
                 time.sleep(PAUSE)
             except AssertionError as error:
-                self.notes.broken.append(f"a job of the bystander did not end: {error}")
-                return
+                return f"a job of the bystander did not end: {error}"
             else:
-                return
-        self.notes.broken.append(f"a job of the bystander was refused {TRIES} times")
+                return ""
+        return f"a job of the bystander was refused {TRIES} times"
 
 
 def _good(answer: Answer) -> Answer:

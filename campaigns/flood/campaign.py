@@ -3,9 +3,9 @@
     python -m campaigns flood [seconds=N] [addresses=N] [quiet=N] [connections=N] [tls=no]
 
 At first there is the bystander alone: the quiet figures, over `quiet` seconds. Then every kind of unkind client is
-there at once, from so many addresses and for so many seconds; then, after a pause, once more. The server has the
-product's settings and a certificate. `connections` is the setting of this name. Without TLS the clients of the kind
-"silent, TLS" are silent ones too.
+there at once, from so many addresses, for so many seconds from when all of them run; then, after a pause, once more.
+The server has the product's settings and a certificate. `connections` is the setting of this name. Without TLS the
+clients of the kind "silent, TLS" are silent ones too.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import certificates
+import psutil
 from acceptance.scanning import instructions
 from acceptance.server import Server, Tables, running
 
-from campaigns.flood import children, measures, verdicts
-from campaigns.flood.bystander import ADDRESS, PATIENCE, Bystander
+from campaigns.flood import children, measures, presence, verdicts
+from campaigns.flood.bystander import Bystander
 from campaigns.flood.phases import Findings, Measured, Phase
 from campaigns.flood.report import print_report
+from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
 
 STALLING: Final[Mapping[str, int]] = {
@@ -53,7 +55,10 @@ and so its waiting Ends, to its own silent connections.
 """
 
 GONE_SECONDS: Final = 60.0
-"""Seconds in which the server has to close what the clients have left."""
+"""Seconds in which the server has to close what the clients have left, and to end the jobs that it works on."""
+
+DESCRIPTORS_EACH: Final = 3
+"""Descriptors of the server for each connection that it may have."""
 
 OPTIONS: Final = ("seconds", "addresses", "quiet", "connections", "tls")
 
@@ -98,13 +103,12 @@ def campaign(home: Path, plan: Plan) -> Findings:
     authority = certificates.Authority()
     tls = certificates.client(home, authority) if plan.is_tls else None
     with running(home, _settings(home, plan, authority)) as server:
-        bystander = Bystander(server, tls)
-        run = _Run(server, plan, str(home / "trusted.pem"))
-        order = run.order(address=ADDRESS, token=bystander.create(), patience=PATIENCE)
-        with children.running("getter", order) as getter, bystander.running():
-            quiet = run.quiet()
-            floods = [run.flood(f"flood {number}") for number in range(1, plan.rounds + 1)]
-        findings = Findings(quiet, floods, getter.report, bystander.notes, server.log())
+        ca = str(home / "trusted.pem")
+        bystander = Bystander(server, tls, ca)
+        run = _Run(server, plan, bystander, ca)
+        quiet = run.quiet()
+        floods = [run.flood(f"flood {number}") for number in range(1, plan.rounds + 1)]
+        findings = Findings(quiet, floods, bystander.notes, run.rooms(), server.log())
         server.kill()
         server.start()
         findings.lost = verdicts.lost(server, bystander.notes.jobs, findings.acknowledged())
@@ -114,58 +118,84 @@ def campaign(home: Path, plan: Plan) -> Findings:
 class _Run:
     """The phases of one campaign on one server."""
 
-    def __init__(self, server: Server, plan: Plan, ca: str) -> None:
+    def __init__(self, server: Server, plan: Plan, bystander: Bystander, ca: str) -> None:
         self._server = server
         self._plan = plan
-        self._ca = ca
+        self._bystander = bystander
+        addresses = [f"127.0.1.{number}" for number in range(1, plan.addresses + 1)]
+        half = len(addresses) // 2
+        self._groups = ((addresses[:half], STALLING), (addresses[half:], REQUESTING))
         asked = instructions("copy")
-        self._asked = {"process": server.store(asked), "instructions": asked}
-
-    def order(self, **more: Any) -> dict[str, Any]:
-        """Return the order for a process of the campaign."""
-        return {"url": self._server.url, "ca": self._ca, **more}
+        self._order = {
+            "url": server.url,
+            "ca": ca,
+            "process": server.store(asked),
+            "instructions": asked,
+            "envelope_bytes": server.settings.limits.envelope_bytes,
+        }
 
     def quiet(self) -> Phase:
         """Measure the bystander alone, once all parts of the server have been used."""
-        time.sleep(self._plan.quiet_seconds / 4)
-        with self._measured("quiet") as phase:
-            time.sleep(self._plan.quiet_seconds)
+        phase = self._phase("quiet")
+        with self._bystander.running():
+            time.sleep(self._plan.quiet_seconds / 4)
+            self._measure(phase, self._plan.quiet_seconds)
+        self._await_jobs(phase)
         return phase
 
     def flood(self, name: str) -> Phase:
-        """Run all unkind clients, then wait until the server has closed what they have left."""
-        addresses = [f"127.0.1.{number}" for number in range(1, self._plan.addresses + 1)]
-        half = len(addresses) // 2
-        orders = [self._order(addresses[:half], STALLING), self._order(addresses[half:], REQUESTING)]
-        with self._measured(name) as phase:
-            with contextlib.ExitStack() as stack:
-                senders = [stack.enter_context(children.running("sender", order)) for order in orders]
-                time.sleep(self._plan.seconds)
-            phase.senders = [sender.report for sender in senders]
+        """Run all unkind clients beside the bystander, then wait until the server has nothing to do any more."""
+        phase = self._phase(name)
+        with self._bystander.running(), contextlib.ExitStack() as stack:
+            senders = [stack.enter_context(children.running("sender", order)) for order in self._orders()]
+            for sender in senders:
+                sender.await_running()
+            self._measure(phase, self._plan.seconds)
+        phase.senders = [sender.report for sender in senders]
+        self._await_jobs(phase)
         self._await_closed(phase)
         return phase
 
-    def _order(self, addresses: list[str], at_each: Mapping[str, int]) -> dict[str, Any]:
-        size = self._server.settings.limits.envelope_bytes
-        return self.order(addresses=addresses, at_each=dict(at_each), envelope_bytes=size, **self._asked)
+    def rooms(self) -> dict[str, float]:
+        """Return how many clients of each kind the server has room for."""
+        server = self._server
+        descriptors, _ = psutil.Process(server.pid).rlimit(psutil.RLIMIT_NOFILE)
+        most = min(server.settings.server.connections, descriptors // DESCRIPTORS_EACH)
+        groups = [(len(addresses), at_each) for addresses, at_each in self._groups]
+        return presence.rooms(groups, most, server.settings.server.connections_per_address)
+
+    def _orders(self) -> list[dict[str, Any]]:
+        return [{**self._order, "addresses": one, "at_each": dict(at_each)} for one, at_each in self._groups]
+
+    def _phase(self, name: str) -> Phase:
+        """Return a phase before its clients are there."""
+        self._server.forget_peak_memory()
+        return Phase(name, measures.descriptors_at_rest(self._server.pid))
+
+    def _measure(self, phase: Phase, seconds: float) -> None:
+        """Measure what the server uses in so many seconds; the peak of its memory is that since `_phase`."""
+        server = self._server
+        phase.began = Measured.now(server.pid, len(server.log()))
+        time.sleep(seconds)
+        phase.ended = Measured.now(server.pid, len(server.log()))
+        phase.peak = server.peak_memory()
+
+    def _await_jobs(self, phase: Phase) -> None:
+        """Wait until no job is worked on, and note those that still are."""
+        end, store = time.monotonic() + GONE_SECONDS, self._server.works.core.store
+        while True:
+            phase.unended = [str(job.token) for job in store.open_jobs() if job.state is not JobState.CREATING]
+            if not phase.unended or time.monotonic() > end:
+                return
+            time.sleep(0.2)
 
     def _await_closed(self, phase: Phase) -> None:
-        """Wait until there are no more descriptors than when the phase began, and note those that there are."""
+        """Wait until there are no more descriptors than before the phase, and note those that there are."""
         end = time.monotonic() + GONE_SECONDS
         while True:
             phase.left = measures.descriptors_at_rest(self._server.pid) - phase.descriptors
             if not phase.left or time.monotonic() > end:
                 return
-
-    @contextlib.contextmanager
-    def _measured(self, name: str) -> Iterator[Phase]:
-        """Measure what the server uses while the body runs."""
-        server = self._server
-        server.forget_peak_memory()
-        phase = Phase(name, measures.descriptors_at_rest(server.pid), began=Measured.now(server.pid, len(server.log())))
-        yield phase
-        phase.ended = Measured.now(server.pid, len(server.log()))
-        phase.peak = server.peak_memory()
 
 
 def _settings(home: Path, plan: Plan, authority: certificates.Authority) -> Tables:

@@ -1,9 +1,13 @@
-"""Processes of the campaign: each takes one order as JSON, runs until its input is closed, and prints one report."""
+"""Processes of the campaign.
+
+Each takes one order as JSON, prints `RUNNING` when it begins, runs until its input is closed, and prints one report.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+RUNNING: Final = "running"
 _SECONDS: Final = 120.0
 
 
@@ -20,6 +25,13 @@ class Child:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.report: Any = None
+
+    def await_running(self) -> None:
+        """Wait until it says that it runs; raise if it fails or takes too long."""
+        stdout = self._process.stdout
+        assert stdout
+        if not select.select([stdout], [], [], _SECONDS)[0] or stdout.readline().strip() != RUNNING:
+            raise RuntimeError("a process of the campaign does not run")
 
     def finish(self) -> None:
         """Let it end, and read its report; raise if it fails or has failed."""
@@ -33,14 +45,13 @@ class Child:
 def running(module: str, order: dict[str, Any]) -> Iterator[Child]:
     """Run a module of this package as a process while the body runs."""
     command = [sys.executable, "-m", f"campaigns.flood.{module}"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    try:
-        assert process.stdin
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        child = Child(process)
-        yield child
-        child.finish()
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdin
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            child = Child(process)
+            yield child
+            child.finish()
+        finally:
+            process.kill()

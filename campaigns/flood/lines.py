@@ -78,11 +78,11 @@ class Line:
 
     def _is_closed(self) -> bool:
         """Return whether the server has closed the connection; with TLS, uvloop drops what is written after that."""
-        connection = self._writer.get_extra_info("socket").fileno()
-        if connection < 0 or self._writer.transport.is_closing():
+        connection = self._writer.get_extra_info("socket")
+        if connection is None or connection.fileno() < 0 or self._writer.transport.is_closing():
             return True
         poll = select.poll()
-        poll.register(connection, select.POLLRDHUP)
+        poll.register(connection.fileno(), select.POLLRDHUP)
         return bool(poll.poll(0))
 
     def abort(self) -> None:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from campaigns.flood import measures, verdicts
+from campaigns.flood import measures, presence, verdicts
 from campaigns.flood.phases import Findings, Phase
 from campaigns.flood.verdicts import shown
 
@@ -16,7 +16,7 @@ _EVENT = re.compile(r"^\S+Z (debug|info|warning|error) +(.*?)(?= +\w+=|$)")
 
 
 def print_report(findings: Findings) -> int:
-    """Print all of it; return the exit code, which is 1 if a promise is broken."""
+    """Print all of it; return the exit code, which is 1 if a promise is broken or if the run shows nothing."""
     for phase in findings.floods:
         _print_clients(phase)
     _print_bystander(findings)
@@ -26,9 +26,12 @@ def print_report(findings: Findings) -> int:
     all_of = verdicts.all_of(findings)
     for verdict in all_of:
         print(f"{'kept  ' if verdict.is_kept else 'BROKEN'} {verdict.promise}: {verdict.figure}")
+    absent = presence.absent(findings)
+    for sentence in absent:
+        print(f"SHOWS NOTHING {sentence}")
     broken = sum(not verdict.is_kept for verdict in all_of)
-    print(f"\n{len(all_of)} promises, {broken} broken")
-    return 1 if broken else 0
+    print(f"\n{len(all_of)} promises, {broken} broken, {len(absent)} reasons why this run shows nothing")
+    return 1 if broken or absent else 0
 
 
 def _print_clients(phase: Phase) -> None:
@@ -42,14 +45,8 @@ def _print_clients(phase: Phase) -> None:
 
 def _print_bystander(findings: Findings) -> None:
     notes = findings.notes
-    rows = (
-        ("Get, with its connection", findings.gets),
-        ("cancel, to its filter", notes.cancels),
-        ("postscan cancel, to the filter", notes.commands),
-        ("postscan cancel, to its end", notes.ends),
-    )
     print(f"{'bystander':<31} {'phase':<12} {'number':>6} {'failed':>6} {'median':>8} {'p99':>8} {'slowest':>8}")
-    for what, timed in rows:
+    for what, timed in findings.of_bystander().items():
         for phase in (findings.quiet, *findings.floods):
             seconds = phase.of(timed)
             figures = " ".join(f"{shown(measures.percentile(seconds, share)):>8}" for share in (0.5, 0.99, 1.0))
@@ -67,7 +64,7 @@ def _print_use(phase: Phase, log: str) -> None:
     print(
         f"{phase.name}, {phase.seconds:.0f} s: processor seconds of the server {used:.0f}, of the clients {clients:.0f}"
     )
-    print(f"  memory of the server in MiB: {begin} at the begin, {peak} at most, {end} at the end;")
+    print(f"  memory of the server in MiB: {begin} at the begin, {peak} at most, {end} at the end")
     lines = log[phase.began.log : phase.ended.log].splitlines()
     events = Counter(found[2] for line in lines if (found := _EVENT.match(line)))
     print(f"  log: {len(lines)} lines, {_listed(events.most_common(_MOST_OUTCOMES))}")

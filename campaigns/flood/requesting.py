@@ -23,6 +23,7 @@ SLOW_SECONDS: Final = 4.0
 """Seconds until a slow sink answers; a little less than the server's deadline."""
 
 SUBSCRIBED: Final = 60
+BETWEEN_JOBS: Final = 4.0
 
 
 class Pipelining(Client):
@@ -116,7 +117,7 @@ class WaitingEnd(Client):
 
 
 class ChangingJobs(Client):
-    """Create a job and cancel it, so that there are events."""
+    """Create a job and cancel it every few seconds, so that there are events."""
 
     kind = "changing jobs"
 
@@ -124,12 +125,10 @@ class ChangingJobs(Client):
         with self.count.one():
             token = await self.caller.create()
             status, answer = await self.caller.post(envelopes.cancel(self.target.url, token))
-        if status == 200:
-            self.flood.acknowledged.append((token, "cancel"))
+            if status == 200:
+                self.flood.acknowledged.append((token, "cancel"))
+            await asyncio.sleep(BETWEEN_JOBS)
         return envelopes.outcome(status, answer)
-
-    def pause(self) -> float:
-        return 4.0
 
 
 class SlowSink(Client):

@@ -1,6 +1,7 @@
 """A process of unkind clients: `python -m campaigns.flood.sender`.
 
-Its standard input has one line, an order as JSON. It runs until that input is closed, and prints its counts as JSON.
+Its standard input has one line, an order as JSON. It prints `RUNNING` when all clients have begun, runs until that
+input is closed, and prints its counts as JSON.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import uvloop
 
 from campaigns.flood import requesting, stalling
+from campaigns.flood.children import RUNNING
 from campaigns.flood.clients import Caller, Client, Count, Flood, shown
 from campaigns.flood.lines import Target
 
@@ -56,9 +58,14 @@ class Sender:
                     self._clients.append(kind(caller, self.counts[kind.kind]))
                     self.counts[kind.kind].wanted += 1
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run all clients, and count them once a second, until *stop* is set; then close all connections."""
+    async def run(self, stop: asyncio.Event, begun: Callable[[], None] = lambda: None) -> None:
+        """Run all clients, and count them once a second, until *stop* is set; then close all connections.
+
+        Calls *begun* when each of them has begun its first turn.
+        """
         tasks = [asyncio.create_task(client.run()) for client in self._clients]
+        await asyncio.sleep(0)
+        begun()
         while not stop.is_set():
             for count in self.counts.values():
                 count.sample()
@@ -108,7 +115,7 @@ async def _main() -> None:
 
     loop.add_reader(sys.stdin, closed)
     sender = Sender(flood, order["addresses"], order["at_each"])
-    await sender.run(stop)
+    await sender.run(stop, lambda: print(RUNNING, flush=True))
     print(json.dumps(sender.report()))
 
 

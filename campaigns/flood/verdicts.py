@@ -12,8 +12,8 @@ from typing import Final
 from acceptance.server import Server
 
 from campaigns import promises
-from campaigns.flood import measures
-from campaigns.flood.phases import Findings, Phase
+from campaigns.flood import measures, presence
+from campaigns.flood.phases import CANCEL, COMMAND, GET, Findings, Phase
 from campaigns.whole_job import Job
 from postscan.core.errors import JobNotFound
 
@@ -21,6 +21,13 @@ GET_SECONDS: Final = 0.05
 CANCEL_SECONDS: Final = 0.5
 COMMAND_SECONDS: Final = 3.0
 TIMES_QUIET: Final = 3.0
+_TIMED: Final = (
+    (GET, 0.99, GET_SECONDS, TIMES_QUIET),
+    (CANCEL, 1.0, CANCEL_SECONDS, TIMES_QUIET),
+    (COMMAND, 1.0, COMMAND_SECONDS, 0.0),
+)
+"""What the bystander does, the share of it, the most seconds that it takes, or times its quiet figure."""
+
 DATABASE: Final = "file .sqlite"
 MORE_MEMORY: Final = 150 << 20
 MEMORY_NOISE: Final = 16 << 20
@@ -46,32 +53,33 @@ def all_of(findings: Findings) -> list[Verdict]:
         *(verdict for phase in findings.floods for verdict in _of_bystander(findings, phase)),
         *_of_memory(findings.quiet, findings.floods),
         *(_of_descriptors(phase, may_open_pool=phase is findings.floods[0]) for phase in findings.floods),
-        _of_sentences("every request of the bystander is served", findings.notes.broken),
-        _of_sentences("nothing acknowledged is lost, after a kill and a start", findings.lost),
+        *(_of_sentences(f"{phase.name}: all jobs end", phase.unended) for phase in findings.floods),
+        _of_sentences("every request of the bystander is served", findings.notes.broken or presence.idle(findings)),
+        _of_acknowledged(findings),
         _of_sentences("the log has no traceback", _tracebacks(findings.log)),
     ]
 
 
 def _of_bystander(findings: Findings, phase: Phase) -> list[Verdict]:
-    notes, quiet = findings.notes, findings.quiet
-    asked = measures.percentile(quiet.of(findings.gets), 0.99)
-    cancelled = max(quiet.of(notes.cancels), default=math.inf)
-    return [
-        _timed(f"{phase.name}: p99 of a Get", measures.percentile(phase.of(findings.gets), 0.99), GET_SECONDS, asked),
-        _timed(
-            f"{phase.name}: slowest cancel, to its filter", _slowest(phase.of(notes.cancels)), CANCEL_SECONDS, cancelled
-        ),
-        _timed(f"{phase.name}: slowest postscan cancel, to its end", _slowest(phase.of(notes.ends)), COMMAND_SECONDS),
-    ]
+    return [_timed(findings, phase, *promise) for promise in _TIMED]
 
 
-def _timed(what: str, seconds: float, bound: float, quiet: float = 0.0) -> Verdict:
-    bound = max(bound, TIMES_QUIET * quiet) if math.isfinite(quiet) else bound
-    return Verdict(what, f"{shown(seconds)}, at most {shown(bound)}", seconds <= bound, is_timed=True)
+def _timed(findings: Findings, phase: Phase, what: str, share: float, bound: float, times_quiet: float) -> Verdict:
+    """Judge how long this share of what the bystander did took; what it hardly did is not kept."""
+    timed = findings.of_bystander()[what]
+    seconds, quiet = (measures.percentile(one.of(timed), share) for one in (phase, findings.quiet))
+    bound = max(bound, times_quiet * quiet) if math.isfinite(quiet) else bound
+    number = len(phase.of(timed))
+    is_kept = seconds <= bound and presence.is_shown(findings, phase, what)
+    promise = f"{phase.name}: {what}, {'slowest' if share == 1.0 else f'p{share * 100:g}'}"
+    return Verdict(promise, f"{shown(seconds)} of {number}, at most {shown(bound)}", is_kept, is_timed=True)
 
 
-def _slowest(seconds: Sequence[float]) -> float:
-    return max(seconds, default=math.inf)
+def _of_acknowledged(findings: Findings) -> Verdict:
+    """Judge what is lost; where nothing was acknowledged, nothing is kept."""
+    number = len(findings.acknowledged()) + sum(len(job.acknowledged) for job in findings.notes.jobs)
+    promise = f"nothing of {number} acknowledged operations is lost, after a kill and a start"
+    return _of_sentences(promise, findings.lost or ([] if number else ["nothing was acknowledged"]))
 
 
 def _of_memory(quiet: Phase, floods: Sequence[Phase]) -> list[Verdict]:
