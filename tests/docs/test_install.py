@@ -33,11 +33,14 @@ def test_what_servers_install_is_a_part_of_what_is_tested() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/administration.md"])
 def test_the_documents_install_the_lock_of_the_server(page: str) -> None:
-    """By hashes; what is installed without is the checkout itself, alone."""
+    """By hashes; what is installed without is the checkout itself, alone.
+
+    The lock is complete. Without `--no-deps` pip refuses it: it compares a name with an extra to one without.
+    """
     commands = [line for code in blocks(page, "console") for line in code.splitlines() if "pip install" in line]
 
     assert [shlex.split(line)[3:] for line in commands] == [
-        ["--require-hashes", "--requirement", "requirements-server.lock"],
+        ["--no-deps", "--require-hashes", "--requirement", "requirements-server.lock"],
         ["--no-deps", "--no-build-isolation", "."],
     ]
 

@@ -112,18 +112,20 @@ def test_a_filter_whose_folder_takes_more_than_the_share_is_stopped(
     assert again.state is JobState.COMPLETED
 
 
-def test_room_that_others_take_before_the_end_of_a_filter_is_stored_is_theirs(settings: Settings) -> None:
+def test_room_that_others_take_before_the_end_of_a_filter_is_stored_is_theirs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """T-Q1: the transaction counts again, the filter has failed, and the document that it made is removed."""
     with running(settings, 1010) as core:
         works = Works(core, ANNA)
         token, later = works.create("turn add", "copy"), works.create("copy")
         works.send(token, 1, b"x" * 1000)
         kept = core.store.spooled_bytes
-        core.store.spooled_bytes = lambda owner=None: taken(kept(owner))  # type: ignore[method-assign]
+        monkeypatch.setattr(core.store, "spooled_bytes", lambda owner=None: taken(kept(owner)))
 
         def taken(bytes: int) -> int:
             """Send an image after its owner's bytes were counted for the document that the filter makes."""
-            core.store.spooled_bytes = kept  # type: ignore[method-assign]
+            monkeypatch.undo()
             works.send(later, 1, b"x" * 10)
             return bytes
 

@@ -64,11 +64,9 @@ def test_the_number_of_the_others_is_written_once(store: Store, clock: FakeClock
     before = len(store.audit())
     for _ in range(4):
         kept.record(ANNA, "administer")
-    record = store.record
-    store.record = _busy  # type: ignore[method-assign]
-    with pytest.raises(StoreBusy):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoreBusy):
+        patch.setattr(store, "record", _busy)
         kept.summarize()
-    store.record = record  # type: ignore[method-assign]
     for _ in range(2):
         kept.summarize()
 

@@ -184,14 +184,16 @@ def test_images_have_what_folders_leave_of_the_share(shares: tuple[Engine, Quota
     room.release()
 
 
-def test_a_database_that_does_not_answer_stops_no_run(shares: tuple[Engine, Quota]) -> None:
+def test_a_database_that_does_not_answer_stops_no_run(
+    shares: tuple[Engine, Quota], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """F-R13: what its owner has is not known then; the next check will tell."""
     core, quota = shares
 
     def unavailable(_owner: str | None = None) -> int:
         raise StoreBusy("locked")
 
-    core.store.spooled_bytes = unavailable  # type: ignore[method-assign]
+    monkeypatch.setattr(core.store, "spooled_bytes", unavailable)
     with quota.folder(ANNA.name) as folder:
         assert folder.count(5 * MIB) == ""
 
