@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from bench import bystander, cancel, events, get_elements, growth, oracle, send_image
+from bench import bystander, cancel, events, get_elements, growth, oracle, pairs, send_image
 
 ALL = {
     "send_image": send_image.run,
@@ -17,6 +17,7 @@ ALL = {
     "events": events.run,
     "growth": growth.run,
     "growth_on_postgresql": growth.run_on_postgresql,
+    "pairs": pairs.run,
 }
 
 

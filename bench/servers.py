@@ -40,16 +40,24 @@ class Server:
 
 
 @contextlib.contextmanager
-def postscan(folder: Path, more: str = "", plugins: Path | None = None) -> Iterator[Server]:
-    """Run `postscan serve` with its data below *folder*, more settings, and optionally the plugins of a folder."""
+def postscan(
+    folder: Path, more: str = "", plugins: Path | None = None, checkout: Path | None = None
+) -> Iterator[Server]:
+    """Run `postscan serve` with its data below *folder*, more settings, and optionally the plugins of a folder.
+
+    *checkout* is another checkout whose server is run, in the environment that it has in `.venv`.
+    """
     config = folder / "postscan.toml"
     config.write_text(
         f'[server]\nport = 0\n[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'
         f"[limits]\nopen_jobs = 100000\n{more}"
     )
-    command = [sys.executable, "-m", "postscan.cli", "--config", str(config), "serve"]
+    python = str(checkout / ".venv" / "bin" / "python") if checkout else sys.executable
+    command = [python, "-m", "postscan.cli", "--config", str(config), "serve"]
     environment = os.environ | ({"PYTHONPATH": str(plugins)} if plugins else {})
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, cwd=checkout
+    )
     assert process.stdout is not None
     url = process.stdout.readline().decode().strip()
     port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]  # the URL of our own server
@@ -117,14 +125,19 @@ def read_response(connection: socket.socket) -> str:
     return body.decode()
 
 
-def create_job(server: Server) -> str:
-    """Create a job and return its token."""
+def create_request() -> bytes:
+    """Return a CreatePostScanJob."""
     body = (
         "<dsp:UserIdentifier>S-1-5-21-1-2-3-1001</dsp:UserIdentifier>"
         f"<dsp:PSP_Identifier>{PROCESS}</dsp:PSP_Identifier>"
         f"<dsp:PostScanInstructions>{INSTRUCTIONS}</dsp:PostScanInstructions>"
     )
-    response = exchange(server, envelope("CreatePostScanJob", body))
+    return envelope("CreatePostScanJob", body)
+
+
+def create_job(server: Server) -> str:
+    """Create a job and return its token."""
+    response = exchange(server, create_request())
     return re.findall(r"JobToken>([^<]+)<", response)[0]
 
 

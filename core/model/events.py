@@ -7,7 +7,7 @@ The repository is the whole server, in the terms of WS-DSC.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, get_args
 
@@ -79,9 +79,8 @@ _KINDS: Final[dict[str, type[Event | RepositoryEvent]]] = {
 
 def to_record(event: Event | RepositoryEvent) -> tuple[str, dict[str, Any]]:
     """Return the event's kind and its fields without the time, ready for JSON."""
-    fields = asdict(event)
-    del fields["at"]
-    return type(event).__name__, fields
+    values = {field.name: getattr(event, field.name) for field in fields(event) if field.name != "at"}
+    return type(event).__name__, values
 
 
 def from_record(kind: str, fields: Mapping[str, Any], at: datetime) -> Event | RepositoryEvent:

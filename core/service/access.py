@@ -20,6 +20,14 @@ from postscan.core.service.throttle import Throttle
 from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
 
+class RepeatedRequest(Exception):
+    """The request is stored with its response; it has changed nothing now."""
+
+    def __init__(self, response: StoredResponse) -> None:
+        super().__init__(response.request.message_id)
+        self.response = response
+
+
 class JobAccess:
     """Loads and changes the caller's own jobs. A caller may send *bad_tokens* unknown tokens in a minute."""
 
@@ -36,20 +44,30 @@ class JobAccess:
 
     @contextlib.contextmanager
     def change(self, token: str, by: Principal, verb: str, request: RequestKey | None = None) -> Iterator[Job]:
-        """Yield the caller's job, and store on exit what its verbs did; nothing if a duplicate was stored first."""
+        """Yield the caller's job, and store on exit what its verbs did; raise `RepeatedRequest` for a repeated one."""
         records = self.records(by, verb, key(token), request)
+        with (
+            self._store.urgent() if verb == "cancel" else contextlib.nullcontext(),
+            self._uniform_refusal(token, by, verb),
+            self._repeated(by, verb, request),
+            self._store.change(key(token), *records, owner=_owner(by)) as job,
+        ):
+            yield job
+
+    @contextlib.contextmanager
+    def _repeated(self, by: Principal, verb: str, request: RequestKey | None) -> Iterator[None]:
+        """Raise `RepeatedRequest` instead of the error of a change whose response is stored.
+
+        The response is read only then: most requests are new, and a repeated one always fails. Its response cannot be
+        stored again, or the job's state has changed since.
+        """
         try:
-            with (
-                self._store.urgent() if verb == "cancel" else contextlib.nullcontext(),
-                self._uniform_refusal(token, by, verb),
-                self._store.change(key(token), *records, owner=_owner(by)) as job,
-            ):
-                yield job
-        except DuplicateRequest:
-            self.stored_response(by, verb, request)
-        except WrongState:
-            if self.stored_response(by, verb, request) is None:  # else a concurrent duplicate has changed the state
+            yield
+        except (DuplicateRequest, JobNotFound, WrongState) as error:
+            response = self.stored_response(by, verb, request)
+            if response is None or isinstance(error, JobNotFound):
                 raise
+            raise RepeatedRequest(response) from None
 
     def stored_response(self, by: Principal, verb: str, request: RequestKey | None) -> StoredResponse | None:
         """Return the response to the same request; raise `RequestReused` if its MessageID was used for another."""

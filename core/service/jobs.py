@@ -13,7 +13,7 @@ import uuid
 from typing import Protocol
 
 from postscan.core.clock import Clock
-from postscan.core.errors import InvalidArgument, JobNotFound, StoreBusy, Unavailable, WrongState
+from postscan.core.errors import InvalidArgument, JobNotFound, PostscanError, StoreBusy, Unavailable, WrongState
 from postscan.core.execution.scheduler import POLL_SECONDS, Scheduler
 from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, User, is_sid
@@ -22,7 +22,7 @@ from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKe
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service import waiting
-from postscan.core.service.access import JobAccess, is_owned, key
+from postscan.core.service.access import JobAccess, RepeatedRequest, is_owned, key
 from postscan.core.service.images import ImageReceiver, ImageSink
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.waiting import Steps, Wait
@@ -100,22 +100,15 @@ class PostScanService:
         or that its filter refuses), `StoredProcessInvalid`, `Unavailable` (too many open jobs, or a filter that does
         not reply).
         """
-        response = self._access.stored_response(by, "create", request)
-        if response is not None:
-            return JobToken(response.result)
-        user = self._user(by, user_sid)
-        process = self._process(process_id, user, instructions)
-        self._processes.admit(process, instructions)
-        self._filters.check(instructions)
-        job = Job.create(_new_token(), by, user, process, instructions, self._clock.now())
-        job.deadline = self._images.deadline()
-        detail = f"{user.name} ({user.sid}), process {process.identifier}"
         try:
-            records = self._access.records(by, "create", job.token, request, job.token, detail)
-            self._store.insert(job, *records, most_open=self._settings.limits.open_jobs)
-        except DuplicateRequest:
-            return self.create(by, user_sid, process_id, instructions, request)
-        return job.token
+            return self._create(by, user_sid, process_id, instructions, request)
+        except StoreBusy:
+            raise
+        except (DuplicateRequest, PostscanError):
+            response = self._access.stored_response(by, "create", request)
+            if response is None:
+                raise
+            return JobToken(response.result)
 
     def open_image(
         self, token: str, by: Principal, document_id: int, format: str, request: RequestKey | None = None
@@ -143,7 +136,7 @@ class PostScanService:
         uploaded = self._uploads.end(known)
         if not uploaded.done() and not (yield Wait(uploaded, self._settings.server.idle_seconds)):
             raise Unavailable(f"an image of job {known} is still being uploaded")
-        with self._access.change(token, by, "end", request) as job:
+        with contextlib.suppress(RepeatedRequest), self._access.change(token, by, "end", request) as job:
             job.end(self._clock.now())
         self._scheduler.wake()
 
@@ -157,10 +150,10 @@ class PostScanService:
         The cancel is durable before any filter is stopped, and before the first wait. Waits at most
         `running.cancel_answer_seconds` for the filters. Raises `JobNotFound` for a job that has ended.
         """
-        if self._access.stored_response(by, "cancel", request) is not None:
-            return self.job(token, by)
         try:
             job = self._ballast.spend_on(lambda: self._store_cancel(token, by, request))
+        except RepeatedRequest:
+            return self.job(token, by)
         except WrongState:
             raise JobNotFound(token) from None
         # The cancel is stored: a failure from here on must not become a fault (I11).
@@ -251,6 +244,20 @@ class PostScanService:
         self._refusals.record(by, "administer", detail=action)
 
     # --- rules ---------------------------------------------------------------------------------------------------
+
+    def _create(
+        self, by: Principal, user_sid: str, process_id: str, sent: Instructions, request: RequestKey | None
+    ) -> JobToken:
+        user = self._user(by, user_sid)
+        process = self._process(process_id, user, sent)
+        self._processes.admit(process, sent)
+        self._filters.check(sent)
+        job = Job.create(_new_token(), by, user, process, sent, self._clock.now())
+        job.deadline = self._images.deadline()
+        detail = f"{user.name} ({user.sid}), process {process.identifier}"
+        records = self._access.records(by, "create", job.token, request, job.token, detail)
+        self._store.insert(job, *records, most_open=self._settings.limits.open_jobs)
+        return job.token
 
     def _user(self, by: Principal, sid: str) -> User:
         strong = bool(by.sid) or self._settings.tls.mode == "client"

@@ -7,18 +7,21 @@ The database rejects changes of the trail. It lets a line be deleted only while 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 import sqlalchemy as sa
 
 from postscan.core.model.records import AuditLine
 from postscan.core.store.schema import AUDIT, AUDIT_EXPORTED
 
+_INSERT: Final = sa.insert(AUDIT)  # built once: see core.store.jobs
+
 
 def write_audit(db: sa.Connection, line: AuditLine) -> None:
     """Append a line."""
     values = line._asdict()
     del values["seq"]
-    db.execute(sa.insert(AUDIT), values)
+    db.execute(_INSERT, values)
 
 
 def read_audit(db: sa.Connection, token: str | None, limit: int) -> list[AuditLine]:

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from postscan.core.model.events import (
     Event,
-    JobStateChanged,
     RepositoryConfigurationChanged,
     RepositoryEvent,
     RepositoryStatusChanged,
@@ -31,14 +30,21 @@ _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 _OF_REPOSITORY: Final = EVENT.c.token.is_(None)
 _LOCK: Final = 0x706F7374
 
+# Built once: see core.store.jobs.
+_INSERT: Final = sa.insert(EVENT)
+_BUSY: Final = sa.select(sa.exists().where(JOB.c.state.in_(_IN_PROGRESS)))
 
-def append(db: sa.Connection, job: Job) -> None:
-    """Write the events that the job has collected, with its version, and the event of the repository that follows."""
+
+def append(db: sa.Connection, job: Job, *, was_in_progress: bool) -> None:
+    """Write the events that the job has collected, with its version, and the event of the repository that follows.
+
+    That is the case only for a job that is in progress, or *was_in_progress* before this change.
+    """
     if not job.events:
         return
     lock(db)
-    db.execute(sa.insert(EVENT), [_row(event, job.token, job.version) for event in job.events])
-    if any(isinstance(event, JobStateChanged) and _moves_repository(event) for event in job.events):
+    db.execute(_INSERT, [_row(event, job.token, job.version) for event in job.events])
+    if was_in_progress or job.state.in_progress:
         _append_status(db, job.events[-1].at)
     job.events.clear()
 
@@ -83,16 +89,9 @@ def drop_before(db: sa.Connection, ended_before: float, most: int) -> int:
     return db.execute(sa.delete(EVENT).where(EVENT.c.seq.in_(before.limit(most)))).rowcount
 
 
-def _moves_repository(event: JobStateChanged) -> bool:
-    """Return whether a job has started or ended with this event."""
-    state = JobState(event.state)
-    return state.in_progress or state.ended
-
-
 def _append_status(db: sa.Connection, at: datetime) -> None:
     """Write an event with the state of the repository, if it differs from the last one."""
-    busy = db.scalar(sa.select(sa.exists().where(JOB.c.state.in_(_IN_PROGRESS))))
-    state = PROCESSING if busy else IDLE
+    state = PROCESSING if db.scalar(_BUSY) else IDLE
     last = _last(db, RepositoryStatusChanged)
     if state != (last["state"] if last else IDLE):
         db.execute(sa.insert(EVENT), _row(RepositoryStatusChanged(state, at)))

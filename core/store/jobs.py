@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,13 +18,48 @@ from postscan.core.store.schema import DOCUMENT, JOB, MADE, STEP
 
 RowList = Sequence[sa.Row[Any]]
 
+# Statements are built once: to build one takes several times as long as to execute it. An UPDATE sets the columns that
+# its parameters name.
+_TOKEN: Final[sa.BindParameter[str]] = sa.bindparam("of_token")
+_TOKENS: Final[sa.BindParameter[str]] = sa.bindparam("of_tokens", expanding=True)
+_JOB: Final = sa.select(JOB).where(JOB.c.token == _TOKEN)
+_OWN_JOB: Final = _JOB.where(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.owner_proof == sa.bindparam("of_proof"))
+_LOCKED_JOB: Final = _JOB.with_for_update()
+_LOCKED_OWN_JOB: Final = _OWN_JOB.with_for_update()
+_STEPS: Final = sa.select(STEP).where(STEP.c.token.in_(_TOKENS)).order_by(STEP.c.position)
+_DOCUMENTS: Final = sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(_TOKENS)).order_by(DOCUMENT.c.id)
+_MADE: Final = sa.select(MADE).where(MADE.c.token.in_(_TOKENS)).order_by(MADE.c.position, MADE.c.place)
+_INSERT_JOB: Final = sa.insert(JOB)
+_INSERT_STEP: Final = sa.insert(STEP)
+_INSERT_DOCUMENT: Final = sa.insert(DOCUMENT)
+_UPDATE_JOB: Final = sa.update(JOB).where(JOB.c.token == _TOKEN, JOB.c.version == sa.bindparam("of_version"))
+_UPDATE_STEP: Final = sa.update(STEP).where(STEP.c.token == _TOKEN, STEP.c.position == sa.bindparam("of_position"))
+
+
+class Stored(NamedTuple):
+    """A job as it is stored, to be compared with the job after its verbs."""
+
+    row: dict[str, Any]
+    steps: Sequence[FilterStep]
+    documents: frozenset[int]
+    in_progress: bool
+
+    @classmethod
+    def of(cls, job: Job) -> Stored:
+        """Return a copy of what `save` compares."""
+        documents = frozenset(document.id for document in job.documents)
+        return cls(job_row(job), tuple(job.steps), documents, job.state.in_progress)
+
 
 def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock: bool = False) -> Job:
     """Return the job; raise `JobNotFound`, also if it is not the *owner*'s. *lock* locks its row."""
-    query = sa.select(JOB).where(JOB.c.token == token)
-    if owner is not None:
-        query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
-    jobs = select(db, query.with_for_update() if lock else query)
+    of: dict[str, Any] = {"of_token": token}
+    if owner is None:
+        query = _LOCKED_JOB if lock else _JOB
+    else:
+        query = _LOCKED_OWN_JOB if lock else _OWN_JOB
+        of |= {"of_owner": owner.name, "of_proof": owner.proof}
+    jobs = _with_children(db, db.execute(query, of).all())
     if not jobs:
         raise JobNotFound(token)
     return jobs[0]
@@ -32,47 +67,42 @@ def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock:
 
 def select(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
     """Return the jobs that the query selects from `job`, with steps and documents, in its order."""
-    found = db.execute(query).all()
-    if not found:
-        return []
-    tokens = [row.token for row in found]
-    steps = db.execute(sa.select(STEP).where(STEP.c.token.in_(tokens)).order_by(STEP.c.position)).all()
-    documents = db.execute(sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(tokens)).order_by(DOCUMENT.c.id)).all()
-    made: RowList = []
-    if any(step.transformed for step in steps):
-        made = db.execute(sa.select(MADE).where(MADE.c.token.in_(tokens)).order_by(MADE.c.position, MADE.c.place)).all()
-    return _jobs(found, steps, documents, made)
+    return _with_children(db, db.execute(query).all())
 
 
 def insert(db: sa.Connection, job: Job) -> None:
     """Write a new job with its steps, documents and events."""
-    db.execute(sa.insert(JOB), job_row(job))
-    db.execute(sa.insert(STEP), [{"token": job.token, **step_row(step)} for step in job.steps])
+    db.execute(_INSERT_JOB, job_row(job))
+    db.execute(_INSERT_STEP, [{"token": job.token, **step_row(step)} for step in job.steps])
     _insert_documents(db, job.token, job.documents)
-    events.append(db, job)
+    events.append(db, job, was_in_progress=False)
 
 
-def save(db: sa.Connection, job: Job, steps: Sequence[FilterStep], documents: set[int]) -> None:
-    """Write what changed since the job had these *steps* and *documents*; raise `StoreBusy` if its row has changed."""
-    values = job_row(job) | {"version": job.version + 1}
-    changed = db.execute(
-        sa.update(JOB).where(JOB.c.token == job.token, JOB.c.version == job.version).values(values)
-    ).rowcount
-    if changed != 1:
+def save(db: sa.Connection, job: Job, stored: Stored) -> None:
+    """Write what differs from what is *stored*; raise `StoreBusy` if the row has changed meanwhile."""
+    values = _changed(stored.row, job_row(job)) | {"version": job.version + 1}
+    found = db.execute(_UPDATE_JOB, {"of_token": job.token, "of_version": job.version, **values})
+    if found.rowcount != 1:
         raise StoreBusy(f"job {job.token} was changed by another transaction at the same time")
     job.version += 1
-    for before, step in zip(steps, job.steps, strict=True):
-        if step != before:
-            _save_step(db, job.token, before, step)
-    _insert_documents(db, job.token, [document for document in job.documents if document.id not in documents])
-    events.append(db, job)
+    _save_steps(db, job.token, [pair for pair in zip(stored.steps, job.steps, strict=True) if pair[0] != pair[1]])
+    _insert_documents(db, job.token, [one for one in job.documents if one.id not in stored.documents])
+    events.append(db, job, was_in_progress=stored.in_progress)
 
 
-def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterStep) -> None:
-    where = (STEP.c.token == token, STEP.c.position == step.position)
-    db.execute(sa.update(STEP).where(*where).values(step_row(step)))
-    if step.documents == before.documents:
-        return
+def _save_steps(db: sa.Connection, token: str, changed: Sequence[tuple[FilterStep, FilterStep]]) -> None:
+    """Write the steps that have changed, each as it was and as it is."""
+    rows = {step.position: step_row(step) for _, step in changed}
+    names = {name for before, step in changed for name in _changed(step_row(before), rows[step.position])}
+    if names:
+        of = {position: {"of_token": token, "of_position": position} for position in rows}
+        db.execute(_UPDATE_STEP, [of[position] | {name: row[name] for name in names} for position, row in rows.items()])
+    for before, step in changed:
+        if step.documents != before.documents:
+            _save_made(db, token, step)
+
+
+def _save_made(db: sa.Connection, token: str, step: FilterStep) -> None:
     db.execute(sa.delete(MADE).where(MADE.c.token == token, MADE.c.position == step.position))
     if step.documents:
         db.execute(
@@ -86,7 +116,12 @@ def _save_step(db: sa.Connection, token: str, before: FilterStep, step: FilterSt
 
 def _insert_documents(db: sa.Connection, token: str, documents: Sequence[JobDocument]) -> None:
     if documents:
-        db.execute(sa.insert(DOCUMENT), [_document_row(token, document) for document in documents])
+        db.execute(_INSERT_DOCUMENT, [_document_row(token, document) for document in documents])
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that differ, as they are now."""
+    return {name: value for name, value in now.items() if value != before[name]}
 
 
 # --- one row, one value ----------------------------------------------------------------------------------------------
@@ -145,6 +180,18 @@ def _document_row(token: str, document: JobDocument) -> dict[str, Any]:
         "sha256": document.sha256,
         "blob": document.blob,
     }
+
+
+def _with_children(db: sa.Connection, found: RowList) -> list[Job]:
+    """Return the jobs of these rows, with their steps and documents."""
+    if not found:
+        return []
+    of = {"of_tokens": [row.token for row in found]}
+    steps, documents = db.execute(_STEPS, of).all(), db.execute(_DOCUMENTS, of).all()
+    made: RowList = []
+    if any(step.transformed for step in steps):
+        made = db.execute(_MADE, of).all()
+    return _jobs(found, steps, documents, made)
 
 
 def _jobs(found: RowList, steps: RowList, documents: RowList, made: RowList) -> list[Job]:

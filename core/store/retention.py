@@ -86,9 +86,9 @@ def expire(db: sa.Connection, tokens: Sequence[str], ticks: float, at: datetime)
     query = sa.select(JOB).where(JOB.c.token.in_(tokens), JOB.c.state == JobState.CREATING, JOB.c.deadline < ticks)
     silent = jobs.select(db, query.order_by(JOB.c.token).with_for_update(skip_locked=True))
     for job in silent:
-        steps, documents = list(job.steps), {document.id for document in job.documents}
+        stored = jobs.Stored.of(job)
         job.expire(at)
-        jobs.save(db, job, steps, documents)
+        jobs.save(db, job, stored)
     return [job.token for job in silent]
 
 

@@ -31,9 +31,11 @@ from postscan.core.store.schema import EVENT, JOB
 _OPEN: Final = [state.value for state in JobState if not state.ended]
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 
+_COUNT_OPEN: Final = sa.select(sa.func.count()).where(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.state.in_(_OPEN))
 
-class DuplicateRequest(Exception):
-    """A concurrent duplicate of the request was stored first; this one changed nothing, and the response is stored."""
+
+class DuplicateRequest(Unavailable):
+    """The response to the same request is stored already; this one changed nothing."""
 
 
 ChangeRecord = StoredResponse | AuditLine
@@ -99,10 +101,9 @@ class Store:
         """
         with self.writing() as db:
             job = jobs.load(db, token, owner, lock=True)
-            steps, documents = list(job.steps), {document.id for document in job.documents}
-            files = _files(job)
+            stored, files = jobs.Stored.of(job), _files(job)
             yield job
-            jobs.save(db, job, steps, documents)
+            jobs.save(db, job, stored)
             _write_records(db, records)
             if most_bytes is not None and _files(job) - files:
                 _check_bytes(db, job.owner.name, most_bytes)
@@ -121,9 +122,9 @@ class Store:
             if token is None:
                 return None
             job = jobs.load(db, token, lock=True)
-            steps, documents = list(job.steps), {document.id for document in job.documents}
+            stored = jobs.Stored.of(job)
             job.claim(at)
-            jobs.save(db, job, steps, documents)
+            jobs.save(db, job, stored)
             return job
 
     # --- many jobs ---------------------------------------------------------------------------------------------
@@ -338,8 +339,7 @@ class Store:
 
 
 def _count_open(db: sa.Connection, owner: str) -> int:
-    query = sa.select(sa.func.count()).where(JOB.c.owner == owner, JOB.c.state.in_(_OPEN))
-    return db.scalar(query) or 0
+    return db.scalar(_COUNT_OPEN, {"of_owner": owner}) or 0
 
 
 def _files(job: Job) -> set[str]:

@@ -277,8 +277,9 @@ def test_a_change_that_is_undone_leaves_the_repository_as_it_was(store: Store, j
         stored.end(EXAMPLE_TIME)
     with pytest.raises(RuntimeError), store.writing() as db:
         loaded = jobs.load(db, job().token)
+        before = jobs.Stored.of(loaded)
         loaded.claim(EXAMPLE_TIME)
-        jobs.save(db, loaded, list(loaded.steps), set())
+        jobs.save(db, loaded, before)
         assert outbox.owners_since(db, 2)[1]
         raise RuntimeError("in the middle")
 

@@ -1,0 +1,222 @@
+"""Pairs of CreatePostScanJob and CancelPostScanJob: their rate, and what each costs the server.
+
+For comparison, in the same run and on the same disk: two bare commits, each of one row as large as the rows of half a
+pair, with the journal and the syncing of the server. With `BENCH_BEFORE`, the path of another checkout with its
+environment, a server of that checkout takes turns with ours. With strace installed, the calls that write are counted
+in runs of their own, since it slows the server down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import statistics
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import uvloop
+
+from bench import servers
+from bench.servers import Server
+
+CONNECTIONS: Final = (1, 8, 32)
+SECONDS: Final = 3.0
+ROUNDS: Final = 7
+CALLS: Final = "write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,ftruncate,unlink"
+_CALL: Final = re.compile(r"^\d+ +(\w+)\((?:\d+<([^>]*)>|\"([^\"]*)\").* = (\d+)$")
+_TICK: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Sample(NamedTuple):
+    """One run: the seconds of each pair, the length of the run, and processor, writes and bytes of a pair.
+
+    Seconds, but for `processor`, which is in milliseconds. Writes are those of /proc/PID/io, sockets included.
+    """
+
+    latencies: list[float]
+    seconds: float
+    processor: float
+    writes: float
+    written: float
+
+    @property
+    def rate(self) -> float:
+        """Pairs per second."""
+        return len(self.latencies) / self.seconds
+
+
+def run() -> None:
+    """Measure and print."""
+    with contextlib.ExitStack() as running:
+        ours = _Measured("now", running, None)
+        before = os.environ.get("BENCH_BEFORE")
+        all = ([_Measured("before", running, Path(before))] if before else []) + [ours]
+        for one in all:
+            uvloop.run(_pairs(one.server, 8, 1.0))
+        disk = _Commits(running.enter_context(servers.folder()), ours.database)
+        print(f"pairs: journal {disk.journal}, {disk.size} bytes of rows in each commit")
+        for connections in CONNECTIONS:
+            caps: list[float] = []
+            samples: dict[str, list[Sample]] = {one.name: [] for one in all}
+            for _ in range(ROUNDS):
+                caps.append(disk.pairs_per_second())
+                for one in all:
+                    samples[one.name].append(uvloop.run(_pairs(one.server, connections, SECONDS)))
+            cap = statistics.median(caps)
+            print(f"  {connections} connections; two bare commits: {cap:.0f}/s")
+            for name, found in samples.items():
+                _print(name, found, caps)
+        if shutil.which("strace"):
+            for connections in CONNECTIONS:
+                for one in all:
+                    print(f"  {one.name}, {connections} connections, calls of a pair")
+                    for line in _calls(one.server, connections):
+                        print(f"    {line}")
+
+
+class _Measured:
+    """A server of one checkout; ours for None."""
+
+    def __init__(self, name: str, running: contextlib.ExitStack, checkout: Path | None) -> None:
+        folder = running.enter_context(servers.folder())
+        self.name = name
+        self.server = running.enter_context(servers.postscan(folder, checkout=checkout))
+        self.database = folder / "data" / "postscan.sqlite"
+
+
+class _Commits:
+    """Bare commits beside the database of a server: its journal, its syncing, and rows as large as half a pair."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as served:
+            self.journal = served.execute("PRAGMA journal_mode").fetchone()[0]
+            self.size = _bytes_of_a_pair(served) // 2
+        self._bare = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+        for pragma in (f"journal_mode={self.journal}", "synchronous=FULL"):
+            self._bare.execute(f"PRAGMA {pragma}")
+        self._bare.execute("CREATE TABLE bare (id INTEGER PRIMARY KEY, row BLOB)")
+
+    def pairs_per_second(self) -> float:
+        """Commit for a second; return how many times two commits fit into it."""
+        begun, commits = time.perf_counter(), 0
+        while time.perf_counter() - begun < 1:
+            self._bare.execute("BEGIN IMMEDIATE")
+            self._bare.execute("INSERT INTO bare (row) VALUES (?)", (os.urandom(self.size),))
+            self._bare.execute("COMMIT")
+            commits += 1
+        return commits / 2 / (time.perf_counter() - begun)
+
+
+def _bytes_of_a_pair(database: sqlite3.Connection) -> int:
+    """Return the bytes that the rows of a job have, in all tables, as text."""
+    tables = {"job": 1, "step": 1, "event": 1, "audit": 1, "request": 1}
+    total = 0
+    for table in tables:
+        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+        lengths = " + ".join(f'coalesce(length(cast("{column}" as blob)), 0)' for column in columns)
+        total += database.execute(f"SELECT sum({lengths}) FROM {table}").fetchone()[0]
+    return total // int(database.execute("SELECT count(*) FROM job").fetchone()[0])
+
+
+async def _pairs(server: Server, connections: int, seconds: float) -> Sample:
+    """Send pairs on all connections, each as a device of its own; return what they cost."""
+    loop, latencies = asyncio.get_running_loop(), list[float]()
+    until = loop.time() + seconds
+    before, begun = _spent(server), time.perf_counter()
+    await asyncio.gather(*(_send_pairs(server, number, until, latencies) for number in range(connections)))
+    took, after = time.perf_counter() - begun, _spent(server)
+    processor, writes, written = ((b - a) / len(latencies) for a, b in zip(before, after, strict=True))
+    return Sample(latencies, took, processor * 1000, writes, written)
+
+
+async def _send_pairs(server: Server, number: int, until: float, latencies: list[float], most: int = 1 << 30) -> None:
+    address = (f"127.0.1.{number + 1}", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=address)
+    loop = asyncio.get_running_loop()
+    for _ in range(most):
+        begun = loop.time()
+        if begun >= until:
+            break
+        response = await _exchange(server, reader, writer, servers.create_request())
+        token = response.partition(b"JobToken>")[2].partition(b"<")[0].decode()
+        cancel = servers.envelope("CancelPostScanJob", f"<dsp:JobToken>{token}</dsp:JobToken>")
+        await _exchange(server, reader, writer, cancel)
+        latencies.append(loop.time() - begun)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def _exchange(
+    server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> bytes:
+    writer.write(servers.head(server, len(request)) + request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = await reader.readexactly(int(re.findall(rb"(?i)content-length: (\d+)", head)[0]))
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise AssertionError((head + body).decode())
+    return body
+
+
+def _spent(server: Server) -> tuple[float, int, int]:
+    """Return the processor time of a server in seconds, its writes, and their bytes."""
+    stat = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    io = dict(line.split(": ") for line in Path(f"/proc/{server.process.pid}/io").read_text().splitlines())
+    return (int(stat[11]) + int(stat[12])) / _TICK, int(io["syscw"]), int(io["wchar"])
+
+
+def _print(name: str, samples: list[Sample], caps: list[float]) -> None:
+    rate = statistics.median(sample.rate for sample in samples)
+    ratio = statistics.median(sample.rate / cap for sample, cap in zip(samples, caps, strict=True))
+    latencies = [seconds for sample in samples for seconds in sample.latencies]
+    cuts = statistics.quantiles(latencies, n=100)
+    cost: list[Any] = [
+        statistics.median(costs) for costs in zip(*((s.processor, s.writes, s.written) for s in samples), strict=True)
+    ]
+    print(
+        f"    {name:6}: {rate:4.0f} pairs/s, {ratio:.2f} of the bare commits; p50 {cuts[49] * 1000:.1f} ms, "
+        f"p99 {cuts[98] * 1000:.1f} ms; processor {cost[0]:.1f} ms, {cost[1]:.0f} writes of {cost[2] / 1000:.0f} KB"
+    )
+
+
+def _calls(server: Server, connections: int, pairs: int = 96) -> Iterator[str]:
+    """Yield a line for each kind of call and file: how many a pair has, and their bytes."""
+    with servers.folder() as folder:
+        log = folder / "calls"
+        command = ["strace", "-f", "-qq", "-y", "-s", "0", "-e", f"trace={CALLS}", "-e", "signal=none"]
+        tracer = subprocess.Popen([*command, "-o", str(log), "-p", str(server.process.pid)], stderr=subprocess.PIPE)
+        time.sleep(1)
+        uvloop.run(_some(server, connections, pairs // connections))
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+        calls, sizes = Counter[str](), Counter[str]()
+        for match in filter(None, map(_CALL.match, log.read_text().splitlines())):
+            name = _kind(match[2] if match[2] is not None else match[3])
+            key = f"{match[1]} {name}"
+            calls[key] += 1
+            sizes[key] += int(match[4])
+    made = pairs // connections * connections
+    for key, count in sorted(calls.items()):
+        yield f"{key}: {count / made:.1f} of {sizes[key] / made / 1000:.1f} KB"
+
+
+def _kind(path: str) -> str:
+    """Return what a file is: the database or a file beside it, a connection, or something else by its name."""
+    if path.startswith(("socket", "TCP", "UNIX")):
+        return "connection"
+    return "a pipe" if path.startswith(("pipe", "anon")) else Path(path).name
+
+
+async def _some(server: Server, connections: int, most: int) -> None:
+    """Send *most* pairs on each connection."""
+    until = asyncio.get_running_loop().time() + 600
+    await asyncio.gather(*(_send_pairs(server, number, until, [], most) for number in range(connections)))
