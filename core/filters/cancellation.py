@@ -4,6 +4,10 @@ A `CancelSource` belongs to the server; a `CancellationToken` to the filter, in 
 shared memory: it needs no lock that a killed worker could leave held, and a check costs a tenth of a microsecond.
 The token says that the cancel was requested. Whether the filter has stopped is known when its processes have ended.
 
+A token sleeps on the read end of a pipe whose write end the server alone has, and closes at the cancel: the hang-up
+wakes every thread and every forked process that sleeps on it, and nothing that a filter reads takes it back. A filter
+that closes its end, or puts another file in its place, only makes its own token poll (decision 65).
+
 The page is an anonymous file in memory whose size is sealed. An access to a mapped page that its file has lost, or that
 the disk has no room for, is a SIGBUS for the server; no filter and no full disk can cause that here. A filter can write
 to the whole page, so the server decides nothing by it: `CancelSource` remembers the cancel itself.
@@ -33,7 +37,8 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 PAGE = 4096
-POLL = 0.01  # seconds between two checks of a sleeping token: fifty of them cost a tenth of a core
+PULSE = 0.1  # seconds after which a sleeping token looks at its page in any case
+POLL = 0.01  # the same without the pipe: fifty of them cost a tenth of a core
 
 _DOUBLE = struct.Struct("d")
 _COUNT = struct.Struct("Q")
@@ -64,15 +69,19 @@ class CancellationToken:
     later `check` raises again.
     """
 
-    def __init__(self, page: mmap.mmap) -> None:
+    def __init__(self, page: mmap.mmap, wake: int | None = None) -> None:
         self._page = page
+        self._wake = wake
         self._shielded = 0
         _DOUBLE.pack_into(page, _LAST, time.monotonic())
 
     @classmethod
-    def open(cls, page: int) -> Self:
-        """Attach to the page of a `CancelSource`, given as a descriptor, which stays open."""
-        return cls(mmap.mmap(page, PAGE))
+    def open(cls, page: int, wake: int | None = None) -> Self:
+        """Attach to the page of a `CancelSource`, given as a descriptor, which stays open.
+
+        *wake* is the descriptor of that name; the token uses it as long as it exists. Without it the token polls.
+        """
+        return cls(mmap.mmap(page, PAGE), wake)
 
     @property
     def cancelled(self) -> bool:
@@ -106,7 +115,7 @@ class CancellationToken:
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            time.sleep(min(left, POLL))
+            self._sleep(left)
         return True
 
     @contextlib.contextmanager
@@ -115,14 +124,15 @@ class CancellationToken:
 
         For what cannot check a token by itself: a socket, an upload, a child process.
         """
-        over = threading.Event()
+        over = _End()
 
         def watch() -> None:
-            while not over.wait(POLL):
+            while not over.is_set():
                 self._record_time()
                 if self._page[0]:
                     stop()
                     return
+                self._sleep(PULSE, over)
 
         watcher = threading.Thread(target=watch, name="postscan-cancel", daemon=True)
         self.check()
@@ -135,6 +145,7 @@ class CancellationToken:
         finally:
             over.set()
             watcher.join()
+            over.close()
         self.check()
 
     @contextlib.contextmanager
@@ -149,6 +160,22 @@ class CancellationToken:
         finally:
             self._shielded -= 1
 
+    def _sleep(self, seconds: float, over: _End | None = None) -> None:
+        """Sleep until the cancel, until *over* is set, or for at most *seconds*; may return early."""
+        end = over.descriptor if over is not None else None
+        if self._wake is None or (over is not None and end is None):
+            time.sleep(min(seconds, POLL)) if over is None else over.wait(min(seconds, POLL))
+            return
+        poll = select.poll()
+        poll.register(self._wake, 0)  # a hang-up is always reported
+        if end is not None:
+            poll.register(end, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(1000 * min(seconds, PULSE))]
+        if self._wake in ready and not self._page[0]:
+            self._wake = None  # the filter has closed or replaced it
+        if over is not None and end in ready and not over.is_set():
+            over.descriptor = None
+
     def _record_check(self) -> None:
         """Count this check for the receipt."""
         self._record_time()
@@ -162,11 +189,35 @@ class CancellationToken:
         _DOUBLE.pack_into(self._page, _LAST, now)
 
 
+class _End(threading.Event):
+    """The end of a call, with a descriptor that is readable from then on; None if the process can open no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.descriptor: int | None = None
+        with contextlib.suppress(OSError):
+            self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def set(self) -> None:
+        """Wake the thread that waits."""
+        super().set()
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):  # closed by the filter
+                os.eventfd_write(self.descriptor, 1)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self.descriptor)
+
+
 class CancelSource:
     """The server's end: one per filter run; `patience` is the number of seconds between the cancel and the kill.
 
-    `page` is the descriptor of the page, for the worker. `fileno` becomes readable at the cancel, so that a thread that
-    waits for the worker wakes at once. `cancelled_at` is the moment of the cancel on `time.monotonic()`; None before.
+    `page` is the descriptor of the page, and `wake` the read end of the pipe, both for the worker. `fileno` becomes
+    readable at the cancel, so that a thread that waits for the worker wakes at once. `cancelled_at` is the moment of
+    the cancel on `time.monotonic()`; None before.
     """
 
     def __init__(self, *, patience: float = 7.0) -> None:
@@ -178,6 +229,9 @@ class CancelSource:
             self.page = _sealed_page()
             opened.callback(os.close, self.page)
             self._page = mmap.mmap(self.page, PAGE)
+            self.wake, held = os.pipe()
+            opened.callback(os.close, self.wake)
+            self._held = opened.enter_context(os.fdopen(held, "wb", buffering=0))
             self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             opened.callback(os.close, self._wakeup)
             self._opened = opened.pop_all()
@@ -224,6 +278,7 @@ class CancelSource:
         self._page[_REASON : _REASON + len(text)] = text
         _DOUBLE.pack_into(self._page, _DEADLINE, self.cancelled_at + self._patience)
         self._page[0] = 1
+        self._held.close()
         os.eventfd_write(self._wakeup, 1)
         return True
 
@@ -235,7 +290,7 @@ class CancelSource:
 
     def token(self) -> CancellationToken:
         """Return the token of this source for use in this process."""
-        return CancellationToken(self._page)
+        return CancellationToken(self._page, self.wake)
 
     def _possible(self, seconds: float) -> float:
         """Return a time that a filter claims; the age of this source if it is negative, longer than that, or NaN."""

@@ -102,11 +102,12 @@ class ServerConnection:
 
     def receive_order(self) -> tuple[Order, CancellationToken] | None:
         """Return the order and the token of its run; None when the server has gone."""
-        first, pages, _, _ = socket.recv_fds(self._channel, 1, 1)
+        first, descriptors, _, _ = socket.recv_fds(self._channel, 1, 2, socket.MSG_CMSG_CLOEXEC)
         if not first:
             return None
-        token = CancellationToken.open(pages[0])
-        os.close(pages[0])
+        page, wake = descriptors
+        token = CancellationToken.open(page, wake)
+        os.close(page)
         return protocol.read_order(first + self._lines.readline()), token
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:

@@ -260,9 +260,9 @@ class Slot:
 
 
 def _send_order(channel: socket.socket, order: Order, source: CancelSource) -> None:
-    """Send an order, and with its first byte the page of the token."""
+    """Send an order, and with its first byte the page of the token and the pipe that it sleeps on."""
     line = protocol.write(order)
-    socket.send_fds(channel, [line[:1]], [source.page])
+    socket.send_fds(channel, [line[:1]], [source.page, source.wake])
     channel.sendall(line[1:])
 
 

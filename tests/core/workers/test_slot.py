@@ -75,6 +75,16 @@ def test_a_filter_that_takes_too_long_is_asked_to_stop_first(workers: Workers, t
     assert ended == RunEnd(RunEndKind.REPORTED, protocol.FilterCancelled(), late=True)
 
 
+def test_a_sleeping_filter_is_woken_and_does_not_poll(workers: Workers, tmp_path: Path) -> None:
+    """Its worker has the pipe that the server closes, and looks at the page ten times a second in any case."""
+    run = Run(tmp_path, "sleep", "30")
+
+    ended = run.on(workers, Limits(seconds=1.0, grace=5))
+
+    assert ended.result == protocol.FilterCancelled()
+    assert ended.checks.number < 20
+
+
 def test_a_deaf_filter_is_stopped_in_all_steps(workers: Workers, tmp_path: Path) -> None:
     """It ignores token and SIGTERM: after grace and term it is killed, and its tool with it."""
     run = Run(tmp_path, "deaf")
