@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from bench import bystander, cancel, events, get_elements, growth, oracle, pairs, send_image
+from bench import bystander, cancel, commit_beside_reads, events, get_elements, growth, oracle, pairs, send_image
 
 ALL = {
     "send_image": send_image.run,
@@ -15,6 +15,7 @@ ALL = {
     "cancel": cancel.run,
     "oracle": oracle.run,
     "events": events.run,
+    "commit_beside_reads": commit_beside_reads.run,
     "growth": growth.run,
     "growth_on_postgresql": growth.run_on_postgresql,
     "pairs": pairs.run,

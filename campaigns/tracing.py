@@ -64,7 +64,7 @@ class Call:
         """Return the part of the server's data that the call changes; "elsewhere" for sockets, wake-ups and reads."""
         if self.name == "openat" and not _MATTERS.search(self.rest):
             return "elsewhere"
-        if f"{data}/postscan.sqlite-journal" in self.rest:
+        if f"{data}/postscan.sqlite-journal" in self.rest or f"{data}/postscan.sqlite-wal" in self.rest:
             return "journal"
         if f"{data}/postscan.sqlite" in self.rest:
             return "database"

@@ -149,8 +149,9 @@ def linux(settings: Settings) -> Iterator[Finding]:
 def records(settings: Settings) -> Iterator[Finding]:
     """Check whether the database is available and has the newest schema; then the clock and the quotas by its data."""
     storage = settings.storage
-    if storage.url.startswith("sqlite"):
-        yield ok("SQLite", f"version {sqlite3.sqlite_version} with journal mode {database.journal_mode()}")
+    mode = database.journal_mode(storage.url)
+    if mode is not None:
+        yield ok("SQLite", f"version {sqlite3.sqlite_version} with journal mode {mode.upper()}")
     if not storage.database and not (storage.data_dir / "postscan.sqlite").exists():
         yield ok("database", "does not exist yet; the server creates it")
         return

@@ -23,17 +23,13 @@ def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
 
     Raises `StoreBusy` if the database does not respond.
     """
-    writer, _reader = database.connect(url, busy_seconds)
-    try:
-        with database.translated(), writer.connect() as connection, _without_foreign_keys(connection):
-            config = _config()
-            config.attributes["connection"] = connection
-            pending = _pending(connection)
-            if pending:
-                command.upgrade(config, "head")
-            return pending
-    finally:
-        writer.dispose()
+    with database.connected(url, busy_seconds, writing=True) as connection, _without_foreign_keys(connection):
+        config = _config()
+        config.attributes["connection"] = connection
+        pending = _pending(connection)
+        if pending:
+            command.upgrade(config, "head")
+        return pending
 
 
 @contextlib.contextmanager
@@ -60,12 +56,8 @@ def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
 
 def check(url: str, *, busy_seconds: float = 5.0) -> list[str]:
     """Return the revisions that are missing in the database, oldest first; none if it is up to date."""
-    _writer, reader = database.connect(url, busy_seconds)
-    try:
-        with database.translated(), reader.begin() as connection:
-            return _pending(connection)
-    finally:
-        reader.dispose()
+    with database.connected(url, busy_seconds, writing=False) as connection, connection.begin():
+        return _pending(connection)
 
 
 def _pending(connection: sa.Connection) -> list[str]:

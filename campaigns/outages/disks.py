@@ -87,7 +87,7 @@ def read_only(folder: Path) -> Iterator[None]:
     """Let every path below *folder* be read-only while the body runs.
 
     A file system that has files open for writing cannot be remounted read-only; a second mount of it above the first
-    one can. What is open already can be written, so the journal of SQLite, a file of each commit, is what is refused.
+    one can. What is open already can be written, the database too; every new file is refused, and so each image.
     """
     _run("mount", "--bind", str(folder), str(folder))
     try:

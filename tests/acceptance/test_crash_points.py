@@ -23,17 +23,17 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
 @pytest.mark.parametrize(
     "point",
     [
-        Point("delivered", "requests", "unlink", 1),  # the commit of Create
+        Point("delivered", "requests", "fdatasync", 1),  # the commit of Create
         Point("delivered", "loop", "write", 1),  # the answer to Create is on its way
         Point("delivered", "requests", "fsync", 2),  # the image is written
         Point("delivered", "requests", "rename", 1),
         Point("delivered", "requests", "fsync", 3),  # it has its name
-        Point("delivered", "requests", "fdatasync", 7),  # its row is on its way
-        Point("delivered", "scheduler", "fdatasync", 2),  # the claim
-        Point("delivered", "pipeline", "unlink", 2),  # a commit while the filter runs
-        Point("delivered", "pipeline", "fdatasync", 20),
-        Point("withdrawn", "requests", "unlink", 4),  # between the cancel and the end of its images
-        Point("stopped", "requests", "unlink", 4),  # the commit of the cancel
+        Point("delivered", "requests", "fdatasync", 3),  # its row is on its way
+        Point("delivered", "scheduler", "fdatasync", 1),  # the claim
+        Point("delivered", "pipeline", "fdatasync", 3),  # a commit while the filter runs
+        Point("delivered", "pipeline", "fdatasync", 7),
+        Point("withdrawn", "requests", "unlink", 1),  # between the cancel and the end of its images
+        Point("stopped", "requests", "fdatasync", 4),  # the commit of the cancel
     ],
     ids=str,
 )

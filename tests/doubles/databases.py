@@ -7,7 +7,9 @@ The migrations themselves are tested in `tests/migrations`; a server on an empty
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
+import sqlite3
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -15,16 +17,20 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from postscan import migrations
+from postscan.core.store.database import Database
 
 _TEMPLATE = "migrated"
 
 
-def migrated(url: str) -> str:
+def migrated(url: str, *, journal: str = "wal") -> str:
     """Make the SQLite file of *url* with all tables, unless it exists; return *url*."""
     file = Path(str(sa.make_url(url).database))
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copyfile(_file(), file)
+        if journal != "wal":
+            with contextlib.closing(sqlite3.connect(file)) as alone:
+                alone.execute(f"PRAGMA journal_mode={journal}")
     return url
 
 
@@ -41,7 +47,13 @@ def _file() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="postscan-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / "postscan.sqlite"
-    migrations.upgrade(f"sqlite:///{file}")
+    url = f"sqlite:///{file}"
+    migrations.upgrade(url)
+    database = Database(url)
+    with contextlib.closing(database), database.served(lambda _: None):
+        pass  # a server has chosen the journal, as on most installations
+    for lock in folder.glob("*lock"):
+        lock.unlink()
     assert [one.name for one in folder.iterdir()] == [file.name], "the file alone is not the whole database"
     return file
 

@@ -16,14 +16,15 @@ from typing import Final
 import sqlalchemy as sa
 
 from postscan.core.errors import OutcomeUnknown, SettingsError, StoreBusy, StoreFull
+from postscan.core.store.database import journal_modes
 from postscan.core.store.database.backend import UNTIL, Backend
 from postscan.core.store.database.file_lock import LockHeld
-from postscan.core.store.database.gate import Gate, all_entered
+from postscan.core.store.database.gate import Entrance, all_entered
 from postscan.core.store.database.outages import OutageLog
 from postscan.core.store.database.postgresql import CONNECTIONS, PostgreSQL
-from postscan.core.store.database.sqlite import SQLite, is_full, journal_mode
+from postscan.core.store.database.sqlite import SQLite, is_full
 
-__all__ = ["CONNECTIONS", "Database", "Transaction", "connect", "journal_mode", "translated"]
+__all__ = ["CONNECTIONS", "Database", "Transaction", "connected", "journal_mode", "translated"]
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Database:
             raise error
 
     @contextlib.contextmanager
-    def _connected(self, engine: sa.Engine, gates: Sequence[Gate]) -> Iterator[sa.Connection]:
+    def _connected(self, engine: sa.Engine, gates: Sequence[Entrance]) -> Iterator[sa.Connection]:
         until = time.monotonic() + self._busy_seconds
         with (
             self._alone(),
@@ -165,13 +166,23 @@ _OUTCOME_SECONDS: Final = 1.0
 _OUTCOME: Final = {True: "committed", None: "unknown"}
 
 
-def connect(url: str, busy_seconds: float) -> tuple[sa.Engine, sa.Engine]:
-    """Return the engine that writes and the one that only reads, without gates.
+@contextlib.contextmanager
+def connected(url: str, busy_seconds: float, *, writing: bool) -> Iterator[sa.Connection]:
+    """Yield a connection on which one transaction may begin, for migrations. Raises `StoreBusy`.
 
     Make the folder of an SQLite file if it is missing.
     """
-    backend = _backend(url, busy_seconds, CONNECTIONS)
-    return backend.writer, backend.reader
+    until = time.monotonic() + busy_seconds
+    with contextlib.closing(_backend(url, busy_seconds, CONNECTIONS)) as backend, translated():
+        engine, gates = (backend.writer, backend.writers) if writing else (backend.reader, backend.readers)
+        with all_entered(gates, urgent=False, until=until), engine.connect() as connection:
+            yield connection.execution_options(**{UNTIL: until})
+
+
+def journal_mode(url: str) -> str | None:
+    """Return the journal mode that a server sets for the SQLite file of *url*; None for another database."""
+    file = sa.make_url(url).database if url.startswith("sqlite") else None
+    return journal_modes.suitable(file) if file else None
 
 
 @contextlib.contextmanager

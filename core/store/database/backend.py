@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from postscan.core.store.database.gate import Gate
+from postscan.core.store.database.gate import Entrance
 
 UNTIL: Final = "postscan_until"
 """Execution option of a connection: the `time.monotonic()` until which its transaction waits to begin."""
@@ -25,8 +25,8 @@ class Backend(ABC):
 
     writer: sa.Engine
     reader: sa.Engine
-    writers: Sequence[Gate]
-    readers: Sequence[Gate]
+    writers: Sequence[Entrance]
+    readers: Sequence[Entrance]
     file: str | None
 
     @abstractmethod

@@ -6,8 +6,17 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from postscan.core.errors import StoreBusy
+
+
+class Entrance(Protocol):
+    """What a transaction enters before it begins, and leaves when it has ended."""
+
+    def entered(self, *, urgent: bool, until: float) -> AbstractContextManager[None]:
+        """Hold a place while the body runs; raise `StoreBusy` if there is none before `time.monotonic()` is *until*."""
 
 
 class Gate:
@@ -33,7 +42,7 @@ class Gate:
 
 
 @contextlib.contextmanager
-def all_entered(gates: Sequence[Gate], *, urgent: bool, until: float) -> Iterator[None]:
+def all_entered(gates: Sequence[Entrance], *, urgent: bool, until: float) -> Iterator[None]:
     """Hold a place of each gate while the body runs; raise `StoreBusy`."""
     with contextlib.ExitStack() as held:
         for gate in gates:

@@ -1,29 +1,32 @@
 """SQLite: connections whose commits are durable and whose updates are not lost.
 
-SQLite runs with its rollback journal and full syncing. Its write-ahead log can lose commits when several connections
-write at once (versions before 3.51.3, except two back-ports), so it is used only with a library that has the fix.
-Every writing transaction begins with BEGIN IMMEDIATE: Python's driver would begin only after the first SELECT, and
-two processes that read and then write would lose each other's updates without any error.
+SQLite runs with full syncing, and with its write-ahead log where that works (`journal_modes`): then no transaction that
+reads keeps a commit out. One transaction writes at a time, of all processes (`write_lock`). It begins with BEGIN
+IMMEDIATE: Python's driver would begin only after the first SELECT, and two processes that read and then write would
+lose each other's updates without any error.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from postscan.core.store.database import journal_modes
 from postscan.core.store.database.backend import UNTIL, Backend
 from postscan.core.store.database.file_lock import FileLock
-from postscan.core.store.database.gate import Gate
+from postscan.core.store.database.gate import Entrance, Gate
+from postscan.core.store.database.write_lock import WriteLock
 
-_FIXED: Final = (3, 51, 3)
-_BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
+log = logging.getLogger(__name__)
+
 _PAUSE: Final = 0.001  # seconds
 
 _ROLLED_BACK: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
@@ -40,16 +43,52 @@ class SQLite(Backend):
         self.file = sa.make_url(url).database
         if self.file:
             Path(self.file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # A file of its own: to close any descriptor of the database would release SQLite's own locks of it.
-        self._lock = FileLock(Path(f"{os.path.realpath(self.file)}.lock")) if self.file else None
         self.writer = _engine(url, busy_seconds, "BEGIN IMMEDIATE")
         self.reader = _engine(url, busy_seconds, "BEGIN")
-        self.writers = (Gate(1, 1),)
-        self.readers = ()
+        self.writers: Sequence[Entrance] = (Gate(1, 1),)
+        self.readers: Sequence[Entrance] = ()
+        self._lock: FileLock | None = None
+        self._write_lock: WriteLock | None = None
+        self._busy_seconds = busy_seconds
+        if self.file:
+            # Files of their own: to close any descriptor of the database would release SQLite's own locks of it.
+            beside = os.path.realpath(self.file)
+            self._lock = FileLock(Path(f"{beside}.lock"))
+            self._write_lock = WriteLock(Path(f"{beside}.write-lock"))
+            self.writers = (*self.writers, self._write_lock)
 
-    def served(self, lost: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
-        """Hold the lock while the body runs; raise `LockHeld`. It cannot be lost."""
-        return self._lock.held() if self._lock else contextlib.nullcontext()
+    def close(self) -> None:
+        """Close the connections and the lock."""
+        super().close()
+        if self._write_lock:
+            self._write_lock.close()
+
+    @contextlib.contextmanager
+    def served(self, lost: Callable[[str], None]) -> Iterator[None]:
+        """Hold the lock while the body runs; raise `LockHeld`. It cannot be lost. Choose the journal first."""
+        if self._lock is None or self.file is None:
+            yield
+            return
+        with self._lock.held():
+            self._set_journal(self.file)
+            yield
+
+    def _set_journal(self, file: str) -> None:
+        """Set the journal mode, which the database keeps; leave it as it is while another process reads or writes.
+
+        Only the server does so. One of an older version, which has no lock of writers, cannot run at the same time.
+        """
+        mode = journal_modes.suitable(file)
+        self.writer.dispose()  # from the write-ahead log back to the rollback journal, one connection alone is open
+        self.reader.dispose()
+        try:
+            with contextlib.closing(sqlite3.connect(file, timeout=self._busy_seconds, isolation_level=None)) as alone:
+                [found] = alone.execute(f"PRAGMA journal_mode={mode}").fetchone()
+        except sqlite3.OperationalError as error:
+            log.warning("journal mode not changed", extra={"file": file, "reason": str(error)})
+        else:
+            if found != mode:
+                log.warning("journal mode not changed", extra={"file": file, "reason": f"SQLite chose {found}"})
 
     def server(self) -> str | None:
         """Return the name of the process that holds the lock; None if there is none."""
@@ -74,7 +113,7 @@ class SQLite(Backend):
             return False
         if code & 0xFF != sqlite3.SQLITE_IOERR or code in _DELETED:
             return None
-        return False if journal_mode() == "DELETE" or self._has_committed(until) else None
+        return False if not journal_modes.is_logged(self.file) or self._has_committed(until) else None
 
     def _has_committed(self, until: float) -> bool:
         """Commit a change without an effect; return whether that succeeds."""
@@ -85,12 +124,6 @@ class SQLite(Backend):
         except sa.exc.DBAPIError:
             return False
         return True
-
-
-def journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> str:
-    """Return the journal mode that is safe with this SQLite library."""
-    fixed = version >= _FIXED or any(version[:2] == port[:2] and version >= port for port in _BACKPORTS)
-    return "WAL" if fixed else "DELETE"
 
 
 def is_full(error: sa.exc.SQLAlchemyError) -> bool:
@@ -109,9 +142,10 @@ def _engine(url: str, busy_seconds: float, begin: str) -> sa.Engine:
         connection.isolation_level = None  # the driver must not begin transactions
         for pragma in (
             f"busy_timeout={timeout}",
-            f"journal_mode={journal_mode()}",
             "synchronous=FULL",
             "foreign_keys=ON",
+            f"wal_autocheckpoint={journal_modes.PAGES}",
+            f"journal_size_limit={journal_modes.MOST_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -1,4 +1,4 @@
-"""How SQLite is opened: durable, and never in a mode that its library cannot hold."""
+"""How SQLite is opened: durable, and how a transaction waits for its lock."""
 
 from __future__ import annotations
 
@@ -15,29 +15,13 @@ import sqlalchemy as sa
 
 from postscan.core.errors import StoreBusy
 from postscan.core.store import database
-
-
-@pytest.mark.parametrize(
-    ("version", "mode"),
-    [
-        ((3, 40, 1), "DELETE"),
-        ((3, 44, 5), "DELETE"),
-        ((3, 44, 6), "WAL"),
-        ((3, 50, 6), "DELETE"),
-        ((3, 50, 7), "WAL"),
-        ((3, 51, 2), "DELETE"),
-        ((3, 51, 3), "WAL"),
-        ((3, 52, 0), "WAL"),
-    ],
-)
-def test_the_write_ahead_log_is_used_only_where_it_is_mended(version: tuple[int, int, int], mode: str) -> None:
-    """Versions that can lose commits between several connections keep the rollback journal."""
-    assert database.journal_mode(version) == mode
+from postscan.core.store.database.sqlite import SQLite
 
 
 def test_every_connection_syncs_fully_and_begins_at_once(sqlite_url: str) -> None:
     """synchronous=FULL (2) and foreign keys on both engines; the writer's transaction locks before it reads."""
-    writer, reader = database.connect(sqlite_url, 0.1)
+    backend = SQLite(sqlite_url, 0.1)
+    writer, reader = backend.writer, backend.reader
     for engine in (writer, reader):
         with engine.begin() as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
@@ -46,14 +30,14 @@ def test_every_connection_syncs_fully_and_begins_at_once(sqlite_url: str) -> Non
     with writer.begin(), pytest.raises(sa.exc.OperationalError, match="locked"), writer.begin():
         pass
 
-    writer.dispose()
-    reader.dispose()
+    backend.close()
 
 
 def test_a_reader_finds_the_short_gaps_of_a_busy_writer(tmp_path: Path) -> None:
     """The database is locked for some 60 ms, free for 2 ms, and so on: everybody who waits gets in before long."""
     file = tmp_path / "busy.db"
-    writer, reader = database.connect(f"sqlite:///{file}", 5.0)
+    backend = SQLite(f"sqlite:///{file}", 5.0)
+    writer, reader = backend.writer, backend.reader
     with writer.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE page (number INTEGER)")
 
@@ -63,14 +47,14 @@ def test_a_reader_finds_the_short_gaps_of_a_busy_writer(tmp_path: Path) -> None:
                 assert connection.exec_driver_sql("SELECT count(*) FROM page").scalar() == 0
             time.sleep(0.01)  # until the gap is over
 
-    writer.dispose()
-    reader.dispose()
+    backend.close()
 
 
 def test_who_waits_for_nothing_is_told_so_after_the_patience(tmp_path: Path) -> None:
     """A database that stays locked is `StoreBusy`, and the connection can be used again later."""
     file = tmp_path / "locked.db"
-    writer, reader = database.connect(f"sqlite:///{file}", 0.1)
+    backend = SQLite(f"sqlite:///{file}", 0.1)
+    writer, reader = backend.writer, backend.reader
     with writer.begin():
         pass
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as locker:
@@ -81,8 +65,7 @@ def test_who_waits_for_nothing_is_told_so_after_the_patience(tmp_path: Path) -> 
         with reader.begin() as connection:
             assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 100
 
-    writer.dispose()
-    reader.dispose()
+    backend.close()
 
 
 @contextlib.contextmanager

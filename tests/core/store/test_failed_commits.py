@@ -14,20 +14,18 @@ import pytest
 from campaigns import tracing
 from postscan.core.errors import OutcomeUnknown, StoreBusy
 from postscan.core.model.job import Job
-from postscan.core.store.database import sqlite
 from postscan.core.store.store import Store
 
 pytestmark = pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE)
 
 
-@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
 def test_a_commit_that_the_disk_refuses_is_not_found_after_a_crash(
-    tmp_path: Path, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, mode: str, call: str
+    tmp_path: Path, job: Callable[..., Job], mode: str, call: str
 ) -> None:
     """Recovery reads the rollback journal, and every whole commit in the write-ahead log."""
-    monkeypatch.setattr(sqlite, "journal_mode", lambda: mode)
-    url = databases.migrated(f"sqlite:///{tmp_path}/data/postscan.sqlite")
+    url = databases.migrated(f"sqlite:///{tmp_path}/data/postscan.sqlite", journal=mode)
     with contextlib.closing(Store(url)) as store:
         store.insert(job(token="before"))
         last = _calls_of(call, tmp_path / "calls", lambda: store.insert(job(token="measured")))

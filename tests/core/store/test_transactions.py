@@ -19,7 +19,7 @@ from postscan.core.errors import OutcomeUnknown, StoreBusy
 from postscan.core.model.job import Job
 from postscan.core.settings import Settings
 from postscan.core.store.database.gate import Gate
-from postscan.core.store.database.sqlite import SQLite, journal_mode
+from postscan.core.store.database.sqlite import SQLite
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME
 
@@ -182,18 +182,19 @@ def test_an_error_after_the_journal_is_deleted_leaves_the_outcome_of_an_sqlite_c
     assert SQLite(sqlite_url, 1.0).is_committed(None, error, 0.0) is committed
 
 
-def test_a_commit_that_a_reader_keeps_out_changes_nothing(sqlite_url: str, job: Callable[..., Job]) -> None:
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_commit_that_a_reader_keeps_out_changes_nothing(sqlite_url: str, job: Callable[..., Job], mode: str) -> None:
     """With the rollback journal, COMMIT waits for readers; then it is undone, and the next change is stored."""
-    sqlite_store = Store(databases.migrated(sqlite_url), busy_seconds=0.2)
+    sqlite_store = Store(databases.migrated(sqlite_url, journal=mode), busy_seconds=0.2)
     with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM job").fetchone()
-        kept_out = contextlib.nullcontext() if journal_mode() == "WAL" else pytest.raises(StoreBusy)
+        kept_out = contextlib.nullcontext() if mode == "wal" else pytest.raises(StoreBusy)
         with kept_out as caught:
             sqlite_store.insert(job(token="first"))
         assert caught is None or not isinstance(caught.value, OutcomeUnknown)
     sqlite_store.insert(job(token="second"))
 
-    expected = ["first", "second"] if journal_mode() == "WAL" else ["second"]
+    expected = ["first", "second"] if mode == "wal" else ["second"]
     assert [one.token for one in sqlite_store.open_jobs()] == expected
     sqlite_store.close()
