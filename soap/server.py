@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Final, Protocol
 
 import uvicorn
+from anyio import to_thread
 from starlette.applications import Starlette
 
 from postscan.core.engine import Engine
@@ -35,10 +36,16 @@ from postscan.soap.http.protocol import ConnectionLimits, protocol
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
-KEPT_BYTES: Final = 64 << 20
+KEPT_BYTES: Final = 16 << 20
+MAPPED_BYTES: Final = 256 << 10
+HEAPS: Final = 2
+TRIM_SECONDS: Final = 2.0
+"""Seconds between two times at which free memory goes back to the system."""
+
 SWITCH_SECONDS: Final = 0.0005
 """Seconds of the interpreter's switch interval, so that the thread that hashes and writes an image waits less."""
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_LIBC: Final = ctypes.CDLL(None)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 
 
 def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> None:
@@ -47,6 +54,7 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> Non
     Raises `SettingsError` if the server cannot listen on its address, if another server uses the data, or if a file
     of `[tls]` cannot be used.
     """
+    _limit_freed_memory()
     stop = _StopSignal()
     context = tls.context(settings.tls)
     places = _places(settings)
@@ -55,11 +63,10 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> Non
         address, port = listener.getsockname()[:2]
         udp_sockets = _udp_sockets(stack, settings, address)
         stack.enter_context(core.running())
-        _keep_freed_memory()
         sys.setswitchinterval(SWITCH_SECONDS)
         sequence = app_sequence.begin(settings.storage.data_dir, core.clock.now())
         advertisement = responder.advertisement(settings, port, sequence)
-        services: list[BackgroundService] = []
+        services: list[BackgroundService] = [_FreeMemory()]
         if udp_sockets:
             services.append(udp.DiscoveryServer(advertisement, settings.discovery, address, udp_sockets))
         eventing = EventingParts(
@@ -185,11 +192,45 @@ def _url(listener: socket.socket, settings: Settings) -> str:
     return f"{scheme}://{address}:{port}{settings.server.path}"
 
 
-def _keep_freed_memory() -> None:
-    """Configure glibc to keep freed memory: page faults for the buffers of uploads cost a third of the time."""
+def _limit_freed_memory() -> None:
+    """Let glibc return large blocks at once, and keep little of other freed memory; before the threads are started.
+
+    A connection with TLS has a buffer of 256 KiB in uvloop, of which it uses a few pages. In a mapping of its own only
+    those take memory; in a heap it would lie where other blocks were. Threads share two heaps: memory that is free in
+    one of many heaps is of no use to the threads of the others.
+    """
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        mallopt = _LIBC.mallopt
     except AttributeError:
-        return  # another C library: slower
-    for parameter in (_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD):
-        mallopt(parameter, KEPT_BYTES if parameter != _M_TOP_PAD else 1 << 20)
+        return  # another C library
+    mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+    mallopt(_M_TOP_PAD, 1 << 20)
+    mallopt(_M_ARENA_MAX, HEAPS)
+
+
+class _FreeMemory:
+    """Returns free pages of the heaps to the system again and again.
+
+    glibc does that only at the end of a heap. Between blocks in use, pages would stay in memory that were written to
+    once, and the buffers of connections would get them. A call takes a millisecond, and 0.1 ms for each MiB returned.
+    """
+
+    def __init__(self, seconds: float = TRIM_SECONDS) -> None:
+        self._seconds = seconds
+        self._trimming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin, if the C library can do that."""
+        if hasattr(_LIBC, "malloc_trim"):
+            self._trimming = asyncio.create_task(self._trim())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._trimming is not None:
+            self._trimming.cancel()
+
+    async def _trim(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            await to_thread.run_sync(_LIBC.malloc_trim, 1 << 20)

@@ -6,7 +6,7 @@ The token says that the cancel was requested. Whether the filter has stopped is 
 
 A token sleeps on the read end of a pipe whose write end the server alone has, and closes at the cancel: the hang-up
 wakes every thread and every forked process that sleeps on it, and nothing that a filter reads takes it back. A filter
-that closes its end, or puts another file in its place, only makes its own token poll (decision 65).
+that closes its end, or puts another file in its place, only makes its own token poll (decision 67).
 
 The page is an anonymous file in memory whose size is sealed. An access to a mapped page that its file has lost, or that
 the disk has no room for, is a SIGBUS for the server; no filter and no full disk can cause that here. A filter can write

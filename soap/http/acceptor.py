@@ -143,16 +143,12 @@ class Acceptor:
 
     async def _establish(self, connection: socket.socket, place: ConnectionPlace) -> None:
         """Open the transport, after the handshake under TLS; the protocol releases the place of a connection it got."""
-
-        def protocol() -> Any:
-            made = self._factory()
-            made.place = place
-            return made
-
+        made = self._factory()
+        made.place = place
         try:
-            await self._loop.connect_accepted_socket(protocol, connection, **self._deadlines)
-        except OSError:  # the handshake failed or took too long: `postscan.soap.http.tls` logs why
+            await self._loop.connect_accepted_socket(lambda: made, connection, **self._deadlines)
+        except BaseException as error:
             place.release()
-        except BaseException:
-            place.release()
-            raise
+            made.parser = None  # which refers to its protocol; uvicorn breaks the circle of a connection it has seen
+            if not isinstance(error, OSError):
+                raise  # else the handshake failed or took too long: `postscan.soap.http.tls` logs why

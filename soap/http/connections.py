@@ -40,7 +40,7 @@ class ConnectionPlace:
         self.is_served = False
         """Whether a whole request has arrived whose response is not sent yet."""
         self._connections = connections
-        self._close: Callable[[], object] = lambda: None
+        self._close: Callable[[], object] | None = None
 
     def closed_by(self, close: Callable[[], object]) -> None:
         """Set the function that closes the connection at once."""
@@ -48,12 +48,15 @@ class ConnectionPlace:
 
     def give_up(self) -> None:
         """Leave the place to another connection, and close this one."""
+        close = self._close
         self.release()
-        self._close()
+        if close is not None:
+            close()
 
     def release(self) -> None:
         """Leave the place; does nothing if it was left before."""
         self._connections.remove(self)
+        self._close = None  # the connection refers to this place, and would be freed by the garbage collector alone
 
 
 class Connections:

@@ -44,21 +44,31 @@ _Result = TypeVar("_Result")
 
 
 class Parsing:
-    """Parses what a client has sent, in a thread if its envelope is large; clients take turns."""
+    """Parses what a client has sent, in a thread if its envelope is large; clients take turns.
+
+    What is parsed is read at once, and not behind other messages that wait to be parsed: its tree takes several times
+    as much memory as its text.
+    """
 
     def __init__(self) -> None:
-        self._threads = FairThreads(2, 1)
+        self._parsing = FairThreads(2, 1)
+        self._reading = FairThreads(2, 1)
 
     async def message(self, request: HttpRequest, envelope: bytes) -> SoapRequest:
         """Return the SOAP request in *envelope*; raise `Fault` if it is none."""
         request.is_large = len(envelope) > LARGE_ENVELOPE
-        return await self.run(request, request.parse, envelope)
+        return await self._run(self._parsing, request, request.parse, envelope)
 
     async def run(self, request: HttpRequest, read: Callable[..., _Result], *arguments: Any) -> _Result:
         """Call *read*, which works on the content of a message, and return its result."""
+        return await self._run(self._reading, request, read, *arguments)
+
+    async def _run(
+        self, threads: FairThreads, request: HttpRequest, work: Callable[..., _Result], *arguments: Any
+    ) -> _Result:
         if not request.is_large:
-            return read(*arguments)
-        return await self._threads.run((request.scope["client"] or ("",))[0], read, *arguments)
+            return work(*arguments)
+        return await threads.run((request.scope["client"] or ("",))[0], work, *arguments)
 
 
 class EventingParts(NamedTuple):

@@ -39,6 +39,9 @@ HEAD_FIELDS: Final = 100
 TURN: Final = 8
 """Pieces that one connection may have parsed before other connections have their turn."""
 
+BUFFERED: Final = 64 * 1024
+"""Bytes that wait on either side of TLS until the other bytes do; uvloop has 256 KiB to read and 512 KiB to write."""
+
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])(?::[0-9]*)?")
 
 
@@ -105,7 +108,10 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._cutter = RequestCutter()
         if self.place is not None:
             self.place.closed_by(transport.abort)
-        self._certificates = _verified(transport)
+        if (connection := transport.get_extra_info("ssl_object")) is not None:
+            transport.set_read_buffer_limits(BUFFERED)
+            transport.set_write_buffer_limits(BUFFERED)
+            self._certificates = _verified(connection)
         self._arm(self.limits.head_seconds)
         if self._certificates and not self.limits.admits(self._certificates[0]):
             log.info("connection refused: its certificate names no user", extra={"source": (self.client or ("",))[0]})
@@ -264,8 +270,7 @@ class _LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _verified(transport: Any) -> tuple[str, ...]:
+def _verified(connection: ssl.SSLObject) -> tuple[str, ...]:
     """Return the client certificate that OpenSSL has verified, in PEM form; empty if there is none."""
-    connection = transport.get_extra_info("ssl_object")
-    certificate = connection.getpeercert(binary_form=True) if connection is not None else None
+    certificate = connection.getpeercert(binary_form=True)
     return (ssl.DER_cert_to_PEM_cert(certificate),) if certificate else ()

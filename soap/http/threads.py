@@ -40,9 +40,12 @@ class FairThreads:
         """Call *work* in a thread and return its result."""
         await self._turn(caller)
         try:
-            return await to_thread.run_sync(work, *arguments, limiter=self._limiter)
+            returned, raised = await to_thread.run_sync(_outcome, work, *arguments, limiter=self._limiter)
         finally:
             self._end(caller)
+        if raised:
+            raise raised.pop()
+        return returned.pop()
 
     async def _turn(self, caller: str) -> None:
         """Wait until the client may have one more thread."""
@@ -112,6 +115,18 @@ class Waiters:
             self._waiting[caller] -= 1
             if not self._waiting[caller]:
                 del self._waiting[caller]
+
+
+def _outcome(work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> tuple[list[_Result], list[Exception]]:
+    """Call *work*; return its result or its exception, each in a list that the caller takes it out of.
+
+    An exception must not reach the future in which anyio waits: its traceback would refer to the frame that has the
+    future, so that all that its frames hold, such as a refused message, would stay until the garbage collector runs.
+    """
+    try:
+        return [work(*arguments)], []
+    except Exception as error:  # noqa: BLE001  (raised again by the caller)
+        return [], [error]
 
 
 def _step(steps: Steps[_Result], is_done: bool | None) -> tuple[Wait | None, list[_Result]]:

@@ -12,7 +12,7 @@ import logging
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 from cryptography import x509
 
@@ -20,6 +20,9 @@ from postscan.core.errors import SettingsError
 from postscan.core.settings.network import TlsSettings
 
 log = logging.getLogger(__name__)
+
+RECORD_BYTES: Final = 16 * 1024
+"""Most bytes in one record of TLS (RFC 8446 section 5.1)."""
 
 
 def context(settings: TlsSettings) -> ssl.SSLContext | None:
@@ -30,7 +33,7 @@ def context(settings: TlsSettings) -> ssl.SSLContext | None:
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     made.num_tickets = 0
-    made.sslobject_class = _Handshake
+    made.sslobject_class = _TlsConnection
     _load_own(made, settings.certificate, settings.key or settings.certificate)
     if settings.client_ca is not None:
         _verify_clients(made, settings.client_ca, required=settings.mode == "client")
@@ -39,8 +42,8 @@ def context(settings: TlsSettings) -> ssl.SSLContext | None:
     return made
 
 
-class _Handshake(ssl.SSLObject):
-    """A connection that logs why its handshake failed, which neither uvloop nor uvicorn does."""
+class _TlsConnection(ssl.SSLObject):
+    """A connection that logs why its handshake failed, and that reads one record at a time; uvloop does neither."""
 
     def do_handshake(self) -> None:
         """Continue the handshake."""
@@ -54,6 +57,10 @@ class _Handshake(ssl.SSLObject):
         except ssl.SSLError as error:
             log.info("TLS handshake failed", extra={"reason": error.reason})
             raise
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        """Read one record, or less: OpenSSL returns no more at a time, and Python allocates all of *len* for it."""
+        return super().read(min(len, RECORD_BYTES), buffer)
 
 
 def _load_own(made: ssl.SSLContext, certificate: Path, key: Path) -> None:

@@ -3,6 +3,9 @@
 While one batch is written, the next one fills: hashing and writing release the interpreter lock, so two cores share the
 work, and the event loop never waits for the disk. At most `AHEAD` batches are in memory, so that a short delay on
 either side does not stop the other.
+
+The memory of a batch is used again: a page of new memory costs a page fault, which takes about as long as to hash it.
+An error of a batch is the result of its task and not raised there: tasks, errors and frames would refer to one another.
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ RunInThread = Callable[..., Awaitable[Any]]
 
 BATCH: Final = 1 << 20
 AHEAD: Final = 4  # batches that may wait to be written
+FREE: Final = 8
+"""Most batches whose memory is kept for other uploads."""
+
+_free: Final[list[memoryview]] = []
 
 
 class Upload:
@@ -34,8 +41,9 @@ class Upload:
         self._open_image = open_image
         self._run = run
         self._image: ImageSink | None = None
-        self._batch = bytearray()
-        self._writing: deque[asyncio.Task[None]] = deque()
+        self._batch: memoryview | None = None
+        self._size = 0
+        self._writing: deque[asyncio.Task[Exception | None]] = deque()
 
     async def __aenter__(self) -> Self:
         try:
@@ -47,9 +55,15 @@ class Upload:
 
     async def write(self, data: bytes | memoryview) -> None:
         """Append bytes; may raise an error of an earlier batch."""
-        self._batch += data
-        if len(self._batch) >= BATCH:
-            await self._flush()
+        rest = memoryview(data)
+        while rest:
+            if self._batch is None:
+                self._batch = _free.pop() if _free else memoryview(bytearray(BATCH))
+            piece, rest = rest[: BATCH - self._size], rest[BATCH - self._size :]
+            self._batch[self._size : self._size + len(piece)] = piece
+            self._size += len(piece)
+            if self._size == BATCH:
+                await self._flush()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -57,7 +71,7 @@ class Upload:
         try:
             if error is None:
                 await self._flush()
-            await self._written()
+                _raise(await self._written())
         except BaseException:
             await self._abort()
             raise
@@ -70,34 +84,46 @@ class Upload:
         self._image = self._open_image()
 
     async def _abort(self) -> None:
-        if self._image is not None:
-            await _to_the_end(self._run(self._image.abort))
+        try:
+            await self._written()
+        finally:
+            if self._image is not None:
+                await _to_the_end(self._run(self._image.abort))
 
     async def _flush(self) -> None:
         """Pass the batch to a thread; wait while `AHEAD` batches are not written yet."""
         while len(self._writing) >= AHEAD:
-            await _to_the_end(self._writing.popleft())
-        batch, self._batch = self._batch, bytearray()
-        if batch and self._image is not None:
+            _raise(await _to_the_end(self._writing.popleft()))
+        if self._batch is not None and self._image is not None:
             before = self._writing[-1] if self._writing else None
-            self._writing.append(asyncio.create_task(self._write_after(before, self._image.write, batch)))
+            batch, size, self._batch, self._size = self._batch, self._size, None, 0
+            self._writing.append(asyncio.create_task(self._write_after(before, self._image.write, batch, size)))
 
-    async def _written(self) -> None:
-        """Wait until no thread is writing; raise the first error of the batches."""
-        writing = list(self._writing)
-        self._writing.clear()
-        results = await _to_the_end(asyncio.gather(*writing, return_exceptions=True)) if writing else []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+    async def _written(self) -> Exception | None:
+        """Wait until no thread is writing; return the first error of the batches."""
+        try:
+            return await _to_the_end(self._writing[-1]) if self._writing else None
+        finally:
+            self._writing.clear()
 
     async def _write_after(
-        self, before: asyncio.Task[None] | None, write: Callable[[bytearray], None], batch: bytearray
-    ) -> None:
-        """Write a batch in a thread after the one before it; raise the error of that one instead, if it failed."""
-        if before is not None:
-            await before
-        await self._run(write, batch)
+        self,
+        before: asyncio.Task[Exception | None] | None,
+        write: Callable[[memoryview], None],
+        batch: memoryview,
+        size: int,
+    ) -> Exception | None:
+        """Write a batch in a thread after the one before it; return its error, or the error of that one."""
+        failed = await before if before is not None else None
+        if failed is not None:
+            return failed
+        try:
+            await self._run(write, batch[:size])
+        except Exception as error:  # noqa: BLE001  (raised by `_flush` or `_written`)
+            return error
+        if len(_free) < FREE:
+            _free.append(batch)
+        return None
 
 
 async def _to_the_end(work: Awaitable[Any]) -> Any:
@@ -108,3 +134,14 @@ async def _to_the_end(work: Awaitable[Any]) -> Any:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+    finally:
+        del task, work  # the traceback of an error refers to this frame
+
+
+def _raise(error: Exception | None) -> None:
+    """Raise an error, if there is one; the frame does not keep it."""
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error

@@ -63,7 +63,7 @@ def in_own_thread(parse: Callable[[], _Result]) -> _Result:
     thread.start()
     thread.join()
     if raised:
-        raise raised[0]
+        raise raised.pop()  # a frame of its traceback must not refer to it: only the garbage collector would free them
     return returned[0]
 
 

@@ -89,15 +89,6 @@ def test_who_guesses_tokens_has_to_wait_and_nobody_else(core: Engine, settings: 
         core.service.job(mine, BORIS)
 
 
-def test_a_throttled_guess_leaves_no_line(core: Engine) -> None:
-    """The trail cannot be filled by guessing."""
-    for number in range(25):
-        with pytest.raises((JobNotFound, Throttled)):
-            core.service.job(f"guess-{number}", ANNA)
-
-    assert len(core.service.audit(ADMIN)) == 20
-
-
 def test_misses_are_forgotten_after_a_minute(clock: FakeClock) -> None:
     """On the steady clock."""
     throttle = Throttle(2, clock)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import messages
 import pytest
 import virtual_time
+from collector import errors_in_cycles
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -19,6 +20,7 @@ from postscan.core.settings.network import ServerSettings
 from postscan.soap.http.body import Body, BodyRefused, HttpRequest, MultipartMessage
 from postscan.soap.http.endpoints import LARGE_ENVELOPE, Parsing
 from postscan.soap.message.faults import Fault
+from postscan.soap.message.request import SoapRequest
 
 SETTINGS = ServerSettings(idle_seconds=15, body_seconds=100, body_bytes_per_second=1024)
 
@@ -120,3 +122,54 @@ def test_a_large_envelope_is_parsed_in_a_thread(size: int, is_large: bool) -> No
 
     assert action.endswith("/EndPostScanJob")
     assert (thread != threading.get_ident()) == is_large
+
+
+REFUSED = {
+    "not well-formed": messages.message("EndPostScanJob") + b" " * 60_000 + b"<",
+    "too many elements": messages.envelope("", "<a/>" * 11_000),
+    "without a header": messages.envelope("", f"<a>{' ' * 60_000}</a>"),
+}
+
+
+@pytest.mark.parametrize("envelope", REFUSED.values(), ids=REFUSED)
+def test_a_refused_envelope_leaves_nothing_to_the_garbage_collector(envelope: bytes) -> None:
+    """T-H6: the fault, the frames of its traceback, and the message in them are freed at once."""
+
+    async def parse() -> None:
+        request = HttpRequest({"client": ("192.0.2.1", 1)}, Body(Request({"type": "http"}), SETTINGS), ExitStack())
+        with suppress(Fault):
+            await Parsing().message(request, envelope)
+            raise AssertionError("the envelope was not refused")
+
+    with errors_in_cycles() as found:
+        asyncio.run(parse())
+
+    assert found == []
+
+
+def test_a_parsed_message_does_not_wait_behind_those_that_are_not_parsed() -> None:
+    """T-H6: the tree of a message takes several times as much memory as its text."""
+    gate, parsing = threading.Event(), Parsing()
+
+    class Slow(HttpRequest):
+        def parse(self, data: bytes) -> SoapRequest:
+            assert gate.wait(30)
+            return super().parse(data)
+
+    def request(kind: type[HttpRequest]) -> HttpRequest:
+        return kind({"client": ("192.0.2.1", 1)}, Body(Request({"type": "http"}), SETTINGS), ExitStack())
+
+    async def read() -> str:
+        envelope = messages.message("EndPostScanJob").ljust(LARGE_ENVELOPE + 1)
+        parsed = request(HttpRequest)
+        await parsing.message(parsed, envelope)
+        unparsed = [asyncio.create_task(parsing.message(request(Slow), envelope)) for _ in range(3)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(10):
+                return await parsing.run(parsed, str, "read")
+        finally:
+            gate.set()
+            await asyncio.gather(*unparsed)
+
+    assert asyncio.run(read()) == "read"

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import resource
 import socket
+import weakref
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import certificates
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from postscan.soap.http.acceptor import Acceptor, AcceptSettings
+from postscan.core.settings.network import TlsSettings
+from postscan.soap.http import tls
+from postscan.soap.http.acceptor import Acceptor, AcceptSettings, Loop
 from postscan.soap.http.connections import ConnectionPlace, Connections, most_connections
+from postscan.soap.http.protocol import ConnectionLimits, protocol
 
 
 def places(connections: Connections, *addresses: str) -> list[ConnectionPlace]:
@@ -133,3 +142,77 @@ def test_without_descriptors_the_server_pauses_and_then_accepts(caplog: pytest.L
         asyncio.run(serve())
 
     assert [record.message for record in caplog.records] == ["no connections accepted for a moment"]
+
+
+def test_a_connection_that_is_not_made_leaves_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+    """T-H4: a failed handshake, and a connection that makes room for another one in the middle of its own."""
+    made: list[weakref.ref[Any]] = []
+    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    kind, connections = protocol(ConnectionLimits(10, 10)), Connections(2, 2)
+    settings = AcceptSettings(connections, 10.0, 10.0)
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+
+        def connected() -> Any:
+            one = kind(config, ServerState(), {}, loop)
+            made.append(weakref.ref(one))
+            return one
+
+        context = tls.context(TlsSettings.model_validate(certificates.server_table(tmp_path, certificates.Authority())))
+        acceptor = Acceptor(loop, listener, connected, context, settings)
+        with contextlib.closing(acceptor), contextlib.ExitStack() as clients:
+            for number in (1, 2):
+                client = clients.enter_context(socket.create_connection(listener.getsockname()))
+                while len(made) < number:
+                    await asyncio.sleep(0.01)
+            assert connections.admit("192.0.2.1")
+            client.sendall(b"no TLS")
+            async with asyncio.timeout(30):
+                while any(one() for one in made):
+                    await asyncio.sleep(0.01)
+
+    gc.disable()
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            asyncio.Runner(loop_factory=partial(Loop, settings)) as runner,
+        ):
+            runner.run(serve())
+    finally:
+        gc.enable()
+
+
+def test_little_waits_on_either_side_of_tls(tmp_path: Path) -> None:
+    """T-H3: for a client that reads nothing, or one whose requests are not read yet."""
+    authority, found = certificates.Authority(), []
+    kind = protocol(ConnectionLimits(10, 10))
+    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    settings = AcceptSettings(Connections(1, 1), 10.0, 10.0)
+    trusting = certificates.client(tmp_path, authority)
+
+    class Protocol(kind):  # type: ignore[misc,valid-type]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            found.extend([transport.get_read_buffer_limits(), transport.get_write_buffer_limits()])
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        context = tls.context(TlsSettings.model_validate(certificates.server_table(tmp_path, authority)))
+        acceptor = Acceptor(loop, listener, lambda: Protocol(config, ServerState(), {}, loop), context, settings)
+        with contextlib.closing(acceptor):
+            transport, _ = await loop.create_connection(asyncio.Protocol, *listener.getsockname(), ssl=trusting)
+            async with asyncio.timeout(30):
+                while not found:
+                    await asyncio.sleep(0.01)
+                transport.abort()
+                while len(settings.connections):
+                    await asyncio.sleep(0.01)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        asyncio.Runner(loop_factory=partial(Loop, settings)) as runner,
+    ):
+        runner.run(serve())
+
+    assert [high for _low, high in found] == [64 * 1024] * 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from concurrent.futures import Future
 
 import pytest
+from collector import errors_in_cycles
 
 from postscan.core.service.waiting import Steps, Wait
 from postscan.core.service.waiting import run as run_steps
@@ -68,6 +70,19 @@ def test_a_client_that_calls_seldom_is_next() -> None:
     asyncio.run(call())
 
     assert began[3:] == ["b1", "c0", "a2"]
+
+
+def test_a_call_that_fails_leaves_nothing_to_the_garbage_collector() -> None:
+    """T-H6: an error, the frames of its traceback, and the refused message in them are freed at once."""
+
+    async def call() -> None:
+        with contextlib.suppress(ValueError):
+            await FairThreads(1, 1).run("a", int, "no number")
+
+    with errors_in_cycles() as found:
+        asyncio.run(call())
+
+    assert found == []
 
 
 def test_waiting_clients_take_turns() -> None:

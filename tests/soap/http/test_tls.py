@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,30 @@ def test_paths_count_from_the_file_of_the_settings(tmp_path: Path) -> None:
         tmp_path / f"{name}.pem" for name in ("c", "k", "ca")
     )
     assert found.crl is None
+
+
+def test_a_read_allocates_a_record_not_all_that_was_asked_for(files: dict[str, Path]) -> None:
+    """T-H4: uvloop asks for 256 KiB, of which OpenSSL returns 16 KiB at most; each read would allocate all of it."""
+    server, client = connected(files)
+    client.write(bytes(60_000))
+    tracemalloc.start()
+    try:
+        lengths = [len(server.read(256 * 1024)) for _ in range(4)]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert sum(lengths) == 60_000
+    assert most < 2 * tls.RECORD_BYTES
+
+
+def connected(files: dict[str, Path]) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Return the two ends of a connection in memory whose handshake is complete."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trusting = ssl.create_default_context(cafile=files["client_ca"])
+    server = context({"certificate": files["certificate"]}).wrap_bio(there, back, server_side=True)
+    client = trusting.wrap_bio(back, there, server_hostname="127.0.0.1")
+    for end in (client, server, client, server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    return server, client

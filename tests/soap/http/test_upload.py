@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import os
 import threading
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
+from collector import errors_in_cycles
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.job import JobToken
 from postscan.core.spool.images import ImageWriter, Spool
+from postscan.soap.http.threads import FairThreads
 from postscan.soap.http.upload import AHEAD, BATCH, Upload
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
@@ -96,6 +100,46 @@ def test_what_the_disk_said_to_an_earlier_batch_is_raised(tmp_path: Path, pieces
     with pytest.raises(InvalidArgument, match="ImageData"):
         asyncio.run(send())
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("limit", [0, BATCH, AHEAD * BATCH], ids=["at the begin", "at the next batch", "at the end"])
+def test_a_failed_upload_leaves_nothing_to_the_garbage_collector(tmp_path: Path, limit: int) -> None:
+    """T-H6: an error, the frames of its traceback, and the batches in them are freed at once."""
+
+    def open_image() -> ImageWriter:
+        if not limit:
+            raise InvalidArgument("ImageData", "", "another job")
+        return Spool(tmp_path).open_image(TOKEN, 1, "png", limit, anything)
+
+    async def send() -> None:
+        with contextlib.suppress(InvalidArgument):
+            async with Upload(open_image, partial(FairThreads(2, 1).run, "a")) as upload:
+                await upload.write(bytes((AHEAD + 1) * BATCH))
+            raise AssertionError("the upload did not fail")
+
+    with errors_in_cycles() as found:
+        asyncio.run(send())
+
+    assert found == []
+
+
+def test_the_memory_of_a_batch_is_used_again(tmp_path: Path) -> None:
+    """New memory costs a page fault for each page of it."""
+
+    async def send(spool: Spool) -> None:
+        async with Upload(lambda: spool.open_image(TOKEN, 1, "png", LIMIT, anything)) as upload:
+            await upload.write(image)
+
+    image = memoryview(os.urandom(AHEAD * BATCH))
+    asyncio.run(send(Spool(tmp_path / "first")))
+    tracemalloc.start()
+    try:
+        asyncio.run(send(Spool(tmp_path / "second")))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < BATCH
 
 
 @pytest.mark.parametrize("pieces", [1, AHEAD + 1], ids=["while it waits for more", "while it waits for the disk"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
 import messages
 import pytest
+from collector import errors_in_cycles
 
 from postscan.soap.message import envelope
 from postscan.soap.xml.name_cache import NameCache, in_own_thread
@@ -76,6 +78,14 @@ def test_work_done_apart_returns_and_raises_like_any_other():
     assert in_own_thread(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         in_own_thread(lambda: 1 // 0)
+
+
+def test_an_error_of_work_done_apart_leaves_nothing_to_the_garbage_collector():
+    """T-H6: the frames of its traceback have the document."""
+    with errors_in_cycles() as found, contextlib.suppress(ZeroDivisionError):
+        in_own_thread(lambda: 1 // 0)
+
+    assert found == []
 
 
 def test_new_names_in_every_message_do_not_fill_the_memory():

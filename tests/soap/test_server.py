@@ -1,0 +1,60 @@
+"""The process of the server: what it configures for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+from pathlib import Path
+
+from postscan.soap import server
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process has in use."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+class _Usage(ctypes.Structure):
+    """The result of mallinfo2(3), whose fourth field is `hblks`."""
+
+    _fields_ = [(f"field_{number}", ctypes.c_size_t) for number in range(10)]
+
+
+def mappings() -> int:
+    """Return how many blocks of this process have a mapping of their own."""
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = _Usage
+    return int(mallinfo().field_3)
+
+
+def test_a_large_block_is_not_in_a_heap() -> None:
+    """T-H4: so it takes only the pages that are written to, and none when it is freed."""
+    child = os.fork()
+    if not child:
+        server._limit_freed_memory()
+        before = mappings()
+        blocks = [bytearray(4 << 20) for _ in range(20)]  # some fit into free parts of the heap
+        held = mappings() - before
+        del blocks
+        os._exit(held > 10 and mappings() == before)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_free_memory_between_blocks_in_use_goes_back_to_the_system() -> None:
+    """T-H4: what many connections had is not kept because of the few that are left."""
+
+    async def serve() -> None:
+        freed = server._FreeMemory(0.01)
+        blocks = [b"x" * 100_000 for _ in range(500)]
+        del blocks[::2], blocks[::2]
+        before = resident()
+        await freed.start()
+        async with asyncio.timeout(30):
+            while resident() > before - (10 << 20):
+                await asyncio.sleep(0.01)
+        await freed.stop()
+        assert blocks
+
+    asyncio.run(serve())
