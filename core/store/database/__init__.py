@@ -15,14 +15,16 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from postscan.core.errors import OutcomeUnknown, SettingsError, StoreBusy, StoreFull
+from postscan.core.errors import OutcomeUnknown, SettingsError, StoreBusy
 from postscan.core.store.database import journal_modes
 from postscan.core.store.database.backend import UNTIL, Backend
 from postscan.core.store.database.file_lock import LockHeld
 from postscan.core.store.database.gate import Entrance, all_entered
+from postscan.core.store.database.group_commit import GroupCommit
 from postscan.core.store.database.outages import OutageLog
 from postscan.core.store.database.postgresql import CONNECTIONS, PostgreSQL
-from postscan.core.store.database.sqlite import SQLite, is_full
+from postscan.core.store.database.sqlite import SQLite
+from postscan.core.store.database.translation import translated
 
 __all__ = ["CONNECTIONS", "Database", "Transaction", "connected", "journal_mode", "translated"]
 
@@ -30,9 +32,6 @@ log = logging.getLogger(__name__)
 
 Transaction = sa.Connection
 """An open transaction, for modules that pass it on to functions of the store and write no SQL themselves."""
-
-_UNAVAILABLE: Final = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.TimeoutError)
-"""What the drivers raise if the database is locked, full, read-only, ended the session, or cannot be reached."""
 
 
 class Database:
@@ -45,6 +44,7 @@ class Database:
         self.name = sa.make_url(url).set(query={}).render_as_string(hide_password=True)
         self._busy_seconds = busy_seconds
         self._backend = _backend(url, busy_seconds, connections)
+        self._group = GroupCommit(self._backend, self._settle) if self._backend.has_one_writer else None
         self._thread = threading.local()
         self.outages = OutageLog()
 
@@ -102,6 +102,16 @@ class Database:
         Raises `StoreBusy` if nothing is changed, `OutcomeUnknown` if that is not known. A COMMIT that failed and is
         found to have committed is a success.
         """
+        if self._group is None:
+            with self._separately() as db:
+                yield db
+        else:
+            until = time.monotonic() + self._busy_seconds
+            with self._alone(), self._reported(), self._group.change(urgent=self._is_urgent(), until=until) as db:
+                yield db
+
+    @contextlib.contextmanager
+    def _separately(self) -> Iterator[sa.Connection]:
         committing, name = False, None
         with self._connected(self._backend.writer, self._backend.writers) as db:
             try:
@@ -183,16 +193,6 @@ def journal_mode(url: str) -> str | None:
     """Return the journal mode that a server sets for the SQLite file of *url*; None for another database."""
     file = sa.make_url(url).database if url.startswith("sqlite") else None
     return journal_modes.suitable(file) if file else None
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Translate errors of an unavailable database into `StoreBusy`, and those of a full disk into `StoreFull`."""
-    try:
-        yield
-    except _UNAVAILABLE as error:
-        kind = StoreFull if is_full(error) else StoreBusy
-        raise kind(f"the database does not answer: {error.args[0] if error.args else error}") from error
 
 
 def _backend(url: str, busy_seconds: float, connections: int) -> Backend:

@@ -20,8 +20,11 @@ class Backend(ABC):
     """Connections to one database, and what becomes of a COMMIT that fails.
 
     `writer` and `reader` are the engines, `writers` and `readers` the gates that their transactions enter in this
-    order. `file` is the path of an SQLite file, else None.
+    order. `file` is the path of an SQLite file, else None. With `has_one_writer`, transactions that write wait for one
+    another to end.
     """
+
+    has_one_writer = False
 
     writer: sa.Engine
     reader: sa.Engine

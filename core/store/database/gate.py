@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -48,3 +49,79 @@ def all_entered(gates: Sequence[Entrance], *, urgent: bool, until: float) -> Ite
         for gate in gates:
             held.enter_context(gate.entered(urgent=urgent, until=until))
         yield
+
+
+class Turn:
+    """A place in the line. `wait` for the turn, or `withdraw`."""
+
+    def __init__(self, turns: Turns, *, urgent: bool) -> None:
+        self._turns = turns
+        self._given = threading.Event()
+        self.urgent = urgent
+
+    def wait(self, until: float) -> None:
+        """Wait for the turn; raise `StoreBusy` if it has not come when `time.monotonic()` is *until*."""
+        if not self._given.wait(max(0.0, until - time.monotonic())):
+            raise StoreBusy("the database does not answer: too many transactions wait for it")
+
+    def withdraw(self) -> bool:
+        """Leave the line; return False if the turn has come already: then it must be passed on."""
+        return self._turns.remove(self)
+
+    def give(self) -> None:
+        """Let the thread go on."""
+        self._given.set()
+
+
+class Turns:
+    """The line. A thread that has the turn ends it by `pass_on` or by `end`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = False
+        self._urgent: deque[Turn] = deque()
+        self._ordinary: deque[Turn] = deque()
+
+    def __len__(self) -> int:
+        """Return how many threads wait."""
+        return len(self._urgent) + len(self._ordinary)
+
+    def enter(self, *, urgent: bool) -> Turn:
+        """Return a place in the line, which has the turn if there is no other."""
+        turn = Turn(self, urgent=urgent)
+        with self._lock:
+            if self._taken:
+                self._line(turn).append(turn)
+            else:
+                self._taken = True
+                turn.give()
+        return turn
+
+    def pass_on(self, *, urgent: bool) -> bool:
+        """Give the turn to the next thread, or to the next urgent one; return False if none waits."""
+        with self._lock:
+            return self._give(self._urgent or (None if urgent else self._ordinary))
+
+    def end(self) -> None:
+        """Give the turn to the next thread, or to the next one that enters."""
+        with self._lock:
+            self._taken = self._give(self._urgent or self._ordinary)
+
+    def remove(self, turn: Turn) -> bool:
+        """Take a place out of the line; return False if it has the turn."""
+        with self._lock:
+            line = self._line(turn)
+            if turn not in line:
+                return False
+            line.remove(turn)
+            return True
+
+    def _line(self, turn: Turn) -> deque[Turn]:
+        return self._urgent if turn.urgent else self._ordinary
+
+    @staticmethod
+    def _give(line: deque[Turn] | None) -> bool:
+        if not line:
+            return False
+        line.popleft().give()
+        return True

@@ -39,6 +39,8 @@ _DELETED: Final = (sqlite3.SQLITE_IOERR_DELETE, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 class SQLite(Backend):
     """One writer at a time: SQLite's own lock is unfair, and threads were seen to wait for it for seconds."""
 
+    has_one_writer = True
+
     def __init__(self, url: str, busy_seconds: float) -> None:
         self.file = sa.make_url(url).database
         if self.file:
