@@ -29,6 +29,7 @@ from bench import servers
 from bench.servers import Server
 
 CONNECTIONS: Final = (1, 8, 32)
+TRACED: Final = (1, 8)
 SECONDS: Final = 3.0
 ROUNDS: Final = 7
 CALLS: Final = "write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,ftruncate,unlink"
@@ -76,7 +77,7 @@ def run() -> None:
             for name, found in samples.items():
                 _print(name, found, caps)
         if shutil.which("strace"):
-            for connections in CONNECTIONS:
+            for connections in TRACED:
                 for one in all:
                     print(f"  {one.name}, {connections} connections, calls of a pair")
                     for line in _calls(one.server, connections):
@@ -213,7 +214,10 @@ def _kind(path: str) -> str:
     """Return what a file is: the database or a file beside it, a connection, or something else by its name."""
     if path.startswith(("socket", "TCP", "UNIX")):
         return "connection"
-    return "a pipe" if path.startswith(("pipe", "anon")) else Path(path).name
+    if path.startswith(("pipe", "anon")):
+        return "a pipe"
+    name = Path(path).name
+    return "a temporary file" if name.startswith("etilqs") else name
 
 
 async def _some(server: Server, connections: int, most: int) -> None:

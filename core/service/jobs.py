@@ -33,7 +33,7 @@ from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.events import IDLE, PROCESSING
-from postscan.core.store.store import DuplicateRequest, Store
+from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class PostScanService:
             return self._create(by, user_sid, process_id, instructions, request)
         except StoreBusy:
             raise
-        except (DuplicateRequest, PostscanError):
+        except PostscanError:  # a repeated request fails as well: its response cannot be stored again
             response = self._access.stored_response(by, "create", request)
             if response is None:
                 raise

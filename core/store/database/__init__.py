@@ -107,7 +107,7 @@ class Database:
                 yield db
         else:
             until = time.monotonic() + self._busy_seconds
-            with self._alone(), self._reported(), self._group.change(urgent=self._is_urgent(), until=until) as db:
+            with self._admitted(), self._group.change(urgent=self._is_urgent(), until=until) as db:
                 yield db
 
     @contextlib.contextmanager
@@ -138,14 +138,19 @@ class Database:
     def _connected(self, engine: sa.Engine, gates: Sequence[Entrance]) -> Iterator[sa.Connection]:
         until = time.monotonic() + self._busy_seconds
         with (
-            self._alone(),
-            self._reported(),
+            self._admitted(),
             translated(),
             all_entered(gates, urgent=self._is_urgent(), until=until),
             self._backend.watched(),
             engine.connect() as connection,
         ):
             yield connection.execution_options(**{UNTIL: until})
+
+    @contextlib.contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Refuse a second transaction of this thread, and log an outage of the database in the body."""
+        with self._alone(), self._reported():
+            yield
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:

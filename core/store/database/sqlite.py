@@ -145,6 +145,7 @@ def _engine(url: str, busy_seconds: float, begin: str) -> sa.Engine:
         for pragma in (
             f"busy_timeout={timeout}",
             "synchronous=FULL",
+            "temp_store=MEMORY",  # for the journals of savepoints, which would be files else
             "foreign_keys=ON",
             f"wal_autocheckpoint={journal_modes.PAGES}",
             f"journal_size_limit={journal_modes.MOST_BYTES}",

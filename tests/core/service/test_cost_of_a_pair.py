@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import databases
 import pytest
 import sqlalchemy as sa
 from conftest import ANNA, AnyProcess
@@ -73,6 +76,29 @@ def test_a_cancel_writes_the_columns_that_it_changes(core: Engine) -> None:
         "job": ["completed", "reasons", "state", "version"],
         "step": ["receipt", "state"],
     }
+
+
+def test_a_create_and_a_cancel_write_few_pages(settings: Settings) -> None:
+    """One page for each table and each index that has another entry, since a page is what the journal takes."""
+    file = Path(sa.make_url(databases.migrated(settings.storage.url)).database or "")
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=wal")
+    with contextlib.closing(Engine(settings, AnyProcess())) as core:
+        cancel(core, create(core))
+
+        created, token = _pages(file, lambda: create(core))
+        cancelled, _ = _pages(file, lambda: cancel(core, token))
+
+    assert created <= 17
+    assert cancelled <= 15
+
+
+def _pages(file: Path, work: Callable[[], Any]) -> tuple[int, Any]:
+    """Return how many pages *work* appends to the write-ahead log, and its result."""
+    log = Path(f"{file}-wal")
+    before = log.stat().st_size
+    result = work()
+    return (log.stat().st_size - before) // 4120, result  # a page and the header of its frame
 
 
 def _request() -> RequestKey:
