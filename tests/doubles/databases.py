@@ -52,7 +52,7 @@ def _file() -> Path:
     database = Database(url)
     with contextlib.closing(database), database.served(lambda _: None):
         pass  # a server has chosen the journal, as on most installations
-    for lock in folder.glob("*lock"):
+    for lock in folder.glob(f"{file.name}.*"):
         lock.unlink()
     assert [one.name for one in folder.iterdir()] == [file.name], "the file alone is not the whole database"
     return file

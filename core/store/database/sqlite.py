@@ -56,7 +56,7 @@ class SQLite(Backend):
             # Files of their own: to close any descriptor of the database would release SQLite's own locks of it.
             beside = os.path.realpath(self.file)
             self._lock = FileLock(Path(f"{beside}.lock"))
-            self._write_lock = WriteLock(Path(f"{beside}.write-lock"))
+            self._write_lock = WriteLock(beside)
             self.writers = (*self.writers, self._write_lock)
 
     def close(self) -> None:

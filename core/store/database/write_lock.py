@@ -1,8 +1,8 @@
 """One writer of an SQLite file at a time, across processes: a lock that each transaction which writes holds to its end.
 
 SQLite has such a lock of its own. It does not keep a writer from beginning while another connection copies the
-write-ahead log into the database, and versions before 3.51.3 can then lose commits: decision 66. A connection
-copies the log within its COMMIT, so this lock keeps the two apart.
+write-ahead log into the database, and versions before 3.51.3 can then lose commits: decision 66. A connection copies
+the log within its COMMIT, so this lock keeps the two apart.
 """
 
 from __future__ import annotations
@@ -22,21 +22,24 @@ _PAUSE: Final = 0.001  # seconds
 
 
 class WriteLock:
-    """The lock on the file *path*, which is made if it is missing; a gate of transactions.
+    """The lock on two files beside the database *file*, which are made if they are missing; a gate of transactions.
 
-    The kernel releases the lock when the process ends. It distinguishes processes and not threads, so a gate for one
+    A process that waits for the lock holds the turn, the lock of the other file, until it has it. So one that writes
+    again and again takes turns with the others.
+
+    The kernel releases both when the process ends. It distinguishes processes and not threads, so a gate for one
     thread stands before it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
+    def __init__(self, file: str) -> None:
+        self._paths = (Path(f"{file}.write-turn"), Path(f"{file}.write-lock"))
+        self._descriptors: tuple[int, ...] = ()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Close the files."""
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors = ()
 
     @contextlib.contextmanager
     def entered(self, *, urgent: bool, until: float) -> Iterator[None]:
@@ -44,29 +47,35 @@ class WriteLock:
 
         Of the transactions of several processes, an *urgent* one has no precedence.
         """
-        descriptor = self._opened()
-        while not _taken(descriptor):
-            if time.monotonic() > until:
-                raise StoreBusy("the database does not answer: another process writes")
-            time.sleep(_PAUSE)
+        turn, lock = self._opened()
+        _take(turn, until)
+        try:
+            _take(lock, until)
+        finally:
+            fcntl.flock(turn, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
-    def _opened(self) -> int:
-        if self._descriptor is None:
-            try:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreBusy
-                raise kind(f"the database does not answer: {self._path}: {error.strerror}") from error
-        return self._descriptor
+    def _opened(self) -> tuple[int, ...]:
+        try:
+            while len(self._descriptors) < len(self._paths):
+                path = self._paths[len(self._descriptors)]
+                self._descriptors += (os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600),)
+        except OSError as error:
+            kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreBusy
+            raise kind(f"the database does not answer: {error.filename}: {error.strerror}") from error
+        return self._descriptors
 
 
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _take(descriptor: int, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise StoreBusy("the database does not answer: another process writes") from None
+            time.sleep(_PAUSE)
+        else:
+            return

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
+import os
 import sqlite3
+import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +16,7 @@ from pathlib import Path
 import databases
 import psutil
 import pytest
+from works import until
 
 from postscan import migrations
 from postscan.core.errors import StoreBusy
@@ -107,18 +112,18 @@ def test_a_journal_that_cannot_be_set_is_named_in_the_log(
     assert mode(rollback) == "delete"
 
 
-def _hold(path: Path, held: multiprocessing.synchronize.Event, over: multiprocessing.synchronize.Event) -> None:
-    with WriteLock(path).entered(urgent=False, until=0.0):
+def _hold(file: str, held: multiprocessing.synchronize.Event, over: multiprocessing.synchronize.Event) -> None:
+    with WriteLock(file).entered(urgent=False, until=0.0):
         held.set()
         over.wait(60)
 
 
 def test_all_that_write_wait_for_one_another_across_processes(rollback: Store, job: Callable[..., Job]) -> None:
     """Changes, and migrations too; what reads does not wait."""
-    lock = Path(rollback.url.removeprefix("sqlite:///") + ".write-lock")
+    file = os.path.realpath(rollback.url.removeprefix("sqlite:///"))
     processes = multiprocessing.get_context("spawn")
     held, over = processes.Event(), processes.Event()
-    other = processes.Process(target=_hold, args=(lock, held, over))
+    other = processes.Process(target=_hold, args=(file, held, over))
     other.start()
     try:
         assert held.wait(60)
@@ -133,6 +138,41 @@ def test_all_that_write_wait_for_one_another_across_processes(rollback: Store, j
 
     rollback.insert(job())
     assert len(rollback.open_jobs()) == 1
+
+
+def test_the_process_that_waits_writes_before_one_that_comes_later(tmp_path: Path) -> None:
+    """Ten times: so a process that writes again and again takes turns with the others."""
+    file = str(tmp_path / "data.sqlite")
+    first, second, third = (WriteLock(file) for _ in range(3))
+    order: list[str] = []
+
+    def write(lock: WriteLock, name: str) -> None:
+        with lock.entered(urgent=False, until=time.monotonic() + 60):
+            order.append(name)
+
+    for _ in range(10):
+        with first.entered(urgent=False, until=0.0):
+            waits = threading.Thread(target=write, args=(second, "waits"))
+            waits.start()
+            until(lambda: is_locked(Path(f"{file}.write-turn")))
+            later = threading.Thread(target=write, args=(third, "comes later"))
+            later.start()
+        waits.join()
+        later.join()
+
+    assert order == ["waits", "comes later"] * 10
+    for lock in (first, second, third):
+        lock.close()
+
+
+def is_locked(file: Path) -> bool:
+    """Return whether another descriptor has the lock of the file."""
+    with file.open() as mine:
+        try:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def test_the_log_is_copied_into_the_database_before_it_is_large(sqlite_url: str) -> None:
