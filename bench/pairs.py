@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +32,7 @@ CONNECTIONS: Final = (1, 8, 32)
 TRACED: Final = (1, 8)
 SECONDS: Final = 3.0
 ROUNDS: Final = 7
+IDLE_SECONDS: Final = 3
 CALLS: Final = "write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,ftruncate,unlink"
 _CALL: Final = re.compile(r"^\d+ +(\w+)\((?:\d+<([^>]*)>|\"([^\"]*)\").* = (\d+)$")
 _TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -40,10 +41,12 @@ _TICK: Final = os.sysconf("SC_CLK_TCK")
 class Sample(NamedTuple):
     """One run: the seconds of each pair, the length of the run, and processor, writes and bytes of a pair.
 
-    Seconds, but for `processor`, which is in milliseconds. Writes are those of /proc/PID/io, sockets included.
+    Seconds, but for `processor`, which is in milliseconds. Writes are those of /proc/PID/io, sockets included. A pair
+    that the server refuses, because it is busy, is not counted as a pair.
     """
 
     latencies: list[float]
+    refused: int
     seconds: float
     processor: float
     writes: float
@@ -62,7 +65,7 @@ def run() -> None:
         before = os.environ.get("BENCH_BEFORE")
         all = ([_Measured("before", running, Path(before))] if before else []) + [ours]
         for one in all:
-            uvloop.run(_pairs(one.server, 8, 1.0))
+            one.pairs(8, 1.0)
         disk = _Commits(running.enter_context(servers.folder()), ours.database)
         print(f"pairs: journal {disk.journal}, {disk.size} bytes of rows in each commit")
         for connections in CONNECTIONS:
@@ -71,7 +74,7 @@ def run() -> None:
             for _ in range(ROUNDS):
                 caps.append(disk.pairs_per_second())
                 for one in all:
-                    samples[one.name].append(uvloop.run(_pairs(one.server, connections, SECONDS)))
+                    samples[one.name].append(one.pairs(connections, SECONDS))
             cap = statistics.median(caps)
             print(f"  {connections} connections; two bare commits: {cap:.0f}/s")
             for name, found in samples.items():
@@ -85,13 +88,21 @@ def run() -> None:
 
 
 class _Measured:
-    """A server of one checkout; ours for None."""
+    """A server of one checkout, ours for None. `idle` is what it needs for a second without requests: see `_spent`."""
 
     def __init__(self, name: str, running: contextlib.ExitStack, checkout: Path | None) -> None:
         folder = running.enter_context(servers.folder())
         self.name = name
         self.server = running.enter_context(servers.postscan(folder, checkout=checkout))
         self.database = folder / "data" / "postscan.sqlite"
+        time.sleep(1)
+        before = _spent(self.server)
+        time.sleep(IDLE_SECONDS)
+        self.idle = [(b - a) / IDLE_SECONDS for a, b in zip(before, _spent(self.server), strict=True)]
+
+    def pairs(self, connections: int, seconds: float) -> Sample:
+        """Send pairs on all connections, each as a device of its own; return what they cost."""
+        return uvloop.run(_pairs(self.server, self.idle, connections, seconds))
 
 
 class _Commits:
@@ -128,18 +139,23 @@ def _bytes_of_a_pair(database: sqlite3.Connection) -> int:
     return total // int(database.execute("SELECT count(*) FROM job").fetchone()[0])
 
 
-async def _pairs(server: Server, connections: int, seconds: float) -> Sample:
-    """Send pairs on all connections, each as a device of its own; return what they cost."""
-    loop, latencies = asyncio.get_running_loop(), list[float]()
+async def _pairs(server: Server, idle: Sequence[float], connections: int, seconds: float) -> Sample:
+    loop, results = asyncio.get_running_loop(), list[float | None]()
     until = loop.time() + seconds
     before, begun = _spent(server), time.perf_counter()
-    await asyncio.gather(*(_send_pairs(server, number, until, latencies) for number in range(connections)))
+    await asyncio.gather(*(_send_pairs(server, number, until, results) for number in range(connections)))
     took, after = time.perf_counter() - begun, _spent(server)
-    processor, writes, written = ((b - a) / len(latencies) for a, b in zip(before, after, strict=True))
-    return Sample(latencies, took, processor * 1000, writes, written)
+    latencies = [one for one in results if one is not None]
+    processor, writes, written = (
+        (b - a - rate * took) / len(latencies) for a, b, rate in zip(before, after, idle, strict=True)
+    )
+    return Sample(latencies, len(results) - len(latencies), took, processor * 1000, writes, written)
 
 
-async def _send_pairs(server: Server, number: int, until: float, latencies: list[float], most: int = 1 << 30) -> None:
+async def _send_pairs(
+    server: Server, number: int, until: float, results: list[float | None], most: int = 1 << 30
+) -> None:
+    """Send pairs as one device; append the seconds of each one, None for one that is refused."""
     address = (f"127.0.1.{number + 1}", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=address)
     loop = asyncio.get_running_loop()
@@ -148,10 +164,11 @@ async def _send_pairs(server: Server, number: int, until: float, latencies: list
         if begun >= until:
             break
         response = await _exchange(server, reader, writer, servers.create_request())
-        token = response.partition(b"JobToken>")[2].partition(b"<")[0].decode()
-        cancel = servers.envelope("CancelPostScanJob", f"<dsp:JobToken>{token}</dsp:JobToken>")
-        await _exchange(server, reader, writer, cancel)
-        latencies.append(loop.time() - begun)
+        if response is not None:
+            token = response.partition(b"JobToken>")[2].partition(b"<")[0].decode()
+            cancel = servers.envelope("CancelPostScanJob", f"<dsp:JobToken>{token}</dsp:JobToken>")
+            response = await _exchange(server, reader, writer, cancel)
+        results.append(None if response is None else loop.time() - begun)
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
@@ -159,10 +176,13 @@ async def _send_pairs(server: Server, number: int, until: float, latencies: list
 
 async def _exchange(
     server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
-) -> bytes:
+) -> bytes | None:
+    """Return the body of the response; None if the server cannot do it now."""
     writer.write(servers.head(server, len(request)) + request)
     head = await reader.readuntil(b"\r\n\r\n")
     body = await reader.readexactly(int(re.findall(rb"(?i)content-length: (\d+)", head)[0]))
+    if b"ServerErrorTemporaryError" in body:
+        return None
     if not head.startswith(b"HTTP/1.1 200"):
         raise AssertionError((head + body).decode())
     return body
@@ -178,6 +198,7 @@ def _spent(server: Server) -> tuple[float, int, int]:
 def _print(name: str, samples: list[Sample], caps: list[float]) -> None:
     rate = statistics.median(sample.rate for sample in samples)
     ratio = statistics.median(sample.rate / cap for sample, cap in zip(samples, caps, strict=True))
+    refused = sum(sample.refused for sample in samples)
     latencies = [seconds for sample in samples for seconds in sample.latencies]
     cuts = statistics.quantiles(latencies, n=100)
     cost: list[Any] = [
@@ -186,6 +207,7 @@ def _print(name: str, samples: list[Sample], caps: list[float]) -> None:
     print(
         f"    {name:6}: {rate:4.0f} pairs/s, {ratio:.2f} of the bare commits; p50 {cuts[49] * 1000:.1f} ms, "
         f"p99 {cuts[98] * 1000:.1f} ms; processor {cost[0]:.1f} ms, {cost[1]:.0f} writes of {cost[2] / 1000:.0f} KB"
+        + (f"; {refused} refused" if refused else "")
     )
 
 
