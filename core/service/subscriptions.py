@@ -143,9 +143,14 @@ class Subscriptions:
             return outbox.owners_since(db, cursor)
 
     def waiting(self, owner: Principal | None, cursor: int) -> int:
-        """Return how many events are behind the cursor: see `outbox.waiting`."""
-        with self._store.reading() as db:
-            return outbox.waiting(db, cursor, owner)
+        """Return how many events are behind the cursor, of one owner or of all; received images do not count."""
+        total, before = 0, -1
+        while before < cursor:
+            before = cursor
+            with self._store.reading() as db:
+                found, cursor = outbox.waiting(db, cursor, owner)
+            total += found
+        return total
 
     # --- rules ---------------------------------------------------------------------------------------------------
 

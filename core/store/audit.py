@@ -24,12 +24,14 @@ def write_audit(db: sa.Connection, line: AuditLine) -> None:
     db.execute(_INSERT, values)
 
 
-def read_audit(db: sa.Connection, token: str | None, limit: int) -> list[AuditLine]:
-    """Return the newest lines, oldest first; of one job, or of all."""
+def read_newest(db: sa.Connection, token: str | None, limit: int, before: int | None) -> list[AuditLine]:
+    """Return the newest lines, or those before the one with this number, newest first; of one job, or of all."""
     query = sa.select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
     if token is not None:
         query = query.where(AUDIT.c.token == token)
-    return _lines(db, query)[::-1]
+    if before is not None:
+        query = query.where(AUDIT.c.seq < before)
+    return _lines(db, query)
 
 
 def read_behind(db: sa.Connection, seq: int, limit: int) -> list[AuditLine]:

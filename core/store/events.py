@@ -20,6 +20,7 @@ from postscan.core.model.events import (
     to_record,
 )
 from postscan.core.model.job import Job
+from postscan.core.model.records import EventRow
 from postscan.core.model.states import JobState
 from postscan.core.store.schema import EVENT, JOB
 
@@ -66,6 +67,13 @@ def lock(db: sa.Connection) -> None:
     """
     if db.dialect.name == "postgresql":
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
+def select(db: sa.Connection, token: str, behind: int, most: int) -> list[EventRow]:
+    """Return at most so many events of a job behind the one with this number, in their order."""
+    c = EVENT.c
+    query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.token == token, c.seq > behind)
+    return [EventRow(*row) for row in db.execute(query.order_by(c.seq).limit(most))]
 
 
 def newest(db: sa.Connection) -> int:

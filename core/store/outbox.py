@@ -37,60 +37,84 @@ _EVENTS: Final[sa.Select[Any]] = sa.select(
 )
 
 
+WINDOW: Final = 2000
+"""Most events that one transaction looks at: an owner's may be few among those of others."""
+
+
 def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -> tuple[list[JobChange], int]:
     """Return the changes in at most *limit* events behind the cursor, in order, and the cursor behind them.
 
     Of the jobs of one owner, by name and proof; of all jobs and the repository if *owner* is None. The cursor moves on
-    even if there is no change. The last commit is completed beyond the limit.
+    even if there is no change, and stays where there is no event behind it. The last commit is completed beyond the
+    limit, and beyond `WINDOW`.
     """
     newest = store_events.newest(db)
-    page = _page(db, cursor, newest, limit, owner)
+    last = _last(db, cursor, newest)
+    page = _page(db, cursor, last, limit, owner)
+    if page and (len(page) >= limit or last < newest):
+        page = [*page, *_rest(db, page[-1])]
     changes = [_of_repository(row) for row in page if row.token is None]
     tokens = {row.token for row in page if row.token is not None}
     if tokens:
         histories = _histories(db, tokens, page[-1].seq)
         for job in _beginnings(db, tokens):
             changes += _of_job(job, histories[job.token], cursor)
-    end = page[-1].seq if len(page) >= limit else newest
-    return sorted(changes, key=lambda one: one.seq), max(cursor, end)
+    end = page[-1].seq if page else last
+    return sorted(changes, key=lambda one: one.seq), max(cursor, end if len(page) >= limit else max(end, last))
 
 
 def owners_since(db: sa.Connection, cursor: int) -> tuple[set[tuple[str, str]], bool, int]:
-    """Return the owners of jobs with changes behind the cursor, whether the repository has any, and the newest seq.
+    """Return the owners of jobs with changes behind the cursor, whether the repository has any, and the cursor behind.
 
-    An owner is a name and a proof. Received images do not count.
+    An owner is a name and a proof. Received images do not count. At most `WINDOW` events are looked at.
     """
-    newest = store_events.newest(db)
-    behind = (EVENT.c.seq > cursor, EVENT.c.seq <= newest)
+    last = _last(db, cursor, store_events.newest(db))
+    behind = (EVENT.c.seq > cursor, EVENT.c.seq <= last)
     owners = sa.select(JOB.c.owner, JOB.c.owner_proof).distinct().join(EVENT, EVENT.c.token == JOB.c.token)
     found = db.execute(owners.where(*behind, EVENT.c.kind != ImageReceived.__name__))
     of_repository = db.scalar(sa.select(sa.exists().where(*behind, EVENT.c.token.is_(None))))
-    return {(row.owner, row.owner_proof) for row in found}, bool(of_repository), newest
+    return {(row.owner, row.owner_proof) for row in found}, bool(of_repository), last
 
 
-def waiting(db: sa.Connection, cursor: int, owner: Principal | None) -> int:
-    """Return how many events are behind the cursor, of one owner or of all; received images do not count."""
+def waiting(db: sa.Connection, cursor: int, owner: Principal | None) -> tuple[int, int]:
+    """Return how many of the next `WINDOW` events count, and the cursor behind these; of one owner or of all.
+
+    Received images do not count.
+    """
+    last = _last(db, cursor, store_events.newest(db))
     query = sa.select(sa.func.count()).select_from(EVENT)
-    query = query.where(EVENT.c.seq > cursor, EVENT.c.kind != ImageReceived.__name__)
-    if owner is not None:
-        query = query.join(JOB, JOB.c.token == EVENT.c.token)
-        query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
-    return db.scalar(query) or 0
+    query = query.where(EVENT.c.seq > cursor, EVENT.c.seq <= last, EVENT.c.kind != ImageReceived.__name__)
+    return db.scalar(query if owner is None else query.where(_is_of(owner))) or 0, max(cursor, last)
 
 
-def _page(db: sa.Connection, cursor: int, newest: int, limit: int, owner: Principal | None) -> RowList:
-    """Return the next *limit* events, and the rest of the last one's commit, so that no commit is divided."""
-    query = _EVENTS.where(EVENT.c.seq > cursor, EVENT.c.seq <= newest).order_by(EVENT.c.seq).limit(limit)
-    if owner is not None:
-        # Not a join: with one, SQLite starts from all jobs of the owner instead of the few events behind the cursor.
-        job = (JOB.c.token == EVENT.c.token, JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
-        query = query.where(sa.exists().where(*job))
-    page = db.execute(query).all()
-    if len(page) < limit or page[-1].token is None:
-        return page
-    last = page[-1]
-    rest = _EVENTS.where(EVENT.c.token == last.token, EVENT.c.version == last.version, EVENT.c.seq > last.seq)
-    return [*page, *db.execute(rest.order_by(EVENT.c.seq))]
+def _last(db: sa.Connection, cursor: int, newest: int) -> int:
+    """Return the number of the last event to look at; that of the newest one if no more than `WINDOW` are behind."""
+    if newest - cursor <= WINDOW:
+        return newest
+    first = db.scalar(sa.select(sa.func.min(EVENT.c.seq)).where(EVENT.c.seq > cursor))  # the others were dropped
+    return min(newest, (first or newest) + WINDOW - 1)
+
+
+def _is_of(owner: Principal) -> sa.ColumnElement[bool]:
+    """Return the condition that selects the events of an owner's jobs.
+
+    No join: with one, SQLite starts from all jobs of the owner instead of the few events behind the cursor.
+    """
+    return sa.exists().where(JOB.c.token == EVENT.c.token, JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
+
+
+def _page(db: sa.Connection, cursor: int, last: int, limit: int, owner: Principal | None) -> RowList:
+    """Return the next *limit* events up to the last one."""
+    query = _EVENTS.where(EVENT.c.seq > cursor, EVENT.c.seq <= last).order_by(EVENT.c.seq).limit(limit)
+    return db.execute(query if owner is None else query.where(_is_of(owner))).all()
+
+
+def _rest(db: sa.Connection, end: sa.Row[Any]) -> RowList:
+    """Return the rest of the commit of an event, so that no commit is divided."""
+    if end.token is None:
+        return []
+    rest = _EVENTS.where(EVENT.c.token == end.token, EVENT.c.version == end.version, EVENT.c.seq > end.seq)
+    return db.execute(rest.order_by(EVENT.c.seq)).all()
 
 
 def _histories(db: sa.Connection, tokens: Iterable[str], end: int) -> dict[str, list[sa.Row[Any]]]:

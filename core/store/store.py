@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -26,7 +26,12 @@ from postscan.core.store import audit, deliveries, events, installation, jobs, r
 from postscan.core.store.cache import JobCache
 from postscan.core.store.database import CONNECTIONS, Database
 from postscan.core.store.retention import Blob, Disposable
-from postscan.core.store.schema import EVENT, JOB
+from postscan.core.store.schema import JOB
+
+PAGE: Final = 500
+"""Most jobs, events or lines that one transaction reads for a list."""
+
+Row = TypeVar("Row")
 
 _OPEN: Final = [state.value for state in JobState if not state.ended]
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
@@ -168,10 +173,7 @@ class Store:
 
     def events(self, token: str) -> list[EventRow]:
         """Return all events of a job in their order."""
-        c = EVENT.c
-        query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.token == token).order_by(c.seq)
-        with self.reading() as db:
-            return [EventRow(*row) for row in db.execute(query)]
+        return self._in_pages(lambda db, last, most: events.select(db, token, last.seq if last else 0, most))
 
     # --- running filters -----------------------------------------------------------------------------------------
 
@@ -212,8 +214,11 @@ class Store:
 
     def audit(self, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first; of one job, or of all."""
-        with self.reading() as db:
-            return audit.read_audit(db, token, limit)
+
+        def page(db: sa.Connection, last: AuditLine | None, most: int) -> list[AuditLine]:
+            return audit.read_newest(db, token, most, last.seq if last else None)
+
+        return self._in_pages(page, limit)[::-1]
 
     def record_filters(self, dialects: Iterable[str], at: datetime) -> None:
         """Store an event with the usable filters, if they differ from the last ones."""
@@ -310,6 +315,23 @@ class Store:
             return requests.drop_responses_before(db, before, retention.BATCH)
 
     # --- transactions --------------------------------------------------------------------------------------------
+
+    def _in_pages(
+        self, page: Callable[[sa.Connection, Row | None, int], list[Row]], limit: float = math.inf
+    ) -> list[Row]:
+        """Return at most *limit* rows, read in pages, so that no transaction is long.
+
+        *page* returns so many of those that follow the last one, which is None for the first page.
+        """
+        found: list[Row] = []
+        while len(found) < limit:
+            most = int(min(PAGE, limit - len(found)))
+            with self.reading() as db:
+                read = page(db, found[-1] if found else None, most)
+            found += read
+            if len(read) < most:
+                break
+        return found
 
     def _select(
         self, condition: sa.ColumnElement[bool], owner: str | None, order: sa.UnaryExpression[Any], limit: int = 10_000

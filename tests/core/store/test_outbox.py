@@ -194,8 +194,9 @@ def test_what_waits_for_somebody_is_counted(store: Store, job: Callable[..., Job
     store.insert(job(token="boris", owner=BORIS))
     store.record_filters(("urn:a",), EXAMPLE_TIME)
     with store.reading() as db:
-        assert [outbox.waiting(db, 0, one) for one in (ANNA, BORIS, None)] == [1, 1, 3]
-        assert [outbox.waiting(db, 2, one) for one in (ANNA, BORIS, None)] == [0, 1, 2]
+        newest = events.newest(db)
+        assert [outbox.waiting(db, 0, one) for one in (ANNA, BORIS, None)] == [(1, newest), (1, newest), (3, newest)]
+        assert [outbox.waiting(db, 2, one) for one in (ANNA, BORIS, None)] == [(0, newest), (1, newest), (2, newest)]
 
 
 def test_a_page_takes_four_questions_however_many_jobs_it_is_about(store: Store, job: Callable[..., Job]) -> None:
@@ -435,3 +436,36 @@ def test_a_reader_beside_many_writers_hears_all(store: Store, other: Store, job:
         assert one.job is not None
         states.setdefault(one.job.token, []).append(one.job.state)
     assert set(map(tuple, states.values())) == {("Creating", "Pending", "Canceled")}
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 7])
+def test_a_window_divides_no_commit_and_loses_none(
+    store: Store, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """A transaction looks at few events; told window by window, the changes are the same."""
+    for number, owner in enumerate((ANNA, BORIS, ANNA)):
+        for _ in live(store, job(token=f"job-{number}", owner=owner)):
+            pass
+    whole = {owner: told(store, owner=owner) for owner in (None, ANNA, BORIS)}
+    monkeypatch.setattr(outbox, "WINDOW", window)
+
+    for owner, expected in whole.items():
+        heard, cursor, before, count = list[JobChange](), 0, -1, 0
+        while before < cursor:
+            before = cursor
+            with store.reading() as db:
+                part, cursor = outbox.after(db, cursor, 4, owner)
+            heard += part
+        assert heard == expected
+        before = cursor = 0
+        while True:
+            with store.reading() as db:
+                found, cursor = outbox.waiting(db, before, owner)
+            count += found
+            if cursor <= before:
+                break
+            before = cursor
+        with store.reading() as db:
+            monkeypatch.setattr(outbox, "WINDOW", EVERYTHING)
+            assert outbox.waiting(db, 0, owner)[0] == count
+            monkeypatch.setattr(outbox, "WINDOW", window)
