@@ -170,8 +170,7 @@ class PostScanService:
 
     def cached(self, token: str, by: Principal) -> Job | None:
         """Return the same as `job` if it is cached, else None. Never blocks: it may be called from an event loop."""
-        job = self._store.cached(key(token))
-        return job if job is not None and is_owned(job, by) else None
+        return self._store.cached(key(token), lambda job: is_owned(job, by))
 
     # --- for administrators --------------------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
-"""A cache of jobs as they were last read, valid until the next commit to the database.
+"""A cache of jobs as they were last read; each is compared with the database before it is returned.
 
 Devices poll the state of their jobs, mostly without a change in between. `PRAGMA data_version` of SQLite returns within
-microseconds whether another connection has committed, so a cached job needs neither a thread nor three queries.
+microseconds whether another connection has committed. If one has, the version in the job's row tells whether it changed
+that job, so commits about other jobs, and those that write nothing, cost no thread and no query for the whole job.
 PostgreSQL has no counterpart; with it, nothing is cached.
 
-While a commit is synced to the disk, SQLite reports that it is busy. Cached jobs are then still valid if this process
-has committed nothing since the last check and that check is at most `RECENT` old: the other commit is not complete. A
-commit of another process may so be noticed late, by at most `RECENT`.
+While a commit of the rollback journal is synced to the disk, SQLite reports that it is busy. A cached job is then still
+valid if this process has committed nothing since its last comparison and that is at most `RECENT` old: the other commit
+is not complete. A commit of another process may so be noticed late, by at most `RECENT`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,21 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from postscan.core.model.job import Job
 
 MOST: Final = 1000
 RECENT: Final = 0.25  # seconds within which a commit of another process is noticed
+
+
+class Seen(NamedTuple):
+    """A state of the database: its version (None if it was busy), how often this process had committed, and when."""
+
+    version: int | None
+    commits: int
+    at: float
 
 
 class JobCache:
@@ -28,54 +38,75 @@ class JobCache:
     def __init__(self, file: str | None) -> None:
         self._connection = _connect(file) if file else None
         self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
-        self._version = 0
-        self._checked = 0.0
-        self._stale = True
+        self._jobs: dict[str, tuple[Job, Seen]] = {}
+        self._commits = 0
 
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
-    def get(self, token: str) -> Job | None:
-        """Return the job if it is cached and unchanged. It is shared: do not call its verbs."""
-        with self._lock:
-            return self._jobs.get(token) if self._is_current() else None
+    def get(self, token: str, may_see: Callable[[Job], bool]) -> Job | None:
+        """Return the job if it is cached and unchanged, and *may_see* is true for it. It is shared: call no verbs.
 
-    def version(self) -> int:
-        """Return the version of the database; pass it to `put` with a job that is read after this call."""
+        A job that the caller may not see takes no longer than one that is not cached.
+        """
         with self._lock:
-            self._is_current()
-            return self._version
+            job, seen = self._jobs.get(token, (None, None))
+            if job is None or seen is None or not may_see(job):
+                return None
+            try:
+                now = self._seen()
+                if now.version != seen.version and not self._is_stored(job):
+                    del self._jobs[token]
+                    return None
+            except sqlite3.OperationalError:  # busy: another connection's commit is being synced
+                is_valid = seen.commits == self._commits and time.monotonic() - seen.at <= RECENT
+                return job if is_valid else None
+            self._jobs[token] = job, now
+            return job
 
-    def put(self, job: Job, version: int) -> None:
-        """Cache a job that was read after `version` returned *version*, unless the database has changed since."""
+    def seen(self) -> Seen:
+        """Return the state of the database; pass it to `put` with a job that is read after this call."""
         with self._lock:
-            if self._connection is None or self._stale or version != self._version:
+            try:
+                return self._seen()
+            except sqlite3.OperationalError:
+                return Seen(None, self._commits, time.monotonic())
+
+    def put(self, job: Job, seen: Seen) -> None:
+        """Cache a job that was read after `seen` returned *seen*."""
+        with self._lock:
+            if self._connection is None:
                 return
             if len(self._jobs) >= MOST:
-                self._jobs.clear()
-            self._jobs[job.token] = job
+                del self._jobs[next(iter(self._jobs))]
+            self._jobs[job.token] = job, seen
 
-    def invalidate(self) -> None:
-        """Invalidate the cache after a commit of this process."""
+    def committed(self) -> None:
+        """Note that this process has committed something."""
         with self._lock:
-            self._stale = True
+            self._commits += 1
 
-    def _is_current(self) -> bool:
-        """Clear the cache if the database has changed; return whether its content is valid."""
-        if self._connection is None:
-            return False
-        try:
-            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.OperationalError:  # busy: another connection's commit is being synced
-            return not self._stale and time.monotonic() - self._checked <= RECENT
-        if version != self._version or self._stale:
+    def clear(self) -> None:
+        """Forget all jobs."""
+        with self._lock:
             self._jobs.clear()
-            self._version, self._stale = version, False
-        self._checked = time.monotonic()
-        return True
+
+    def _seen(self) -> Seen:
+        """Return the state of the database; raise `OperationalError` if SQLite is busy."""
+        version = self._connection.execute(_VERSION).fetchone()[0] if self._connection is not None else None
+        return Seen(version, self._commits, time.monotonic())
+
+    def _is_stored(self, job: Job) -> bool:
+        """Return whether the row has the version of the job, which each change that a device is shown raises."""
+        assert self._connection is not None
+        row = self._connection.execute(_JOB_VERSION, (job.token,)).fetchone()
+        return row is not None and row[0] == job.version
+
+
+_VERSION: Final = "PRAGMA data_version"
+_JOB_VERSION: Final = "SELECT version FROM job WHERE token = ?"
 
 
 def _connect(file: str) -> sqlite3.Connection:

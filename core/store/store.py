@@ -85,15 +85,18 @@ class Store:
 
         The database compares the owner, so that a foreign job takes no more time than one that does not exist.
         """
-        version = self._cache.version()
+        seen = self._cache.seen()
         with self.reading() as db:
             job = jobs.load(db, token, owner)
-        self._cache.put(job, version)
+        self._cache.put(job, seen)
         return job
 
-    def cached(self, token: str) -> Job | None:
-        """Return the job if the cache has it, without blocking; else None. It is shared: do not call its verbs."""
-        return self._cache.get(token)
+    def cached(self, token: str, may_see: Callable[[Job], bool] = lambda _job: True) -> Job | None:
+        """Return the job if the cache has it and *may_see* is true for it, without blocking; else None.
+
+        It is shared: do not call its verbs.
+        """
+        return self._cache.get(token, may_see)
 
     @contextlib.contextmanager
     def change(
@@ -353,7 +356,7 @@ class Store:
             with self._database.writing() as db:
                 yield db
         finally:
-            self._cache.invalidate()  # after a failed COMMIT too: it may have committed
+            self._cache.committed()  # after a failed COMMIT too: it may have committed
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
         """Yield a transaction that only reads. Raises `StoreBusy`."""

@@ -102,7 +102,7 @@ class SteppedStore(Store):
 
     def forget(self) -> None:
         """Know nothing, like a store that was just opened."""
-        self._cache.invalidate()
+        self._cache.clear()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
