@@ -33,6 +33,11 @@ class Server:
     port: int
     path: str
 
+    def processor_seconds(self) -> float:
+        """Return the seconds of processor time that its threads have used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def peak_memory(self) -> float:
         """Return the highest resident memory so far, in MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -82,10 +82,10 @@ def create_app(
     server = settings.server
     app = Starlette(
         routes=[
+            *_service_routes(server.path, processing),  # first, since most requests are for it
+            *_service_routes(server.configuration_path, configuration),
             Route(server.device_path, device, methods=["POST"]),
             Route(discovery_messages.DIRECTED_PATH, device, methods=["POST"]),
-            *_service_routes(server.path, processing),
-            *_service_routes(server.configuration_path, configuration),
             *_wsdl_routes(settings, public_url),
         ],
         exception_handlers={HTTPException: _not_served},

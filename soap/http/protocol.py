@@ -9,6 +9,7 @@ A connection always has a deadline of its own, or the application works on a req
 * for the first byte of the next request, from the end of a response. Blank lines and the rest of an answered request
   do not move it.
 
+One timer looks at the deadlines of all connections, so that a request costs no timer of its own.
 `postscan.soap.http.body` has the deadlines of a body, and the kernel (TCP_USER_TIMEOUT) that of a response. One request
 is parsed and served at a time. Bytes around the chunks of a body count as head bytes, since the parser keeps any number
 of fields behind the last chunk.
@@ -18,16 +19,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from postscan.soap.http.body import HAS_ARRIVED
 from postscan.soap.http.connections import ConnectionPlace
 from postscan.soap.http.framing import RequestCutter
 
@@ -41,6 +44,9 @@ TURN: Final = 8
 
 BUFFERED: Final = 64 * 1024
 """Bytes that wait on either side of TLS until the other bytes do; uvloop has 256 KiB to read and 512 KiB to write."""
+
+LOOK_SECONDS: Final = 0.25
+"""Seconds between two looks at the deadlines: a connection has up to so much longer."""
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])(?::[0-9]*)?")
 
@@ -67,7 +73,37 @@ class ConnectionLimits:
 
 def protocol(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
     """Return the protocol class of connections with these limits."""
-    return type("LimitedProtocol", (_LimitedProtocol,), {"limits": limits})
+    return type("LimitedProtocol", (_LimitedProtocol,), {"limits": limits, "deadlines": Deadlines()})
+
+
+class Deadlines:
+    """The deadlines of all connections of one event loop, with one timer for all; it runs while there are any."""
+
+    def __init__(self) -> None:
+        self._connections: set[_LimitedProtocol] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, connection: _LimitedProtocol) -> None:
+        """Look at the deadline of this connection from now on."""
+        self._connections.add(connection)
+        if self._timer is None:
+            self._wait(connection.loop)
+
+    def remove(self, connection: _LimitedProtocol) -> None:
+        """Look at it no more; does nothing if it was removed before."""
+        self._connections.discard(connection)
+        if not self._connections and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._wait(loop)
+        now = loop.time()
+        for one in [one for one in self._connections if one.deadline <= now]:
+            one.time_out()
 
 
 class _Flow(FlowControl):
@@ -90,10 +126,11 @@ class _Flow(FlowControl):
 class _LimitedProtocol(HttpToolsProtocol):
     flow: _Flow
     limits: ConnectionLimits
+    deadlines: Deadlines
     place: ConnectionPlace | None = None
+    deadline: float = math.inf
 
     _certificates: tuple[str, ...] = ()
-    _timer: asyncio.TimerHandle | None = None
     _is_idle = False
     _is_received = False
     _ahead = b""
@@ -102,7 +139,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     _fields = 0
 
     def connection_made(self, transport: Any) -> None:
-        """Start the timer at once, and disconnect a client whose certificate is not admitted."""
+        """Set the deadline at once, and disconnect a client whose certificate is not admitted."""
         super().connection_made(transport)
         self.flow = _Flow(transport)
         self._cutter = RequestCutter()
@@ -112,14 +149,15 @@ class _LimitedProtocol(HttpToolsProtocol):
             transport.set_read_buffer_limits(BUFFERED)
             transport.set_write_buffer_limits(BUFFERED)
             self._certificates = _verified(connection)
+        self.deadlines.add(self)
         self._arm(self.limits.head_seconds)
         if self._certificates and not self.limits.admits(self._certificates[0]):
             log.info("connection refused: its certificate names no user", extra={"source": (self.client or ("",))[0]})
             self._refuse(_FORBIDDEN)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer, and leave the place to others."""
-        self._disarm()
+        """Leave the place to others."""
+        self.deadlines.remove(self)
         self._ahead = b""
         if self.place is not None:
             self.place.release()
@@ -131,12 +169,12 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._parse()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, which may have arrived already."""
-        super().on_response_complete()
-        self._unset_keepalive_if_required()
+        """Wait for the next request, which may have arrived already; uvicorn would make a timer for that."""
+        self.server_state.total_requests += 1
         self._serving(False)
         if self.transport.is_closing():
             return
+        self.flow.resume_reading()
         self._is_idle = True
         self._arm(self.limits.idle_seconds)
         self._parse()
@@ -144,7 +182,10 @@ class _LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a new head; put the client's certificate into the `tls` extension of the ASGI scope."""
         super().on_message_begin()
-        extensions: dict[Any, Any] = {"tls": {"client_cert_chain": self._certificates}}
+        extensions: dict[Any, Any] = {
+            "tls": {"client_cert_chain": self._certificates},
+            HAS_ARRIVED: self._has_arrived,
+        }
         self.scope["extensions"] = extensions
         self._fields, self._size = 0, 0
         self._is_received = False
@@ -161,13 +202,15 @@ class _LimitedProtocol(HttpToolsProtocol):
         """Count one field of the head or of the trailer."""
         self._fields += 1
         self._size += len(name) + len(value) + 4
-        self._check_size()
+        if self._fields > HEAD_FIELDS or self._size > HEAD_BYTES:
+            self._too_large()
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop the timer, and refuse a head before the application is called."""
-        self._disarm()
-        self._check_size()
+        """End the deadline, and refuse a head before the application is called."""
+        self.deadline = math.inf
+        if self._size > HEAD_BYTES:
+            self._too_large()
         self._check_fields()
         self._unfinished = 0
         super().on_headers_complete()
@@ -228,10 +271,9 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self.place is not None:
             self.place.is_served = is_served
 
-    def _check_size(self) -> None:
-        if self._fields > HEAD_FIELDS or self._size > HEAD_BYTES:
-            self._refuse(_TOO_LARGE)
-            raise ValueError("the head of the request is too large")  # ends the parser, and so the connection
+    def _too_large(self) -> NoReturn:
+        self._refuse(_TOO_LARGE)
+        raise ValueError("the head of the request is too large")  # ends the parser, and so the connection
 
     def _check_fields(self) -> None:
         """Refuse a head whose receiver, or whose end, is not certain (RFC 9112 sections 3.2 and 6.1)."""
@@ -247,24 +289,22 @@ class _LimitedProtocol(HttpToolsProtocol):
         if not codings:
             self._cutter.expect(next((int(value) for name, value in self.headers if name == b"content-length"), 0))
 
+    def _has_arrived(self) -> bool:
+        return self._is_received
+
     def _arm(self, seconds: float) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(seconds, self._time_out)
+        self.deadline = self.loop.time() + seconds
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _time_out(self) -> None:
-        self._timer = None
+    def time_out(self) -> None:
+        """End the connection, whose deadline has passed."""
+        self.deadline = math.inf
         if self._is_idle:
             self.transport.close()
         else:
             self._refuse(_TOO_SLOW)
 
     def _refuse(self, response: bytes) -> None:
-        self._disarm()
+        self.deadline = math.inf
         if not self.transport.is_closing():
             self.transport.write(response)
             self.transport.close()

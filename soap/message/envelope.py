@@ -14,13 +14,15 @@ from lxml import etree
 
 from postscan.soap.message import faults
 from postscan.soap.xml import namespaces
-from postscan.soap.xml.parser import XmlError, parse
+from postscan.soap.xml.parser import XmlError, may_name, parse
 from postscan.soap.xml.reading import trim
 from postscan.soap.xml.writing import attribute, escape, write
 
 __all__ = ["Envelope", "attribute", "escape", "parse", "read", "write"]
 
 
+_HEADER: Final = namespaces.soap("Header")
+_BODY: Final = namespaces.soap("Body")
 _STYLED: Final = etree.XPath("boolean(//@soap:encodingStyle)", namespaces={"soap": namespaces.SOAP})
 
 
@@ -35,7 +37,7 @@ class Envelope:
 def read(data: bytes) -> Envelope:
     """Return the message in *data*; raise `Fault` if it is none."""
     root = parse_envelope(data)
-    return Envelope(headers(root), body(root))
+    return Envelope(headers(root), body(root, data))
 
 
 def parse_envelope(data: bytes) -> etree._Element:
@@ -51,15 +53,18 @@ def parse_envelope(data: bytes) -> etree._Element:
 
 def headers(root: etree._Element) -> tuple[etree._Element, ...]:
     """Return the header blocks of an envelope."""
-    return tuple(block for header in root.findall(namespaces.soap("Header")) for block in header)
+    return tuple(block for child in root if child.tag == _HEADER for block in child)
 
 
-def body(root: etree._Element) -> etree._Element:
-    """Return the element in the Body of an envelope, or the Body if it is empty; raise `Fault` if it is malformed."""
+def body(root: etree._Element, data: bytes) -> etree._Element:
+    """Return the element in the Body of an envelope, or the Body if it is empty; raise `Fault` if it is malformed.
+
+    *data* is the document that *root* was parsed from.
+    """
     names = [child.tag for child in root]
-    if names not in ([namespaces.soap("Header"), namespaces.soap("Body")], [namespaces.soap("Body")]):
+    if names not in ([_HEADER, _BODY], [_BODY]):
         raise faults.malformed("expected an Envelope of at most one Header and then one Body")
-    if _STYLED(root):
+    if may_name(data, "encodingStyle") and _STYLED(root):
         raise faults.malformed("an encodingStyle is given; expected literal XML")
     content = list(root[-1])
     if len(content) > 1:

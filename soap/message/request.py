@@ -31,5 +31,5 @@ def parse_request(data: bytes, on_message_id: Callable[[str | None], None] = _ig
     root = envelope.parse_envelope(data)
     blocks = envelope.headers(root)
     on_message_id(addressing.message_id(blocks))
-    body = envelope.body(root)
+    body = envelope.body(root, data)
     return SoapRequest(addressing.read(blocks), body)

@@ -40,8 +40,14 @@ def parse(data: bytes, *, heed_declaration: bool = True) -> etree._Element:
         root = _tree(document) if _NAMES.admits(document) else in_own_thread(lambda: _tree(document))
     except etree.XMLSyntaxError as error:
         raise XmlError(f"not well-formed XML: {' '.join(error.msg.split())}") from None
-    _check_size(root)
+    if _may_exceed(document):
+        _check_size(root)
     return root
+
+
+def may_name(data: bytes, name: str) -> bool:
+    """Return whether an element or attribute of the document in *data* may have this local name: if its bytes do."""
+    return name.encode() in data or data.startswith(_UTF16_MARKS)
 
 
 def _tree(document: bytes) -> etree._Element:
@@ -91,9 +97,24 @@ def _check_marks(document: bytes) -> None:
     Each element has a `<` that no slash, exclamation mark or question mark follows. Text of a comment or of a CDATA
     section that has one counts as well.
     """
-    marks = document.count(b"<") - document.count(b"</") - document.count(b"<!") - document.count(b"<?")
+    marks = document.count(b"<")
+    if marks > MOST_ELEMENTS:
+        marks -= document.count(b"</") + document.count(b"<!") + document.count(b"<?")
     if marks > MOST_ELEMENTS:
         raise XmlError(f"more than {MOST_ELEMENTS} elements")
+
+
+def _may_exceed(document: bytes) -> bool:
+    """Return whether the tree of a document may exceed a limit; the bytes of a small one show that it does not.
+
+    It has no more elements than `<`, no more attributes than `=`, and no attribute that is longer than itself.
+    """
+    return (
+        document.count(b"<") > DEEPEST
+        or len(document) > LONGEST_ATTRIBUTE
+        or document.count(b"=") > MOST_ATTRIBUTES
+        or b"<?" in document
+    )
 
 
 def _check_size(root: etree._Element) -> None:

@@ -15,6 +15,9 @@ from postscan.soap.xml import namespaces
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not allow, not even as a reference."""
 
+_CHANGED: Final = re.compile("[^\t\n\x20-%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that are not written as themselves: those, and `&`, `<`, `>` and the carriage return."""
+
 _OPEN: Final = (
     f"<soap:Envelope {namespaces.DECLARATIONS}><soap:Header><wsa:To>{namespaces.ANONYMOUS}</wsa:To><wsa:Action>"
 )
@@ -22,6 +25,8 @@ _OPEN: Final = (
 
 def escape(text: str) -> str:
     """Return *text* as the content of an element; characters that XML does not allow become U+FFFD."""
+    if _CHANGED.search(text) is None:
+        return text
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
     return _FORBIDDEN.sub("\ufffd", text)
 

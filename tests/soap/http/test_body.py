@@ -17,7 +17,7 @@ from starlette.types import Message
 from postscan.core.settings import Settings
 from postscan.core.settings.engine import LimitSettings
 from postscan.core.settings.network import ServerSettings
-from postscan.soap.http.body import Body, BodyRefused, HttpRequest, MultipartMessage
+from postscan.soap.http.body import HAS_ARRIVED, Body, BodyRefused, HttpRequest, MultipartMessage
 from postscan.soap.http.endpoints import LARGE_ENVELOPE, Parsing
 from postscan.soap.message.faults import Fault
 from postscan.soap.message.request import SoapRequest
@@ -52,6 +52,21 @@ def refusal(pieces: Iterable[tuple[float, bytes]]) -> str:
 def test_a_pause_may_last_as_long_as_a_connection_may_be_idle() -> None:
     """T-H2: again and again, when the body comes fast between the pauses."""
     assert len(received([(14.9, b"x" * 20_000)] * 5)) == 100_000
+
+
+def test_a_body_that_has_arrived_is_read_without_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most requests are in one piece; the server tells by the scope that no read of it waits."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"all of it", "more_body": False}
+
+    monkeypatch.setattr(asyncio, "timeout_at", pytest.fail)
+
+    async def read() -> bytes:
+        scope = {"type": "http", "extensions": {HAS_ARRIVED: lambda: True}}
+        return await Body(Request(scope, receive), SETTINGS).all(100)
+
+    assert virtual_time.run(read()) == b"all of it"
 
 
 def test_a_longer_pause_ends_the_request() -> None:

@@ -10,10 +10,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import uvicorn
+import virtual_time
 from acceptance.rawhttp import Line, connected
 from acceptance.scanning import Scanner
 from acceptance.server import Server, running
@@ -284,12 +286,12 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def linked() -> tuple[Wire, Application, asyncio.Protocol]:
+def linked(kind: Any = None) -> tuple[Wire, Application, asyncio.Protocol]:
     """Return both sides of a connection, and the protocol between them."""
     application, wire = Application(), Wire()
     config = uvicorn.Config(application, lifespan="off", log_config=None)
-    limits = ConnectionLimits(head_seconds=10, idle_seconds=10)
-    made = protocol(limits)(config, ServerState(), {}, asyncio.get_running_loop())
+    kind = kind or protocol(ConnectionLimits(head_seconds=10, idle_seconds=10))
+    made = kind(config, ServerState(), {}, asyncio.get_running_loop())
     made.connection_made(wire)
     return wire, application, made
 
@@ -313,6 +315,75 @@ def test_a_request_is_parsed_when_the_one_before_it_has_its_response() -> None:
         assert not wire.is_closing()
 
     asyncio.run(talk())
+
+
+def test_a_request_makes_no_timer() -> None:
+    """One timer looks at the deadlines of all connections; else each request makes and cancels three."""
+
+    async def talk() -> list[float]:
+        loop, timers = asyncio.get_running_loop(), []
+        make = loop.call_at
+
+        def counted(when: float, *rest: Any, **options: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return make(when, *rest, **options)
+
+        loop.call_at = counted  # type: ignore[method-assign]
+        for _ in range(3):
+            wire, application, made = linked(shared)
+            made.data_received(ASKED * 5)
+            for _ in range(5):
+                application.may_answer.release()
+            await turns()
+            assert wire.written.count(b"HTTP/1.1 204") == 5
+            lines.append(made)
+        return timers
+
+    lines: list[Any] = []
+    shared = protocol(ConnectionLimits(head_seconds=10, idle_seconds=10))
+
+    assert len(asyncio.run(talk())) == 1
+
+
+def test_the_deadlines_end_with_the_last_connection() -> None:
+    """A server without connections wakes for none, and for a new one again."""
+
+    async def talk() -> None:
+        shared = protocol(ConnectionLimits(head_seconds=1, idle_seconds=10))
+        wire, _, made = linked(shared)
+        made.connection_lost(None)
+        await asyncio.sleep(5)
+        assert wire.written == b""
+
+        wire, _, made = linked(shared)
+        await asyncio.sleep(0.9)
+        assert not wire.is_closing()
+        await asyncio.sleep(0.4)
+        assert wire.is_closing()
+        assert wire.written.startswith(b"HTTP/1.1 408")
+
+    virtual_time.run(talk())
+
+
+def test_an_idle_connection_ends_without_a_word() -> None:
+    """T-H1: by its own deadline, whatever the others do."""
+
+    async def talk() -> None:
+        shared = protocol(ConnectionLimits(head_seconds=1, idle_seconds=3))
+        idle, application, made = linked(shared)
+        made.data_received(ASKED)
+        application.may_answer.release()
+        await turns()
+        for _ in range(3):
+            await asyncio.sleep(0.9)
+            linked(shared)
+        assert not idle.is_closing()
+        await asyncio.sleep(0.6)
+
+        assert idle.is_closing()
+        assert idle.written.count(b"HTTP/1.1") == 1
+
+    virtual_time.run(talk())
 
 
 def test_small_chunks_are_parsed_in_turns() -> None:

@@ -303,8 +303,9 @@ def test_unreadable_xml_has_no_message_id():
         END.replace(b"Request><dsp:JobToken>", b'Request soap:encodingStyle="urn:any"><dsp:JobToken>'),
         END.replace(b"<dsp:JobToken>", b'<dsp:JobToken soap:encodingStyle="http://www.w3.org/2003/05/soap-encoding">'),
         END.replace(b"<soap:Body>", b'<soap:Body soap:encodingStyle="">'),
+        END.replace(b"<soap:Body>", b'<soap:Body soap:encodingStyle="">').decode().encode("utf-16"),
     ],
-    ids=["on the request", "on an argument", "on the body"],
+    ids=["on the request", "on an argument", "on the body", "in UTF-16"],
 )
 def test_an_encoding_style_is_refused(data):
     """Messages are literal; no array is made by a count that somebody wrote (T-X5)."""
