@@ -1,17 +1,20 @@
 """The server for comparison: minimal Starlette handlers for the same bytes.
 
 POST /stream    stream the body to a file, sync it, respond
+POST /receive   the same for the image in a multipart: cut it out, hash and write it in a thread
 POST /parse     parse the body with lxml, build a response of the same shape with lxml
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
 from pathlib import Path
 
 import uvicorn
+from anyio import to_thread
 from lxml import etree
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -34,6 +37,31 @@ async def stream(request: Request) -> Response:
         os.fsync(file.fileno())
     path.unlink()
     return Response(b"ok")
+
+
+async def receive(request: Request) -> Response:
+    """Write the second part of a multipart to a file in batches of 1 MiB, hash it, and sync it."""
+    path, digest = FOLDER / "image", hashlib.sha256()
+    boundary = request.headers["content-type"].partition('boundary="')[2].partition('"')[0]
+    end = f"\r\n--{boundary}--\r\n".encode()
+    with path.open("wb", buffering=0) as file:
+
+        def keep(data: bytes) -> None:
+            digest.update(data)
+            file.write(data)
+
+        waiting, heads = b"", 0
+        async for chunk in request.stream():
+            waiting += chunk
+            while heads < 2 and b"\r\n\r\n" in waiting:
+                waiting, heads = waiting.partition(b"\r\n\r\n")[2], heads + 1
+            if heads == 2 and len(waiting) >= (1 << 20) + len(end):
+                await to_thread.run_sync(keep, waiting[: -len(end)])
+                waiting = waiting[-len(end) :]
+        await to_thread.run_sync(keep, waiting.removesuffix(end))
+        await to_thread.run_sync(os.fsync, file.fileno())
+    path.unlink()
+    return Response(digest.hexdigest())
 
 
 async def parse(request: Request) -> Response:
@@ -61,7 +89,7 @@ async def parse(request: Request) -> Response:
     return Response(etree.tostring(envelope), media_type="application/soap+xml")
 
 
-app = Starlette(routes=[Route("/stream", stream, methods=["POST"]), Route("/parse", parse, methods=["POST"])])
+app = Starlette(routes=[Route(f"/{one.__name__}", one, methods=["POST"]) for one in (stream, receive, parse)])
 
 if __name__ == "__main__":
     uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="warning", access_log=False)

@@ -1,4 +1,4 @@
-"""SendImage in MB/s, against a bare Starlette handler that streams the same body to a file and syncs it."""
+"""SendImage in MB/s, beside bare handlers: one stores the body, one cuts the image out and hashes it as well."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import socket
 import statistics
 import time
+from dataclasses import replace
 
 from bench import servers
 
-SIZES = (64, 512)
-ROUNDS = {64: 9, 512: 5}
+ROUNDS = {1: 15, 16: 9, 64: 7, 256: 5, 1024: 3}
 BOUNDARY = "b41f7c0e2a"
 MEDIA = f'multipart/related; boundary="{BOUNDARY}"; type="application/xop+xml"; start="<env@bench>"'
 BLOCK = os.urandom(1 << 20)
@@ -19,16 +19,18 @@ BLOCK = os.urandom(1 << 20)
 def run() -> None:
     """Measure and print."""
     with servers.folder() as folder, servers.postscan(folder) as ours, servers.bare(folder, "/stream") as bare:
-        for size in SIZES:
-            rates: dict[str, list[float]] = {"postscan": [], "bare": []}
-            send(ours, servers.create_job(ours), 1)
-            for _ in range(ROUNDS[size]):
+        handlers = {"stored": bare, "cut out, hashed and stored": replace(bare, path="/receive")}
+        send(ours, servers.create_job(ours), 1)
+        for size, rounds in ROUNDS.items():
+            rates: dict[str, list[float]] = {name: [] for name in ("postscan", *handlers)}
+            for _ in range(rounds):
                 rates["postscan"].append(size / once(ours, size))
-                rates["bare"].append(size / send(bare, "none", size))
-            mine, theirs = (statistics.median(rates[name]) for name in ("postscan", "bare"))
-            print(
-                f"SendImage {size:4} MB: postscan {mine:5.0f} MB/s, bare {theirs:5.0f} MB/s, ratio {mine / theirs:.2f}"
-            )
+                for name, handler in handlers.items():
+                    rates[name].append(size / send(handler, "none", size))
+            mine = statistics.median(rates.pop("postscan"))
+            theirs = {name: statistics.median(rates[name]) for name in rates}
+            ratios = ", ".join(f"{name} {rate:.0f} MB/s, ratio {mine / rate:.2f}" for name, rate in theirs.items())
+            print(f"SendImage {size:4} MB: postscan {mine:.0f} MB/s; {ratios}")
         print(f"peak memory of the server after all: {ours.peak_memory():.0f} MiB")
 
 
