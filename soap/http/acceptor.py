@@ -28,6 +28,9 @@ AT_ONCE: Final = 32
 PAUSE_SECONDS: Final = 0.5
 """Seconds without an accept when the process, or the machine, has no descriptors or no memory left."""
 
+LEAST_SECONDS: Final = 0.001
+"""Seconds of a handshake whose first byte arrives at its deadline."""
+
 LOG_SECONDS: Final = 60.0
 """Seconds between two log lines about refused connections of one address, and about pauses."""
 
@@ -78,10 +81,7 @@ class Acceptor:
         self._listener = listener
         self._factory = factory
         self._settings = settings
-        self._deadlines: dict[str, Any] = {}
-        if context is not None:
-            seconds = settings.handshake_seconds
-            self._deadlines = {"ssl": context, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds}
+        self._context = context
         self._opening: set[asyncio.Task[None]] = set()
         self._logged = RateLimit(1, LOG_SECONDS, loop.time)
         self._is_closed = False
@@ -143,12 +143,33 @@ class Acceptor:
 
     async def _establish(self, connection: socket.socket, place: ConnectionPlace) -> None:
         """Open the transport, after the handshake under TLS; the protocol releases the place of a connection it got."""
-        made = self._factory()
-        made.place = place
+        made: Any = None
         try:
-            await self._loop.connect_accepted_socket(lambda: made, connection, **self._deadlines)
+            options = {} if self._context is None else await self._begin_handshake(connection, self._context)
+            made = self._factory()
+            made.place = place
+            await self._loop.connect_accepted_socket(lambda: made, connection, **options)
         except BaseException as error:
             place.release()
-            made.parser = None  # which refers to its protocol; uvicorn breaks the circle of a connection it has seen
+            if made is None:
+                connection.close()
+            else:
+                made.parser = None  # which refers to its protocol; uvicorn does this when a connection is lost
             if not isinstance(error, OSError):
                 raise  # else the handshake failed or took too long: `postscan.soap.http.tls` logs why
+
+    async def _begin_handshake(self, connection: socket.socket, context: ssl.SSLContext) -> dict[str, Any]:
+        """Wait for the first byte of a handshake, before which the connection has no buffers; return its options.
+
+        Raises `TimeoutError` if there is none before the deadline.
+        """
+        seconds, arrived = self._settings.handshake_seconds, asyncio.Event()
+        until = self._loop.time() + seconds
+        self._loop.add_reader(connection, arrived.set)
+        try:
+            async with asyncio.timeout_at(until):
+                await arrived.wait()
+        finally:
+            self._loop.remove_reader(connection)
+        left = max(until - self._loop.time(), LEAST_SECONDS)
+        return {"ssl": context, "ssl_handshake_timeout": left, "ssl_shutdown_timeout": seconds}

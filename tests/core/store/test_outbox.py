@@ -12,6 +12,7 @@ import databases
 import pytest
 import sqlalchemy as sa
 from conftest import ANNA, BORIS, AnyProcess
+from works import PATIENCE
 
 from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobDocument
@@ -346,11 +347,17 @@ def test_what_is_old_of_the_repository_is_forgotten_but_the_newest_of_each_kind(
 
 
 @pytest.fixture
+def store(migrated_url: str) -> Iterator[Store]:
+    """A store that waits for its turn on a busy machine, too."""
+    with contextlib.closing(Store(migrated_url, busy_seconds=PATIENCE)) as store:
+        yield store
+
+
+@pytest.fixture
 def other(store: Store) -> Iterator[Store]:
     """A second store on the same database, as another process would have it."""
-    other = Store(store.url, busy_seconds=20.0)
-    yield other
-    other.close()
+    with contextlib.closing(Store(store.url, busy_seconds=PATIENCE)) as other:
+        yield other
 
 
 def test_a_reader_never_passes_an_event_that_is_not_committed_yet(

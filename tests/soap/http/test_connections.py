@@ -8,7 +8,9 @@ import errno
 import gc
 import resource
 import socket
+import ssl
 import weakref
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -144,75 +146,111 @@ def test_without_descriptors_the_server_pauses_and_then_accepts(caplog: pytest.L
     assert [record.message for record in caplog.records] == ["no connections accepted for a moment"]
 
 
+Serve = Callable[[socket.socket, Connections, list[Any]], Awaitable[None]]
+
+
+def serve(folder: Path, most: int, handshake_seconds: float, talk: Serve) -> None:
+    """Accept connections with TLS while *talk* runs, which gets the listener, the places and the protocols made."""
+    authority, made = certificates.Authority(), list[Any]()
+    certificates.client(folder, authority)
+    context = tls.context(TlsSettings.model_validate(certificates.server_table(folder, authority)))
+    settings = AcceptSettings(Connections(most, most), handshake_seconds, 10.0)
+    kind = protocol(ConnectionLimits(10, 10))
+    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
+
+    def connected(loop: asyncio.AbstractEventLoop) -> Any:
+        one = kind(config, ServerState(), {}, loop)
+        made.append(weakref.ref(one))
+        return one
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        acceptor = Acceptor(loop, listener, lambda: connected(loop), context, settings)
+        with contextlib.closing(acceptor):
+            async with asyncio.timeout(30):
+                await talk(listener, settings.connections, made)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        asyncio.Runner(loop_factory=partial(Loop, settings)) as runner,
+    ):
+        runner.run(run())
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait until *true* returns something true."""
+    while not true():
+        await asyncio.sleep(0.01)
+
+
+def test_a_connection_has_no_buffers_before_its_handshake_begins(tmp_path: Path) -> None:
+    """T-H4: a client that sends nothing costs a place and a descriptor; when another one needs them, it is closed."""
+
+    async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
+        with socket.create_connection(listener.getsockname()) as client:
+            await until(lambda: len(connections))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not made
+            client.sendall(b"x")
+            await until(lambda: made)
+        await until(lambda: not len(connections))
+        with socket.create_connection(listener.getsockname()) as client:
+            client.setblocking(False)
+            await until(lambda: len(connections))
+            assert connections.admit("192.0.2.1")
+            assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+
+    serve(tmp_path, 1, 10.0, talk)
+
+
+def test_a_handshake_that_does_not_begin_ends_at_its_deadline(tmp_path: Path) -> None:
+    """T-H4."""
+
+    async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
+        with socket.create_connection(listener.getsockname()) as client:
+            client.setblocking(False)
+            assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+        assert not made
+        assert not len(connections)
+
+    serve(tmp_path, 1, 0.1, talk)
+
+
 def test_a_connection_that_is_not_made_leaves_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
     """T-H4: a failed handshake, and a connection that makes room for another one in the middle of its own."""
-    made: list[weakref.ref[Any]] = []
-    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
-    kind, connections = protocol(ConnectionLimits(10, 10)), Connections(2, 2)
-    settings = AcceptSettings(connections, 10.0, 10.0)
 
-    async def serve() -> None:
-        loop = asyncio.get_running_loop()
-
-        def connected() -> Any:
-            one = kind(config, ServerState(), {}, loop)
-            made.append(weakref.ref(one))
-            return one
-
-        context = tls.context(TlsSettings.model_validate(certificates.server_table(tmp_path, certificates.Authority())))
-        acceptor = Acceptor(loop, listener, connected, context, settings)
-        with contextlib.closing(acceptor), contextlib.ExitStack() as clients:
+    async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
+        with contextlib.ExitStack() as clients:
             for number in (1, 2):
                 client = clients.enter_context(socket.create_connection(listener.getsockname()))
-                while len(made) < number:
-                    await asyncio.sleep(0.01)
+                client.sendall(b"\x16")
+                await until(lambda number=number: len(made) == number)
             assert connections.admit("192.0.2.1")
             client.sendall(b"no TLS")
-            async with asyncio.timeout(30):
-                while any(one() for one in made):
-                    await asyncio.sleep(0.01)
+            await until(lambda: not any(one() for one in made))
 
     gc.disable()
     try:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as listener,
-            asyncio.Runner(loop_factory=partial(Loop, settings)) as runner,
-        ):
-            runner.run(serve())
+        serve(tmp_path, 2, 10.0, talk)
     finally:
         gc.enable()
 
 
 def test_little_waits_on_either_side_of_tls(tmp_path: Path) -> None:
     """T-H3: for a client that reads nothing, or one whose requests are not read yet."""
-    authority, found = certificates.Authority(), []
-    kind = protocol(ConnectionLimits(10, 10))
-    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
-    settings = AcceptSettings(Connections(1, 1), 10.0, 10.0)
-    trusting = certificates.client(tmp_path, authority)
+    found: list[int] = []
 
-    class Protocol(kind):  # type: ignore[misc,valid-type]
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            found.extend([transport.get_read_buffer_limits(), transport.get_write_buffer_limits()])
+    async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
+        trusting = ssl.create_default_context(cafile=tmp_path / "trusted.pem")
+        opening = asyncio.get_running_loop().create_connection(asyncio.Protocol, *listener.getsockname(), ssl=trusting)
+        transport, _ = await opening
+        await until(lambda: made[0]().transport)
+        server = made[0]().transport
+        found.extend(high for _low, high in (server.get_read_buffer_limits(), server.get_write_buffer_limits()))
+        transport.abort()
+        await until(lambda: not len(connections))
 
-    async def serve() -> None:
-        loop = asyncio.get_running_loop()
-        context = tls.context(TlsSettings.model_validate(certificates.server_table(tmp_path, authority)))
-        acceptor = Acceptor(loop, listener, lambda: Protocol(config, ServerState(), {}, loop), context, settings)
-        with contextlib.closing(acceptor):
-            transport, _ = await loop.create_connection(asyncio.Protocol, *listener.getsockname(), ssl=trusting)
-            async with asyncio.timeout(30):
-                while not found:
-                    await asyncio.sleep(0.01)
-                transport.abort()
-                while len(settings.connections):
-                    await asyncio.sleep(0.01)
+    serve(tmp_path, 1, 10.0, talk)
 
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        asyncio.Runner(loop_factory=partial(Loop, settings)) as runner,
-    ):
-        runner.run(serve())
-
-    assert [high for _low, high in found] == [64 * 1024] * 2
+    assert found == [64 * 1024] * 2

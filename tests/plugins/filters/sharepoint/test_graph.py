@@ -127,7 +127,7 @@ def test_a_large_document_goes_in_large_pieces(online, papers, tmp_path):
     """All but the last in multiples of 320 KiB, at most 10 MiB each; the last, which waits for leave, is small."""
     big = tmp_path / "big.png"
     big.write_bytes(os.urandom(64 * UNIT))
-    run(online, papers, [big])
+    run(online, papers, [big], table=settings(online, papers, seconds=60))
 
     assert online.requests.count("chunk") == 3
     assert list(online.files().values()) == [big.read_bytes()]
