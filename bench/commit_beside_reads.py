@@ -107,6 +107,8 @@ def _reading(table: dict[str, Any], name: str) -> Iterator[tuple[Event, Callable
     try:
         yield start, ended
     finally:
+        stop.set()
+        start.set()
         process.join()
 
 
