@@ -2,7 +2,7 @@
 
 `when=N` of strace counts the calls of each thread separately, so "the N-th call" of a server with several threads is
 undefined. Therefore one thread is traced at a time (`-p TID`, no `-f`): while one device sends its requests one after
-the other to a server with one slot, each of the five threads has one role. The paths of images are random, so `-P`
+the other to a server with one slot, each of the six threads has one role. The paths of images are random, so `-P`
 cannot select them; calls are selected by thread and name, and `-y` shows the file.
 
 A signal that strace injects arrives before the call: the N-th call is not made, all calls before it were.
@@ -21,7 +21,7 @@ from typing import Final
 
 NOT_HERE: Final = "strace is not installed; on Debian: apt-get install strace"
 
-ROLES: Final = ("loop", "sweeper", "scheduler", "requests", "pipeline")
+ROLES: Final = ("loop", "memory", "sweeper", "scheduler", "requests", "pipeline")
 """The roles of the threads of a server, in the order of their starts; the last two are started by their first work."""
 
 QUERIES: Final = 5
@@ -96,7 +96,7 @@ def roles(server: int, query: Callable[[], object]) -> dict[str, int]:
     After a crash the pipeline may be older than the thread of the requests; the latter wakes up at every query. The
     pipeline may wake up sometimes, because it has just suspended a job.
     """
-    loop, sweeper, scheduler, *others = threads(server)
+    loop, memory, sweeper, scheduler, *others = threads(server)
     before = {thread: _switches(server, thread) for thread in others}
     for _ in range(QUERIES):
         query()
@@ -106,7 +106,7 @@ def roles(server: int, query: Callable[[], object]) -> dict[str, int]:
         raise AssertionError(
             f"wake-ups of the threads after {QUERIES} requests: {woken}; expected one with most of them"
         )
-    return dict(zip(ROLES, (loop, sweeper, scheduler, requests, pipeline), strict=True))
+    return dict(zip(ROLES, (loop, memory, sweeper, scheduler, requests, pipeline), strict=True))
 
 
 @contextlib.contextmanager

@@ -12,12 +12,12 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Final, Protocol
 
 import uvicorn
-from anyio import to_thread
 from starlette.applications import Starlette
 
 from postscan.core.engine import Engine
@@ -62,11 +62,12 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> Non
         listener = stack.enter_context(_listen(settings))
         address, port = listener.getsockname()[:2]
         udp_sockets = _udp_sockets(stack, settings, address)
+        stack.enter_context(_free_memory_returned())
         stack.enter_context(core.running())
         sys.setswitchinterval(SWITCH_SECONDS)
         sequence = app_sequence.begin(settings.storage.data_dir, core.clock.now())
         advertisement = responder.advertisement(settings, port, sequence)
-        services: list[BackgroundService] = [_FreeMemory()]
+        services: list[BackgroundService] = []
         if udp_sockets:
             services.append(udp.DiscoveryServer(advertisement, settings.discovery, address, udp_sockets))
         eventing = EventingParts(
@@ -209,28 +210,26 @@ def _limit_freed_memory() -> None:
     mallopt(_M_ARENA_MAX, HEAPS)
 
 
-class _FreeMemory:
-    """Returns free pages of the heaps to the system again and again.
+@contextlib.contextmanager
+def _free_memory_returned(seconds: float = TRIM_SECONDS) -> Iterator[None]:
+    """Return free pages of the heaps to the system again and again while the body runs, in a thread of its own.
 
     glibc does that only at the end of a heap. Between blocks in use, pages would stay in memory that were written to
     once, and the buffers of connections would get them. A call takes a millisecond, and 0.1 ms for each MiB returned.
     """
+    if not hasattr(_LIBC, "malloc_trim"):  # another C library
+        yield
+        return
+    over = threading.Event()
 
-    def __init__(self, seconds: float = TRIM_SECONDS) -> None:
-        self._seconds = seconds
-        self._trimming: asyncio.Task[None] | None = None
+    def trim() -> None:
+        while not over.wait(seconds):
+            _LIBC.malloc_trim(1 << 20)
 
-    async def start(self) -> None:
-        """Begin, if the C library can do that."""
-        if hasattr(_LIBC, "malloc_trim"):
-            self._trimming = asyncio.create_task(self._trim())
-
-    async def stop(self) -> None:
-        """End."""
-        if self._trimming is not None:
-            self._trimming.cancel()
-
-    async def _trim(self) -> None:
-        while True:
-            await asyncio.sleep(self._seconds)
-            await to_thread.run_sync(_LIBC.malloc_trim, 1 << 20)
+    thread = threading.Thread(target=trim, name="postscan-memory", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import os
 from pathlib import Path
+
+from works import until
 
 from postscan.soap import server
 
@@ -44,17 +45,11 @@ def test_a_large_block_is_not_in_a_heap() -> None:
 
 def test_free_memory_between_blocks_in_use_goes_back_to_the_system() -> None:
     """T-H4: what many connections had is not kept because of the few that are left."""
+    blocks = [b"x" * 100_000 for _ in range(500)]
+    del blocks[::2], blocks[::2]
+    before = resident()
 
-    async def serve() -> None:
-        freed = server._FreeMemory(0.01)
-        blocks = [b"x" * 100_000 for _ in range(500)]
-        del blocks[::2], blocks[::2]
-        before = resident()
-        await freed.start()
-        async with asyncio.timeout(30):
-            while resident() > before - (10 << 20):
-                await asyncio.sleep(0.01)
-        await freed.stop()
-        assert blocks
+    with server._free_memory_returned(0.01):
+        until(lambda: resident() < before - (10 << 20), "for the memory to go back")
 
-    asyncio.run(serve())
+    assert blocks
