@@ -125,7 +125,6 @@ class Engine:
             _close_to_others(self.settings.storage.data_dir)
             orphans.end_orphans()
             _empty(self.settings.storage.run_dir)
-            self.spool.sweep()
             recovery.reconcile(self.store, self.spool, self.clock)
             with contextlib.closing(self._workers) as workers:
                 probe = PluginProbe(workers, self.settings)

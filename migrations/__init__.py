@@ -21,13 +21,16 @@ from postscan.core.store import database
 def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
     """Upgrade the database to the newest revision; return the applied revisions, oldest first.
 
+    A database that is up to date is only asked for its revision: each command does this first.
     Raises `StoreBusy` if the database does not respond.
     """
+    if not check(url, busy_seconds=busy_seconds):
+        return []
     with database.connected(url, busy_seconds, writing=True) as connection, _without_foreign_keys(connection):
         config = _config()
         config.attributes["connection"] = connection
         pending = _pending(connection)
-        if pending:
+        if pending:  # else another process has upgraded it meanwhile
             command.upgrade(config, "head")
         return pending
 

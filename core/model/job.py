@@ -176,6 +176,12 @@ class Job:
         new = {one.blob: one for step in self.steps for one in step.documents or () if one.blob not in sent}
         return list(new.values())
 
+    @property
+    def kept_bytes(self) -> int:
+        """The size of the files in the spool: images until they are removed, what filters have made until the end."""
+        images = sum(document.size for document in self.documents) if self.images_kept else 0
+        return images if self.state.ended else images + sum(document.size for document in self.made)
+
     def check(self, verb: Verb) -> None:
         """Raise `WrongState` or `JobCanceled` if the state does not allow *verb*; change nothing."""
         self._next(verb)

@@ -72,7 +72,7 @@ def refusal(store: Store, folder: Path) -> str | None:
         return None
     if not found.is_new:
         return f"the spool is not that of the database: {found}"
-    needed = {blob.key: blob.token for blob in store.blobs() if blob.open}
+    needed = {blob.key: blob.token for blob in store.open_blobs()}
     if not needed or any((folder / key).exists() for key in needed):
         return None
     jobs = len(set(needed.values()))

@@ -239,23 +239,18 @@ class Spool:
             path.unlink(missing_ok=True)
             _drop_if_empty(path.parent)
 
-    def sweep(self) -> int:
-        """Remove the incomplete files of a killed server; return how many. Call it before serving."""
-        found = (Path(entry.path) for entry in _files_below(self._folder) if entry.name.endswith(PART))
-        parts = [path for path in found if path.parent.parent == self._folder]  # uploads are written nowhere else
-        for part in parts:
-            part.unlink(missing_ok=True)
-            _drop_if_empty(part.parent)
-        return len(parts)
+    def size(self, key: str) -> int | None:
+        """Return the size of a file in bytes; None if there is none."""
+        try:
+            return os.lstat(self._folder / key).st_size
+        except FileNotFoundError:
+            return None
 
-    def files(self) -> dict[str, os.stat_result]:
-        """Return the status of every file by its key, except those in `lost+found` and the identifier."""
+    def files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield every file with its key, one folder after the other, but those in `lost+found` and the identifier."""
         root = len(str(self._folder)) + 1
-        found = {}
-        for entry in _files_below(self._folder):
-            with contextlib.suppress(FileNotFoundError):
-                found[entry.path[root:]] = entry.stat(follow_symlinks=False)
-        return {key: stat for key, stat in found.items() if key not in (ID, ID_PART)}
+        found = ((entry.path[root:], entry) for entry in _files_below(self._folder))
+        yield from (file for file in found if file[0] not in (ID, ID_PART))
 
     def quarantine(self, key: str) -> Path:
         """Move a file without a row into `lost+found`, under a free name; return its new path."""
@@ -283,6 +278,11 @@ class Spool:
                 return folder
             sync_folder(self._folder)
         return folder
+
+
+def is_incomplete(key: str) -> bool:
+    """Return whether this is the file of an upload in progress, or of one that ended with its server."""
+    return key.endswith(PART) and key.count("/") == 1  # uploads are written nowhere else
 
 
 @contextlib.contextmanager

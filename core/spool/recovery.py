@@ -2,48 +2,66 @@
 
 A file without a row is quarantined, never deleted: it may be all that is left of a scan. One that a filter made is
 deleted, since the filter runs again. A job that has lost a file is aborted, and all others are served (F-R28, I4). A
-file that is recorded as removed, by a server that was killed before it removed it, is removed now.
+file that is recorded as removed, by a server that was killed before it removed it, is removed now; so is an upload that
+is incomplete.
+
+The files are compared page by page, and the rows of jobs that have no file are read only if the job is open: most have
+ended, and their files are removed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason
-from postscan.core.spool.images import MADE, Spool
-from postscan.core.store.retention import Blob
+from postscan.core.spool.images import MADE, Spool, is_incomplete
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
 
+PAGE: Final = 1000
+"""Files whose rows are read at once."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Comparison:
-    """The files of a spool and the rows of a database, by key, and how they differ.
+    """How the files of a spool, by their keys, differ from the rows of a database.
 
     `damaged` has the open jobs with a file that is missing or has another size, and what is wrong with it; `unknown`
-    the files without a row.
+    the files without a row, and when each was last changed (POSIX time); `removed` those that are recorded as removed;
+    `incomplete` the uploads in progress.
     """
 
-    files: Mapping[str, os.stat_result]
-    blobs: list[Blob]
-    damaged: Mapping[JobToken, str]
-    unknown: list[str]
+    damaged: Mapping[JobToken, str] = field(default_factory=dict)
+    unknown: dict[str, float] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
 
 
 def compare(store: Store, spool: Spool) -> Comparison:
     """Compare the files of the spool with the rows of the database, and change nothing."""
+    found = Comparison()
     files = spool.files()
-    blobs = store.blobs()
-    known = {blob.key for blob in blobs}
-    sizes = {key: stat.st_size for key, stat in files.items()}
-    return Comparison(files, blobs, _damaged(blobs, sizes), [key for key in files if key not in known])
+    while page := dict(itertools.islice(files, PAGE)):
+        blobs = {blob.key: blob for blob in store.blobs({key.partition("/")[0] for key in page})}
+        for key, entry in page.items():
+            if is_incomplete(key):
+                found.incomplete.append(key)
+            elif key not in blobs:
+                with contextlib.suppress(FileNotFoundError):
+                    found.unknown[key] = entry.stat(follow_symlinks=False).st_mtime
+            elif not blobs[key].kept:
+                found.removed.append(key)
+    found.damaged = dict(_damaged(store, spool))
+    return found
 
 
 def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
@@ -54,12 +72,14 @@ def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
     now = clock.now().timestamp()
     with spool.lock.alone():
         found = compare(store, spool)
-        spool.drop(*(blob.key for blob in found.blobs if blob.key in found.files and not blob.kept))
-        unknown = [key for key in found.unknown if found.files[key].st_mtime < now]
+        spool.drop(*found.incomplete, *found.removed)
+        unknown = [key for key, changed in found.unknown.items() if changed < now]
         spool.drop(*(key for key in unknown if _is_made(key)))
         _quarantine(spool, (key for key in unknown if not _is_made(key)))
     for token, reason in found.damaged.items():
         _abort(store, spool, clock, token, reason)
+    for owner in store.recount():
+        log.warning("bytes of a caller counted again", extra={"user": owner})
 
 
 def _is_made(key: str) -> bool:
@@ -76,15 +96,13 @@ def _quarantine(spool: Spool, keys: Iterable[str]) -> None:
             log.warning("file without a job not quarantined", extra={"file": key, "reason": str(error)})
 
 
-def _damaged(blobs: Iterable[Blob], sizes: Mapping[str, int]) -> dict[JobToken, str]:
-    """Return the open jobs with a file that is missing or has another size, and what is wrong with it."""
-    damaged = {}
-    for blob in blobs:
-        size = sizes.get(blob.key)
-        if blob.open and size != blob.size:
+def _damaged(store: Store, spool: Spool) -> Iterator[tuple[JobToken, str]]:
+    """Yield the open jobs with a file that is missing or has another size, and what is wrong with it."""
+    for blob in store.open_blobs():
+        size = spool.size(blob.key)
+        if size != blob.size:
             found = "is missing" if size is None else f"has {size} bytes"
-            damaged[blob.token] = f"{blob.key} {found}; expected {blob.size} bytes"
-    return damaged
+            yield blob.token, f"{blob.key} {found}; expected {blob.size} bytes"
 
 
 def _abort(store: Store, spool: Spool, clock: Clock, token: JobToken, reason: str) -> None:

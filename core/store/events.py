@@ -22,18 +22,18 @@ from postscan.core.model.events import (
 from postscan.core.model.job import Job
 from postscan.core.model.records import EventRow
 from postscan.core.model.states import JobState
-from postscan.core.store.schema import EVENT, JOB
+from postscan.core.store.schema import EVENT, IS_OF_REPOSITORY, IS_SWEPT, JOB, is_in
 
 IDLE: Final = "Idle"
 PROCESSING: Final = "Processing"
 
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
-_OF_REPOSITORY: Final = EVENT.c.token.is_(None)
+_KINDS: Final = (RepositoryConfigurationChanged, RepositoryStatusChanged)
 _LOCK: Final = 0x706F7374
 
 # Built once: see core.store.jobs.
 _INSERT: Final = sa.insert(EVENT)
-_BUSY: Final = sa.select(sa.exists().where(JOB.c.state.in_(_IN_PROGRESS)))
+_BUSY: Final = sa.select(sa.exists().where(is_in(*_IN_PROGRESS)))
 
 
 def append(db: sa.Connection, job: Job, *, was_in_progress: bool) -> None:
@@ -88,12 +88,13 @@ def drop_before(db: sa.Connection, ended_before: float, most: int) -> int:
 
     The age of an event follows from the jobs around it, so a jump of the wall clock deletes nothing.
     """
-    old = sa.select(JOB.c.token).where(JOB.c.ended_ticks < ended_before)
-    line = db.scalar(sa.select(sa.func.max(EVENT.c.seq)).where(EVENT.c.token.in_(old)))
+    old = sa.select(JOB.c.token).where(IS_SWEPT, JOB.c.ended_ticks < ended_before)
+    newest_old = old.order_by(JOB.c.ended_ticks.desc(), JOB.c.token.desc()).limit(1).scalar_subquery()
+    line = db.scalar(sa.select(sa.func.max(EVENT.c.seq)).where(EVENT.c.token == newest_old))
     if line is None:
         return 0
-    kept = sa.select(sa.func.max(EVENT.c.seq)).where(_OF_REPOSITORY).group_by(EVENT.c.kind)
-    before = sa.select(EVENT.c.seq).where(_OF_REPOSITORY, EVENT.c.seq < line, EVENT.c.seq.not_in(kept))
+    kept = [db.scalar(_newest(kind).with_only_columns(EVENT.c.seq)) for kind in _KINDS]
+    before = sa.select(EVENT.c.seq).where(IS_OF_REPOSITORY, EVENT.c.seq < line, EVENT.c.seq.not_in(filter(None, kept)))
     return db.execute(sa.delete(EVENT).where(EVENT.c.seq.in_(before.limit(most)))).rowcount
 
 
@@ -107,8 +108,13 @@ def _append_status(db: sa.Connection, at: datetime) -> None:
 
 def _last(db: sa.Connection, kind: type[RepositoryEvent]) -> Any:
     """Return the fields of the newest event of this kind; None if there is none."""
-    query = sa.select(EVENT.c.fields).where(_OF_REPOSITORY, EVENT.c.kind == kind.__name__)
-    return db.scalar(query.order_by(EVENT.c.seq.desc()).limit(1))
+    return db.scalar(_newest(kind))
+
+
+def _newest(kind: type[RepositoryEvent]) -> sa.Select[Any]:
+    """Return the query for the fields of the newest event of this kind."""
+    query = sa.select(EVENT.c.fields).where(IS_OF_REPOSITORY, EVENT.c.kind == kind.__name__)
+    return query.order_by(EVENT.c.seq.desc()).limit(1)
 
 
 def _row(event: Event | RepositoryEvent, token: str | None = None, version: int = 0) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import events
-from postscan.core.store.schema import DOCUMENT, JOB, MADE, STEP
+from postscan.core.store.schema import DOCUMENT, HAS_FILES, IS_DONE, JOB, MADE, STEP, USAGE
 
 RowList = Sequence[sa.Row[Any]]
 
@@ -34,6 +34,27 @@ _INSERT_STEP: Final = sa.insert(STEP)
 _INSERT_DOCUMENT: Final = sa.insert(DOCUMENT)
 _UPDATE_JOB: Final = sa.update(JOB).where(JOB.c.token == _TOKEN, JOB.c.version == sa.bindparam("of_version"))
 _UPDATE_STEP: Final = sa.update(STEP).where(STEP.c.token == _TOKEN, STEP.c.position == sa.bindparam("of_position"))
+_ADD_USAGE: Final = sa.text(
+    "INSERT INTO usage (owner, kept_bytes, disposable_bytes) VALUES (:owner, :kept, :disposable) "
+    "ON CONFLICT (owner) DO UPDATE SET kept_bytes = usage.kept_bytes + excluded.kept_bytes, "
+    "disposable_bytes = usage.disposable_bytes + excluded.disposable_bytes"
+)
+_DROP_USAGE: Final = sa.delete(USAGE).where(USAGE.c.owner == sa.bindparam("of_owner"), USAGE.c.kept_bytes == 0)
+
+
+class Usage(NamedTuple):
+    """Bytes of the spool: all that are kept, and those that retention may remove."""
+
+    kept: int = 0
+    disposable: int = 0
+
+    @classmethod
+    def of(cls, state: str, kept_bytes: int) -> Usage:
+        """Return the usage of one job."""
+        return cls(kept_bytes, kept_bytes if state in (JobState.COMPLETED, JobState.CANCELED) else 0)
+
+
+NOTHING: Final = Usage()
 
 
 class Stored(NamedTuple):
@@ -43,12 +64,14 @@ class Stored(NamedTuple):
     steps: Sequence[FilterStep]
     documents: frozenset[int]
     in_progress: bool
+    usage: Usage
 
     @classmethod
     def of(cls, job: Job) -> Stored:
         """Return a copy of what `save` compares."""
         documents = frozenset(document.id for document in job.documents)
-        return cls(job_row(job), tuple(job.steps), documents, job.state.in_progress)
+        usage = Usage.of(job.state, job.kept_bytes)
+        return cls(job_row(job), tuple(job.steps), documents, job.state.in_progress, usage)
 
 
 def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock: bool = False) -> Job:
@@ -70,12 +93,13 @@ def select(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
     return _with_children(db, db.execute(query).all())
 
 
-def insert(db: sa.Connection, job: Job) -> None:
-    """Write a new job with its steps, documents and events."""
+def insert(db: sa.Connection, job: Job, before: Usage = NOTHING) -> None:
+    """Write a new job with its steps, documents and events; *before* is the usage of the job whose images it has."""
     db.execute(_INSERT_JOB, job_row(job))
     db.execute(_INSERT_STEP, [{"token": job.token, **step_row(step)} for step in job.steps])
     _insert_documents(db, job.token, job.documents)
     events.append(db, job, was_in_progress=False)
+    count(db, job.owner.name, before, Usage.of(job.state, job.kept_bytes))
 
 
 def save(db: sa.Connection, job: Job, stored: Stored) -> None:
@@ -88,6 +112,7 @@ def save(db: sa.Connection, job: Job, stored: Stored) -> None:
     _save_steps(db, job.token, [pair for pair in zip(stored.steps, job.steps, strict=True) if pair[0] != pair[1]])
     _insert_documents(db, job.token, [one for one in job.documents if one.id not in stored.documents])
     events.append(db, job, was_in_progress=stored.in_progress)
+    count(db, job.owner.name, stored.usage, Usage.of(job.state, job.kept_bytes))
 
 
 def _save_steps(db: sa.Connection, token: str, changed: Sequence[tuple[FilterStep, FilterStep]]) -> None:
@@ -124,6 +149,36 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in now.items() if value != before[name]}
 
 
+# --- the sums of an owner ---------------------------------------------------------------------------------------------
+
+
+def count(db: sa.Connection, owner: str, before: Usage, now: Usage) -> None:
+    """Count what a job of this owner uses *now*, instead of what it used *before*.
+
+    The last statement of a change, since it locks the row of the owner: so no two changes wait for each other.
+    """
+    if now == before:
+        return
+    change = {"kept": now.kept - before.kept, "disposable": now.disposable - before.disposable}
+    db.execute(_ADD_USAGE, {"owner": owner, **change})
+    if now.kept < before.kept:
+        db.execute(_DROP_USAGE, {"of_owner": owner})
+
+
+def recount(db: sa.Connection) -> list[str]:
+    """Compute all sums from the jobs; return the owners whose sums were wrong."""
+    disposable = sa.func.sum(sa.case((IS_DONE, JOB.c.kept_bytes), else_=0))
+    query = sa.select(JOB.c.owner, sa.func.sum(JOB.c.kept_bytes), disposable).where(HAS_FILES).group_by(JOB.c.owner)
+    counted = {(owner, int(kept), int(may_go)) for owner, kept, may_go in db.execute(query)}
+    stored = {tuple(row) for row in db.execute(sa.select(USAGE))}
+    if counted == stored:
+        return []
+    db.execute(sa.delete(USAGE))
+    if counted:
+        db.execute(sa.insert(USAGE), [dict(zip(USAGE.c.keys(), row, strict=True)) for row in counted])
+    return sorted({row[0] for row in counted ^ stored})
+
+
 # --- one row, one value ----------------------------------------------------------------------------------------------
 
 
@@ -146,6 +201,7 @@ def job_row(job: Job) -> dict[str, Any]:
         "completed": job.completed,
         "deadline": job.deadline,
         "images_kept": job.images_kept,
+        "kept_bytes": job.kept_bytes,
         "version": job.version,
     }
 

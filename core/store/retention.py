@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from postscan.core.errors import WrongState
+from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
-from postscan.core.model.states import JobReason, JobState
+from postscan.core.model.states import JobState
 from postscan.core.store import jobs
-from postscan.core.store.schema import DOCUMENT, JOB, MADE
+from postscan.core.store.jobs import NOTHING, Usage
+from postscan.core.store.schema import (
+    DOCUMENT,
+    HAS_NO_FILES,
+    IS_DISPOSABLE,
+    IS_OPEN,
+    IS_SWEPT,
+    IS_TIMED_OUT,
+    JOB,
+    MADE,
+    USAGE,
+    is_in,
+)
 
 BATCH: Final = 25
 """Most jobs, events or responses that one transaction of a sweep changes: others wait no longer than for these."""
@@ -21,10 +33,7 @@ PAGE: Final = 1000
 """Jobs that one call of `disposable` returns at most; bounds the memory of a sweep."""
 
 _OPEN: Final = [state.value for state in JobState if not state.ended]
-_DONE: Final = JOB.c.state.in_([JobState.COMPLETED.value, JobState.CANCELED.value])
-_TIMED_OUT: Final = sa.and_(
-    JOB.c.state == JobState.ABORTED.value, sa.cast(JOB.c.reasons, sa.Text).contains(JobReason.TIMED_OUT.value)
-)
+_ENDED: Final = [state.value for state in JobState if state.ended]
 
 
 class Blob(NamedTuple):
@@ -49,33 +58,34 @@ class Disposable(NamedTuple):
     size: int
 
 
-def blobs(db: sa.Connection) -> list[Blob]:
-    """Return the files that the spool must hold for open jobs, and may hold for ended ones."""
-    is_open = JOB.c.state.in_(_OPEN)
-    sent = sa.select(DOCUMENT.c.blob, DOCUMENT.c.token, DOCUMENT.c.size, is_open, JOB.c.images_kept)
-    made = sa.select(MADE.c.blob, MADE.c.token, MADE.c.size, is_open, is_open)  # kept until the job ends
-    found = {blob.key: blob for blob in map(Blob._make, db.execute(made.join(JOB, JOB.c.token == MADE.c.token)))}
-    of_devices = db.execute(sent.join(JOB, JOB.c.token == DOCUMENT.c.token))
-    found |= {blob.key: blob for blob in map(Blob._make, of_devices)}
+def open_tokens(db: sa.Connection) -> list[JobToken]:
+    """Return the jobs that have not ended."""
+    return [JobToken(token) for token in db.scalars(sa.select(JOB.c.token).where(is_in(*_OPEN)))]
+
+
+def blobs(db: sa.Connection, tokens: Collection[str]) -> list[Blob]:
+    """Return the files that the spool must hold for these jobs while they are open, and may hold afterwards."""
+    job = sa.select(JOB.c.token, IS_OPEN, JOB.c.images_kept).where(JOB.c.token.in_(tokens))
+    jobs_by_token = {token: (bool(is_open), kept) for token, is_open, kept in db.execute(job).all()}
+    found = {}
+    for table in (MADE, DOCUMENT):  # in this order: an image of a device may stand in both
+        files = sa.select(table.c.blob, table.c.token, table.c.size).where(table.c.token.in_(tokens))
+        for key, token, size in db.execute(files).all():
+            is_open, images_kept = jobs_by_token[token]
+            found[key] = Blob(key, token, size, is_open, is_open if table is MADE else images_kept)
     return list(found.values())
 
 
 def spooled_bytes(db: sa.Connection, owner: str | None) -> int:
     """Return how many bytes the spool keeps, of one owner or of all: images, and what filters made for open jobs."""
-    mine = sa.true() if owner is None else JOB.c.owner == owner
-    sent = sa.select(sa.func.sum(DOCUMENT.c.size)).join(JOB, JOB.c.token == DOCUMENT.c.token)
-    is_sent = sa.exists().where(DOCUMENT.c.token == MADE.c.token, DOCUMENT.c.blob == MADE.c.blob)
-    made = sa.select(MADE.c.blob, MADE.c.size).distinct().join(JOB, JOB.c.token == MADE.c.token)
-    made_by_filters = made.where(mine, JOB.c.state.in_(_OPEN), sa.not_(is_sent)).subquery()
-    return int(db.scalar(sent.where(mine, JOB.c.images_kept)) or 0) + int(
-        db.scalar(sa.select(sa.func.sum(made_by_filters.c.size))) or 0
-    )
+    if owner is None:
+        return int(db.scalar(sa.select(sa.func.sum(USAGE.c.kept_bytes))) or 0)
+    return db.scalar(sa.select(USAGE.c.kept_bytes).where(USAGE.c.owner == owner)) or 0
 
 
 def owners(db: sa.Connection) -> list[str]:
-    """Return the owners of jobs whose images are kept, in order."""
-    query = sa.select(JOB.c.owner).distinct().join(DOCUMENT, DOCUMENT.c.token == JOB.c.token)
-    return list(db.scalars(query.where(JOB.c.images_kept).order_by(JOB.c.owner)))
+    """Return the owners of jobs whose files are kept, in order."""
+    return list(db.scalars(sa.select(USAGE.c.owner).where(USAGE.c.kept_bytes > 0).order_by(USAGE.c.owner)))
 
 
 def expire(db: sa.Connection, tokens: Sequence[str], ticks: float, at: datetime) -> list[JobToken]:
@@ -94,14 +104,13 @@ def expire(db: sa.Connection, tokens: Sequence[str], ticks: float, at: datetime)
 
 def record_ended(db: sa.Connection, ticks: float) -> int:
     """Set the tick at which they ended for a batch of jobs that have none yet; return for how many."""
-    ended = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_(None), JOB.c.state.not_in(_OPEN)).limit(BATCH)
+    ended = sa.select(JOB.c.token).where(is_in(*_ENDED)).limit(BATCH)
     return db.execute(sa.update(JOB).where(JOB.c.token.in_(ended)).values(ended_ticks=ticks)).rowcount
 
 
 def disposable_bytes(db: sa.Connection) -> int:
     """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
-    query = sa.select(sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)).join(JOB, JOB.c.token == DOCUMENT.c.token)
-    return int(db.scalar(query.where(JOB.c.images_kept, _DONE)) or 0)
+    return int(db.scalar(sa.select(sa.func.sum(USAGE.c.disposable_bytes))) or 0)
 
 
 def disposable(
@@ -111,27 +120,29 @@ def disposable(
 
     The jobs are Completed and Canceled ones, or those that *timed_out*.
     """
-    size = sa.func.coalesce(sa.func.sum(DOCUMENT.c.size), 0)
-    query = sa.select(JOB.c.ended_ticks, JOB.c.token, size).outerjoin(DOCUMENT, DOCUMENT.c.token == JOB.c.token)
-    query = query.where(JOB.c.images_kept, _TIMED_OUT if timed_out else _DONE, JOB.c.ended_ticks < ended_before)
-    order = sa.tuple_(JOB.c.ended_ticks, JOB.c.token)
+    query = sa.select(JOB.c.ended_ticks, JOB.c.token, JOB.c.kept_bytes)
+    query = query.where(IS_TIMED_OUT if timed_out else IS_DISPOSABLE, JOB.c.ended_ticks < ended_before)
     if after is not None:
-        query = query.where(order > (after.ended, after.token))
-    query = query.group_by(JOB.c.token).order_by(JOB.c.ended_ticks, JOB.c.token).limit(PAGE)
-    return [Disposable(ended, token, int(size)) for ended, token, size in db.execute(query)]
+        query = query.where(sa.tuple_(JOB.c.ended_ticks, JOB.c.token) > (after.ended, after.token))
+    query = query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(PAGE)
+    return [Disposable._make(row) for row in db.execute(query)]
 
 
 def record_images_removed(db: sa.Connection, token: str) -> None:
-    """Store that the images of an ended job are removed."""
-    query = sa.update(JOB).where(JOB.c.token == token)
-    db.execute(query.values(images_kept=False, version=JOB.c.version + 1))
+    """Store that the images of an ended job are removed; raise `JobNotFound`."""
+    owner, _, before = _drop_images(db, token)
+    jobs.count(db, owner, before, NOTHING)
 
 
-def transfer_images(db: sa.Connection, token: str) -> None:
-    """Mark the images of an ended job as taken over by another; raise `WrongState` if that was done before."""
-    query = sa.update(JOB).where(JOB.c.token == token, JOB.c.images_kept)
-    if db.execute(query.values(images_kept=False, version=JOB.c.version + 1)).rowcount != 1:
+def transfer_images(db: sa.Connection, token: str) -> Usage:
+    """Mark the images of an ended job as taken over by another one; return what they use.
+
+    Raises `WrongState` if that was done before, `JobNotFound`.
+    """
+    _, were_kept, before = _drop_images(db, token)
+    if not were_kept:
         raise WrongState("release", JobState.ABORTED)
+    return before
 
 
 def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> int:
@@ -139,10 +150,25 @@ def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> int:
 
     Their images were removed, or they never had any.
     """
-    newest = sa.select(JOB.c.token).where(JOB.c.ended_ticks.is_not(None))
-    newest = newest.order_by(JOB.c.ended_ticks.desc(), JOB.c.token).limit(keep)
-    has_images = sa.and_(JOB.c.images_kept, sa.exists().where(DOCUMENT.c.token == JOB.c.token))
-    old = sa.select(JOB.c.token).where(
-        JOB.c.ended_ticks < ended_before, sa.not_(has_images), JOB.c.token.not_in(newest)
-    )
-    return db.execute(sa.delete(JOB).where(JOB.c.token.in_(old.limit(BATCH)))).rowcount
+    by_end = (JOB.c.ended_ticks, JOB.c.token)
+    old = sa.select(JOB.c.token).where(HAS_NO_FILES, JOB.c.ended_ticks < ended_before).order_by(*by_end).limit(BATCH)
+    if db.scalar(old.limit(1)) is None:
+        return 0
+    if keep:
+        newest = sa.select(*by_end).where(IS_SWEPT).order_by(*(column.desc() for column in by_end))
+        last = db.execute(newest.limit(1).offset(keep - 1)).one_or_none()
+        if last is None:
+            return 0
+        old = old.where(sa.tuple_(*by_end) < tuple(last))
+    return db.execute(sa.delete(JOB).where(JOB.c.token.in_(old))).rowcount
+
+
+def _drop_images(db: sa.Connection, token: str) -> tuple[str, bool, Usage]:
+    """Mark the images of an ended job as removed; return its owner, whether they were kept, and what they used."""
+    query = sa.select(JOB.c.owner, JOB.c.images_kept, JOB.c.state, JOB.c.kept_bytes).where(JOB.c.token == token)
+    row = db.execute(query.with_for_update()).one_or_none()
+    if row is None:
+        raise JobNotFound(token)
+    gone = {"images_kept": False, "kept_bytes": 0, "version": JOB.c.version + 1}
+    db.execute(sa.update(JOB).where(JOB.c.token == token).values(gone))
+    return row.owner, row.images_kept, Usage.of(row.state, row.kept_bytes)

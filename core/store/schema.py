@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
+
+from postscan.core.model.states import JobReason, JobState
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -62,9 +65,49 @@ JOB = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("ended_ticks", sa.Double),
     sa.Column("images_kept", sa.Boolean, nullable=False, server_default=sa.true()),
-    sa.Index(None, "state", "created"),
-    sa.Index(None, "owner", "state"),
+    sa.Column("kept_bytes", sa.BigInteger, nullable=False, server_default="0"),
 )
+"""`kept_bytes` is `Job.kept_bytes`; `ended_ticks` the tick at which the first sweep after its end found the job."""
+
+# Most jobs have ended long ago, so each index holds the rows of one question alone. A query uses it if it has the
+# condition of the index word for word, which is why these conditions have no parameters.
+
+_DONE: Final[list[sa.ColumnElement[Any]]] = [
+    sa.literal_column(f"'{state}'") for state in (JobState.COMPLETED, JobState.CANCELED)
+]
+_TIMED_OUT: Final[sa.ColumnElement[Any]] = sa.literal_column(f"""'["{JobReason.TIMED_OUT}"]'""")
+
+IS_OPEN: Final = JOB.c.completed.is_(None)
+HAS_ENDED: Final = JOB.c.completed.is_not(None)
+IS_UNSWEPT: Final = JOB.c.ended_ticks.is_(None)
+"""Is open, or has ended since the last sweep."""
+IS_SWEPT: Final = JOB.c.ended_ticks.is_not(None)
+HAS_FILES: Final = JOB.c.kept_bytes > sa.literal_column("0")
+HAS_NO_FILES: Final = sa.and_(IS_SWEPT, JOB.c.kept_bytes == sa.literal_column("0"))
+IS_DONE: Final = JOB.c.state.in_(_DONE)
+IS_DISPOSABLE: Final = sa.and_(IS_SWEPT, HAS_FILES, IS_DONE)
+"""Has images that are removed by age and size (D15)."""
+IS_TIMED_OUT: Final = sa.and_(IS_SWEPT, HAS_FILES, sa.cast(JOB.c.reasons, sa.Text) == _TIMED_OUT)
+"""Has images of a device that fell silent, which are removed by their own age."""
+
+
+def _index(name: str, where: sa.ColumnElement[bool], *columns: sa.ColumnElement[Any]) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_index("ix_job_unswept", IS_UNSWEPT, JOB.c.state, JOB.c.created)
+_index("ix_job_open", IS_OPEN, JOB.c.owner)
+_index("ix_job_ended", HAS_ENDED, JOB.c.completed)
+_index("ix_job_swept", IS_SWEPT, JOB.c.ended_ticks, JOB.c.token)
+_index("ix_job_without_files", HAS_NO_FILES, JOB.c.ended_ticks, JOB.c.token)
+_index("ix_job_disposable", IS_DISPOSABLE, JOB.c.ended_ticks, JOB.c.token)
+_index("ix_job_timed_out", IS_TIMED_OUT, JOB.c.ended_ticks, JOB.c.token)
+
+
+def is_in(*states: str) -> sa.ColumnElement[bool]:
+    """Return the condition that selects jobs in these states; of those that have ended, since the last sweep."""
+    return sa.and_(IS_UNSWEPT, JOB.c.state.in_(states))
+
 
 STEP = sa.Table(
     "step",
@@ -112,6 +155,17 @@ MADE = sa.Table(
 )
 """The documents after each step that has `transformed` them, unchanged ones included, in their order."""
 
+USAGE = sa.Table(
+    "usage",
+    METADATA,
+    sa.Column("owner", sa.String(512), primary_key=True),
+    sa.Column("kept_bytes", sa.BigInteger, nullable=False),
+    sa.Column("disposable_bytes", sa.BigInteger, nullable=False),
+)
+"""For each owner the sum of `job.kept_bytes`, and that of its Completed and Canceled jobs; no row if both are 0.
+
+Each transaction that changes a job changes them too; a start of the server counts again."""
+
 DELIVERY = sa.Table(
     "delivery",
     METADATA,
@@ -139,6 +193,10 @@ EVENT = sa.Table(
 )
 """Events, in the order of the commits. Events of the repository have no `token`; those of a job have the
 `version` that the job got in their commit."""
+
+IS_OF_REPOSITORY: Final = EVENT.c.token.is_(None)
+
+_index("ix_event_of_repository", IS_OF_REPOSITORY, EVENT.c.kind, EVENT.c.seq)
 
 SUBSCRIPTION = sa.Table(
     "subscription",

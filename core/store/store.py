@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -25,8 +25,9 @@ from postscan.core.model.states import JobState
 from postscan.core.store import audit, deliveries, events, installation, jobs, requests, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.database import CONNECTIONS, Database
+from postscan.core.store.jobs import NOTHING
 from postscan.core.store.retention import Blob, Disposable
-from postscan.core.store.schema import JOB
+from postscan.core.store.schema import HAS_ENDED, IS_OPEN, JOB, is_in
 
 PAGE: Final = 500
 """Most jobs, events or lines that one transaction reads for a list."""
@@ -36,7 +37,9 @@ Row = TypeVar("Row")
 _OPEN: Final = [state.value for state in JobState if not state.ended]
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 
-_COUNT_OPEN: Final = sa.select(sa.func.count()).where(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.state.in_(_OPEN))
+_MOST_LISTED: Final = 10_000
+
+_COUNT_OPEN: Final = sa.select(sa.func.count()).where(JOB.c.owner == sa.bindparam("of_owner"), IS_OPEN)
 
 
 class DuplicateRequest(Unavailable):
@@ -73,9 +76,8 @@ class Store:
         `DuplicateRequest`.
         """
         with self.writing() as db:
-            if images_from is not None:
-                retention.transfer_images(db, images_from)
-            jobs.insert(db, job)
+            before = NOTHING if images_from is None else retention.transfer_images(db, images_from)
+            jobs.insert(db, job, before)
             _write_records(db, records)
             if most_open is not None and _count_open(db, job.owner.name) > most_open:
                 raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
@@ -120,7 +122,7 @@ class Store:
         """Move the job that has been Pending longest to Started, and return it; None if there is none."""
         waiting = (
             sa.select(JOB.c.token)
-            .where(JOB.c.state == JobState.PENDING)
+            .where(is_in(JobState.PENDING))
             .order_by(JOB.c.created, JOB.c.token)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -139,21 +141,32 @@ class Store:
 
     def open_jobs(self, owner: str | None = None) -> list[Job]:
         """Return the jobs that have not ended, oldest first; of one owner, or of all."""
-        return self._select(JOB.c.state.in_(_OPEN), owner, sa.asc(JOB.c.created))
+        query = sa.select(JOB).where(is_in(*_OPEN) if owner is None else sa.and_(IS_OPEN, JOB.c.owner == owner))
+        with self.reading() as db:
+            return jobs.select(db, query.order_by(JOB.c.created).limit(_MOST_LISTED))
 
     def ended_jobs(self, owner: str | None = None, limit: int = 50) -> list[Job]:
         """Return the jobs that have ended, newest first; of one owner, or of all."""
-        return self._select(JOB.c.state.not_in(_OPEN), owner, sa.desc(JOB.c.completed), limit)
+        query = sa.select(JOB).where(HAS_ENDED if owner is None else sa.and_(HAS_ENDED, JOB.c.owner == owner))
+        query = query.order_by(JOB.c.completed.desc(), JOB.c.token.desc())
+
+        def page(db: sa.Connection, last: Job | None, most: int) -> list[Job]:
+            if last is None:
+                return jobs.select(db, query.limit(most))
+            behind = sa.tuple_(JOB.c.completed, JOB.c.token) < (last.completed, last.token)
+            return jobs.select(db, query.where(behind).limit(most))
+
+        return self._in_pages(page, limit)
 
     def in_progress(self) -> dict[JobToken, JobState]:
         """Return the jobs that are Started, Processing or Terminating, oldest first, also of a killed server."""
-        query = sa.select(JOB.c.token, JOB.c.state).where(JOB.c.state.in_(_IN_PROGRESS)).order_by(JOB.c.created)
+        query = sa.select(JOB.c.token, JOB.c.state).where(is_in(*_IN_PROGRESS)).order_by(JOB.c.created)
         with self.reading() as db:
             return {JobToken(row.token): JobState(row.state) for row in db.execute(query)}
 
     def idle(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed."""
-        query = sa.select(JOB.c.token).where(JOB.c.state == JobState.CREATING, JOB.c.deadline < ticks)
+        query = sa.select(JOB.c.token).where(is_in(JobState.CREATING), JOB.c.deadline < ticks)
         with self.reading() as db:
             return [JobToken(token) for token in db.scalars(query)]
 
@@ -170,7 +183,7 @@ class Store:
 
     def reset_deadlines(self, deadline: float) -> None:
         """Set the deadline of every job in Creating: the stored ones are ticks of a clock whose mark is lost."""
-        query = sa.update(JOB).where(JOB.c.state == JobState.CREATING)
+        query = sa.update(JOB).where(is_in(JobState.CREATING))
         with self.writing() as db:
             db.execute(query.values(deadline=deadline))
 
@@ -255,10 +268,17 @@ class Store:
 
     # --- retention -----------------------------------------------------------------------------------------------
 
-    def blobs(self) -> list[Blob]:
-        """Return the files that the spool must hold for open jobs, and may hold for ended ones."""
+    def blobs(self, tokens: Collection[str]) -> list[Blob]:
+        """Return the files that the spool must hold for these jobs while they are open, and may hold afterwards."""
         with self.reading() as db:
-            return retention.blobs(db)
+            return retention.blobs(db, tokens)
+
+    def open_blobs(self) -> Iterator[Blob]:
+        """Yield the files that the spool must hold for the open jobs, read page by page."""
+        with self.reading() as db:
+            tokens = retention.open_tokens(db)
+        for start in range(0, len(tokens), PAGE):
+            yield from (blob for blob in self.blobs(tokens[start : start + PAGE]) if blob.open)
 
     def spooled_bytes(self, owner: str | None = None) -> int:
         """Return the bytes that the spool keeps, of one owner or all: images, and what filters made for open jobs."""
@@ -274,6 +294,11 @@ class Store:
         """Set the tick at which they ended for a batch of jobs that have none yet; return for how many."""
         with self.writing() as db:
             return retention.record_ended(db, ticks)
+
+    def recount(self) -> list[str]:
+        """Compute the bytes that the spool keeps again, of every owner; return the owners whose number was wrong."""
+        with self.writing() as db:
+            return jobs.recount(db)
 
     def disposable_bytes(self) -> int:
         """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
@@ -295,7 +320,7 @@ class Store:
             last = page[-1]
 
     def record_images_removed(self, token: str) -> None:
-        """Store that the images of an ended job are removed."""
+        """Store that the images of an ended job are removed; raise `JobNotFound`."""
         with self.writing() as db:
             retention.record_images_removed(db, token)
 
@@ -335,15 +360,6 @@ class Store:
             if len(read) < most:
                 break
         return found
-
-    def _select(
-        self, condition: sa.ColumnElement[bool], owner: str | None, order: sa.UnaryExpression[Any], limit: int = 10_000
-    ) -> list[Job]:
-        query = sa.select(JOB).where(condition).order_by(order).limit(limit)
-        if owner is not None:
-            query = query.where(JOB.c.owner == owner)
-        with self.reading() as db:
-            return jobs.select(db, query)
 
     def urgent(self) -> AbstractContextManager[None]:
         """Let the transactions of this thread go before those of others while the body runs."""

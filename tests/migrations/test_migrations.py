@@ -39,6 +39,24 @@ def test_upgrade_says_what_it_applied_and_is_harmless_when_repeated(database_url
     assert migrations.check(database_url) == []
 
 
+def test_a_database_that_is_up_to_date_is_only_asked_for_its_revision(database_url: str) -> None:
+    """Each command does so first; to look for broken foreign keys would read all rows of all jobs."""
+    migrations.upgrade(database_url)
+    executed = []
+
+    def record(_db: object, _cursor: object, sql: str, *_others: object) -> None:
+        executed.append(" ".join(sql.split()))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", record)
+    try:
+        migrations.upgrade(database_url)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", record)
+
+    assert "SELECT alembic_version.version_num FROM alembic_version" in executed
+    assert not [sql for sql in executed if "foreign_key_check" in sql]
+
+
 AT = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 JOB: dict[str, Any] = {
     "token": "old",
@@ -139,3 +157,37 @@ def test_a_run_that_an_older_version_has_left_in_progress_is_no_crash(database_u
         found = db.execute(sa.text("select crashes, suspended from step order by position")).all()
     engine.dispose()
     assert [(row.crashes, bool(row.suspended)) for row in found] == [(0, False), (0, True), (0, False)]
+
+
+def test_what_the_spool_keeps_is_counted_from_the_rows_of_older_versions(database_url: str) -> None:
+    """Images that are not removed; of what filters made, each file once, and only for open jobs (I5)."""
+    migrations.check(database_url)
+    upgrade_to(database_url, "0007")
+    engine = sa.create_engine(database_url)
+    ended = {"state": "Completed", "completed": AT}
+    job = {name: value for name, value in JOB.items() if name != "boot"}
+    file = {"format": "png", "sha256": ""}
+    with engine.begin() as db:
+        for token, more in {
+            "open": {},
+            "kept": ended,
+            "failed": {"state": "Aborted", "completed": AT, "owner": "other"},
+            "removed": {**ended, "images_kept": False},
+            "empty": ended,
+        }.items():
+            insert(db, "job", **{"images_kept": True, **job, **more, "token": token})
+        for token in ("open", "kept", "failed", "removed"):
+            for id, size in ((1, 10), (2, 20)):
+                insert(db, "document", token=token, id=id, size=size, blob=f"{token}/{id}", **file)
+            for position in (0, 1):
+                insert(db, "made", token=token, position=position, place=0, id=1, size=10, blob=f"{token}/1", **file)
+                insert(db, "made", token=token, position=position, place=1, id=3, size=5, blob=f"{token}/3", **file)
+
+    migrations.upgrade(database_url)
+
+    with engine.begin() as db:
+        jobs = dict(db.execute(sa.text("select token, kept_bytes from job")).all())  # type: ignore[arg-type]  # pairs
+        usage = db.execute(sa.text("select * from usage order by owner")).all()
+    engine.dispose()
+    assert jobs == {"open": 35, "kept": 30, "failed": 30, "removed": 0, "empty": 0}
+    assert [tuple(row) for row in usage] == [("device:192.0.2.7", 65, 30), ("other", 30, 0)]

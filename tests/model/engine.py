@@ -54,7 +54,7 @@ SHM = Path("/dev/shm")
 SID = "S-1-5-21-1-2-3-1001"
 HOUR = 3600.0
 JOBS_KEPT = 2
-TABLES = ("event", "delivery", "document", "step", "job", "request", "mark")
+TABLES = ("event", "delivery", "document", "step", "job", "request", "mark", "usage")
 CATALOGUE = Catalogue(
     (Plugin("model", "", "", PluginState.READY, filters=tuple(FilterInfo(f"urn:model:{n}", n, "", 1.0) for n in "ab")),)
 )
@@ -262,7 +262,6 @@ class Engine:
             Refusals(self.store, self.settings.limits, self.clock),
             self.clock,
         )
-        self.spool.sweep()
         self.clock.set_right()  # a stray file is told by its time
         recovery.reconcile(self.store, self.spool, self.clock)
 

@@ -121,6 +121,11 @@ def i4_a_started_server_finds_files_and_rows_that_match(moment: Moment) -> Itera
             yield f"an image of {token} has no file"
 
 
+def i5_what_is_accounted_is_what_the_rows_say(moment: Moment) -> Iterator[str]:
+    if moment.after.usage != moment.after.counted:
+        yield f"{set(moment.after.usage)} is accounted, and the rows say {set(moment.after.counted)}"
+
+
 def i6_states_move_along_the_edges(moment: Moment) -> Iterator[str]:
     for token, before, after in moment.both():
         edge = (before.job.state, after.job.state)

@@ -42,7 +42,8 @@ class Seen:
 class Sight:
     """All jobs by token, all spool files with their hashes, all granted outputs, and all visible ones.
 
-    `answers` holds the results of named requests by owner and name; `audit` who did what to which token.
+    `answers` holds the results of named requests by owner and name; `audit` who did what to which token. `usage` holds
+    the stored sums of each owner, and `counted` the same computed from the rows: all bytes, and those that may go.
     """
 
     jobs: dict[str, Seen]
@@ -51,12 +52,23 @@ class Sight:
     shown: frozenset[tuple[Any, ...]]
     answers: dict[tuple[str, str], str]
     audit: frozenset[tuple[str, str, str, str]]
+    usage: frozenset[tuple[str, int, int]]
+    counted: frozenset[tuple[str, int, int]]
 
 
 CONTENTS: Final = {
     hashlib.sha256(content).hexdigest(): content for content in (b"page one", b"page two", b"other page")
 }
 """Every image that the model sends, by its hash."""
+
+COUNT: Final = """
+SELECT owner, SUM(size), SUM(CASE WHEN state IN ('Completed', 'Canceled') THEN size ELSE 0 END) FROM (
+    SELECT owner, state, blob, size FROM document JOIN job USING (token) WHERE images_kept
+    UNION
+    SELECT owner, state, blob, size FROM made JOIN job USING (token)
+    WHERE state NOT IN ('Completed', 'Canceled', 'Aborted')
+) GROUP BY owner"""
+"""What the spool must keep: images that are not removed, and what filters have made for open jobs."""
 
 
 def look(engine: Engine) -> Sight:
@@ -80,7 +92,8 @@ def look(engine: Engine) -> Sight:
     }
     lines = "SELECT who, proof, verb, token FROM audit WHERE seq > ? AND outcome = 'done'"
     audit = frozenset(db.execute(lines, (engine.audit_from,)))
-    return Sight(jobs, files, granted, frozenset(engine.shown.items()), answers, audit)
+    usage, counted = (frozenset(db.execute(query)) for query in ("SELECT * FROM usage", COUNT))
+    return Sight(jobs, files, granted, frozenset(engine.shown.items()), answers, audit, usage, counted)
 
 
 def _seen(row: Any, steps: list[Any], documents: list[Any], events: tuple[Happening, ...]) -> Seen:

@@ -29,7 +29,7 @@ def contents(works: Works) -> dict[str, bytes]:
 
 def spooled(works: Works) -> list[bytes]:
     """Return every file in the spool."""
-    return sorted((works.core.settings.storage.spool_dir / key).read_bytes() for key in works.core.spool.files())
+    return sorted((works.core.settings.storage.spool_dir / key).read_bytes() for key in dict(works.core.spool.files()))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_what_was_made_before_a_crash_is_delivered_after_it(core: Engine, works:
 
     assert [document.id for document in job.documents_for(1)] == [1]
     assert [(core.spool.path(document)).read_bytes() for document in job.documents_for(2)] == [ONE[::-1]]
-    assert {blob.key: (blob.open, blob.kept) for blob in core.store.blobs()}[made[0]] == (True, True)
+    assert {blob.key: (blob.open, blob.kept) for blob in core.store.blobs([token])}[made[0]] == (True, True)
     works.service.cancel(token, works.by)
     works.ended(token)
     until(lambda: not (Path(core.settings.storage.spool_dir) / made[0]).exists())

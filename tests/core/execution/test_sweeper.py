@@ -17,7 +17,7 @@ from works import Works, until
 from postscan.core.engine import Engine
 from postscan.core.errors import StoreBusy
 from postscan.core.execution import sweeper
-from postscan.core.model.job import Job
+from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.records import RequestKey, StoredResponse
 from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
@@ -63,12 +63,13 @@ def states(core: Engine) -> Counter[JobState]:
 
 
 def cancelled_jobs(core: Engine, job: Callable[..., Job]) -> None:
-    """Make many cancelled jobs, each with a stored response."""
+    """Make many cancelled jobs, each with an image and a stored response."""
     for number in range(MANY):
         token = f"ended-{number:03d}"
         core.store.insert(job(token=token))
         response = StoredResponse(ANNA.name, RequestKey(f"urn:{number}", ""), "cancel", token, core.clock.ticks())
         with core.store.change(token, response) as one:
+            one.receive(JobDocument(1, "png", 1, "0" * 64, f"{token}/1"), EXAMPLE_TIME)
             one.cancel(EXAMPLE_TIME)
 
 

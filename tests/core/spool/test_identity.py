@@ -74,7 +74,7 @@ def test_the_first_start_gives_both_an_identifier_that_stays(engine: Make) -> No
 
     assert (first.fits, again) == (True, first)
     assert stored(works.core) == first.identifier
-    assert works.core.spool.files().keys() == {works.job(token).documents[0].blob}
+    assert dict(works.core.spool.files()).keys() == {works.job(token).documents[0].blob}
 
 
 def test_a_spool_that_was_emptied_is_refused_and_its_jobs_are_not_aborted(engine: Make) -> None:
@@ -125,7 +125,7 @@ def test_a_spool_is_refused_by_another_database(engine: Make, used: bool) -> Non
     assert f"is spool {stored(first)}, and the database sqlite://" in line
     assert ("has spool " in line) == used
     assert ("has no spool yet" in line) == (not used)
-    assert len(first.spool.files()) == 1
+    assert len(dict(first.spool.files())) == 1
 
 
 def test_a_data_folder_may_move(engine: Make, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_crash_leaves_both_as_they_were_or_as_they_become(
     assert after.fits
     assert not (core.settings.storage.spool_dir / "spool-id.part").exists() or step == "before the row"
     assert (after == before) == (adopted and step == "before the row")
-    assert len(core.spool.files()) == 1
+    assert len(dict(core.spool.files())) == 1
 
 
 def kill(killing: pytest.MonkeyPatch, step: str) -> None:

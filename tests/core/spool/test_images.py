@@ -76,16 +76,6 @@ def test_a_spool_that_cannot_be_written_says_so(spool: Spool, folder: Path) -> N
         pass
 
 
-def test_the_sweep_removes_what_a_killed_server_left(spool: Spool, folder: Path) -> None:
-    """Half-written files go; whole ones stay (I4)."""
-    with spool.open_image(TOKEN, 1, "png", 100) as image:
-        image.write(b"whole")
-    (folder / TOKEN / "2-abcd.part").write_bytes(b"half")
-
-    assert spool.sweep() == 1
-    assert [path.read_bytes() for path in folder.glob("*/*")] == [b"whole"]
-
-
 def test_only_the_server_may_read_the_spool(spool: Spool, folder: Path) -> None:
     """Folders 0700, files 0600 (T-F4)."""
     with spool.open_image(TOKEN, 1, "png", 100) as image:

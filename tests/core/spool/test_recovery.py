@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from conftest import ANNA, AnyProcess
 from works import Works
 
@@ -22,6 +23,7 @@ from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
 from postscan.core.spool import lock, recovery
 from postscan.core.spool.images import Spool
+from postscan.core.store.schema import USAGE
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
 
@@ -64,6 +66,51 @@ def test_a_file_that_no_row_knows_is_put_aside_and_told(stopped: Works, caplog: 
     assert [(one.message, one.__dict__["file"]) for one in caplog.records if "file" in one.__dict__] == [
         ("file without a job quarantined", "11112222-0000-4000-8000-000000000000/1-aaaa")
     ]
+
+
+def test_an_upload_that_ended_with_its_server_is_removed_and_whole_images_stay(stopped: Works) -> None:
+    """I4: it was never acknowledged."""
+    token = stopped.create("copy")
+    image = stopped.send(token)
+    half = stray(stopped, f"{token}/2-abcd.part")
+
+    with stopped.core.running():
+        pass
+
+    assert not half.exists()
+    assert file_of(stopped, token).read_bytes() == image
+    assert aside(stopped) == {}
+
+
+def test_wrong_sums_of_the_bytes_of_callers_are_corrected(stopped: Works, caplog: pytest.LogCaptureFixture) -> None:
+    """I5: after a manual change of the database, for example."""
+    image = stopped.send(stopped.create("copy"))
+    with stopped.core.store.writing() as db:
+        db.execute(sa.update(USAGE).values(kept_bytes=10**9))
+
+    with caplog.at_level(logging.WARNING), stopped.core.running():
+        pass
+
+    assert stopped.core.store.spooled_bytes(ANNA.name) == len(image)
+    assert [one.__dict__["user"] for one in caplog.records if "user" in one.__dict__] == [ANNA.name]
+
+
+def test_each_page_of_files_is_compared(stopped: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I4: a page may begin within the folder of a job, which may be an ended one."""
+    monkeypatch.setattr(recovery, "PAGE", 2)
+    tokens = [stopped.create("copy") for _ in range(3)]
+    for token in tokens:
+        for document in (1, 2, 3):
+            stopped.send(token, document)
+        stray(stopped, f"{token}/4-aaaa")
+    with stopped.core.store.change(tokens[0]) as job:
+        job.fail(JobReason.PROCESSING_FAILED, stopped.core.clock.now())
+
+    recovery.reconcile(stopped.core.store, stopped.core.spool, stopped.core.clock)
+
+    assert sorted(aside(stopped)) == sorted(f"{token}/4-aaaa" for token in tokens)
+    assert {stopped.job(token).state for token in tokens} == {JobState.ABORTED, JobState.CREATING}
+    assert len(dict(stopped.core.spool.files())) == 9
 
 
 def test_a_file_that_a_filter_made_and_that_no_row_knows_is_removed(stopped: Works) -> None:

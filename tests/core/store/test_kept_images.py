@@ -6,10 +6,15 @@ import math
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
+from conftest import ANNA
 
+from postscan.core.errors import WrongState
 from postscan.core.model.job import Job, JobDocument
-from postscan.core.model.states import JobReason
+from postscan.core.model.states import FilterVerb, JobReason
 from postscan.core.store import retention
+from postscan.core.store import store as store_module
+from postscan.core.store.schema import USAGE
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME
 
@@ -70,3 +75,95 @@ def test_old_jobs_without_images_are_deleted_and_failed_ones_with_images_are_not
 
     assert store.drop_jobs(2.0, keep=0) == 2
     assert {job.token for job in store.ended_jobs()} == {"failed", "young"}
+
+
+def test_jobs_that_ended_in_the_same_tick_are_dropped_one_by_one(store: Store, put: Callable[..., str]) -> None:
+    """D15: of those that a sweep found at once, as many stay as the settings say."""
+    for number in range(5):
+        put(f"empty-{number}", 1.0, reason=JobReason.TIMED_OUT)
+    put("kept", 1.0, 10, reason=JobReason.PROCESSING_FAILED)
+
+    assert store.drop_jobs(2.0, keep=6) == 0
+    assert store.drop_jobs(2.0, keep=3) > 0
+    assert store.drop_jobs(2.0, keep=3) == 0
+
+    left = {job.token for job in store.ended_jobs()}
+    assert "kept" in left
+    assert len(left) in (3, 4)  # the one with an image may be one of the newest
+
+
+def test_the_bytes_of_an_owner_follow_every_change(store: Store, job: Callable[..., Job]) -> None:
+    """I5: images until they are removed, what filters made until the end; what may be removed, from the end on."""
+    seen = []
+
+    def look() -> None:
+        seen.append((store.spooled_bytes(ANNA.name), store.disposable_bytes()))
+        assert store.recount() == []
+
+    made = job("urn:acme:one", "urn:acme:two", token="job")
+    image, first, second = (JobDocument(id, "png", size, "0" * 64, f"job/{id}") for id, size in enumerate((10, 7, 5)))
+    store.insert(made)
+    look()
+    with store.change("job") as changed:
+        changed.receive(image, EXAMPLE_TIME)
+    look()
+    with store.change("job") as changed:
+        changed.end(EXAMPLE_TIME)
+        changed.claim(EXAMPLE_TIME)
+        changed.start(0, EXAMPLE_TIME)
+        changed.report(0, FilterVerb.SUCCEED, EXAMPLE_TIME, documents=(image, first))
+    look()
+    with store.change("job") as changed:
+        changed.start(1, EXAMPLE_TIME)
+        changed.report(1, FilterVerb.SUCCEED, EXAMPLE_TIME, documents=(first, second))
+    look()
+    with store.change("job") as changed:
+        changed.finish(EXAMPLE_TIME)
+    look()
+    store.record_images_removed("job")
+    look()
+    store.record_images_removed("job")
+    look()
+
+    assert seen == [(0, 0), (10, 0), (17, 0), (22, 0), (10, 10), (0, 0), (0, 0)]
+    assert store.owners() == []
+
+
+def test_a_released_job_takes_its_bytes_over(store: Store, put: Callable[..., str], job: Callable[..., Job]) -> None:
+    """I5: images of a job that timed out count once, for its owner."""
+    put("silent", 1.0, 10, 20, reason=JobReason.TIMED_OUT)
+    again = job(token="again")
+    for id, size in ((1, 10), (2, 20)):
+        again.receive(JobDocument(id, "png", size, "0" * 64, f"again/{id}"), EXAMPLE_TIME)
+
+    store.insert(again, images_from="silent")
+
+    assert store.recount() == []
+    assert (store.owners(), store.spooled_bytes()) == ([ANNA.name], 30)
+    with pytest.raises(WrongState):
+        store.insert(job(token="third"), images_from="silent")
+    assert store.spooled_bytes(ANNA.name) == 30
+
+
+def test_wrong_sums_are_found_and_corrected(store: Store, put: Callable[..., str]) -> None:
+    """After a manual change of the database, for example."""
+    put("canceled", 1.0, 10, reason=JobReason.CANCELED)
+    with store.writing() as db:
+        db.execute(sa.update(USAGE).values(kept_bytes=11))
+        db.execute(sa.insert(USAGE), {"owner": "device:gone", "kept_bytes": 1, "disposable_bytes": 0})
+
+    assert store.recount() == [ANNA.name, "device:gone"]
+    assert store.recount() == []
+    assert (store.owners(), store.spooled_bytes(), store.disposable_bytes()) == ([ANNA.name], 10, 10)
+
+
+def test_a_list_of_ended_jobs_is_read_in_pages(
+    store: Store, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job is in it once, also if several ended in the same moment."""
+    monkeypatch.setattr(store_module, "PAGE", 2)
+    tokens = {put(f"job-{number}", 1.0, reason=JobReason.CANCELED) for number in range(5)}
+
+    assert [job.token for job in store.ended_jobs()] == sorted(tokens, reverse=True)
+    assert [job.token for job in store.ended_jobs(limit=3)] == ["job-4", "job-3", "job-2"]
+    assert store.ended_jobs("device:192.0.2.99") == []
