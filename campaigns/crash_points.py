@@ -8,7 +8,7 @@ completes before the N-th call. After each kill the server is started again, the
 the stored data, the device continues with the identical request, and the job must end as without the kill (F-R1,
 F-R23).
 
-Two of three calls are `pwrite64`: pages of the journal or the database between two syncs. `every=K` uses only each
+Many calls are `pwrite64`: pages of the journal or the database between two syncs. `every=K` uses only each
 K-th of these, and all other calls.
 """
 

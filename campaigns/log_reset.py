@@ -9,7 +9,8 @@ read the header of the old log, and marks as many pages of the new log as copied
 Two processes write as the product does, and two copy the log, under the lock that the product holds while it copies.
 One of them has the database in its memory map (`PRAGMA mmap_size`), which it releases between the two steps of the
 race: that takes about a millisecond, in which the others go on. Each commit first compares what its process committed
-before. `without-lock` removes the lock; then commits are lost within seconds, unless the library has the fix.
+before. `without-lock` removes the lock; then commits are lost within half a minute, unless the library has the
+fix.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import sqlalchemy as sa
 
@@ -167,12 +169,9 @@ def _broken(url: str) -> list[str]:
     return [] if found == ["ok"] else found
 
 
-@contextlib.contextmanager
-def _without(locked: bool) -> Iterator[None]:
-    """Remove the lock from this process unless it is *locked*."""
-    if not locked:
-        write_lock.WriteLock.entered = _entered  # type: ignore[method-assign]
-    yield
+def _without(locked: bool) -> contextlib.AbstractContextManager[object]:
+    """Remove the lock from this process while the body runs, unless it is *locked*."""
+    return contextlib.nullcontext() if locked else mock.patch.object(write_lock.WriteLock, "entered", _entered)
 
 
 @contextlib.contextmanager

@@ -164,7 +164,11 @@ class CancellationToken:
         """Sleep until the cancel, until *over* is set, or for at most *seconds*; may return early."""
         end = over.descriptor if over is not None else None
         if self._wake is None or (over is not None and end is None):
-            time.sleep(min(seconds, POLL)) if over is None else over.wait(min(seconds, POLL))
+            pause = min(seconds, POLL)
+            if over is None:
+                time.sleep(pause)
+            else:
+                over.wait(pause)
             return
         poll = select.poll()
         poll.register(self._wake, 0)  # a hang-up is always reported

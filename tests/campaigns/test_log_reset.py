@@ -6,7 +6,7 @@ from campaigns import log_reset
 
 
 def test_no_commit_is_lost_while_the_log_is_copied_and_begun_anew() -> None:
-    """Two writers, two that copy. Without the lock, SQLite 3.40.1 loses commits within these seconds."""
+    """Two writers, two that copy. It takes seconds to half a minute to lose one without the lock, so this is short."""
     found = log_reset.race(commits=1000)
 
     assert found.lost == ""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import databases
 import pytest
@@ -20,19 +19,9 @@ PAGE = JobDocument(3, "png", 10, "ab" * 32, "5d2c/3-aa")
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """An SQLite database with all its tables: nothing is cached on another one."""
-    url = f"sqlite:///{tmp_path}/postscan.db"
-    databases.migrated(url)
-    return url
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    """The store of a server."""
-    store = Store(url)
-    yield store
-    store.close()
+def migrated_url(sqlite_url: str) -> str:
+    """An SQLite database with all its tables, for the store: nothing is cached on another one."""
+    return databases.migrated(sqlite_url)
 
 
 @pytest.fixture
@@ -63,9 +52,9 @@ def test_looking_for_work_leaves_a_job_cached(store: Store, token: str) -> None:
 
 
 @pytest.mark.parametrize("other_process", [False, True])
-def test_a_changed_job_is_not_returned(store: Store, token: str, url: str, other_process: bool) -> None:
+def test_a_changed_job_is_not_returned(store: Store, token: str, migrated_url: str, other_process: bool) -> None:
     """Whoever has committed; and the next load caches it again."""
-    writer = Store(url) if other_process else store
+    writer = Store(migrated_url) if other_process else store
     with writer.change(token) as job:
         job.cancel(EXAMPLE_TIME)
     if other_process:
@@ -75,9 +64,9 @@ def test_a_changed_job_is_not_returned(store: Store, token: str, url: str, other
     assert store.load(token) == store.cached(token)
 
 
-def test_a_deleted_job_is_not_returned(store: Store, token: str, url: str) -> None:
+def test_a_deleted_job_is_not_returned(store: Store, token: str, migrated_url: str) -> None:
     """Its row is gone."""
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as other, other:
+    with closing(sqlite3.connect(migrated_url.removeprefix("sqlite:///"))) as other, other:
         other.execute("DELETE FROM job WHERE token = ?", (token,))
 
     assert store.cached(token) is None
@@ -94,9 +83,9 @@ def test_a_job_read_before_a_commit_is_not_cached_as_newer(store: Store, token: 
     assert store.cached(token) is None
 
 
-def test_a_job_stays_cached_while_another_process_commits(store: Store, token: str, url: str) -> None:
+def test_a_job_stays_cached_while_another_process_commits(store: Store, token: str, migrated_url: str) -> None:
     """SQLite is busy then, and the commit is not complete."""
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+    with closing(sqlite3.connect(migrated_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         store.cached(token)
         other.execute("BEGIN EXCLUSIVE")
 
@@ -104,21 +93,23 @@ def test_a_job_stays_cached_while_another_process_commits(store: Store, token: s
 
 
 def test_a_busy_database_hides_a_change_for_a_quarter_of_a_second(
-    store: Store, token: str, url: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, token: str, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond that nothing is returned that was not compared, under the rollback journal."""
     monkeypatch.setattr(cache, "RECENT", -1.0)
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+    with closing(sqlite3.connect(migrated_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         is_delete = other.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
         other.execute("BEGIN EXCLUSIVE")
 
         assert (store.cached(token) is None) == is_delete
 
 
-def test_a_commit_of_this_process_counts_while_the_database_is_busy(store: Store, token: str, url: str) -> None:
+def test_a_commit_of_this_process_counts_while_the_database_is_busy(
+    store: Store, token: str, migrated_url: str
+) -> None:
     """What the server has acknowledged is seen at once, under the rollback journal without a comparison."""
     store.cached(token)
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+    with closing(sqlite3.connect(migrated_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         with store.change(token) as job:
             job.cancel(EXAMPLE_TIME)
         other.execute("BEGIN EXCLUSIVE")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import databases
 import pytest
@@ -38,7 +39,9 @@ class Line:
 
     def __init__(self, store: Store, threads: ThreadPoolExecutor, over: threading.Event) -> None:
         self.go = over.set
-        self._turns = store._database._group._turns  # type: ignore[union-attr]
+        group = store._database._group
+        assert group is not None, "the database has several writers"
+        self._turns = group._turns
         self._threads = threads
 
     def add(self, change: Change) -> Future[object]:
@@ -104,7 +107,7 @@ def tokens(store: Store) -> list[str]:
 def test_changes_that_wait_share_a_commit(store: Store, job: MakeJob) -> None:
     """The first one was alone when it began, and takes the others with it."""
     with commits() as made, line(store) as others:
-        futures = [others.add(lambda n=n: store.insert(job(token=str(n)))) for n in range(5)]  # type: ignore[misc]
+        futures = [others.add(partial(store.insert, job(token=str(n)))) for n in range(5)]
 
     assert [future.exception() for future in futures] == [None] * 5
     assert len(made) == 1
@@ -116,7 +119,7 @@ def test_a_group_has_an_end(store: Store, job: MakeJob, monkeypatch: pytest.Monk
     monkeypatch.setattr(group_commit, "MOST", 3)
     with commits() as made, line(store) as others:
         for number in range(5):
-            others.add(lambda n=number: store.insert(job(token=str(n))))  # type: ignore[misc]
+            others.add(partial(store.insert, job(token=str(number))))
 
     assert len(made) == 2
     assert len(tokens(store)) == 5
@@ -170,7 +173,7 @@ def test_an_urgent_change_is_committed_without_waiting_for_others(store: Store, 
 
     with line(store) as others:
         ordinary = others.add(stand)
-        urgent = [others.add(lambda n=n: insert(n)) for n in ("one", "two")]  # type: ignore[misc]
+        urgent = [others.add(partial(insert, token)) for token in ("one", "two")]
         others.go()
 
         assert [future.result(SOON) for future in urgent] == [None, None]
@@ -193,7 +196,7 @@ def test_all_changes_of_a_group_have_the_outcome_of_its_commit(
     """None is told that it is stored, and each that it is not known where that is so."""
     failing = [failure(code)]
     with commits(failing), contextlib.suppress(StoreBusy), line(store) as others:
-        futures = [others.add(lambda n=n: store.insert(job(token=str(n)))) for n in range(3)]  # type: ignore[misc]
+        futures = [others.add(partial(store.insert, job(token=str(n)))) for n in range(3)]
 
     assert [type(future.exception()) for future in futures] == [error] * 3
     assert tokens(store) == []
