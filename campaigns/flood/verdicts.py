@@ -28,7 +28,7 @@ _TIMED: Final = (
 )
 """What the bystander does, the share of it, the most seconds that it takes, or times its quiet figure."""
 
-DATABASE: Final = "file .sqlite"
+DATABASE: Final = ("file .sqlite", "file .sqlite-wal")
 MORE_MEMORY: Final = 150 << 20
 MEMORY_NOISE: Final = 16 << 20
 """Bytes by which the memory of two equal floods may differ: what the allocator keeps depends on the order of things."""
@@ -94,7 +94,7 @@ def _of_memory(quiet: Phase, floods: Sequence[Phase]) -> list[Verdict]:
 
 def _of_descriptors(phase: Phase, *, may_open_pool: bool) -> Verdict:
     """Judge the descriptors that stay open; the first flood may open connections to the database, which are kept."""
-    left = Counter({kind: n for kind, n in phase.left.items() if not (may_open_pool and kind == DATABASE)})
+    left = Counter({kind: n for kind, n in phase.left.items() if not (may_open_pool and kind in DATABASE)})
     figure = ", ".join(f"{number} {kind}" for kind, number in sorted(phase.left.items()))
     return Verdict(f"{phase.name}: descriptors that stay open", figure or "none", not left)
 

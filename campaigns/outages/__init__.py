@@ -105,21 +105,21 @@ def observe(outage: Outage, most: float = MOST_SECONDS) -> list[Verdict]:
         traffic = Traffic(server)
         with traffic.running():
             traffic.prepare(outage.prepared)
-            _await_one_more(traffic)
+            _await_more(traffic, 1)
             begun = time.monotonic()
             with outage.injected(server):
                 traffic.finish_prepared()
                 outage.wait()
             window = Window(begun, time.monotonic())
-            _await_one_more(traffic)
+            _await_more(traffic, 2)  # the first one may have been created before the outage had ended
         return _judge(outage, server, traffic.record, window, mail, most)
 
 
-def _await_one_more(traffic: Traffic) -> None:
-    """Wait until one more job of each kind has ended; the verdicts say what is missing then."""
+def _await_more(traffic: Traffic, number: int) -> None:
+    """Wait until so many more jobs of each kind have ended; the verdicts say what is missing then."""
     before = {kind: traffic.finished(kind) for kind in KINDS}
     end = time.monotonic() + _PATIENCE
-    while any(traffic.finished(kind) == before[kind] for kind in KINDS) and time.monotonic() < end:
+    while any(traffic.finished(kind) < before[kind] + number for kind in KINDS) and time.monotonic() < end:
         time.sleep(0.05)
 
 
