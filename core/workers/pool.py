@@ -27,12 +27,14 @@ class Workers:
         self._warm: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._live: set[Slot] = set()
         self._lock = threading.Lock()
+        self._warming = threading.Lock()
         self._closed = False
 
     def warm_up(self) -> None:
         """Start the first slots, so that the first job does not wait for them."""
-        while self._warm.qsize() < WARM and not self._closed:
-            self._warm.put(self._start())
+        with self._warming:  # runs that begin together would each see that one is missing
+            while self._warm.qsize() < WARM and not self._closed:
+                self._warm.put(self._start())
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[Slot]:

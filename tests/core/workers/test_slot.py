@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.facts import JobFacts
 from postscan.core.model.principal import User
 from postscan.core.workers import protocol
-from postscan.core.workers.pool import Workers
+from postscan.core.workers.pool import WARM, Workers
 from postscan.core.workers.slot import Limits, RunEnd, RunEndKind
 
 
@@ -130,6 +131,15 @@ def test_closing_ends_every_child(tmp_path: Path) -> None:
     workers.close()
 
     assert not any(alive(child) for child in children)
+
+
+def test_no_more_children_wait_for_work_than_are_meant_to(workers: Workers) -> None:
+    """Also when many runs begin at once, each of which has another child started in its place."""
+    with ThreadPoolExecutor(8) as threads:
+        for _ in threads.map(lambda _: workers.warm_up(), range(8)):
+            pass
+
+    assert len(workers._live) == WARM
 
 
 def test_a_worker_does_not_run_the_main_script_again(tmp_path: Path) -> None:
