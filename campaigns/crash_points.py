@@ -3,8 +3,8 @@
     python -m campaigns crash [delivered | withdrawn | stopped ...] [every=K]
 
 First, one job of each kind is recorded to find which thread makes which calls. Then, for each of these and for
-N = 1, 2, 3 ..., a new job is run against a server that is killed at the N-th such call of that thread, until a job
-completes before the N-th call. After each kill the server is started again, the acknowledged requests are compared with
+N = 1, 2, 3 ..., a new job is run against a server that is killed at the N-th such call of that thread, until jobs
+complete before the N-th call. After each kill the server is started again, the acknowledged requests are compared with
 the stored data, the device continues with the identical request, and the job must end as without the kill (F-R1,
 F-R23).
 
@@ -34,6 +34,9 @@ from campaigns.whole_job import SWEPT, Job, NoAnswer, Refused, send_query
 
 SETTINGS: Final = {"running": {"slots": 1, "term_seconds": 0.3}}
 _GONE_SECONDS: Final = 5.0
+
+TRIES: Final = 5
+"""Jobs in which a point is looked for: a thread makes fewer calls when another one commits its change with its own."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ class Sweep:
         self.tally = tally or Tally()
         self._jobs: list[Job] = []
         self._log = server.home / "strace.log"
+
+    def reach(self, point: Point) -> bool:
+        """Inject at *point*; return False if none of a few jobs reached it."""
+        return any(self.inject(point) for _ in range(TRIES))
 
     def inject(self, point: Point) -> bool:
         """Kill the server at *point*, check its data, and end the job; return False if the point was not reached."""
@@ -177,7 +184,7 @@ def _sweep(kind: str, role: str, call: str, tally: Tally, stride: int) -> int:
     with _server() as server:
         sweep = Sweep(server, tally)
         for met, number in enumerate(itertools.count(1, stride)):
-            if not sweep.inject(Point(kind, role, call, number)):
+            if not sweep.reach(Point(kind, role, call, number)):
                 return met
             for sentence in tally.violations[known:]:
                 print(f"VIOLATION {sentence}", file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ from acceptance.server import Server, running
 from works import alive
 
 from campaigns import promises, tracing
-from campaigns.crash_points import SETTINGS, Sweep, chosen
+from campaigns.crash_points import SETTINGS, TRIES, Sweep, chosen
 from campaigns.whole_job import Job, NoAnswer, Refused, send_query
 
 ERRORS: Final = ("EIO", "ENOSPC")
@@ -65,6 +65,10 @@ class Faults:
         self.tally = tally
         self._jobs: list[Job] = []
         self._log = server.home / "strace.log"
+
+    def reach(self, failure: Failure) -> bool:
+        """Inject this failure; return False if none of a few jobs made the call."""
+        return any(self.inject(failure) for _ in range(TRIES))
 
     def inject(self, failure: Failure) -> bool:
         """Let one call fail, check response and data, and end the job; return False if the call was not made."""
@@ -167,7 +171,7 @@ def _sweep(failures: Sequence[Failure], tally: Tally) -> None:
     with _server() as server:
         faults = Faults(server, tally)
         for failure in failures:
-            faults.inject(failure)
+            faults.reach(failure)
         faults.restart(failures[0].kind)
 
 
