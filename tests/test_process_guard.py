@@ -1,4 +1,4 @@
-"""The tests leave no process behind, however their run ends."""
+"""The tests leave no process and no temporary file behind, however their run ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 import postgres
 import pytest
 import samba
-from process_guard import MARK, below, mark_of
+from process_guard import FOLDER, MARK, below, mark_of
 from works import PATIENCE, alive, until
 
 SUITE = Path(__file__).parent / "interrupted" / "everything.py"
@@ -37,6 +38,14 @@ class Run:
             with contextlib.suppress(OSError):
                 found[process] = Path(f"/proc/{process}/comm").read_text().strip()
         return found
+
+    def temporary(self) -> list[Path]:
+        """Return what there is of its temporary files, of which the first is the folder."""
+        return [
+            one
+            for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}{self.process.pid}-*")
+            for one in [folder, *folder.iterdir()]
+        ]
 
 
 def interrupt_group(run: Run) -> None:
@@ -108,20 +117,22 @@ def wait_for_tests(run: Run, folder: Path) -> None:
 
 @pytest.mark.timeout(300)  # the runs begin together, beside other tests
 @pytest.mark.parametrize("way", range(len(WAYS)), ids=[way.__name__ for way in WAYS])
-def test_a_run_that_is_interrupted_leaves_no_process(runs: list[Run], way: int) -> None:
-    """Neither servers, databases and file servers, nor workers and the tools of their filters."""
+def test_a_run_that_is_interrupted_leaves_nothing(runs: list[Run], way: int) -> None:
+    """Neither servers, databases and file servers, nor workers and the tools of their filters, nor temporary files."""
     run = runs[way]
     before = run.programs()
     names = list(before.values())
     assert {"postgres", "smbd", "sleep"} <= set(names)
     assert names.count("sleep") == 2
     assert len(names) > 20
+    assert len(run.temporary()) > 2
 
     WAYS[way](run)
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end and any(map(alive, before)):
+    while time.monotonic() < end and (any(map(alive, before)) or run.temporary()):
         time.sleep(0.02)
 
     assert [name for process, name in before.items() if alive(process)] == []
     assert run.programs() == {}
+    assert run.temporary() == []
     assert run.process.wait(PATIENCE) != 0

@@ -1,10 +1,11 @@
-"""End every process of a test session when the session ends, however it ends: finished, interrupted, or killed.
+"""End every process of a test session when it ends, and remove its temporary files; finished, interrupted, or killed.
 
 Each process of pytest, controller or worker of xdist, starts a guard: this file as a program in a session of its own,
 which Ctrl-C does not reach. The guard reads from a pipe whose other end only that process holds. When the pipe is
 closed, it kills every process whose environment has the mark of that process, and everything below; the environment
 is inherited by all that the tests start, daemons included. The mark of a worker begins with that of the controller,
-so the guard of the controller ends the workers too.
+so the guard of the controller ends the workers too. It then removes the folder that it made for the temporary files of
+all of them: a killed server removes none, and the workers end without a last word.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from functools import cache
 from pathlib import Path
 
 MARK = "SUITE_RUN"
 """The environment variable that every process of a test session has."""
+
+FOLDER = "suite-"
+"""How the name of the folder for temporary files begins; the number of the process follows."""
 
 LEAVE_SECONDS = 1.0
 """Time for an interrupted session to tear down its fixtures before the guard kills what is left."""
@@ -35,7 +41,8 @@ class Guard:
         above = os.environ.get(MARK, "")
         os.environ[MARK] = mark_of(above, os.getpid())
         reading, self._pipe = os.pipe()
-        command = [sys.executable, "-I", "-S", __file__, os.environ[MARK]]
+        folder = [] if "PYTEST_XDIST_WORKER" in os.environ else [_own_temporary_folder()]
+        command = [sys.executable, "-I", "-S", __file__, os.environ[MARK], *folder]
         clean = {name: value for name, value in os.environ.items() if name != MARK}
         as_input = [(os.POSIX_SPAWN_DUP2, reading, 0)]
         os.posix_spawn(command[0], command, clean, file_actions=as_input, setsid=True)
@@ -44,6 +51,19 @@ class Guard:
     def interrupted(self) -> None:
         """Let the guard kill everything `LEAVE_SECONDS` from now."""
         os.write(self._pipe, _INTERRUPTED)
+
+
+def _own_temporary_folder() -> str:
+    """Let this process and all below have their temporary files in a folder of their own; return that.
+
+    The folders of pytest stay where they are, to be looked at after a failure. A database may run as another user.
+    """
+    above = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=above)
+    Path(folder).chmod(0o711)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", above)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    return folder
 
 
 @cache
@@ -112,12 +132,14 @@ def _stat(process: int) -> list[str]:
 
 def main() -> None:
     """Wait for the end of the process that started this one, or for its interruption."""
-    mark = sys.argv[1]
+    mark, *folders = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if os.read(0, 1) == _INTERRUPTED:
         select.select([0], [], [], LEAVE_SECONDS)
     _kill_all(mark)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
