@@ -32,6 +32,7 @@ from postscan.soap.http.app import create_app
 from postscan.soap.http.endpoints import EventingParts
 from postscan.soap.http.identity import Identities
 from postscan.soap.http.protocol import ConnectionLimits, protocol
+from postscan.soap.http.turns import LoopTurns
 
 log = logging.getLogger(__name__)
 
@@ -150,11 +151,11 @@ def _config(
     identities: Identities,
     places: connections.Connections,
 ) -> uvicorn.Config:
-    server = settings.server
+    server, turns = settings.server, LoopTurns()
     admits = identities.may_use_tls if settings.tls.mode == "client" else lambda _pem: True
     config = _UvicornConfig(
         app,
-        http=protocol(ConnectionLimits(server.head_seconds, server.idle_seconds, admits)),
+        http=protocol(ConnectionLimits(server.head_seconds, server.idle_seconds, admits), turns),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -164,7 +165,7 @@ def _config(
         timeout_graceful_shutdown=math.ceil(server.drain_seconds),
         ssl_context_factory=None if context is None else lambda _config, _default: context,
     )
-    config.accept = AcceptSettings(places, settings.tls.handshake_seconds, server.write_seconds)
+    config.accept = AcceptSettings(places, settings.tls.handshake_seconds, server.write_seconds, turns)
     return config
 
 

@@ -12,13 +12,14 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import uvloop
 
 from postscan.core.rate_limit import RateLimit
 from postscan.soap.http.connections import ConnectionPlace, Connections
+from postscan.soap.http.turns import LoopTurns
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 @dataclass(frozen=True, slots=True)
 class AcceptSettings:
-    """The places of connections, and their deadlines in seconds.
+    """The places of connections, their deadlines in seconds, and the turns for their handshakes.
 
     A connection is closed when its client acknowledges none of the bytes sent to it for *write_seconds*.
     """
@@ -47,6 +48,7 @@ class AcceptSettings:
     connections: Connections
     handshake_seconds: float
     write_seconds: float
+    turns: LoopTurns = field(default_factory=LoopTurns)
 
 
 class Loop(uvloop.Loop):
@@ -145,7 +147,7 @@ class Acceptor:
         """Open the transport, after the handshake under TLS; the protocol releases the place of a connection it got."""
         made: Any = None
         try:
-            options = {} if self._context is None else await self._begin_handshake(connection, self._context)
+            options = await self._begin_handshake(connection, place.address) if self._context is not None else {}
             made = self._factory()
             made.place = place
             await self._loop.connect_accepted_socket(lambda: made, connection, **options)
@@ -158,18 +160,23 @@ class Acceptor:
             if not isinstance(error, OSError):
                 raise  # else the handshake failed or took too long: `postscan.soap.http.tls` logs why
 
-    async def _begin_handshake(self, connection: socket.socket, context: ssl.SSLContext) -> dict[str, Any]:
-        """Wait for the first byte of a handshake, before which the connection has no buffers; return its options.
+    async def _begin_handshake(self, connection: socket.socket, address: str) -> dict[str, Any]:
+        """Wait for the first byte of a handshake, before which the connection has no buffers, and then for a turn.
 
-        Raises `TimeoutError` if there is none before the deadline.
+        Returns the options of the handshake. Raises `TimeoutError` at its deadline.
         """
-        seconds, arrived = self._settings.handshake_seconds, asyncio.Event()
+        seconds = self._settings.handshake_seconds
         until = self._loop.time() + seconds
+        async with asyncio.timeout_at(until):
+            await self._first_byte(connection)
+            await self._settings.turns.wait(address)
+        left = max(until - self._loop.time(), LEAST_SECONDS)
+        return {"ssl": self._context, "ssl_handshake_timeout": left, "ssl_shutdown_timeout": seconds}
+
+    async def _first_byte(self, connection: socket.socket) -> None:
+        arrived = asyncio.Event()
         self._loop.add_reader(connection, arrived.set)
         try:
-            async with asyncio.timeout_at(until):
-                await arrived.wait()
+            await arrived.wait()
         finally:
             self._loop.remove_reader(connection)
-        left = max(until - self._loop.time(), LEAST_SECONDS)
-        return {"ssl": context, "ssl_handshake_timeout": left, "ssl_shutdown_timeout": seconds}

@@ -2,8 +2,9 @@
 
 Each connection needs a descriptor, and a second one while it uploads an image. Connections may therefore have a third
 of the descriptors of the process, and a third is left for the database, the workers and the events. When all
-connections are in use, a client that has fewer than another one still gets one: the client with the most of them loses
-its oldest connection that is not being served.
+connections are in use, a client that has clearly fewer than another one still gets one: the client with the most of
+them loses its oldest connection that is not being served. Clients with about as many as each other take none from each
+other: each of them would connect again, and the server would do nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ SHARE: Final = 3
 """Descriptors for each connection: its socket, the file of an upload, and one for the other parts of the server."""
 
 MOST_DESCRIPTORS: Final = 1 << 16
+
+FEWER: Final = 0.75
+"""A client gets the connection of another one if it has fewer than this share of the other's connections."""
 
 
 def raise_descriptor_limit() -> int:
@@ -93,7 +97,7 @@ class Connections:
     def _make_room(self, own: int) -> bool:
         """Close a connection of the client that has the most; return False if a client that has *own* has to wait."""
         most = max(self._places.values(), key=len, default={})
-        if len(most) <= own:
+        if own >= FEWER * len(most):
             return False
         oldest = next((place for place in most if not place.is_served), None)
         if oldest is not None:

@@ -9,6 +9,8 @@ A connection always has a deadline of its own, or the application works on a req
 * for the first byte of the next request, from the end of a response. Blank lines and the rest of an answered request
   do not move it.
 
+A request whose first bytes have arrived waits for a turn (`postscan.soap.http.turns`), and its deadline with it.
+
 One timer looks at the deadlines of all connections, so that a request costs no timer of its own.
 `postscan.soap.http.body` has the deadlines of a body, and the kernel (TCP_USER_TIMEOUT) that of a response. One request
 is parsed and served at a time. Bytes around the chunks of a body count as head bytes, since the parser keeps any number
@@ -33,6 +35,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from postscan.soap.http.body import HAS_ARRIVED
 from postscan.soap.http.connections import ConnectionPlace
 from postscan.soap.http.framing import RequestCutter
+from postscan.soap.http.turns import LoopTurn, LoopTurns
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +74,10 @@ class ConnectionLimits:
     admits: Callable[[str], bool] = lambda _pem: True
 
 
-def protocol(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
-    """Return the protocol class of connections with these limits."""
-    return type("LimitedProtocol", (_LimitedProtocol,), {"limits": limits, "deadlines": Deadlines()})
+def protocol(limits: ConnectionLimits, turns: LoopTurns | None = None) -> type[HttpToolsProtocol]:
+    """Return the protocol class of connections with these limits, whose requests take these turns."""
+    shared = {"limits": limits, "deadlines": Deadlines(), "turns": turns or LoopTurns()}
+    return type("LimitedProtocol", (_LimitedProtocol,), shared)
 
 
 class Deadlines:
@@ -127,12 +131,16 @@ class _LimitedProtocol(HttpToolsProtocol):
     flow: _Flow
     limits: ConnectionLimits
     deadlines: Deadlines
+    turns: LoopTurns
     place: ConnectionPlace | None = None
     deadline: float = math.inf
 
     _certificates: tuple[str, ...] = ()
     _is_idle = False
     _is_received = False
+    _has_turn = False
+    _turn: LoopTurn | None = None
+    _left = 0.0
     _ahead = b""
     _unfinished = 0
     _size = 0
@@ -156,9 +164,12 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._refuse(_FORBIDDEN)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the place to others."""
+        """Leave the place, and the turn, to others."""
         self.deadlines.remove(self)
         self._ahead = b""
+        if self._turn is not None:
+            self._turn.give_up()
+            self._turn = None
         if self.place is not None:
             self.place.release()
         super().connection_lost(exc)
@@ -175,9 +186,11 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
+        self._has_turn = False
         self._is_idle = True
         self._arm(self.limits.idle_seconds)
-        self._parse()
+        if self._ahead:
+            self._parse()
 
     def on_message_begin(self) -> None:
         """Begin a new head; put the client's certificate into the `tls` extension of the ASGI scope."""
@@ -241,6 +254,9 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._ahead = b""
             return
+        if not self._has_turn:
+            self._take_turn()
+            return
         data, at = self._ahead, 0
         for _ in range(TURN):
             if at == len(data) or self._is_waiting() or self.transport.is_closing():
@@ -252,6 +268,24 @@ class _LimitedProtocol(HttpToolsProtocol):
                 self._refuse(_TOO_LARGE)
             at = end
         self._keep(data[at:])
+
+    def _take_turn(self) -> None:
+        """Parse the bytes of a new request in a turn of this client; until then, read no more and stop the deadline."""
+        if self._turn is not None:
+            return
+        address = (self.client or ("",))[0]
+        self._turn = self.turns.take(address, self._begin)
+        if self._turn is not None:
+            self._left, self.deadline = self.deadline - self.loop.time(), math.inf
+            self.flow.hold(True)
+
+    def _begin(self) -> None:
+        """Parse in the turn that has come."""
+        if self._turn is not None:
+            self._turn = None
+            self._arm(self._left)
+        self._has_turn = True
+        self._parse()
 
     def _keep(self, left: bytes) -> None:
         """Keep bytes that are not parsed yet, and read no more as long as there are any."""

@@ -18,6 +18,7 @@ from typing import Any
 import certificates
 import pytest
 import uvicorn
+from held_turns import HeldTurns
 from uvicorn.server import ServerState
 
 from postscan.core.settings.network import TlsSettings
@@ -25,6 +26,7 @@ from postscan.soap.http import tls
 from postscan.soap.http.acceptor import Acceptor, AcceptSettings, Loop
 from postscan.soap.http.connections import ConnectionPlace, Connections, most_connections
 from postscan.soap.http.protocol import ConnectionLimits, protocol
+from postscan.soap.http.turns import LoopTurns
 
 
 def places(connections: Connections, *addresses: str) -> list[ConnectionPlace]:
@@ -78,6 +80,16 @@ def test_the_client_with_the_most_connections_makes_room() -> None:
 
     assert closed == ["connection 0"]
     assert len(connections) == 3
+
+
+def test_clients_with_about_as_many_connections_take_none_from_each_other() -> None:
+    """T-H4: each would connect again, and take another one."""
+    connections = Connections(9, 9)
+    places(connections, *"aaaaabbbb")
+
+    assert connections.admit("b") is None
+    places(connections, "c")
+    assert connections.admit("b") is None
 
 
 def test_a_request_that_is_being_served_is_not_ended() -> None:
@@ -149,12 +161,12 @@ def test_without_descriptors_the_server_pauses_and_then_accepts(caplog: pytest.L
 Serve = Callable[[socket.socket, Connections, list[Any]], Awaitable[None]]
 
 
-def serve(folder: Path, most: int, handshake_seconds: float, talk: Serve) -> None:
+def serve(folder: Path, most: int, handshake_seconds: float, talk: Serve, turns: LoopTurns | None = None) -> None:
     """Accept connections with TLS while *talk* runs, which gets the listener, the places and the protocols made."""
     authority, made = certificates.Authority(), list[Any]()
     certificates.client(folder, authority)
     context = tls.context(TlsSettings.model_validate(certificates.server_table(folder, authority)))
-    settings = AcceptSettings(Connections(most, most), handshake_seconds, 10.0)
+    settings = AcceptSettings(Connections(most, most), handshake_seconds, 10.0, turns or LoopTurns())
     kind = protocol(ConnectionLimits(10, 10))
     config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
 
@@ -202,6 +214,29 @@ def test_a_connection_has_no_buffers_before_its_handshake_begins(tmp_path: Path)
             assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
 
     serve(tmp_path, 1, 10.0, talk)
+
+
+def test_a_handshake_waits_for_a_turn(tmp_path: Path) -> None:
+    """T-H4: and for its deadline; then it takes none."""
+    held = HeldTurns()
+
+    async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(2)]
+        with clients[0], clients[1]:
+            for number, client in enumerate(clients):
+                client.setblocking(False)
+                client.sendall(b"x")
+                await until(lambda number=number: len(held.waiting) == number + 1)
+            assert held.asked == ["127.0.0.1"] * 2
+            assert not made
+            held.give()
+            await until(lambda: len(made) == 1)
+            await until(lambda: not held.waiting)
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.get_running_loop().sock_recv(clients[1], 1) == b""
+        assert len(made) == 1
+
+    serve(tmp_path, 2, 0.5, talk, held)
 
 
 def test_a_handshake_that_does_not_begin_ends_at_its_deadline(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from acceptance.rawhttp import Line, connected
 from acceptance.scanning import Scanner
 from acceptance.server import Server, running
 from device import Answer
+from held_turns import HeldTurns
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
@@ -315,6 +316,61 @@ def test_a_request_is_parsed_when_the_one_before_it_has_its_response() -> None:
         assert not wire.is_closing()
 
     asyncio.run(talk())
+
+
+def test_a_request_waits_for_a_turn() -> None:
+    """T-H4: so does the next one on its connection; its bytes are kept, no more are read, and its deadline waits."""
+    held = HeldTurns()
+
+    async def talk() -> None:
+        wire, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        for served in (1, 2):
+            made.data_received(ASKED[:9])
+            made.data_received(ASKED[9:])
+            await asyncio.sleep(5)
+            assert (application.requests, wire.is_paused) == (served - 1, True)
+            held.give()
+            application.may_answer.release()
+            await turns()
+            assert (application.requests, wire.is_paused) == (served, False)
+        assert wire.written.count(b"HTTP/1.1 204") == 2
+        await asyncio.sleep(2)
+        assert wire.is_closing()
+        assert held.waiting == []
+
+    virtual_time.run(talk())
+
+
+def test_a_head_that_had_to_wait_has_as_much_time_as_before() -> None:
+    """T-H1: not more."""
+    held = HeldTurns()
+
+    async def talk() -> None:
+        wire, _, made = linked(protocol(ConnectionLimits(head_seconds=2, idle_seconds=9), held))
+        await asyncio.sleep(1)
+        made.data_received(ASKED[:9])
+        await asyncio.sleep(5)
+        held.give()
+        await asyncio.sleep(0.9)
+        assert not wire.is_closing()
+        await asyncio.sleep(0.5)
+        assert wire.is_closing()
+
+    virtual_time.run(talk())
+
+
+def test_a_connection_that_closes_takes_no_turn() -> None:
+    """T-H4: none for what it sent before."""
+    held = HeldTurns()
+
+    async def talk() -> None:
+        _, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        made.data_received(ASKED)
+        assert len(held.waiting) == 1
+        made.connection_lost(None)
+        assert held.waiting == []
+
+    virtual_time.run(talk())
 
 
 def test_a_request_makes_no_timer() -> None:

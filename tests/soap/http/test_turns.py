@@ -1,0 +1,155 @@
+"""Turns on the event loop: who is next when more is asked for than one round has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from postscan.soap.http.turns import AT_ONCE, FEW, LONGEST_EACH, LoopTurns
+
+
+def given(ask: Callable[[LoopTurns, Callable[[str], None]], Awaitable[None]]) -> list[str]:
+    """Return who got turns, in their order, when *ask* asks for them by its second argument."""
+    order: list[str] = []
+
+    async def run() -> None:
+        turns = LoopTurns()
+        await ask(turns, lambda address: take(turns, address, order))
+        while len(order) < len(asked):
+            await asyncio.sleep(0)
+
+    asked: list[str] = []
+
+    def take(turns: LoopTurns, address: str, order: list[str]) -> None:
+        asked.append(address)
+        turns.take(address, partial(order.append, address))
+
+    asyncio.run(run())
+    return order
+
+
+def test_one_who_is_alone_waits_for_no_turn() -> None:
+    """A request of an idle server costs no round of the event loop."""
+
+    async def run() -> None:
+        turns, called = LoopTurns(), list[int]()
+        for number in range(3):
+            assert turns.take("a", partial(called.append, number)) is None
+            await asyncio.sleep(0)
+        assert called == [0, 1, 2]
+
+    asyncio.run(run())
+
+
+def test_the_client_with_the_fewest_waiting_is_next() -> None:
+    """T-H4: however many another one keeps waiting."""
+
+    async def ask(_turns: LoopTurns, take: Callable[[str], None]) -> None:
+        for _ in range(50):
+            take("many")
+        await asyncio.sleep(0)
+        take("one")
+
+    assert "one" in given(ask)[AT_ONCE : 3 * AT_ONCE]
+
+
+def test_clients_with_few_waiting_take_turns() -> None:
+    """T-H4: one of them is not served before another one because it has fewer."""
+
+    async def ask(_turns: LoopTurns, take: Callable[[str], None]) -> None:
+        for address in "x" * AT_ONCE + "a" * FEW + "bb" + "c":
+            take(address)
+
+    assert "".join(given(ask)[AT_ONCE : AT_ONCE + 3]) == "abc"
+
+
+def test_what_has_waited_longest_is_served_as_well() -> None:
+    """A client with many connections gets on, whatever others send meanwhile."""
+
+    async def ask(_turns: LoopTurns, take: Callable[[str], None]) -> None:
+        for _ in range(20):
+            take("many")
+        for _ in range(4 * LONGEST_EACH):
+            for address in "abcd"[:AT_ONCE]:
+                take(address)
+            await asyncio.sleep(0)
+
+    order = given(ask)[AT_ONCE : 4 * LONGEST_EACH * AT_ONCE]
+    assert order.count("many") >= len(order) // LONGEST_EACH - 1
+
+
+def test_few_turns_are_given_in_one_round() -> None:
+    """The event loop reads, answers and accepts between two rounds."""
+
+    async def run() -> None:
+        turns, rounds = LoopTurns(), list[int]()
+        called: list[int] = []
+        for number in range(4 * AT_ONCE):
+            turns.take("a", partial(called.append, number))
+        while len(called) < 4 * AT_ONCE:
+            rounds.append(len(called))
+            await asyncio.sleep(0)
+        assert rounds == list(range(AT_ONCE, 4 * AT_ONCE, AT_ONCE))
+
+    asyncio.run(run())
+
+
+def test_a_turn_that_is_given_up_is_not_given() -> None:
+    """A connection that closed while it waited; its client keeps no place in the order."""
+
+    async def run() -> None:
+        turns, called = LoopTurns(), list[str]()
+        for address in ("a",) * AT_ONCE + ("b", "b"):
+            last = turns.take(address, partial(called.append, address))
+        assert last is not None
+        last.give_up()
+        last.give_up()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert called == ["a"] * AT_ONCE + ["b"]
+        last.give_up()
+
+    asyncio.run(run())
+
+
+def test_one_who_stops_waiting_takes_no_turn() -> None:
+    """A handshake that ends at its deadline."""
+
+    async def run() -> None:
+        turns, called = LoopTurns(), list[str]()
+        for _ in range(AT_ONCE + 1):
+            turns.take("a", partial(called.append, "a"))
+        waiting = asyncio.ensure_future(turns.wait("b"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        await turns.wait("c")
+        assert called == ["a"] * (AT_ONCE + 1)
+
+    asyncio.run(run())
+
+
+def test_a_turn_that_fails_ends_no_others() -> None:
+    """The event loop reports the error, and the next turn is given."""
+
+    async def run() -> None:
+        turns, reported = LoopTurns(), list[object]()
+        called: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+
+        def fail() -> None:
+            raise ValueError("broken")
+
+        for _ in range(AT_ONCE):
+            turns.take("a", partial(called.append, "a"))
+        turns.take("a", fail)
+        turns.take("b", partial(called.append, "b"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert called == ["a"] * AT_ONCE + ["b"]
+        assert [str(error) for error in reported] == ["broken"]
+
+    asyncio.run(run())
