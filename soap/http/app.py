@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import posixpath
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -22,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from postscan.core.errors import Throttled
 from postscan.core.model.subscription import EventService
+from postscan.core.rate_limit import RateLimit
 from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
@@ -53,6 +55,9 @@ FRAMING: Final = 64 * 1024
 
 DRAIN: Final = 16 << 20
 """Bytes of a refused request that are read and dropped, so that its sender reads the fault (decision 8)."""
+
+LOG_SECONDS: Final = 60.0
+"""Seconds between two log lines about throttled requests of one client."""
 
 INTERNAL: Final = ("dsp:ServerErrorInternalError", "dsc:ServerErrorInternalError")
 
@@ -107,6 +112,7 @@ class SoapEndpoint:
         self._serve = serve
         self._settings = settings
         self._translate = translate
+        self._logged = RateLimit(1, LOG_SECONDS, time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request and send the response."""
@@ -126,7 +132,8 @@ class SoapEndpoint:
             log.info("request refused", extra={"status": refused.status, "reason": str(refused)})
             return Response(status_code=refused.status, headers={"connection": "close"})
         except Throttled as throttled:
-            log.warning("request throttled", extra={"status": 429, "reason": str(throttled)})
+            if not self._logged.take(request.address):
+                log.warning("request throttled", extra={"status": 429, "reason": str(throttled)})
             return Response(status_code=429, headers={"retry-after": str(math.ceil(throttled.seconds))})
         except ClientDisconnected:
             log.info("client disconnected within its request")

@@ -205,6 +205,12 @@ class HttpRequest:
     message_id: str | None = None
     is_large: bool = False
 
+    @property
+    def address(self) -> str:
+        """The address of the client; empty if the socket has none."""
+        client = self.scope["client"]
+        return str(client[0]) if client else ""
+
     def message_body(self, settings: Settings) -> MessageBody:
         """Return the body as an envelope with or without parts, as its media type says."""
         if self.media.kind == "mtom":

@@ -68,7 +68,7 @@ class Parsing:
     ) -> _Result:
         if not request.is_large:
             return work(*arguments)
-        return await threads.run((request.scope["client"] or ("",))[0], work, *arguments)
+        return await threads.run(request.address, work, *arguments)
 
 
 class EventingParts(NamedTuple):
@@ -197,14 +197,14 @@ class ServiceHandler:
         request: HttpRequest,
     ) -> bytes:
         scope = request.scope
-        service, peer = self._public_url.site(scope).at(port).address, (scope["client"] or ("",))[0]
+        service = self._public_url.site(scope).at(port).address
         response = await self._subscribing.run(
             by.name,
             eventing.manager.respond,
             message,
             port,
             by,
-            peer,
+            request.address,
             service,
             tuple(scope["server"]),
             scope["path"],

@@ -105,3 +105,4 @@ def test_a_device_that_guesses_tokens_is_told_to_wait(tmp_path_factory: pytest.T
         assert 0 < int(last.headers["retry-after"]) <= 60
         assert guesser.status(mine).state == "Creating"
         assert other.device.elements(str(uuid.uuid4())).status == 400
+        assert server.log().count("request throttled") == 1
