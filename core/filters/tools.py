@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,7 +21,6 @@ from postscan.core.filters.cancellation import CancellationToken
 
 LAST_OUTPUT: Final = 8192  # bytes of a tool's output that are kept
 _POLITE: Final = 0.5  # seconds from SIGTERM to SIGKILL
-_PAUSE: Final = 0.01  # seconds between two checks of a tool that got SIGTERM
 
 
 class ToolEnded(NamedTuple):
@@ -66,16 +65,21 @@ def run(
 
 def _end(leader: int) -> None:
     """End a tool by SIGTERM, then everything in its group by SIGKILL."""
-    until = time.monotonic() + _POLITE
-    if not _has_ended(leader):
-        _signal(leader, signal.SIGTERM)
-    while not _has_ended(leader) and time.monotonic() < until:
-        time.sleep(_PAUSE)
+    handle = os.pidfd_open(leader)
+    try:
+        if not _ends_within(handle, 0.0):
+            _signal(leader, signal.SIGTERM)
+            _ends_within(handle, _POLITE)
+    finally:
+        os.close(handle)
     _signal(leader, signal.SIGKILL)
 
 
-def _has_ended(process: int) -> bool:
-    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+def _ends_within(handle: int, seconds: float) -> bool:
+    """Wait for the end of the process with this handle; return False if it takes longer."""
+    end = select.poll()
+    end.register(handle, select.POLLIN)
+    return bool(end.poll(seconds * 1000))
 
 
 def _signal(group: int, number: signal.Signals) -> None:
