@@ -76,8 +76,10 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> Non
         )
         services.append(eventing.notifier)
         identities = Identities(settings)
-        app = create_app(core.service, settings, advertisement, eventing, identities)
-        server = _Server(_config(app, settings, context, identities, places), ready, _url(listener, settings), services)
+        turns = LoopTurns()
+        app = create_app(core.service, settings, advertisement, eventing, identities, turns)
+        config = _config(app, settings, context, identities, places, turns)
+        server = _Server(config, ready, _url(listener, settings), services)
         stop.server = server
         server.run(sockets=[listener])
         log.info("drain started", extra={"seconds": settings.server.drain_seconds})
@@ -150,8 +152,9 @@ def _config(
     context: ssl.SSLContext | None,
     identities: Identities,
     places: connections.Connections,
+    turns: LoopTurns,
 ) -> uvicorn.Config:
-    server, turns = settings.server, LoopTurns()
+    server = settings.server
     admits = identities.may_use_tls if settings.tls.mode == "client" else lambda _pem: True
     config = _UvicornConfig(
         app,

@@ -12,13 +12,14 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import uvloop
 
 from postscan.core.rate_limit import RateLimit
 from postscan.soap.http.connections import ConnectionPlace, Connections
+from postscan.soap.http.tls import RECORD_BYTES
 from postscan.soap.http.turns import LoopTurns
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ PAUSE_SECONDS: Final = 0.5
 
 LEAST_SECONDS: Final = 0.001
 """Seconds of a handshake whose first byte arrives at its deadline."""
+
+HANDSHAKE: Final = b"\x16"
+HEADER_BYTES: Final = 5
+"""The first byte of a record of a handshake, and the bytes of its header, the last two its length (RFC 8446 5.1)."""
 
 LOG_SECONDS: Final = 60.0
 """Seconds between two log lines about refused connections of one address, and about pauses."""
@@ -48,7 +53,7 @@ class AcceptSettings:
     connections: Connections
     handshake_seconds: float
     write_seconds: float
-    turns: LoopTurns = field(default_factory=LoopTurns)
+    turns: LoopTurns
 
 
 class Loop(uvloop.Loop):
@@ -91,9 +96,11 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Accept no more connections; those that were accepted stay open."""
+        """Accept no more connections; those that are established stay open."""
         self._is_closed = True
         self._loop.remove_reader(self._listener)
+        for opening in self._opening:
+            opening.cancel()
 
     async def wait_closed(self) -> None:
         """Return at once: closing takes no time."""
@@ -161,22 +168,33 @@ class Acceptor:
                 raise  # else the handshake failed or took too long: `postscan.soap.http.tls` logs why
 
     async def _begin_handshake(self, connection: socket.socket, address: str) -> dict[str, Any]:
-        """Wait for the first byte of a handshake, before which the connection has no buffers, and then for a turn.
+        """Wait for the first record of a handshake, before which the connection has no buffers, and then for a turn.
 
         Returns the options of the handshake. Raises `TimeoutError` at its deadline.
         """
         seconds = self._settings.handshake_seconds
         until = self._loop.time() + seconds
         async with asyncio.timeout_at(until):
-            await self._first_byte(connection)
+            await self._first_record(connection)
             await self._settings.turns.wait(address)
         left = max(until - self._loop.time(), LEAST_SECONDS)
         return {"ssl": self._context, "ssl_handshake_timeout": left, "ssl_shutdown_timeout": seconds}
 
-    async def _first_byte(self, connection: socket.socket) -> None:
-        arrived = asyncio.Event()
-        self._loop.add_reader(connection, arrived.set)
+    async def _first_record(self, connection: socket.socket) -> None:
+        """Wait until the first record of TLS has arrived, or something else: only a whole one costs time."""
+        await self._arrived(connection, 1)
+        if connection.recv(1, socket.MSG_PEEK) == HANDSHAKE:
+            await self._arrived(connection, HEADER_BYTES)
+            header = connection.recv(HEADER_BYTES, socket.MSG_PEEK)
+            await self._arrived(connection, HEADER_BYTES + min(int.from_bytes(header[3:]), RECORD_BYTES))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+    async def _arrived(self, connection: socket.socket, size: int) -> None:
+        """Wait until so many bytes have arrived, or the client has closed the connection."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+        readable = asyncio.Event()
+        self._loop.add_reader(connection, readable.set)
         try:
-            await arrived.wait()
+            await readable.wait()
         finally:
             self._loop.remove_reader(connection)

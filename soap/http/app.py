@@ -40,6 +40,7 @@ from postscan.soap.http.endpoints import (
     ServiceHandler,
 )
 from postscan.soap.http.identity import Identities
+from postscan.soap.http.turns import LoopTurns
 from postscan.soap.message import faults, mtom
 from postscan.soap.message.faults import Fault
 from postscan.soap.metadata import messages as metadata_messages
@@ -57,7 +58,7 @@ DRAIN: Final = 16 << 20
 """Bytes of a refused request that are read and dropped, so that its sender reads the fault (decision 8)."""
 
 LOG_SECONDS: Final = 60.0
-"""Seconds between two log lines about throttled requests of one client."""
+"""Seconds between two log lines about throttled requests of one client to one address."""
 
 INTERNAL: Final = ("dsp:ServerErrorInternalError", "dsc:ServerErrorInternalError")
 
@@ -70,14 +71,16 @@ def create_app(
     advertisement: Advertisement | None = None,
     eventing: EventingParts | None = None,
     identities: Identities | None = None,
+    turns: LoopTurns | None = None,
 ) -> Starlette:
     """Return the ASGI application of both services and of the device that hosts them.
 
     *advertisement* answers Probes that are sent to the device, *eventing* manages subscriptions; without them these are
-    unknown actions. Raises `SettingsError` if the endpoint identifier of the server can be neither read nor stored.
+    unknown actions. *turns* are those of the connections. Raises `SettingsError` if the endpoint identifier of the
+    server can be neither read nor stored.
     """
     public_url, identities = PublicUrl(settings), identities or Identities(settings)
-    parsing = Parsing()
+    parsing = Parsing(turns or LoopTurns())
     handler = ServiceHandler(service, settings, public_url, eventing, parsing)
     device = SoapEndpoint(DeviceEndpoint(settings, public_url, advertisement, parsing).serve, settings)
     processing = SoapEndpoint(ProcessingEndpoint(settings, handler, identities, parsing).serve, settings)

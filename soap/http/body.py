@@ -52,6 +52,8 @@ class Body:
     """
 
     def __init__(self, request: Request, settings: ServerSettings) -> None:
+        self.has_waited = False
+        """Whether a part of it arrived after the request had begun to be served."""
         self._receive = request.receive
         self._settings = settings
         self._patience = settings.idle_seconds
@@ -67,6 +69,7 @@ class Body:
     async def _next(self) -> bytes:
         if self._has_arrived():
             return self._taken(await self._receive())  # at once, which is most of the time; so without a timer
+        self.has_waited = True
         now = asyncio.get_running_loop().time
         began = now()
         try:

@@ -3,8 +3,8 @@
 Each connection needs a descriptor, and a second one while it uploads an image. Connections may therefore have a third
 of the descriptors of the process, and a third is left for the database, the workers and the events. When all
 connections are in use, a client that has clearly fewer than another one still gets one: the client with the most of
-them loses its oldest connection that is not being served. Clients with about as many as each other take none from each
-other: each of them would connect again, and the server would do nothing else.
+them loses its oldest connection that is not being served. Clients with about as many take none from each other: each of
+them would connect again, and the server would do nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SHARE: Final = 3
 MOST_DESCRIPTORS: Final = 1 << 16
 
 FEWER: Final = 0.75
-"""A client gets the connection of another one if it has fewer than this share of the other's connections."""
+"""A client gets a connection of another one, which then has one less, if it has at most this share of those."""
 
 
 def raise_descriptor_limit() -> int:
@@ -97,7 +97,7 @@ class Connections:
     def _make_room(self, own: int) -> bool:
         """Close a connection of the client that has the most; return False if a client that has *own* has to wait."""
         most = max(self._places.values(), key=len, default={})
-        if own >= FEWER * len(most):
+        if own > FEWER * (len(most) - 1):
             return False
         oldest = next((place for place in most if not place.is_served), None)
         if oldest is not None:

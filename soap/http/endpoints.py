@@ -21,6 +21,7 @@ from postscan.soap.eventing.subscription_manager import VERBS, SubscriptionManag
 from postscan.soap.http.body import BodyRefused, HttpRequest, MessageBody
 from postscan.soap.http.identity import Identities
 from postscan.soap.http.threads import FairThreads, Waiters
+from postscan.soap.http.turns import LoopTurns
 from postscan.soap.http.upload import Upload
 from postscan.soap.message.request import SoapRequest
 from postscan.soap.metadata import messages as metadata_messages
@@ -47,16 +48,20 @@ class Parsing:
     """Parses what a client has sent, in a thread if its envelope is large; clients take turns.
 
     What is parsed is read at once, and not behind other messages that wait to be parsed: its tree takes several times
-    as much memory as its text.
+    as much memory as its text. A small envelope is parsed in the turn of its request, or in another one if its end
+    arrived later: else a client could let many requests have their turns, and then send the ends of all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turns: LoopTurns) -> None:
+        self._turns = turns
         self._parsing = FairThreads(2, 1)
         self._reading = FairThreads(2, 1)
 
     async def message(self, request: HttpRequest, envelope: bytes) -> SoapRequest:
         """Return the SOAP request in *envelope*; raise `Fault` if it is none."""
         request.is_large = len(envelope) > LARGE_ENVELOPE
+        if request.body.has_waited and not request.is_large:
+            await self._turns.wait(request.address)
         return await self._run(self._parsing, request, request.parse, envelope)
 
     async def run(self, request: HttpRequest, read: Callable[..., _Result], *arguments: Any) -> _Result:

@@ -9,7 +9,8 @@ A connection always has a deadline of its own, or the application works on a req
 * for the first byte of the next request, from the end of a response. Blank lines and the rest of an answered request
   do not move it.
 
-A request whose first bytes have arrived waits for a turn (`postscan.soap.http.turns`), and its deadline with it.
+A request waits for a turn when its head is complete, and a connection whose bytes take long to parse for one after the
+other (`postscan.soap.http.turns`).
 
 One timer looks at the deadlines of all connections, so that a request costs no timer of its own.
 `postscan.soap.http.body` has the deadlines of a body, and the kernel (TCP_USER_TIMEOUT) that of a response. One request
@@ -26,11 +27,13 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from postscan.soap.http.body import HAS_ARRIVED
 from postscan.soap.http.connections import ConnectionPlace
@@ -42,8 +45,8 @@ log = logging.getLogger(__name__)
 HEAD_BYTES: Final = 16 * 1024
 HEAD_FIELDS: Final = 100
 
-TURN: Final = 8
-"""Pieces that one connection may have parsed before other connections have their turn."""
+PIECES: Final = 4
+"""Pieces of the bytes of one connection that are parsed in one turn."""
 
 BUFFERED: Final = 64 * 1024
 """Bytes that wait on either side of TLS until the other bytes do; uvloop has 256 KiB to read and 512 KiB to write."""
@@ -74,9 +77,9 @@ class ConnectionLimits:
     admits: Callable[[str], bool] = lambda _pem: True
 
 
-def protocol(limits: ConnectionLimits, turns: LoopTurns | None = None) -> type[HttpToolsProtocol]:
+def protocol(limits: ConnectionLimits, turns: LoopTurns) -> type[HttpToolsProtocol]:
     """Return the protocol class of connections with these limits, whose requests take these turns."""
-    shared = {"limits": limits, "deadlines": Deadlines(), "turns": turns or LoopTurns()}
+    shared = {"limits": limits, "deadlines": Deadlines(), "turns": turns}
     return type("LimitedProtocol", (_LimitedProtocol,), shared)
 
 
@@ -138,10 +141,10 @@ class _LimitedProtocol(HttpToolsProtocol):
     _certificates: tuple[str, ...] = ()
     _is_idle = False
     _is_received = False
-    _has_turn = False
-    _turn: LoopTurn | None = None
-    _left = 0.0
+    _start: LoopTurn | None = None
+    _going_on: LoopTurn | None = None
     _ahead = b""
+    _at = 0
     _unfinished = 0
     _size = 0
     _fields = 0
@@ -164,20 +167,22 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._refuse(_FORBIDDEN)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the place, and the turn, to others."""
+        """Leave the place and the turns to others."""
         self.deadlines.remove(self)
-        self._ahead = b""
-        if self._turn is not None:
-            self._turn.give_up()
-            self._turn = None
+        self._ahead, self._at = b"", 0
+        for turn in (self._start, self._going_on):
+            if turn is not None:
+                turn.give_up()
+        self._start = self._going_on = None
         if self.place is not None:
             self.place.release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes up to the end of the request; keep what follows until its response is sent."""
-        self._ahead = self._ahead + data if self._ahead else data
-        self._parse()
+        self._ahead, self._at = (self._ahead[self._at :] + data if self._ahead else data), 0
+        if self._going_on is None:
+            self._parse()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, which may have arrived already; uvicorn would make a timer for that."""
@@ -186,10 +191,9 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        self._has_turn = False
         self._is_idle = True
         self._arm(self.limits.idle_seconds)
-        if self._ahead:
+        if self._going_on is None:
             self._parse()
 
     def on_message_begin(self) -> None:
@@ -251,14 +255,9 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         """Pass a few pieces to the parser; keep the other bytes for the next turn, or until the response is sent."""
-        if self.transport.is_closing():
-            self._ahead = b""
-            return
-        if not self._has_turn:
-            self._take_turn()
-            return
-        data, at = self._ahead, 0
-        for _ in range(TURN):
+        self._going_on = None
+        data, at = self._ahead, self._at
+        for _ in range(PIECES):
             if at == len(data) or self._is_waiting() or self.transport.is_closing():
                 break
             end = self._cutter.cut(data, at)
@@ -267,35 +266,37 @@ class _LimitedProtocol(HttpToolsProtocol):
             if self._unfinished > HEAD_BYTES:
                 self._refuse(_TOO_LARGE)
             at = end
-        self._keep(data[at:])
+        self._keep(data, at)
 
-    def _take_turn(self) -> None:
-        """Parse the bytes of a new request in a turn of this client; until then, read no more and stop the deadline."""
-        if self._turn is not None:
-            return
-        address = (self.client or ("",))[0]
-        self._turn = self.turns.take(address, self._begin)
-        if self._turn is not None:
-            self._left, self.deadline = self.deadline - self.loop.time(), math.inf
-            self.flow.hold(True)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Call the application in a turn of this client."""
+        turn = self._take_turn(partial(self._start_in_turn, cycle, app))
+        if turn is not None:
+            self._start = turn
 
-    def _begin(self) -> None:
-        """Parse in the turn that has come."""
-        if self._turn is not None:
-            self._turn = None
-            self._arm(self._left)
-        self._has_turn = True
-        self._parse()
+    def _start_in_turn(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._start = None
+        super()._start_asgi_task(cycle, app)
 
-    def _keep(self, left: bytes) -> None:
-        """Keep bytes that are not parsed yet, and read no more as long as there are any."""
-        self._ahead = b"" if self.transport.is_closing() else left
-        self.flow.hold(bool(self._ahead))
+    def _go_on(self) -> None:
+        """Parse further bytes in a turn of this client."""
+        turn = self._take_turn(self._parse)
+        if turn is not None:
+            self._going_on = turn
+
+    def _take_turn(self, work: Callable[[], None]) -> LoopTurn | None:
+        return self.turns.take((self.client or ("",))[0], work)
+
+    def _keep(self, data: bytes, at: int) -> None:
+        """Keep the bytes from *at* on, which are not parsed yet, and read no more as long as there are any."""
+        has_more = at < len(data) and not self.transport.is_closing()
+        self._ahead, self._at = (data, at) if has_more else (b"", 0)
+        self.flow.hold(has_more)
         if not self._ahead:
             if self.cycle is None or self.cycle.response_complete or len(self.cycle.body) <= HIGH_WATER_LIMIT:
                 self.flow.resume_reading()
         elif not self._is_waiting():
-            self.loop.call_soon(self._parse)
+            self._go_on()
 
     def _is_waiting(self) -> bool:
         """Return whether a whole request has no response yet."""

@@ -1,24 +1,28 @@
 """Turns on the event loop: what one client keeps waiting does not delay what another one sends.
 
-To begin a TLS handshake or a request costs the event loop about a millisecond, and a client a few bytes. Each of them
-therefore takes a turn. A few turns are given in each round of the event loop, and what is above that waits. Clients
-with few waiting come first, one after the other; then the one with the fewest. So a client that sends a few requests at
-a time waits for one turn of each client that does the same, and for none of a client with many connections. Some turns
-go to what has waited longest, so that such a client is served as well.
+A TLS handshake, a request, and a read of a few kilobytes in small chunks cost the event loop about a millisecond each.
+Each of them therefore takes a turn. A few turns are given in each round of the event loop, and what is above that
+waits. Clients with few waiting come first, one after the other; then the one with the fewest. So a client that sends a
+few requests at a time waits for one turn of each client that does the same, and hardly for a client with many
+connections. One turn of four goes to what has waited longest, so that such a client is served as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 AT_ONCE: Final = 2
-"""Turns in one round of the event loop."""
+"""Turns in a short round of the event loop."""
+
+SECONDS: Final = 0.001
+"""About what a turn costs. After a long round there are more turns, so that they get a third of the time."""
 
 FEW: Final = 4
-"""A client with so many waiting is like one with a single one."""
+"""A client with up to so many waiting counts as one with a single one."""
 
 LONGEST_EACH: Final = 4
 """One turn of so many goes to what has waited longest."""
@@ -39,10 +43,12 @@ class LoopTurn:
 
 
 class LoopTurns:
-    """The turns of all clients on one event loop."""
+    """The turns of all clients on one event loop; *ticks* returns monotonic seconds."""
 
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[LoopTurn]] = {}  # the client whose last turn is the longest ago comes first
+    def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._ticks = ticks
+        self._waiting: dict[str, deque[LoopTurn]] = {}  # in the order in which they began to wait or had a turn
+        self._began = 0.0  # of this round
         self._given = 0  # in this round
         self._asked = 0
         self._passed = 0
@@ -81,13 +87,15 @@ class LoopTurns:
     def _begin_round(self) -> None:
         if not self._is_in_round:
             self._is_in_round = True
+            self._began = self._ticks()
             asyncio.get_running_loop().call_soon(self._next_round)
 
     def _next_round(self) -> None:
+        most = max(AT_ONCE, round((self._ticks() - self._began) / SECONDS / 2))
         self._given, self._is_in_round = 0, False
         if self._waiting:
             self._begin_round()
-        while self._waiting and self._given < AT_ONCE:
+        while self._waiting and self._given < most:
             self._given += 1
             self._next().work()
 

@@ -11,6 +11,7 @@ import messages
 import pytest
 import virtual_time
 from collector import errors_in_cycles
+from held_turns import HeldTurns
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -19,6 +20,7 @@ from postscan.core.settings.engine import LimitSettings
 from postscan.core.settings.network import ServerSettings
 from postscan.soap.http.body import HAS_ARRIVED, Body, BodyRefused, HttpRequest, MultipartMessage
 from postscan.soap.http.endpoints import LARGE_ENVELOPE, Parsing
+from postscan.soap.http.turns import LoopTurns
 from postscan.soap.message.faults import Fault
 from postscan.soap.message.request import SoapRequest
 
@@ -130,13 +132,33 @@ def test_a_large_envelope_is_parsed_in_a_thread(size: int, is_large: bool) -> No
     async def parse() -> tuple[str, int]:
         request = HttpRequest({"client": ("192.0.2.1", 1)}, Body(Request({"type": "http"}), SETTINGS), ExitStack())
         empty = messages.message("EndPostScanJob")
-        message = await Parsing().message(request, empty + b" " * (size - len(empty)))
-        return message.header.action, await Parsing().run(request, threading.get_ident)
+        message = await Parsing(LoopTurns()).message(request, empty + b" " * (size - len(empty)))
+        return message.header.action, await Parsing(LoopTurns()).run(request, threading.get_ident)
 
     action, thread = asyncio.run(parse())
 
     assert action.endswith("/EndPostScanJob")
     assert (thread != threading.get_ident()) == is_large
+
+
+@pytest.mark.parametrize("has_waited", [False, True])
+def test_an_envelope_that_arrives_late_is_parsed_in_a_turn_of_its_own(has_waited: bool) -> None:
+    """T-H4: else a client could send the ends of many requests at once, all of which have had their turns."""
+    held = HeldTurns()
+
+    async def parse() -> None:
+        request = HttpRequest({"client": ("192.0.2.1", 1)}, Body(Request({"type": "http"}), SETTINGS), ExitStack())
+        request.body.has_waited = has_waited
+        parsed = asyncio.ensure_future(Parsing(held).message(request, messages.message("EndPostScanJob")))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert parsed.done() != has_waited
+        if has_waited:
+            held.give()
+        await parsed
+
+    asyncio.run(parse())
+    assert held.asked == ["192.0.2.1"] * has_waited
 
 
 REFUSED = {
@@ -153,7 +175,7 @@ def test_a_refused_envelope_leaves_nothing_to_the_garbage_collector(envelope: by
     async def parse() -> None:
         request = HttpRequest({"client": ("192.0.2.1", 1)}, Body(Request({"type": "http"}), SETTINGS), ExitStack())
         with suppress(Fault):
-            await Parsing().message(request, envelope)
+            await Parsing(LoopTurns()).message(request, envelope)
             raise AssertionError("the envelope was not refused")
 
     with errors_in_cycles() as found:
@@ -164,7 +186,7 @@ def test_a_refused_envelope_leaves_nothing_to_the_garbage_collector(envelope: by
 
 def test_a_parsed_message_does_not_wait_behind_those_that_are_not_parsed() -> None:
     """T-H6: the tree of a message takes several times as much memory as its text."""
-    gate, parsing = threading.Event(), Parsing()
+    gate, parsing = threading.Event(), Parsing(LoopTurns())
 
     class Slow(HttpRequest):
         def parse(self, data: bytes) -> SoapRequest:

@@ -139,7 +139,7 @@ def test_without_descriptors_the_server_pauses_and_then_accepts(caplog: pytest.L
                 accepted.set()
                 transport.close()
 
-        settings = AcceptSettings(Connections(1, 1), 1.0, 1.0)
+        settings = AcceptSettings(Connections(1, 1), 1.0, 1.0, LoopTurns())
         acceptor = Acceptor(loop, listener, Protocol, None, settings)
         with contextlib.closing(acceptor), socket.create_connection(listener.getsockname()):
             while not listener.tries:
@@ -167,7 +167,7 @@ def serve(folder: Path, most: int, handshake_seconds: float, talk: Serve, turns:
     certificates.client(folder, authority)
     context = tls.context(TlsSettings.model_validate(certificates.server_table(folder, authority)))
     settings = AcceptSettings(Connections(most, most), handshake_seconds, 10.0, turns or LoopTurns())
-    kind = protocol(ConnectionLimits(10, 10))
+    kind = protocol(ConnectionLimits(10, 10), settings.turns)
     config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
 
     def connected(loop: asyncio.AbstractEventLoop) -> Any:
@@ -189,6 +189,12 @@ def serve(folder: Path, most: int, handshake_seconds: float, talk: Serve, turns:
         runner.run(run())
 
 
+async def turns() -> None:
+    """Let the loop do all that it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def until(true: Callable[[], object]) -> None:
     """Wait until *true* returns something true."""
     while not true():
@@ -201,8 +207,7 @@ def test_a_connection_has_no_buffers_before_its_handshake_begins(tmp_path: Path)
     async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
         with socket.create_connection(listener.getsockname()) as client:
             await until(lambda: len(connections))
-            for _ in range(20):
-                await asyncio.sleep(0)
+            await turns()
             assert not made
             client.sendall(b"x")
             await until(lambda: made)
@@ -216,8 +221,12 @@ def test_a_connection_has_no_buffers_before_its_handshake_begins(tmp_path: Path)
     serve(tmp_path, 1, 10.0, talk)
 
 
+HELLO = b"\x16\x03\x01\x00\xc8" + bytes(200)
+"""A whole record of a handshake."""
+
+
 def test_a_handshake_waits_for_a_turn(tmp_path: Path) -> None:
-    """T-H4: and for its deadline; then it takes none."""
+    """T-H4: when its first record is complete; it takes no turn when it has ended at its deadline."""
     held = HeldTurns()
 
     async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
@@ -225,7 +234,10 @@ def test_a_handshake_waits_for_a_turn(tmp_path: Path) -> None:
         with clients[0], clients[1]:
             for number, client in enumerate(clients):
                 client.setblocking(False)
-                client.sendall(b"x")
+                client.sendall(HELLO[:60])
+                await turns()
+                assert len(held.waiting) == number
+                client.sendall(HELLO[60:])
                 await until(lambda number=number: len(held.waiting) == number + 1)
             assert held.asked == ["127.0.0.1"] * 2
             assert not made
@@ -237,6 +249,26 @@ def test_a_handshake_waits_for_a_turn(tmp_path: Path) -> None:
         assert len(made) == 1
 
     serve(tmp_path, 2, 0.5, talk, held)
+
+
+def test_a_closed_acceptor_begins_no_handshake() -> None:
+    """A connection that was accepted and waits is closed: the server would not stop before its client does."""
+
+    async def talk() -> None:
+        held, connections = HeldTurns(), Connections(1, 1)
+        settings = AcceptSettings(connections, 10.0, 10.0, held)
+        loop = asyncio.get_running_loop()
+        acceptor = Acceptor(loop, listener, asyncio.Protocol, ssl.create_default_context(), settings)
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(HELLO)
+            await until(lambda: held.waiting)
+            acceptor.close()
+            await turns()
+            assert held.waiting == []
+            assert not len(connections)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(talk())
 
 
 def test_a_handshake_that_does_not_begin_ends_at_its_deadline(tmp_path: Path) -> None:
@@ -259,7 +291,7 @@ def test_a_connection_that_is_not_made_leaves_nothing_to_the_garbage_collector(t
         with contextlib.ExitStack() as clients:
             for number in (1, 2):
                 client = clients.enter_context(socket.create_connection(listener.getsockname()))
-                client.sendall(b"\x16")
+                client.sendall(b"\x16\x03\x01\x00\x01\x01")
                 await until(lambda number=number: len(made) == number)
             assert connections.admit("192.0.2.1")
             client.sendall(b"no TLS")

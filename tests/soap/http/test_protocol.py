@@ -27,6 +27,7 @@ from uvicorn.server import ServerState
 from works import until
 
 from postscan.soap.http.protocol import ConnectionLimits, protocol
+from postscan.soap.http.turns import LoopTurns
 
 HEAD_BYTES = 16 * 1024
 HEAD_FIELDS = 100
@@ -291,7 +292,7 @@ def linked(kind: Any = None) -> tuple[Wire, Application, asyncio.Protocol]:
     """Return both sides of a connection, and the protocol between them."""
     application, wire = Application(), Wire()
     config = uvicorn.Config(application, lifespan="off", log_config=None)
-    kind = kind or protocol(ConnectionLimits(head_seconds=10, idle_seconds=10))
+    kind = kind or protocol(ConnectionLimits(head_seconds=10, idle_seconds=10), LoopTurns())
     made = kind(config, ServerState(), {}, asyncio.get_running_loop())
     made.connection_made(wire)
     return wire, application, made
@@ -319,54 +320,55 @@ def test_a_request_is_parsed_when_the_one_before_it_has_its_response() -> None:
 
 
 def test_a_request_waits_for_a_turn() -> None:
-    """T-H4: so does the next one on its connection; its bytes are kept, no more are read, and its deadline waits."""
+    """T-H4: so does the next one on its connection; no deadline ends them meanwhile."""
     held = HeldTurns()
 
     async def talk() -> None:
         wire, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        made.data_received(ASKED * 2)
         for served in (1, 2):
-            made.data_received(ASKED[:9])
-            made.data_received(ASKED[9:])
             await asyncio.sleep(5)
-            assert (application.requests, wire.is_paused) == (served - 1, True)
+            assert (application.requests, len(held.waiting)) == (served - 1, 1)
             held.give()
             application.may_answer.release()
             await turns()
-            assert (application.requests, wire.is_paused) == (served, False)
+            assert application.requests == served
         assert wire.written.count(b"HTTP/1.1 204") == 2
-        await asyncio.sleep(2)
-        assert wire.is_closing()
         assert held.waiting == []
 
     virtual_time.run(talk())
 
 
-def test_a_head_that_had_to_wait_has_as_much_time_as_before() -> None:
-    """T-H1: not more."""
+def test_bytes_that_take_long_to_parse_wait_for_turns() -> None:
+    """T-H4, T-H5: chunks of a byte each; no more are read meanwhile."""
     held = HeldTurns()
 
     async def talk() -> None:
-        wire, _, made = linked(protocol(ConnectionLimits(head_seconds=2, idle_seconds=9), held))
-        await asyncio.sleep(1)
-        made.data_received(ASKED[:9])
-        await asyncio.sleep(5)
+        wire, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        made.data_received(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
         held.give()
-        await asyncio.sleep(0.9)
-        assert not wire.is_closing()
-        await asyncio.sleep(0.5)
-        assert wire.is_closing()
+        made.data_received(b"1\r\nx\r\n" * 20_000)
+        given = 0
+        while held.waiting:
+            assert wire.is_paused
+            await asyncio.sleep(5)
+            held.give()
+            given += 1
+        assert given >= 5
+        assert not wire.is_paused
 
     virtual_time.run(talk())
 
 
 def test_a_connection_that_closes_takes_no_turn() -> None:
-    """T-H4: none for what it sent before."""
+    """T-H4: neither for a request nor for bytes that it sent before."""
     held = HeldTurns()
 
     async def talk() -> None:
         _, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
-        made.data_received(ASKED)
-        assert len(held.waiting) == 1
+        made.data_received(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        made.data_received(b"1\r\nx\r\n" * 20_000)
+        assert len(held.waiting) == 2
         made.connection_lost(None)
         assert held.waiting == []
 
@@ -396,7 +398,7 @@ def test_a_request_makes_no_timer() -> None:
         return timers
 
     lines: list[Any] = []
-    shared = protocol(ConnectionLimits(head_seconds=10, idle_seconds=10))
+    shared = protocol(ConnectionLimits(head_seconds=10, idle_seconds=10), LoopTurns())
 
     assert len(asyncio.run(talk())) == 1
 
@@ -405,7 +407,7 @@ def test_the_deadlines_end_with_the_last_connection() -> None:
     """A server without connections wakes for none, and for a new one again."""
 
     async def talk() -> None:
-        shared = protocol(ConnectionLimits(head_seconds=1, idle_seconds=10))
+        shared = protocol(ConnectionLimits(head_seconds=1, idle_seconds=10), LoopTurns())
         wire, _, made = linked(shared)
         made.connection_lost(None)
         await asyncio.sleep(5)
@@ -425,7 +427,7 @@ def test_an_idle_connection_ends_without_a_word() -> None:
     """T-H1: by its own deadline, whatever the others do."""
 
     async def talk() -> None:
-        shared = protocol(ConnectionLimits(head_seconds=1, idle_seconds=3))
+        shared = protocol(ConnectionLimits(head_seconds=1, idle_seconds=3), LoopTurns())
         idle, application, made = linked(shared)
         made.data_received(ASKED)
         application.may_answer.release()

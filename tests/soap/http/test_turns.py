@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from postscan.soap.http.turns import AT_ONCE, FEW, LONGEST_EACH, LoopTurns
+from postscan.soap.http.turns import AT_ONCE, FEW, LONGEST_EACH, SECONDS, LoopTurns
 
 
 def given(ask: Callable[[LoopTurns, Callable[[str], None]], Awaitable[None]]) -> list[str]:
@@ -15,7 +15,7 @@ def given(ask: Callable[[LoopTurns, Callable[[str], None]], Awaitable[None]]) ->
     order: list[str] = []
 
     async def run() -> None:
-        turns = LoopTurns()
+        turns = LoopTurns(lambda: 0.0)
         await ask(turns, lambda address: take(turns, address, order))
         while len(order) < len(asked):
             await asyncio.sleep(0)
@@ -84,7 +84,7 @@ def test_few_turns_are_given_in_one_round() -> None:
     """The event loop reads, answers and accepts between two rounds."""
 
     async def run() -> None:
-        turns, rounds = LoopTurns(), list[int]()
+        turns, rounds = LoopTurns(lambda: 0.0), list[int]()
         called: list[int] = []
         for number in range(4 * AT_ONCE):
             turns.take("a", partial(called.append, number))
@@ -92,6 +92,23 @@ def test_few_turns_are_given_in_one_round() -> None:
             rounds.append(len(called))
             await asyncio.sleep(0)
         assert rounds == list(range(AT_ONCE, 4 * AT_ONCE, AT_ONCE))
+
+    asyncio.run(run())
+
+
+def test_there_are_more_turns_after_a_long_round() -> None:
+    """Other work of the event loop, such as uploads, leaves a third of its time to them."""
+    now = [0.0]
+
+    async def run() -> None:
+        turns, called = LoopTurns(lambda: now[0]), list[int]()
+        for number in range(AT_ONCE):
+            turns.take("a", partial(called.append, number))
+        now[0] += 20 * SECONDS
+        for number in range(50):
+            turns.take("a", partial(called.append, number))
+        await asyncio.sleep(0)
+        assert len(called) == AT_ONCE + 10
 
     asyncio.run(run())
 
