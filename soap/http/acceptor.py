@@ -182,19 +182,28 @@ class Acceptor:
 
     async def _first_record(self, connection: socket.socket) -> None:
         """Wait until the first record of TLS has arrived, or something else: only a whole one costs time."""
-        await self._arrived(connection, 1)
-        if connection.recv(1, socket.MSG_PEEK) == HANDSHAKE:
-            await self._arrived(connection, HEADER_BYTES)
-            header = connection.recv(HEADER_BYTES, socket.MSG_PEEK)
-            await self._arrived(connection, HEADER_BYTES + min(int.from_bytes(header[3:]), RECORD_BYTES))
+        await self._readable(connection)
+        arrived, before = connection.recv(HEADER_BYTES + RECORD_BYTES, socket.MSG_PEEK), -1
+        while before < len(arrived) < (size := _size(arrived)):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            await self._readable(connection)
+            before, arrived = len(arrived), connection.recv(size, socket.MSG_PEEK)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
-    async def _arrived(self, connection: socket.socket, size: int) -> None:
-        """Wait until so many bytes have arrived, or the client has closed the connection."""
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+    async def _readable(self, connection: socket.socket) -> None:
+        """Wait until as many bytes have arrived as SO_RCVLOWAT says, or the client has closed the connection."""
         readable = asyncio.Event()
         self._loop.add_reader(connection, readable.set)
         try:
             await readable.wait()
         finally:
             self._loop.remove_reader(connection)
+
+
+def _size(arrived: bytes) -> int:
+    """Return the size of the record of a handshake that begins with these bytes, or of its header; 0 for others."""
+    if arrived[:1] != HANDSHAKE:
+        return 0
+    if len(arrived) < HEADER_BYTES:
+        return HEADER_BYTES
+    return HEADER_BYTES + min(int.from_bytes(arrived[3:HEADER_BYTES]), RECORD_BYTES)

@@ -3,13 +3,18 @@
 A TLS handshake, a request, and a read of a few kilobytes in small chunks cost the event loop about a millisecond each.
 Each of them therefore takes a turn. A few turns are given in each round of the event loop, and what is above that
 waits. Clients with few waiting come first, one after the other; then the one with the fewest. So a client that sends a
-few requests at a time waits for one turn of each client that does the same, and hardly for a client with many
-connections. One turn of four goes to what has waited longest, so that such a client is served as well.
+few requests at a time waits for one turn of each client that does the same, and hardly for a client with many waiting.
+
+When several clients take turns, those with many waiting get no more than half of the time: between two rounds with
+turns of theirs the event loop rests, or serves others, for as long as the first one took. One turn of four in such a
+round goes to what has waited longest, so that such a client is served whatever others send.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,14 +23,20 @@ from typing import Final
 AT_ONCE: Final = 2
 """Turns in a short round of the event loop."""
 
-SECONDS: Final = 0.001
-"""About what a turn costs. After a long round there are more turns, so that they get a third of the time."""
+LONGER_SECONDS: Final = 0.008
+"""Seconds of a round for each turn in the next one: other work, such as uploads, leaves a share of the time to turns.
+
+A turn takes a fraction of that, so that rounds do not become longer and longer.
+"""
 
 FEW: Final = 4
-"""A client with up to so many waiting counts as one with a single one."""
+"""Most turns that a client with few waiting waits for."""
 
 LONGEST_EACH: Final = 4
 """One turn of so many goes to what has waited longest."""
+
+SHARED_SECONDS: Final = 1.0
+"""Seconds for which a client counts as there after its turn."""
 
 
 class LoopTurn:
@@ -42,28 +53,43 @@ class LoopTurn:
         self._turns.remove(self._address, self)
 
 
+_Waiting = dict[str, deque[LoopTurn]]
+
+
 class LoopTurns:
     """The turns of all clients on one event loop; *ticks* returns monotonic seconds."""
 
     def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:
         self._ticks = ticks
-        self._waiting: dict[str, deque[LoopTurn]] = {}  # in the order in which they began to wait or had a turn
-        self._began = 0.0  # of this round
-        self._given = 0  # in this round
-        self._asked = 0
+        self._few: _Waiting = {}  # in the order in which clients began to wait, or had a turn
+        self._many: _Waiting = {}
+        self._numbers = itertools.count(1)
         self._passed = 0
+        self._given = 0  # in this round
+        self._began = 0.0
         self._is_in_round = False
+        self._last = ""
+        self._shared_until = -math.inf
+        self._has_served_many = False  # in this round
+        self._rests_until = -math.inf
+        self._rest: asyncio.TimerHandle | None = None
 
     def take(self, address: str, work: Callable[[], None]) -> LoopTurn | None:
         """Call *work* in a turn of this client: at once, and then return None, or later, in another round."""
-        if not self._waiting and self._given < AT_ONCE:
-            self._given += 1
+        own = self._few.get(address) or self._many.get(address)
+        if own is None and not self._few and self._given < AT_ONCE:
             self._begin_round()
+            self._note(address)
             work()
             return None
-        self._asked += 1
-        turn = LoopTurn(self, address, work, self._asked)
-        self._waiting.setdefault(address, deque()).append(turn)
+        turn = LoopTurn(self, address, work, next(self._numbers))
+        if own is None:
+            self._few[address] = deque([turn])
+        else:
+            own.append(turn)
+            if len(own) == FEW + 1:
+                self._many[address] = self._few.pop(address)
+        self._begin_round()
         return turn
 
     async def wait(self, address: str) -> None:
@@ -78,40 +104,77 @@ class LoopTurns:
 
     def remove(self, address: str, turn: LoopTurn) -> None:
         """Let a turn be waited for no more; does nothing if nothing waits for it."""
-        own = self._waiting.get(address, deque())
+        own = self._few.get(address) or self._many.get(address) or deque()
         if turn in own:
             own.remove(turn)
-            if not own:
-                del self._waiting[address]
+            if len(own) in (0, FEW):
+                self._sort_in(address, own)
 
-    def _begin_round(self) -> None:
+    def _begin_round(self, began: float | None = None) -> None:
         if not self._is_in_round:
             self._is_in_round = True
-            self._began = self._ticks()
+            self._began = self._ticks() if began is None else began
             asyncio.get_running_loop().call_soon(self._next_round)
 
     def _next_round(self) -> None:
-        most = max(AT_ONCE, round((self._ticks() - self._began) / SECONDS / 2))
-        self._given, self._is_in_round = 0, False
-        if self._waiting:
-            self._begin_round()
-        while self._waiting and self._given < most:
-            self._given += 1
-            self._next().work()
+        now = self._ticks()
+        length = now - self._began
+        if self._has_served_many and now < self._shared_until:
+            self._rests_until = now + length
+        self._given, self._is_in_round, self._has_served_many = 0, False, False
+        most = max(AT_ONCE, int(length / LONGER_SECONDS))
+        try:
+            while self._given < most and (address := self._next(is_rested=now >= self._rests_until)) is not None:
+                self._give(address)
+        finally:
+            self._go_on(now)
 
-    def _next(self) -> LoopTurn:
-        """Return the next turn, which is then waited for no more."""
-        self._passed += 1
-        is_longest = self._passed % LONGEST_EACH == 0
-        address = min(self._waiting, key=self._since if is_longest else self._number)
-        own = self._waiting.pop(address)
+    def _go_on(self, now: float) -> None:
+        """See to it that there is another round as long as anything waits; this one began *now*."""
+        if self._given or self._few:
+            self._begin_round(now)
+        elif self._many and self._rest is None:
+            self._rest = asyncio.get_running_loop().call_later(self._rests_until - now, self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._rest = None
+        self._begin_round()
+
+    def _next(self, *, is_rested: bool) -> str | None:
+        """Return the client that has the next turn; None if there is none in this round."""
+        if self._many and is_rested:
+            self._passed += 1
+            if self._passed % LONGEST_EACH == 0:
+                return min((*self._few, *self._many), key=self._since)
+            if not self._few:
+                return min(self._many, key=self._number)
+        return next(iter(self._few), None)
+
+    def _give(self, address: str) -> None:
+        own = self._few.get(address) or self._many[address]
+        self._has_served_many = self._has_served_many or address in self._many
         turn = own.popleft()
+        self._sort_in(address, own)
+        self._note(address)
+        turn.work()
+
+    def _note(self, address: str) -> None:
+        """Count a turn of this client."""
+        self._given += 1
+        if address != self._last:
+            if self._last:
+                self._shared_until = self._ticks() + SHARED_SECONDS
+            self._last = address
+
+    def _sort_in(self, address: str, own: deque[LoopTurn]) -> None:
+        """Put a client behind those that have as few, or as many, waiting."""
+        self._few.pop(address, None)
+        self._many.pop(address, None)
         if own:
-            self._waiting[address] = own
-        return turn
+            (self._few if len(own) <= FEW else self._many)[address] = own
 
     def _number(self, address: str) -> int:
-        return max(len(self._waiting[address]), FEW)
+        return len(self._many[address])
 
     def _since(self, address: str) -> int:
-        return self._waiting[address][0].number
+        return (self._few.get(address) or self._many[address])[0].number

@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from postscan.soap.http.turns import AT_ONCE, FEW, LONGEST_EACH, SECONDS, LoopTurns
+import pytest
+
+from postscan.soap.http.turns import AT_ONCE, FEW, LONGER_SECONDS, LONGEST_EACH, LoopTurns
 
 
 def given(ask: Callable[[LoopTurns, Callable[[str], None]], Awaitable[None]]) -> list[str]:
@@ -104,11 +106,41 @@ def test_there_are_more_turns_after_a_long_round() -> None:
         turns, called = LoopTurns(lambda: now[0]), list[int]()
         for number in range(AT_ONCE):
             turns.take("a", partial(called.append, number))
-        now[0] += 20 * SECONDS
+        now[0] += 10 * LONGER_SECONDS
         for number in range(50):
             turns.take("a", partial(called.append, number))
         await asyncio.sleep(0)
         assert len(called) == AT_ONCE + 10
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_client_with_many_waiting_has_half_of_the_time_unless_it_is_alone(*, is_alone: bool) -> None:
+    """T-H4: the event loop rests for as long as its turns took, and serves others at once meanwhile."""
+    now = [0.0]
+
+    async def run() -> None:
+        turns, called = LoopTurns(lambda: now[0]), list[str]()
+
+        def work(address: str) -> None:
+            called.append(address)
+            now[0] += 0.005
+
+        if not is_alone:
+            turns.take("one", partial(work, "one"))
+        for _ in range(20):
+            turns.take("many", partial(work, "many"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if is_alone:
+            assert called == ["many"] * 20
+            return
+        assert called == ["one"] + ["many"] * 3
+        assert turns.take("one", partial(work, "one")) is None
+        now[0] += 0.005
+        await asyncio.sleep(0.2)
+        assert called == ["one"] + ["many"] * 3 + ["one"] + ["many"] * 2
 
     asyncio.run(run())
 
