@@ -1,7 +1,8 @@
 """Group commit: changes that wait for the one writer share a transaction, and so one sync of the disk.
 
 A change runs when it has the turn. If others wait when it has run, it passes on the turn with the open transaction and
-waits for the outcome; the last one commits for all. A change that fails is undone to its savepoint, the others stay.
+waits for the outcome; the last one commits for all. A change that fails is undone to its savepoint, the others stay;
+if it cannot be undone, nothing is committed.
 
 Each change gets its own outcome, and none before the group has one: a change that failed may have seen what others of
 its group have written, and that is true only when it is committed. An urgent change is committed without waiting for
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from postscan.core.errors import OutcomeUnknown, StoreBusy
+from postscan.core.errors import OutcomeUnknown, StoreBusy, StoreFull
 from postscan.core.store.database.backend import UNTIL, Backend
 from postscan.core.store.database.gate import Turn, Turns, all_entered
 from postscan.core.store.database.translation import translated
@@ -90,14 +91,31 @@ class _Group:
         self._transaction = transaction
         self._opened = opened
         self._size = self._kept = 0
+        self._is_broken = False
         self._error: StoreBusy | None = None
         self._ended = threading.Event()
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what the body has done if it raises. The first change needs no savepoint: there is nothing to keep."""
-        with self.db.begin_nested() if self._size else contextlib.nullcontext():
+        if not self._size:
             yield
+            return
+        point = self.db.begin_nested()
+        try:
+            yield
+            point.commit()
+        except BaseException:
+            self._undo(point)
+            raise
+
+    def _undo(self, point: sa.NestedTransaction) -> None:
+        """Undo what was done since *point*. If that fails, the group commits nothing; the caller's error stays."""
+        can_undo = point.is_active  # after a RELEASE that failed, SQLAlchemy sends no ROLLBACK TO
+        self._is_broken = True
+        with contextlib.suppress(Exception):
+            point.rollback()
+            self._is_broken = not can_undo
 
     @property
     def takes_more(self) -> bool:
@@ -105,12 +123,12 @@ class _Group:
         return self._kept > 0 and self._size < MOST and self._error is None
 
     def add(self, turn: Turn, failure: BaseException | None) -> None:
-        """Count a change that has run."""
+        """Count a change that has run. The group fails if the transaction has ended, or has what should be undone."""
         self._size += 1
         self._kept += failure is None
         self.urgent = self.urgent or turn.urgent
-        if failure is not None and not self._is_open():
-            self._error = failure if isinstance(failure, StoreBusy) else StoreBusy(f"another change failed: {failure}")
+        if not self._is_sound():
+            self._error = _error_of_all(failure)
 
     def end(self, settle: Settle, until: float) -> None:
         """Commit what is kept, or roll back if there is nothing, and let all changes go on."""
@@ -129,21 +147,42 @@ class _Group:
     def wait(self, failure: BaseException | None) -> None:
         """Wait for the outcome; raise the *failure* of one change, or that of the group."""
         self._ended.wait()
-        if failure is not None and (self._error is None or self._kept == 0 or not isinstance(failure, Exception)):
+        error = self._error
+        if failure is None:
+            if error is not None:
+                raise type(error)(*error.args) from error
+        elif error is None or self._kept == 0 or not _may_depend_on_others(failure):
             raise failure
-        if failure is not None:
-            raise StoreBusy(f"what this change depends on was not stored: {self._error}") from failure
-        if self._error is not None:
-            raise type(self._error)(*self._error.args) from self._error
+        else:
+            kind = StoreFull if isinstance(error, StoreFull) else StoreBusy
+            raise kind(f"what this change depends on was not stored: {error}") from failure
 
     def _commit(self, settle: Settle, until: float) -> None:
+        if not self._is_sound():
+            raise StoreBusy("the transaction ended before its commit")
         try:
             with self._transaction:
                 pass
         except Exception as error:  # noqa: BLE001  (raised again, unless it has committed)
             settle(None, error, until)
 
+    def _is_sound(self) -> bool:
+        """Return whether all that the transaction has may be committed, and it is open: else COMMIT does nothing."""
+        return not self._is_broken and self._is_open()
+
     def _is_open(self) -> bool:
         """Return whether the transaction is open: SQLite rolls it back by itself after some errors of the disk."""
         sqlite: Any = self.db.connection.dbapi_connection
-        return bool(sqlite.in_transaction)
+        return self._transaction.is_active and bool(sqlite.in_transaction)
+
+
+def _error_of_all(failure: BaseException | None) -> StoreBusy:
+    """Return the error of a group that this *failure* of one change has ended."""
+    if isinstance(failure, StoreBusy):
+        return failure
+    return StoreBusy("the transaction has ended" if failure is None else f"another change failed: {failure!r}")
+
+
+def _may_depend_on_others(failure: BaseException) -> bool:
+    """Return whether a change may have failed because of what others of its group have written."""
+    return isinstance(failure, Exception) and not isinstance(failure, StoreBusy)
