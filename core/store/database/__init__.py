@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from postscan.core.errors import OutcomeUnknown, SettingsError, StoreBusy
 from postscan.core.store.database import journal_modes
-from postscan.core.store.database.backend import UNTIL, Backend
+from postscan.core.store.database.backend import OUTCOME_SECONDS, UNTIL, Backend
 from postscan.core.store.database.file_lock import LockHeld
 from postscan.core.store.database.gate import Entrance, all_entered
 from postscan.core.store.database.group_commit import GroupCommit
@@ -126,7 +126,7 @@ class Database:
 
     def _settle(self, name: str | None, error: Exception, until: float) -> None:
         """Find the outcome of a COMMIT that failed; return if it has committed."""
-        committed = self._backend.is_committed(name, error, max(until, time.monotonic() + _OUTCOME_SECONDS))
+        committed = self._backend.is_committed(name, error, max(until, time.monotonic() + OUTCOME_SECONDS))
         if committed is not False:  # else it is one failure among the others
             log.warning("commit interrupted", extra={"outcome": _OUTCOME[committed], "reason": str(error)})
         if committed is None:
@@ -174,9 +174,6 @@ class Database:
     def _is_urgent(self) -> bool:
         return getattr(self._thread, "urgent", False)
 
-
-_OUTCOME_SECONDS: Final = 1.0
-"""A question for the outcome of a COMMIT has at least this time, also when the transaction has used up its own."""
 
 _OUTCOME: Final = {True: "committed", None: "unknown"}
 

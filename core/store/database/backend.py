@@ -15,6 +15,9 @@ from postscan.core.store.database.gate import Entrance
 UNTIL: Final = "postscan_until"
 """Execution option of a connection: the `time.monotonic()` until which its transaction waits to begin."""
 
+OUTCOME_SECONDS: Final = 1.0
+"""The outcome of a COMMIT is waited for at least this time, also when the transaction has used up its own."""
+
 
 class Backend(ABC):
     """Connections to one database, and what becomes of a COMMIT that fails.

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from postscan.core.errors import OutcomeUnknown, StoreBusy, StoreFull
-from postscan.core.store.database.backend import UNTIL, Backend
+from postscan.core.store.database.backend import OUTCOME_SECONDS, UNTIL, Backend
 from postscan.core.store.database.gate import Turn, Turns, all_entered
 from postscan.core.store.database.translation import translated
 
@@ -79,7 +80,7 @@ class GroupCommit:
                 group.end(self._settle, until)
             finally:
                 self._turns.end()
-        group.wait(failure)
+        group.wait(failure, until)
 
 
 class _Group:
@@ -144,10 +145,12 @@ class _Group:
         finally:
             self._ended.set()
 
-    def wait(self, failure: BaseException | None) -> None:
-        """Wait for the outcome; raise the *failure* of one change, or that of the group."""
-        self._ended.wait()
-        error = self._error
+    def wait(self, failure: BaseException | None, until: float) -> None:
+        """Wait for the outcome; raise the *failure* of one change, or the error of the group.
+
+        That is `OutcomeUnknown` if there is no outcome when `time.monotonic()` is *until*.
+        """
+        error = self._outcome(max(until - time.monotonic(), OUTCOME_SECONDS))
         if failure is None:
             if error is not None:
                 raise type(error)(*error.args) from error
@@ -155,7 +158,12 @@ class _Group:
             raise failure
         else:
             kind = StoreFull if isinstance(error, StoreFull) else StoreBusy
-            raise kind(f"what this change depends on was not stored: {error}") from failure
+            raise kind(f"what this change may depend on is not known to be stored: {error}") from failure
+
+    def _outcome(self, seconds: float) -> StoreBusy | None:
+        if self._ended.wait(seconds):
+            return self._error
+        return OutcomeUnknown("the database does not answer: the commit of this change and others takes too long")
 
     def _commit(self, settle: Settle, until: float) -> None:
         if not self._is_sound():

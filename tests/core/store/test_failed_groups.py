@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from functools import partial
 
@@ -11,7 +12,7 @@ import databases
 import pytest
 import sqlalchemy as sa
 from conftest import ANNA
-from grouped_changes import MakeJob, cancel, commits, failure, line, tokens
+from grouped_changes import SOON, MakeJob, cancel, commits, failure, line, tokens
 
 from postscan.core.errors import OutcomeUnknown, StoreBusy, StoreFull
 from postscan.core.model.records import RequestKey, StoredResponse
@@ -132,3 +133,35 @@ def test_a_transaction_that_has_ended_unseen_is_not_stored(store: Store, job: Ma
 
     store.insert(job())
     assert tokens(store) == [job().token]
+
+
+def test_the_outcome_of_a_commit_is_not_waited_for_without_end(sqlite_url: str, job: MakeJob) -> None:
+    """The disk stands still in the COMMIT: whether the change will be stored is not known, a refusal is `StoreBusy`."""
+    over = threading.Event()
+
+    def stand_still(_: sa.Connection) -> None:
+        assert over.wait(SOON)
+
+    def refuse() -> None:
+        with store.writing():
+            raise ZeroDivisionError
+
+    def last() -> None:
+        with store.writing() as db:
+            sa.event.listen(db, "commit", stand_still)
+
+    with (
+        contextlib.closing(Store(databases.migrated(sqlite_url), busy_seconds=2.0)) as store,
+        line(store) as others,
+    ):
+        first = others.add(lambda: store.insert(job(token="first")))
+        refused = others.add(refuse)
+        ends = others.add(last)
+        others.go()
+        try:
+            errors = [type(future.exception(SOON / 3)) for future in (first, refused)]
+        finally:
+            over.set()
+        assert ends.exception(SOON) is None
+        assert errors == [OutcomeUnknown, StoreBusy]
+        assert tokens(store) == ["first"]
