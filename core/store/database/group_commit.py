@@ -73,14 +73,21 @@ class GroupCommit:
             self._turns.end()
             assert failure is not None
             raise failure
-        group.add(turn, failure)
-        if not (group.takes_more and self._turns.pass_on(urgent=group.urgent)):
-            self._open = None
-            try:
-                group.end(self._settle, until)
-            finally:
-                self._turns.end()
+        goes_on = False
+        try:
+            group.add(turn, failure)
+            goes_on = group.takes_more and self._turns.pass_on(urgent=group.urgent)
+        finally:
+            if not goes_on:
+                self._end(group, until)
         group.wait(failure, until)
+
+    def _end(self, group: _Group, until: float) -> None:
+        self._open = None
+        try:
+            group.end(self._settle, until)
+        finally:
+            self._turns.end()
 
 
 class _Group:
@@ -179,9 +186,15 @@ class _Group:
         return not self._is_broken and self._is_open()
 
     def _is_open(self) -> bool:
-        """Return whether the transaction is open: SQLite rolls it back by itself after some errors of the disk."""
+        """Return whether the transaction is open.
+
+        SQLite rolls it back by itself after some errors of the disk, and SQLAlchemy closes the connection when
+        `SystemExit` or `KeyboardInterrupt` leaves a statement.
+        """
+        if not self._transaction.is_valid:
+            return False
         sqlite: Any = self.db.connection.dbapi_connection
-        return self._transaction.is_active and bool(sqlite.in_transaction)
+        return bool(sqlite.in_transaction)
 
 
 def _error_of_all(failure: BaseException | None) -> StoreBusy:

@@ -165,3 +165,25 @@ def test_the_outcome_of_a_commit_is_not_waited_for_without_end(sqlite_url: str, 
         assert ends.exception(SOON) is None
         assert errors == [OutcomeUnknown, StoreBusy]
         assert tokens(store) == ["first"]
+
+
+def test_an_exit_in_a_statement_ends_its_group(store: Store, job: MakeJob) -> None:
+    """SQLAlchemy closes the connection then; the next change has the turn, and a transaction of its own."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit
+
+    def exits() -> None:
+        with store.writing() as db:
+            sa.event.listen(db, "after_cursor_execute", leave)
+            db.execute(sa.text("delete from job"))
+
+    with line(store) as others:
+        first = others.add(lambda: store.insert(job(token="first")))
+        exiting = others.add(exits)
+        last = others.add(lambda: store.insert(job(token="last")))
+
+    assert type(first.exception()) is StoreBusy
+    assert type(exiting.exception()) is SystemExit
+    assert last.exception() is None
+    assert tokens(store) == ["last"]
