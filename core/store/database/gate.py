@@ -8,9 +8,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 from postscan.core.errors import StoreBusy
+
+MOST_URGENT: Final = 8
+"""Urgent turns in succession while an ordinary one waits."""
 
 
 class Entrance(Protocol):
@@ -74,13 +77,18 @@ class Turn:
 
 
 class Turns:
-    """The line. A thread that has the turn ends it by `pass_on` or by `end`."""
+    """The line. A thread that has the turn ends it by `pass_on` or by `end`.
+
+    Urgent turns come first. After `MOST_URGENT` of them an ordinary one comes that waits, so that those who make urgent
+    changes again and again do not keep all others out.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken = False
         self._urgent: deque[Turn] = deque()
         self._ordinary: deque[Turn] = deque()
+        self._overtaken = 0  # urgent turns since the last ordinary one, while one waited
 
     def __len__(self) -> int:
         """Return how many threads wait."""
@@ -98,14 +106,15 @@ class Turns:
         return turn
 
     def pass_on(self, *, urgent: bool) -> bool:
-        """Give the turn to the next thread, or to the next urgent one; return False if none waits."""
+        """Give the turn to the next thread, with *urgent* only if it is urgent; return False if there is none."""
         with self._lock:
-            return self._give(self._urgent or (None if urgent else self._ordinary))
+            line = self._next_line()
+            return (line is self._urgent or not urgent) and self._give(line)
 
     def end(self) -> None:
         """Give the turn to the next thread, or to the next one that enters."""
         with self._lock:
-            self._taken = self._give(self._urgent or self._ordinary)
+            self._taken = self._give(self._next_line())
 
     def remove(self, turn: Turn) -> bool:
         """Take a place out of the line; return False if it has the turn."""
@@ -119,9 +128,13 @@ class Turns:
     def _line(self, turn: Turn) -> deque[Turn]:
         return self._urgent if turn.urgent else self._ordinary
 
-    @staticmethod
-    def _give(line: deque[Turn] | None) -> bool:
+    def _next_line(self) -> deque[Turn]:
+        is_due = self._ordinary and self._overtaken >= MOST_URGENT
+        return self._ordinary if is_due or not self._urgent else self._urgent
+
+    def _give(self, line: deque[Turn]) -> bool:
         if not line:
             return False
         line.popleft().give()
+        self._overtaken = self._overtaken + 1 if line is self._urgent and self._ordinary else 0
         return True

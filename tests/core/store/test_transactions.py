@@ -18,7 +18,7 @@ from postscan.core.engine import Engine
 from postscan.core.errors import OutcomeUnknown, StoreBusy
 from postscan.core.model.job import Job
 from postscan.core.settings import Settings
-from postscan.core.store.database.gate import Gate
+from postscan.core.store.database.gate import MOST_URGENT, Gate, Turn, Turns
 from postscan.core.store.database.sqlite import SQLite
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME
@@ -117,6 +117,44 @@ def test_a_gate_that_stays_closed_is_busy() -> None:
         gate.entered(urgent=True, until=time.monotonic() + 0.05),
     ):
         pass
+
+
+def has_come(turn: Turn) -> bool:
+    """Return whether a thread has the turn."""
+    with contextlib.suppress(StoreBusy):
+        turn.wait(0.0)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("is_passed_on", [False, True])
+def test_urgent_turns_leave_one_to_an_ordinary_thread_that_waits(*, is_passed_on: bool) -> None:
+    """After some in succession, also if they would take only urgent ones with them; then urgent ones come again."""
+    turns, order = Turns(), ""
+    first = turns.enter(urgent=True)
+    waiting = {turns.enter(urgent=urgent): urgent for urgent in [False, False] + [True] * 3 * MOST_URGENT}
+    assert has_come(first)
+    while waiting:
+        if not is_passed_on or not turns.pass_on(urgent=True):
+            turns.end()
+        [next_one] = [turn for turn in waiting if has_come(turn)]
+        order += "u" if waiting.pop(next_one) else "o"
+
+    some = "u" * MOST_URGENT
+    assert order == f"{some}o{some}o{some}"
+
+
+def test_urgent_turns_that_overtook_none_do_not_count() -> None:
+    """An urgent thread goes before the first ordinary one that waits, however many went before."""
+    turns = Turns()
+    turns.enter(urgent=True)
+    for _ in range(2 * MOST_URGENT):
+        turns.enter(urgent=True)
+        turns.end()
+    ordinary, urgent = turns.enter(urgent=False), turns.enter(urgent=True)
+    turns.end()
+
+    assert (has_come(urgent), has_come(ordinary)) == (True, False)
 
 
 def test_a_client_that_stops_before_its_commit_stops_no_other(postgres_url: str, job: Callable[..., Job]) -> None:
