@@ -33,7 +33,7 @@ def suitable(file: str) -> str:
 
 def is_logged(file: str | None) -> bool:
     """Return whether the database has a write-ahead log; it does as long as a connection of that mode is open."""
-    return file is not None and Path(f"{file}-wal").exists()
+    return file is not None and Path(f"{os.path.realpath(file)}-wal").exists()  # beside the target of a symbolic link
 
 
 def file_system(path: Path) -> str:

@@ -19,14 +19,15 @@ from postscan.core.store.store import Store
 pytestmark = pytest.mark.skipif(not tracing.available(), reason=tracing.NOT_HERE)
 
 
-@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize(("mode", "name"), [("delete", "data/postscan"), ("wal", "data/postscan"), ("wal", "link")])
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
 def test_a_commit_that_the_disk_refuses_is_not_found_after_a_crash(
-    tmp_path: Path, job: Callable[..., Job], mode: str, call: str
+    tmp_path: Path, job: Callable[..., Job], mode: str, name: str, call: str
 ) -> None:
-    """Recovery reads the rollback journal, and every whole commit in the write-ahead log."""
-    url = databases.migrated(f"sqlite:///{tmp_path}/data/postscan.sqlite", journal=mode)
-    with contextlib.closing(Store(url)) as store:
+    """Recovery reads the rollback journal, and every whole commit in the write-ahead log, also by a symbolic link."""
+    databases.migrated(f"sqlite:///{tmp_path}/data/postscan.sqlite", journal=mode)
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "data" / "postscan.sqlite")
+    with contextlib.closing(Store(f"sqlite:///{tmp_path}/{name}.sqlite")) as store:
         store.insert(job(token="before"))
         last = _calls_of(call, tmp_path / "calls", lambda: store.insert(job(token="measured")))
         with (
