@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,18 @@ class WriteLock:
     def __init__(self, file: str) -> None:
         self._paths = (Path(f"{file}.write-turn"), Path(f"{file}.write-lock"))
         self._descriptors: tuple[int, ...] = ()
+        self._used = threading.Lock()
 
     def close(self) -> None:
-        """Close the files."""
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        self._descriptors = ()
+        """Close the files. During a transaction, which would lose the lock, leave that to the end of the process."""
+        if not self._used.acquire(blocking=False):
+            return
+        try:
+            for descriptor in self._descriptors:
+                os.close(descriptor)
+            self._descriptors = ()
+        finally:
+            self._used.release()
 
     @contextlib.contextmanager
     def entered(self, *, urgent: bool, until: float) -> Iterator[None]:
@@ -47,16 +54,17 @@ class WriteLock:
 
         Of the transactions of several processes, an *urgent* one has no precedence.
         """
-        turn, lock = self._opened()
-        _take(turn, until)
-        try:
-            _take(lock, until)
-        finally:
-            fcntl.flock(turn, fcntl.LOCK_UN)
-        try:
-            yield
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
+        with self._used:
+            turn, lock = self._opened()
+            _take(turn, until)
+            try:
+                _take(lock, until)
+            finally:
+                fcntl.flock(turn, fcntl.LOCK_UN)
+            try:
+                yield
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _opened(self) -> tuple[int, ...]:
         try:

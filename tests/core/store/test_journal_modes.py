@@ -11,6 +11,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import databases
@@ -146,6 +147,31 @@ def test_all_that_write_wait_for_one_another_across_processes(rollback: Store, j
 
     rollback.insert(job())
     assert len(rollback.open_jobs()) == 1
+
+
+def test_a_store_that_is_closed_in_a_transaction_holds_the_lock_to_its_end(sqlite_url: str) -> None:
+    """A stop of the server does not wait for a sweep without end."""
+    store, other = Store(databases.migrated(sqlite_url)), WriteLock(os.path.realpath(sqlite_url[len("sqlite:///") :]))
+    inside, over = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store.writing():
+            inside.set()
+            over.wait(60)
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        try:
+            assert inside.wait(60)
+            store.close()
+            with pytest.raises(StoreBusy, match="another process writes"), other.entered(urgent=False, until=0.0):
+                pass
+        finally:
+            over.set()
+        writing.result(60)
+    with other.entered(urgent=False, until=0.0):
+        pass
+    other.close()
 
 
 def test_the_process_that_waits_writes_before_one_that_comes_later(tmp_path: Path) -> None:
