@@ -20,6 +20,7 @@ from typing import Final
 from postscan.core.errors import StoreBusy, StoreFull
 
 _PAUSE: Final = 0.001  # seconds
+_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class WriteLock:
@@ -33,6 +34,7 @@ class WriteLock:
     """
 
     def __init__(self, file: str) -> None:
+        self._file = file
         self._paths = (Path(f"{file}.write-turn"), Path(f"{file}.write-lock"))
         self._descriptors: tuple[int, ...] = ()
         self._used = threading.Lock()
@@ -69,12 +71,24 @@ class WriteLock:
     def _opened(self) -> tuple[int, ...]:
         try:
             while len(self._descriptors) < len(self._paths):
-                path = self._paths[len(self._descriptors)]
-                self._descriptors += (os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600),)
+                self._descriptors += (_open(self._paths[len(self._descriptors)], self._file),)
         except OSError as error:
             kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreBusy
             raise kind(f"the database does not answer: {error.filename}: {error.strerror}") from error
         return self._descriptors
+
+
+def _open(path: Path, database: str) -> int:
+    """Open a file, or make it: a command of root makes it for the owner of the *database*, as SQLite its own files."""
+    try:
+        descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, _FLAGS)
+    if os.geteuid() == 0:
+        with contextlib.suppress(OSError):  # there is no database yet, or the file system has no owners
+            owner = Path(database).stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
 
 
 def _take(descriptor: int, until: float) -> None:

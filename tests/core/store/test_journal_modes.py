@@ -174,6 +174,37 @@ def test_a_store_that_is_closed_in_a_transaction_holds_the_lock_to_its_end(sqlit
     other.close()
 
 
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_command_of_root_makes_the_lock_for_the_owner_of_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int
+) -> None:
+    """Else the server could not open it. A file that exists keeps its owner: another user may have made it."""
+    file = tmp_path / "data.sqlite"
+    owners: list[tuple[int, int]] = []
+    file.touch()
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 1234)
+    monkeypatch.setattr(os, "fchown", lambda _descriptor, *owner: owners.append(owner))
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    for _ in range(2):
+        lock = WriteLock(str(file))
+        with lock.entered(urgent=False, until=0.0):
+            pass
+        lock.close()
+
+    owner = file.stat()
+    assert owners == ([(owner.st_uid, owner.st_gid)] * 2 if user == 0 else [])
+
+
+def test_a_lock_is_not_opened_by_a_symbolic_link(tmp_path: Path) -> None:
+    """A command of root would open, and make, any file."""
+    (tmp_path / "data.sqlite.write-turn").symlink_to(tmp_path / "secret")
+    with pytest.raises(StoreBusy), WriteLock(str(tmp_path / "data.sqlite")).entered(urgent=False, until=0.0):
+        pass
+
+    assert not (tmp_path / "secret").exists()
+
+
 def test_the_process_that_waits_writes_before_one_that_comes_later(tmp_path: Path) -> None:
     """Ten times: so a process that writes again and again takes turns with the others."""
     file = str(tmp_path / "data.sqlite")
