@@ -88,8 +88,8 @@ class ServerSettings(Table):
         1000,
         gt=0,
         description="most connections at the same time, and no more than a third of the descriptors that the server "
-        "may open (`ulimit -Hn`); the client with the most of them makes room for one with clearly fewer; with TLS each takes "
-        "32 KiB of memory while it is silent, and a few KiB before its handshake",
+        "may open (`ulimit -Hn`); the client with the most of them makes room for one with clearly fewer; with TLS "
+        "each takes 32 KiB of memory while it is silent, and a few KiB before its handshake",
     )
     connections_per_address: int = Field(200, gt=0, description="most connections of one address")
     drain_seconds: Seconds = Field(
