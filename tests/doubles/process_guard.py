@@ -56,11 +56,11 @@ class Guard:
 def _own_temporary_folder() -> str:
     """Let this process and all below have their temporary files in a folder of their own; return that.
 
-    The folders of pytest stay where they are, to be looked at after a failure. A database may run as another user.
+    The folders of pytest stay where they are, to be looked at after a failure. Databases and some tests run as others.
     """
     above = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=above)
-    Path(folder).chmod(0o711)
+    Path(folder).chmod(0o1777)
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", above)
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     return folder
