@@ -55,6 +55,11 @@ class EventPoster:
         except (httpx2.TransportError, OSError) as error:
             if not status:
                 raise NotDelivered(f"no response ({type(error).__name__})") from None
+        except AttributeError as error:
+            # anyio asks the transport for its socket; uvloop has none if the sink has reset the connection by then.
+            if error.name != "getpeername":
+                raise
+            raise NotDelivered("no response (the connection was reset)") from None
         if not 200 <= status < 300:
             raise NotDelivered(f"the status is {status}")
 

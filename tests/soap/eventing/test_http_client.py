@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+import uvloop
 from listeners import free_port
 
 from postscan.core.model.subscription import Sink
@@ -42,6 +44,26 @@ def sink(manner: Manner) -> Iterator[Sink]:
             yield Sink(f"http://127.0.0.1:{server.getsockname()[1]}/", "127.0.0.1")
         finally:
             over.set()
+            thread.join()
+
+
+@contextlib.contextmanager
+def resetting() -> Iterator[Sink]:
+    """A sink that resets each connection before a message arrives."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield Sink(f"http://127.0.0.1:{server.getsockname()[1]}/", "127.0.0.1")
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 
@@ -142,6 +164,24 @@ def test_nobody_there_is_no_answer() -> None:
     (said,) = post(Sink(f"http://127.0.0.1:{free_port()}/", "127.0.0.1"))
 
     assert said.startswith("no response")
+
+
+def test_a_connection_that_is_reset_at_once_is_no_answer() -> None:
+    """On the event loop of the server, such a connection may have lost its socket before a byte is written."""
+
+    async def send(to: Sink) -> list[str]:
+        poster, said = EventPoster(Settings().tls, DEADLINE), []
+        for _ in range(300):
+            with pytest.raises(NotDelivered) as refused:
+                await poster.post(to, b"<a/>")
+            said.append(str(refused.value))
+        await poster.close()
+        return said
+
+    with resetting() as to:
+        said = uvloop.run(send(to))
+
+    assert all(one.startswith("no response") for one in said)
 
 
 def test_no_connection_is_left_open() -> None:
