@@ -165,7 +165,7 @@ class Acceptor:
             else:
                 made.parser = None  # which refers to its protocol; uvicorn does this when a connection is lost
             if not isinstance(error, OSError):
-                raise  # else the handshake failed or took too long: `postscan.soap.http.tls` logs why
+                raise  # else the handshake failed, and `postscan.soap.http.tls` logs why, or took too long
 
     async def _begin_handshake(self, connection: socket.socket, address: str) -> dict[str, Any]:
         """Wait for the first record of a handshake, before which the connection has no buffers, and then for a turn.

@@ -186,7 +186,7 @@ def test_what_the_spool_keeps_is_counted_from_the_rows_of_older_versions(databas
     migrations.upgrade(database_url)
 
     with engine.begin() as db:
-        jobs = dict(db.execute(sa.text("select token, kept_bytes from job")).all())  # type: ignore[arg-type]  # pairs
+        jobs = {row.token: row.kept_bytes for row in db.execute(sa.text("select token, kept_bytes from job"))}
         usage = db.execute(sa.text("select * from usage order by owner")).all()
     engine.dispose()
     assert jobs == {"open": 35, "kept": 30, "failed": 30, "removed": 0, "empty": 0}

@@ -299,6 +299,8 @@ def linked(kind: Any = None) -> tuple[Wire, Application, asyncio.Protocol]:
 
 
 ASKED = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+SMALL_CHUNKS = b"1\r\nx\r\n" * 20_000
 
 
 def test_a_request_is_parsed_when_the_one_before_it_has_its_response() -> None:
@@ -345,9 +347,9 @@ def test_bytes_that_take_long_to_parse_wait_for_turns() -> None:
 
     async def talk() -> None:
         wire, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
-        made.data_received(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        made.data_received(CHUNKED)
         held.give()
-        made.data_received(b"1\r\nx\r\n" * 20_000)
+        made.data_received(SMALL_CHUNKS)
         given = 0
         while held.waiting:
             assert wire.is_paused
@@ -366,8 +368,8 @@ def test_a_connection_that_closes_takes_no_turn() -> None:
 
     async def talk() -> None:
         _, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
-        made.data_received(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
-        made.data_received(b"1\r\nx\r\n" * 20_000)
+        made.data_received(CHUNKED)
+        made.data_received(SMALL_CHUNKS)
         assert len(held.waiting) == 2
         made.connection_lost(None)
         assert held.waiting == []
@@ -449,8 +451,8 @@ def test_small_chunks_are_parsed_in_turns() -> None:
 
     async def talk() -> None:
         wire, application, made = linked()
-        made.data_received(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
-        made.data_received(b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n")
+        made.data_received(CHUNKED)
+        made.data_received(SMALL_CHUNKS + b"0\r\n\r\n")
         assert wire.is_paused
         await turns()
         application.may_answer.release()
