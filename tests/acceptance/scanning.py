@@ -162,6 +162,13 @@ def assert_silent(answer: Answer) -> None:
         assert word not in answer.body, answer.body
 
 
+def assert_bare(answer: Answer, status: int) -> None:
+    """Fail unless an answer is nothing but this status, and ends the connection (threats, fault and status rules)."""
+    assert (answer.status, answer.body) == (status, b"")
+    assert answer.headers["connection"] == "close"
+    assert_silent(answer)
+
+
 def status(answer: Answer) -> Status:
     """Read the JobStatus in an answer."""
     found = ET.fromstring(answer.body).find(f".//{{{DSP}}}JobStatus")

@@ -12,9 +12,19 @@ from pathlib import Path
 
 import pytest
 from acceptance.rawhttp import Line, connected
-from acceptance.scanning import NOT_NOW, UNEXPECTED, Refusal, Scanner, assert_silent, good, instructions, refusal
+from acceptance.scanning import (
+    NOT_NOW,
+    UNEXPECTED,
+    Refusal,
+    Scanner,
+    assert_bare,
+    assert_silent,
+    good,
+    instructions,
+    refusal,
+)
 from acceptance.server import ENVELOPE_BYTES, IMAGE_BYTES, Server, running
-from device import SOAP_TYPE, Answer, Device
+from device import SOAP_TYPE, Device
 from works import until
 
 MTOM_TYPE = "multipart/related; boundary=b; type=application/xop+xml"
@@ -34,20 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def scanner(server: Server) -> Scanner:
     """A device in front of it."""
     return Scanner(server)
-
-
-@pytest.fixture
-def line(server: Server) -> Iterator[Line]:
-    """A connection to it."""
-    with connected(server.url) as line:
-        yield line
-
-
-def assert_bare(answer: Answer, status: int) -> None:
-    """Fail unless an answer is nothing but this status (threats, fault and status rules)."""
-    assert (answer.status, answer.body) == (status, b"")
-    assert answer.headers["connection"] == "close"
-    assert_silent(answer)
 
 
 # --- refused by the head ---------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ import pytest
 import uvicorn
 import virtual_time
 from acceptance.rawhttp import Line, connected
-from acceptance.scanning import Scanner
+from acceptance.scanning import Scanner, assert_bare
 from acceptance.server import Server, running
-from device import Answer
 from held_turns import HeldTurns
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -34,29 +32,6 @@ HEAD_FIELDS = 100
 NOWHERE = "/nothing/here"
 WSDL = b"/ScanServer/processing?wsdl"
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that gives a head one second, an idle connection two, and an unread response one."""
-    settings = {"server": {"port": 0, "head_seconds": 1, "idle_seconds": 2, "write_seconds": 1}}
-    with running(tmp_path_factory.mktemp("head"), settings) as server:
-        yield server
-    assert server.tracebacks() == []
-
-
-@pytest.fixture
-def line(server: Server) -> Iterator[Line]:
-    """A connection."""
-    with connected(server.url) as line:
-        yield line
-
-
-def assert_bare(answer: Answer, status: int) -> None:
-    """Fail unless an answer is nothing but this status (threats, fault and status rules)."""
-    assert (answer.status, answer.body) == (status, b"")
-    assert answer.headers["connection"] == "close"
-    assert "server" not in answer.headers
 
 
 def fields_of(total: int) -> list[str]:

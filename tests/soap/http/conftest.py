@@ -1,0 +1,28 @@
+"""A server with short deadlines, and a connection to it.
+
+Real connections to a real server: tests of these fail if a new uvicorn calls its protocol's methods in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from acceptance.rawhttp import Line, connected
+from acceptance.server import Server, running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that gives a head one second, an idle connection two, and an unread response one."""
+    settings = {"server": {"port": 0, "head_seconds": 1, "idle_seconds": 2, "write_seconds": 1}}
+    with running(tmp_path_factory.mktemp("http"), settings) as server:
+        yield server
+    assert server.tracebacks() == []
+
+
+@pytest.fixture
+def line(server: Server) -> Iterator[Line]:
+    """A connection to it."""
+    with connected(server.url) as line:
+        yield line
