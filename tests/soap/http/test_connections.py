@@ -18,6 +18,9 @@ from typing import Any
 import certificates
 import pytest
 import uvicorn
+from acceptance import rawhttp
+from acceptance.scanning import Scanner
+from acceptance.server import running
 from held_turns import HeldTurns
 from uvicorn.server import ServerState
 
@@ -111,6 +114,32 @@ def test_connections_have_a_third_of_the_descriptors() -> None:
     assert most_connections(1000, 3000) == 1000
     assert most_connections(1000, 2999) == 999
     assert most_connections(1000, resource.RLIM_INFINITY) == 1000
+
+
+def test_a_client_with_fewer_connections_is_served_while_others_have_them_all(tmp_path: Path) -> None:
+    """T-H4: 20 addresses take all they can; a bystander's requests, and the server's own files, still work."""
+    with contextlib.ExitStack() as stack:
+        table = {"connections": 20, "connections_per_address": 15}
+        server = stack.enter_context(running(tmp_path, {"server": {"port": 0, **table}}))
+        taken = [stack.enter_context(rawhttp.connected(server.url, f"127.0.1.{number % 20}")) for number in range(60)]
+        token = Scanner(server).create("copy")
+
+        assert token
+        assert sum(not line.has_hung_up() for line in taken) <= 20
+        one = [stack.enter_context(rawhttp.connected(server.url, "127.0.2.1")) for _ in range(2)]
+        assert any(not line.has_hung_up() for line in one)
+
+
+def test_an_address_has_so_many_connections(tmp_path: Path) -> None:
+    """T-H4: one more is closed at once."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running(tmp_path, {"server": {"port": 0, "connections_per_address": 3}}))
+        taken = [stack.enter_context(rawhttp.connected(server.url, "127.0.0.3")) for _ in range(3)]
+        more = stack.enter_context(rawhttp.connected(server.url, "127.0.0.3"))
+
+        assert more.is_closed()
+        assert [line.has_hung_up() for line in taken] == [False] * 3
+    assert "connection refused: too many connections" in server.log()
 
 
 class Exhausted(socket.socket):

@@ -1,12 +1,17 @@
-"""Where requests end: whatever the cuts, no piece goes beyond the end of a request."""
+"""Where requests end: no piece goes beyond the end of a request, and one whose end is not certain is the last."""
 
 from __future__ import annotations
 
 import httptools
+import pytest
+from acceptance.rawhttp import Line
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postscan.soap.http.framing import PIECE, RequestCutter
+
+# --- pieces of bytes -------------------------------------------------------------------------------------------------
+
 
 REQUESTS = (
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -81,3 +86,68 @@ def test_other_pieces_are_short() -> None:
     reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
 
     assert len(reader.feed(b"1\r\nx\r\n" * PIECE)) == 6
+
+
+# --- requests to a server --------------------------------------------------------------------------------------------
+
+
+NOWHERE = "/nothing/here"
+SECOND = b"GET /second HTTP/1.1\r\nHost: test\r\n\r\n"
+HIDDEN = b"0\r\n\r\n" + SECOND
+FRAMING = {
+    "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "another protocol": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two lengths": b"{head}Content-Length: 5\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
+    "a length and chunks": b"{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
+    "chunks and a length": b"{head}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + HIDDEN,
+    "two encodings": b"{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
+    "no host": b"POST /nothing HTTP/1.1\r\n\r\n" + SECOND,
+    "two hosts": b"{head}Host: test\r\n\r\n" + SECOND,
+    "a host that is none": b"POST /nothing HTTP/1.1\r\nHost: a b\r\n\r\n" + SECOND,
+    "a host with a user": b"POST /nothing HTTP/1.1\r\nHost: a@b\r\n\r\n" + SECOND,
+    "chunks in HTTP/1.0": b"POST /nothing HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
+    "chunked is not the last": b"{head}Transfer-Encoding: chunked, identity\r\n\r\n" + HIDDEN,
+    "a negative length": b"{head}Content-Length: -1\r\n\r\n" + SECOND,
+    "a length with a sign": b"{head}Content-Length: +5\r\n\r\n" + HIDDEN,
+    "a length of 2^64": b"{head}Content-Length: 18446744073709551616\r\n\r\n" + SECOND,
+    "a length that is none": b"{head}Content-Length: 5x\r\n\r\n" + HIDDEN,
+    "a blank before the colon": b"{head}Transfer-Encoding : chunked\r\n\r\n" + HIDDEN,
+    "a folded field": b"{head}X: a\r\n Content-Length: 5\r\n\r\n" + SECOND,
+    "a bare line feed": b"{head}X: a\nContent-Length: 5\r\n\r\n" + SECOND,
+    "NUL in a field": b"{head}X: a\0b\r\n\r\n" + SECOND,
+    "a carriage return in a field": b"{head}X: a\rb\r\n\r\n" + SECOND,
+    "a chunk size that is none": b"{head}Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n" + HIDDEN,
+    "a negative chunk size": b"{head}Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n" + HIDDEN,
+    "a chunk size of 2^64": b"{head}Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n" + HIDDEN,
+    "a chunk that is longer than it says": b"{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n" + HIDDEN,
+    "a field without a name": b"{head}: x\r\n\r\n" + SECOND,
+}
+
+
+@pytest.mark.parametrize("request_bytes", FRAMING.values(), ids=FRAMING)
+def test_a_request_whose_end_is_not_certain_is_the_last(line: Line, request_bytes: bytes) -> None:
+    """T-H5: one answer, and what may be hidden behind it is never executed."""
+    head = line.head(path=NOWHERE).removesuffix(b"\r\n")
+    line.send(request_bytes.replace(b"{head}", head))
+    answer = line.answer()
+
+    assert answer.status == 400
+    assert b"second" not in answer.body
+    assert line.is_closed()
+
+
+@pytest.mark.parametrize("coding", ["xchunked", "gzip, chunked", "identity", "chunked, chunked"])
+def test_an_unknown_transfer_coding_is_not_implemented(line: Line, coding: str) -> None:
+    """T-H5: RFC 9112 section 6.1; what is not decoded is not read as something else."""
+    line.send(line.head(f"Transfer-Encoding: {coding}", path=NOWHERE) + HIDDEN)
+    answer = line.answer()
+
+    assert answer.status in (400, 501)
+    assert line.is_closed()
+
+
+def test_an_offer_of_another_protocol_is_ignored(line: Line) -> None:
+    """RFC 9110 section 7.8: clients of Java send one with each request to http."""
+    for _ in range(2):
+        line.send(line.head("Connection: Upgrade", "Upgrade: h2c", "Content-Length: 2") + b"<x")
+        assert line.answer().status == 400

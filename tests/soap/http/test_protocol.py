@@ -6,17 +6,15 @@ Real connections to a real server: these tests fail if a new uvicorn calls its p
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import virtual_time
 from acceptance.rawhttp import Line, connected
-from acceptance.scanning import Scanner, assert_bare
-from acceptance.server import Server, running
+from acceptance.scanning import assert_bare
+from acceptance.server import Server
 from held_turns import HeldTurns
 from memory_transport import ASKED, linked, turns
 from works import until
@@ -372,96 +370,3 @@ def test_small_chunks_are_parsed_in_turns() -> None:
         assert wire.written.count(b"HTTP/1.1 204") == 1
 
     asyncio.run(talk())
-
-
-# --- connections ---------------------------------------------------------------------------------------------------
-
-
-def test_a_client_with_fewer_connections_is_served_while_others_have_them_all(tmp_path: Path) -> None:
-    """T-H4: 20 addresses take all they can; a bystander's requests, and the server's own files, still work."""
-    with contextlib.ExitStack() as stack:
-        table = {"connections": 20, "connections_per_address": 15}
-        server = stack.enter_context(running(tmp_path, {"server": {"port": 0, **table}}))
-        taken = [stack.enter_context(connected(server.url, f"127.0.1.{number % 20}")) for number in range(60)]
-        token = Scanner(server).create("copy")
-
-        assert token
-        assert sum(not line.has_hung_up() for line in taken) <= 20
-        one = [stack.enter_context(connected(server.url, "127.0.2.1")) for _ in range(2)]
-        assert any(not line.has_hung_up() for line in one)
-
-
-def test_an_address_has_so_many_connections(tmp_path: Path) -> None:
-    """T-H4: one more is closed at once."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(running(tmp_path, {"server": {"port": 0, "connections_per_address": 3}}))
-        taken = [stack.enter_context(connected(server.url, "127.0.0.3")) for _ in range(3)]
-        more = stack.enter_context(connected(server.url, "127.0.0.3"))
-
-        assert more.is_closed()
-        assert [line.has_hung_up() for line in taken] == [False] * 3
-    assert "connection refused: too many connections" in server.log()
-
-
-# --- framing ---------------------------------------------------------------------------------------------------------
-
-
-SECOND = b"GET /second HTTP/1.1\r\nHost: test\r\n\r\n"
-HIDDEN = b"0\r\n\r\n" + SECOND
-FRAMING = {
-    "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    "another protocol": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "two lengths": b"{head}Content-Length: 5\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
-    "a length and chunks": b"{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
-    "chunks and a length": b"{head}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + HIDDEN,
-    "two encodings": b"{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
-    "no host": b"POST /nothing HTTP/1.1\r\n\r\n" + SECOND,
-    "two hosts": b"{head}Host: test\r\n\r\n" + SECOND,
-    "a host that is none": b"POST /nothing HTTP/1.1\r\nHost: a b\r\n\r\n" + SECOND,
-    "a host with a user": b"POST /nothing HTTP/1.1\r\nHost: a@b\r\n\r\n" + SECOND,
-    "chunks in HTTP/1.0": b"POST /nothing HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
-    "chunked is not the last": b"{head}Transfer-Encoding: chunked, identity\r\n\r\n" + HIDDEN,
-    "a negative length": b"{head}Content-Length: -1\r\n\r\n" + SECOND,
-    "a length with a sign": b"{head}Content-Length: +5\r\n\r\n" + HIDDEN,
-    "a length of 2^64": b"{head}Content-Length: 18446744073709551616\r\n\r\n" + SECOND,
-    "a length that is none": b"{head}Content-Length: 5x\r\n\r\n" + HIDDEN,
-    "a blank before the colon": b"{head}Transfer-Encoding : chunked\r\n\r\n" + HIDDEN,
-    "a folded field": b"{head}X: a\r\n Content-Length: 5\r\n\r\n" + SECOND,
-    "a bare line feed": b"{head}X: a\nContent-Length: 5\r\n\r\n" + SECOND,
-    "NUL in a field": b"{head}X: a\0b\r\n\r\n" + SECOND,
-    "a carriage return in a field": b"{head}X: a\rb\r\n\r\n" + SECOND,
-    "a chunk size that is none": b"{head}Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n" + HIDDEN,
-    "a negative chunk size": b"{head}Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n" + HIDDEN,
-    "a chunk size of 2^64": b"{head}Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n" + HIDDEN,
-    "a chunk that is longer than it says": b"{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n" + HIDDEN,
-    "a field without a name": b"{head}: x\r\n\r\n" + SECOND,
-}
-
-
-@pytest.mark.parametrize("coding", ["xchunked", "gzip, chunked", "identity", "chunked, chunked"])
-def test_an_unknown_transfer_coding_is_not_implemented(line: Line, coding: str) -> None:
-    """T-H5: RFC 9112 section 6.1; what is not decoded is not read as something else."""
-    line.send(line.head(f"Transfer-Encoding: {coding}", path=NOWHERE) + HIDDEN)
-    answer = line.answer()
-
-    assert answer.status in (400, 501)
-    assert line.is_closed()
-
-
-def test_an_offer_of_another_protocol_is_ignored(line: Line) -> None:
-    """RFC 9110 section 7.8: clients of Java send one with each request to http."""
-    for _ in range(2):
-        line.send(line.head("Connection: Upgrade", "Upgrade: h2c", "Content-Length: 2") + b"<x")
-        assert line.answer().status == 400
-
-
-@pytest.mark.parametrize("request_bytes", FRAMING.values(), ids=FRAMING)
-def test_a_request_whose_end_is_not_certain_is_the_last(line: Line, request_bytes: bytes) -> None:
-    """T-H5: one answer, and what may be hidden behind it is never executed."""
-    head = line.head(path=NOWHERE).removesuffix(b"\r\n")
-    line.send(request_bytes.replace(b"{head}", head))
-    answer = line.answer()
-
-    assert answer.status == 400
-    assert b"second" not in answer.body
-    assert line.is_closed()
