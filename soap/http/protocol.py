@@ -1,7 +1,8 @@
 """One connection: the limits and deadlines of its requests, and the client certificate, all of which uvicorn lacks.
 
-The class overrides methods of uvicorn's httptools protocol, so uvicorn is pinned to a minor version;
-`tests/soap/http/test_protocol.py` fails if they no longer fit.
+The class overrides methods of uvicorn's httptools protocol, so uvicorn is pinned to a minor version. If they no longer
+fit, tests in `tests/soap/http` fail: `test_head_limits.py`, `test_deadlines.py`, `test_waiting_requests.py` and
+`test_framing.py`.
 
 A connection always has a deadline of its own, or the application works on a request of it:
 

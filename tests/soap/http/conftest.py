@@ -1,6 +1,6 @@
 """A server with short deadlines, and a connection to it.
 
-Real connections to a real server: tests of these fail if a new uvicorn calls its protocol's methods in another way.
+Tests of these fail if a new uvicorn calls the methods of its protocol in another way.
 """
 
 from __future__ import annotations
