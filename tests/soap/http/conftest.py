@@ -1,6 +1,6 @@
 """A server with short deadlines, and a connection to it.
 
-Tests of these fail if a new uvicorn calls the methods of its protocol in another way.
+Tests that use them fail if a new uvicorn calls the methods of its protocol in another way.
 """
 
 from __future__ import annotations
