@@ -16,6 +16,7 @@ from campaigns.flood import measures, presence
 from campaigns.flood.phases import CANCEL, COMMAND, GET, Findings, Phase
 from campaigns.whole_job import Job
 from postscan.core.errors import JobNotFound
+from postscan.core.store.database.sqlite import READERS
 
 GET_SECONDS: Final = 0.05
 CANCEL_SECONDS: Final = 0.5
@@ -29,6 +30,7 @@ _TIMED: Final = (
 """What the bystander does, the share of it, the most seconds that it takes, or times its quiet figure."""
 
 DATABASE: Final = ("file .sqlite", "file .sqlite-wal")
+MOST_CONNECTIONS: Final = READERS + 1  # with the writer
 MORE_MEMORY: Final = 150 << 20
 MEMORY_NOISE: Final = 16 << 20
 """Bytes by which the memory of two equal floods may differ: what the allocator keeps depends on the order of things."""
@@ -52,7 +54,7 @@ def all_of(findings: Findings) -> list[Verdict]:
     return [
         *(verdict for phase in findings.floods for verdict in _of_bystander(findings, phase)),
         *_of_memory(findings.quiet, findings.floods),
-        *(_of_descriptors(phase, may_open_pool=phase is findings.floods[0]) for phase in findings.floods),
+        *(_of_descriptors(phase) for phase in findings.floods),
         *(_of_sentences(f"{phase.name}: all jobs end", phase.unended) for phase in findings.floods),
         _of_sentences("every request of the bystander is served", findings.notes.broken or presence.idle(findings)),
         _of_acknowledged(findings),
@@ -92,9 +94,10 @@ def _of_memory(quiet: Phase, floods: Sequence[Phase]) -> list[Verdict]:
     return verdicts
 
 
-def _of_descriptors(phase: Phase, *, may_open_pool: bool) -> Verdict:
-    """Judge the descriptors that stay open; the first flood may open connections to the database, which are kept."""
-    left = Counter({kind: n for kind, n in phase.left.items() if not (may_open_pool and kind in DATABASE)})
+def _of_descriptors(phase: Phase) -> Verdict:
+    """Judge the descriptors that stay open; connections to the database are kept, up to their number."""
+    pooled = {kind for kind in DATABASE if phase.descriptors[kind] + phase.left[kind] <= MOST_CONNECTIONS}
+    left = Counter({kind: number for kind, number in phase.left.items() if kind not in pooled})
     figure = ", ".join(f"{number} {kind}" for kind, number in sorted(phase.left.items()))
     return Verdict(f"{phase.name}: descriptors that stay open", figure or "none", not left)
 

@@ -149,6 +149,17 @@ def test_a_descriptor_that_stays_open_and_a_job_that_does_not_end_are_named() ->
     assert broken == {"flood 1: descriptors that stay open": "1 pipe, 2 socket", "flood 1: all jobs end": "B"}
 
 
+@pytest.mark.parametrize(("opened", "is_kept"), [(verdicts.MOST_CONNECTIONS - 3, True), (10, False)])
+def test_connections_to_the_database_may_stay_open_up_to_their_number(opened: int, *, is_kept: bool) -> None:
+    """In any flood, since each of them is used again."""
+    found = findings()
+    found.floods[0].descriptors, found.floods[0].left = Counter({"file .sqlite": 3}), Counter({"file .sqlite": opened})
+
+    [verdict] = [one for one in verdicts.all_of(found) if "descriptors" in one.promise]
+
+    assert (verdict.figure, verdict.is_kept) == (f"{opened} file .sqlite", is_kept)
+
+
 def test_addresses_share_the_connections_that_there_are() -> None:
     """Two that want 10 have them; two that want 100 share the other 80. A sink needs no connection."""
     groups = [(2, {"silent": 60, "half heads": 40}), (2, {"pipelining": 10, "slow sinks": 4})]

@@ -27,6 +27,13 @@ from postscan.core.store.database.write_lock import WriteLock
 
 log = logging.getLogger(__name__)
 
+READERS: Final = 8
+"""Transactions that read at once. More of them would wait for the interpreter's lock, and so would the event loop; each
+has a connection, which is kept with its cache of up to 2 MiB.
+"""
+
+URGENT_READERS: Final = 2  # of them, for urgent transactions alone
+
 _PAUSE: Final = 0.001  # seconds
 
 _ROLLED_BACK: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL)
@@ -48,7 +55,7 @@ class SQLite(Backend):
         self.writer = _engine(url, busy_seconds, "BEGIN IMMEDIATE")
         self.reader = _engine(url, busy_seconds, "BEGIN")
         self.writers: Sequence[Entrance] = (Gate(1, 1),)
-        self.readers: Sequence[Entrance] = ()
+        self.readers: Sequence[Entrance] = (Gate(READERS, READERS - URGENT_READERS),)
         self._lock: FileLock | None = None
         self._write_lock: WriteLock | None = None
         self._busy_seconds = busy_seconds

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import databases
 import pytest
@@ -18,8 +19,9 @@ from postscan.core.engine import Engine
 from postscan.core.errors import OutcomeUnknown, StoreBusy
 from postscan.core.model.job import Job
 from postscan.core.settings import Settings
+from postscan.core.store.database import Database
 from postscan.core.store.database.gate import MOST_URGENT, Gate, Turn, Turns
-from postscan.core.store.database.sqlite import SQLite
+from postscan.core.store.database.sqlite import READERS, URGENT_READERS, SQLite
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME
 
@@ -96,6 +98,29 @@ def test_readers_and_urgent_transactions_go_on_beside_writers_that_stand_still(
                 over.set()
         finally:
             over.set()
+
+
+def test_so_many_transactions_read_an_sqlite_file_at_once(tmp_path: Path) -> None:
+    """A further one is busy, and an urgent one has a place of its own."""
+    over, inside = threading.Event(), threading.Semaphore(0)
+    database = Database(f"sqlite:///{tmp_path / 'read.sqlite'}", busy_seconds=0.1)
+
+    def stand() -> None:
+        with database.reading():
+            inside.release()
+            over.wait(SOON)
+
+    with contextlib.closing(database), in_threads(READERS - URGENT_READERS, stand) as errors:
+        try:
+            for _ in range(READERS - URGENT_READERS):
+                assert inside.acquire(timeout=SOON)
+            with pytest.raises(StoreBusy, match="too many"), database.reading():
+                pass
+            with database.urgent(), database.reading() as db:
+                assert db.scalar(sa.text("SELECT 1")) == 1
+        finally:
+            over.set()
+    assert errors == []
 
 
 def test_an_urgent_transaction_waits_for_one_and_not_for_all() -> None:
