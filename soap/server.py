@@ -37,7 +37,7 @@ from postscan.soap.http.turns import LoopTurns
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
-KEPT_BYTES: Final = 16 << 20
+KEPT_BYTES: Final = 1 << 20
 MAPPED_BYTES: Final = 256 << 10
 HEAPS: Final = 2
 TRIM_SECONDS: Final = 2.0

@@ -11,6 +11,7 @@ An error of a batch is the result of its task and not raised there: tasks, error
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -58,7 +59,7 @@ class Upload:
         rest = memoryview(data)
         while rest:
             if self._batch is None:
-                self._batch = _free.pop() if _free else memoryview(bytearray(BATCH))
+                self._batch = _free.pop() if _free else _new_batch()
             piece, rest = rest[: BATCH - self._size], rest[BATCH - self._size :]
             self._batch[self._size : self._size + len(piece)] = piece
             self._size += len(piece)
@@ -124,6 +125,11 @@ class Upload:
         if len(_free) < FREE:
             _free.append(batch)
         return None
+
+
+def _new_batch() -> memoryview:
+    """Return memory that takes a page when a byte of it is written: most of a slow upload's batch is never used."""
+    return memoryview(mmap.mmap(-1, BATCH, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 async def _to_the_end(work: Awaitable[Any]) -> Any:
