@@ -30,6 +30,7 @@ from campaigns.flood.phases import Findings, Measured, Phase
 from campaigns.flood.report import print_report
 from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
+from postscan.soap.http.connections import most_connections, open_to_all
 
 STALLING: Final[Mapping[str, int]] = {
     "silent": 100,
@@ -56,9 +57,6 @@ and so its waiting Ends, to its own silent connections.
 
 GONE_SECONDS: Final = 60.0
 """Seconds in which the server has to close what the clients have left, and to end the jobs that it works on."""
-
-DESCRIPTORS_EACH: Final = 3
-"""Descriptors of the server for each connection that it may have."""
 
 OPTIONS: Final = ("seconds", "addresses", "quiet", "connections", "tls")
 
@@ -160,7 +158,7 @@ class _Run:
         """Return how many clients of each kind the server has room for."""
         server = self._server
         descriptors, _ = psutil.Process(server.pid).rlimit(psutil.RLIMIT_NOFILE)
-        most = min(server.settings.server.connections, descriptors // DESCRIPTORS_EACH)
+        most = open_to_all(most_connections(server.settings.server.connections, descriptors))
         groups = [(len(addresses), at_each) for addresses, at_each in self._groups]
         return presence.rooms(groups, most, server.settings.server.connections_per_address)
 

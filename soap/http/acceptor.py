@@ -7,6 +7,7 @@ pause when the process has no descriptors left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -14,6 +15,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import uvloop
 
@@ -29,6 +31,9 @@ AT_ONCE: Final = 32
 
 PAUSE_SECONDS: Final = 0.5
 """Seconds without an accept when the process, or the machine, has no descriptors or no memory left."""
+
+HANDSHAKES: Final = 8
+"""Handshakes of one address at a time: a client may send the costly part of each after its turn, and of all at once."""
 
 LEAST_SECONDS: Final = 0.001
 """Seconds of a handshake whose first byte arrives at its deadline."""
@@ -90,6 +95,7 @@ class Acceptor:
         self._settings = settings
         self._context = context
         self._opening: set[asyncio.Task[None]] = set()
+        self._handshakes: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._logged = RateLimit(1, LOG_SECONDS, loop.time)
         self._is_closed = False
         listener.setblocking(False)
@@ -154,10 +160,11 @@ class Acceptor:
         """Open the transport, after the handshake under TLS; the protocol releases the place of a connection it got."""
         made: Any = None
         try:
-            options = await self._begin_handshake(connection, place.address) if self._context is not None else {}
-            made = self._factory()
-            made.place = place
-            await self._loop.connect_accepted_socket(lambda: made, connection, **options)
+            async with contextlib.AsyncExitStack() as until_made:
+                options = await self._begin_handshake(connection, place.address, until_made) if self._context else {}
+                made = self._factory()
+                made.place = place
+                await self._loop.connect_accepted_socket(lambda: made, connection, **options)
         except BaseException as error:
             place.release()
             if made is None:
@@ -167,21 +174,28 @@ class Acceptor:
             if not isinstance(error, OSError):
                 raise  # else the handshake failed, and `postscan.soap.http.tls` logs why, or took too long
 
-    async def _begin_handshake(self, connection: socket.socket, address: str) -> dict[str, Any]:
+    async def _begin_handshake(
+        self, connection: socket.socket, address: str, until_made: contextlib.AsyncExitStack
+    ) -> dict[str, Any]:
         """Wait for the first record of a handshake, before which the connection has no buffers, and then for a turn.
 
-        Returns the options of the handshake. Raises `TimeoutError` at its deadline.
+        The handshake is one of the `HANDSHAKES` of its address until *until_made* ends. Returns its options. Raises
+        `TimeoutError` at its deadline.
         """
         seconds = self._settings.handshake_seconds
         until = self._loop.time() + seconds
         async with asyncio.timeout_at(until):
             await self._first_record(connection)
+            await until_made.enter_async_context(self._handshakes_of(address))
             await self._settings.turns.wait(address)
         left = max(until - self._loop.time(), LEAST_SECONDS)
         return {"ssl": self._context, "ssl_handshake_timeout": left, "ssl_shutdown_timeout": seconds}
 
+    def _handshakes_of(self, address: str) -> asyncio.Semaphore:
+        return self._handshakes.setdefault(address, asyncio.Semaphore(HANDSHAKES))
+
     async def _first_record(self, connection: socket.socket) -> None:
-        """Wait until the first record of TLS has arrived, or something else: only a whole one costs time."""
+        """Wait until the first record of TLS has arrived, or something else: a part of it needs no turn yet."""
         await self._readable(connection)
         arrived, before = connection.recv(HEADER_BYTES + RECORD_BYTES, socket.MSG_PEEK), -1
         while before < len(arrived) < (size := _size(arrived)):

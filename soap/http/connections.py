@@ -4,7 +4,8 @@ Each connection needs a descriptor, and a second one while it uploads an image. 
 of the descriptors of the process, and a third is left for the database, the workers and the events. When all
 connections are in use, a client that has clearly fewer than another one still gets one: the client with the most of
 them loses its oldest connection that is not being served. Clients with about as many take none from each other: each of
-them would connect again, and the server would do nothing else.
+them would connect again, and the server would do nothing else. Some connections are left to clients that have few,
+since all connections of a client may be served without an end.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ MOST_DESCRIPTORS: Final = 1 << 16
 FEWER: Final = 0.75
 """A client gets a connection of another one, which then has one less, if it has at most this share of those."""
 
+KEPT: Final = 8
+"""One connection of so many is left to clients with fewer than `FEW`."""
+
+FEW: Final = 4
+
 
 def raise_descriptor_limit() -> int:
     """Raise the limit on open descriptors to the one that the administrator allows; return the new limit."""
@@ -34,6 +40,11 @@ def raise_descriptor_limit() -> int:
 def most_connections(configured: int, descriptors: int) -> int:
     """Return how many connections there may be with so many descriptors."""
     return configured if descriptors == resource.RLIM_INFINITY else min(configured, descriptors // SHARE)
+
+
+def open_to_all(most: int) -> int:
+    """Return how many of so many connections there may be for clients with `FEW` or more."""
+    return most - most // KEPT
 
 
 class ConnectionPlace:
@@ -78,7 +89,8 @@ class Connections:
     def admit(self, address: str) -> ConnectionPlace | None:
         """Return a place for a connection from *address*; None if there is none for it."""
         own = len(self._places.get(address, ()))
-        if own >= self._most_per_address or (self._count >= self._most and not self._make_room(own)):
+        most = self._most if own < FEW else open_to_all(self._most)
+        if own >= self._most_per_address or (self._count >= most and not self._make_room(own)):
             return None
         place = ConnectionPlace(self, address)
         self._places.setdefault(address, {})[place] = None

@@ -48,8 +48,9 @@ class Parsing:
     """Parses what a client has sent, in a thread if its envelope is large; clients take turns.
 
     What is parsed is read at once, and not behind other messages that wait to be parsed: its tree takes several times
-    as much memory as its text. A small envelope is parsed in the turn of its request, or in another one if its end
-    arrived later: else a client could let many requests have their turns, and then send the ends of all.
+    as much memory as its text. A small envelope is parsed in the turn of its request, or of the read that completes it:
+    else a client could let many requests have their turns, and then send the ends of all. A large read has no turn, and
+    may complete the small envelope of a package; that one takes a turn here.
     """
 
     def __init__(self, turns: LoopTurns) -> None:
@@ -60,7 +61,7 @@ class Parsing:
     async def message(self, request: HttpRequest, envelope: bytes) -> SoapRequest:
         """Return the SOAP request in *envelope*; raise `Fault` if it is none."""
         request.is_large = len(envelope) > LARGE_ENVELOPE
-        if request.body.has_waited and not request.is_large:
+        if request.body.has_waited and request.media.kind == "mtom" and not request.is_large:
             await self._turns.wait(request.address)
         return await self._run(self._parsing, request, request.parse, envelope)
 

@@ -27,18 +27,19 @@ class RequestCutter:
     """
 
     def __init__(self) -> None:
-        self._left = 0
+        self.left = 0
+        """Bytes of a body of known length that are not cut yet."""
         self._tail = b""
 
     def expect(self, length: int) -> None:
         """Let the next *length* bytes be a body that is not chunked."""
-        self._left = length
+        self.left = length
 
     def cut(self, data: bytes, at: int) -> int:
         """Return where the piece that begins at position *at* of *data* ends."""
-        if self._left:
-            end = min(at + self._left, len(data))
-            self._left -= end - at
+        if self.left:
+            end = min(at + self.left, len(data))
+            self.left -= end - at
             self._tail = b""
             return end
         end = self._end(data, at)

@@ -10,8 +10,9 @@ A connection always has a deadline of its own, or the application works on a req
 * for the first byte of the next request, from the end of a response. Blank lines and the rest of an answered request
   do not move it.
 
-A request waits for a turn when its head is complete, and a connection whose bytes take long to parse for one after the
-other (`postscan.soap.http.turns`).
+A request waits for a turn when its head is complete, and so does what arrives of its body later in small reads or in
+chunks (`postscan.soap.http.turns`). A request that waits has no deadline, since every turn comes; no more is read
+meanwhile.
 
 One timer looks at the deadlines of all connections, so that a request costs no timer of its own.
 `postscan.soap.http.body` has the deadlines of a body, and the kernel (TCP_USER_TIMEOUT) that of a response. One request
@@ -46,8 +47,15 @@ log = logging.getLogger(__name__)
 HEAD_BYTES: Final = 16 * 1024
 HEAD_FIELDS: Final = 100
 
-PIECES: Final = 4
-"""Pieces of the bytes of one connection that are parsed in one turn."""
+SMALL: Final = 16 * 1024
+"""Most bytes of a read within a body, or of its rest, that take a turn: a read costs as much whatever its size.
+
+A chunked body has no rest of known length, so all of its reads take turns. An envelope that is parsed on the event loop
+is no larger, so the read that completes it has a turn.
+"""
+
+MOST_CHUNKS: Final = 256
+"""Chunks, or parts of them, after which the parser needs a further turn: each takes about a microsecond."""
 
 BUFFERED: Final = 64 * 1024
 """Bytes that wait on either side of TLS until the other bytes do; uvloop has 256 KiB to read and 512 KiB to write."""
@@ -141,7 +149,9 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     _certificates: tuple[str, ...] = ()
     _is_idle = False
+    _is_in_body = False
     _is_received = False
+    _chunks = 0
     _start: LoopTurn | None = None
     _going_on: LoopTurn | None = None
     _ahead = b""
@@ -183,7 +193,10 @@ class _LimitedProtocol(HttpToolsProtocol):
         """Parse bytes up to the end of the request; keep what follows until its response is sent."""
         self._ahead, self._at = (self._ahead[self._at :] + data if self._ahead else data), 0
         if self._going_on is None:
-            self._parse()
+            if self._is_in_body and min(len(self._ahead), self._cutter.left) <= SMALL:
+                self._parse_in_turn()
+            else:
+                self._parse()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, which may have arrived already; uvicorn would make a timer for that."""
@@ -231,19 +244,31 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._too_large()
         self._check_fields()
         self._unfinished = 0
+        self._is_in_body = True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Reset the byte count: a piece of the body is complete."""
         self._unfinished = 0
+        self._chunks += 1
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Reset the byte count: the request is complete."""
         self._unfinished = 0
-        self._is_received = True
-        self._serving(not self.cycle.response_complete)
+        self._is_in_body, self._is_received = False, True
+        self._serving(self._start is None and not self.cycle.response_complete)
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Count a client that does not read its response as not being served: its place may go to another one."""
+        self._serving(False)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Count a client that reads again as before."""
+        self._serving(self._is_waiting())
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Send 400 for bytes that are no HTTP, unless a response was sent already."""
@@ -255,12 +280,10 @@ class _LimitedProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
 
     def _parse(self) -> None:
-        """Pass a few pieces to the parser; keep the other bytes for the next turn, or until the response is sent."""
+        """Pass bytes to the parser; keep the others for the next turn, or until the response is sent."""
         self._going_on = None
-        data, at = self._ahead, self._at
-        for _ in range(PIECES):
-            if at == len(data) or self._is_waiting() or self.transport.is_closing():
-                break
+        data, at, most = self._ahead, self._at, self._chunks + MOST_CHUNKS
+        while at < len(data) and self._chunks < most and not self._is_waiting() and not self.transport.is_closing():
             end = self._cutter.cut(data, at)
             self._unfinished += end - at
             super().data_received(data[at:end])
@@ -277,13 +300,16 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def _start_in_turn(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._start = None
-        super()._start_asgi_task(cycle, app)
+        if not self.transport.is_closing():
+            self._serving(self._is_received)
+            super()._start_asgi_task(cycle, app)
 
-    def _go_on(self) -> None:
-        """Parse further bytes in a turn of this client."""
+    def _parse_in_turn(self) -> None:
+        """Parse what has arrived in a turn of this client; read no more until then."""
         turn = self._take_turn(self._parse)
         if turn is not None:
             self._going_on = turn
+            self.flow.hold(True)
 
     def _take_turn(self, work: Callable[[], None]) -> LoopTurn | None:
         return self.turns.take((self.client or ("",))[0], work)
@@ -291,13 +317,15 @@ class _LimitedProtocol(HttpToolsProtocol):
     def _keep(self, data: bytes, at: int) -> None:
         """Keep the bytes from *at* on, which are not parsed yet, and read no more as long as there are any."""
         has_more = at < len(data) and not self.transport.is_closing()
+        if 2 * at > len(data):  # each copy is less than half of the one before, so all of them cost little
+            data, at = data[at:], 0
         self._ahead, self._at = (data, at) if has_more else (b"", 0)
         self.flow.hold(has_more)
         if not self._ahead:
             if self.cycle is None or self.cycle.response_complete or len(self.cycle.body) <= HIGH_WATER_LIMIT:
                 self.flow.resume_reading()
         elif not self._is_waiting():
-            self._go_on()
+            self._parse_in_turn()
 
     def _is_waiting(self) -> bool:
         """Return whether a whole request has no response yet."""

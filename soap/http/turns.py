@@ -2,12 +2,13 @@
 
 A TLS handshake, a request, and a read of a few kilobytes in small chunks cost the event loop about a millisecond each.
 Each of them therefore takes a turn. A few turns are given in each round of the event loop, and what is above that
-waits. Clients with few waiting come first, one after the other; then the one with the fewest. So a client that sends a
-few requests at a time waits for one turn of each client that does the same, and hardly for a client with many waiting.
+waits. Clients with few waiting come first, one after the other. So a client that sends a few requests at a time waits
+for one turn of each client that does the same, and hardly for a client with many waiting.
 
 When several clients take turns, those with many waiting get no more than half of the time: between two rounds with
-turns of theirs the event loop rests, or serves others, for as long as the first one took. One turn of four in such a
-round goes to what has waited longest, so that such a client is served whatever others send.
+turns of theirs the event loop rests, or serves others, for as long as the first one took. Of four turns in such rounds,
+one goes to what has waited longest, so that such a client is served whatever others send, and one to the client with
+the fewest of those.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ AT_ONCE: Final = 2
 """Turns in a short round of the event loop."""
 
 LONGER_SECONDS: Final = 0.008
-"""Seconds of a round for each turn in the next one: other work, such as uploads, leaves a share of the time to turns.
+"""Seconds of a round for each turn in the next one: other work, such as uploads, leaves a share of the time to them."""
 
-A turn takes a fraction of that, so that rounds do not become longer and longer.
-"""
+AT_MOST: Final = 16
+"""Most turns in a round, so that rounds do not become longer and longer where a turn takes that many seconds."""
+
+ALONE: Final = 8
+"""Turns in a round that follows a short one, if one client alone takes turns: another one waits for such a round."""
 
 FEW: Final = 4
 """Most turns that a client with few waiting waits for."""
@@ -35,12 +39,14 @@ FEW: Final = 4
 LONGEST_EACH: Final = 4
 """One turn of so many goes to what has waited longest."""
 
-SHARED_SECONDS: Final = 1.0
-"""Seconds for which a client counts as there after its turn."""
+SHARED_SECONDS: Final = 0.25
+"""Seconds for which a client counts as there after its turn: one that asks now and then does not halve the others."""
 
 
 class LoopTurn:
     """A turn that a client waits for."""
+
+    __slots__ = ("_address", "_turns", "number", "work")
 
     def __init__(self, turns: LoopTurns, address: str, work: Callable[[], None], number: int) -> None:
         self.number = number
@@ -110,30 +116,38 @@ class LoopTurns:
             if len(own) in (0, FEW):
                 self._sort_in(address, own)
 
-    def _begin_round(self, began: float | None = None) -> None:
+    def _begin_round(self) -> None:
         if not self._is_in_round:
             self._is_in_round = True
-            self._began = self._ticks() if began is None else began
+            self._began = self._ticks()
             asyncio.get_running_loop().call_soon(self._next_round)
 
     def _next_round(self) -> None:
         now = self._ticks()
-        length = now - self._began
-        if self._has_served_many and now < self._shared_until:
+        length, is_shared = now - self._began, now < self._shared_until
+        if self._has_served_many and is_shared:
             self._rests_until = now + length
-        self._given, self._is_in_round, self._has_served_many = 0, False, False
-        most = max(AT_ONCE, int(length / LONGER_SECONDS))
+        self._given, self._has_served_many, self._began = 0, False, now
+        most = self._most(length, is_shared=is_shared)
         try:
             while self._given < most and (address := self._next(is_rested=now >= self._rests_until)) is not None:
                 self._give(address)
         finally:
             self._go_on(now)
 
+    def _most(self, length: float, *, is_shared: bool) -> int:
+        """Return how many turns there are in the round after one of *length* seconds."""
+        if not is_shared and length < LONGER_SECONDS and len(self._few) + len(self._many) == 1:
+            return ALONE
+        return max(AT_ONCE, min(AT_MOST, int(length / LONGER_SECONDS)))
+
     def _go_on(self, now: float) -> None:
         """See to it that there is another round as long as anything waits; this one began *now*."""
         if self._given or self._few:
-            self._begin_round(now)
-        elif self._many and self._rest is None:
+            asyncio.get_running_loop().call_soon(self._next_round)
+            return
+        self._is_in_round = False
+        if self._many and self._rest is None:
             self._rest = asyncio.get_running_loop().call_later(self._rests_until - now, self._end_rest)
 
     def _end_rest(self) -> None:
@@ -146,7 +160,7 @@ class LoopTurns:
             self._passed += 1
             if self._passed % LONGEST_EACH == 0:
                 return min((*self._few, *self._many), key=self._since)
-            if not self._few:
+            if not self._few or self._passed % LONGEST_EACH == LONGEST_EACH // 2:
                 return min(self._many, key=self._number)
         return next(iter(self._few), None)
 

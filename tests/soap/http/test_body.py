@@ -21,6 +21,7 @@ from postscan.core.settings.network import ServerSettings
 from postscan.soap.http.body import HAS_ARRIVED, Body, BodyRefused, HttpRequest, MultipartMessage
 from postscan.soap.http.endpoints import LARGE_ENVELOPE, Parsing
 from postscan.soap.http.turns import LoopTurns
+from postscan.soap.message import mtom
 from postscan.soap.message.faults import Fault
 from postscan.soap.message.request import SoapRequest
 
@@ -141,24 +142,31 @@ def test_a_large_envelope_is_parsed_in_a_thread(size: int, is_large: bool) -> No
     assert (thread != threading.get_ident()) == is_large
 
 
-@pytest.mark.parametrize("has_waited", [False, True])
-def test_an_envelope_that_arrives_late_is_parsed_in_a_turn_of_its_own(has_waited: bool) -> None:
-    """T-H4: else a client could send the ends of many requests at once, all of which have had their turns."""
+@pytest.mark.parametrize(
+    ("has_waited", "kind", "waits"),
+    [(False, "mtom", 0), (True, "mtom", 1), (True, "soap", 0)],
+    ids=["at once", "late, in a package", "late, alone"],
+)
+def test_an_envelope_that_arrives_late_with_an_image_is_parsed_in_a_turn_of_its_own(
+    has_waited: bool, kind: mtom.Kind, waits: int
+) -> None:
+    """T-H4: one without an image has the turn of the read that completes it."""
     held = HeldTurns()
 
     async def parse() -> None:
         request = HttpRequest({"client": ("192.0.2.1", 1)}, Body(Request({"type": "http"}), SETTINGS), ExitStack())
-        request.body.has_waited = has_waited
+        request.body.has_waited, request.media = has_waited, mtom.Media(kind)
         parsed = asyncio.ensure_future(Parsing(held).message(request, messages.message("EndPostScanJob")))
         for _ in range(5):
             await asyncio.sleep(0)
-        assert parsed.done() != has_waited
-        if has_waited:
+        assert len(held.waiting) == waits
+        assert parsed.done() != bool(waits)
+        if waits:
             held.give()
         await parsed
 
     asyncio.run(parse())
-    assert held.asked == ["192.0.2.1"] * has_waited
+    assert held.asked == ["192.0.2.1"] * waits
 
 
 REFUSED = {

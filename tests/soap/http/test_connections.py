@@ -26,8 +26,8 @@ from uvicorn.server import ServerState
 
 from postscan.core.settings.network import TlsSettings
 from postscan.soap.http import tls
-from postscan.soap.http.acceptor import Acceptor, AcceptSettings, Loop
-from postscan.soap.http.connections import ConnectionPlace, Connections, most_connections
+from postscan.soap.http.acceptor import HANDSHAKES, Acceptor, AcceptSettings, Loop
+from postscan.soap.http.connections import KEPT, ConnectionPlace, Connections, most_connections, open_to_all
 from postscan.soap.http.protocol import ConnectionLimits, protocol
 from postscan.soap.http.turns import LoopTurns
 
@@ -107,6 +107,17 @@ def test_a_request_that_is_being_served_is_not_ended() -> None:
 
     assert closed == ["second"]
     assert connections.admit("c") is None
+
+
+def test_a_client_with_few_connections_gets_one_while_all_of_the_others_are_being_served() -> None:
+    """T-H4: some are left to such clients, since requests that are sent ahead are served without an end."""
+    connections = Connections(2 * KEPT, 2 * KEPT)
+    while place := connections.admit("a"):
+        place.is_served = True
+
+    assert len(connections) == open_to_all(2 * KEPT) == 2 * KEPT - 2
+    places(connections, "b", "c")
+    assert connections.admit("d") is None
 
 
 def test_connections_have_a_third_of_the_descriptors() -> None:
@@ -278,6 +289,25 @@ def test_a_handshake_waits_for_a_turn(tmp_path: Path) -> None:
         assert len(made) == 1
 
     serve(tmp_path, 2, 0.5, talk, held)
+
+
+def test_so_many_handshakes_of_an_address_are_under_way(tmp_path: Path) -> None:
+    """T-H4: a client that sends its hello in two records would have a turn for the first, and pay for the second."""
+
+    async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
+        with contextlib.ExitStack() as stack:
+            connected = partial(socket.create_connection, listener.getsockname())
+            clients = [stack.enter_context(connected()) for _ in range(HANDSHAKES + 2)]
+            for client in clients:
+                client.sendall(b"\x16\x03\x01\x00\x01\x01")
+            await until(lambda: len(made) == HANDSHAKES)
+            await turns()
+            assert len(made) == HANDSHAKES
+            clients[0].close()
+            await until(lambda: len(made) == HANDSHAKES + 1)
+        await until(lambda: not len(connections))
+
+    serve(tmp_path, 2 * HANDSHAKES, 10.0, talk)
 
 
 def test_a_closed_acceptor_begins_no_handshake() -> None:

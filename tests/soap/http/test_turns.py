@@ -6,10 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
-from postscan.soap.http.turns import AT_ONCE, FEW, LONGER_SECONDS, LONGEST_EACH, LoopTurns
+from postscan.soap.http.turns import (
+    ALONE,
+    AT_MOST,
+    AT_ONCE,
+    FEW,
+    LONGER_SECONDS,
+    LONGEST_EACH,
+    SHARED_SECONDS,
+    LoopTurns,
+)
 
 
 def given(ask: Callable[[LoopTurns, Callable[[str], None]], Awaitable[None]]) -> list[str]:
@@ -49,12 +59,27 @@ def test_the_client_with_the_fewest_waiting_is_next() -> None:
     """T-H4: however many another one keeps waiting."""
 
     async def ask(_turns: LoopTurns, take: Callable[[str], None]) -> None:
+        take("other")
         for _ in range(50):
             take("many")
         await asyncio.sleep(0)
         take("one")
 
     assert "one" in given(ask)[AT_ONCE : 3 * AT_ONCE]
+
+
+def test_a_client_with_a_little_more_than_few_waiting_is_next_among_those_with_many() -> None:
+    """T-H4: also while others with few keep coming: a device with five connections is no flood."""
+
+    async def ask(_turns: LoopTurns, take: Callable[[str], None]) -> None:
+        for address in ["many"] * 50 + ["device"] * (FEW + 1):
+            take(address)
+        for _ in range(2 * LONGEST_EACH):
+            for address in "abcd"[:AT_ONCE]:
+                take(address)
+            await asyncio.sleep(0)
+
+    assert "device" in given(ask)[AT_ONCE : AT_ONCE * (1 + LONGEST_EACH)]
 
 
 def test_clients_with_few_waiting_take_turns() -> None:
@@ -88,7 +113,8 @@ def test_few_turns_are_given_in_one_round() -> None:
     async def run() -> None:
         turns, rounds = LoopTurns(lambda: 0.0), list[int]()
         called: list[int] = []
-        for number in range(4 * AT_ONCE):
+        turns.take("b", partial(called.append, 0))
+        for number in range(1, 4 * AT_ONCE):
             turns.take("a", partial(called.append, number))
         while len(called) < 4 * AT_ONCE:
             rounds.append(len(called))
@@ -98,8 +124,50 @@ def test_few_turns_are_given_in_one_round() -> None:
     asyncio.run(run())
 
 
+def test_a_client_that_is_alone_has_more_turns_in_a_round_until_another_one_waits() -> None:
+    """A round costs as much as a turn; who arrives waits for one that is longer."""
+
+    async def run() -> None:
+        turns, called = LoopTurns(lambda: 0.0), list[str]()
+        for _ in range(30):
+            turns.take("a", partial(called.append, "a"))
+        await asyncio.sleep(0)
+        assert called == ["a"] * (AT_ONCE + ALONE)
+        turns.take("b", partial(called.append, "b"))
+        await asyncio.sleep(0)
+        assert len(called) == 2 * AT_ONCE + ALONE
+        assert "b" in called
+        await asyncio.sleep(0)
+        assert len(called) <= 3 * AT_ONCE + ALONE
+
+    asyncio.run(run())
+
+
+def test_rounds_do_not_grow_without_end() -> None:
+    """Where a turn takes so long that each round would give the next one more turns."""
+    now = [0.0]
+
+    async def run() -> None:
+        turns, called = LoopTurns(lambda: now[0]), list[str]()
+
+        def work() -> None:
+            called.append("a")
+            now[0] += 2 * LONGER_SECONDS
+
+        for _ in range(200):
+            turns.take("a", work)
+        rounds = []
+        while len(called) < 200:
+            before = len(called)
+            await asyncio.sleep(0)
+            rounds.append(len(called) - before)
+        assert max(rounds) == AT_MOST
+
+    asyncio.run(run())
+
+
 def test_there_are_more_turns_after_a_long_round() -> None:
-    """Other work of the event loop, such as uploads, leaves a third of its time to them."""
+    """Other work of the event loop, such as uploads, leaves a share of its time to them."""
     now = [0.0]
 
     async def run() -> None:
@@ -143,6 +211,56 @@ def test_a_client_with_many_waiting_has_half_of_the_time_unless_it_is_alone(*, i
         assert called == ["one"] + ["many"] * 3 + ["one"] + ["many"] * 2
 
     asyncio.run(run())
+
+
+def test_a_client_that_asks_now_and_then_halves_no_other() -> None:
+    """Another one has all of the time once the first one was not there for a moment."""
+    now = [0.0]
+
+    async def run() -> None:
+        turns, called = LoopTurns(lambda: now[0]), list[str]()
+
+        def work(address: str) -> None:
+            called.append(address)
+            now[0] += 0.005
+
+        turns.take("one", partial(work, "one"))
+        turns.take("many", partial(work, "many"))
+        now[0] += SHARED_SECONDS
+        for _ in range(20):
+            turns.take("many", partial(work, "many"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert called == ["one"] + ["many"] * 21
+
+    asyncio.run(run())
+
+
+def test_a_turn_that_asks_for_the_next_one_shortens_no_rest() -> None:
+    """T-H4: the loop rests for as long as the whole round took."""
+    now, delays = [0.0], list[float]()
+
+    async def run() -> None:
+        turns, loop = LoopTurns(lambda: now[0]), asyncio.get_running_loop()
+        later = loop.call_later
+
+        def call_later(delay: float, *arguments: Any) -> asyncio.TimerHandle:
+            delays.append(delay)
+            return later(delay, *arguments)
+
+        def work() -> None:
+            now[0] += 0.001
+            turns.take("many", work)
+
+        turns.take("one", lambda: None)
+        for _ in range(20):
+            turns.take("many", work)
+        loop.call_later = call_later  # type: ignore[method-assign]
+        while not delays:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert delays == [pytest.approx(AT_ONCE * 0.001)]
 
 
 def test_a_turn_that_is_given_up_is_not_given() -> None:
