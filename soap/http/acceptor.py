@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 import uvloop
 
 from postscan.core.rate_limit import RateLimit
+from postscan.soap.http import tls_transport
 from postscan.soap.http.connections import ConnectionPlace, Connections
 from postscan.soap.http.tls import RECORD_BYTES
 from postscan.soap.http.turns import LoopTurns
@@ -164,7 +165,10 @@ class Acceptor:
                 options = await self._begin_handshake(connection, place.address, until_made) if self._context else {}
                 made = self._factory()
                 made.place = place
-                await self._loop.connect_accepted_socket(lambda: made, connection, **options)
+                if self._context is None:
+                    await self._loop.connect_accepted_socket(lambda: made, connection)
+                else:
+                    await tls_transport.connect(connection, made, self._context, **options)
         except BaseException as error:
             place.release()
             if made is None:
@@ -189,7 +193,7 @@ class Acceptor:
             await until_made.enter_async_context(self._handshakes_of(address))
             await self._settings.turns.wait(address)
         left = max(until - self._loop.time(), LEAST_SECONDS)
-        return {"ssl": self._context, "ssl_handshake_timeout": left, "ssl_shutdown_timeout": seconds}
+        return {"handshake_seconds": left, "shutdown_seconds": seconds}
 
     def _handshakes_of(self, address: str) -> asyncio.Semaphore:
         return self._handshakes.setdefault(address, asyncio.Semaphore(HANDSHAKES))

@@ -55,8 +55,8 @@ class Parsing:
 
     def __init__(self, turns: LoopTurns) -> None:
         self._turns = turns
-        self._parsing = FairThreads(2, 1)
-        self._reading = FairThreads(2, 1)
+        self._parsing = FairThreads(1, 1)
+        self._reading = FairThreads(1, 1)
 
     async def message(self, request: HttpRequest, envelope: bytes) -> SoapRequest:
         """Return the SOAP request in *envelope*; raise `Fault` if it is none."""

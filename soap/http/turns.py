@@ -5,10 +5,10 @@ Each of them therefore takes a turn. A few turns are given in each round of the 
 waits. Clients with few waiting come first, one after the other. So a client that sends a few requests at a time waits
 for one turn of each client that does the same, and hardly for a client with many waiting.
 
-When several clients take turns, those with many waiting get no more than half of the time: between two rounds with
-turns of theirs the event loop rests, or serves others, for as long as the first one took. Of four turns in such rounds,
-one goes to what has waited longest, so that such a client is served whatever others send, and one to the client with
-the fewest of those.
+When several clients take turns, those with many waiting get no more than a third of the time: between two rounds with
+turns of theirs the event loop rests, or serves others, for twice as long as the first one took. Of four turns in such
+rounds, one goes to what has waited longest, so that such a client is served whatever others send, and one to the client
+with the fewest of those.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ AT_MOST: Final = 16
 ALONE: Final = 8
 """Turns in a round that follows a short one, if one client alone takes turns: another one waits for such a round."""
 
-FEW: Final = 4
+FEW: Final = 2
 """Most turns that a client with few waiting waits for."""
+
+RESTS: Final = 2
+"""Rounds for which the event loop rests after one with turns of clients with many waiting, while others are there."""
 
 LONGEST_EACH: Final = 4
 """One turn of so many goes to what has waited longest."""
 
 SHARED_SECONDS: Final = 0.25
-"""Seconds for which a client counts as there after its turn: one that asks now and then does not halve the others."""
+"""Seconds for which a client counts as there after its turn: one that asks now and then slows no other down."""
 
 
 class LoopTurn:
@@ -126,7 +129,7 @@ class LoopTurns:
         now = self._ticks()
         length, is_shared = now - self._began, now < self._shared_until
         if self._has_served_many and is_shared:
-            self._rests_until = now + length
+            self._rests_until = now + RESTS * length
         self._given, self._has_served_many, self._began = 0, False, now
         most = self._most(length, is_shared=is_shared)
         try:
