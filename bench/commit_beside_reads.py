@@ -14,8 +14,10 @@ import os
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from typing import Any, Final
 
@@ -64,7 +66,7 @@ def run() -> None:
 def _measure(engine: Engine, table: dict[str, Any], name: str) -> None:
     alone: list[float] = []
     beside: list[float] = []
-    with _reading(table, name) as (start, reads):
+    with reading(table, name) as (start, reads):
         for _ in range(ROUNDS):
             start.clear()
             time.sleep(0.5)  # until the read that goes on is over
@@ -90,21 +92,25 @@ def _commits(engine: Engine) -> list[float]:
 
 
 @contextlib.contextmanager
-def _reading(table: dict[str, Any], name: str) -> Iterator[tuple[Event, Callable[[], list[float]]]]:
-    """Run a process that reads while the event is set; yield the event, and what returns the seconds of its reads."""
+def reading(table: dict[str, Any], name: str) -> Iterator[tuple[Event, Callable[[], list[float]]]]:
+    """Run a process that reads while the event is set; yield the event, and what returns the seconds of its reads.
+
+    Raises `SystemExit` with the error of that process, if it has one.
+    """
     processes = multiprocessing.get_context("spawn")
-    start, stop, told = processes.Event(), processes.Event(), processes.SimpleQueue()
-    process = processes.Process(target=_read, args=(table, name, start, stop, told))
+    start, stop = processes.Event(), processes.Event()
+    results, sender = processes.Pipe(duplex=False)
+    process = processes.Process(target=_read, args=(table, name, start, stop, sender))
     process.start()
+    sender.close()  # then the end of the process ends the wait for a result
 
     def ended() -> list[float]:
         stop.set()
         start.set()
-        seconds: list[float] = told.get()
-        return seconds
+        return _result(results, name)
 
-    told.get()
     try:
+        _result(results, name)
         yield start, ended
     finally:
         stop.set()
@@ -112,15 +118,30 @@ def _reading(table: dict[str, Any], name: str) -> Iterator[tuple[Event, Callable
         process.join()
 
 
-def _read(table: dict[str, Any], name: str, start: Event, stop: Event, told: Any) -> None:
+def _read(table: dict[str, Any], name: str, start: Event, stop: Event, results: Connection) -> None:
+    """Send an empty list when the reads can begin, the seconds of each at the end, or the text of an error."""
     seconds: list[float] = []
-    with ended_jobs.engine(table) as engine:
-        told.put(None)
-        while start.wait() and not stop.is_set():
-            begun = time.perf_counter()
-            READS[name](engine)
-            seconds.append(time.perf_counter() - begun)
-    told.put(seconds or [0.0])
+    try:
+        with ended_jobs.engine(table) as engine:
+            results.send([])
+            while start.wait() and not stop.is_set():
+                begun = time.perf_counter()
+                READS[name](engine)
+                seconds.append(time.perf_counter() - begun)
+        results.send(seconds or [0.0])
+    except Exception:
+        results.send(traceback.format_exc())
+
+
+def _result(results: Connection, name: str) -> list[float]:
+    """Return what the process sends next; raise `SystemExit` with its error."""
+    try:
+        result: list[float] | str = results.recv()
+    except EOFError:
+        result = "it ended without a result"
+    if isinstance(result, str):
+        sys.exit(f"the process that reads ({name}) has failed: {result}")
+    return result
 
 
 def _p99(seconds: list[float]) -> float:
