@@ -271,8 +271,7 @@ def _quotas(store: Store, settings: Settings) -> Iterator[Finding]:
     """Check the quota of the spool for each caller."""
     most = settings.limits.caller_bytes
     full = 0
-    for owner in store.owners():
-        used = store.spooled_bytes(owner)
+    for owner, used, _ in store.usages():
         sentence = f"{owner} uses {used:,} of {most:,} bytes"
         if used >= most:
             yield problem("quota", f"{sentence}: its images are refused", "postscan jobs discard TOKEN")

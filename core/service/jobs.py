@@ -223,8 +223,7 @@ class PostScanService:
 
     def state(self, by: Principal) -> str:
         """Return `Processing` while a job of the caller (any job, for an administrator) is in progress, else `Idle`."""
-        busy = self._store.in_progress() if by.admin else [job for job in self.active(by) if job.state.in_progress]
-        return PROCESSING if busy else IDLE
+        return PROCESSING if self._store.in_progress(None if by.admin else by) else IDLE
 
     def events(self, token: str, by: Principal) -> list[EventRow]:
         """Return the events of the job, in order."""

@@ -20,6 +20,7 @@ from postscan.core.settings.network import EventSettings
 from postscan.core.store import audit, events, outbox
 from postscan.core.store import subscriptions as queries
 from postscan.core.store.database import Transaction
+from postscan.core.store.database.pages import in_pages
 from postscan.core.store.store import Store
 
 
@@ -102,10 +103,12 @@ class Subscriptions:
     # --- for the notifier ----------------------------------------------------------------------------------------
 
     def live(self) -> list[Subscription]:
-        """Return the subscriptions that have not expired, cancelled ones too; delete the others."""
+        """Return the subscriptions that have not expired, cancelled ones too; delete the others.
+
+        They are read in pages. One that begins meanwhile may be missing; one that exists all the time is not.
+        """
         now = self._clock.ticks()
-        with self._store.reading() as db:
-            found = queries.load_all(db)
+        found = list(in_pages(self._store.reading, queries.load_page))
         live = [one for one in found if one.until > now]
         if len(live) < len(found):
             with self._store.writing() as db:
@@ -134,8 +137,7 @@ class Subscriptions:
 
     def after(self, owner: Principal | None, cursor: int, limit: int) -> tuple[list[JobChange], int]:
         """Return the changes behind the cursor, and the cursor behind them: see `outbox.after`."""
-        with self._store.reading() as db:
-            return outbox.after(db, cursor, limit, owner)
+        return outbox.after(self._store.reading, cursor, limit, owner)
 
     def owners_since(self, cursor: int) -> tuple[set[tuple[str, str]], bool, int]:
         """Return the owners that have changes behind the cursor: see `outbox.owners_since`."""

@@ -24,13 +24,13 @@ def write_audit(db: sa.Connection, line: AuditLine) -> None:
     db.execute(_INSERT, values)
 
 
-def read_newest(db: sa.Connection, token: str | None, limit: int, before: int | None) -> list[AuditLine]:
-    """Return the newest lines, or those before the one with this number, newest first; of one job, or of all."""
+def read_newest(db: sa.Connection, token: str | None, limit: int, last: AuditLine | None) -> list[AuditLine]:
+    """Return the newest lines, or those before *last*, newest first; of one job, or of all."""
     query = sa.select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
     if token is not None:
         query = query.where(AUDIT.c.token == token)
-    if before is not None:
-        query = query.where(AUDIT.c.seq < before)
+    if last is not None:
+        query = query.where(AUDIT.c.seq < last.seq)
     return _lines(db, query)
 
 

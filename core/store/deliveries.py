@@ -49,13 +49,16 @@ def confirm(db: sa.Connection, token: str, position: int, about: Delivery) -> No
         db.execute(sa.delete(DELIVERY).where(*where))
 
 
-def select(db: sa.Connection, token: str) -> list[Delivery]:
-    """Return the outputs of a job's filters, by position, document and destination."""
+def select(db: sa.Connection, token: str, last: Delivery | None, most: int) -> list[Delivery]:
+    """Return at most so many outputs of a job's filters behind *last*, by position, document and destination."""
     c = DELIVERY.c
-    query = sa.select(c.position, c.document, c.destination, c.name, c.published).where(c.token == token)
+    order = (c.position, c.document, c.destination)
+    query = sa.select(*order, c.name, c.published).where(c.token == token)
+    if last is not None:
+        query = query.where(sa.tuple_(*order) > (last.position, last.document or WHOLE_JOB, last.destination))
     return [
         Delivery(row.position, row.document or None, row.destination, row.name, row.published)
-        for row in db.execute(query.order_by(c.position, c.document, c.destination))
+        for row in db.execute(query.order_by(*order).limit(most))
     ]
 
 

@@ -69,10 +69,10 @@ def lock(db: sa.Connection) -> None:
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
-def select(db: sa.Connection, token: str, behind: int, most: int) -> list[EventRow]:
-    """Return at most so many events of a job behind the one with this number, in their order."""
+def select(db: sa.Connection, token: str, last: EventRow | None, most: int) -> list[EventRow]:
+    """Return at most so many events of a job behind *last*, in their order."""
     c = EVENT.c
-    query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.token == token, c.seq > behind)
+    query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.token == token, c.seq > (last.seq if last else 0))
     return [EventRow(*row) for row in db.execute(query.order_by(c.seq).limit(most))]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -14,7 +16,19 @@ from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import events
-from postscan.core.store.schema import DOCUMENT, HAS_FILES, IS_DONE, JOB, MADE, STEP, USAGE
+from postscan.core.store.database.pages import at_most
+from postscan.core.store.schema import (
+    DOCUMENT,
+    HAS_ENDED,
+    HAS_FILES,
+    IS_DONE,
+    IS_OPEN,
+    JOB,
+    MADE,
+    STEP,
+    USAGE,
+    is_in,
+)
 
 RowList = Sequence[sa.Row[Any]]
 
@@ -26,9 +40,11 @@ _JOB: Final = sa.select(JOB).where(JOB.c.token == _TOKEN)
 _OWN_JOB: Final = _JOB.where(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.owner_proof == sa.bindparam("of_proof"))
 _LOCKED_JOB: Final = _JOB.with_for_update()
 _LOCKED_OWN_JOB: Final = _OWN_JOB.with_for_update()
-_STEPS: Final = sa.select(STEP).where(STEP.c.token.in_(_TOKENS)).order_by(STEP.c.position)
-_DOCUMENTS: Final = sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(_TOKENS)).order_by(DOCUMENT.c.id)
-_MADE: Final = sa.select(MADE).where(MADE.c.token.in_(_TOKENS)).order_by(MADE.c.position, MADE.c.place)
+# In the order of the primary keys, so that they are not sorted, and a LIMIT ends them early.
+_JOBS: Final = sa.select(JOB).where(JOB.c.token.in_(_TOKENS))
+_STEPS: Final = sa.select(STEP).where(STEP.c.token.in_(_TOKENS)).order_by(STEP.c.token, STEP.c.position)
+_DOCUMENTS: Final = sa.select(DOCUMENT).where(DOCUMENT.c.token.in_(_TOKENS)).order_by(DOCUMENT.c.token, DOCUMENT.c.id)
+_MADE: Final = sa.select(MADE).where(MADE.c.token.in_(_TOKENS)).order_by(MADE.c.token, MADE.c.position, MADE.c.place)
 _INSERT_JOB: Final = sa.insert(JOB)
 _INSERT_STEP: Final = sa.insert(STEP)
 _INSERT_DOCUMENT: Final = sa.insert(DOCUMENT)
@@ -55,6 +71,19 @@ class Usage(NamedTuple):
 
 
 NOTHING: Final = Usage()
+
+
+class JobKey(NamedTuple):
+    """What jobs are listed by; `deadline` is in ticks."""
+
+    token: JobToken
+    owner: str
+    created: datetime
+    completed: datetime | None
+    deadline: float
+
+
+_KEYS: Final = sa.select(*(JOB.c[name] for name in JobKey._fields))
 
 
 class Stored(NamedTuple):
@@ -91,6 +120,45 @@ def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock:
 def select(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:
     """Return the jobs that the query selects from `job`, with steps and documents, in its order."""
     return _with_children(db, db.execute(query).all())
+
+
+def of_tokens(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Job]:
+    """Return these jobs in this order, without those that were deleted.
+
+    Raises `TooManyRows` if they have more than *most* steps and documents.
+    """
+    found = {row.token: row for row in db.execute(_JOBS, {"of_tokens": tokens})}
+    return _with_children(db, [found[token] for token in tokens if token in found], most)
+
+
+def open_keys(db: sa.Connection, owner: str | None, last: JobKey | None, most: int) -> list[JobKey]:
+    """Return at most so many jobs that have not ended, behind *last* by owner and token; of one owner, or of all."""
+    query = _KEYS.where(IS_OPEN) if owner is None else _KEYS.where(IS_OPEN, JOB.c.owner == owner)
+    if last is not None and owner is None:
+        query = query.where(sa.tuple_(JOB.c.owner, JOB.c.token) > (last.owner, last.token))
+    elif last is not None:
+        query = query.where(JOB.c.token > last.token)
+    return _keys(db, query.order_by(JOB.c.owner, JOB.c.token).limit(most))
+
+
+def creating_keys(db: sa.Connection, last: JobKey | None, most: int) -> list[JobKey]:
+    """Return at most so many jobs in Creating, behind *last* by creation and token."""
+    query = _KEYS.where(is_in(JobState.CREATING))
+    if last is not None:
+        query = query.where(sa.tuple_(JOB.c.created, JOB.c.token) > (last.created, last.token))
+    return _keys(db, query.order_by(JOB.c.created, JOB.c.token).limit(most))
+
+
+def ended_keys(db: sa.Connection, last: JobKey | None, most: int) -> list[JobKey]:
+    """Return at most so many jobs that have ended, of all owners, newest first, behind *last*."""
+    query = _KEYS.where(HAS_ENDED)
+    if last is not None:
+        query = query.where(sa.tuple_(JOB.c.completed, JOB.c.token) < (last.completed, last.token))
+    return _keys(db, query.order_by(JOB.c.completed.desc(), JOB.c.token.desc()).limit(most))
+
+
+def _keys(db: sa.Connection, query: sa.Select[Any]) -> list[JobKey]:
+    return [JobKey._make(row) for row in db.execute(query)]
 
 
 def insert(db: sa.Connection, job: Job, before: Usage = NOTHING) -> None:
@@ -238,15 +306,16 @@ def _document_row(token: str, document: JobDocument) -> dict[str, Any]:
     }
 
 
-def _with_children(db: sa.Connection, found: RowList) -> list[Job]:
-    """Return the jobs of these rows, with their steps and documents."""
+def _with_children(db: sa.Connection, found: RowList, most: float = math.inf) -> list[Job]:
+    """Return the jobs of these rows, with their at most so many steps and documents."""
     if not found:
         return []
     of = {"of_tokens": [row.token for row in found]}
-    steps, documents = db.execute(_STEPS, of).all(), db.execute(_DOCUMENTS, of).all()
+    steps = at_most(db, _STEPS, most, of)
+    documents = at_most(db, _DOCUMENTS, most - len(steps), of)
     made: RowList = []
     if any(step.transformed for step in steps):
-        made = db.execute(_MADE, of).all()
+        made = at_most(db, _MADE, most - len(steps) - len(documents), of)
     return _jobs(found, steps, documents, made)
 
 

@@ -1,13 +1,12 @@
 """Changes for subscribers: the events of one commit, folded into one `JobChange`.
 
-Functions on an open transaction. The event table is outbox and history at once: a change is folded out of the job's own
+The event table is outbox and history at once: a change is folded out of the job's own
 events up to it, so it is the same however often, and however late, it is read.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import groupby
 from typing import Any, Final
@@ -28,6 +27,7 @@ from postscan.core.model.principal import Principal, User
 from postscan.core.model.snapshot import FilterSnapshot, JobChange, Snapshot
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import events as store_events
+from postscan.core.store.database.pages import Reading, at_most, of_jobs
 from postscan.core.store.schema import EVENT, JOB, STEP
 
 RowList = Sequence[sa.Row[Any]]
@@ -41,26 +41,29 @@ WINDOW: Final = 2000
 """Most events that one transaction looks at: an owner's may be few among those of others."""
 
 
-def after(db: sa.Connection, cursor: int, limit: int, owner: Principal | None) -> tuple[list[JobChange], int]:
+def after(reading: Reading, cursor: int, limit: int, owner: Principal | None) -> tuple[list[JobChange], int]:
     """Return the changes in at most *limit* events behind the cursor, in order, and the cursor behind them.
 
     Of the jobs of one owner, by name and proof; of all jobs and the repository if *owner* is None. The cursor moves on
     even if there is no change, and stays where there is no event behind it. The last commit is completed beyond the
     limit, and beyond `WINDOW`.
+
+    The histories of the jobs are read some jobs at a time. No event is added to them below the last one of the page,
+    and a job that is deleted meanwhile is missing with all its events.
     """
-    newest = store_events.newest(db)
-    last = _last(db, cursor, newest)
-    page = _page(db, cursor, last, limit, owner)
-    if page and (len(page) >= limit or last < newest):
-        page = [*page, *_rest(db, page[-1])]
-    changes = [_of_repository(row) for row in page if row.token is None]
-    tokens = {row.token for row in page if row.token is not None}
-    if tokens:
-        histories = _histories(db, tokens, page[-1].seq)
-        for job in _beginnings(db, tokens):
-            changes += _of_job(job, histories[job.token], cursor)
+    with reading() as db:
+        newest = store_events.newest(db)
+        last = _last(db, cursor, newest)
+        page = _page(db, cursor, last, limit, owner)
+    is_cut = len(page) >= limit
+    if page and (is_cut or last < newest):
+        with reading() as db:
+            page = [*page, *_rest(db, page[-1])]
     end = page[-1].seq if page else last
-    return sorted(changes, key=lambda one: one.seq), max(cursor, end if len(page) >= limit else max(end, last))
+    changes = [_of_repository(row) for row in page if row.token is None]
+    tokens = sorted({row.token for row in page if row.token is not None})
+    changes += of_jobs(reading, tokens, lambda db, some, most: _of_some(db, some, most, cursor, end))
+    return sorted(changes, key=lambda one: one.seq), max(cursor, end if is_cut else max(end, last))
 
 
 def owners_since(db: sa.Connection, cursor: int) -> tuple[set[tuple[str, str]], bool, int]:
@@ -117,21 +120,25 @@ def _rest(db: sa.Connection, end: sa.Row[Any]) -> RowList:
     return db.execute(rest.order_by(EVENT.c.seq)).all()
 
 
-def _histories(db: sa.Connection, tokens: Iterable[str], end: int) -> dict[str, list[sa.Row[Any]]]:
-    """Return all events of these jobs up to *end*, in order, by token."""
-    histories: dict[str, list[sa.Row[Any]]] = defaultdict(list)
-    for row in db.execute(_EVENTS.where(EVENT.c.token.in_(tokens), EVENT.c.seq <= end).order_by(EVENT.c.seq)):
-        histories[row.token].append(row)
-    return histories
+def _of_some(db: sa.Connection, tokens: Sequence[str], most: float, cursor: int, end: int) -> list[JobChange]:
+    """Return the changes of these jobs behind the cursor, up to *end*.
+
+    Raises `TooManyRows` if they have more than *most* events and filters.
+    """
+    of = EVENT.c.token.in_(tokens), EVENT.c.seq <= end
+    read = at_most(db, _EVENTS.where(*of).order_by(EVENT.c.token, EVENT.c.seq), most)
+    histories = {token: list(rows) for token, rows in groupby(read, key=lambda row: row.token)}
+    beginnings = _beginnings(db, tokens, most - len(read))
+    return [change for job in beginnings for change in _of_job(job, histories[job.token], cursor)]
 
 
-def _beginnings(db: sa.Connection, tokens: Iterable[str]) -> Iterator[Snapshot]:
-    """Yield the jobs as they were before their first event."""
+def _beginnings(db: sa.Connection, tokens: Sequence[str], most: float) -> Iterator[Snapshot]:
+    """Yield the jobs as they were before their first event; raise `TooManyRows` as `_of_some`."""
     c = JOB.c
     query = sa.select(
         c.token, c.user_sid, c.user_name, c.user_mail, c.process_id, c.process_name, c.created, STEP.c.dialect
     ).outerjoin(STEP, STEP.c.token == c.token)
-    found = db.execute(query.where(c.token.in_(tokens)).order_by(c.token, STEP.c.position))
+    found = at_most(db, query.where(c.token.in_(tokens)).order_by(c.token, STEP.c.position), most)
     for token, rows in groupby(found, key=lambda row: row.token):
         steps = list(rows)
         row = steps[0]

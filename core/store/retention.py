@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -12,6 +12,7 @@ from postscan.core.errors import JobNotFound, WrongState
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobState
 from postscan.core.store import jobs
+from postscan.core.store.database.pages import at_most
 from postscan.core.store.jobs import NOTHING, Usage
 from postscan.core.store.schema import (
     DOCUMENT,
@@ -29,10 +30,6 @@ from postscan.core.store.schema import (
 BATCH: Final = 25
 """Most jobs, events or responses that one transaction of a sweep changes: others wait no longer than for these."""
 
-PAGE: Final = 1000
-"""Jobs that one call of `disposable` returns at most; bounds the memory of a sweep."""
-
-_OPEN: Final = [state.value for state in JobState if not state.ended]
 _ENDED: Final = [state.value for state in JobState if state.ended]
 
 
@@ -50,6 +47,14 @@ class Blob(NamedTuple):
     kept: bool
 
 
+class OwnerUsage(NamedTuple):
+    """The bytes that the spool keeps of an owner, and those of them that retention may remove."""
+
+    owner: str
+    kept: int
+    disposable: int
+
+
 class Disposable(NamedTuple):
     """An ended job whose images may be removed: the tick of its end, and the size of its images in bytes."""
 
@@ -58,34 +63,34 @@ class Disposable(NamedTuple):
     size: int
 
 
-def open_tokens(db: sa.Connection) -> list[JobToken]:
-    """Return the jobs that have not ended."""
-    return [JobToken(token) for token in db.scalars(sa.select(JOB.c.token).where(is_in(*_OPEN)))]
+def blobs(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Blob]:
+    """Return the files that the spool must hold for these jobs while they are open, and may hold afterwards.
 
-
-def blobs(db: sa.Connection, tokens: Collection[str]) -> list[Blob]:
-    """Return the files that the spool must hold for these jobs while they are open, and may hold afterwards."""
+    Raises `TooManyRows` if they have more than *most*.
+    """
     job = sa.select(JOB.c.token, IS_OPEN, JOB.c.images_kept).where(JOB.c.token.in_(tokens))
     jobs_by_token = {token: (bool(is_open), kept) for token, is_open, kept in db.execute(job).all()}
     found = {}
     for table in (MADE, DOCUMENT):  # in this order: an image of a device may stand in both
-        files = sa.select(table.c.blob, table.c.token, table.c.size).where(table.c.token.in_(tokens))
-        for key, token, size in db.execute(files).all():
+        query = sa.select(table.c.blob, table.c.token, table.c.size).where(table.c.token.in_(tokens))
+        files = at_most(db, query, most)
+        most -= len(files)
+        for key, token, size in files:
             is_open, images_kept = jobs_by_token[token]
             found[key] = Blob(key, token, size, is_open, is_open if table is MADE else images_kept)
     return list(found.values())
 
 
-def spooled_bytes(db: sa.Connection, owner: str | None) -> int:
-    """Return how many bytes the spool keeps, of one owner or of all: images, and what filters made for open jobs."""
-    if owner is None:
-        return int(db.scalar(sa.select(sa.func.sum(USAGE.c.kept_bytes))) or 0)
+def spooled_bytes(db: sa.Connection, owner: str) -> int:
+    """Return how many bytes the spool keeps of one owner: images, and what filters made for open jobs."""
     return db.scalar(sa.select(USAGE.c.kept_bytes).where(USAGE.c.owner == owner)) or 0
 
 
-def owners(db: sa.Connection) -> list[str]:
-    """Return the owners of jobs whose files are kept, in order."""
-    return list(db.scalars(sa.select(USAGE.c.owner).where(USAGE.c.kept_bytes > 0).order_by(USAGE.c.owner)))
+def usages(db: sa.Connection, last: OwnerUsage | None, most: int) -> list[OwnerUsage]:
+    """Return what the spool keeps of at most so many owners behind *last*, in the order of their names."""
+    query = sa.select(USAGE).order_by(USAGE.c.owner).limit(most)
+    query = query if last is None else query.where(USAGE.c.owner > last.owner)
+    return [OwnerUsage._make(row) for row in db.execute(query)]
 
 
 def expire(db: sa.Connection, tokens: Sequence[str], ticks: float, at: datetime) -> list[JobToken]:
@@ -108,23 +113,18 @@ def record_ended(db: sa.Connection, ticks: float) -> int:
     return db.execute(sa.update(JOB).where(JOB.c.token.in_(ended)).values(ended_ticks=ticks)).rowcount
 
 
-def disposable_bytes(db: sa.Connection) -> int:
-    """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
-    return int(db.scalar(sa.select(sa.func.sum(USAGE.c.disposable_bytes))) or 0)
-
-
 def disposable(
-    db: sa.Connection, ended_before: float, after: Disposable | None, *, timed_out: bool
+    db: sa.Connection, ended_before: float, last: Disposable | None, most: int, *, timed_out: bool
 ) -> list[Disposable]:
-    """Return at most `PAGE` ended jobs whose images are kept, those that end after *after*; ended first comes first.
+    """Return at most so many ended jobs whose images are kept, those that end after *last*; ended first comes first.
 
     The jobs are Completed and Canceled ones, or those that *timed_out*.
     """
     query = sa.select(JOB.c.ended_ticks, JOB.c.token, JOB.c.kept_bytes)
     query = query.where(IS_TIMED_OUT if timed_out else IS_DISPOSABLE, JOB.c.ended_ticks < ended_before)
-    if after is not None:
-        query = query.where(sa.tuple_(JOB.c.ended_ticks, JOB.c.token) > (after.ended, after.token))
-    query = query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(PAGE)
+    if last is not None:
+        query = query.where(sa.tuple_(JOB.c.ended_ticks, JOB.c.token) > (last.ended, last.token))
+    query = query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(most)
     return [Disposable._make(row) for row in db.execute(query)]
 
 

@@ -95,8 +95,8 @@ def _index(name: str, where: sa.ColumnElement[bool], *columns: sa.ColumnElement[
     return sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
-_index("ix_job_unswept", IS_UNSWEPT, JOB.c.state, JOB.c.created)
-_index("ix_job_open", IS_OPEN, JOB.c.owner)
+_index("ix_job_unswept", IS_UNSWEPT, JOB.c.state, JOB.c.created, JOB.c.token)
+_index("ix_job_open", IS_OPEN, JOB.c.owner, JOB.c.token)
 _index("ix_job_ended", HAS_ENDED, JOB.c.completed)
 _index("ix_job_swept", IS_SWEPT, JOB.c.ended_ticks, JOB.c.token)
 _index("ix_job_without_files", HAS_NO_FILES, JOB.c.ended_ticks, JOB.c.token)

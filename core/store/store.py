@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Final, TypeVar
+from itertools import islice
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -25,16 +26,11 @@ from postscan.core.model.states import JobState
 from postscan.core.store import audit, deliveries, events, installation, jobs, requests, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.database import CONNECTIONS, Database
-from postscan.core.store.jobs import NOTHING
-from postscan.core.store.retention import Blob, Disposable
-from postscan.core.store.schema import HAS_ENDED, IS_OPEN, JOB, is_in
+from postscan.core.store.database.pages import PAGE, in_pages, of_jobs
+from postscan.core.store.jobs import NOTHING, JobKey
+from postscan.core.store.retention import Blob, Disposable, OwnerUsage
+from postscan.core.store.schema import IS_OPEN, JOB, is_in
 
-PAGE: Final = 500
-"""Most jobs, events or lines that one transaction reads for a list."""
-
-Row = TypeVar("Row")
-
-_OPEN: Final = [state.value for state in JobState if not state.ended]
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 
 _MOST_LISTED: Final = 10_000
@@ -140,35 +136,38 @@ class Store:
     # --- many jobs ---------------------------------------------------------------------------------------------
 
     def open_jobs(self, owner: str | None = None) -> list[Job]:
-        """Return the jobs that have not ended, oldest first; of one owner, or of all."""
-        query = sa.select(JOB).where(is_in(*_OPEN) if owner is None else sa.and_(IS_OPEN, JOB.c.owner == owner))
-        with self.reading() as db:
-            return jobs.select(db, query.order_by(JOB.c.created).limit(_MOST_LISTED))
+        """Return the jobs that have not ended, oldest first, at most `_MOST_LISTED`; of one owner, or of all.
+
+        They are read some at a time. A job that ends or begins meanwhile may be missing; one that is open all the time
+        is not. Each job is as it was at one moment, but not all at the same one.
+        """
+        keys = sorted(self._open_keys(owner), key=lambda key: (key.created, key.token))
+        found = of_jobs(self.reading, [key.token for key in keys[:_MOST_LISTED]], jobs.of_tokens)
+        return [job for job in found if not job.state.ended]
 
     def ended_jobs(self, owner: str | None = None, limit: int = 50) -> list[Job]:
-        """Return the jobs that have ended, newest first; of one owner, or of all."""
-        query = sa.select(JOB).where(HAS_ENDED if owner is None else sa.and_(HAS_ENDED, JOB.c.owner == owner))
-        query = query.order_by(JOB.c.completed.desc(), JOB.c.token.desc())
+        """Return the jobs that have ended, newest first; of one owner, or of all.
 
-        def page(db: sa.Connection, last: Job | None, most: int) -> list[Job]:
-            if last is None:
-                return jobs.select(db, query.limit(most))
-            behind = sa.tuple_(JOB.c.completed, JOB.c.token) < (last.completed, last.token)
-            return jobs.select(db, query.where(behind).limit(most))
+        They are read some at a time. A job that ends meanwhile may be missing, and so may one that is deleted.
+        """
+        keys = in_pages(self.reading, jobs.ended_keys, limit if owner is None else math.inf)
+        tokens = (key.token for key in keys if owner in (None, key.owner))
+        return of_jobs(self.reading, list(islice(tokens, limit)), jobs.of_tokens)
 
-        return self._in_pages(page, limit)
+    def in_progress(self, owner: Principal | None = None) -> dict[JobToken, JobState]:
+        """Return the jobs that are Started, Processing or Terminating, oldest first, also of a killed server.
 
-    def in_progress(self) -> dict[JobToken, JobState]:
-        """Return the jobs that are Started, Processing or Terminating, oldest first, also of a killed server."""
+        Of one owner, or of all: one transaction, of as many rows as filters may run at the same time.
+        """
         query = sa.select(JOB.c.token, JOB.c.state).where(is_in(*_IN_PROGRESS)).order_by(JOB.c.created)
+        if owner is not None:
+            query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
         with self.reading() as db:
             return {JobToken(row.token): JobState(row.state) for row in db.execute(query)}
 
     def idle(self, ticks: float) -> list[JobToken]:
-        """Return the jobs in Creating whose deadline has passed."""
-        query = sa.select(JOB.c.token).where(is_in(JobState.CREATING), JOB.c.deadline < ticks)
-        with self.reading() as db:
-            return [JobToken(token) for token in db.scalars(query)]
+        """Return the jobs in Creating whose deadline has passed; one that begins meanwhile may be missing."""
+        return [key.token for key in in_pages(self.reading, jobs.creating_keys) if key.deadline < ticks]
 
     def expire(self, tokens: Sequence[str], ticks: float, at: datetime) -> list[JobToken]:
         """Abort those of the jobs that are still in Creating and past their deadline; return them."""
@@ -189,7 +188,7 @@ class Store:
 
     def events(self, token: str) -> list[EventRow]:
         """Return all events of a job in their order."""
-        return self._in_pages(lambda db, last, most: events.select(db, token, last.seq if last else 0, most))
+        return list(in_pages(self.reading, lambda db, last, most: events.select(db, token, last, most)))
 
     # --- running filters -----------------------------------------------------------------------------------------
 
@@ -213,8 +212,7 @@ class Store:
 
     def deliveries(self, token: str) -> list[Delivery]:
         """Return the outputs of a job's filters."""
-        with self.reading() as db:
-            return deliveries.select(db, token)
+        return list(in_pages(self.reading, lambda db, last, most: deliveries.select(db, token, last, most)))
 
     # --- responses, audit trail, clock ---------------------------------------------------------------------------
 
@@ -230,11 +228,8 @@ class Store:
 
     def audit(self, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first; of one job, or of all."""
-
-        def page(db: sa.Connection, last: AuditLine | None, most: int) -> list[AuditLine]:
-            return audit.read_newest(db, token, most, last.seq if last else None)
-
-        return self._in_pages(page, limit)[::-1]
+        lines = in_pages(self.reading, lambda db, last, most: audit.read_newest(db, token, most, last), limit)
+        return list(islice(lines, limit))[::-1]
 
     def record_filters(self, dialects: Iterable[str], at: datetime) -> None:
         """Store an event with the usable filters, if they differ from the last ones."""
@@ -270,25 +265,25 @@ class Store:
 
     def blobs(self, tokens: Collection[str]) -> list[Blob]:
         """Return the files that the spool must hold for these jobs while they are open, and may hold afterwards."""
-        with self.reading() as db:
-            return retention.blobs(db, tokens)
+        return of_jobs(self.reading, list(tokens), retention.blobs)
 
     def open_blobs(self) -> Iterator[Blob]:
-        """Yield the files that the spool must hold for the open jobs, read page by page."""
-        with self.reading() as db:
-            tokens = retention.open_tokens(db)
-        for start in range(0, len(tokens), PAGE):
-            yield from (blob for blob in self.blobs(tokens[start : start + PAGE]) if blob.open)
+        """Yield the files that the spool must hold for the open jobs, read page by page.
 
-    def spooled_bytes(self, owner: str | None = None) -> int:
-        """Return the bytes that the spool keeps, of one owner or all: images, and what filters made for open jobs."""
+        A job that ends or begins meanwhile may be missing.
+        """
+        tokens = (key.token for key in self._open_keys())
+        while page := list(islice(tokens, PAGE)):
+            yield from (blob for blob in self.blobs(page) if blob.open)
+
+    def spooled_bytes(self, owner: str) -> int:
+        """Return the bytes that the spool keeps of one owner: images, and what filters made for open jobs."""
         with self.reading() as db:
             return retention.spooled_bytes(db, owner)
 
-    def owners(self) -> list[str]:
-        """Return the owners of jobs whose images are kept, in order."""
-        with self.reading() as db:
-            return retention.owners(db)
+    def usages(self) -> Iterator[OwnerUsage]:
+        """Yield what the spool keeps of each owner, in the order of their names, read page by page."""
+        return in_pages(self.reading, retention.usages)
 
     def record_ended(self, ticks: float) -> int:
         """Set the tick at which they ended for a batch of jobs that have none yet; return for how many."""
@@ -296,28 +291,27 @@ class Store:
             return retention.record_ended(db, ticks)
 
     def recount(self) -> list[str]:
-        """Compute the bytes that the spool keeps again, of every owner; return the owners whose number was wrong."""
+        """Compute the bytes that the spool keeps again, of every owner; return the owners whose number was wrong.
+
+        All jobs in one transaction, since a command may change one meanwhile. Only a start of the server does so.
+        """
         with self.writing() as db:
             return jobs.recount(db)
 
     def disposable_bytes(self) -> int:
         """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
-        with self.reading() as db:
-            return retention.disposable_bytes(db)
+        return sum(one.disposable for one in self.usages())
 
     def disposable(self, ended_before: float = math.inf, *, timed_out: bool = False) -> Iterator[Disposable]:
         """Yield the Completed and Canceled jobs whose images are kept, or those that *timed_out*, oldest end first.
 
         They are read page by page, so a job that ends meanwhile may be missing, and none is yielded twice.
         """
-        last: Disposable | None = None
-        while True:
-            with self.reading() as db:
-                page = retention.disposable(db, ended_before, last, timed_out=timed_out)
-            yield from page
-            if not page:
-                return
-            last = page[-1]
+
+        def page(db: sa.Connection, last: Disposable | None, most: int) -> list[Disposable]:
+            return retention.disposable(db, ended_before, last, most, timed_out=timed_out)
+
+        return in_pages(self.reading, page)
 
     def record_images_removed(self, token: str) -> None:
         """Store that the images of an ended job are removed; raise `JobNotFound`."""
@@ -344,22 +338,8 @@ class Store:
 
     # --- transactions --------------------------------------------------------------------------------------------
 
-    def _in_pages(
-        self, page: Callable[[sa.Connection, Row | None, int], list[Row]], limit: float = math.inf
-    ) -> list[Row]:
-        """Return at most *limit* rows, read in pages, so that no transaction is long.
-
-        *page* returns so many of those that follow the last one, which is None for the first page.
-        """
-        found: list[Row] = []
-        while len(found) < limit:
-            most = int(min(PAGE, limit - len(found)))
-            with self.reading() as db:
-                read = page(db, found[-1] if found else None, most)
-            found += read
-            if len(read) < most:
-                break
-        return found
+    def _open_keys(self, owner: str | None = None) -> Iterator[JobKey]:
+        return in_pages(self.reading, lambda db, last, most: jobs.open_keys(db, owner, last, most))
 
     def urgent(self) -> AbstractContextManager[None]:
         """Let the transactions of this thread go before those of others while the body runs."""

@@ -53,9 +53,10 @@ def load(db: sa.Connection, id: str, port: EventService, by: Principal, now: flo
     return _subscription(row) if row is not None else None
 
 
-def load_all(db: sa.Connection) -> list[Subscription]:
-    """Return all subscriptions, expired and cancelled ones too, by identifier."""
-    return [_subscription(row) for row in db.execute(sa.select(SUBSCRIPTION).order_by(_COLUMN.id))]
+def load_page(db: sa.Connection, last: Subscription | None, most: int) -> list[Subscription]:
+    """Return at most so many subscriptions behind *last*, expired and cancelled ones too, by identifier."""
+    query = sa.select(SUBSCRIPTION).order_by(_COLUMN.id).limit(most)
+    return [_subscription(row) for row in db.execute(query if last is None else query.where(_COLUMN.id > last.id))]
 
 
 def count(db: sa.Connection, owner: Principal | None = None) -> int:

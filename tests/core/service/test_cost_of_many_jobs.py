@@ -29,7 +29,8 @@ from postscan.core.model.records import Delivery, RequestKey
 from postscan.core.model.states import FilterVerb, JobReason
 from postscan.core.settings import Settings
 from postscan.core.spool import retention as rules
-from postscan.core.store import events, jobs, outbox, retention
+from postscan.core.store import events, jobs, outbox
+from postscan.core.store.database import pages
 from postscan.core.store.schema import JOB
 from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER
 
@@ -134,7 +135,7 @@ def steps(core: Engine) -> Iterator[Step]:
     yield "state", lambda: service.state(ADMIN)
     yield "audit", lambda: service.audit(ADMIN, limit=10)
     yield "room of a caller", lambda: store.spooled_bytes(ANNA.name)
-    yield "room of all", lambda: (store.owners(), store.spooled_bytes(), store.disposable_bytes())
+    yield "room of all", lambda: (list(store.usages()), store.disposable_bytes())
     yield "poll", store.in_progress
     yield "silent devices", lambda: list(core.sweeper.expire())
     yield "first sweep", core.retention.sweep
@@ -144,8 +145,8 @@ def steps(core: Engine) -> Iterator[Step]:
     yield "usable filters", lambda: store.record_filters(["urn:acme:copy"], now())
     with store.reading() as db:
         newest = events.newest(db)
-    yield "events", lambda: read(core, lambda db: outbox.after(db, newest - 3, 100, None))
-    yield "events of a caller", lambda: read(core, lambda db: outbox.after(db, newest - 3, 100, CALLER))
+    yield "events", lambda: outbox.after(store.reading, newest - 3, 100, None)
+    yield "events of a caller", lambda: outbox.after(store.reading, newest - 3, 100, CALLER)
     yield "callers with events", lambda: read(core, lambda db: outbox.owners_since(db, newest - 3))
 
 
@@ -186,7 +187,7 @@ def grown(few: Counter[str], many: Counter[str]) -> dict[str, tuple[int, int]]:
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a page of disposable jobs be short beside few jobs too."""
-    monkeypatch.setattr(retention, "PAGE", 5)
+    monkeypatch.setattr(pages, "PAGE", 5)
 
 
 def test_nothing_costs_more_beside_more_ended_jobs(filled: Filled) -> None:

@@ -13,6 +13,7 @@ import databases
 import pytest
 from conftest import ANNA, BORIS, AnyProcess
 from job_states import STATES
+from reads import between
 from works import SID, Works, instructions
 
 from postscan.core.engine import Engine
@@ -23,6 +24,7 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.settings import Settings
+from postscan.core.store.database import pages
 from postscan.plugins.testing.runner import FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
@@ -204,6 +206,28 @@ def test_the_repository_is_processing_while_a_job_is_in_hand(works: Works) -> No
     assert before == "Idle"
     assert during == ["Processing", "Processing", "Idle"]
     assert [works.service.state(by) for by in (ADMIN, ANNA)] == ["Idle", "Idle"]
+
+
+def test_the_state_for_a_caller_is_that_of_one_moment(idle: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that are in progress in turn: the caller never gets Idle."""
+    store, at = idle.core.store, idle.core.clock.now()
+    for _ in range(2):
+        idle.service.end(idle.create("copy"), ANNA)
+    first, second = (job.token for job in store.open_jobs())
+    with store.change(second) as job:
+        job.claim(at)
+
+    def swap() -> None:
+        with store.change(first) as job:
+            job.claim(at)
+        with store.change(second) as job:
+            job.fail(JobReason.PROCESSING_FAILED, at)
+
+    keys_of_two_jobs = [lambda: None] * 3  # a transaction for each, and one that finds no more
+    monkeypatch.setattr(pages, "PAGE", 1)
+    monkeypatch.setattr(store, "reading", between(store.reading, *keys_of_two_jobs, swap))
+
+    assert idle.service.state(ANNA) == "Processing"
 
 
 def test_an_identical_resend_is_stored_once(idle: Works) -> None:

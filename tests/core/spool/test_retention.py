@@ -16,7 +16,7 @@ from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import RequestKey
 from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.store import retention
+from postscan.core.store.database import pages
 from postscan.plugins.testing.runner import FakeClock
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
@@ -110,7 +110,7 @@ def test_the_budget_of_images_is_kept_with_more_jobs_than_one_query_returns(
     core: Engine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, over: int, removed: int
 ) -> None:
     """D15, T-Q4: at the budget nothing goes, one byte above it the oldest image does; in one sweep."""
-    monkeypatch.setattr(retention, "PAGE", 2)
+    monkeypatch.setattr(pages, "PAGE", 2)
     tokens = []
     for size in (1000, 1000, 1000, 1000, 1000, over):
         if size:
@@ -124,7 +124,7 @@ def test_all_images_go_after_their_time_with_more_jobs_than_one_query_returns(
     core: Engine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D15: one sweep is enough."""
-    monkeypatch.setattr(retention, "PAGE", 2)
+    monkeypatch.setattr(pages, "PAGE", 2)
     tokens = [ended(core, 10) for _ in range(5)]
     clock.advance(11 * HOUR)
     core.retention.sweep()

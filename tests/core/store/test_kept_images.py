@@ -12,8 +12,7 @@ from conftest import ANNA
 from postscan.core.errors import WrongState
 from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.states import FilterVerb, JobReason
-from postscan.core.store import retention
-from postscan.core.store import store as store_module
+from postscan.core.store.database import pages
 from postscan.core.store.schema import USAGE
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME
@@ -44,7 +43,7 @@ def test_each_kind_is_listed_by_its_end_in_any_number_of_pages(
     store: Store, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-Q4: with its bytes; jobs that end in the same moment as well, and none twice."""
-    monkeypatch.setattr(retention, "PAGE", 2)
+    monkeypatch.setattr(pages, "PAGE", 2)
     for number, ended in enumerate((30.0, 10.0, 10.0, 10.0, 20.0)):
         put(f"canceled-{number}", ended, 100, number, reason=JobReason.CANCELED)
     put("silent", 5.0, 1000, reason=JobReason.TIMED_OUT)
@@ -126,7 +125,7 @@ def test_the_bytes_of_an_owner_follow_every_change(store: Store, job: Callable[.
     look()
 
     assert seen == [(0, 0), (10, 0), (17, 0), (22, 0), (10, 10), (0, 0), (0, 0)]
-    assert store.owners() == []
+    assert list(store.usages()) == []
 
 
 def test_a_released_job_takes_its_bytes_over(store: Store, put: Callable[..., str], job: Callable[..., Job]) -> None:
@@ -139,7 +138,7 @@ def test_a_released_job_takes_its_bytes_over(store: Store, put: Callable[..., st
     store.insert(again, images_from="silent")
 
     assert store.recount() == []
-    assert (store.owners(), store.spooled_bytes()) == ([ANNA.name], 30)
+    assert list(store.usages()) == [(ANNA.name, 30, 0)]
     with pytest.raises(WrongState):
         store.insert(job(token="third"), images_from="silent")
     assert store.spooled_bytes(ANNA.name) == 30
@@ -154,14 +153,15 @@ def test_wrong_sums_are_found_and_corrected(store: Store, put: Callable[..., str
 
     assert store.recount() == [ANNA.name, "device:gone"]
     assert store.recount() == []
-    assert (store.owners(), store.spooled_bytes(), store.disposable_bytes()) == ([ANNA.name], 10, 10)
+    assert list(store.usages()) == [(ANNA.name, 10, 10)]
+    assert store.disposable_bytes() == 10
 
 
 def test_a_list_of_ended_jobs_is_read_in_pages(
     store: Store, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each job is in it once, also if several ended in the same moment."""
-    monkeypatch.setattr(store_module, "PAGE", 2)
+    monkeypatch.setattr(pages, "PAGE", 2)
     tokens = {put(f"job-{number}", 1.0, reason=JobReason.CANCELED) for number in range(5)}
 
     assert [job.token for job in store.ended_jobs()] == sorted(tokens, reverse=True)

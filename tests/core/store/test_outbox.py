@@ -35,8 +35,7 @@ def page(number: int) -> JobDocument:
 
 def told(store: Store, cursor: int = 0, limit: int = EVERYTHING, owner: Principal | None = None) -> list[JobChange]:
     """Return the happenings behind the cursor."""
-    with store.reading() as db:
-        return outbox.after(db, cursor, limit, owner)[0]
+    return outbox.after(store.reading, cursor, limit, owner)[0]
 
 
 def of_jobs(store: Store, **how: Any) -> list[JobChange]:
@@ -126,12 +125,12 @@ def test_pages_of_any_size_tell_the_same(store: Store, job: Callable[..., Job]) 
     whole, heard = told(store), dict[int, list[JobChange]]()
     with store.reading() as db:
         newest = events.newest(db)
-        for limit in (1, 2, 3, 7):
-            heard[limit], cursor = [], 0
-            while cursor < newest:
-                part, cursor = outbox.after(db, cursor, limit, None)
-                assert len(part) <= limit
-                heard[limit] += part
+    for limit in (1, 2, 3, 7):
+        heard[limit], cursor = [], 0
+        while cursor < newest:
+            part, cursor = outbox.after(store.reading, cursor, limit, None)
+            assert len(part) <= limit
+            heard[limit] += part
 
     assert heard == dict.fromkeys((1, 2, 3, 7), whole)
     assert [one.seq for one in whole] == sorted({one.seq for one in whole})
@@ -159,9 +158,9 @@ def test_the_cursor_moves_on_even_if_there_is_nothing_to_tell(store: Store, job:
     with store.reading() as db:
         newest = events.newest(db)
 
-        assert outbox.after(db, 1, EVERYTHING, ANNA) == ([], newest)
-        assert outbox.after(db, 0, EVERYTHING, BORIS) == ([], newest)
-        assert outbox.after(db, newest + 5, EVERYTHING, None) == ([], newest + 5)
+    assert outbox.after(store.reading, 1, EVERYTHING, ANNA) == ([], newest)
+    assert outbox.after(store.reading, 0, EVERYTHING, BORIS) == ([], newest)
+    assert outbox.after(store.reading, newest + 5, EVERYTHING, None) == ([], newest + 5)
 
 
 def test_who_has_something_to_hear_is_known_at_once(store: Store, job: Callable[..., Job]) -> None:
@@ -206,15 +205,17 @@ def test_a_page_takes_four_questions_however_many_jobs_it_is_about(store: Store,
         for _ in live(store, job(token=f"job-{number}")):
             pass
     asked: list[str] = []
-    with store.reading() as db:
 
-        @sa.event.listens_for(db, "before_cursor_execute")
-        def _count(_db: object, _cursor: object, statement: str, *_: object) -> None:
-            asked.append(statement)
+    def count(_db: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
 
-        outbox.after(db, 0, EVERYTHING, ANNA)
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    try:
+        told(store, owner=ANNA)
         whole = len(asked)
-        outbox.after(db, 0, 8, ANNA)
+        told(store, limit=8, owner=ANNA)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", count)
 
     assert (whole, len(asked) - whole) == (4, 5)
 
@@ -372,8 +373,7 @@ def test_a_reader_never_passes_an_event_that_is_not_committed_yet(
 
     def read() -> None:
         nonlocal cursor
-        with other.reading() as db:
-            part, cursor = outbox.after(db, cursor, EVERYTHING, None)
+        part, cursor = outbox.after(other.reading, cursor, EVERYTHING, None)
         heard.extend(part)
 
     second = threading.Thread(target=other.insert, args=(job(token="second"),))
@@ -429,8 +429,7 @@ def test_a_reader_beside_many_writers_hears_all(store: Store, other: Store, job:
     cursor, heard = 0, list[JobChange]()
     while True:
         over = not any(writer.is_alive() for writer in writers)
-        with store.reading() as db:
-            part, cursor = outbox.after(db, cursor, 4, None)
+        part, cursor = outbox.after(store.reading, cursor, 4, None)
         heard += part
         if over and not part:
             break
@@ -460,8 +459,7 @@ def test_a_window_divides_no_commit_and_loses_none(
         heard, cursor, before, count = list[JobChange](), 0, -1, 0
         while before < cursor:
             before = cursor
-            with store.reading() as db:
-                part, cursor = outbox.after(db, cursor, 4, owner)
+            part, cursor = outbox.after(store.reading, cursor, 4, owner)
             heard += part
         assert heard == expected
         before = cursor = 0

@@ -15,8 +15,8 @@ from typing import Any
 
 import databases
 import pytest
-import sqlalchemy as sa
 from conftest import ANNA, BORIS, AnyProcess
+from reads import longest
 from works import instructions
 
 from postscan.core.engine import Engine
@@ -27,7 +27,7 @@ from postscan.core.model.records import AuditLine
 from postscan.core.service import audit_trail
 from postscan.core.settings import Settings
 from postscan.core.store import audit, jobs, outbox
-from postscan.core.store import store as stores
+from postscan.core.store.database import pages
 from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER
 
 FEW, MANY = 30, 150
@@ -51,7 +51,7 @@ READS: dict[str, Callable[[Engine], object]] = {
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a few rows be several pages."""
-    for module in (stores, audit_trail):
+    for module in (pages, audit_trail):
         monkeypatch.setattr(module, "PAGE", PAGE)
     monkeypatch.setattr(outbox, "WINDOW", PAGE)
 
@@ -88,26 +88,6 @@ def job(token: str, place: int) -> Job:
     made = Job.create(JobToken(token), ANNA, EXAMPLE_USER, process, instructions("copy"), at)
     made.receive(JobDocument(1, "png", 10, "0" * 64, f"{token}/1"), at)
     return made
-
-
-def longest(read: Callable[[], object]) -> int:
-    """Return how many instructions the longest transaction takes."""
-    found = [0]
-
-    def count() -> int:
-        found[-1] += 1
-        return 0
-
-    def begin(connection: Any, _record: object, _proxy: object) -> None:
-        found.append(0)
-        connection.set_progress_handler(count, 1)
-
-    sa.event.listen(sa.pool.Pool, "checkout", begin)
-    try:
-        read()
-    finally:
-        sa.event.remove(sa.pool.Pool, "checkout", begin)
-    return max(found)
 
 
 @pytest.mark.parametrize("read", READS)
