@@ -47,7 +47,11 @@ class Comparison:
 
 
 def compare(store: Store, spool: Spool) -> Comparison:
-    """Compare the files of the spool with the rows of the database, and change nothing."""
+    """Compare the files of the spool with the rows of the database, and change nothing.
+
+    Both are read in pages: what others change meanwhile may be among the differences. A start compares before it runs
+    jobs; of the jobs that it finds damaged, those that a command has ended meanwhile stay as they are.
+    """
     found = Comparison()
     files = spool.files()
     while page := dict(itertools.islice(files, PAGE)):

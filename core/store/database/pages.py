@@ -36,7 +36,8 @@ def in_pages(
 
     *page* returns so many of those that follow the last one, which is None for the first page.
     """
-    most, last = int(min(PAGE, limit)), None
+    most = int(min(PAGE, limit))
+    last: Row | None = None
     while True:
         with reading() as db:
             read = page(db, last, most)

@@ -11,6 +11,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import databases
@@ -125,7 +126,7 @@ def newest(core: Engine) -> int:
 
 def lengths(core: Engine) -> dict[str, int]:
     """Return the instructions of the longest transaction of each read."""
-    return {name: longest(lambda read=read: read(core)) for name, read in READS.items()}  # type: ignore[misc]
+    return {name: longest(partial(read, core)) for name, read in READS.items()}
 
 
 def test_no_transaction_that_reads_is_longer_beside_more_and_larger_jobs(
