@@ -139,7 +139,7 @@ class Store:
         """Return the jobs that have not ended, oldest first, at most `_MOST_LISTED`; of one owner, or of all.
 
         They are read some at a time. A job that ends or begins meanwhile may be missing; one that is open all the time
-        is not. Each job is as it was at one moment, but not all at the same one.
+        is not. A job is read in one transaction, but not all jobs in the same one.
         """
         keys = sorted(self._open_keys(owner), key=lambda key: (key.created, key.token))
         found = of_jobs(self.reading, [key.token for key in keys[:_MOST_LISTED]], jobs.of_tokens)

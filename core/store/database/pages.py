@@ -1,7 +1,6 @@
 """Read many rows in several transactions, so that no transaction that reads is long (decision 66).
 
-The transactions do not see the same moment: what begins or ends between two of them may be missing. What one
-transaction reads is consistent.
+The transactions do not see the same moment: what begins or ends between two of them may be missing.
 """
 
 from __future__ import annotations

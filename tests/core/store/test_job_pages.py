@@ -12,6 +12,7 @@ from reads import between
 from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import Delivery
+from postscan.core.model.snapshot import JobChange
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.store import outbox
 from postscan.core.store.database import pages
@@ -160,7 +161,7 @@ def test_histories_of_any_length_give_the_same_changes(
 
     assert outbox.after(store.reading, 0, EVERYTHING, None) == whole
     for limit in (1, 4):
-        found, cursor, before = [], 0, -1
+        found, cursor, before = list[JobChange](), 0, -1
         while before < cursor:
             before = cursor
             part, cursor = outbox.after(store.reading, cursor, limit, None)
