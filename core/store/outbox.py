@@ -1,7 +1,7 @@
 """Changes for subscribers: the events of one commit, folded into one `JobChange`.
 
-The event table is outbox and history at once: a change is folded out of the job's own events up to it, so it is the same
-however often, and however late, it is read.
+The event table is outbox and history at once: a change is folded out of the job's own events up to it, so it is the
+same however often, and however late, it is read.
 """
 
 from __future__ import annotations
