@@ -75,9 +75,11 @@ def blobs(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Blob]:
         query = sa.select(table.c.blob, table.c.token, table.c.size).where(table.c.token.in_(tokens))
         files = at_most(db, query, most)
         most -= len(files)
-        for key, token, size in files:
-            is_open, images_kept = jobs_by_token[token]
-            found[key] = Blob(key, token, size, is_open, is_open if table is MADE else images_kept)
+        for row in files:
+            if row.token in jobs_by_token:  # else the job appeared between two statements, on PostgreSQL
+                is_open, images_kept = jobs_by_token[row.token]
+                is_kept = is_open if table is MADE else images_kept
+                found[row.blob] = Blob(row.blob, row.token, row.size, is_open, is_kept)
     return list(found.values())
 
 
