@@ -19,7 +19,7 @@ import ssl
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from uvloop.loop import SSLProtocol
+from uvloop.loop import SSLProtocol  # type: ignore[attr-defined]  # uvloop does not declare it
 
 READ_BYTES: Final = 64 << 10
 """Most bytes of a read."""
