@@ -172,6 +172,7 @@ class Device:
         """Post anything at all: bytes with their length, an iterable in chunks."""
         connection = self._connect()
         try:
+            connection.connect()
             every = {"Content-Type": content_type, **(headers or {})}
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has read all
                 connection.request("POST", urlsplit(self.url).path, body, every)
