@@ -20,9 +20,9 @@ from weakref import WeakValueDictionary
 import uvloop
 
 from postscan.core.rate_limit import RateLimit
-from postscan.soap.http import tls_transport
 from postscan.soap.http.connections import ConnectionPlace, Connections
 from postscan.soap.http.tls import RECORD_BYTES
+from postscan.soap.http.tls import transport as tls_transport
 from postscan.soap.http.turns import LoopTurns
 
 log = logging.getLogger(__name__)

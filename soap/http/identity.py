@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import Settings
-from postscan.soap.http import certificate
+from postscan.soap.http.tls import certificate
 
 log = logging.getLogger(__name__)
 

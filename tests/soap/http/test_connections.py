@@ -26,10 +26,11 @@ from held_turns import HeldTurns
 from uvicorn.server import ServerState
 
 from postscan.core.settings.network import TlsSettings
-from postscan.soap.http import tls, tls_transport
+from postscan.soap.http import tls
 from postscan.soap.http.acceptor import HANDSHAKES, Acceptor, AcceptSettings, Loop
 from postscan.soap.http.connections import KEPT, ConnectionPlace, Connections, most_connections, open_to_all
 from postscan.soap.http.protocol import ConnectionLimits, protocol
+from postscan.soap.http.tls import transport as tls_transport
 from postscan.soap.http.turns import LoopTurns
 
 

@@ -21,8 +21,8 @@ from postscan.core.errors import InvalidArgument, JobNotFound
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import Settings
 from postscan.core.settings.network import IdentitySettings
-from postscan.soap.http import certificate
 from postscan.soap.http.identity import Identities
+from postscan.soap.http.tls import certificate
 
 ANNA = "S-1-5-21-1004336348-1177238915-682003330-1001"
 BORIS = "S-1-5-21-1004336348-1177238915-682003330-1002"
