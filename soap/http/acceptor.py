@@ -174,6 +174,8 @@ class Acceptor:
             if made is None:
                 connection.close()
             else:
+                if made.transport is not None:
+                    made.connection_lost(None)  # which uvloop does not call if this is cancelled while it opens it
                 made.parser = None  # which refers to its protocol; uvicorn does this when a connection is lost
             if not isinstance(error, OSError):
                 raise  # else the handshake failed, and `postscan.soap.http.tls` logs why, or took too long

@@ -55,10 +55,10 @@ is no larger, so the read that completes it has a turn.
 """
 
 MOST_CHUNKS: Final = 256
-"""Chunks, or parts of them, after which the parser needs a further turn: each takes about a microsecond."""
+"""Pieces of bytes and chunks after which the parser needs a further turn; the last piece may have 680 chunks more."""
 
 BUFFERED: Final = 64 * 1024
-"""Bytes that wait on either side of TLS until the other bytes do; uvloop has 256 KiB to read and 512 KiB to write."""
+"""Bytes on one side of TLS at which the other side is stopped; uvloop has 256 KiB to read and 512 KiB to write."""
 
 LOOK_SECONDS: Final = 0.25
 """Seconds between two looks at the deadlines: a connection has up to so much longer."""
@@ -139,6 +139,14 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
+class _BodyCallbacks:
+    """What a parser calls that parses the body of a request that has begun already."""
+
+    def __init__(self, connection: _LimitedProtocol) -> None:
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
+
+
 class _LimitedProtocol(HttpToolsProtocol):
     flow: _Flow
     limits: ConnectionLimits
@@ -151,6 +159,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     _is_idle = False
     _is_in_body = False
     _is_received = False
+    _body_head = b""
     _chunks = 0
     _start: LoopTurn | None = None
     _going_on: LoopTurn | None = None
@@ -256,6 +265,11 @@ class _LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Reset the byte count: the request is complete."""
         self._unfinished = 0
+        if self._body_head and self.parser.should_upgrade():
+            return  # the parser has ended with the head
+        if self._body_head:
+            self._body_head = b""
+            self.parser = httptools.HttpRequestParser(self)
         self._is_in_body, self._is_received = False, True
         self._serving(self._start is None and not self.cycle.response_complete)
         super().on_message_complete()
@@ -267,7 +281,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         """Count a client that reads again as before."""
-        self._serving(self._is_waiting())
+        self._serving(self._is_waiting() and self._start is None)
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
@@ -276,8 +290,13 @@ class _LimitedProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Ignore that the client offers another protocol (RFC 9110 section 7.8); the parser has ended with it."""
-        self.parser = httptools.HttpRequestParser(self)
+        """Ignore that the client offers another protocol (RFC 9110 section 7.8).
+
+        The parser has ended with the head. A new one gets what follows; if that is a body, behind a head of its own.
+        """
+        self.parser = httptools.HttpRequestParser(_BodyCallbacks(self) if self._body_head else self)
+        if self._body_head:
+            self.parser.feed_data(self._body_head)
 
     def _parse(self) -> None:
         """Pass bytes to the parser; keep the others for the next turn, or until the response is sent."""
@@ -285,6 +304,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         data, at, most = self._ahead, self._at, self._chunks + MOST_CHUNKS
         while at < len(data) and self._chunks < most and not self._is_waiting() and not self.transport.is_closing():
             end = self._cutter.cut(data, at)
+            self._chunks += 1
             self._unfinished += end - at
             super().data_received(data[at:end])
             if self._unfinished > HEAD_BYTES:
@@ -350,8 +370,15 @@ class _LimitedProtocol(HttpToolsProtocol):
         if codings not in ([], [b"chunked"]):
             self._refuse(_NOT_IMPLEMENTED)
             raise ValueError("the transfer coding of the request is not known")
+        if self.parser.get_method() == b"CONNECT":
+            self._refuse(_NOT_IMPLEMENTED)
+            raise ValueError("the method of the request is not known")
+        length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         if not codings:
-            self._cutter.expect(next((int(value) for name, value in self.headers if name == b"content-length"), 0))
+            self._cutter.expect(length)
+        if self.parser.should_upgrade() and (codings or length):
+            field = b"transfer-encoding: chunked" if codings else b"content-length: %d" % length
+            self._body_head = b"POST / HTTP/1.1\r\nhost: test\r\n" + field + b"\r\n\r\n"
 
     def _has_arrived(self) -> bool:
         return self._is_received

@@ -28,7 +28,10 @@ _LIBC: Final = ctypes.PyDLL(None)  # which keeps the interpreter's lock: the cal
 
 
 class _SharedReads(asyncio.BufferedProtocol):
-    """Passes on to TLS what a transport has read, before anything else is read into the same memory."""
+    """Passes on to TLS what a transport has read, before anything else is read into the same memory.
+
+    There is one event loop in the process.
+    """
 
     _memory: ClassVar = memoryview(bytearray(READ_BYTES))
 
@@ -88,12 +91,17 @@ async def connect(
     )
     give_back_pages(tls.get_buffer(0))
     transport = tls._get_app_transport()
+    is_open = False
     try:
         await loop.connect_accepted_socket(partial(_SharedReads, tls), connection)
+        is_open = True
         await made
     except BaseException:
-        made.cancel()
+        if not made.cancel() and not made.cancelled():
+            made.exception()  # retrieved, so that asyncio does not report it
         transport.close()
+        if not is_open:
+            tls.connection_lost(None)  # which uvloop does not call for a connection that it closes while it opens it
         raise
     finally:
         del made, tls, transport  # the traceback of an error, which `made` refers to, refers to this frame

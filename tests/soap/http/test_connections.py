@@ -19,10 +19,12 @@ from typing import Any
 import certificates
 import pytest
 import uvicorn
+import uvloop
 from acceptance import rawhttp
 from acceptance.scanning import Scanner
 from acceptance.server import running
 from held_turns import HeldTurns
+from memory_transport import Wire
 from uvicorn.server import ServerState
 
 from postscan.core.settings.network import TlsSettings
@@ -363,6 +365,44 @@ def test_a_connection_that_is_not_made_leaves_nothing_to_the_garbage_collector(t
         serve(tmp_path, 2, 10.0, talk)
     finally:
         gc.enable()
+
+
+class GivesUp(uvloop.Loop):
+    """An event loop that is cancelled when a connection has begun, and closes it without a word, as uvloop does."""
+
+    async def connect_accepted_socket(  # type: ignore[override]
+        self, factory: Any, sock: socket.socket, **_options: Any
+    ) -> Any:
+        """Begin, close, and end as a cancelled task does."""
+        factory().connection_made(Wire())
+        sock.close()
+        raise asyncio.CancelledError
+
+
+def test_a_connection_that_is_given_up_while_it_begins_is_lost() -> None:
+    """T-H4: else the server waits for it at its stop."""
+    connections, state = Connections(9, 9), ServerState()
+    kind = protocol(ConnectionLimits(10, 10), LoopTurns())
+    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    made: list[Any] = []
+
+    def begun() -> Any:
+        made.append(kind(config, state, {}, asyncio.get_running_loop()))
+        return made[-1]
+
+    async def begin() -> None:
+        settings = AcceptSettings(connections, 10.0, 10.0, LoopTurns())
+        with (
+            contextlib.closing(Acceptor(asyncio.get_running_loop(), listener, begun, None, settings)),
+            socket.create_connection(listener.getsockname()),
+        ):
+            await until(lambda: made)
+            await turns()
+        assert not state.connections
+        assert not len(connections)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, asyncio.Runner(loop_factory=GivesUp) as runner:
+        runner.run(asyncio.wait_for(begin(), 10))
 
 
 def test_little_waits_on_either_side_of_tls(tmp_path: Path) -> None:

@@ -146,8 +146,29 @@ def test_an_unknown_transfer_coding_is_not_implemented(line: Line, coding: str) 
     assert line.is_closed()
 
 
-def test_an_offer_of_another_protocol_is_ignored(line: Line) -> None:
-    """RFC 9110 section 7.8: clients of Java send one with each request to http."""
-    for _ in range(2):
-        line.send(line.head("Connection: Upgrade", "Upgrade: h2c", "Content-Length: 2") + b"<x")
-        assert line.answer().status == 400
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("Content-Length: 11", b"<Envelope/>"),
+        ("Transfer-Encoding: chunked", b"5\r\n<Enve\r\n6\r\nlope/>\r\n0\r\n\r\n"),
+    ],
+    ids=["of known length", "in chunks"],
+)
+def test_an_offer_of_another_protocol_is_ignored(line: Line, field: str, body: bytes) -> None:
+    """RFC 9110 section 7.8: clients of Java send one with each request to http. T-H5: its body is no other request."""
+    for offer in ((), ("Connection: Upgrade", "Upgrade: h2c")) * 2:
+        line.send(line.head(*offer, field) + body)
+        answer = line.answer()
+        assert (answer.status, b"VersionMismatch" in answer.body) == (500, True)
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "PRI"])
+def test_a_method_that_ends_http_is_not_implemented(line: Line, method: str) -> None:
+    """T-H5: the parser takes all that follows for something else; what is hidden there is never executed."""
+    hidden = line.head(path="/second")
+    line.send(
+        b"%s /first HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % (method.encode(), len(hidden)) + hidden
+    )
+
+    assert line.answer().status in (400, 501)
+    assert line.is_closed()

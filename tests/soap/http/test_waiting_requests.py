@@ -172,6 +172,23 @@ def test_bytes_that_take_long_to_parse_wait_for_turns() -> None:
     virtual_time.run(talk())
 
 
+def test_line_breaks_before_a_request_wait_for_turns() -> None:
+    """T-H4: each costs as much as a chunk."""
+    held = HeldTurns()
+
+    async def talk() -> None:
+        wire, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        made.data_received(b"\r\n" * 4000)
+        assert (len(held.waiting), wire.is_paused) == (1, True)
+        while held.waiting:
+            held.give()
+        assert not wire.is_paused
+        made.data_received(ASKED)
+        assert len(held.waiting) == 1
+
+    asyncio.run(talk())
+
+
 def test_a_connection_that_closes_takes_no_turn() -> None:
     """T-H4: neither for a request nor for bytes that it sent before."""
     held = HeldTurns()
