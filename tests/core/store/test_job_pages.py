@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from conftest import ANNA, BORIS
@@ -14,7 +16,7 @@ from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import Delivery
 from postscan.core.model.snapshot import JobChange
 from postscan.core.model.states import JobReason, JobState
-from postscan.core.store import outbox
+from postscan.core.store import outbox, retention
 from postscan.core.store.database import pages
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME
@@ -191,3 +193,22 @@ def test_a_job_that_is_deleted_meanwhile_is_missing_with_all_its_events(
     assert dropped == [1]
     assert cursor > 0
     assert found + rest == of_new
+
+
+def test_the_files_of_a_job_that_appears_while_they_are_read_are_left_out(
+    store: Store, put: Callable[..., str], migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL each statement of a transaction has a moment of its own."""
+    if not migrated_url.startswith("postgresql"):
+        return  # a transaction of SQLite has one moment
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(retention, "at_most", pages.at_most)
+        with ThreadPoolExecutor(1) as thread:  # since this one has a transaction open
+            thread.submit(put, "late").result()
+        return pages.at_most(*arguments)
+
+    monkeypatch.setattr(retention, "at_most", late)
+
+    assert store.blobs(["late"]) == []
+    assert [blob.token for blob in store.blobs(["late"])] == ["late"]

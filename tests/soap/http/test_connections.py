@@ -24,7 +24,7 @@ from acceptance import rawhttp
 from acceptance.scanning import Scanner
 from acceptance.server import running
 from held_turns import HeldTurns
-from memory_transport import Wire
+from memory_transport import Application, Wire
 from uvicorn.server import ServerState
 
 from postscan.core.settings.network import TlsSettings
@@ -212,7 +212,7 @@ def serve(folder: Path, most: int, handshake_seconds: float, talk: Serve, turns:
     context = tls.context(TlsSettings.model_validate(certificates.server_table(folder, authority)))
     settings = AcceptSettings(Connections(most, most), handshake_seconds, 10.0, turns or LoopTurns())
     kind = protocol(ConnectionLimits(10, 10), settings.turns)
-    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    config = uvicorn.Config(Application(), lifespan="off", log_config=None)
 
     def connected(loop: asyncio.AbstractEventLoop) -> Any:
         one = kind(config, ServerState(), {}, loop)
@@ -370,7 +370,7 @@ def test_a_connection_that_is_not_made_leaves_nothing_to_the_garbage_collector(t
 class GivesUp(uvloop.Loop):
     """An event loop that is cancelled when a connection has begun, and closes it without a word, as uvloop does."""
 
-    async def connect_accepted_socket(  # type: ignore[override]
+    async def connect_accepted_socket(  # type: ignore[override]  # the other arguments are those of uvloop
         self, factory: Any, sock: socket.socket, **_options: Any
     ) -> Any:
         """Begin, close, and end as a cancelled task does."""
@@ -383,7 +383,7 @@ def test_a_connection_that_is_given_up_while_it_begins_is_lost() -> None:
     """T-H4: else the server waits for it at its stop."""
     connections, state = Connections(9, 9), ServerState()
     kind = protocol(ConnectionLimits(10, 10), LoopTurns())
-    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    config = uvicorn.Config(Application(), lifespan="off", log_config=None)
     made: list[Any] = []
 
     def begun() -> Any:

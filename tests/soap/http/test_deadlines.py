@@ -113,7 +113,7 @@ def test_a_request_makes_no_timer() -> None:
             timers.append(when)
             return make(when, *rest, **options)
 
-        loop.call_at = counted  # type: ignore[method-assign]
+        loop.call_at = counted  # type: ignore[method-assign]  # the real one, watched
         for _ in range(3):
             wire, application, made = linked(shared)
             made.data_received(ASKED * 5)

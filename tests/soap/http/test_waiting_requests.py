@@ -9,13 +9,18 @@ import pytest
 import virtual_time
 from acceptance.rawhttp import Line
 from held_turns import HeldTurns
-from memory_transport import ASKED, linked, turns
+from memory_transport import ASKED, Application, Wire, linked, turns
 
 from postscan.soap.http.connections import Connections
 from postscan.soap.http.framing import PIECE
 from postscan.soap.http.protocol import SMALL, ConnectionLimits, protocol
 
 WSDL = b"/ScanServer/processing?wsdl"
+
+
+def held_back(held: HeldTurns) -> tuple[Wire, Application, asyncio.Protocol]:
+    """Return both sides of a connection whose turns are held, and the protocol between them."""
+    return linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
 
 
 def test_requests_sent_ahead_are_answered_in_their_order(line: Line) -> None:
@@ -50,7 +55,7 @@ def test_a_request_waits_for_a_turn() -> None:
     held = HeldTurns()
 
     async def talk() -> None:
-        wire, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        wire, application, made = held_back(held)
         made.data_received(ASKED * 2)
         for served in (1, 2):
             await asyncio.sleep(5)
@@ -70,7 +75,7 @@ def test_a_request_whose_connection_is_closing_is_not_begun() -> None:
     held = HeldTurns()
 
     async def talk() -> None:
-        wire, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        wire, application, made = held_back(held)
         made.data_received(ASKED)
         wire.close()
         held.give()
@@ -85,7 +90,7 @@ def test_a_request_is_being_served_from_its_turn_until_its_client_stops_reading(
     held = HeldTurns()
 
     async def talk() -> None:
-        _, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        _, application, made = held_back(held)
         place = Connections(1, 1).admit("192.0.2.1")
         assert place is not None
         made.place = place
@@ -122,7 +127,7 @@ def test_small_reads_and_chunks_wait_for_a_turn(head: bytes, data: bytes, *, wai
     held = HeldTurns()
 
     async def talk() -> None:
-        wire, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        wire, _, made = held_back(held)
         made.data_received(head)
         held.give()
         made.data_received(data)
@@ -156,7 +161,7 @@ def test_bytes_that_take_long_to_parse_wait_for_turns() -> None:
     held = HeldTurns()
 
     async def talk() -> None:
-        wire, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        wire, _, made = held_back(held)
         made.data_received(CHUNKED)
         held.give()
         made.data_received(SMALL_CHUNKS)
@@ -177,7 +182,7 @@ def test_line_breaks_before_a_request_wait_for_turns() -> None:
     held = HeldTurns()
 
     async def talk() -> None:
-        wire, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        wire, _, made = held_back(held)
         made.data_received(b"\r\n" * 4000)
         assert (len(held.waiting), wire.is_paused) == (1, True)
         while held.waiting:
@@ -194,7 +199,7 @@ def test_a_connection_that_closes_takes_no_turn() -> None:
     held = HeldTurns()
 
     async def talk() -> None:
-        _, _, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=1), held))
+        _, _, made = held_back(held)
         made.data_received(CHUNKED)
         made.data_received(SMALL_CHUNKS)
         assert len(held.waiting) == 2
