@@ -130,6 +130,14 @@ def test_users_are_listed_by_sid(tmp_path):
     assert "'S-1-anna' is not a SID" in refusal(tmp_path, "[users.S-1-anna]\nname = 'anna@x'\n")
 
 
+def test_two_users_cannot_have_one_upn():
+    """Which of them it is could not be told."""
+    twins = {sid: {"name": f"{sid}@x", "upn": "anna@fabrikam.example"} for sid in ("S-1-5-21-1", "S-1-5-21-2")}
+
+    with pytest.raises(ValueError, match="two users have the upn"):
+        Settings.model_validate({"users": twins})
+
+
 def test_the_documented_bounds_of_subscriptions_are_the_real_ones():
     """Ruling 20: 2,000 in all, a day at most; T-A6: five seconds for one event. T-A2: nobody else's address."""
     events = load(None).events
