@@ -11,7 +11,6 @@ from acceptance.server import SHARE, running
 
 STORED = instructions(*ASKED, go_on="false")
 STORED_DO = '<a:do xmlns:a="urn:acme">thin</a:do>'
-ROOT_NAME = "<psp:DocumentRootName>Invoice</psp:DocumentRootName>"
 OTHER = r"\\nas\others"
 DEVIATIONS = {
     "another share": (STORED.replace(SHARE, OTHER), ("ShareUNC", OTHER)),
