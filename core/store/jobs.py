@@ -27,7 +27,6 @@ from postscan.core.store.schema import (
     MADE,
     STEP,
     USAGE,
-    is_in,
 )
 
 RowList = Sequence[sa.Row[Any]]
@@ -74,13 +73,12 @@ NOTHING: Final = Usage()
 
 
 class JobKey(NamedTuple):
-    """What jobs are listed by; `deadline` is in ticks."""
+    """What jobs are listed by."""
 
     token: JobToken
     owner: str
     created: datetime
     completed: datetime | None
-    deadline: float
 
 
 _KEYS: Final = sa.select(*(JOB.c[name] for name in JobKey._fields))
@@ -139,14 +137,6 @@ def open_keys(db: sa.Connection, owner: str | None, last: JobKey | None, most: i
     elif last is not None:
         query = query.where(JOB.c.token > last.token)
     return _keys(db, query.order_by(JOB.c.owner, JOB.c.token).limit(most))
-
-
-def creating_keys(db: sa.Connection, last: JobKey | None, most: int) -> list[JobKey]:
-    """Return at most so many jobs in Creating, behind *last* by creation and token."""
-    query = _KEYS.where(is_in(JobState.CREATING))
-    if last is not None:
-        query = query.where(sa.tuple_(JOB.c.created, JOB.c.token) > (last.created, last.token))
-    return _keys(db, query.order_by(JOB.c.created, JOB.c.token).limit(most))
 
 
 def ended_keys(db: sa.Connection, last: JobKey | None, most: int) -> list[JobKey]:

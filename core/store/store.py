@@ -26,7 +26,7 @@ from postscan.core.model.states import JobState
 from postscan.core.store import audit, deliveries, events, installation, jobs, requests, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.database import CONNECTIONS, Database
-from postscan.core.store.database.pages import PAGE, in_pages, of_jobs
+from postscan.core.store.database.pages import PAGE, in_pages, in_parts, of_jobs
 from postscan.core.store.jobs import NOTHING, JobKey
 from postscan.core.store.retention import Blob, Disposable, OwnerUsage
 from postscan.core.store.schema import IS_OPEN, JOB, is_in
@@ -167,7 +167,7 @@ class Store:
 
     def idle(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed; one that begins meanwhile may be missing."""
-        return [key.token for key in in_pages(self.reading, jobs.creating_keys) if key.deadline < ticks]
+        return list(in_parts(self.reading, lambda db, last, most: retention.idle(db, ticks, last, most)))
 
     def expire(self, tokens: Sequence[str], ticks: float, at: datetime) -> list[JobToken]:
         """Abort those of the jobs that are still in Creating and past their deadline; return them."""

@@ -18,10 +18,14 @@ PAGE: Final = 500
 ROWS: Final = 2000
 """Most rows of several jobs, beside the jobs themselves, that one transaction reads."""
 
+PART: Final = 2000
+"""Most rows at which the database looks in one transaction, to select few of them."""
+
 Reading = Callable[[], AbstractContextManager[sa.Connection]]
 """Opens a transaction that only reads."""
 
 Row = TypeVar("Row")
+Key = TypeVar("Key")
 
 
 class TooManyRows(Exception):
@@ -44,6 +48,23 @@ def in_pages(
         if len(read) < most:
             return
         last = read[-1]
+
+
+def in_parts(
+    reading: Reading, part: Callable[[sa.Connection, Key | None, int], tuple[Sequence[Row], Key | None]]
+) -> Iterator[Row]:
+    """Yield those rows that the database selects from many others, which it looks at in parts.
+
+    *part* looks at so many of those that follow a key, which is None for the first part; it returns the rows that it
+    selects, and the key of the last one that it has looked at, None if no other follows.
+    """
+    key: Key | None = None
+    while True:
+        with reading() as db:
+            selected, key = part(db, key, PART)
+        yield from selected
+        if key is None:
+            return
 
 
 def of_jobs(

@@ -134,6 +134,7 @@ def test_no_transaction_that_reads_is_longer_beside_more_and_larger_jobs(
 ) -> None:
     """Decision 66: lists, sums and events are read in pages, and jobs with many images a few at a time."""
     monkeypatch.setattr(pages, "PAGE", PAGE)
+    monkeypatch.setattr(pages, "PART", PAGE)
     monkeypatch.setattr(pages, "ROWS", ROWS)
     monkeypatch.setattr(outbox, "WINDOW", LIMIT)
     with filled(FEW, SMALL) as core:

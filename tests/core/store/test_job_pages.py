@@ -72,6 +72,24 @@ def test_pages_of_any_size_have_the_same_jobs(
     assert sorted(store.idle(EVERYTHING)) == [f"job-{number}" for number in range(5)]
 
 
+@pytest.mark.parametrize("page", [1, 2, 3, 5, 6, 100])
+def test_silent_devices_are_found_whatever_page_their_jobs_are_in(
+    store: Store, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Two jobs begin at each moment, so that a page may end between them."""
+    tokens = [put(f"job-{number}", number // 2) for number in range(5)]
+    ended = [put(f"ended-{number}", number) for number in range(2)]
+    for token in tokens:
+        store.extend_deadline(token, 100.0 if token in ("job-1", "job-2", "job-4") else 200.0)
+    for token in ended:
+        cancel(store, token)
+    monkeypatch.setattr(pages, "PART", page)
+
+    assert store.idle(150.0) == ["job-1", "job-2", "job-4"]
+    assert store.idle(50.0) == []
+    assert store.idle(EVERYTHING) == tokens
+
+
 def test_a_job_that_is_open_all_the_time_is_listed_whatever_others_do_meanwhile(
     store: Store, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
