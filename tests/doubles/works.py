@@ -91,6 +91,10 @@ class Works:
         until(lambda: any(line[0] == word for line in self.trace(token)), f"for {word!r} of job {token}")
         return next(line for line in self.trace(token) if line[0] == word)
 
+    def wake(self, token: str) -> None:
+        """Wake a filter that sleeps until then."""
+        (self.out / f"{token}.woken").touch()
+
     def delivered(self) -> list[str]:
         """Return the names of all files that became visible."""
-        return sorted(path.name for path in self.out.iterdir() if path.suffix != ".trace")
+        return sorted(path.name for path in self.out.iterdir() if path.suffix not in (".trace", ".woken"))

@@ -52,13 +52,17 @@ class Copy(Acme):
 
 
 class Sleep(Acme):
-    """Sleep for as many seconds as the instructions say, watching the token."""
+    """Sleep for as many seconds as the instructions say, or until the test wakes it, watching the token."""
 
     dialect = "urn:acme:sleep"
 
     def run(self, job: FilterContext, token: CancellationToken) -> None:
         self.trace(job, f"sleep {os.getpid()}")
-        token.wait(float(self.argument(job)))
+        if (argument := self.argument(job)) == "until woken":
+            while not (Path(job.settings.folder) / f"{job.job.token}.woken").exists() and not token.wait(0.01):
+                pass
+        else:
+            token.wait(float(argument))
         token.check()
         self.trace(job, "slept")
 

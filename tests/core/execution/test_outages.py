@@ -75,10 +75,11 @@ def test_a_filter_that_has_ended_does_not_run_again_when_its_end_cannot_be_store
     works: Works, caplog: pytest.LogCaptureFixture
 ) -> None:
     """F-R13: its outcome is kept until the database takes it."""
-    token = works.start("sleep 0.3", "copy")
+    token = works.start("sleep until woken", "copy")
     works.await_trace(token, "sleep")
     waiting = is_waiting(caplog)
     with locked(works.core.store):
+        works.wake(token)
         works.await_trace(token, "slept")
         until(waiting, "for the pipeline to wait")
 
@@ -126,9 +127,10 @@ def test_an_outcome_that_cannot_be_stored_does_not_keep_a_server_from_stopping(
     """Then it is lost, and the filter runs again at the next start (D13)."""
     works, waiting = Works(core, ANNA), is_waiting(caplog)
     with contextlib.ExitStack() as ends, pytest.raises(StoreBusy), core.running():  # its clock cannot be stored either
-        token = works.start("sleep 0.3", "turn add")
+        token = works.start("sleep until woken", "turn add")
         works.await_trace(token, "sleep")
         ends.enter_context(locked(core.store))
+        works.wake(token)
         works.await_trace(token, "slept")
         until(waiting, "for the pipeline to wait")
 
