@@ -34,3 +34,17 @@ def test_a_file_that_holds_no_number_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match=rf"{app_sequence.FILE}: holds b'mine'; expected a number"):
         app_sequence.begin(tmp_path, datetime(2026, 5, 1, tzinfo=UTC))
+
+
+def test_after_the_last_number_there_is_none(tmp_path: Path) -> None:
+    """The number has 32 bits; the error says what to do."""
+    (tmp_path / app_sequence.FILE).write_text(str(app_sequence.LARGEST))
+
+    with pytest.raises(SettingsError, match="no number is left after the last one; delete it"):
+        app_sequence.begin(tmp_path, datetime(2026, 5, 1, tzinfo=UTC))
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    """The server does not start without its number."""
+    with pytest.raises(SettingsError, match="cannot be stored there: No such file or directory"):
+        app_sequence.begin(tmp_path / "gone", datetime(2026, 5, 1, tzinfo=UTC))

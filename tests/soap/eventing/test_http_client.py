@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
+import httpx2
 import psutil
 import pytest
 import uvloop
@@ -215,3 +216,21 @@ def test_ipv6_is_spoken() -> None:
 
     assert heard[0].startswith(b"POST /a?b HTTP/1.1\r\n")
     assert f"Host: [::1]:{port}\r\n".encode() in heard[0]
+
+
+@pytest.mark.parametrize(("missing", "raised"), [("getpeername", NotDelivered), ("other", AttributeError)])
+def test_a_transport_without_a_socket_is_a_sink_that_has_reset_its_connection(
+    monkeypatch: pytest.MonkeyPatch, missing: str, raised: type[Exception]
+) -> None:
+    """anyio asks uvloop's transport for it; another attribute that is missing is a defect of ours, and is seen."""
+
+    async def handle(_transport: object, _request: object) -> None:
+        raise AttributeError("there is none", name=missing)
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", handle)
+
+    async def post() -> None:
+        await EventPoster(Settings().tls, DEADLINE).post(Sink("http://127.0.0.1:9/", "127.0.0.1"), b"")
+
+    with pytest.raises(raised):
+        asyncio.run(post())

@@ -7,11 +7,20 @@ import resource
 from functools import partial
 from pathlib import Path
 
+import pytest
 from acceptance import rawhttp
 from acceptance.scanning import Scanner
 from acceptance.server import running
 
-from postscan.soap.http.connections import KEPT, ConnectionPlace, Connections, most_connections, open_to_all
+from postscan.soap.http.connections import (
+    KEPT,
+    MOST_DESCRIPTORS,
+    ConnectionPlace,
+    Connections,
+    most_connections,
+    open_to_all,
+    raise_descriptor_limit,
+)
 
 
 def places(connections: Connections, *addresses: str) -> list[ConnectionPlace]:
@@ -107,6 +116,29 @@ def test_connections_have_a_third_of_the_descriptors() -> None:
     assert most_connections(1000, 3000) == 1000
     assert most_connections(1000, 2999) == 999
     assert most_connections(1000, resource.RLIM_INFINITY) == 1000
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised"),
+    [
+        (1024, 4096, 4096),
+        (1024, resource.RLIM_INFINITY, MOST_DESCRIPTORS),
+        (1024, 1 << 20, MOST_DESCRIPTORS),
+        (4096, 4096, 4096),
+        (1 << 20, 1 << 20, 1 << 20),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+    ],
+)
+def test_the_limit_of_descriptors_is_raised_as_far_as_it_may_be(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: int
+) -> None:
+    """T-H4: and never lowered; the hard limit stays that of the administrator."""
+    limits = {resource.RLIMIT_NOFILE: (soft, hard)}
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
+
+    assert raise_descriptor_limit() == raised
+    assert limits == {resource.RLIMIT_NOFILE: (raised, hard)}
 
 
 def test_a_client_with_fewer_connections_is_served_while_others_have_them_all(tmp_path: Path) -> None:

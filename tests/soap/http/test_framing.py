@@ -162,6 +162,13 @@ def test_an_offer_of_another_protocol_is_ignored(line: Line, field: str, body: b
         assert (answer.status, b"VersionMismatch" in answer.body) == (500, True)
 
 
+def test_an_offer_of_another_protocol_without_a_body_is_ignored(line: Line) -> None:
+    """The next request on the connection is served as well."""
+    for _ in range(2):
+        line.send(line.head("Connection: Upgrade", "Upgrade: h2c", "Content-Length: 0"))
+        assert line.answer().status == 400
+
+
 @pytest.mark.parametrize("method", ["CONNECT", "PRI"])
 def test_a_method_that_ends_http_is_not_implemented(line: Line, method: str) -> None:
     """T-H5: the parser takes all that follows for something else; what is hidden there is never executed."""

@@ -38,6 +38,14 @@ def test_a_head_that_is_too_large_is_refused(line: Line, fields: list[str]) -> N
     assert line.is_closed()
 
 
+def test_a_request_line_that_is_too_large_is_refused_without_any_field(line: Line) -> None:
+    """T-H8: HTTP/1.0 needs none, so its line is all of the head."""
+    line.send(b"GET /" + b"x" * HEAD_BYTES + b" HTTP/1.0\r\n\r\n")
+
+    assert_bare(line.answer(), 431)
+    assert line.is_closed()
+
+
 @pytest.mark.parametrize(
     "fields",
     [fields_of(HEAD_BYTES), [f"X-{number}: x" for number in range(HEAD_FIELDS - 3)] + ["Content-Length: 0"]],

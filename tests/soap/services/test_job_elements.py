@@ -162,3 +162,9 @@ def test_no_name_of_a_user_or_process_can_break_an_answer(user, process):
     one.process_name = process
 
     assert len(elements(one)) == 3
+
+
+def test_a_job_that_is_open_has_no_event_of_its_end() -> None:
+    """Such an event would be a promise that the job keeps its state."""
+    with pytest.raises(ValueError, match="has not ended"):
+        job_elements.end_event("dsp", job())

@@ -73,3 +73,8 @@ def test_an_element_declares_only_what_the_envelope_does_not():
     assert writing.element(namespaces.dsp("JobToken"), "") == "<dsp:JobToken/>"
     assert writing.element("{urn:q}a", "t") == '<x:a xmlns:x="urn:q">t</x:a>'
     assert writing.element(f"{{{namespaces.EMAIL}}}EmailAddress", "t").startswith("<emlf:EmailAddress xmlns:emlf=")
+
+
+def test_an_element_without_a_namespace_has_no_prefix() -> None:
+    """Text of the caller is escaped in it too."""
+    assert writing.element("Subcode", "<&>") == "<Subcode>&lt;&amp;&gt;</Subcode>"
