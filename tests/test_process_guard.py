@@ -40,12 +40,12 @@ class Run:
         return found
 
     def temporary(self) -> list[Path]:
-        """Return what there is of its temporary files, of which the first is the folder."""
-        return [
-            one
-            for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}{self.process.pid}-*")
-            for one in [folder, *folder.iterdir()]
-        ]
+        """Return what there is of its temporary files, the folder first, unless it is removed meanwhile."""
+        found = []
+        for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}{self.process.pid}-*"):
+            with contextlib.suppress(FileNotFoundError):
+                found += [folder, *folder.iterdir()]
+        return found
 
 
 def interrupt_group(run: Run) -> None:
