@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import multiprocessing.connection
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from works import until
 
 from postscan.core.filters.cancellation import CancelSource
+from postscan.core.workers import termination
 from postscan.core.workers.termination import Termination
+
+LONG = 600.0
+
+
+class Waits:
+    """The waits of a termination: `begun` has the seconds of each, `passed` the sum of those that nothing has ended."""
+
+    def __init__(self) -> None:
+        self.begun: list[float] = []
+        self.passed = 0.0
+
+    def real(self, watched: Sequence[Any], seconds: float) -> Sequence[Any]:
+        """Return what is ready of *watched*, at the latest after so many seconds."""
+        return self._wait(watched, seconds, seconds)
+
+    def virtual(self, watched: Sequence[Any], seconds: float) -> Sequence[Any]:
+        """Return what is ready of *watched* now."""
+        return self._wait(watched, seconds, 0.0)
+
+    def _wait(self, watched: Sequence[Any], seconds: float, really: float) -> Sequence[Any]:
+        self.begun.append(seconds)
+        ready = multiprocessing.connection.wait(watched, really)
+        if not ready:
+            self.passed += seconds
+        return ready
 
 
 class Steps:
-    """Records when each step was taken."""
+    """Records each step, and how many seconds had passed in *waits* when it was taken."""
 
-    def __init__(self) -> None:
-        self.begun = time.monotonic()
+    def __init__(self, waits: Waits) -> None:
         self.taken: list[tuple[str, float]] = []
+        self._waits = waits
 
     def terminate(self) -> None:
         """Record it."""
@@ -30,55 +60,65 @@ class Steps:
         self._record("force_kill")
 
     def _record(self, step: str) -> None:
-        self.taken.append((step, time.monotonic() - self.begun))
+        self.taken.append((step, self._waits.passed))
 
 
-def test_the_steps_come_one_after_another_each_when_its_time_is_up() -> None:
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """The waits of the test's termination, which take their time."""
+    waits = Waits()
+    monkeypatch.setattr(termination, "wait", waits.real)
+    return waits
+
+
+def test_the_steps_come_one_after_another_each_when_its_time_is_up(
+    waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Promise 4: grace, term, and then the supervisor's own moment."""
+    monkeypatch.setattr(termination, "wait", waits.virtual)
+    steps = Steps(waits)
     with CancelSource() as source:
-        steps = Steps()
-        with Termination(source, steps, seconds=60, grace=0.2, term=0.1) as termination:
-            source.cancel("the test says so")
-            time.sleep(1.7)
+        source.cancel("the test says so")
+        with Termination(source, steps, seconds=LONG, grace=0.2, term=0.1) as watched:
+            until(lambda: len(steps.taken) == 3, "for all steps")
 
-    assert [step for step, _ in steps.taken] == ["terminate", "kill", "force_kill"]
-    assert [at for _, at in steps.taken] == [pytest.approx(at, abs=0.25) for at in (0.2, 0.3, 1.3)]
-    assert not termination.late
+    assert steps.taken == [("terminate", 0.2), ("kill", pytest.approx(0.3)), ("force_kill", pytest.approx(1.3))]
+    assert not watched.late
 
 
-def test_a_run_that_ends_in_its_grace_time_is_left_alone() -> None:
+def test_a_run_that_ends_in_its_grace_time_is_left_alone(waits: Waits) -> None:
     """No signal comes after the end."""
+    steps = Steps(waits)
     with CancelSource() as source:
-        steps = Steps()
-        with Termination(source, steps, seconds=60, grace=0.1, term=0.1) as termination:
+        with Termination(source, steps, seconds=LONG, grace=LONG + 1, term=LONG) as watched:
             source.cancel("the test says so")
-            time.sleep(0.02)
-        time.sleep(0.3)
+            until(lambda: waits.begun == [LONG, LONG + 1], "for the grace time to begin")
 
-    assert steps.taken == []
-    assert source.cancelled_at is not None
-    assert termination.killed is None
+        assert source.cancelled_at is not None
+
+    assert not watched._thread.is_alive()
+    assert (steps.taken, watched.killed) == ([], None)
 
 
-def test_the_time_limit_sets_the_token_first() -> None:
+def test_the_time_limit_sets_the_token_first(waits: Waits) -> None:
     """F-R5: it is a cancel like any other, and `late` says that it was the limit."""
+    steps = Steps(waits)
     with CancelSource() as source:
-        steps = Steps()
-        with Termination(source, steps, seconds=0.05, grace=60, term=60) as termination:
-            time.sleep(0.3)
+        with Termination(source, steps, seconds=0.05, grace=LONG, term=LONG) as watched:
+            until(lambda: waits.begun == [0.05, LONG], "for the time limit")
         token = source.token()
 
         assert token.reason == "the time limit of this filter"
-        assert termination.late
+        assert watched.late
         assert steps.taken == []
 
 
-def test_a_run_that_is_not_cancelled_is_never_stopped() -> None:
+def test_a_run_that_is_not_cancelled_is_never_stopped(waits: Waits) -> None:
     """And the termination does not delay its end."""
+    steps, begun = Steps(waits), time.monotonic()
     with CancelSource() as source:
-        steps = Steps()
-        with Termination(source, steps, seconds=60, grace=0, term=0) as termination:
+        with Termination(source, steps, seconds=LONG, grace=0, term=0) as watched:
             pass
 
-    assert (steps.taken, source.cancelled_at, termination.late) == ([], None, False)
-    assert time.monotonic() - steps.begun < 1
+    assert (steps.taken, source.cancelled_at, watched.late) == ([], None, False)
+    assert time.monotonic() - begun < LONG / 2
