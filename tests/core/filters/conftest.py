@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from postscan.core.filters import cancellation
-from postscan.core.filters.cancellation import CancelSource
+from postscan.core.filters.cancellation import CancellationToken, CancelSource
 
 
 @pytest.fixture
@@ -26,3 +28,28 @@ def unhurried(monkeypatch):
     """Look at the page of a sleeping token so seldom that only its descriptor can wake it."""
     monkeypatch.setattr(cancellation, "PULSE", 600.0)
     monkeypatch.setattr(cancellation, "POLL", 600.0)
+
+
+@pytest.fixture
+def cancelled_asleep(source, monkeypatch):
+    """Cancel as soon as a token sleeps, which has looked at its page by then; the reason is "enough".
+
+    Calling what this returns waits until the cancel is done: a token may see it a moment before.
+    """
+    asleep = threading.Event()
+    sleep = CancellationToken._sleep
+
+    def fall_asleep(token, *about):
+        asleep.set()
+        sleep(token, *about)
+
+    def cancel():
+        if asleep.wait(60):
+            source.cancel("enough")
+
+    monkeypatch.setattr(CancellationToken, "_sleep", fall_asleep)
+    cancels = threading.Thread(target=cancel)
+    cancels.start()
+    yield cancels.join
+    asleep.set()
+    cancels.join()

@@ -14,14 +14,10 @@ import pytest
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
 
 
-def test_a_sleeping_token_is_woken_and_does_not_poll(source, token, unhurried):
+@pytest.mark.usefixtures("cancelled_asleep", "unhurried")
+def test_a_sleeping_token_is_woken_and_does_not_poll(source, token):
     """Two checks: one before the sleep, one at the cancel."""
-    timer = threading.Timer(0.05, source.cancel, ("",))
-    timer.start()
-    cancelled = token.wait(600)
-    timer.join()
-
-    assert cancelled
+    assert token.wait(600)
     assert source.checks.number == 2
 
 
@@ -98,12 +94,11 @@ def _held(wake):
 
 @pytest.mark.parametrize("tamper", [_closed, _hung_up, _silent, _held])
 @pytest.mark.parametrize("call", ["wait", "calling"])
-def test_a_filter_that_tampers_with_its_descriptor_is_cancelled_all_the_same(source, tamper, call):
+def test_a_filter_that_tampers_with_its_descriptor_is_cancelled_all_the_same(source, cancelled_asleep, tamper, call):
     """T-P7: its token looks at the page ten times a second at least, and the server notices nothing."""
     wake = os.dup(source.wake)
     token = CancellationToken.open(source.page, wake)
     opened = tamper(wake)
-    threading.Timer(0.05, source.cancel, ("enough",)).start()
     released = threading.Event()
     try:
         with pytest.raises(Cancelled, match="enough"):
@@ -116,6 +111,7 @@ def test_a_filter_that_tampers_with_its_descriptor_is_cancelled_all_the_same(sou
     finally:
         for descriptor in opened:
             os.close(descriptor)
+    cancelled_asleep()
 
     assert select.select([source], [], [], 0)[0] == [source]
 

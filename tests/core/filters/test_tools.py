@@ -128,8 +128,9 @@ def test_what_a_tool_leaves_behind_ends_with_it(run, tmp_path):
     until(lambda: not alive(helper), f"for {helper} to be gone")
 
 
-def test_a_polite_tool_may_tidy_up(run, cancelled_when, tmp_path):
-    """SIGTERM comes first."""
+def test_a_polite_tool_may_tidy_up(run, cancelled_when, tmp_path, monkeypatch):
+    """SIGTERM comes first, and SIGKILL only when its time is over."""
+    monkeypatch.setattr(tools, "_POLITE", 60.0)
     cancelled_when("numbers")
     with pytest.raises(Cancelled):
         run(
