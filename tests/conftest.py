@@ -169,8 +169,8 @@ def settings(tmp_path: Path) -> Settings:
     table: dict[str, Any] = {
         "server": {"port": 0, "drain_seconds": 5},
         "storage": {"data_dir": str(tmp_path / "data")},
-        "running": {"term_seconds": 0.3},
-        "plugins": {"disabled": unused()},
+        "running": {"term_seconds": 0.3, "grace_seconds": 60},  # a filter that needs less for its test declares it
+        "plugins": {"disabled": unused(), "probe_seconds": 60},
         "filters": {"acme": {"folder": str(tmp_path / "out")}},
     }
     return Settings.model_validate(table)

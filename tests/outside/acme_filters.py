@@ -38,15 +38,24 @@ class Acme(Filter):
         with (Path(job.settings.folder) / f"{job.job.token}.trace").open("a") as file:
             file.write(f"{text} {time.monotonic()}\n")
 
+    def pause(self, job: FilterContext, token: CancellationToken) -> None:
+        """Wait for as many seconds as the instructions say, or `until woken` by the test; return early at a cancel."""
+        if (argument := self.argument(job)) != "until woken":
+            token.wait(float(argument or 0))
+            return
+        woken = Path(job.settings.folder) / f"{job.job.token}.woken"
+        while not woken.exists() and not token.wait(0.01):
+            pass
+
 
 class Copy(Acme):
-    """Deliver every document to the folder, after as many seconds as the instructions say."""
+    """Deliver every document to the folder, after the pause that the instructions say."""
 
     dialect = "urn:acme:copy"
 
     def run(self, job: FilterContext, token: CancellationToken) -> None:
         self.trace(job, "copy")
-        token.wait(float(self.argument(job) or 0))
+        self.pause(job, token)
         for document in job.documents:
             job.deliver(document, Path(job.settings.folder))
 
@@ -55,14 +64,11 @@ class Sleep(Acme):
     """Sleep for as many seconds as the instructions say, or until the test wakes it, watching the token."""
 
     dialect = "urn:acme:sleep"
+    grace = 60.0  # it ends at the cancel, however late it gets the processor
 
     def run(self, job: FilterContext, token: CancellationToken) -> None:
         self.trace(job, f"sleep {os.getpid()}")
-        if (argument := self.argument(job)) == "until woken":
-            while not (Path(job.settings.folder) / f"{job.job.token}.woken").exists() and not token.wait(0.01):
-                pass
-        else:
-            token.wait(float(argument))
+        self.pause(job, token)
         token.check()
         self.trace(job, "slept")
 
@@ -84,7 +90,7 @@ class Swallow(Acme):
     """Swallow the cancel and try to publish all the same."""
 
     dialect = "urn:acme:swallow"
-    grace = 0.5
+    grace = 60.0  # it swallows the cancel before it is killed, however late it gets the processor
 
     def run(self, job: FilterContext, token: CancellationToken) -> None:
         self.trace(job, "swallow")

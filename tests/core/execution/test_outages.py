@@ -102,7 +102,7 @@ def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(
     with contextlib.closing(core), core.running(), Listener(500) as deaf, Telling(core):
         works = Works(core, ANNA)
         subscribe(core, deaf, seconds=1.0)
-        tokens = [works.start("sleep 0.3") for _ in range(4)]
+        tokens = [works.start("sleep until woken") for _ in range(4)]
         for token in tokens:
             works.await_trace(token, "sleep")
         caplog.clear()
@@ -110,6 +110,8 @@ def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(
             for _ in range(5):
                 with pytest.raises(StoreBusy):
                     works.create("copy")
+            for token in tokens:
+                works.wake(token)
             until(lambda: core.store.outages.failures > 15, "for many failures")
         for token in tokens:
             works.ended(token)
@@ -220,10 +222,11 @@ def test_a_run_whose_request_waited_in_vain_is_ended_and_begins_again(
 ) -> None:
     """A minute without a database costs one run, and no job."""
     monkeypatch.setattr(run_listener, "GRANT_SECONDS", 0.2)
-    token = works.start("copy 0.3")
+    token = works.start("copy until woken")
     works.await_trace(token, "copy")
     with locked(works.core.store):
-        until(lambda: "filter crashed" in [one.getMessage() for one in list(caplog.records)], "for the run to be ended")
+        works.wake(token)
+        until(lambda: "filter crashed" in messages(caplog), "for the run to be ended")
 
     job = works.ended(token)
 

@@ -20,12 +20,13 @@ def test_a_stopping_server_puts_running_jobs_down_and_the_next_one_takes_them_up
     core.settings = core.settings.model_copy(update={"server": drain})
     works = Works(core, ANNA)
     with core.running():
-        token = works.start("copy", "sleep 1.5")
+        token = works.start("copy", "sleep until woken")
         works.await_trace(token, "sleep")
     left = works.job(token)
     assert left.state is JobState.PROCESSING
     assert [step.state for step in left.steps] == [FilterState.SUCCEEDED, FilterState.PROCESSING]
 
+    works.wake(token)
     again = Engine(core.settings, AnyProcess())
     with again.running():
         job = Works(again, ANNA).ended(token)

@@ -116,9 +116,8 @@ def test_the_time_limit_sets_the_token_first(waits: Waits) -> None:
 def test_a_run_that_is_not_cancelled_is_never_stopped(waits: Waits) -> None:
     """And the termination does not delay its end."""
     steps, begun = Steps(waits), time.monotonic()
-    with CancelSource() as source:
-        with Termination(source, steps, seconds=LONG, grace=0, term=0) as watched:
-            pass
+    with CancelSource() as source, Termination(source, steps, seconds=LONG, grace=0, term=0) as watched:
+        pass
 
     assert (steps.taken, source.cancelled_at, watched.late) == ([], None, False)
     assert time.monotonic() - begun < LONG / 2
