@@ -83,7 +83,7 @@ class Trial:
         dismiss()
         gc.collect()  # errors hold the frames that they went through, and what was open in them
         self._require(not left or unfinished, f"I32: folders of filter runs are left: {left}")
-        for _ in range(100):  # the kernel takes a moment to let a joined thread go
+        for _ in range(1000):  # the kernel takes a moment to let a joined thread go, and longer on a busy machine
             more = [now - then for now, then in zip(used(), self._base, strict=True)]
             if max(more) <= 0:
                 return

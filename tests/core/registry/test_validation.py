@@ -6,16 +6,16 @@ import contextlib
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import databases
 import pytest
 from conftest import ANNA, AnyProcess
-from works import SID, Works
+from works import PATIENCE, SID, Works
 
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, Unavailable
@@ -30,8 +30,17 @@ from postscan.core.registry.validation import InstructionValidator
 from postscan.core.settings import Settings
 from postscan.core.workers import protocol
 from postscan.core.workers.slot import Closed
+from postscan.plugins.testing.runner import FakeClock
 
 PRINT, MOODY = "urn:acme:print", "urn:acme:moody"
+
+
+@pytest.fixture
+def works(works: Works, monkeypatch: pytest.MonkeyPatch) -> Works:
+    """An engine that runs, and whose filters have time to judge, however busy the machine is."""
+    for limit in ("SECONDS", "TOGETHER"):
+        monkeypatch.setattr(validation, limit, PATIENCE)
+    return works
 
 
 def asking(*filters: tuple[str, str]) -> Instructions:
@@ -178,10 +187,10 @@ def test_a_check_that_gives_no_answer_makes_no_job_and_does_no_harm(
     works: Works, mood: str, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-P5, F-R8: nobody has said whether the instructions are right; the log says why, and the next job runs."""
-    if mood == "sleep":
-        monkeypatch.setattr(validation, "SECONDS", 0.3)
-    said = unanswered(works, mood)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        if mood == "sleep":
+            patch.setattr(validation, "SECONDS", 0.3)
+        said = unanswered(works, mood)
 
     assert said == f"filter 2 (Moody, {MOODY}) did not check its instructions: {why}"
     [logged] = [vars(record) for record in caplog.records if record.levelno == logging.ERROR]
@@ -226,11 +235,8 @@ def test_what_does_not_equal_the_stored_process_is_not_judged(settings: Settings
         core.service.create(ANNA, SID, "P", asking(ANYTHING))
 
 
-def test_checks_that_hang_do_not_keep_filters_from_running(
-    works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checks_that_hang_do_not_keep_filters_from_running(works: Works, tmp_path: Path) -> None:
     """They have processes of their own. When they answer at last, their jobs are made."""
-    monkeypatch.setattr(validation, "SECONDS", 60.0)
     waiting = asking(moody(str(tmp_path / "now")))
     with ThreadPoolExecutor(validation.AT_ONCE) as pool:
         created = [pool.submit(works.service.create, ANNA, SID, "P", waiting) for _ in range(validation.AT_ONCE)]
@@ -316,19 +322,21 @@ def test_if_no_worker_can_be_started_there_is_no_job(error: Exception) -> None:
         judge(answer).check(asking(ASKED))
 
 
-def test_filters_that_take_long_one_after_another_are_not_all_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filters_that_take_long_one_after_another_are_not_all_asked(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """T-Q1: nobody can keep a thread of the server with a process of a thousand filters."""
-    monkeypatch.setattr(validation, "TOGETHER", 0.05)
+    monkeypatch.setattr(validation, "time", SimpleNamespace(monotonic=clock.ticks))
     asked = []
 
-    def answer(order: protocol.Order, _seconds: float) -> protocol.Result:
+    def answer(order: protocol.Order, seconds: float) -> protocol.Result:
         asked.append(order)
-        time.sleep(0.02)
+        clock.advance(seconds)
         return protocol.InstructionsAccepted()
 
-    with pytest.raises(Unavailable, match=r"is not asked any more: those before it took 0\.05 s"):
+    with pytest.raises(Unavailable, match="is not asked any more: those before it took 6 s"):
         judge(answer).check(asking(*[ASKED] * 1000))
-    assert 0 < len(asked) < 10
+    assert len(asked) == 4
 
 
 def test_only_a_few_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:

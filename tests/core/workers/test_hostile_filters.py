@@ -35,7 +35,7 @@ OUTSIDE = Path(__file__).parents[2] / "outside" / "evil"
 KILLED = "it was killed: it checked its token 1 times"
 ALLOWED = {"PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "POSTSCAN_RUN"}
 GRACE, TERM = 0.3, 0.3
-SLACK = 8.0  # a busy machine needs it; `python -m campaigns cancels` and `python -m bench cancel` measure
+SLACK = 30.0  # a busy machine needs it; `python -m campaigns cancels` and `python -m bench cancel` measure
 SERVER = """
 import sys
 from postscan.core.filters.cancellation import CancelSource
@@ -46,7 +46,7 @@ from postscan.core.workers.slot import Limits
 workers = Workers()
 with CancelSource() as source, workers.slot() as slot:
     order = protocol.read_order(sys.argv[1].encode())
-    slot.run(order, source, Limits(60), lambda message: None)
+    slot.run(order, source, Limits(600), lambda message: None)
     sys.stdin.read()
 """
 
@@ -83,7 +83,8 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         "plugins": {"disabled": ["stamp", "fileshare"]},
         "running": {
             "slots": 4,
-            "seconds": 30,
+            "seconds": 600,  # at a tenth of a core, a filter needs 30 to use its 3 of the processor
+            "grace_seconds": 60,
             "term_seconds": TERM,
             "memory_bytes": 512 << 20,
             "processor_seconds": 3,
@@ -147,7 +148,10 @@ def test_a_filter_that_does_not_stop_is_killed_in_time(den: Den, name: str) -> N
     """Promise 4, F-R6, T-P7: grace, SIGTERM, SIGKILL, and the job ends Canceled, whatever the filter does meanwhile."""
     token = den.start_evil(name)
     den.await_trace(token, "begun")
-    time.sleep(0.3)
+    if name == "ask-without-listening":  # some hundred replies later it would be killed for that
+        until(lambda: den.service.deliveries(token, den.by), "for a grant")
+    else:
+        time.sleep(0.3)
     begun = time.monotonic()
 
     job = den.cancelled(token)
@@ -354,8 +358,9 @@ def test_a_filter_that_looks_away_for_longer_than_its_grace_is_named_in_the_log(
     den.cancelled(token)
 
     message = "token not checked within the grace time"
-    [warning] = [vars(record) for record in caplog.records if record.getMessage() == message]
-    assert (warning["job"], warning["filter"], warning["grace_seconds"]) == (token, "hang", 0.3)
+    lines = [vars(record) for record in caplog.records if record.getMessage() == message]
+    [warning] = [line for line in lines if line["job"] == token]  # the neighbour may have waited for the processor
+    assert (warning["filter"], warning["grace_seconds"]) == ("hang", 0.3)
     assert warning["seconds"] >= 0.5
 
 
@@ -375,8 +380,9 @@ def descriptors() -> Iterator[str]:
             yield str(one.readlink())
 
 
-def test_what_a_killed_server_left_is_ended_before_the_next_one_begins(tmp_path: Path) -> None:
+def test_what_a_killed_server_left_is_ended_before_the_next_one_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ruling 13: it carries the mark of a server that is no more; one of a living server is spared."""
+    monkeypatch.setattr(orphans, "MARK", "POSTSCAN_TEST_RUN")  # servers of other tests begin meanwhile
     space, _, _ = orphans.mark().split(".")
     dead = marked(f"{space}.{os.getpid()}.1")
     spared = marked(orphans.mark())
@@ -385,7 +391,7 @@ def test_what_a_killed_server_left_is_ended_before_the_next_one_begins(tmp_path:
     ended = orphans.end_orphans(patience=0.05)
 
     try:
-        assert ended >= 1
+        assert ended == 1
         assert not alive(dead)
         assert alive(spared)
         assert alive(elsewhere)
@@ -402,7 +408,7 @@ def test_what_a_killed_server_was_running_ends_with_it(tmp_path: Path, name: str
     trace = tmp_path / "job.trace"
     command = [sys.executable, "-c", SERVER, protocol.write(order_of(name, tmp_path))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=with_plugins()) as server:
-        until(lambda: trace.exists() and word in trace.read_text(), "for the filter to run")
+        until(lambda: trace.exists() and word in trace.read_text(), "for the filter to run", patience=90)
         left = [int(line.split()[1]) for line in trace.read_text().splitlines() if line.startswith("left")]
         server.kill()
 

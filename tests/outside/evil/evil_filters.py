@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from postscan.plugins import CancellationToken, Filter, FilterContext, hookimpl
@@ -31,15 +32,15 @@ class Settings:
     folder: str = ""
 
 
-def evil(deed: Deed) -> Deed:
-    """Make a filter of a function: `urn:evil:<name>`, with 0.3 s of grace."""
+def evil(deed: Deed, grace: float = 0.3) -> Deed:
+    """Make a filter of a function: `urn:evil:<name>`, with so many seconds of grace."""
 
     def run(self: Filter, job: FilterContext, token: CancellationToken) -> None:
         trace(job, f"begun {os.getpid()}")
         deed(job, token)
 
     name = deed.__name__.replace("_", "-")
-    about = {"dialect": f"urn:evil:{name}", "title": name, "grace": 0.3, "Settings": Settings, "run": run}
+    about = {"dialect": f"urn:evil:{name}", "title": name, "grace": grace, "Settings": Settings, "run": run}
     FILTERS.append(type(deed.__name__, (Filter,), about)())
     return deed
 
@@ -435,7 +436,7 @@ def write_around(job: FilterContext, token: CancellationToken) -> None:
         time.sleep(0.02)
 
 
-@evil
+@partial(evil, grace=60.0)  # it asks before it is killed, however late it gets the processor
 def ask_after_the_cancel(job: FilterContext, token: CancellationToken) -> None:
     """Catch the cancel, and ask for leave behind the back of `publish`."""
     token.wait(FOR_EVER)
