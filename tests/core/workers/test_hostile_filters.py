@@ -83,11 +83,11 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         "plugins": {"disabled": ["stamp", "fileshare"]},
         "running": {
             "slots": 4,
-            "seconds": 600,  # at a tenth of a core, a filter needs 30 to use its 3 of the processor
+            "seconds": 600,  # at a tenth of a core, a filter needs 20 to use its 2 of the processor
             "grace_seconds": 60,
             "term_seconds": TERM,
             "memory_bytes": 512 << 20,
-            "processor_seconds": 3,
+            "processor_seconds": 2,
             "file_bytes": 3 << 20,
             "folder_bytes": 8 << 20,
             "open_files": 64,
@@ -228,7 +228,7 @@ def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name:
         ("fill-the-disk", "OutOfDiskSpace", "OSError: [Errno 27] File too large"),
         ("fill-its-folder", "OutOfDiskSpace", "its folder took more than 8388608 bytes; it was stopped"),
         ("open-files", "UnknownError", "OSError: [Errno 24] Too many open files"),
-        ("deaf-in-c", "UnknownError", "it used more than 3 s of processor time and was ended"),
+        ("deaf-in-c", "UnknownError", "it used more than 2 s of processor time and was ended"),
         ("raise-something", "UnknownError", "Odd: half a sign ? and a nul ?"),
         ("close-everything", "UnknownError", "it was killed: it closed its socket"),
         ("send-garbage", "UnknownError", "it was killed: it sent an invalid message"),
