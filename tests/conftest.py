@@ -17,13 +17,14 @@ import process_guard
 import pytest
 from no_skips import pytest_sessionfinish, pytest_terminal_summary
 from plugin_names import unused
-from works import Works
+from works import PATIENCE, Works
 
 from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.settings import Settings
+from postscan.core.store.database import postgresql
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import FakeClock
 
@@ -150,14 +151,16 @@ def postgres_url(request: pytest.FixtureRequest) -> str:
 
 def _on_postgres(request: pytest.FixtureRequest, *, with_tables: bool) -> str:
     server: str = request.getfixturevalue("_postgres_server")
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    monkeypatch.setattr(postgresql, "_ANSWER_SECONDS", int(PATIENCE))  # a busy machine is no silent server
     name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
-    return databases.create(server, name, with_tables=with_tables)
+    return f"{databases.create(server, name, with_tables=with_tables)}&connect_timeout={PATIENCE:.0f}"
 
 
 @pytest.fixture
 def store(migrated_url: str) -> Iterator[Store]:
-    """A store with all its tables, on each kind of database."""
-    store = Store(migrated_url)
+    """A store with all its tables, on each kind of database; it waits for its turn on a busy machine, too."""
+    store = Store(migrated_url, busy_seconds=PATIENCE)
     yield store
     store.close()
 
@@ -168,9 +171,9 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "out").mkdir()
     table: dict[str, Any] = {
         "server": {"port": 0, "drain_seconds": 5},
-        "storage": {"data_dir": str(tmp_path / "data")},
+        "storage": {"data_dir": str(tmp_path / "data"), "busy_seconds": PATIENCE},
         "running": {"term_seconds": 0.3, "grace_seconds": 60},  # a filter that needs less for its test declares it
-        "plugins": {"disabled": unused(), "probe_seconds": 60},
+        "plugins": {"disabled": unused(), "probe_seconds": PATIENCE},
         "filters": {"acme": {"folder": str(tmp_path / "out")}},
     }
     return Settings.model_validate(table)

@@ -38,7 +38,7 @@ class PostgresRelay:
         address = sa.make_url(url)
         self._server = str(Path(str(address.query["host"])) / SOCKET)
         self._folder = Path(tempfile.mkdtemp(prefix="pg-relay-"))
-        self.url = address.set(query={"host": str(self._folder)}).render_as_string(hide_password=False)
+        self.url = address.update_query_dict({"host": str(self._folder)}).render_as_string(hide_password=False)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._folder / SOCKET))
         self._listener.listen(100)

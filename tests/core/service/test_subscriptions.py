@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from conftest import ANNA, BORIS
+from works import PATIENCE
 
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, StoreBusy, SubscriptionNotFound, Unavailable
@@ -219,7 +220,7 @@ def test_the_server_has_so_many_places(subscriptions: Subscriptions) -> None:
 
 def test_of_many_at_once_only_the_share_gets_in(subscriptions: Subscriptions, store: Store, clock: FakeClock) -> None:
     """T-A3: the last place is given once, though two servers' worth of callers ask for it together."""
-    other = Store(store.url)
+    other = Store(store.url, busy_seconds=PATIENCE)
     barrier = threading.Barrier(8)
     refused: list[Unavailable] = []
 

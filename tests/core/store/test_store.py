@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from works import PATIENCE
 
 from postscan.core.errors import JobNotFound, PostscanError, WrongState
 from postscan.core.model.job import Job, JobDocument
@@ -118,7 +119,7 @@ def test_of_a_cancel_and_a_finish_exactly_one_wins(store: Store, job: Callable[.
 
 def test_no_update_is_lost_between_two_stores(store: Store, job: Callable[..., Job]) -> None:
     """Two processes (here: two stores) that change one job at once both get their change in (I2)."""
-    other = Store(store.url)
+    other = Store(store.url, busy_seconds=PATIENCE)
     store.insert(job())
     token = job().token
     errors: list[PostscanError] = []
