@@ -31,11 +31,11 @@ class Line:
         self._threads = threads
 
     def add(self, change: Change) -> Future[object]:
-        """Let a thread begin a change; return when it waits."""
+        """Let a thread begin a change; return when it waits, or has waited in vain."""
         before = len(self._turns)
         future = self._threads.submit(change)
         until = time.monotonic() + SOON
-        while len(self._turns) == before:
+        while len(self._turns) == before and not future.done():
             assert time.monotonic() < until, "the change does not wait"
             time.sleep(0.001)
         return future

@@ -20,7 +20,7 @@ from postscan.core.store.store import Store
 @pytest.fixture
 def store(sqlite_url: str) -> Iterator[Store]:
     """A store on SQLite; PostgreSQL has several writers, and groups their commits itself."""
-    with contextlib.closing(Store(databases.migrated(sqlite_url))) as store:
+    with contextlib.closing(Store(databases.migrated(sqlite_url), busy_seconds=SOON)) as store:
         yield store
 
 
