@@ -25,7 +25,7 @@ from postscan.core.store.database.sqlite import READERS, URGENT_READERS, SQLite
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME
 
-SOON = 30.0  # seconds; only ends a test that has failed
+SOON = 60.0  # seconds; only ends a test that has failed
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def test_a_transaction_inside_another_is_an_error_at_once(store: Store) -> None:
 
 def test_many_images_of_one_job_at_once_are_all_stored(settings: Settings, migrated_url: str) -> None:
     """More threads than connections, each with an image; none waits for a connection that another one holds."""
-    storage = settings.storage.model_copy(update={"database": migrated_url, "connections": 4, "busy_seconds": 20.0})
+    storage = settings.storage.model_copy(update={"database": migrated_url, "connections": 4, "busy_seconds": SOON})
     with contextlib.closing(Engine(settings.model_copy(update={"storage": storage}), AnyProcess())) as engine:
         works, numbers = Works(engine, ANNA), iter(range(1, 31))
         token = works.create("copy")
@@ -184,10 +184,13 @@ def test_urgent_turns_that_overtook_none_do_not_count() -> None:
 
 def test_a_client_that_stops_before_its_commit_stops_no_other(postgres_url: str, job: Callable[..., Job]) -> None:
     """The server ends its session, and the others go on. Its own change is `StoreBusy`."""
-    stopped = Store(f"{postgres_url}&options=-c%20idle_in_transaction_session_timeout%3D300ms")
-    with contextlib.closing(stopped), contextlib.closing(Store(postgres_url, busy_seconds=SOON)) as other:
+    timeout = "set_config('idle_in_transaction_session_timeout', '300ms', true)"  # from then on, when it has the lock
+    with (
+        contextlib.closing(Store(postgres_url)) as stopped,
+        contextlib.closing(Store(postgres_url, busy_seconds=SOON)) as other,
+    ):
         with pytest.raises(StoreBusy), stopped.writing() as db:
-            db.execute(sa.text("select pg_advisory_xact_lock(:id)"), {"id": 0x706F7374})
+            db.execute(sa.text(f"select {timeout}, pg_advisory_xact_lock(:id)"), {"id": 0x706F7374})
             other.insert(job())
 
         assert other.load(job().token)
