@@ -10,7 +10,7 @@ import postgres_relay
 import pytest
 from conftest import ANNA, AnyProcess
 from postgres_relay import PostgresRelay
-from works import SID, Works, instructions, until
+from works import PATIENCE, SID, Works, instructions, until
 
 from postscan.core.engine import Engine
 from postscan.core.errors import OutcomeUnknown, StoreBusy
@@ -34,7 +34,7 @@ def relay(postgres_url: str) -> Iterator[PostgresRelay]:
 @pytest.fixture
 def works(settings: Settings, relay: PostgresRelay) -> Iterator[Works]:
     """An engine whose connections go through the relay; it runs nothing."""
-    storage = settings.storage.model_copy(update={"database": relay.url, "busy_seconds": 2.0})
+    storage = settings.storage.model_copy(update={"database": relay.url, "busy_seconds": PATIENCE})
     engine = Engine(settings.model_copy(update={"storage": storage}), AnyProcess())
     yield Works(engine, ANNA)
     engine.close()
@@ -174,7 +174,7 @@ def test_the_outcome_of_a_lost_commit_is_that_of_the_database(
 @pytest.mark.parametrize("cut", ["before", "after"])
 @pytest.mark.parametrize("verb", ["send", "restart"])
 def test_no_file_is_removed_while_the_outcome_of_its_commit_is_unknown(
-    works: Works, relay: PostgresRelay, verb: str, cut: str
+    works: Works, relay: PostgresRelay, monkeypatch: pytest.MonkeyPatch, verb: str, cut: str
 ) -> None:
     """The server cannot be reached after the cut: the file stays, and is right if the commit was."""
     prepare, act, is_done = VERBS[verb]
@@ -183,7 +183,8 @@ def test_no_file_is_removed_while_the_outcome_of_its_commit_is_unknown(
 
     relay.closing = True
     relay.cuts.append(cut)
-    with pytest.raises(OutcomeUnknown):
+    with monkeypatch.context() as impatient, pytest.raises(OutcomeUnknown):
+        impatient.setattr(works.core.store._database, "_busy_seconds", 2.0)
         act(works, token)
     new = set(files(works)) - before
     relay.closed = False
