@@ -342,6 +342,8 @@ def test_an_image_whose_job_is_cancelled_meanwhile_is_not_kept(idle: Works) -> N
 def test_a_held_job_waits_until_it_is_released(works: Works) -> None:
     """Pending-Held: an administrator's verb; it can be released and it runs."""
     works.core.scheduler._stopping = True  # so that the job is held before it is claimed
+    works.core.scheduler.wake()
+    works.core.scheduler._thread.join()  # it may be about to claim
     token = works.start("copy")
     works.service.hold(token, ADMIN)
     assert works.job(token).state is JobState.HELD
