@@ -33,6 +33,7 @@ class Listener:
         self.heard: list[bytes] = []
         self.heads: list[dict[str, str]] = []
         self.over = threading.Event()
+        self.lock = threading.Lock()
         self._server = _Server((address, 0), type("Handler", (_Handler,), {"listener": self}))
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -75,8 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         if len(body) < length:
             return  # its sender died in the middle of it
-        self.listener.heads.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
-        self.listener.heard.append(body)
+        head = {"path": self.path, **{name.lower(): value for name, value in self.headers.items()}}
+        with self.listener.lock:  # so that the head of a body has the same place, whoever else sends
+            self.listener.heads.append(head)
+            self.listener.heard.append(body)
         manner = self.listener.manner() if callable(self.listener.manner) else self.listener.manner
         if isinstance(manner, int):
             self.send_response(manner)
