@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ from works import SID, Works, alive
 from postscan import migrations
 from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
-from postscan.core.model.job import Job
+from postscan.core.model.job import Job, JobToken
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import EventRow
 from postscan.core.model.states import TRANSITIONS, FilterState, JobState
@@ -46,6 +46,7 @@ FILTERS: Final = ("cooperative", "careless", "swallowing", "waiting", "deaf")
 GRACE: Final = 0.4
 MOST_SECONDS: Final = GRACE + 2.5
 SLACK: Final = 0.5
+FILTER_SECONDS: Final = 0.25  # from the end of one filter to the begin of the next one, on an idle machine
 LONG: Final = 600.0
 _PLUGIN: Final = Path(__file__).resolve().parent.parent / "tests" / "outside" / "chain"
 
@@ -61,7 +62,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Case:
-    """A job to cancel: its filters with their seconds of work, and the seconds until the cancel."""
+    """A job to cancel: its filters with their seconds of work, and the seconds until the cancel on an idle machine."""
 
     filters: tuple[tuple[str, float], ...]
     after: float
@@ -90,14 +91,20 @@ def run(*arguments: str) -> int:
     return 1 if totals.violations else 0
 
 
-def campaign(home: Path, count: int, at_once: int, seed: int, most_seconds: float = MOST_SECONDS) -> Totals:
-    """Cancel *count* jobs on an engine with its data below *home*; each has to be final within *most_seconds*."""
+def campaign(
+    home: Path, count: int, at_once: int, seed: int, most_seconds: float = MOST_SECONDS, slack: float = SLACK
+) -> Totals:
+    """Cancel *count* jobs on an engine with its data below *home*; each has to be final within *most_seconds*.
+
+    A filter may leave a trace *slack* seconds after the cancel.
+    """
     dice = random.Random(seed)
     cases = [_case(dice) for _ in range(count)]
     totals = Totals()
     with _engine(home, at_once) as works, ThreadPoolExecutor(at_once) as threads:
+        limits = _Limits(most_seconds, slack, _slowness(works))
         for case, result in zip(
-            cases, threads.map(lambda case: _CancelledJob(works, case, most_seconds).run(), cases), strict=True
+            cases, threads.map(lambda case: _CancelledJob(works, case, limits).run(), cases), strict=True
         ):
             totals.ends[result.end] += 1
             totals.violations += [f"{sentence} (job {result.token}, {case})" for sentence in result.violations]
@@ -130,13 +137,38 @@ def _engine(home: Path, slots: int) -> Iterator[Works]:
         core.close()
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """What a job is given: the seconds of `campaign`, and how many times longer than on an idle machine all takes."""
+
+    most_seconds: float
+    slack: float
+    slowness: float
+
+
+def _slowness(works: Works) -> float:
+    """Return how many times longer than on an idle machine a job takes, at least 1: cancels come accordingly late."""
+    begun = time.monotonic()
+    works.ended(_start(works, [(name, 0.0) for name in FILTERS]))
+    return max(1.0, (time.monotonic() - begun) / (len(FILTERS) * FILTER_SECONDS))
+
+
+def _start(works: Works, filters: Sequence[tuple[str, float]]) -> JobToken:
+    """Make a job with an image and these filters, and end it."""
+    asked = tuple(FilterInstructions(f"urn:chain:{name}", f"<do>{seconds}</do>".encode()) for name, seconds in filters)
+    token = works.service.create(works.by, SID, "P", Instructions("Invoice", asked))
+    works.send(token)
+    works.service.end(token, works.by)
+    return token
+
+
 def _case(dice: random.Random) -> Case:
     """Return a random case: shuffled filters, one in six without end, and a cancel during their work."""
     order = dice.sample(FILTERS, len(FILTERS))
     filters = tuple((name, LONG if dice.random() < 1 / 6 else round(dice.uniform(0, 0.3), 3)) for name in order)
     until_stuck = 0.0
     for _, seconds in filters:
-        until_stuck += 0.25 + min(seconds, 1.0)
+        until_stuck += FILTER_SECONDS + min(seconds, 1.0)
         if seconds == LONG:
             break
     return Case(filters, round(dice.uniform(0, until_stuck * 1.1), 3))
@@ -156,22 +188,16 @@ class _JobResult:
 class _CancelledJob:
     """One job, from Create to its result."""
 
-    def __init__(self, works: Works, case: Case, most_seconds: float) -> None:
+    def __init__(self, works: Works, case: Case, limits: _Limits) -> None:
         self._works = works
-        self._most_seconds = most_seconds
+        self._limits = limits
         self._case = case
 
     def run(self) -> _JobResult:
         """Create the job, cancel it, wait for its end, and check it."""
         works = self._works
-        filters = tuple(
-            FilterInstructions(f"urn:chain:{name}", f"<do>{seconds}</do>".encode())
-            for name, seconds in self._case.filters
-        )
-        token = works.service.create(works.by, SID, "P", Instructions("Invoice", filters))
-        works.send(token)
-        works.service.end(token, works.by)
-        time.sleep(self._case.after)
+        token = _start(works, self._case.filters)
+        time.sleep(self._case.after * self._limits.slowness)
         try:
             works.service.cancel(token, works.by)
         except JobNotFound:
@@ -203,14 +229,14 @@ class _CancelledJob:
             return
         result.seconds = (job.completed - cancelled.at).total_seconds()
         result.running = _running_at(events, cancelled.seq, [name for name, _ in self._case.filters])
-        if result.seconds > self._most_seconds:
-            result.violations.append(f"final after {result.seconds:.2f} s; promised: {self._most_seconds} s")
+        if result.seconds > self._limits.most_seconds:
+            result.violations.append(f"final after {result.seconds:.2f} s; promised: {self._limits.most_seconds} s")
 
     def _traced_after(self, job: Job, stored: float) -> list[str]:
         return [
             f"{line[1]} traced {line[0]!r} {float(line[3]) - stored:.3f} s after the stored cancel"
             for line in self._works.trace(job.token)
-            if float(line[3]) > stored + SLACK or line[0] == "granted"
+            if float(line[3]) > stored + self._limits.slack or line[0] == "granted"
         ]
 
     def _on_disk(self, job: Job) -> list[str]:
