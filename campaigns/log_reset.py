@@ -153,7 +153,7 @@ def _copy(url: str, mapped: int, _: float, locked: bool, ready: Any, over: Event
                 with all_entered(backend.writers, urgent=False, until=time.monotonic() + _BUSY_SECONDS):
                     busy, _, _ = copier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 copies += not busy
-            except sqlite3.OperationalError:
+            except (sqlite3.OperationalError, StoreBusy):
                 pass  # locked
             except sqlite3.DatabaseError as error:
                 sign = str(error)

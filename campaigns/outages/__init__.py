@@ -94,7 +94,7 @@ def report(outage: Outage, found: Sequence[Verdict]) -> int:
 def observe(outage: Outage, most: float = MOST_SECONDS) -> list[Verdict]:
     """Let a server and its devices go through an outage; return the verdicts. Raises `NotPossible`.
 
-    Responses may take *most* seconds.
+    Responses may take *most* seconds, and the recovery as many times longer than usual as that is more.
     """
     with (
         tempfile.TemporaryDirectory(prefix="outages-") as name,
@@ -140,7 +140,7 @@ def _judge(
         verdicts.faults(record),
         verdicts.cancels(record, window, at_once=outage.stores_cancels, most=most),
         verdicts.deliveries(record, mail.messages),
-        verdicts.recovery(record, window),
+        verdicts.recovery(record, window, verdicts.MOST_RECOVERY * most / MOST_SECONDS),
     ]
     server.kill()
     server.start()

@@ -113,16 +113,16 @@ def deliveries(record: Record, mails: Sequence[Received]) -> Verdict:
     )
 
 
-def recovery(record: Record, window: Window) -> Verdict:
-    """All goes on by itself."""
+def recovery(record: Record, window: Window, most: float = MOST_RECOVERY) -> Verdict:
+    """All goes on by itself: a job is created within *most* seconds, and others have ended within twice as many."""
     created = [one.ended for one in record.requests if one.step == "create" and not one.subcode]
     first = min((at for at in created if at > window.ended), default=math.inf) - window.ended
     begun = {one.job for one in record.requests if one.begun < window.ended}
     last = max(one.ended for one in record.requests if one.job in begun) - window.ended
     broken = [f"{job.token} ({job.kind}) has not ended" for job in record.jobs if job not in record.finished]
-    if first > MOST_RECOVERY:
+    if first > most:
         broken.append(f"the first job after the outage was created after {first:.1f} s")
-    if last > 2 * MOST_RECOVERY:
+    if last > 2 * most:
         broken.append(f"the last job of the outage ended {last:.1f} s after it")
     return Verdict(
         "all goes on by itself",
