@@ -83,8 +83,11 @@ def test_a_job_read_before_a_commit_is_not_cached_as_newer(store: Store, token: 
     assert store.cached(token) is None
 
 
-def test_a_job_stays_cached_while_another_process_commits(store: Store, token: str, migrated_url: str) -> None:
+def test_a_job_stays_cached_while_another_process_commits(
+    store: Store, token: str, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SQLite is busy then, and the commit is not complete."""
+    monkeypatch.setattr(cache, "RECENT", 60.0)
     with closing(sqlite3.connect(migrated_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         store.cached(token)
         other.execute("BEGIN EXCLUSIVE")
