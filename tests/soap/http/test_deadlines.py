@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -11,8 +12,8 @@ import pytest
 import virtual_time
 from acceptance.rawhttp import Line, connected
 from acceptance.scanning import assert_bare
-from acceptance.server import Server
-from memory_transport import ASKED, linked, turns
+from acceptance.server import Server, running
+from memory_transport import ASKED, Application, Wire, linked, turns
 from works import until
 
 from postscan.soap.http.protocol import ConnectionLimits, protocol
@@ -22,6 +23,15 @@ WSDL = b"/ScanServer/processing?wsdl"
 
 
 # --- with a server ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that gives a head one second, and an unread response one."""
+    settings = {"server": {"port": 0, "head_seconds": 1, "write_seconds": 1}}
+    with running(tmp_path_factory.mktemp("deadlines"), settings) as server:
+        yield server
+    assert server.tracebacks() == []
 
 
 def test_a_connection_on_which_nothing_is_said_ends(line: Line) -> None:
@@ -44,47 +54,6 @@ def test_a_head_that_drips_is_not_waited_for(line: Line) -> None:
     assert line.is_closed()
 
 
-def test_the_second_head_on_a_connection_has_a_deadline_too(line: Line) -> None:
-    """T-H1."""
-    line.send(line.head("Content-Length: 0"))
-    assert line.answer().status == 400
-    line.send(b"POST /x HTTP/1.1\r\nHost")
-
-    assert_bare(line.answer(), 408)
-
-
-def test_a_connection_between_two_requests_is_kept_for_a_while(line: Line) -> None:
-    """T-H1: longer than a head may take, and not for ever."""
-    for _ in range(2):
-        line.send(line.head("Content-Length: 0"))
-        assert line.answer().status == 400
-        time.sleep(1.2)
-    line.send(line.head("Content-Length: 0"))
-
-    assert line.answer().status == 400
-    assert line.is_closed()
-
-
-BLANK = {
-    "line breaks": (b"", b"\r\n"),
-    "the rest of an answered request": (b"Content-Length: 100000\r\n", b"x"),
-}
-
-
-@pytest.mark.parametrize(("field", "data"), BLANK.values(), ids=BLANK)
-def test_only_a_request_keeps_a_connection(line: Line, field: bytes, data: bytes) -> None:
-    """T-H1: whatever else arrives, the time of an idle connection counts from the end of the last response."""
-    line.send(b"GET " + WSDL + b" HTTP/1.1\r\nHost: test\r\n" + field + b"\r\n")
-    assert line.answer().status == 200
-    begin = time.monotonic()
-    while time.monotonic() - begin < 30 and not line.has_hung_up():
-        line.send(data)
-        time.sleep(0.05)
-
-    assert line.is_closed()
-    assert time.monotonic() - begin < 30
-
-
 def test_a_client_that_reads_no_response_is_disconnected(server: Server) -> None:
     """T-H3: when the responses no longer fit into the buffers of both systems."""
     process = psutil.Process(server.pid)
@@ -94,8 +63,8 @@ def test_a_client_that_reads_no_response_is_disconnected(server: Server) -> None
         def is_open() -> bool:
             return any(one.raddr == mine for one in process.net_connections("tcp"))
 
-        until(is_open, "for the connection to be accepted")
         line.send((b"GET " + WSDL + b" HTTP/1.1\r\nHost: test\r\n\r\n") * 1000)
+        until(line.has_answered, "for the connection to be accepted")
         until(lambda: not is_open(), "for the server to hang up")
 
 
@@ -127,7 +96,72 @@ def test_a_request_makes_no_timer() -> None:
     lines: list[Any] = []
     shared = protocol(ConnectionLimits(head_seconds=10, idle_seconds=10), LoopTurns())
 
-    assert len(asyncio.run(talk())) == 1
+    assert len(virtual_time.run(talk())) == 1
+
+
+async def answered(wire: Wire, application: Application, made: Any, request: bytes = ASKED) -> None:
+    """Send a request, and let it be answered."""
+    before = wire.written.count(b"HTTP/1.1 204")
+    made.data_received(request)
+    application.may_answer.release()
+    await turns()
+    assert wire.written.count(b"HTTP/1.1 204") == before + 1
+
+
+def test_the_second_head_on_a_connection_has_a_deadline_too() -> None:
+    """T-H1."""
+
+    async def talk() -> None:
+        wire, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=10), LoopTurns()))
+        await answered(wire, application, made)
+        made.data_received(b"POST /x HTTP/1.1\r\nHost")
+        await asyncio.sleep(0.9)
+        assert not wire.is_closing()
+        await asyncio.sleep(0.4)
+
+        assert wire.is_closing()
+        assert b"HTTP/1.1 408" in wire.written
+
+    virtual_time.run(talk())
+
+
+def test_a_connection_between_two_requests_is_kept_for_a_while() -> None:
+    """T-H1: longer than a head may take, and not for ever."""
+
+    async def talk() -> None:
+        wire, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=2), LoopTurns()))
+        for _ in range(3):
+            await answered(wire, application, made)
+            await asyncio.sleep(1.8)
+            assert not wire.is_closing()
+        await asyncio.sleep(0.5)
+
+        assert wire.is_closing()
+
+    virtual_time.run(talk())
+
+
+BLANK = {
+    "line breaks": (b"", b"\r\n"),
+    "the rest of an answered request": (b"Content-Length: 100000\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize(("field", "data"), BLANK.values(), ids=BLANK)
+def test_only_a_request_keeps_a_connection(field: bytes, data: bytes) -> None:
+    """T-H1: whatever else arrives, the time of an idle connection counts from the end of the last response."""
+
+    async def talk() -> None:
+        wire, application, made = linked(protocol(ConnectionLimits(head_seconds=1, idle_seconds=2), LoopTurns()))
+        await answered(wire, application, made, b"GET / HTTP/1.1\r\nHost: test\r\n" + field + b"\r\n")
+        for _ in range(50):
+            assert not wire.is_closing() or asyncio.get_running_loop().time() >= 2
+            made.data_received(data)
+            await asyncio.sleep(0.05)
+
+        assert wire.is_closing()
+
+    virtual_time.run(talk())
 
 
 def test_the_deadlines_end_with_the_last_connection() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
@@ -13,6 +14,13 @@ from collector import errors_in_cycles
 from postscan.core.service.waiting import Steps, Wait
 from postscan.core.service.waiting import run as run_steps
 from postscan.soap.http.threads import FairThreads, Waiters
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait until *true* returns something true."""
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.005)
 
 
 async def turns() -> None:
@@ -31,10 +39,10 @@ def test_a_client_has_its_share_of_the_threads() -> None:
 
     async def call() -> None:
         calls = [asyncio.create_task(threads.run("a", work, f"a{number}")) for number in range(3)]
-        await turns()
+        await until(lambda: len(running) == 2)
         calls.append(asyncio.create_task(threads.run("b", work, "b")))
-        while "b" not in running:
-            await asyncio.sleep(0.005)
+        await until(lambda: "b" in running)
+        await turns()
         assert sorted(running) == ["a0", "a1", "b"]
         gate.set()
         await asyncio.gather(*calls)
@@ -56,13 +64,12 @@ def test_a_client_that_calls_seldom_is_next() -> None:
         names = ["a0", "a1", "b0", "a2", "b1", "c0"]
         gates.update({name: threading.Event() for name in names})
         calls = [asyncio.create_task(threads.run(name[0], work, name)) for name in names]
+        await until(lambda: len(began) == 3)
         await turns()
         assert sorted(began) == ["a0", "a1", "b0"]
         for number, name in enumerate(("b0", "a0"), 4):
             gates[name].set()
-            async with asyncio.timeout(10):
-                while len(began) < number:
-                    await asyncio.sleep(0.005)
+            await until(lambda number=number: len(began) >= number)
         for gate in gates.values():
             gate.set()
         await asyncio.gather(*calls)
@@ -117,7 +124,7 @@ def test_a_call_that_is_given_up_takes_no_thread() -> None:
     asyncio.run(call())
 
 
-def waiting_for(event: Future[None], seconds: float = 20.0) -> Steps[str]:
+def waiting_for(event: Future[None], seconds: float = 60.0) -> Steps[str]:
     """Wait once for an event; return how the wait ended."""
     return "done" if (yield Wait(event, seconds)) else "not done"
 
@@ -129,7 +136,7 @@ def test_calls_that_wait_hold_no_thread() -> None:
     async def call() -> list[str]:
         waiting = [asyncio.create_task(waiters.run("a", threads, waiting_for(event))) for _ in range(10)]
         await turns()
-        await asyncio.wait_for(threads.run("b", int), 10)
+        await asyncio.wait_for(threads.run("b", int), 30)
         assert not any(one.done() for one in waiting)
         event.set_result(None)
         return await asyncio.gather(*waiting)
@@ -144,7 +151,7 @@ def test_so_many_calls_may_wait(most: int, own: int) -> None:
 
     async def call() -> list[str]:
         waiting = [asyncio.create_task(waiters.run("a", threads, waiting_for(event))) for _ in range(2)]
-        await turns()
+        await until(lambda: sum(waiters._waiting.values()) == 2)
         more = await asyncio.wait_for(waiters.run("a", threads, waiting_for(event)), 30)
         event.set_result(None)
         return [more, *await asyncio.gather(*waiting), await waiters.run("a", threads, waiting_for(event))]
