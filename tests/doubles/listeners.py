@@ -15,6 +15,7 @@ import uvloop
 from lxml import etree
 
 from postscan.core.engine import Engine
+from postscan.core.model.subscription import Subscription
 from postscan.core.settings import Settings
 from postscan.soap.eventing.notifier import Notifier
 
@@ -52,6 +53,10 @@ class Listener:
         self._thread.join()
         self._server.server_close()
 
+    def manner_of(self, _body: bytes) -> Any:
+        """Return how to answer this message."""
+        return self.manner() if callable(self.manner) else self.manner
+
     @property
     def told(self) -> list[tuple[str, str]]:
         """The name of each event, and the state that it tells of, in the order of arrival."""
@@ -80,14 +85,14 @@ class _Handler(BaseHTTPRequestHandler):
         with self.listener.lock:  # so that the head of a body has the same place, whoever else sends
             self.listener.heads.append(head)
             self.listener.heard.append(body)
-        manner = self.listener.manner() if callable(self.listener.manner) else self.listener.manner
+        manner = self.listener.manner_of(body)
         if isinstance(manner, int):
             self.send_response(manner)
             self.send_header("Location", f"{self.listener.origin}/elsewhere")
             self.send_header("Content-Length", "0")
             self.end_headers()
         elif manner == "hang":
-            self.listener.over.wait(60)
+            self.listener.over.wait(600)
         elif manner == "endless":
             self.send_response(200)
             self.end_headers()
@@ -125,6 +130,15 @@ class Telling:
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run something on its loop, and return the result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def read(self, id: str) -> Subscription | None:
+        """Return a subscription as it was when the list was last read; None if it was not on it."""
+        state = self.notifier._subscribers.get(id)
+        return state and state.subscription
+
+    def is_idle(self) -> bool:
+        """Return whether no delivery is under way: what a sink has accepted is known to be accepted."""
+        return not self.notifier._deliveries
 
     def wake(self) -> None:
         """Wake it, as the server does after a Subscribe."""

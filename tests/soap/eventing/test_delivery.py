@@ -22,13 +22,13 @@ from postscan.core.settings import Settings
 from postscan.soap.eventing import delivery
 
 DEADLINE = 2.0
-"""Seconds for sinks that hang. One that answers takes less, on a busy machine too: three failures drop it."""
+"""Seconds for sinks that hang; on a busy machine one that answers may take longer."""
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Few tries, and room for many subscriptions."""
-    return with_events(settings, tries=3, most_per_caller=100)
+    """Few tries, room for many subscriptions, and patience: a message whose answer is late is sent again."""
+    return with_events(settings, tries=3, most_per_caller=100, deadline_seconds=60)
 
 
 # --- who does not listen ---------------------------------------------------------------------------------------------
@@ -40,13 +40,16 @@ def test_a_message_that_was_not_taken_is_sent_again_the_same(core: Engine, manne
     manners = itertools.chain([202, manner, manner], itertools.repeat(202))
     with Listener(lambda: next(manners)) as listener:
         subscribe(core, listener)
-        patience = with_events(core.settings, deadline_seconds=DEADLINE) if manner == "hang" else core.settings
-        with Telling(core, patience):
+        hasty = with_events(core.settings, deadline_seconds=DEADLINE, tries=1000)
+        with Telling(core, hasty if manner == "hang" else core.settings):
             live_and_end(core)
             until(lambda: CANCELED[1] in listener.told)
 
-    assert listener.told == [CREATED, *[CANCELED[0]] * 3, CANCELED[1]]
-    assert listener.heard[1] == listener.heard[2] == listener.heard[3]
+    if manner != "hang":
+        assert listener.told == [CREATED, *[CANCELED[0]] * 3, CANCELED[1]]
+    assert len(listener.heard) >= 5
+    assert [name for name, _ in itertools.groupby(listener.told)] == [CREATED, *CANCELED]
+    assert len(set(listener.heard)) == 3
     assert {head["path"] for head in listener.heads} == {"/events/3?of=anna"}
 
 
@@ -80,19 +83,25 @@ def test_pauses_grow_to_a_minute() -> None:
     assert [delivery.backoff(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
+class Reluctant(Listener):
+    """A sink that refuses each message once, and holds on to it when it comes again."""
+
+    def manner_of(self, body: bytes) -> Any:
+        """Return a status, or "hang"."""
+        return 500 if self.heard.count(body) == 1 else "hang"
+
+
 def test_those_who_hang_do_not_hold_up_the_others(
     core: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-A6, F-R18, T-Q1: three times as many as there is room for, who fail once and then hold on to what they get."""
     monkeypatch.setattr(delivery, "IN_FLIGHT", 8)
     monkeypatch.setattr(delivery, "RETRIES_IN_FLIGHT", 4)
-    manners = itertools.chain([500] * 12, itertools.repeat("hang"))
-    with Listener(lambda: next(manners)) as hanging:
+    with Reluctant() as hanging:
         for _ in range(12):
             subscribe(core, hanging)
         subscribe(core, listener)
-        # With a pause that lets all of them fail before the first is tried again.
-        with Telling(core, with_events(core.settings, deadline_seconds=300), pause=3.0):
+        with Telling(core, with_events(core.settings, deadline_seconds=300)):
             create(core)
             until(lambda: len(hanging.heard) == 14)
             for _ in range(5):

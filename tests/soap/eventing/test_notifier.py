@@ -31,8 +31,8 @@ ADMIN = Principal("user:S-1-5-21-1-2-3-500", Proof.CERTIFICATE, admin=True)
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Few tries, and room for many subscriptions."""
-    return with_events(settings, tries=3, most_per_caller=100)
+    """Few tries, room for many subscriptions, and patience: a message whose answer is late is sent again."""
+    return with_events(settings, tries=3, most_per_caller=100, deadline_seconds=60)
 
 
 # --- what is heard ---------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_with_nobody_to_tell_the_database_has_peace(core: Engine, monkeypatch: p
         subscribe(core, listener)
         telling.wake()
         create(core)
-        until(lambda: "advance" in asked)
+        until(lambda: "advance" in asked and telling.is_idle() and not telling.notifier._delivery.moved)
         quiet = len(asked)
         until(lambda: len(asked) >= quiet + 6)
 
@@ -210,9 +210,9 @@ def test_with_nobody_to_tell_the_database_has_peace(core: Engine, monkeypatch: p
 def test_a_stop_ends_no_subscription_and_the_next_server_goes_on(core: Engine, listener: Listener) -> None:
     """I27, DPW-073 (as we keep it): no word about the stop; nothing is missing afterwards, and nothing comes twice."""
     subscribe(core, listener, end_to=Sink(listener.url, "127.0.0.1"))
-    with Telling(core):
+    with Telling(core) as telling:
         first = create(core)
-        until(lambda: listener.heard)
+        until(lambda: listener.heard and telling.is_idle())
     core.service.cancel(first, ANNA)
     with Telling(core):
         until(lambda: len(listener.heard) >= 3)
