@@ -12,9 +12,10 @@ from plugin_names import unused
 
 PATIENT = {
     "running": {"term_seconds": 0.3, "cancel_answer_seconds": 20.0},
+    "events": {"deadline_seconds": 60.0},
     "plugins": {"disabled": unused("fileshare", "email", "sharepoint")},
 }
-"""A busy machine may take longer than a second to stop a filter that looks at its token."""
+"""A busy machine may take longer than a second to stop a filter that looks at its token, or to take an event."""
 
 
 @pytest.fixture(scope="session")

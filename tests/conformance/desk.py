@@ -109,6 +109,7 @@ def open_office(home: Path, settings: Tables | None = None) -> Iterator[Office]:
         "tls": certificates.server_table(home, ca, mode="server"),
         "identity": {"administrators": [CHIEF]},
         "running": {"term_seconds": 0.3, "cancel_answer_seconds": 20.0},
+        "events": {"deadline_seconds": 60.0},
         "plugins": {"disabled": unused("fileshare", "email")},
         f'users."{CLERK}"': {"name": "clerk@fabrikam.example"},
         **(settings or {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -295,14 +296,16 @@ def test_a_datagram_with_a_document_type_is_refused(found: Server) -> None:
 
 @pytest.mark.conformance("DPW-085")
 def test_a_source_gets_few_answers_in_a_second(found: Server) -> None:
-    """Ten; another source is served all the same. The flood may last a little more than a second."""
+    """Ten; another source is served all the same. The flood may last longer than a second."""
+    begin = time.monotonic()
     with asking(passer_by()) as flood, asking(passer_by()) as bystander:
         for _ in range(60):
             flood.sendto(probe(), directed(found))
         bystander.sendto(probe(), directed(found))
         bystander.recv(65536)  # whatever the flood gets has been sent before
+        seconds = int(time.monotonic() - begin)
         answers = 0
         while heard(flood):
             answers += bool(flood.recv(65536))
 
-    assert 0 < answers <= 20
+    assert 0 < answers <= 10 * (seconds + 1)

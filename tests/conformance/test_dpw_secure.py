@@ -17,6 +17,7 @@ from certificates import Authority
 from cryptography import x509
 from device import Device
 from lxml import etree
+from works import until
 
 NAME = "localhost"
 """The fully qualified name of this machine that every machine has."""
@@ -114,7 +115,7 @@ def test_what_is_older_than_tls_1_2_is_refused(secure: Secure) -> None:
 
     with pytest.raises(ssl.SSLError):
         Device(secure.url, tls=context).post(GET)
-    assert "UNSUPPORTED_PROTOCOL" in secure.server.log()
+    until(lambda: "UNSUPPORTED_PROTOCOL" in secure.server.log(), "for the log")
 
 
 @pytest.mark.conformance("DPW-055")

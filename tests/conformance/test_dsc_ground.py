@@ -33,7 +33,7 @@ from conformance.desk import (
     summaries,
     texts,
 )
-from conformance.wire import changed, invalid, job_of
+from conformance.wire import abandoned, changed, invalid, job_of
 from device import SOAP
 
 from postscan.core.errors import InvalidArgument
@@ -244,8 +244,7 @@ def test_an_exposure_is_automatic_or_has_settings(tmp_path: Path, exposure: str,
 def test_a_job_without_its_end_times_out(tmp_path: Path) -> None:
     """After ten minutes, or what the settings say: here, after a second."""
     with open_office(tmp_path, {"limits": {"silence_seconds": 1}}) as office:
-        silent, sent = office.scanner.create("copy"), office.scanner.create("copy")
-        office.scanner.send(sent)
+        silent, sent = office.scanner.create("copy"), abandoned(office.scanner)
         for token in (silent, sent):
             office.scanner.ended(token)
         ends = [state_of(office.desk, token) for token in (silent, sent)]

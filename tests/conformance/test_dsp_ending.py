@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import uuid
 from collections.abc import Callable
 
@@ -89,12 +91,14 @@ def test_a_job_whose_filter_does_not_stop_is_terminating_then(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """The deviation: the answer tells no lie. The reason is there, and Canceled comes when the filter is gone."""
-    with running(tmp_path_factory.mktemp("deaf"), {"running": {"term_seconds": 3}}) as server:
+    with running(tmp_path_factory.mktemp("deaf"), {"running": {"term_seconds": 60}}) as server:
         scanner = Scanner(server)
         token = scanner.start("deaf")
-        server.works.await_trace(token, "deaf")
+        _, worker, *_ = server.works.await_trace(token, "deaf")
         good(scanner.device.cancel(token))
-        asked, end = scanner.status(token), scanner.ended(token)
+        asked = scanner.status(token)
+        os.kill(int(worker), signal.SIGKILL)
+        end = scanner.ended(token)
 
     assert (asked.state, asked.reasons) == ("Terminating", ("PostScanJobCanceled",))
     assert (end.state, end.reasons) == ("Canceled", ("PostScanJobCanceled",))

@@ -23,7 +23,7 @@ def test_a_file_is_named_after_the_root_name_and_stays_in_its_folder(
     (image,) = scanner.send(token, 1)
     good(scanner.device.end(token))
     assert scanner.ended(token).state == "Completed"
-    (file,) = (path for path in copies(server.home, image) if server.settings.storage.spool_dir not in path.parents)
+    (file,) = copies(server.home, image, without=server.settings.storage.data_dir)
 
     assert file.parent == server.share / scanner.device.user
     assert not set('<>:"/\\|?*\t\u202e') & set(file.name)

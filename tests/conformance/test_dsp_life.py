@@ -8,6 +8,7 @@ import databases
 import pytest
 from acceptance.scanning import Scanner, good, refusal
 from acceptance.server import Server, running
+from conformance.wire import abandoned
 from conftest import ANNA, AnyProcess
 from works import Works
 
@@ -52,8 +53,7 @@ def test_a_job_that_is_abandoned_times_out(tmp_path: Path) -> None:
     """After ten minutes, or what the settings say: here, after a second. No filter has run."""
     with running(tmp_path, {"limits": {"silence_seconds": 1}}) as server:
         scanner = Scanner(server)
-        token = scanner.create("copy")
-        scanner.send(token)
+        token = abandoned(scanner)
         end = scanner.ended(token)
 
         assert (end.state, end.reasons, end.filters) == ("Aborted", ("PostScanJobTimedOut",), ("Canceled",))

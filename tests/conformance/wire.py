@@ -12,6 +12,7 @@ from typing import Any
 from acceptance.scanning import Scanner, good, refusal
 from acceptance.server import digest
 from device import DSP, SOAP, WSA, Answer, Device
+from works import until
 
 STATUS = "<dsp:Name>dsp:JobStatus</dsp:Name>"
 STRANGER = "127.0.0.2"
@@ -111,6 +112,18 @@ def job_of(scanner: Scanner, asked: str, *, stored: str = "", allow: str = "", *
     return token
 
 
+def abandoned(scanner: Scanner) -> str:
+    """Create a job, send its image in the time that the server has for silent jobs, and leave it; return its token."""
+    tokens: list[str] = []
+
+    def is_sent() -> bool:
+        tokens.append(scanner.create("copy"))
+        return scanner.device.send_image(tokens[-1], 1, b"a page").fault() is None
+
+    until(is_sent, "for a device that was not late with its image")
+    return tokens[-1]
+
+
 def hashes(images: Iterable[bytes]) -> list[str]:
     """Return the SHA-256 of each image, as `Server.images` does for what is in the spool."""
     return sorted(hashlib.sha256(image).hexdigest() for image in images)
@@ -119,6 +132,7 @@ def hashes(images: Iterable[bytes]) -> list[str]:
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
-def copies(folder: Path, image: bytes) -> list[Path]:
-    """Return every file below a folder that holds this image."""
-    return [file for file in folder.rglob("*.png") if [digest(file)] == hashes([image])]
+def copies(folder: Path, image: bytes, without: Path | None = None) -> list[Path]:
+    """Return every file below a folder that holds this image, but those in *without*, which may vanish meanwhile."""
+    files = (file for file in folder.rglob("*.png") if without not in file.parents)
+    return [file for file in files if [digest(file)] == hashes([image])]

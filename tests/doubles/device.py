@@ -66,7 +66,7 @@ class Device:
     url: str
     user: str = "S-1-5-21-1-2-3-1001"
     source_address: str | None = None
-    timeout: float = 30.0
+    timeout: float = 60.0
     tls: ssl.SSLContext | None = None
 
     def create(self, process_id: str, instructions_xml: str, **more: str) -> Answer:
