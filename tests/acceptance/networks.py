@@ -59,17 +59,18 @@ def cable() -> Iterator[Cable]:
 
 
 @contextlib.contextmanager
-def another(laid: Cable) -> Iterator[None]:
-    """Lay a second cable between the two for the body: there they are LATE_SERVER and LATE_CLIENT."""
+def another(laid: Cable) -> Iterator[Callable[[], None]]:
+    """Lay a second cable between the two for the body: there they are LATE_SERVER and LATE_CLIENT.
+
+    Lend what plugs it in at the server, which says Hello at once: a client has to listen before.
+    """
     there = laid.at_client(threading.get_native_id)
     laid.at_server(_ip, "link add late0 type veth peer name late1")
     try:
         laid.at_server(_ip, f"link set late1 netns {there}")
         laid.at_client(_ip, f"address add {LATE_CLIENT}/24 dev late1")
         laid.at_client(_ip, "link set late1 up")
-        laid.at_server(_ip, f"address add {LATE_SERVER}/24 dev late0")
-        laid.at_server(_ip, "link set late0 up")
-        yield
+        yield lambda: laid.at_server(_plug_in_late)
     finally:
         laid.at_server(_ip, "link delete late0")
 
@@ -97,6 +98,11 @@ def _plug_in() -> None:
     _ip(f"address add {STRANGER}/32 dev cable1")
     _ip("link set lo up")
     _ip("link set cable1 up")
+
+
+def _plug_in_late() -> None:
+    _ip(f"address add {LATE_SERVER}/24 dev late0")
+    _ip("link set late0 up")
 
 
 def _ip(arguments: str) -> None:

@@ -157,8 +157,12 @@ class Server:
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path != folder / ID)
 
     def images(self, token: str) -> list[str]:
-        """Return the SHA-256 of every image that the spool has of a job."""
-        return sorted(map(digest, (self.settings.storage.spool_dir / token).glob("*")))
+        """Return the SHA-256 of every image that the spool has of a job; the server may remove some meanwhile."""
+        found = []
+        for file in (self.settings.storage.spool_dir / token).glob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(digest(file))
+        return sorted(found)
 
     def everything(self) -> object:
         """Return what an observer can compare: the spool, and all jobs with their documents and events."""

@@ -112,7 +112,7 @@ def test_a_filter_that_swallows_the_cancel_delivers_nothing(single: Server, scan
 
 def test_a_deaf_filter_is_ended_with_its_tools(tmp_path: Path) -> None:
     """Promises 4 and 8, D22, T-P7: the answer does not wait for it; a second cancel is answered, too."""
-    with running(tmp_path, {"running": {"term_seconds": 3}}) as server:
+    with running(tmp_path, {"running": {"term_seconds": 10}}) as server:
         scanner = Scanner(server)
         token = scanner.start("deaf", "copy")
         _, worker, tool, _ = server.works.await_trace(token, "deaf")

@@ -67,7 +67,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, mode: str) -> Iterator[Site]:
+def site(folder: Path, mode: str, handshake_seconds: float = 60) -> Iterator[Site]:
     """Run a server in this mode, with a list of revoked certificates."""
     root = Authority()
     branch = Authority("Test branch CA", root)
@@ -75,8 +75,8 @@ def site(folder: Path, mode: str) -> Iterator[Site]:
     crl = folder / "revoked.pem"
     crl.write_bytes(root.revoke(revoked) + branch.revoke())
     tables = {
-        "server": {"head_seconds": 3},
-        "tls": certificates.server_table(folder, root, mode=mode, crl=str(crl), handshake_seconds=1),
+        "server": {"head_seconds": 60},
+        "tls": certificates.server_table(folder, root, mode=mode, crl=str(crl), handshake_seconds=handshake_seconds),
         f'users."{ANNA}"': {"name": "anna@fabrikam.example", "upn": "anna@fabrikam.example"},
         f'users."{BORIS}"': {"name": "boris@fabrikam.example", "upn": "boris@fabrikam.example"},
     }
@@ -115,7 +115,7 @@ def refused(server: Server, context: ssl.SSLContext) -> str:
     parts = urlsplit(server.url)
     said = b""
     with (
-        socket.create_connection((parts.hostname, parts.port), 10) as plain,
+        socket.create_connection((parts.hostname, parts.port), 60) as plain,
         contextlib.suppress(ssl.SSLError),
         context.wrap_socket(plain, server_hostname=parts.hostname) as connection,
     ):
@@ -202,24 +202,28 @@ def test_a_weak_suite_is_refused(either: Site, suite: str) -> None:
 def test_plain_http_on_the_port_of_tls_gets_no_answer(either: Site) -> None:
     """T-H10: not even a hint of what is behind it."""
     parts = urlsplit(either.server.url)
-    with socket.create_connection((parts.hostname, parts.port), 10) as connection:
+    with socket.create_connection((parts.hostname, parts.port), 60) as connection:
         connection.sendall(b"POST /ScanServer/processing HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n")
         said = connection.recv(4096)
 
     assert b"HTTP" not in said
 
 
-def test_a_handshake_that_stalls_is_cut_off(either: Site) -> None:
-    """T-H4: at the deadline, here of one second, while others are served."""
-    parts = urlsplit(either.server.url)
-    with socket.create_connection((parts.hostname, parts.port), 10) as silent:
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_a_handshake_that_stalls_is_cut_off(tmp_path: Path, mode: str) -> None:
+    """T-H4: at the deadline, which others have to meet as well, and not before it; meanwhile they are served."""
+    with site(tmp_path, mode, handshake_seconds=5) as made:
+        parts, shown = urlsplit(made.server.url), made.context(anna(made.root))
+        device = Device(made.server.url, ANNA, tls=shown)
+        process = made.server.store(ASKED)
         begun = time.monotonic()
-        served = either.create(anna(either.root)).status
-        said = silent.recv(1)
-        seconds = time.monotonic() - begun
+        with socket.create_connection((parts.hostname, parts.port), 60) as silent:
+            served = device.create(process, ASKED).status
+            said = silent.recv(1)
+            seconds = time.monotonic() - begun
 
     assert (served, said) == (200, b"")
-    assert 0.5 < seconds < 4
+    assert seconds >= 5
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
@@ -229,7 +233,7 @@ def test_no_ticket_is_given_out(strong: Site, version: ssl.TLSVersion) -> None:
     context.minimum_version = context.maximum_version = version
     parts = urlsplit(strong.server.url)
     with (
-        socket.create_connection((parts.hostname, parts.port), 10) as plain,
+        socket.create_connection((parts.hostname, parts.port), 60) as plain,
         context.wrap_socket(plain, server_hostname=parts.hostname) as connection,
     ):
         connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -144,18 +145,20 @@ def test_a_rule_that_nobody_knows_gets_a_fault_by_http(server: Server) -> None:
 
 
 def test_a_flood_gets_few_answers(server: Server) -> None:
-    """T-D1, DPW-085: ten in a second for each source; the messages are numbered upwards (DPW-013)."""
+    """T-D1, DPW-085: ten in any second for each source; the messages are numbered upwards (DPW-013)."""
+    begun = time.monotonic()
     with asking() as flood, asking("127.0.0.2") as bystander:
         for _ in range(60):
             flood.sendto(probe(), directed(server))
         bystander.sendto(probe(), directed(server))
         bystander.recv(65536)  # it is answered, and whatever the flood gets has been sent before
+        seconds = int(time.monotonic() - begun) + 1
         answers = []
         while heard(flood):
             answers.append(flood.recv(65536))
 
     numbers = [sequenced(answer)[1] for answer in answers]
-    assert 0 < len(answers) <= 20  # the flood itself may last a little more than a second
+    assert 0 < len(answers) <= 10 * seconds
     assert numbers == sorted(set(numbers))
 
 
@@ -271,7 +274,8 @@ def test_a_link_that_comes_later_is_served_like_the_others(wire: Cable, tmp_path
     try:
         wire.at_server(server.start)
         for _ in range(2):
-            with another(wire), wire.at_client(joined, LATE_CLIENT) as listening:
+            with another(wire) as plug_in, wire.at_client(joined, LATE_CLIENT) as listening:
+                plug_in()
                 hello = listening.recv(65536)
                 answer = wire.at_client(ask, probe(), (GROUP, PORT), LATE_CLIENT)
 

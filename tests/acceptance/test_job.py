@@ -121,6 +121,7 @@ def test_end_is_answered_while_the_filters_run(server: Server, scanner: Scanner)
     again = good(scanner.device.end(token))
     running = scanner.status(token)
     scanner.device.cancel(token)
+    scanner.ended(token)  # else its end is a change to a test that compares all jobs
 
     assert again.find("EndPostScanJobResponse") == ""
     assert (running.state, running.filters) == ("Processing", ("Processing",))

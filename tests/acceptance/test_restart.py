@@ -64,11 +64,12 @@ def test_acknowledged_images_survive_and_the_job_goes_on(mortal: Server) -> None
 def test_a_filter_that_was_running_runs_again(mortal: Server) -> None:
     """O-29, F-R4, I20: those that had ended do not; nothing is delivered twice, and no process is left."""
     scanner = Scanner(mortal)
-    token = scanner.create("copy", "sleep 3", "copy")
+    token = scanner.create("copy", "sleep until woken", "copy")
     images = scanner.send(token, 1, 2)
     good(scanner.device.end(token))
     mortal.works.await_trace(token, "sleep")
     again = killed_and_started_again(mortal)
+    mortal.works.wake(token)
     end = again.ended(token)
 
     assert end.state == "Completed"
@@ -144,12 +145,13 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(mortal: Server
 def test_a_server_that_is_asked_to_stop_puts_its_jobs_down(mortal: Server) -> None:
     """F-R24, O-29: in order, with exit code 0; and the next one takes them up."""
     scanner = Scanner(mortal)
-    token = scanner.start("sleep 4", "copy")
+    token = scanner.start("sleep until woken", "copy")
     mortal.works.await_trace(token, "sleep")
     family = mortal.family()
     code = mortal.stop()
     until(lambda: none_alive(family), f"for {family} to be gone")
     mortal.start()
+    mortal.works.wake(token)
 
     assert code == 0
     assert Scanner(mortal).ended(token).state == "Completed"

@@ -94,8 +94,9 @@ def test_a_server_whose_database_another_one_has_taken_ends_at_once(first: Serve
 
 
 def sessions(connection: sa.Connection, *, granted: bool) -> list[int]:
-    """Return the sessions that hold the lock of the database, or wait for it."""
+    """Return the sessions that hold the lock of the database, or wait for it; other tests have other databases."""
     query = sa.text(
         "select pid from pg_locks where locktype = 'advisory' and classid::bigint > 0 and granted = :granted"
+        " and database = (select oid from pg_database where datname = current_database())"
     )
     return list(connection.scalars(query, {"granted": granted}))

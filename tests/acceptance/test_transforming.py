@@ -169,13 +169,14 @@ def test_what_was_made_before_a_cancel_leaves_the_spool(server: Server, pages: l
 
 def test_a_server_killed_behind_a_transform_delivers_what_was_made_once(mortal: Server, pages: list[bytes]) -> None:
     """F-R1, F-R4, I20: what was made is in the spool, and is not made again."""
-    token = scanned(mortal, pages, chain("pdf", "sleep 2", "share", root="Killed"))
+    token = scanned(mortal, pages, chain("pdf", "sleep until woken", "share", root="Killed"))
     mortal.works.await_trace(token, "sleep")
     before = mortal.images(token)
     family = mortal.family()
     mortal.kill()
     until(lambda: none_alive(family), f"for {family} to be gone")
     mortal.start()
+    mortal.works.wake(token)
     end = Scanner(mortal).ended(token)
     (file,) = delivered(mortal, "Killed")
 
