@@ -32,7 +32,7 @@ def run_until(
             parent=parent,
             all_documents=tuple(_document(id, file, EXAMPLE_USER) for id, file in enumerate(files, start=1)),
         )
-        canceller = threading.Thread(target=lambda: moment.wait(30) and source.cancel("enough"))
+        canceller = threading.Thread(target=lambda: moment.wait(100) and source.cancel("enough"))
         canceller.start()
         with pytest.raises(Cancelled):
             filter.run(job, job.token)

@@ -29,7 +29,7 @@ class Does(Filter):
 
     dialect = "urn:test:does"
     title = "Does"
-    grace = 0.2
+    grace = 10.0
     Instructions = Nothing
 
     def __init__(self, what):
@@ -37,6 +37,12 @@ class Does(Filter):
 
     def run(self, job, token):
         return self.what(job, token)
+
+
+class Hurried(Does):
+    """One with little time after the cancel."""
+
+    grace = 0.2
 
 
 class KeepsASecret(Does):

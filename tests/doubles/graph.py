@@ -167,7 +167,14 @@ def serve(tls: Path, certificate: x509.Certificate) -> Iterator[Graph]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         graph.url = graph.upload_url = f"https://127.0.0.1:{listening.getsockname()[1]}"
-        config = uvicorn.Config(app, ssl_certfile=tls, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app,
+            ssl_certfile=tls,
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=1,
+        )
         graph.server = uvicorn.Server(config)
         thread = threading.Thread(target=graph.server.run, args=([listening],))
         thread.start()

@@ -39,7 +39,7 @@ def settings(online, papers, prefix=SITE, **more):
         "ca_file": str(papers.ca),
         "authority": online.url,
         "graph": f"{online.url}/v1.0",
-        "seconds": 10,
+        "seconds": 60,
     }
     return {"sites": {prefix: entry | more}}
 

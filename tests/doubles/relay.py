@@ -38,6 +38,7 @@ class Relay:
         self._threads = [threading.Thread(target=self._accept)]
         self.port = self._listener.getsockname()[1]
         self._answered = threading.Event()
+        self._reached, self._passed_on = threading.Event(), threading.Event()
         self.fell_silent = threading.Event()
         self.seen = b""
         self.calls = self.count = 0
@@ -49,6 +50,8 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._late and self._reached.is_set():
+            self._passed_on.wait(60)  # else the server could get the late message after the test has looked
         self._over.set()
         self._answered.set()
         _cut(self._listener)
@@ -83,6 +86,7 @@ class Relay:
             last = first and number == self._cut
             if last:
                 deaf.set()
+                self._reached.set()
             if last and self._late:
                 _cut(client)
                 self._over.wait(self._late)
@@ -98,6 +102,8 @@ class Relay:
                 break
         _cut(client)
         _cut(server)
+        if first:
+            self._passed_on.set()
 
     def _back(self, server: socket.socket, client: socket.socket, deaf: threading.Event) -> None:
         for message in _messages(server):

@@ -21,7 +21,7 @@ NAME = "files02.fabrikam.example"
 PASSWORD = "right-horse-battery"
 NEEDED = ("smbd", "pdbedit")
 NOT_HERE = "the file share tests over SMB need smbd and pdbedit; apt-get install samba"
-READY = 20.0  # seconds that it may take to start, or to end
+READY = 90.0  # seconds that it may take to start, or to end
 
 
 class Samba:

@@ -45,7 +45,7 @@ def run(
 
 def stored(server: Samba) -> dict[str, bytes]:
     """Return the content of every file, by share/folder/name, once the server has seen which connections are gone."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         found = _contents(server)
         if found is not None and (time.monotonic() > end or not any(name.endswith(".part") for name in found)):

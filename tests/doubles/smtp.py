@@ -100,12 +100,12 @@ class MailServer:
     def __enter__(self) -> Self:
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # what it logs would only hide what a test says
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def answer_to(self, verb: str) -> str | None:

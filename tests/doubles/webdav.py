@@ -48,8 +48,12 @@ class WebDav:
         return [request.partition(" ")[0] for request in self.requests]
 
     def files(self) -> dict[str, bytes]:
-        """Return every file below the root with its content, hidden ones too."""
-        return {str(file.relative_to(self.root)): file.read_bytes() for file in self.root.rglob("*") if file.is_file()}
+        """Return every file below the root with its content, hidden ones too; the server may remove some meanwhile."""
+        found = {}
+        for file in self.root.rglob("*"):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                found[str(file.relative_to(self.root))] = file.read_bytes()
+        return found
 
 
 def answers(status: str, *headers: tuple[str, str], body: bytes = b"") -> Fault:
@@ -67,12 +71,11 @@ def answers(status: str, *headers: tuple[str, str], body: bytes = b"") -> Fault:
 def cuts_after(size: int) -> Fault:
     """Cut the connection when so many bytes of the body have come, and let the server keep those."""
 
-    def fault(_: WebDav, app: Application, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+    def fault(server: WebDav, app: Application, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         piece = environ["wsgi.input"].read(size)
-        _shut(environ)
         environ["wsgi.input"] = Piece(piece)
         environ["CONTENT_LENGTH"] = str(len(piece))
-        return app(environ, start)
+        return loses_the_answer(server, app, environ, start)  # kept before the cut: the client sends all again at once
 
     return fault
 
@@ -99,7 +102,7 @@ def serve(root: Path, certificate: Path | None = None) -> Iterator[WebDav]:
     (root / "docs").mkdir(parents=True)
     (root / "readonly").mkdir()
     running = WebDav(root)
-    server = wsgi.Server(("127.0.0.1", 0), _Faulty(running, _dav(root)), numthreads=4, timeout=10, shutdown_timeout=1)
+    server = wsgi.Server(("127.0.0.1", 0), _Faulty(running, _dav(root)), numthreads=4, timeout=60, shutdown_timeout=1)
     server.gateway = _Gateway
     server.expiration_interval = 0.02  # seconds; how soon it notices that it should stop
     server.error_log = lambda *_, **__: None  # it would write about each cut connection

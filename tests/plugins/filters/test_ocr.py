@@ -23,6 +23,7 @@ pikepdf = pytest.importorskip("pikepdf", reason="the ocr filter needs the extra 
 pytest.importorskip("ocrmypdf", reason="the ocr filter needs the extra [ocr]")
 data = pytest.importorskip("skimage.data", reason="the photographed page comes with the extra [demo]")
 words = pytest.importorskip("pdfminer.high_level", reason="pdfminer reads the text that was found")
+pytestmark = pytest.mark.timeout(600)
 needs_tesseract = pytest.mark.skipif(
     shutil.which("tesseract") is None, reason="tesseract is not here; on Debian: apt-get install tesseract-ocr"
 )
@@ -103,7 +104,7 @@ class Cancelled(Ocr):
                 return any(map(reads, self.family))
 
         def cancel():
-            until(tesseract_reads, "for tesseract")
+            until(tesseract_reads, "for tesseract", 400)
             job.parent.source.cancel("by the test")
 
         canceller = threading.Thread(target=cancel)

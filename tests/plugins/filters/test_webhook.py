@@ -118,7 +118,7 @@ def pages(tmp_path):
 def told(host, pages, filter=None, *, target="registry", **how):
     """Run the filter for one target at a host; return its result."""
     earlier, cancel_at = how.pop("earlier", ()), how.pop("cancel_at", None)
-    settings = {"targets": {"registry": {"url": host.url, "seconds": 5, **how}}}
+    settings = {"targets": {"registry": {"url": host.url, "seconds": 30, **how}}}
     return run_filter(
         filter or Webhook(),
         pages,
@@ -329,15 +329,16 @@ def test_a_cancel_at_any_look_tells_all_or_nothing(tmp_path, host):
 
 
 class CancelledWhen(Webhook):
-    """The filter, cancelled from outside at a moment."""
+    """The filter, cancelled from outside at a moment; `cancelled` is set once it is."""
 
     def __init__(self, moment):
-        self.moment = moment
+        self.moment, self.cancelled = moment, threading.Event()
 
     def run(self, job, token):
         def cancel():
             until(self.moment.is_set, "for the moment")
             job.parent.source.cancel("by the test")
+            self.cancelled.set()
 
         canceller = threading.Thread(target=cancel)
         canceller.start()
@@ -358,7 +359,7 @@ def test_a_message_that_is_not_taken_is_cut_off_by_the_cancel(tmp_path):
             with line:
                 line.recv(100)
                 moment.set()
-                over.wait(30)
+                over.wait(100)
 
         over = threading.Event()
         thread = threading.Thread(target=accept)
@@ -374,16 +375,16 @@ def test_a_message_that_is_not_taken_is_cut_off_by_the_cancel(tmp_path):
 def test_a_message_that_was_granted_may_still_be_taken(host, pages):
     """Delivered stays (promise 6): the answer comes after the cancel, and the output is known."""
     moment = threading.Event()
+    filter = CancelledWhen(moment)
 
     def late(request):
         moment.set()
-        over.wait(0.3)
+        filter.cancelled.wait(60)
         request.send_response(204)
         request.end_headers()
 
-    over = threading.Event()
     host.answers = [late]
-    result = told(host, pages, CancelledWhen(moment))
+    result = told(host, pages, filter)
 
     assert result.outcome is FilterState.CANCELED
     assert len(result.published) == 1
@@ -395,7 +396,7 @@ def test_an_answer_that_never_comes_does_not_hold_up_the_cancel(host, pages):
 
     def never(request):
         moment.set()
-        over.wait(30)
+        over.wait(100)
 
     host.answers = [never]
     result = told(host, pages, CancelledWhen(moment), seconds=60)

@@ -46,7 +46,7 @@ class Stopped(Email):
         """Cancel from another thread, as the server does."""
 
         def cancel():
-            self.happened.wait(20)
+            self.happened.wait(100)
             job.parent.source.cancel("cancelled by the test")
             self.cancelled.set()
 
@@ -118,7 +118,7 @@ def test_a_mail_that_is_accepted_during_the_cancel_is_a_mail_that_was_sent(pages
 
     def slowly():
         dot.set()
-        filter.cancelled.wait(20)
+        filter.cancelled.wait(100)
         return "250 taken"
 
     with MailServer({".": [slowly]}) as server:

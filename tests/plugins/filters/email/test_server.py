@@ -141,10 +141,10 @@ def test_a_host_whose_name_cannot_be_one_is_not_there_either(pages, pauses):
 def test_a_server_that_says_nothing_has_its_time(pages):
     """`seconds` for each answer."""
     with MailServer({"EHLO": [HANG]}) as server:
-        result = run(server.port, pages, seconds=0.3, tries=1)
+        result = run(server.port, pages, seconds=3, tries=1)
 
     assert verdict(result) == INVALID
-    assert result.detail.endswith("the connection broke: no answer within 0.3 s")
+    assert result.detail.endswith("the connection broke: no answer within 3 s")
 
 
 @pytest.mark.parametrize(

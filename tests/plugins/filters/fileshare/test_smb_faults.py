@@ -108,7 +108,7 @@ def test_a_server_that_is_gone_is_called_a_few_times(server, two_pages):
 
 def test_a_server_that_comes_back_gets_the_document(server, two_pages, monkeypatch):
     """Within the tries (F-R16)."""
-    monkeypatch.setattr(smb, "PAUSES", (0.2,) * 20)
+    monkeypatch.setattr(smb, "PAUSES", (0.2,) * 500)  # a busy machine takes a minute to start one
     with open_folder() as home, samba(home, {"one": {}}) as other:
         other.stop()
         starting = threading.Timer(0.3, other.start)
@@ -172,8 +172,7 @@ def test_a_server_that_falls_silent_at_any_message_keeps_no_half_file(server, tw
     """The run ends, what is there is whole, and what cannot be known is said."""
     sentences = []
     for number in range(1, messages(server, two_pages[0]) + 1):
-        with Relay(server.port, cut=number, silent=True) as relay:
-            result = run(server, two_pages[:1], line={"port": relay.port, "seconds": 1})
+        result = run_until_silence(server, two_pages[0], number)
         found = list(stored(server).values())
 
         assert result.outcome is FilterState.ERRORS or result.published == [(1, ONE, NAMES[0])]
@@ -183,6 +182,21 @@ def test_a_server_that_falls_silent_at_any_message_keeps_no_half_file(server, tw
 
     assert len([one for one in sentences if "did not answer within 1 s" in one]) > 10
     assert len([one for one in sentences if f"while {NAMES[0]} got its name: the file may be there" in one]) == 1
+
+
+def run_until_silence(server, page, number):
+    """Return the result of a run whose server falls silent at this message.
+
+    Run again if the filter has given up before: a busy server took longer than the second that an answer may take.
+    """
+    for _ in range(50):
+        with Relay(server.port, cut=number, silent=True) as relay:
+            result = run(server, [page], line={"port": relay.port, "seconds": 1})
+        if relay.fell_silent.is_set():
+            return result
+        stored(server)
+        empty(server.shares["one"])
+    raise AssertionError(f"message {number} was never sent")
 
 
 def test_a_cancel_at_any_check_leaves_whole_files_and_nothing_else(server, two_pages):

@@ -43,7 +43,7 @@ def pages(tmp_path):
 
 def settings(dav, **more):
     """Return the settings for a server; `more` changes its entry."""
-    entry = {"kind": "webdav", "user": webdav.USER, "password": webdav.PASSWORD, "seconds": 10, **more}
+    entry = {"kind": "webdav", "user": webdav.USER, "password": webdav.PASSWORD, "seconds": 60, **more}
     return {"sites": {dav.url: entry}}
 
 
@@ -55,7 +55,7 @@ def run(dav, files, *urls, table=None, my_site=False, **how):
 
 def stored(dav):
     """Return the files below the server's root, once it has noticed which uploads were broken off."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while any(name.endswith(".part") for name in dav.files()) and time.monotonic() < end:
         time.sleep(0.02)
     return dav.files()
@@ -379,7 +379,7 @@ def test_a_server_that_wants_more_time_than_it_gets_is_not_waited_for(dav, pages
     result = run(dav, pages[:1])
 
     assert result.reasons == ("UnknownError",)
-    assert result.detail.endswith("answered PUT with 503; it asks for a pause of 3600 s; given up: the limit is 10 s")
+    assert result.detail.endswith("answered PUT with 503; it asks for a pause of 3600 s; given up: the limit is 60 s")
     assert stored(dav) == {}
 
 
