@@ -35,11 +35,11 @@ class Cable:
 
     def at_server(self, do: Callable[..., _Result], *args: object) -> _Result:
         """Return what *do* returns on the server's machine."""
-        return self.server.submit(do, *args).result(90)
+        return self.server.submit(do, *args).result(300)
 
     def at_client(self, do: Callable[..., _Result], *args: object) -> _Result:
         """Return what *do* returns on the client's machine."""
-        return self.client.submit(do, *args).result(90)
+        return self.client.submit(do, *args).result(300)
 
 
 @contextlib.contextmanager

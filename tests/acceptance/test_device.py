@@ -25,7 +25,7 @@ from certificates import Authority, sid_extension
 from postscan.cli.device.command import MISBEHAVIOURS
 
 ANNA = "S-1-5-21-1-2-3-1001"
-PATIENCE = 90
+PATIENCE = 300
 CUT_OR_REPEATED = ("cut", "duplicate", "hang-up", "slow")
 
 
@@ -130,7 +130,7 @@ def test_from_the_name_of_a_host_to_the_last_event(server: Server, pages: list[s
 
 def test_what_it_finds_is_what_the_server_is(server: Server) -> None:
     """DPW-030, DPW-034: model, device and services, without a job."""
-    finished = device(server, named(server), "--json")
+    finished = device(server, named(server), "--json", "--wait", "60")  # it takes the first answer
     (one,) = json.loads(finished.stdout)["found"]
 
     assert finished.returncode == 0
@@ -140,8 +140,11 @@ def test_what_it_finds_is_what_the_server_is(server: Server) -> None:
 
 
 def test_a_subscription_outlives_its_time_by_renewals(server: Server, pages: list[str]) -> None:
-    """DPW-068, DPW-081: the job takes longer than the time that was granted, and its last event still comes."""
-    code, record = scan(server, pages, "--expires", "2", asked="sleep 3")
+    """DPW-068, DPW-081: the job takes longer than the time that was granted, and its last event still comes.
+
+    The device renews when 4 of 10 s have passed: a busy machine may take some of the other 6 for that.
+    """
+    code, record = scan(server, pages, "--expires", "10", asked="sleep 11")
 
     assert code == 0
     assert record["subscription"]["renewals"] > 0
@@ -236,7 +239,10 @@ def test_a_device_that_knows_nothing_goes_the_whole_way(wire: Cable, tmp_path: P
     try:
         wire.at_server(server.start)
         arguments = [*pages, "--process", server.store(instructions("copy")), "--json"]
-        finished = wire.at_client(device, server, *arguments)
+        for _ in range(10):
+            finished = wire.at_client(device, server, *arguments)
+            if "no device found" not in finished.stderr:
+                break  # else the answer came later than the four seconds that a device waits
     finally:
         wire.at_server(server.stop)
         server.works.core.close()
@@ -260,7 +266,10 @@ def test_a_device_that_finds_two_servers_chooses_none(wire: Cable, tmp_path: Pat
         process = servers[0].store(instructions("copy"))
         looking = command(servers[0])
         scanning = command(servers[0], *pages, "--process", process)
-        found, finished = wire.at_client(devices, looking, scanning)
+        for _ in range(10):
+            found, finished = wire.at_client(devices, looking, scanning)
+            if found[1].count("Found urn:uuid:") == 2 and "servers were found" in finished[2]:
+                break  # else an answer came later than the four seconds that a device waits
     finally:
         for server in servers:
             wire.at_server(server.stop)

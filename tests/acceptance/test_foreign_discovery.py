@@ -36,8 +36,15 @@ def server(laid: Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 
 def said_by(laid: Cable, *command: str) -> str:
-    """Return what a client says on the other machine."""
-    return laid.at_client(lambda: subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    """Return what a client says on the other machine.
+
+    Run it again while it has found nothing: a busy server may answer later than the few seconds that a client waits.
+    """
+    for _ in range(10):
+        said = laid.at_client(lambda: subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        if "http" in said:
+            break
+    return said
 
 
 @needs_nmap

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from acceptance.scanning import INVALID, UNEXPECTED, Refusal, Scanner, good, refusal
 from acceptance.server import Server, running
+from device import Answer
 
 PRINT, MOODY = "urn:acme:print", "urn:acme:moody"
 
@@ -51,11 +52,25 @@ def moody(mood: str) -> str:
     return asking(one(MOODY, f'<a:do xmlns:a="urn:acme">{mood}</a:do>'))
 
 
-def refused(scanner: Scanner, asked: str) -> Refusal:
-    """Return the fault for a process that asks for this, and see that no job was made."""
+SLOW = "the check took longer than 2 s"
+
+
+def created(scanner: Scanner, asked: str, *, slow: bool = False) -> Answer:
+    """Return the answer to a Create; ask again, as devices do, while a check takes too long that is not *slow*."""
     identifier = scanner.server.store(asked)
+    for _ in range(20):
+        slow_before = scanner.server.log().count(SLOW)
+        answer = scanner.device.create(identifier, asked)
+        if slow or scanner.server.log().count(SLOW) == slow_before:
+            break
+    return answer
+
+
+def refused(scanner: Scanner, asked: str, *, slow: bool = False) -> Refusal:
+    """Return the fault for a process that asks for this, and see that no job was made."""
+    scanner.server.store(asked)
     before = scanner.server.everything()
-    fault = refusal(scanner.device.create(identifier, asked))
+    fault = refusal(created(scanner, asked, slow=slow))
     assert scanner.server.everything() == before
     return fault
 
@@ -119,12 +134,12 @@ def test_what_a_filters_check_refuses_is_refused(scanner: Scanner) -> None:
         ("break", "RuntimeError: a secret of the inside"),
         ("leave", "SystemExit: 0"),
         ("die", "its process died during the check"),
-        ("sleep", "the check took longer than 2 s"),
+        ("sleep", SLOW),
     ],
 )
 def test_a_check_that_gives_no_answer_is_a_temporary_error(scanner: Scanner, mood: str, why: str) -> None:
     """F-R8, T-P5: nobody has said that the device is wrong; what happened is for the administrator alone."""
-    fault = refused(scanner, moody(mood))
+    fault = refused(scanner, moody(mood), slow=why == SLOW)
 
     assert fault == Refusal(500, "soap:Receiver", "dsp:ServerErrorTemporaryError", UNEXPECTED, None, fault.relates_to)
     assert (
@@ -136,7 +151,7 @@ def test_a_check_that_gives_no_answer_is_a_temporary_error(scanner: Scanner, moo
 def test_what_is_taken_reaches_the_filter(scanner: Scanner) -> None:
     """As values, with the defaults filled in."""
     asked = printing("<p:Pages><p:First>2</p:First></p:Pages><p:Copies> 3 </p:Copies>")
-    token = good(scanner.device.create(scanner.server.store(asked), asked)).find("JobToken") or ""
+    token = good(created(scanner, asked)).find("JobToken") or ""
     scanner.send(token)
     good(scanner.device.end(token))
 

@@ -20,7 +20,7 @@ MIB = 1 << 20
 HALF = 512 * MIB
 ROOM = 32 * MIB
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from elsewhere import Elsewhere
 NAME = "acme-letter"
 PAGE = b"\x89PNG\r\n\x1a\n" + b"a page that nobody looks at" * 100
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1500)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Author:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=900,
         )
         return Step(command, done.returncode, done.stdout, tuple(sorted(self.package.glob("try/out/*"))))
 

@@ -126,8 +126,10 @@ def test_the_slow_one_is_cancelled_between_its_pages(reader: Reader) -> None:
     loop = fast.partition("\n\n\n")[0] + "\n"
     assert loop in SMALL
     assert SLOW.count("token.wait(1)") == 1
-    nap = 4  # seconds, instead of 1: a busy machine needs some of them for the cancel itself
-    reader.install(SMALL.replace(loop, SLOW.replace("token.wait(1)", f"token.wait({nap})")))
+    nap = 120  # seconds, instead of 1, behind the first page: a busy machine needs some of them for the cancel itself
+    code = SMALL.replace(loop, SLOW.replace("token.wait(1)", f"token.wait({nap} if document.id > 1 else 0)"))
+    assert code.count("    title = ") == 1
+    reader.install(code.replace("    title = ", f"    grace = {nap}.0\n    title = "))
     core = reader.core()
     with core.running():
         token = send(core)

@@ -18,7 +18,7 @@ from postscan.doctor.findings import Finding
 
 def checked(settings: Settings) -> Iterator[Finding]:
     """Do the check with the Probe of the simulated device, as `postscan doctor` does."""
-    return discovery.discovery(settings, device_discovery.on_host)
+    return discovery.discovery(settings, lambda host, port, _seconds: device_discovery.on_host(host, port, 60.0))
 
 
 def test_a_server_on_loopback_need_not_be_found(tmp_path: Path) -> None:

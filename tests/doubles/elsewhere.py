@@ -16,7 +16,7 @@ from documents import ROOT
 
 SOURCE = ("core", "soap", "plugins", "migrations", "doctor", "cli", "pyproject.toml", "README.md", "LICENSE")
 _UV = (sys.executable, "-m", "uv", "--quiet")
-_SECONDS = 600
+_SECONDS = 900
 
 
 class Elsewhere:

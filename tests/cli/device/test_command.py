@@ -15,6 +15,7 @@ from hosted import (
     ENDPOINT,
     OTHER_TOKEN,
     TOKEN,
+    Answer,
     Asked,
     Hosted,
     end_event,
@@ -210,7 +211,13 @@ def test_without_events_the_device_asks(scan: Run, host: Hosted, page: Path) -> 
 
 def test_an_event_of_another_job_is_told_and_ends_nothing(scan: Run, host: Hosted, page: Path) -> None:
     """Another device of the same name may be scanning."""
-    host.telling(end_event("Aborted", token=OTHER_TOKEN), at="CreatePostScanJob")
+    create = host.says["CreatePostScanJob"]
+
+    def told_before(asked: Asked) -> Answer:
+        assert host.tell(end_event("Aborted", token=OTHER_TOKEN)) == 202
+        return create(asked)
+
+    host.says["CreatePostScanJob"] = told_before
     result = scan(page)
 
     assert result.exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from hosted import DSP, ENDPOINT, WSA, WSD, WSDP, Asked, Hosted, envelope, hosti
 from postscan.cli.device import discovery
 from postscan.cli.device.transport import BadAnswer, HttpTransport, Unreachable
 
-LONG = 20.0
+LONG = 60.0
 SHORT = 0.4
 TYPES = (f"{{{WSDP}}}Device", f"{{{DSP}}}RepositoryDeviceType")
 
@@ -74,11 +75,15 @@ def test_an_answer_that_comes_again_counts_once(host: Hosted) -> None:
 
     def repeated(asked: Asked) -> list[bytes]:
         first, second = answer_of(host, asked), answer_of(host, asked)
-        return [first, first, second]
+        other = answer_of(host, asked).replace(ENDPOINT.encode(), b"urn:other")
+        return [first, first, second, other]
 
     host.datagrams = lambda asked: repeated(asked) if len(host.asked) == 1 else []
     with discovery._host_routes("127.0.0.1", host.port) as routes:
-        assert len(list(discovery._responses(routes, discovery.probe(), SHORT))) == 2
+        responses = discovery._responses(routes, discovery.probe(), LONG)
+        found = [match.endpoint for match, _ in itertools.islice(responses, 3)]
+
+    assert found == [ENDPOINT, ENDPOINT, "urn:other"]
 
 
 def test_nobody_else_can_answer_for_the_host(host: Hosted) -> None:
@@ -138,7 +143,7 @@ def test_a_host_where_nobody_listens_is_not_found() -> None:
     with hosting() as host:
         port = host.port
     with HttpTransport() as transport, pytest.raises(Unreachable, match="no device found"):
-        discovery.at_host(transport, "127.0.0.1", port, ("https", "http"), LONG * 10)
+        discovery.at_host(transport, "127.0.0.1", port, ("https", "http"), LONG * 5)
 
 
 def test_a_name_that_nobody_knows_is_an_error_that_names_it() -> None:

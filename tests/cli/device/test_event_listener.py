@@ -156,6 +156,7 @@ def test_an_ear_can_refuse_and_be_deaf() -> None:
         with pytest.raises(TimeoutError):
             post(deaf.notify_to, letter(status_event("Creating"), deaf.identifier), timeout=0.3)
 
+        until(lambda: deaf.requests, "for the message to be read")
         assert (refusing.requests, deaf.requests) == (1, 1)
         assert refusing.next(0) is deaf.next(0) is None
 

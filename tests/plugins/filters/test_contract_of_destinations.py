@@ -13,7 +13,7 @@ from postscan.cli.plugin.test_page import png
 from postscan.plugins.filters import email, fileshare, ocr, sharepoint
 from postscan.plugins.testing import assert_filter_contract
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
