@@ -42,7 +42,7 @@ def said_by(laid: Cable, *command: str) -> str:
     """
     for _ in range(10):
         said = laid.at_client(lambda: subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-        if "http" in said:
+        if "/ScanServer" in said:
             break
     return said
 
