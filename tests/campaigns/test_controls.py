@@ -51,7 +51,6 @@ def test_every_threat_of_the_wire_has_its_controls() -> None:
     assert {one.threat for one in controls.table()} >= THREATS
 
 
-@pytest.mark.timeout(600)  # three runs of pytest, each in an environment of its own
 def test_a_control_that_is_gone_is_noticed_and_a_line_that_controls_nothing_is_not(tmp_path: Path) -> None:
     """A campaign that never finds a survivor would prove nothing; nor would a test that fails anyway."""
     real = row("T-D3", "an answer is remembered")

@@ -53,7 +53,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
     assert server.tracebacks() == []
 
 
-@pytest.mark.timeout(600)  # a server that is started twice, and all kinds of clients beside it
 def test_every_kind_of_client_is_there_and_the_server_does_something_to_each(server: Server) -> None:
     """T-H1 to T-H4, T-X4, T-O4, T-A6; when they are gone, so are their descriptors, and what they were told is true."""
     asked = instructions("copy")

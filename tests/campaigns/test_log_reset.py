@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from campaigns import log_reset
 
 
-@pytest.mark.timeout(600)  # it ends after a number of commits
 def test_no_commit_is_lost_while_the_log_is_copied_and_begun_anew() -> None:
     """Two writers, two that copy. It takes seconds to half a minute to lose one without the lock, so this is short."""
     found = log_reset.race(commits=1000)

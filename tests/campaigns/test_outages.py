@@ -22,7 +22,6 @@ WINDOW = Window(10.0, 20.0)
 MAIL = b"Message-ID: <one@postscan>\r\n\r\na page"
 
 
-@pytest.mark.timeout(600)  # a server and its devices, and the server again
 @pytest.mark.parametrize(
     "outage",
     [

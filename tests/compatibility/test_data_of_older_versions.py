@@ -30,8 +30,6 @@ from works import until
 
 from postscan.cli import main
 
-pytestmark = pytest.mark.timeout(600)  # the server processes all jobs at its start, and the first test waits for it
-
 V0_1 = Path(__file__).parent.parent / "fixtures" / "v0_1"
 ARCHIVE = "5B0F3C1A-6E42-4D57-9A1E-0C7D8E2F4A61"
 ENDED = ("Completed", "Canceled", "Aborted")

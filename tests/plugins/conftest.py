@@ -1,4 +1,4 @@
-"""What the tests of several filters share: a file server, and two pages."""
+"""What the tests of several filters share: a file server, pages, and a destination."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from destinations import open_folder
 from samba import Samba, samba
 from smb_runs import SHARES, empty
 
+from postscan.cli.plugin.test_page import png
 from postscan.core.filters.cancellation import CancellationToken
 from postscan.plugins.filters.fileshare import smb
 from postscan.plugins.testing import runner
@@ -52,3 +53,20 @@ def two_pages(tmp_path: Path) -> list[Path]:
     for path in paths:
         path.write_bytes(os.urandom(5000))
     return paths
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> list[Path]:
+    """Two small pages, of pictures."""
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for number, path in enumerate(paths, start=1):
+        path.write_bytes(png(number, 62, 88))
+    return paths
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A destination."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder

@@ -86,7 +86,7 @@ def test_a_running_server_writes_the_number_of_the_others(settings: Settings, mo
         core.service.refuse_administration(ANNA, "CancelPostScanJob")
         for lines in (2, 3):  # one by one, since the server may write at any moment
             core.service.refuse_administration(ANNA, "CancelPostScanJob")
-            until(lambda: len(core.store.audit()) == lines, "for the number of the others")  # noqa: B023
+            until(lambda lines=lines: len(core.store.audit()) == lines, "for the number of the others")
 
         assert [line.who for line in core.store.audit()] == [ANNA.name, "server", "server"]
 

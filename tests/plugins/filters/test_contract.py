@@ -4,28 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from postscan.cli.plugin.test_page import png
 from postscan.plugins.filters import fileshare, stamp
 from postscan.plugins.testing import assert_filter_contract
 
 UNC = r"\\demo\out"
-
-
-@pytest.fixture
-def out(tmp_path):
-    """A destination."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def pages(tmp_path):
-    """Two small pages."""
-    found = [tmp_path / "one.png", tmp_path / "two.png"]
-    for number, page in enumerate(found, start=1):
-        page.write_bytes(png(number, 62, 88))
-    return found
 
 
 def test_the_file_share_filter_keeps_the_contract(pages, out):

@@ -9,20 +9,10 @@ from samba import NAME, samba
 from smtp import MailServer
 from webdav import PASSWORD, USER, serve
 
-from postscan.cli.plugin.test_page import png
 from postscan.plugins.filters import email, fileshare, ocr, sharepoint
 from postscan.plugins.testing import assert_filter_contract
 
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture
-def pages(tmp_path):
-    """Two small pages."""
-    found = [tmp_path / "one.png", tmp_path / "two.png"]
-    for number, page in enumerate(found, start=1):
-        page.write_bytes(png(number, 62, 88))
-    return found
 
 
 def test_the_file_share_filter_keeps_the_contract_on_a_server(tmp_path, pages):

@@ -23,7 +23,6 @@ pikepdf = pytest.importorskip("pikepdf", reason="the ocr filter needs the extra 
 pytest.importorskip("ocrmypdf", reason="the ocr filter needs the extra [ocr]")
 data = pytest.importorskip("skimage.data", reason="the photographed page comes with the extra [demo]")
 words = pytest.importorskip("pdfminer.high_level", reason="pdfminer reads the text that was found")
-pytestmark = pytest.mark.timeout(600)
 needs_tesseract = pytest.mark.skipif(
     shutil.which("tesseract") is None, reason="tesseract is not here; on Debian: apt-get install tesseract-ocr"
 )

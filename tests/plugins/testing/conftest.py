@@ -10,14 +10,6 @@ from postscan.plugins.testing.contract import ContractReport
 
 
 @pytest.fixture
-def out(tmp_path):
-    """A destination."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def examined(tmp_path, out):
     """Examine a filter that does what a function says, on two files; `job.settings["folder"]` is the destination."""
     pages = [tmp_path / "one.png", tmp_path / "two.png"]

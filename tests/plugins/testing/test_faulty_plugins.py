@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import faulty_plugins
 import pytest
 
-from postscan.cli.plugin.test_page import png
 from postscan.core.filters import loader
 from postscan.plugins.testing import contract, defects
 from postscan.plugins.testing.defects import DefectKind
@@ -18,15 +17,6 @@ def _faulty_plugins_installed() -> Iterator[None]:
     """The faulty plugins are installed as far as Python can tell."""
     with faulty_plugins.installed():
         yield
-
-
-@pytest.fixture
-def pages(tmp_path):
-    """Two small pages."""
-    found = [tmp_path / "one.png", tmp_path / "two.png"]
-    for number, page in enumerate(found, start=1):
-        page.write_bytes(png(number, 62, 88))
-    return found
 
 
 def found_in(name, pages, out):

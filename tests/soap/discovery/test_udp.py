@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -20,7 +20,7 @@ FIRST, SECOND = Interface(2, "192.0.2.1"), Interface(3, "192.0.2.2")
 class FailingJoins(socket.socket):
     """A socket that cannot join the group: with the errors in `errors`, by the number of the interface."""
 
-    errors: dict[int, int]
+    errors: Mapping[int, int]
 
     def setsockopt(self, *arguments: object) -> None:  # type: ignore[override]  # as the real one is called here
         """Fail to join on an interface that is named."""
@@ -30,10 +30,16 @@ class FailingJoins(socket.socket):
 
 
 @pytest.fixture
-def receiving() -> Iterator[UdpSocket]:
+def errors() -> dict[int, int]:
+    """The errors of joins, by the number of the interface."""
+    return {}
+
+
+@pytest.fixture
+def receiving(errors: dict[int, int]) -> Iterator[UdpSocket]:
     """A socket of a server that listens everywhere."""
     with FailingJoins(socket.AF_INET, socket.SOCK_DGRAM) as raw:
-        raw.errors = {}
+        raw.errors = errors
         yield UdpSocket(raw, "0.0.0.0", lenient=False)
 
 
@@ -43,29 +49,32 @@ def present(monkeypatch: pytest.MonkeyPatch, *interfaces: Interface) -> None:
 
 
 def test_an_interface_that_appears_is_joined_once_and_one_that_is_gone_is_left(
-    receiving: UdpSocket, monkeypatch: pytest.MonkeyPatch
+    receiving: UdpSocket, errors: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only new ones get a Hello."""
     present(monkeypatch, FIRST)
     assert receiving.update_memberships() == [FIRST]
     present(monkeypatch, FIRST, SECOND)
-    receiving.raw.errors = {FIRST.index: errno.EADDRINUSE}  # type: ignore[attr-defined]
+    errors[FIRST.index] = errno.EADDRINUSE
     assert receiving.update_memberships() == [SECOND]
     present(monkeypatch, SECOND)
-    receiving.raw.errors = {SECOND.index: errno.EADDRINUSE}  # type: ignore[attr-defined]
+    errors[SECOND.index] = errno.EADDRINUSE
     assert receiving.update_memberships() == []
 
     assert receiving.joined == {SECOND}
 
 
 def test_an_interface_that_cannot_be_joined_is_logged_once_and_tried_again(
-    receiving: UdpSocket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    receiving: UdpSocket,
+    errors: dict[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A cable that is plugged in later works without a restart."""
     present(monkeypatch, FIRST)
-    receiving.raw.errors = {FIRST.index: errno.ENODEV}  # type: ignore[attr-defined]
+    errors[FIRST.index] = errno.ENODEV
     assert [receiving.update_memberships() for _ in range(2)] == [[], []]
-    receiving.raw.errors = {}  # type: ignore[attr-defined]
+    errors.clear()
     assert receiving.update_memberships() == [FIRST]
 
     assert [one.message for one in caplog.records] == ["multicast group not joined"]
