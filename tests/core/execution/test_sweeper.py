@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
@@ -144,15 +145,13 @@ def test_a_cancel_is_handled_while_a_sweep_stands_still(settings: Settings, monk
 
     monkeypatch.setattr(core.retention, "batches", stand_still)
     works = Works(core, ANNA)
-    with core.running():
+    with core.running(), contextlib.ExitStack() as until_stopped:
+        until_stopped.callback(released.set)
         token = works.start("sleep 30")
         works.await_trace(token, "sleep")
         assert standing.wait(60)
         other.service.cancel(token, ANNA)
-        try:
-            ended = works.ended(token).state
-        finally:
-            released.set()
+        ended = works.ended(token).state
 
     assert ended is JobState.CANCELED
     core.close()

@@ -36,7 +36,7 @@ from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER
 
 PAGE, ROWS, LIMIT = 5, 40, 20
 FEW, SMALL = 12, 4
-MANY, LARGE = 40, 30
+MANY, LARGE = 80, 30
 """Jobs of each kind, and images of each job; two large jobs have more than `ROWS` rows."""
 
 MOST_ROWS = 5000
