@@ -16,13 +16,23 @@ from destinations import open_folder
 from samba import samba
 from works import Works
 
+from postscan.core.settings import Settings
+
 READY = Path(os.environ["INTERRUPTED_READY"])
+SECONDS = 3600.0
+"""Until a filter, and a test, ends by itself: three runs are interrupted one after the other."""
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Settings with which a filter may run until the interruption."""
+    return settings.model_copy(update={"running": settings.running.model_copy(update={"seconds": SECONDS})})
 
 
 def wait_for_the_interruption(name: str) -> None:
     """Tell that the processes run, and go on until the test is killed."""
     (READY / name).touch()
-    time.sleep(600)
+    time.sleep(SECONDS)
 
 
 @pytest.mark.usefixtures("_postgres_server")
@@ -30,7 +40,8 @@ def wait_for_the_interruption(name: str) -> None:
 def test_a_server_a_file_server_and_a_database(tmp_path: Path) -> None:
     """`postscan serve` with a filter at work, smbd, and PostgreSQL."""
     (tmp_path / "server").mkdir()
-    with running(tmp_path / "server") as server, open_folder() as home, samba(home, {"scans": {}}):
+    tables = {"running": {"seconds": SECONDS}}
+    with running(tmp_path / "server", tables) as server, open_folder() as home, samba(home, {"scans": {}}):
         server.works.await_trace(Scanner(server).start("deaf"), "deaf")
         wait_for_the_interruption("servers")
 

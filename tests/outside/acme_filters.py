@@ -81,9 +81,9 @@ class Deaf(Acme):
 
     def run(self, job: FilterContext, token: CancellationToken) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        tool = subprocess.Popen(["sleep", "60"])
+        tool = subprocess.Popen(["sleep", "3600"])
         self.trace(job, f"deaf {os.getpid()} {tool.pid}")
-        time.sleep(60)
+        time.sleep(3600)
 
 
 class Swallow(Acme):
