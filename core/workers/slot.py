@@ -24,6 +24,7 @@ from multiprocessing.connection import wait
 from typing import Any, Final
 
 from postscan.core.filters.cancellation import CancelSource, Checks
+from postscan.core.model import json_lines
 from postscan.core.workers import orphans, protocol
 from postscan.core.workers.process import SupervisorProcess
 from postscan.core.workers.protocol import GrantReply, GrantRequest, Order, Result, RunMessage
@@ -228,7 +229,7 @@ class Slot:
             return False
         self._unread += data
         self._received += len(data)
-        if len(self._unread) > protocol.LONGEST or self._received > MOST_RECEIVED:
+        if len(self._unread) > json_lines.LONGEST or self._received > MOST_RECEIVED:
             raise ProtocolViolation("it sends without end")
         return bool(data)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postscan.core.filters.facts import Document, JobFacts
+from postscan.core.model import json_lines
 from postscan.core.model.principal import User
 from postscan.core.workers import protocol
 
@@ -176,9 +177,9 @@ def test_a_destination_fits_into_an_index() -> None:
 def test_a_message_may_be_as_long_as_the_limit_and_no_longer() -> None:
     """What a filter sends beyond the limit is refused by its length, before it is parsed."""
     frame = b'{"type":"done","documents":[""]}'
-    longest = frame.replace(b'""', b'"' + b"x" * (protocol.LONGEST - len(frame)) + b'"')
+    longest = frame.replace(b'""', b'"' + b"x" * (json_lines.LONGEST - len(frame)) + b'"')
 
-    assert len(longest) == protocol.LONGEST
+    assert len(longest) == json_lines.LONGEST
     assert isinstance(protocol.read_message(longest), protocol.FilterDone)
     with pytest.raises(protocol.BadMessage, match="bytes"):
         protocol.read_message(longest + b" ")

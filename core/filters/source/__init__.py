@@ -1,0 +1,1 @@
+"""What a source is, what it receives, and its messages with the server."""
