@@ -44,6 +44,9 @@ REMEMBERED: Final = 30 * 86_400
 LEAVE: Final = 8 << 20
 """Bytes of a page for which a source asks leave at a time."""
 
+REQUESTS: Final = 64
+"""Most requests of a source that have no reply yet."""
+
 FIELDS: Final = 20
 """Most fields of one log line."""
 
@@ -67,7 +70,11 @@ class InletStarted(Message):
     """What a source gets: its own settings, the destinations it may offer, and two folders.
 
     `folder` is kept across runs; `workdir` is removed at the end of the process. `leave_bytes` is how much of a page
-    may be written for one leave, `open_jobs` how many jobs may be open at once.
+    may be written for one leave, `open_jobs` how many jobs may be open at once, `requests` how many requests may be
+    without a reply: a source with more of them is ended. A job without a request for `job_seconds` is aborted.
+
+    `devices` are the networks and UUIDs whose proof `device` the server accepts, none means all; `allow_clear` says
+    whether it accepts the proof `clear`. The server checks both again, so a source may refuse earlier by them.
     """
 
     type: Literal["started"] = "started"
@@ -79,6 +86,10 @@ class InletStarted(Message):
     workdir: Path
     leave_bytes: Annotated[StrictInt, Field(gt=0)] = LEAVE
     open_jobs: Annotated[StrictInt, Field(gt=0)] = 4
+    job_seconds: Annotated[float, Field(gt=0)] = 600.0
+    requests: Annotated[StrictInt, Field(gt=0)] = REQUESTS
+    devices: tuple[str, ...] = ()
+    allow_clear: StrictBool = False
 
 
 class SourceDeclared(Message):
@@ -136,10 +147,13 @@ class OpenRequest(_Request):
 
 
 class LeaveRequest(_JobRequest):
-    """May `bytes` more be written into the workdir for a page of this job?"""
+    """May `bytes` more be written into the workdir for a page of this job?
+
+    0 says that the origin still sends: a slow page is no silence.
+    """
 
     type: Literal["leave"] = "leave"
-    bytes: Annotated[StrictInt, Field(gt=0, le=_BYTES)]
+    bytes: Annotated[StrictInt, Field(ge=0, le=_BYTES)]
 
 
 class PageRequest(_JobRequest):

@@ -77,7 +77,7 @@ def test_every_message_of_the_server_is_among_those() -> None:
         (OPEN | {"subject": "x" * (json_lines.NAME + 1)}, "open.subject: "),
         (OPEN | {"remember_seconds": float("inf")}, "open.remember_seconds: "),
         (OPEN | {"remember_seconds": -1.0}, "open.remember_seconds: "),
-        ({"type": "leave", "id": 1, "job": "x", "bytes": 0}, "leave.bytes: "),
+        ({"type": "leave", "id": 1, "job": "x", "bytes": -1}, "leave.bytes: "),
         ({"type": "leave", "id": 1, "job": "x" * 65, "bytes": 1}, "leave.job: "),
         ({"type": "page", "id": 1, "job": "x", "path": None}, "page.path: "),
         ({"type": "page", "id": 1, "job": "x", "path": "p", "whole": 1}, "page.whole: "),
