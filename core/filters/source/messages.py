@@ -8,7 +8,7 @@
                                           AccountChecked, StateReply
     source → server   without a reply     HealthReport, SourceLogLine
     server → source   at any time         JobCancelled, InletStop, PullRequest
-    source → server   last, if it failed  SourceFailed
+    source → server   last                SourceFinished, or SourceFailed
 
 A request has an `id`, unique among those without a reply, and gets exactly one reply with the same `id`. `InletBusy`
 and `RequestRefused` may be the reply to each of them, `RequestLate` to each that names a job, the rest is:
@@ -50,6 +50,9 @@ REQUESTS: Final = 64
 FIELDS: Final = 20
 """Most fields of one log line."""
 
+A_SECOND: Final = 200
+"""Most messages of a source in a second; its context waits with requests, and leaves out lines of the log."""
+
 _BYTES: Final = (1 << 63) - 1
 _ID = Annotated[StrictInt, Field(ge=0, le=_BYTES)]
 _Secret = Annotated[str, Field(strict=True, max_length=json_lines.NAME, repr=False)]
@@ -59,8 +62,8 @@ _Seconds = Annotated[float, Field(strict=True, ge=0, le=REMEMBERED, allow_inf_na
 # --- the server begins -------------------------------------------------------------------------------------------
 
 
-class DestinationShown(Message):
-    """What a device may see of a destination."""
+class Destination(Message):
+    """What a person at a device picks: `id` is random and stable, and both may be shown to a device."""
 
     id: Name
     label: Name
@@ -81,7 +84,7 @@ class InletStarted(Message):
     plugin: str
     inlet: str
     settings: Annotated[dict[str, Any], Field(repr=False)]  # with passwords
-    destinations: tuple[DestinationShown, ...]
+    destinations: tuple[Destination, ...]
     folder: Path
     workdir: Path
     leave_bytes: Annotated[StrictInt, Field(gt=0)] = LEAVE
@@ -103,16 +106,18 @@ class SourceDeclared(Message):
     pulls: StrictBool = False
 
 
-class SourceFailed(Message):
-    """The source cannot be loaded, lacks something, or its `run` ended as it should not; nothing follows.
+class SourceFinished(Message):
+    """`run` returned and may: it was stopped, or its `once` is true; nothing follows."""
 
-    `done` says that `run` returned and may, since its `once` is true: it is not started again.
-    """
+    type: Literal["finished"] = "finished"
+
+
+class SourceFailed(Message):
+    """The source cannot be loaded, lacks something, or its `run` ended as it should not; nothing follows."""
 
     type: Literal["failed"] = "failed"
     error: Sentence
     traceback: Trace = ""
-    done: StrictBool = False
 
 
 # --- requests ----------------------------------------------------------------------------------------------------
@@ -322,7 +327,7 @@ Request = (
     | PasswordRequest
     | StateRequest
 )
-SourceMessage = SourceDeclared | SourceFailed | Request | HealthReport | SourceLogLine
+SourceMessage = SourceDeclared | SourceFinished | SourceFailed | Request | HealthReport | SourceLogLine
 Reply = JobOpened | KeyTaken | InletBusy | RequestRefused | RequestLate | RequestDone | AccountChecked | StateReply
 ServerMessage = InletStarted | Reply | JobCancelled | InletStop | PullRequest
 
