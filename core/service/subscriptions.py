@@ -1,8 +1,8 @@
 """Subscriptions to events: limits, lives, and the owner rule.
 
 A subscription of another caller is refused exactly like one that does not exist (T-A4), and a subscription to WS-DSP
-receives the events of its owner's jobs only (D23). Lives are in ticks. `postscan.core.store.subscriptions` has the
-queries.
+receives the events of its owner's jobs only (D23). Lives are in ticks. The queries are in
+`postscan.core.store.callers.subscriptions`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from postscan.core.model.snapshot import JobChange
 from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.settings.network import EventSettings
 from postscan.core.store import audit, events, outbox
-from postscan.core.store import subscriptions as queries
+from postscan.core.store.callers import subscriptions as queries
 from postscan.core.store.database import Transaction
 from postscan.core.store.database.pages import in_pages
 from postscan.core.store.store import Store

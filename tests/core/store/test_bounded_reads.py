@@ -28,7 +28,8 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service import audit_trail
 from postscan.core.settings import Settings
-from postscan.core.store import events, jobs, outbox, subscriptions
+from postscan.core.store import events, jobs, outbox
+from postscan.core.store.callers import subscriptions
 from postscan.core.store.database import pages
 from postscan.core.store.schema import DELIVERY, USAGE
 from postscan.doctor import machine

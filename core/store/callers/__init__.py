@@ -1,0 +1,1 @@
+"""What the database holds for callers beside their jobs: stored responses, subscriptions."""
