@@ -28,6 +28,9 @@ BOUNDS: Final = {
     "maxLength": "at most {} characters",
 }
 
+ENTRIES: Final = {"users": '"<SID>"', "destinations": "<name>", "sources": "<name>"}
+"""How the entries of tables of tables are called."""
+
 Schema = Mapping[str, Any]
 
 
@@ -43,7 +46,7 @@ def _sections(properties: Mapping[str, Schema], tables: Mapping[str, Schema]) ->
     for name, key in properties.items():
         inner = _inner(key)
         if inner:
-            heading = f'[{name}."<SID>"]' if "additionalProperties" in key else f"[{name}]"
+            heading = f"[{name}.{ENTRIES[name]}]" if "additionalProperties" in key else f"[{name}]"
             table = tables[inner]
             about = _sentence(table["description"].partition(": ")[2])
             yield f"## `{heading}`\n\n{about}\n\n{_table(table['properties'], table.get('required', []))}"

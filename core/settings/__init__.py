@@ -1,7 +1,7 @@
 """All settings: one TOML file, read once when a command starts, and immutable after that.
 
-Every key has a default that works without a file. The tables are in `postscan.core.settings.engine` and
-`postscan.core.settings.network`.
+Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
+`postscan.core.settings.network` and `postscan.core.settings.sources`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from postscan.core.errors import SettingsError
+from postscan.core.settings import sources as source_settings
 from postscan.core.settings.engine import (
     FilterSettings,
     LimitSettings,
@@ -34,6 +35,7 @@ from postscan.core.settings.network import (
     TlsSettings,
     is_loopback,
 )
+from postscan.core.settings.sources import DestinationSettings, SourceSettings
 
 
 class Settings(Table):
@@ -55,6 +57,10 @@ class Settings(Table):
     filters: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="one table for each plugin, by its name: see the plugin's own documentation"
     )
+    destinations: dict[str, DestinationSettings] = Field(
+        default_factory=dict, description="what people choose at devices, by a name of your own"
+    )
+    sources: dict[str, SourceSettings] = Field(default_factory=dict, description="inlets, by a name of your own")
     users: dict[str, UserSettings] = Field(default_factory=dict, description="users by SID")
     allow_unknown_users: bool = Field(True, description="accept a SID that `users` does not list; its name is the SID")
     log: Literal["text", "json"] = Field("text", description="form of the log")
@@ -84,6 +90,11 @@ class Settings(Table):
     def _found_by_the_name_in_the_certificate(self) -> Settings:
         if self.discovery.enabled and self.tls.on and not self.server.public_url:
             raise ValueError("server.public_url is missing: discovery under TLS announces the name in the certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> Settings:
+        source_settings.check(self.destinations, self.sources, None if self.allow_unknown_users else self.users)
         return self
 
     @property

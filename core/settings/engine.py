@@ -91,6 +91,11 @@ class StorageSettings(Table):
         """The folder of the private folders of filter runs."""
         return self.data_dir / "run"
 
+    @property
+    def sources_dir(self) -> Path:
+        """The folder of what sources keep across runs, with one sub-folder for each inlet."""
+        return self.data_dir / "sources"
+
 
 class LimitSettings(Table):
     """`[limits]`: how much a device may send."""
@@ -100,6 +105,9 @@ class LimitSettings(Table):
     image_bytes: Bytes = Field(2 * GIB, description="largest image, in bytes")
     images_per_job: int = Field(1000, gt=0, description="most images in one job")
     open_jobs: int = Field(20, gt=0, description="most jobs that one caller may have open")
+    source_jobs: int = Field(
+        50, gt=0, le=1000, description="most jobs that take pages of sources at the same time, of all inlets"
+    )
     caller_bytes: Bytes = Field(
         20 * GIB,
         description="most bytes that are stored for one caller: images, what filters made of them, and the folders of "

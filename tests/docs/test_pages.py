@@ -23,6 +23,7 @@ from postscan.core.filters.context import FilterContext
 from postscan.core.model import events, states
 from postscan.core.settings import Settings
 from postscan.core.settings.engine import UserSettings
+from postscan.core.settings.sources import DestinationSettings, SourceSettings
 
 GUIDE = "docs/writing-a-filter.md"
 LISTED = ("core", "soap", "plugins", "migrations", "doctor", "cli")
@@ -52,7 +53,8 @@ def test_no_setting_is_left_out_of_the_settings_page() -> None:
     """Each key has its line below the heading of its table."""
     sections = {part.partition("`\n")[0]: part for part in page("docs/settings.md").split("\n## ")}
     tables = {f"`[{name}]": field.annotation for name, field in Settings.model_fields.items()}
-    tables['`[users."<SID>"]'] = UserSettings
+    tables |= {'`[users."<SID>"]': UserSettings, "`[destinations.<name>]": DestinationSettings}
+    tables["`[sources.<name>]"] = SourceSettings
     missing = [
         f"{table}.{key}"
         for table, kind in tables.items()
