@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import BinaryIO, Final, NamedTuple
 
 from postscan.core.errors import PostscanError
+from postscan.core.model.tiff import COMPRESSION, BrokenTiff, TiffReader
 
 
 class Format(NamedTuple):
@@ -66,7 +66,7 @@ SUFFIXES: Final = {
 _FIRST_BYTES: Final = {
     "png": (b"\x89PNG\r\n\x1a\n",),
     "jfif": (b"\xff\xd8\xff",),
-    "tiff": (b"II*\0", b"MM\0*"),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # the last two are BigTIFF
     "pdf-a": (b"%PDF-",),
     "dib": (b"BM",),
     "jpeg2k": (b"\0\0\0\x0cjP  \r\n\x87\n",),
@@ -74,7 +74,6 @@ _FIRST_BYTES: Final = {
     "jbig": (b"",),  # a JBIG stream begins with no fixed bytes
 }
 _TIFF_KEYWORD: Final = re.compile(r"tiff-[a-z0-9-]{1,40}")
-_COMPRESSION_TAG: Final = 259
 
 
 class UnknownFormat(PostscanError):
@@ -105,6 +104,17 @@ def by_suffix(name: str) -> str:
         raise UnknownFormat(f"{name}: unknown extension {end!r}; expected one of {' '.join(SUFFIXES)}") from None
 
 
+def by_first_bytes(beginning: bytes) -> str:
+    """Return the keyword for the first 16 bytes of a file, `tiff` for all TIFFs; raise `UnknownFormat`.
+
+    A JBIG stream is not recognised: it begins with no fixed bytes.
+    """
+    for keyword, beginnings in _FIRST_BYTES.items():
+        if all(beginnings) and beginning.startswith(beginnings):
+            return keyword
+    raise UnknownFormat(f"no kind of image begins with {beginning[:8].hex(' ') or 'nothing'}")
+
+
 def detect(name: str, content: BinaryIO | bytes) -> str:
     """Return the Format keyword of a file by its name and content; raise `UnknownFormat`.
 
@@ -127,7 +137,7 @@ def _detect_tiff(name: str, file: BinaryIO) -> str:
     """Return `tiff-single-...` or `tiff-multi-...` for the compression that all pages share."""
     try:
         pages = list(_page_compressions(file))
-    except (struct.error, ValueError) as error:
+    except BrokenTiff as error:
         raise UnknownFormat(f"{name}: is a broken TIFF file ({error})") from None
     used = set(pages)
     if len(used) != 1 or not used <= _COMPRESSIONS.keys():
@@ -141,25 +151,16 @@ def _detect_tiff(name: str, file: BinaryIO) -> str:
 
 def _page_compressions(file: BinaryIO) -> Iterator[int]:
     """Yield the compression of each page, following the chain of directories."""
-    file.seek(0)
-    order = "<" if file.read(2) == b"II" else ">"
-    file.seek(4)
-    (offset,) = struct.unpack(f"{order}I", file.read(4))
-    seen = set()
-    while offset:
-        if offset in seen:
-            raise ValueError("its directories form a ring")
-        seen.add(offset)
+
+    size = file.seek(0, io.SEEK_END)
+
+    def read(offset: int, count: int) -> bytes:
+        if offset + count > size:
+            raise BrokenTiff(f"it ends at byte {size}, and refers to byte {offset + count - 1}")
         file.seek(offset)
-        (count,) = struct.unpack(f"{order}H", file.read(2))
-        entries = file.read(12 * count)
-        (offset,) = struct.unpack(f"{order}I", file.read(4))
-        yield _compression(order, entries)
+        return file.read(count)
 
-
-def _compression(order: str, entries: bytes) -> int:
-    for tag, _type, _count, value in struct.iter_unpack(f"{order}HHI4s", entries):
-        if tag == _COMPRESSION_TAG:
-            number: int = struct.unpack_from(f"{order}H", value)[0]
-            return number
-    return 1  # the default of TIFF
+    reader = TiffReader(read)
+    for directory in reader.directories():
+        field = directory.fields.get(COMPRESSION)
+        yield next(reader.numbers(field), 1) if field else 1  # the default of TIFF

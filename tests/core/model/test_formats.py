@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from postscan.core.model.formats import UnknownFormat, detect
+from postscan.core.model.formats import UnknownFormat, by_first_bytes, detect
 
 
 def keyword(path: Path) -> str:
@@ -78,6 +78,48 @@ def test_a_big_endian_tiff_is_read_too(tmp_path: Path) -> None:
     path.write_bytes(b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 259, 3, 1, 4, 0, 0))
 
     assert keyword(path) == "tiff-single-g4"
+
+
+def test_a_big_tiff_is_read_too(tmp_path: Path) -> None:
+    """BigTIFF has the same directories with longer offsets; Pillow writes it as well."""
+    path = tmp_path / "a.tif"
+    Image.new("1", (16, 16)).save(path, big_tiff=True)
+
+    assert path.read_bytes().startswith(b"II+\0")
+    assert keyword(path) == "tiff-single-uncompressed"
+
+
+def test_an_offset_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    """A BigTIFF has room for offsets that no system can seek to."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II+\0\x08\0\0\0" + struct.pack("<Q", 2**64 - 1))
+
+    with pytest.raises(UnknownFormat, match=r"broken TIFF file \(it ends at byte 16, and refers to byte"):
+        keyword(path)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "expected"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"\xff\xd8\xff\xdb", "jfif"),
+        (b"MM\0+\0\x08", "tiff"),
+        (b"%PDF-2.0", "pdf-a"),
+        (b"BM", "dib"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2k"),
+        (b"PK\x03\x04", "xps"),
+    ],
+)
+def test_first_bytes_alone_tell_the_kind(beginning: bytes, expected: str) -> None:
+    """A file that comes without a name."""
+    assert by_first_bytes(beginning) == expected
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GIF89a", b"\x89PNG", b"\0\0\1\0"])
+def test_other_first_bytes_are_no_kind_of_image(beginning: bytes) -> None:
+    """Another kind of file, a beginning that is cut, and JBIG, which has no fixed beginning."""
+    with pytest.raises(UnknownFormat, match="no kind of image begins with"):
+        by_first_bytes(beginning)
 
 
 def test_a_compression_without_a_keyword_is_named(tmp_path: Path) -> None:
