@@ -30,7 +30,7 @@ from postscan.core.workers.process import SupervisorProcess
 from postscan.core.workers.protocol import GrantReply, GrantRequest, Order, Result, RunMessage
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.supervisor import Report
-from postscan.core.workers.termination import Termination
+from postscan.core.workers.termination import Termination, kill_run
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ MOST_RECEIVED: Final = 64 << 20
 """Most bytes that a worker may send in one run."""
 
 _READ: Final = 1 << 16
-_HANGING: Final = 1.0  # seconds for a supervisor to end what is below it
+_REPORT_SECONDS: Final = 10.0  # for the supervisor of a worker whose socket is closed to report: it may wait for a core
+_END_SECONDS: Final = 10.0  # for a supervisor that has reported or was killed to be gone
 _LAST_MESSAGES: Final = 1.0  # seconds for which the unread messages of a killed worker are still handled
 
 OnMessage = Callable[[RunMessage], GrantReply | None]
@@ -142,9 +143,13 @@ class Slot:
         """Let the supervisor kill everything below it and end."""
         self._signal(signal.SIGTERM)
 
+    def kill_below(self) -> None:
+        """Kill everything below the supervisor from outside."""
+        orphans.end_below(self.supervisor)
+
     def force_kill(self) -> None:
         """Kill everything from outside, the supervisor last."""
-        orphans.end_below(self.supervisor)
+        self.kill_below()
         self._signal(signal.SIGKILL)
 
     def end(self) -> bool:
@@ -152,9 +157,9 @@ class Slot:
         with self._busy:
             if self._closed:
                 return True
-            self._kill_and_wait()
+            kill_run(self, self._is_gone)
             report = self._read_report()
-            self._process.join(_HANGING)
+            self._process.join(_END_SECONDS)
             with self._signalling:
                 self._closed = True
                 os.close(self._handle)
@@ -174,16 +179,15 @@ class Slot:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended; the report says how
                 _send_order(self._channel, order, source)
             self._channel.setblocking(False)
-            result = self._receive(termination, on_message)
+            result = self._receive(source, termination, on_message)
         except ProtocolViolation as violation:
             log.warning("worker killed", extra=_fields(order) | {"reason": str(violation)})
-            self._kill_and_wait()
+            kill_run(self, self._is_gone)
             return RunEndKind.INVALID, None, str(violation)
         return (RunEndKind.CRASHED if result is None else RunEndKind.REPORTED), result, ""
 
-    def _receive(self, termination: Termination, on_message: OnMessage) -> Result | None:
+    def _receive(self, source: CancelSource, termination: Termination, on_message: OnMessage) -> Result | None:
         """Handle message after message until the result; None if the run ended without one."""
-        watched: list[Any] = [self._report, self._channel]
         while True:
             while (line := self._line()) is not None:
                 killed = termination.killed
@@ -194,13 +198,25 @@ class Slot:
                     return message
                 if killed is None or not isinstance(message, GrantRequest):  # a killed worker reads no reply
                     self._handle_message(message, on_message)
-            ready = wait(watched)
-            if self._channel not in ready:
+            if self._channel not in wait([self._report, self._channel]):
                 return None
             if not self._read():
-                watched.remove(self._channel)
-                if not self._is_gone(_HANGING):
-                    raise ProtocolViolation("it closed its socket")
+                self._await_report(source)
+                return None
+
+    def _await_report(self, source: CancelSource) -> None:
+        """Wait until the supervisor reports the end of a worker whose socket is closed; a cancel kills it at once.
+
+        A worker that has ended, and whose supervisor does not get the processor, looks like one that has closed its
+        socket and goes on. The latter gains nothing but these seconds of its slot: it sends nothing more, gets no
+        grant, and its limits remain. Raises `ProtocolViolation` for it.
+        """
+        watched: list[Any] = [self._report, source]
+        ready = wait(watched, _REPORT_SECONDS)
+        if not ready:
+            raise ProtocolViolation("it closed its socket")
+        if self._report not in ready:
+            kill_run(self, self._is_gone)
 
     def _handle_message(self, message: RunMessage, on_message: OnMessage) -> None:
         reply = on_message(message)
@@ -235,18 +251,13 @@ class Slot:
 
     # --- what the supervisor sends -------------------------------------------------------------------------------
 
-    def _kill_and_wait(self) -> None:
-        self.kill()
-        if not self._is_gone(_HANGING):
-            self.force_kill()
-
     def _is_gone(self, seconds: float) -> bool:
         """Wait for the supervisor's end, at most for *seconds*; return whether it has come."""
         return bool(wait([self._report], seconds))
 
     def _read_report(self) -> Report | None:
         """Return the supervisor's report; None if it was killed, or does not end."""
-        self._report.settimeout(_HANGING)
+        self._report.settimeout(_END_SECONDS)
         try:
             while data := self._report.recv(_READ):
                 self._report_bytes += data

@@ -31,6 +31,12 @@ from postscan.core.workers import child, orphans
 PRINTED: Final = 1 << 16
 """Most bytes that are kept of what a run prints; the rest is read and dropped."""
 
+_DRAIN_SECONDS: Final = 3.0
+"""For the rest of what was printed, on a busy machine; only a writer that escaped the sweep needs more.
+
+Less than the server leaves a supervisor that it kills (`termination.REPORT_SECONDS`), else the report would be lost.
+"""
+
 _SIGNALS: Final = frozenset({signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM})
 _LAST = struct.Struct("!iQ")  # the worker's exit code as Python spells it, and how many bytes it printed
 
@@ -139,7 +145,7 @@ class _Drain:
 
     def end(self) -> tuple[bytes, int]:
         """Return the head, and the number of bytes in all."""
-        self._thread.join(1.0)  # only a writer that escaped the sweep could keep us longer
+        self._thread.join(_DRAIN_SECONDS)
         return bytes(self._kept), self._size
 
     def _read(self) -> None:

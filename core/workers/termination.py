@@ -1,6 +1,8 @@
 """Stop a filter run in steps: token, grace period, SIGTERM, a moment, SIGKILL.
 
-In a thread of its own, so that neither a slow store nor a worker that sends without end can delay it.
+In a thread of its own, so that neither a slow store nor a worker that sends without end can delay it. The supervisor
+kills the run. One that waits for the processor is not waited for: the server kills what is below it, and then gives it
+time to report, since its report has how the worker ended and what it printed.
 """
 
 from __future__ import annotations
@@ -8,13 +10,18 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from postscan.core.filters.cancellation import CancelSource
 
-_HANGING: Final = 1.0  # seconds for a supervisor to end after SIGTERM
+KILL_SECONDS: Final = 1.0
+"""For a supervisor to kill what is below it; then the server does."""
+
+REPORT_SECONDS: Final = 4.0
+"""And for it to end by itself, with nothing below it; then it is killed, and its report is lost."""
 
 
 class RunControl(Protocol):
@@ -26,8 +33,20 @@ class RunControl(Protocol):
     def kill(self) -> None:
         """Let the supervisor kill everything below it."""
 
+    def kill_below(self) -> None:
+        """Kill everything below the supervisor, which has not done it."""
+
     def force_kill(self) -> None:
         """Kill everything without the supervisor, which did not end."""
+
+
+def kill_run(run: RunControl, is_over_within: Callable[[float], bool]) -> None:
+    """Kill a run: by its supervisor, then without it, then with it; *is_over_within* waits some seconds for the end."""
+    for step, seconds in ((run.kill, KILL_SECONDS), (run.kill_below, REPORT_SECONDS)):
+        step()
+        if is_over_within(seconds):
+            return
+    run.force_kill()
 
 
 class Termination:
@@ -70,9 +89,7 @@ class Termination:
         if self._is_over_within(self._term):
             return
         self.killed = time.monotonic()
-        self._run.kill()
-        if not self._is_over_within(_HANGING):
-            self._run.force_kill()
+        kill_run(self._run, self._is_over_within)
 
     def _is_over_within(self, seconds: float) -> bool:
         return bool(wait([self._over], seconds))

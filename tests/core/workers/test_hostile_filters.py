@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -439,6 +440,25 @@ def test_a_slow_server_does_not_keep_a_filter_alive(tmp_path: Path, engine: Engi
 
     assert ended.kind is RunEndKind.STOPPED
     assert gone
+
+
+def test_a_filter_that_closes_its_socket_is_killed_at_once_by_a_cancel(tmp_path: Path, engine: Engine) -> None:
+    """Without grace: nothing that it does is seen any more. It ends as a killed run, not as a broken protocol."""
+    workers = Workers()
+
+    def cancel() -> None:
+        trace = tmp_path / "job.trace"
+        until(lambda: trace.exists() and "hung-up" in trace.read_text(), "for the filter to close its socket")
+        source.cancel("the test says so")
+
+    canceller = threading.Thread(target=cancel)
+    with CancelSource() as source, workers.slot() as slot:
+        canceller.start()
+        ended = slot.run(order_of("hang-up", tmp_path), source, Limits(600, grace=600, term=600), lambda message: None)
+    canceller.join()
+    workers.close()
+
+    assert (ended.kind, ended.exit_code, ended.why) == (RunEndKind.STOPPED, -9, "")
 
 
 def order_of(name: str, folder: Path) -> protocol.RunOrder:

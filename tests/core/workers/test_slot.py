@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -76,6 +79,19 @@ class Run:
         return None
 
 
+def the_child_of(supervisor: int) -> int:
+    """Wait until a supervisor has started its worker and its two threads; return the worker's process id."""
+    tasks = Path(f"/proc/{supervisor}/task")
+    until(lambda: len(list(tasks.iterdir())) == 3, "for the supervisor")
+    return int((tasks / str(supervisor) / "children").read_text().split()[0])
+
+
+def resume(process: int) -> None:
+    """Let a stopped process go on, if it has not been killed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGCONT)
+
+
 def test_a_filter_that_ends_by_itself_says_so(workers: Workers, tmp_path: Path) -> None:
     """The last word is the child's own."""
     ended = Run(tmp_path, "warn").on(workers, Limits(PATIENCE))
@@ -123,6 +139,52 @@ def test_a_worker_that_dies_is_seen_at_once(workers: Workers, tmp_path: Path) ->
     ended = Run(tmp_path, "die", "9").on(workers, Limits(60))
 
     assert (ended.kind, ended.exit_code) == (RunEndKind.CRASHED, -9)
+
+
+def test_a_worker_whose_supervisor_waits_for_the_processor_has_crashed_all_the_same(
+    workers: Workers, tmp_path: Path
+) -> None:
+    """F-R4: the end of its socket alone is no broken protocol, so the filter runs again; its exit code is not lost."""
+    run = Run(tmp_path, "die", "9")
+    with run.source as source, workers.slot() as slot:
+        worker = the_child_of(slot.supervisor)
+        os.kill(slot.supervisor, signal.SIGSTOP)
+
+        def resume_later() -> None:
+            until(lambda: not alive(worker), "for the worker to die")
+            time.sleep(2)
+            resume(slot.supervisor)
+
+        resumes = threading.Thread(target=resume_later)
+        resumes.start()
+        ended = slot.run(run.order, source, Limits(PATIENCE), lambda message: None)
+        resumes.join()
+
+    assert (ended.kind, ended.exit_code, ended.why) == (RunEndKind.CRASHED, -9, "")
+
+
+def test_a_supervisor_that_waits_for_the_processor_still_reports_a_run_that_was_killed(
+    workers: Workers, tmp_path: Path
+) -> None:
+    """Promise 4: the server kills the filter itself after a second, and the supervisor afterwards has time to end."""
+    run = Run(tmp_path, "deaf")
+    with run.source as source, workers.slot() as slot:
+        worker = the_child_of(slot.supervisor)
+
+        def stop() -> None:
+            until(lambda: run.trace.exists() and run.trace.read_text().endswith("\n"), "for the filter to begin")
+            os.kill(slot.supervisor, signal.SIGSTOP)
+            source.cancel("the test says so")
+            until(lambda: not alive(worker), "for the worker to be killed")
+            resume(slot.supervisor)
+
+        stops = threading.Thread(target=stop)
+        stops.start()
+        ended = slot.run(run.order, source, Limits(PATIENCE, grace=0.2, term=0.2), lambda message: None)
+        stops.join()
+        reported = slot.end()
+
+    assert (ended.kind, ended.exit_code, reported) == (RunEndKind.STOPPED, -9, True)
 
 
 def test_every_run_gets_a_process_of_its_own(workers: Workers, tmp_path: Path) -> None:

@@ -55,6 +55,10 @@ class Steps:
         """Record it."""
         self._record("kill")
 
+    def kill_below(self) -> None:
+        """Record it."""
+        self._record("kill_below")
+
     def force_kill(self) -> None:
         """Record it."""
         self._record("force_kill")
@@ -74,15 +78,20 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 def test_the_steps_come_one_after_another_each_when_its_time_is_up(
     waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise 4: grace, term, and then the supervisor's own moment."""
+    """Promise 4: grace, term, and then the supervisor's own moment; its report may come later than the kill."""
     monkeypatch.setattr(termination, "wait", waits.virtual)
     steps = Steps(waits)
     with CancelSource() as source:
         source.cancel("the test says so")
         with Termination(source, steps, seconds=LONG, grace=0.2, term=0.1) as watched:
-            until(lambda: len(steps.taken) == 3, "for all steps")
+            until(lambda: len(steps.taken) == 4, "for all steps")
 
-    assert steps.taken == [("terminate", 0.2), ("kill", pytest.approx(0.3)), ("force_kill", pytest.approx(1.3))]
+    assert steps.taken == [
+        ("terminate", 0.2),
+        ("kill", pytest.approx(0.3)),
+        ("kill_below", pytest.approx(1.3)),
+        ("force_kill", pytest.approx(5.3)),
+    ]
     assert not watched.late
 
 

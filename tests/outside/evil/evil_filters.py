@@ -323,6 +323,16 @@ def close_everything(job: FilterContext, token: CancellationToken) -> None:
 
 
 @evil
+def hang_up(job: FilterContext, token: CancellationToken) -> None:
+    """Close the socket to the server, write that into the trace, and go on."""
+    for one, target in descriptors().items():
+        if target.startswith("socket:"):
+            os.close(one)
+    trace(job, "hung-up")
+    time.sleep(FOR_EVER)
+
+
+@evil
 def send_garbage(job: FilterContext, token: CancellationToken) -> None:
     """Write what is no message to everything that is open."""
     for one, target in descriptors().items():
