@@ -1,10 +1,12 @@
-"""The names that authors of filters import; their tests also import `postscan.plugins.testing`.
+"""The names that authors of filters and sources import; their tests also import `postscan.plugins.testing`.
 
 A plugin is a module, named by an entry point of the group `postscan.filters`, with one function:
 
     @hookimpl
     def postscan_filters():
         return [MyFilter()]
+
+A source has an entry point of the group `postscan.sources`, and `postscan_sources`, which returns one.
 """
 
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
@@ -15,20 +17,36 @@ from postscan.core.filters.hookspecs import hookimpl
 from postscan.core.filters.parameters import element, setting
 from postscan.core.filters.results import FilterFailed, FilterResult
 from postscan.core.filters.shares import Place, Shares
+from postscan.core.filters.source.context import JobStatus, SourceContext
+from postscan.core.filters.source.errors import Busy, Ended, Refused, Taken
+from postscan.core.filters.source.job import SourceJob
+from postscan.core.filters.source.messages import Destination
+from postscan.core.filters.source.page import PageWriter
+from postscan.core.filters.source.source import Source
 from postscan.core.filters.tools import ToolEnded
 from postscan.core.model.states import FilterReason
 
 __all__ = [
+    "Busy",
     "CancellationToken",
     "Cancelled",
+    "Destination",
     "Document",
+    "Ended",
     "Filter",
     "FilterContext",
     "FilterFailed",
     "FilterReason",
     "FilterResult",
+    "JobStatus",
+    "PageWriter",
     "Place",
+    "Refused",
     "Shares",
+    "Source",
+    "SourceContext",
+    "SourceJob",
+    "Taken",
     "ToolEnded",
     "element",
     "hookimpl",

@@ -1,4 +1,4 @@
-"""Load one plugin in a worker process: import it, register it with pluggy, and check its filters.
+"""Load one plugin in a worker process: import it, register it with pluggy, and check its filters or its source.
 
 The server does not call this module. Every error becomes a `PluginError` that names the plugin and the remedy.
 """
@@ -10,23 +10,53 @@ import inspect
 import math
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Final, get_args
 
 import pluggy
 
 from postscan.core.errors import PluginError
 from postscan.core.filters import hookspecs, parameters
 from postscan.core.filters.filter import API, Filter
+from postscan.core.filters.source.messages import ProofKind
+from postscan.core.filters.source.source import SOURCE_API, Source
+
+PROOFS: Final = frozenset(get_args(ProofKind))
+"""The ways in which a source can prove who asks."""
 
 
-def installed() -> list[EntryPoint]:
+def installed(group: str = hookspecs.ENTRY_POINTS) -> list[EntryPoint]:
     """Return the entry points of all installed plugins by name, without importing any of them."""
-    return sorted(entry_points(group=hookspecs.ENTRY_POINTS), key=lambda entry: entry.name)
+    return sorted(entry_points(group=group), key=lambda entry: entry.name)
 
 
 def load(name: str) -> list[Filter]:
     """Import the plugin *name* and return its filters, each of them checked."""
-    entry = next((entry for entry in installed() if entry.name == name), None)
+    manager = _registered(name, hookspecs.ENTRY_POINTS)
+    filters = [one for group in manager.hook.postscan_filters() for one in group]
+    if not filters:
+        raise PluginError("it brings no filter: expected postscan_filters() to return some")
+    for one in filters:
+        check_filter(one)
+    return filters
+
+
+def load_source(name: str) -> Source:
+    """Import the plugin *name* and return its source, checked."""
+    manager = _registered(name, hookspecs.SOURCE_ENTRY_POINTS)
+    sources = [one for group in manager.hook.postscan_sources() for one in group]
+    if len(sources) != 1:
+        raise PluginError(
+            f"it brings {len(sources) or 'no'} sources: expected postscan_sources() to return one; "
+            "a further one has an entry point of its own"
+        )
+    source: Source = sources[0]
+    check_source(source)
+    return source
+
+
+def _registered(name: str, group: str) -> pluggy.PluginManager:
+    """Import the plugin *name* of an entry-point group, and return the manager in which its hooks are."""
+    entry = next((entry for entry in installed(group) if entry.name == name), None)
     if entry is None:
         raise PluginError(f"no plugin named {name!r} is installed")
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -36,26 +66,30 @@ def load(name: str) -> list[Filter]:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(f"a hook does not fit: {error}") from error
-    filters = [one for group in manager.hook.postscan_filters() for one in group]
-    if not filters:
-        raise PluginError("it brings no filter: expected postscan_filters() to return some")
-    for one in filters:
-        check_filter(one)
-    return filters
+    return manager
 
 
 def settings_for(plugin: str, one: Filter, table: dict[str, Any]) -> Any:
     """Return the filter's own settings, made of the table `[filters.<plugin>]`."""
-    if one.Settings is None:
+    return _settings(f"[filters.{plugin}]", one.Settings, table)
+
+
+def source_settings(inlet: str, source: Source, table: dict[str, Any]) -> Any:
+    """Return the source's own settings, made of the table `[sources.<inlet>]` without the server's keys."""
+    return _settings(f"[sources.{inlet}]", source.Settings, table)
+
+
+def _settings(section: str, kind: type[Any] | None, table: dict[str, Any]) -> Any:
+    if kind is None:
         return table
-    known = {field.name for field in dataclasses.fields(one.Settings) if field.init}
+    known = {field.name for field in dataclasses.fields(kind) if field.init}
     for key in table:
         if key not in known:
-            raise PluginError(f"[filters.{plugin}] has no setting {key!r}; it has: {', '.join(sorted(known))}")
+            raise PluginError(f"{section} has no setting {key!r}; it has: {', '.join(sorted(known))}")
     try:
-        return one.Settings(**table)
+        return kind(**table)
     except (TypeError, ValueError) as error:
-        raise PluginError(f"[filters.{plugin}]: {error}") from error
+        raise PluginError(f"{section}: {error}") from error
 
 
 def instructions_for(one: Filter, xml: bytes) -> Any:
@@ -73,13 +107,8 @@ def check_filter(one: object) -> None:
     if not isinstance(one, Filter):
         raise PluginError(f"{one!r} is not a filter: expected an instance of postscan.plugins.Filter")
     kind = type(one).__name__
-    for attribute in ("dialect", "title"):
-        if not isinstance(getattr(one, attribute, None), str) or not getattr(one, attribute):
-            raise PluginError(f"{kind}.{attribute} is missing: expected a text")
-    if one.api != API:
-        raise PluginError(f"{kind}.api is {one.api!r}; this postscan offers version {API}")
-    if not isinstance(one.grace, int | float) or not 0 <= one.grace < math.inf:
-        raise PluginError(f"{kind}.grace is {one.grace!r}; expected seconds")
+    _check_texts(one, "dialect", "title")
+    _check_contract(one, API)
     if one.Instructions is not None:
         try:
             parameters.schema(one.Instructions)
@@ -87,6 +116,36 @@ def check_filter(one: object) -> None:
             raise PluginError(f"{kind}.Instructions cannot be used: {error}") from error
     _check_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, job, token)")
     _check_method(f"{kind}.check", one.check, 1, "cannot be asked: expected check(self, instructions)")
+
+
+def check_source(one: object) -> None:
+    """Raise `PluginError` for what is not a source, has another version of the contract, or takes no token."""
+    if not isinstance(one, Source):
+        raise PluginError(f"{one!r} is not a source: expected an instance of postscan.plugins.Source")
+    kind = type(one).__name__
+    _check_texts(one, "title")
+    _check_contract(one, SOURCE_API)
+    proofs = getattr(one, "proofs", ())
+    if not isinstance(proofs, tuple | list | set | frozenset) or not proofs or not set(proofs) <= PROOFS:
+        raise PluginError(f"{kind}.proofs is {proofs!r}; expected some of {', '.join(sorted(PROOFS))}")
+    if not isinstance(one.once, bool):
+        raise PluginError(f"{kind}.once is {one.once!r}; expected True or False")
+    _check_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, inlet, token)")
+    _check_method(f"{kind}.pull", one.pull, 2, "cannot be asked: expected pull(self, inlet, destination)")
+
+
+def _check_texts(one: object, *attributes: str) -> None:
+    for attribute in attributes:
+        if not isinstance(getattr(one, attribute, None), str) or not getattr(one, attribute):
+            raise PluginError(f"{type(one).__name__}.{attribute} is missing: expected a text")
+
+
+def _check_contract(one: Filter | Source, version: int) -> None:
+    kind = type(one).__name__
+    if one.api != version:
+        raise PluginError(f"{kind}.api is {one.api!r}; this postscan offers version {version}")
+    if not isinstance(one.grace, int | float) or not 0 <= one.grace < math.inf:
+        raise PluginError(f"{kind}.grace is {one.grace!r}; expected seconds")
 
 
 def _check_method(name: str, method: Callable[..., Any], arguments: int, otherwise: str) -> None:

@@ -69,9 +69,9 @@ Trace = Annotated[str, Field(strict=True, max_length=TRACEBACK), BeforeValidator
 
 
 class Message(BaseModel):
-    """Base class of all messages."""
+    """Base class of all messages; an error about one does not show its fields, which may be secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def write(message: Message) -> bytes:

@@ -24,8 +24,9 @@ from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.context import FilterContext, Parent
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed, reason_of
+from postscan.core.filters.source.connection import InletConnection
 from postscan.core.model.states import FilterReason
-from postscan.core.workers import protocol, rlimits
+from postscan.core.workers import protocol, rlimits, source
 from postscan.core.workers.protocol import (
     CheckOrder,
     DiagnoseOrder,
@@ -35,10 +36,12 @@ from postscan.core.workers.protocol import (
     Order,
     OrderBroken,
     OrderFailed,
+    OrderWithResult,
     ProbeOrder,
     Result,
     RunMessage,
     RunOrder,
+    SourceOrder,
 )
 
 
@@ -48,17 +51,20 @@ def main(channel: socket.socket) -> None:
     received = connection.receive_order()
     if received is None:
         return
-    result = _result_of(*received, connection)
+    order, token = received
+    if isinstance(order, SourceOrder):
+        _run_source(order, connection)
+        return
+    result = _result_of(order, token, connection)
     with contextlib.suppress(Exception):  # a filter may have replaced it
         sys.stdout.flush()
     connection.send(result)
 
 
-def _result_of(order: Order, token: CancellationToken, connection: ServerConnection) -> Result:
+def _result_of(order: OrderWithResult, token: CancellationToken, connection: ServerConnection) -> Result:
     """Carry out an order; turn every error into a result."""
     try:
-        order.resources.enforce()
-        sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115  (for good)
+        _prepare(order.resources)
         match order:
             case ProbeOrder():
                 return _probe(order)
@@ -81,6 +87,20 @@ def _result_of(order: Order, token: CancellationToken, connection: ServerConnect
         if reason is not FilterReason.UNKNOWN_ERROR:
             return _failed(reason, _sentence(error))
         return OrderBroken(error=_sentence(error), traceback=traceback.format_exc()[-protocol.TRACEBACK :])
+
+
+def _prepare(resources: rlimits.Resources) -> None:
+    resources.enforce()
+    sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115  (for good)
+
+
+def _run_source(order: SourceOrder, connection: ServerConnection) -> None:
+    """Run a source until it ends; all that it has to say goes to the server in messages of its own."""
+    _prepare(dataclasses.replace(order.resources, processor=0.0))
+    _enter(order.workdir)
+    source.main(connection.hand_over())
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
 
 
 def _failed(reason: str, error: str) -> OrderFailed:
@@ -109,6 +129,10 @@ class ServerConnection:
         token = CancellationToken.open(page, wake)
         os.close(page)
         return protocol.read_order(first + self._lines.readline()), token
+
+    def hand_over(self) -> InletConnection:
+        """Return the rest of this socket as that of a source."""
+        return InletConnection(self._channel, self._lines)
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
         """Ask the server for the grant to make an output visible."""

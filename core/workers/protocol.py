@@ -1,10 +1,12 @@
 """The messages between the server and a worker, as JSON lines on a socket pair; made and checked here alone.
 
-    server → worker   one order             ProbeOrder, CheckOrder, DiagnoseOrder, RunOrder
+    server → worker   one order             ProbeOrder, CheckOrder, DiagnoseOrder, RunOrder, SourceOrder
     worker → server   any number during it  GrantRequest, OutputPublished, OutputWithdrawn, FilterProgress, LogLine
     server → worker   for each GrantRequest GrantReply
     worker → server   one result            PluginDeclared, InstructionsAccepted, InstructionsRefused, Diagnosed,
                                             FilterDone, FilterCancelled, OrderFailed, OrderBroken
+
+A `SourceOrder` has no result: the messages of a source follow it.
 
 With the first byte of the order the server passes the descriptor of the page of the cancellation token.
 
@@ -104,7 +106,17 @@ class RunOrder(_FilterOrder):
     type: Literal["run"] = "run"
 
 
-Order = ProbeOrder | CheckOrder | DiagnoseOrder | RunOrder
+class SourceOrder(_Order):
+    """Run a source; the rest of the socket has the messages of `postscan.core.filters.source.messages`.
+
+    The limit of processor time does not count, since a source lives long.
+    """
+
+    type: Literal["source"] = "source"
+
+
+OrderWithResult = ProbeOrder | CheckOrder | DiagnoseOrder | RunOrder
+Order = OrderWithResult | SourceOrder
 
 
 # --- during a run ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ _LAST_SECONDS: Final = 2  # between SIGXCPU and the kernel's SIGKILL
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The most that one process of a run may use: `memory` and `file` in bytes, `processor` in seconds."""
+    """The most that one process of a run may use: `memory` and `file` in bytes, `processor` in seconds or 0."""
 
     memory: int = 2 << 30
     processor: float = 300.0
@@ -43,7 +43,8 @@ class Resources:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         signal.signal(signal.SIGXCPU, signal.SIG_DFL)
         _limit(resource.RLIMIT_AS, self.memory, _SPARE)
-        _limit(resource.RLIMIT_CPU, max(1, math.ceil(self.processor)), _LAST_SECONDS)
+        if self.processor:
+            _limit(resource.RLIMIT_CPU, max(1, math.ceil(self.processor)), _LAST_SECONDS)
         _limit(resource.RLIMIT_FSIZE, self.file)
         _limit(resource.RLIMIT_NOFILE, self.open_files)
         _limit(resource.RLIMIT_CORE, 0)

@@ -26,6 +26,7 @@ from postscan.core.settings.engine import UserSettings
 from postscan.core.settings.sources import DestinationSettings, SourceSettings
 
 GUIDE = "docs/writing-a-filter.md"
+SOURCES = "docs/writing-a-source.md"
 LISTED = ("core", "soap", "plugins", "migrations", "doctor", "cli")
 MOST_ENTRIES = 13
 
@@ -116,18 +117,25 @@ def test_every_kind_of_event_is_in_the_glossary() -> None:
     assert [kind for kind in kinds if f"| `{kind}` |" not in page("docs/glossary.md")] == []
 
 
-@pytest.mark.parametrize(("object_", "name"), [(FilterContext, "job"), (plugins.CancellationToken, "token")])
-def test_everything_that_a_filter_sees_is_in_the_guide(object_: type, name: str) -> None:
-    """Each member of the two things that `run` gets."""
+@pytest.mark.parametrize(
+    ("object_", "name", "guide"),
+    [
+        (FilterContext, "job", GUIDE),
+        (plugins.CancellationToken, "token", GUIDE),
+        (plugins.SourceContext, "inlet", SOURCES),
+    ],
+)
+def test_everything_that_a_plugin_sees_is_in_the_guide(object_: type, name: str, guide: str) -> None:
+    """Each member of what `run` gets."""
     fields = [field.name for field in dataclasses.fields(object_)] if dataclasses.is_dataclass(object_) else []
     members = {*fields, *(member for member in dir(object_) if not member.startswith("_"))}
 
-    assert [member for member in members if not re.search(rf"`{name}\.{member}\b", page(GUIDE))] == []
+    assert [member for member in members if not re.search(rf"`{name}\.{member}\b", page(guide))] == []
 
 
 def test_every_public_name_and_every_reason_is_in_the_guide_or_with_the_hooks() -> None:
     """Authors need no other source."""
-    text = page(GUIDE) + page("docs/hooks.md")
+    text = page(GUIDE) + page(SOURCES) + page("docs/hooks.md")
 
     assert [name for name in plugins.__all__ if name not in text] == []
     assert [reason for reason in states.FilterReason if f"`{reason}`" not in page(GUIDE)] == []

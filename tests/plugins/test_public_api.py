@@ -64,16 +64,26 @@ def imported(path):
 def test_authors_have_exactly_these_names():
     """Every one of them is a promise; a new one is a decision."""
     assert postscan.plugins.__all__ == [
+        "Busy",
         "CancellationToken",
         "Cancelled",
+        "Destination",
         "Document",
+        "Ended",
         "Filter",
         "FilterContext",
         "FilterFailed",
         "FilterReason",
         "FilterResult",
+        "JobStatus",
+        "PageWriter",
         "Place",
+        "Refused",
         "Shares",
+        "Source",
+        "SourceContext",
+        "SourceJob",
+        "Taken",
         "ToolEnded",
         "element",
         "hookimpl",
@@ -101,9 +111,10 @@ def test_every_public_name_is_there_and_documented(module):
     assert undocumented == []
 
 
-def test_every_member_that_a_filter_sees_is_documented():
-    """What a filter may call says what it does."""
-    for one in (postscan.plugins.FilterContext, postscan.plugins.CancellationToken, postscan.plugins.Shares):
+def test_every_member_that_a_plugin_sees_is_documented():
+    """What a filter or a source may call says what it does."""
+    seen = ("FilterContext", "CancellationToken", "Shares", "SourceContext", "SourceJob", "PageWriter")
+    for one in (getattr(postscan.plugins, name) for name in seen):
         members = [member for name, member in vars(one).items() if not name.startswith("_") and callable(member)]
 
         assert members

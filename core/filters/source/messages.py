@@ -51,7 +51,7 @@ FIELDS: Final = 20
 """Most fields of one log line."""
 
 A_SECOND: Final = 200
-"""Most messages of a source in a second; its context waits with requests, and leaves out lines of the log."""
+"""Messages of a source in a second, at most: a quarter of them are lines of the log and of its health."""
 
 _BYTES: Final = (1 << 63) - 1
 _ID = Annotated[StrictInt, Field(ge=0, le=_BYTES)]

@@ -1,0 +1,1 @@
+"""The sources that postscan ships. They import `postscan.plugins` and nothing else of postscan."""
