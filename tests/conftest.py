@@ -152,7 +152,8 @@ def postgres_url(request: pytest.FixtureRequest) -> str:
 def _on_postgres(request: pytest.FixtureRequest, *, with_tables: bool) -> str:
     server: str = request.getfixturevalue("_postgres_server")
     monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
-    monkeypatch.setattr(postgresql, "_ANSWER_SECONDS", int(PATIENCE))  # a busy machine is no silent server
+    for seconds in ("_ANSWER_SECONDS", "_CONNECT_SECONDS"):
+        monkeypatch.setattr(postgresql, seconds, int(PATIENCE))  # a busy machine is no silent server
     name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
     return f"{databases.create(server, name, with_tables=with_tables)}&connect_timeout={PATIENCE:.0f}"
 

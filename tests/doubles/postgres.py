@@ -78,6 +78,16 @@ class Postgres:
         if number is signal.SIGKILL:
             psutil.wait_procs(processes, 10)
 
+    @contextlib.contextmanager
+    def taking_no_connections(self) -> Iterator[None]:
+        """Let nothing but new connections wait while the body runs: the process that starts the others stands still."""
+        first = self._processes()[0]
+        first.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            first.send_signal(signal.SIGCONT)
+
     def _processes(self) -> list[psutil.Process]:
         """Return its processes, the one that started the others first; an empty list if it does not run."""
         try:

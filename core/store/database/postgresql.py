@@ -6,8 +6,9 @@ is the same server: a stand-by that took over counts in a timeline of its own.
 
 from __future__ import annotations
 
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -21,7 +22,8 @@ from postscan.core.store.database.silence import SilenceWatch
 CONNECTIONS: Final = 8
 URGENT: Final = 2  # connections that only urgent transactions take
 _POLL: Final = 0.05  # seconds between two questions for an outcome
-_ANSWER_SECONDS: Final = 2  # for a connection that only shows whether the server answers
+_ANSWER_SECONDS: Final = 2.5  # for an answer that only shows whether the server gives one
+_CONNECT_SECONDS: Final = 3  # the same, for a new connection
 
 _NETWORK: Final = {
     "connect_timeout": 3,  # seconds
@@ -67,7 +69,8 @@ class PostgreSQL(Backend):
         self.file = None
         self._fresh = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
         self._lock = SessionLock(self._fresh)
-        self._watch = SilenceWatch(self._is_answering)
+        self._probe = ServerProbe(self._fresh, arguments)
+        self._watch = SilenceWatch(self._probe.answers)
         sa.event.listen(self.writer, "connect", lambda connection, _record: self._watch.add(connection))
         for engine in (self.writer, self._fresh):
             sa.event.listen(engine, "do_connect", self._refuse)
@@ -109,25 +112,74 @@ class PostgreSQL(Backend):
     def close(self) -> None:
         """Close the connections."""
         self._watch.close()
+        self._probe.close()
         super().close()
         self._fresh.dispose()
-
-    def _is_answering(self) -> bool:
-        """Return whether the server takes a new connection, or refuses one."""
-        dialect: Any = self._fresh.dialect
-        arguments, options = dialect.create_connect_args(self._fresh.url)
-        try:
-            dialect.connect(*arguments, **options | {"connect_timeout": _ANSWER_SECONDS}).close()
-        except dialect.dbapi.errors.ConnectionTimeout:
-            return False
-        except dialect.dbapi.Error:
-            return True
-        return True
 
     def _refuse(self, dialect: Any, _record: object, _arguments: object, _options: object) -> None:
         """Refuse a connection at once while the server is silent: it would wait in vain."""
         if self._watch.silent:
             raise dialect.dbapi.OperationalError("the server accepts connections and answers nothing")
+
+
+class ServerProbe:
+    """Asks the server whether it answers, on a connection that stays open; one thread uses it.
+
+    One process of the server answers on an open connection, at once and without the disk, also on a busy machine. A
+    new connection takes many steps of several processes, so it is only for when there is no open one.
+    """
+
+    def __init__(self, engine: sa.Engine, arguments: Mapping[str, Any]) -> None:
+        self._dialect: Any = engine.dialect
+        self._arguments, options = self._dialect.create_connect_args(engine.url)
+        self._options = {**options, **arguments}
+        self._connection: Any = None
+
+    def answers(self) -> bool:
+        """Return whether the server answers within `_ANSWER_SECONDS`; a new connection may take `_CONNECT_SECONDS`.
+
+        To refuse a connection is an answer as well.
+        """
+        if self._connection is not None:
+            try:
+                if self._is_answered():
+                    return True
+            except self._dialect.dbapi.Error:
+                self.close()  # it has ended
+            else:
+                self.close()
+                return False
+        return self._is_connected()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _is_answered(self) -> bool:
+        """Ask by an empty query, which begins no transaction; raise the driver's error if the connection has ended."""
+        connection = self._connection.pgconn
+        connection.send_query(b"")
+        poll = select.poll()
+        poll.register(connection.socket, select.POLLIN)
+        until = time.monotonic() + _ANSWER_SECONDS
+        while poll.poll(1000 * max(0.0, until - time.monotonic())):
+            connection.consume_input()
+            while not connection.is_busy():
+                if connection.get_result() is None:
+                    return True
+        return False
+
+    def _is_connected(self) -> bool:
+        options = {**self._options, "connect_timeout": _CONNECT_SECONDS}
+        try:
+            self._connection = self._dialect.connect(*self._arguments, **options)
+        except self._dialect.dbapi.errors.ConnectionTimeout:
+            return False
+        except self._dialect.dbapi.Error:
+            pass  # it is refused
+        return True
 
 
 def _arguments(url: sa.URL, busy_seconds: float) -> dict[str, Any]:

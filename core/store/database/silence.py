@@ -1,8 +1,9 @@
 """End the connections to a server that accepts them and answers nothing.
 
 A slow statement and a silent server look the same to a transaction. So while one takes longer than a moment, a thread
-asks the server on a connection of its own. If it does not answer, all connections are shut down, and new ones are
-refused at once until it answers again. The kernel's timers see only a silent network, not a process that stands still.
+asks the server on a connection of its own. If it does not answer, and the transaction gets no answer meanwhile either,
+all connections are shut down, and new ones are refused at once until it answers again. The kernel's timers see only a
+silent network, not a process that stands still.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-PATIENCE: Final = 1.0  # seconds of a transaction, or since the last question, before the server is asked
+PATIENCE: Final = 0.5  # seconds of a transaction, or since the last question, before the server is asked
 _PAUSE: Final = 0.25  # seconds between two looks
 
 
 class SilenceWatch:
     """Watches the transactions on one server; `silent` says that it did not answer when it was asked last.
 
-    *answers* asks the server: it connects, and returns False if that takes too long.
+    *answers* asks the server, and returns False if it does not answer for some seconds. It is called in one thread,
+    soon after the first transaction, so that it has a connection before a slow one.
     """
 
     def __init__(self, answers: Callable[[], bool]) -> None:
@@ -63,17 +65,20 @@ class SilenceWatch:
             self._thread.join()
 
     def _watch(self) -> None:
-        asked = 0.0
+        asked: float | None = None
         while not self._over.wait(_PAUSE):
-            with self._lock:
-                oldest = min(self._begun.values(), default=None)
-            now = time.monotonic()
-            is_slow = oldest is not None and now - oldest > PATIENCE
-            if (is_slow or self.silent) and now - asked > PATIENCE:
-                self.silent = not self._answers()
+            if asked is None or (time.monotonic() - asked > PATIENCE and (self.silent or self._has_waited(PATIENCE))):
+                begun = time.monotonic()
+                is_answered = self._answers()
                 asked = time.monotonic()
+                self.silent = not is_answered and (self.silent or self._has_waited(asked - begun))
                 if self.silent:
                     self._shut_down()
+
+    def _has_waited(self, seconds: float) -> bool:
+        """Return whether a transaction is open that began more than so many seconds ago."""
+        with self._lock:
+            return any(time.monotonic() - begun > seconds for begun in self._begun.values())
 
     def _shut_down(self) -> None:
         with self._lock:

@@ -17,6 +17,7 @@ from works import PATIENCE, until
 
 from postscan.core.errors import OutcomeUnknown, StoreBusy
 from postscan.core.store.database import postgresql
+from postscan.core.store.database.silence import SilenceWatch
 from postscan.core.store.store import Store
 
 CHANGE = sa.text("insert into mark values (1, 'boot', 0, 0) on conflict (id) do update set ticks = mark.ticks + 1")
@@ -107,8 +108,69 @@ def test_a_change_that_a_server_does_not_answer_is_undone_or_of_unknown_outcome(
     assert [one.getMessage() for one in caplog.records] == ["commit interrupted"]
 
 
-def test_a_slow_statement_is_not_ended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers while it works, on a busy machine not within two seconds."""
-    monkeypatch.setattr(postgresql, "_ANSWER_SECONDS", int(PATIENCE))
+def sleep(store: Store, seconds: float) -> object:
+    """Let a statement take so long, and return its result."""
     with store.reading() as db:
-        assert db.scalar(sa.text("select pg_sleep(3)")) == ""
+        return db.scalar(sa.text("select pg_sleep(:seconds)"), {"seconds": seconds})
+
+
+def sessions(store: Store) -> list[int]:
+    """Return the processes that serve the other connections to this database."""
+    with store.reading() as db:
+        found = db.execute(
+            sa.text(
+                "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                " and backend_type = 'client backend'"
+            )
+        )
+        return list(found.scalars())
+
+
+def test_a_slow_statement_is_not_ended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers while it works, on a very busy machine later than usual."""
+    for name in ("_ANSWER_SECONDS", "_CONNECT_SECONDS"):
+        monkeypatch.setattr(postgresql, name, int(PATIENCE))
+    assert sleep(store, 3) == ""
+
+
+def test_a_server_that_takes_no_connections_is_not_silent(server: Postgres, store: Store) -> None:
+    """F-R13: on a busy machine a connection takes seconds. It is asked on one that is open, and answers there."""
+    until(lambda: sessions(store), "for the connection on which the server is asked")
+
+    with server.taking_no_connections():
+        assert sleep(store, 5) == ""
+
+
+def test_a_server_that_has_ended_the_connection_for_questions_is_asked_on_another_one(store: Store) -> None:
+    """An administrator may end sessions, and a proxy those that do nothing."""
+    until(lambda: sessions(store), "for the connection on which the server is asked")
+    [asked] = sessions(store)
+    with store.reading() as db:
+        db.execute(sa.text("select pg_terminate_backend(:pid)"), {"pid": asked})
+    until(lambda: not sessions(store), "for its end")
+
+    assert sleep(store, 2) == ""
+    assert len(sessions(store)) == 1
+
+
+def test_a_server_is_silent_only_if_a_transaction_waits_as_long_as_the_question() -> None:
+    """An answer to a transaction is an answer, also where one on the connection for questions is late."""
+    before, late = [], threading.Semaphore(0)
+
+    def answers() -> bool:
+        before.append(watch.silent)
+        assert late.acquire(timeout=PATIENCE)
+        return False
+
+    watch = SilenceWatch(answers)
+    with contextlib.closing(watch):
+        with watch.watched():
+            until(lambda: len(before) == 1, "for the first question")
+        late.release()
+        with watch.watched():
+            until(lambda: len(before) == 2, "for the second one")
+            late.release()
+            until(lambda: watch.silent, "for the server to be given up")
+        late.release(100)
+
+    assert before[:2] == [False, False]
