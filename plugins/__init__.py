@@ -17,6 +17,7 @@ from postscan.core.filters.hookspecs import hookimpl
 from postscan.core.filters.parameters import element, setting
 from postscan.core.filters.results import FilterFailed, FilterResult
 from postscan.core.filters.shares import Place, Shares
+from postscan.core.filters.source.completeness import Completeness, FileState, examine
 from postscan.core.filters.source.context import JobStatus, SourceContext
 from postscan.core.filters.source.errors import Busy, Ended, Refused, Taken
 from postscan.core.filters.source.job import SourceJob
@@ -30,9 +31,11 @@ __all__ = [
     "Busy",
     "CancellationToken",
     "Cancelled",
+    "Completeness",
     "Destination",
     "Document",
     "Ended",
+    "FileState",
     "Filter",
     "FilterContext",
     "FilterFailed",
@@ -49,6 +52,7 @@ __all__ = [
     "Taken",
     "ToolEnded",
     "element",
+    "examine",
     "hookimpl",
     "setting",
 ]

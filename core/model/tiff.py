@@ -12,11 +12,13 @@ from typing import Final, NamedTuple
 
 MOST_DIRECTORIES: Final = 65_536
 MOST_FIELDS: Final = 1_000_000
-"""In all directories together; one directory has 65,535 at most, also in a BigTIFF file."""
+"""In all directories together."""
+
+MOST_IN_ONE: Final = 4096
+"""Fields of one directory; TIFF has room for 65,535, and BigTIFF for 2^64."""
 
 COMPRESSION: Final = 259
 
-_MOST_IN_ONE: Final = 0xFFFF
 _AT_ONCE: Final = 4096  # numbers that are read and converted together
 _SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)) | {16: 8, 17: 8, 18: 8}
 """Bytes of a value, by the number of its type."""
@@ -124,12 +126,12 @@ class TiffReader:
 
     def _count_directory(self, offset: int) -> None:
         if offset in self._seen:
-            raise BrokenTiff("its directories form a ring, or two of them share a third one")
+            raise BrokenTiff("its directories form a ring, or share one")
         if len(self._seen) == MOST_DIRECTORIES:
             raise BrokenTiff(f"it has more than {MOST_DIRECTORIES} directories")
         self._seen.add(offset)
 
     def _count_fields(self, number: int) -> None:
         self._fields += number
-        if number > _MOST_IN_ONE or self._fields > MOST_FIELDS:
-            raise BrokenTiff(f"a directory has {number} fields; expected {_MOST_IN_ONE}, and {MOST_FIELDS} in all")
+        if number > MOST_IN_ONE or self._fields > MOST_FIELDS:
+            raise BrokenTiff(f"a directory has {number} fields; expected {MOST_IN_ONE}, and {MOST_FIELDS} in all")
