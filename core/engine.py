@@ -94,7 +94,7 @@ class Engine:
 
     def catalogue(self) -> Catalogue:
         """Probe every installed plugin, each in a worker process of its own."""
-        with self.probing() as (catalogue, _):
+        with self.probing(sources=True) as (catalogue, _):
             return catalogue
 
     def check(self, instructions: Instructions) -> None:
@@ -106,11 +106,16 @@ class Engine:
             validator.check(instructions)
 
     @contextlib.contextmanager
-    def probing(self) -> Iterator[tuple[Catalogue, InstructionValidator]]:
-        """Yield the catalogue and the validator of its filters; their workers end with the body. Runs no jobs."""
+    def probing(self, *, sources: bool = False) -> Iterator[tuple[Catalogue, InstructionValidator]]:
+        """Yield the catalogue and the validator of its filters; their workers end with the body. Runs no jobs.
+
+        With *sources* the catalogue has them as well.
+        """
         with contextlib.closing(Workers()) as workers:
             probe = PluginProbe(workers, self.settings)
             catalogue = probe.catalogue()
+            if sources:
+                catalogue = Catalogue((*catalogue.plugins, *probe.sources()))
             yield catalogue, probe.validator(catalogue)
 
     @contextlib.contextmanager

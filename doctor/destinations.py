@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def destinations(settings: Settings) -> Iterator[Finding]:
     """Check whether plugins load, scan processes are valid, and destinations can be reached."""
     folder = ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
-    with _engine(settings, folder) as core, core.probing() as (catalogue, validator):
+    with _engine(settings, folder) as core, core.probing(sources=True) as (catalogue, validator):
         yield from _plugins(catalogue)
         processes = []
         for found in _processes(folder):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from postscan.core.filters.parameters import Parameter, Schema
-    from postscan.core.registry.catalogue import FilterInfo, Plugin
+    from postscan.core.registry.catalogue import Plugin, SourceInfo
 
 app = typer.Typer(no_args_is_help=True, help="List, explain, check, enable and create plugins.")
 
@@ -27,11 +27,11 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_plugins(context: typer.Context, json: JSON = False) -> None:
-    """List the installed plugins and their filters.
+    """List the installed plugins: their filters, and their sources.
 
     Each plugin is loaded in a process of its own. One that cannot be used is `quarantined`, with the reason;
     `postscan plugin info` has its traceback. `disabled` plugins are named in the settings, and are never imported.
-    LACKS is what a filter needs and this machine does not have.
+    BRINGS is `filters` or `source`. LACKS is what a filter or source needs and this machine does not have.
 
     \b
     Examples:
@@ -42,8 +42,8 @@ def list_plugins(context: typer.Context, json: JSON = False) -> None:
     if json:
         typer.echo(views.as_json([_record(plugin) for plugin in plugins]))
     elif plugins:
-        columns = ("PLUGIN", "VERSION", "DISTRIBUTION", "STATE", "DIALECT", "TITLE", "LACKS")
-        terminal.console().print(terminal.table(columns, (row for plugin in plugins for row in _filter_rows(plugin))))
+        columns = ("PLUGIN", "VERSION", "DISTRIBUTION", "BRINGS", "STATE", "DIALECT", "TITLE", "LACKS")
+        terminal.console().print(terminal.table(columns, (row for plugin in plugins for row in _plugin_rows(plugin))))
     else:
         typer.echo("no plugins are installed")
 
@@ -54,25 +54,30 @@ def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")],
     json: JSON = False,
 ) -> None:
-    """Explain a plugin: its filters, their instructions and settings.
+    """Explain a plugin: its filters with their instructions and settings, or its source.
 
     Instructions are elements of the scan process, in the namespace of the dialect. Settings are keys of the table
-    `[filters.NAME]`; this shows the keys, never their values. For a `quarantined` plugin it shows the traceback.
+    `[filters.NAME]`, or of an inlet `[sources.<name>]`; this shows the keys, never their values. For a `quarantined`
+    plugin it shows the traceback. If filters and a source have the same name, it explains both, with --json as a list.
 
     \b
     Examples:
       postscan plugin info stamp
       postscan plugin info stamp --json | jq '.filters[].instructions'
     """
-    plugins = {plugin.name: plugin for plugin in _installed(context)}
-    if name not in plugins:
-        raise PluginError(f"no plugin {name!r} is installed; installed are: {', '.join(plugins) or 'none'}")
+    installed = _installed(context)
+    plugins = [plugin for plugin in installed if plugin.name == name]
+    if not plugins:
+        names = ", ".join(dict.fromkeys(plugin.name for plugin in installed))
+        raise PluginError(f"no plugin {name!r} is installed; installed are: {names or 'none'}")
     if json:
-        typer.echo(views.as_json(_record(plugins[name])))
+        records = [_record(plugin) for plugin in plugins]
+        typer.echo(views.as_json(records if len(records) > 1 else records[0]))
         return
     console = terminal.console()
-    for part in _page(plugins[name]):
-        console.print(part)
+    for plugin in plugins:
+        for part in _page(plugin):
+            console.print(part)
 
 
 app.command()(check.check)
@@ -87,10 +92,12 @@ def _installed(context: typer.Context) -> tuple[Plugin, ...]:
         return engine.catalogue().plugins
 
 
-def _filter_rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
-    """Yield one row for each filter, or one row for a plugin without filters."""
-    about = (plugin.name, plugin.version, plugin.distribution, _state(plugin))
-    if not plugin.filters:
+def _plugin_rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
+    """Yield one row for each filter and one for the source, or one row for a plugin without any."""
+    about = (plugin.name, plugin.version, plugin.distribution, plugin.kind, _state(plugin))
+    if plugin.source:
+        yield (*about, "", plugin.source.title, "; ".join(plugin.source.lacks))
+    elif not plugin.filters:
         yield (*about, "", "", "")
     for one in plugin.filters:
         yield (*about, one.dialect, one.title, "; ".join(one.lacks))
@@ -118,7 +125,25 @@ def _page(plugin: Plugin) -> Iterator[str | Table]:
             ]
         )
         yield from _instructions(one.instructions)
-        yield from _settings(plugin, one)
+        yield from _settings(f"[filters.{plugin.name}]", one.settings)
+    if plugin.source:
+        yield from _source(plugin, plugin.source)
+
+
+def _source(plugin: Plugin, source: SourceInfo) -> Iterator[str | Table]:
+    yield ""
+    yield from _lines(
+        [
+            ("Source", source.title),
+            *([("About", source.summary)] if source.summary else []),
+            ("Proofs", ", ".join(source.proofs)),
+            ("Grace", f"{source.grace:g} s"),
+            *([("Pulls", "an administrator can ask it for a scan")] if source.pulls else []),
+            *(("Lacks", lack) for lack in source.lacks),
+            *(("Refuses", reason) for reason in source.refused.values()),
+        ]
+    )
+    yield from _settings(f'an inlet with plugin = "{plugin.name}"', source.settings)
 
 
 def _lines(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -140,12 +165,13 @@ def _instructions(schema: Schema | None) -> Iterator[str | Table]:
         yield "The filter checks them further by itself."
 
 
-def _settings(plugin: Plugin, one: FilterInfo) -> Iterator[str | Table]:
-    if not one.settings:
-        yield f"\nSettings in [filters.{terminal.plain(plugin.name)}]: none are declared"
+def _settings(section: str, settings: tuple[Parameter, ...]) -> Iterator[str | Table]:
+    where = terminal.plain(section)
+    if not settings:
+        yield f"\nSettings in {where}: none are declared"
         return
-    yield f"\nSettings in [filters.{terminal.plain(plugin.name)}]"
-    rows = ((key.name, _kind(key), _default(key), key.help) for key in one.settings)
+    yield f"\nSettings in {where}"
+    rows = ((key.name, _kind(key), _default(key), key.help) for key in settings)
     yield terminal.table(("KEY", "VALUE", "DEFAULT", "MEANING"), rows)
 
 
@@ -182,6 +208,22 @@ def _record(plugin: Plugin) -> dict[str, Any]:
             }
             for one in plugin.filters
         ],
+        "brings": plugin.kind,
+        "source": _source_record(plugin.source) if plugin.source else None,
+    }
+
+
+def _source_record(source: SourceInfo) -> dict[str, Any]:
+    return {
+        "title": source.title,
+        "summary": source.summary,
+        "proofs": list(source.proofs),
+        "grace": source.grace,
+        "once": source.once,
+        "pulls": source.pulls,
+        "lacks": list(source.lacks),
+        "settings": [_setting_record(key) for key in source.settings],
+        "refused": dict(source.refused),
     }
 
 

@@ -32,9 +32,9 @@ def enable(context: typer.Context, name: Name) -> None:
 def disable(context: typer.Context, name: Name) -> None:
     """Disable a plugin: add its name to `plugins.disabled`.
 
-    It is no longer imported. It stays in `postscan plugin list`, without its filters; jobs that name them fail. Writes
-    the settings file that --config or POSTSCAN_CONFIG names; comments and layout stay. Restart a running server, which
-    reads its settings when it starts.
+    It is no longer imported. It stays in `postscan plugin list`, without its filters or its source; jobs that name
+    the filters fail, and inlets of the source are not started. Writes the settings file that --config or
+    POSTSCAN_CONFIG names; comments and layout stay. Restart a running server, which reads its settings when it starts.
 
     \b
     Example:
@@ -44,10 +44,11 @@ def disable(context: typer.Context, name: Name) -> None:
 
 
 def _set_enabled(context: typer.Context, name: str, *, disabled: bool) -> None:
-    from postscan.core.filters import loader
+    from postscan.core.filters import hookspecs, loader
 
     listed = load_settings(context).plugins.disabled  # raises for an invalid file before it is changed
-    installed = [entry.name for entry in loader.installed()]
+    groups = (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
+    installed = sorted({entry.name for group in groups for entry in loader.installed(group)})
     state = "disabled" if disabled else "enabled"
     if name not in installed and name not in listed:
         raise PluginError(f"no plugin {name!r} is installed; installed are: {', '.join(installed) or 'none'}")

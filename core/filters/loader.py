@@ -20,7 +20,7 @@ from postscan.core.filters.filter import API, Filter
 from postscan.core.filters.source.messages import ProofKind
 from postscan.core.filters.source.source import SOURCE_API, Source
 
-PROOFS: Final = frozenset(get_args(ProofKind))
+PROOFS: Final = tuple(sorted(get_args(ProofKind)))
 """The ways in which a source can prove who asks."""
 
 
@@ -126,8 +126,8 @@ def check_source(one: object) -> None:
     _check_texts(one, "title")
     _check_contract(one, SOURCE_API)
     proofs = getattr(one, "proofs", ())
-    if not isinstance(proofs, tuple | list | set | frozenset) or not proofs or not set(proofs) <= PROOFS:
-        raise PluginError(f"{kind}.proofs is {proofs!r}; expected some of {', '.join(sorted(PROOFS))}")
+    if not isinstance(proofs, tuple | list | set | frozenset) or not proofs or any(one not in PROOFS for one in proofs):
+        raise PluginError(f"{kind}.proofs is {proofs!r}; expected some of {', '.join(PROOFS)}")
     if not isinstance(one.once, bool):
         raise PluginError(f"{kind}.once is {one.once!r}; expected True or False")
     _check_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, inlet, token)")

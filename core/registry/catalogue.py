@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from importlib.metadata import EntryPoint
 from typing import Any, Final
 
 from postscan.core.filters import loader
@@ -39,8 +40,15 @@ ProbePlugin = Callable[[str, Mapping[str, Any]], Result]
 """Loads one plugin in a worker; returns `PluginDeclared`, or `OrderBroken` or `OrderFailed` if it cannot be used."""
 
 
+class PluginKind(StrEnum):
+    """What a plugin brings; a filter and a source may have the same name."""
+
+    FILTERS = "filters"
+    SOURCE = "source"
+
+
 class PluginState(StrEnum):
-    """Whether a plugin's filters can be used."""
+    """Whether a plugin's filters, or its source, can be used."""
 
     READY = "ready"
     QUARANTINED = "quarantined"
@@ -70,6 +78,24 @@ class FilterInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source declares; `lacks` says what this machine lacks for it, `grace` is in seconds.
+
+    `refused` says what is wrong with the settings of an inlet, by its name.
+    """
+
+    title: str
+    summary: str
+    proofs: tuple[str, ...]
+    grace: float
+    once: bool = False
+    pulls: bool = False
+    lacks: tuple[str, ...] = ()
+    settings: tuple[Parameter, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Plugin:
     """One installed plugin, usable or not; `reason` and `traceback` say why not."""
 
@@ -80,6 +106,8 @@ class Plugin:
     reason: str = ""
     traceback: str = ""
     filters: tuple[FilterInfo, ...] = ()
+    kind: PluginKind = PluginKind.FILTERS
+    source: SourceInfo | None = None
 
 
 class Catalogue:
@@ -100,38 +128,52 @@ class Catalogue:
 
 
 def read(probe: ProbePlugin, settings: Mapping[str, Mapping[str, Any]], disabled: tuple[str, ...]) -> Catalogue:
-    """Probe every installed plugin; *settings* holds their tables by plugin name."""
+    """Probe every installed plugin of filters; *settings* holds their tables by plugin name."""
     plugins: list[Plugin] = []
     taken: dict[str, str] = {}
     for entry in loader.installed():
-        plugin = Plugin(
-            name=entry.name,
-            distribution=entry.dist.name if entry.dist else "",
-            version=entry.dist.version if entry.dist else "",
-            state=PluginState.DISABLED if entry.name in disabled else PluginState.READY,
-        )
+        plugin = installed(entry, disabled)
         if plugin.state is PluginState.READY:
             plugin = _probed(plugin, probe(entry.name, settings.get(entry.name, {})), taken)
-        if plugin.state is PluginState.QUARANTINED:
-            about = {"plugin": plugin.name, "reason": plugin.reason, "traceback": plugin.traceback}
-            log.error("plugin quarantined", extra=about)
         taken.update({info.dialect: plugin.name for info in plugin.filters})
         plugins.append(plugin)
     return Catalogue(tuple(plugins))
 
 
+def installed(entry: EntryPoint, disabled: tuple[str, ...], kind: PluginKind = PluginKind.FILTERS) -> Plugin:
+    """Return an installed plugin that was not probed yet, disabled or ready."""
+    return Plugin(
+        name=entry.name,
+        distribution=entry.dist.name if entry.dist else "",
+        version=entry.dist.version if entry.dist else "",
+        state=PluginState.DISABLED if entry.name in disabled else PluginState.READY,
+        kind=kind,
+    )
+
+
+def quarantined(plugin: Plugin, reason: str, traceback: str = "") -> Plugin:
+    """Return a plugin that cannot be used, and log why."""
+    log.error("plugin quarantined", extra={"plugin": plugin.name, "reason": reason, "traceback": traceback})
+    return replace(plugin, state=PluginState.QUARANTINED, reason=reason, traceback=traceback)
+
+
+def without_declaration(plugin: Plugin, result: Result) -> Plugin:
+    """Return the plugin whose probe has this result, which is no declaration, quarantined."""
+    error = result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"
+    return quarantined(plugin, error, result.traceback if isinstance(result, OrderBroken) else "")
+
+
 def _probed(plugin: Plugin, result: Result, taken: Mapping[str, str]) -> Plugin:
     if not isinstance(result, PluginDeclared):
-        error = result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"
-        return _quarantined(plugin, error, result.traceback if isinstance(result, OrderBroken) else "")
+        return without_declaration(plugin, result)
     try:
         filters = tuple(_info(one) for one in result.filters)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        return _quarantined(plugin, f"what it declares is invalid: {error}")
+        return quarantined(plugin, f"what it declares is invalid: {error}")
     seen = dict(taken)
     for info in filters:
         if info.dialect in seen:
-            return _quarantined(plugin, f"its dialect {info.dialect} belongs to plugin {seen[info.dialect]} already")
+            return quarantined(plugin, f"its dialect {info.dialect} belongs to plugin {seen[info.dialect]} already")
         seen[info.dialect] = plugin.name
     return replace(plugin, filters=filters)
 
@@ -173,7 +215,3 @@ def _schema(declared: Mapping[str, Any]) -> Schema:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r:.64} names no element; expected a letter, then letters, digits, . - _")
     return schema
-
-
-def _quarantined(plugin: Plugin, reason: str, traceback: str = "") -> Plugin:
-    return replace(plugin, state=PluginState.QUARANTINED, reason=reason, traceback=traceback)

@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from postscan.core.filters.cancellation import CancelSource
-from postscan.core.registry import catalogue
-from postscan.core.registry.catalogue import Catalogue
-from postscan.core.registry.validation import InstructionValidator
+from postscan.core.filters.source.messages import InletStarted
+from postscan.core.registry import catalogue, sources
+from postscan.core.registry.catalogue import Catalogue, Plugin
+from postscan.core.registry.validation import DIAGNOSE_SECONDS, InstructionValidator
 from postscan.core.settings import Settings
 from postscan.core.workers.pool import Workers
-from postscan.core.workers.protocol import Order, OrderBroken, ProbeOrder, Result
+from postscan.core.workers.protocol import (
+    Diagnosed,
+    Order,
+    OrderBroken,
+    OrderFailed,
+    ProbeOrder,
+    Result,
+    SourceDiagnoseOrder,
+    SourceProbeOrder,
+)
 from postscan.core.workers.slot import Limits
 
 
@@ -25,13 +35,34 @@ class PluginProbe:
         self._settings = settings
 
     def catalogue(self) -> Catalogue:
-        """Probe every installed plugin and return what they declare, or why they are quarantined."""
+        """Probe every installed plugin of filters and return what they declare, or why they are quarantined."""
 
         def probe(plugin: str, table: Mapping[str, Any]) -> Result:
             order = ProbeOrder(plugin=plugin, settings=dict(table))
             return self._execute(order, self._settings.plugins.probe_seconds)
 
         return catalogue.read(probe, self._settings.filters, self._settings.plugins.disabled)
+
+    def sources(self) -> tuple[Plugin, ...]:
+        """Probe every installed plugin that brings a source, with the tables of its inlets."""
+        inlets: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for name, inlet in self._settings.sources.items():
+            inlets.setdefault(inlet.plugin, {})[name] = inlet.table
+
+        def probe(plugin: str, tables: sources.Inlets) -> Result:
+            order = SourceProbeOrder(plugin=plugin, inlets={name: dict(table) for name, table in tables.items()})
+            return self._execute(order, self._settings.plugins.probe_seconds)
+
+        return sources.read(probe, inlets, self._settings.plugins.disabled)
+
+    def diagnose(self, started: InletStarted) -> list[str]:
+        """Return what would keep origins from coming in an inlet."""
+        order = SourceDiagnoseOrder(plugin=started.plugin, started=started)
+        result = self._execute(order, DIAGNOSE_SECONDS)
+        if isinstance(result, Diagnosed):
+            return list(result.found)
+        error = result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"
+        return [error]
 
     def validator(self, catalogue: Catalogue) -> InstructionValidator:
         """Return the validator of instructions for the filters of this catalogue."""

@@ -41,7 +41,9 @@ from postscan.core.workers.protocol import (
     Result,
     RunMessage,
     RunOrder,
+    SourceDiagnoseOrder,
     SourceOrder,
+    SourceProbeOrder,
 )
 
 
@@ -74,6 +76,11 @@ def _result_of(order: OrderWithResult, token: CancellationToken, connection: Ser
                 return _diagnose(order, token)
             case RunOrder():
                 return _run(order, token, connection)
+            case SourceProbeOrder():
+                return source.probe(order)
+            case SourceDiagnoseOrder():
+                _enter(order.workdir)
+                return source.diagnose(order, token)
     except PluginError as error:
         return OrderBroken(error=str(error)[: protocol.SENTENCE])
     except MemoryError:

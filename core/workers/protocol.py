@@ -1,10 +1,12 @@
 """The messages between the server and a worker, as JSON lines on a socket pair; made and checked here alone.
 
-    server → worker   one order             ProbeOrder, CheckOrder, DiagnoseOrder, RunOrder, SourceOrder
+    server → worker   one order             ProbeOrder, CheckOrder, DiagnoseOrder, RunOrder, SourceProbeOrder,
+                                            SourceDiagnoseOrder, SourceOrder
     worker → server   any number during it  GrantRequest, OutputPublished, OutputWithdrawn, FilterProgress, LogLine
     server → worker   for each GrantRequest GrantReply
-    worker → server   one result            PluginDeclared, InstructionsAccepted, InstructionsRefused, Diagnosed,
-                                            FilterDone, FilterCancelled, OrderFailed, OrderBroken
+    worker → server   one result            PluginDeclared, SourceProbed, InstructionsAccepted,
+                                            InstructionsRefused, Diagnosed, FilterDone, FilterCancelled,
+                                            OrderFailed, OrderBroken
 
 A `SourceOrder` has no result: the messages of a source follow it.
 
@@ -21,6 +23,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StrictBool, StrictInt, TypeAdapter
 
 from postscan.core.filters.facts import Document, JobFacts
+from postscan.core.filters.source.messages import InletStarted, ProofKind
 from postscan.core.model import json_lines
 from postscan.core.model.json_lines import (
     NAME,
@@ -106,6 +109,20 @@ class RunOrder(_FilterOrder):
     type: Literal["run"] = "run"
 
 
+class SourceProbeOrder(_Order):
+    """Load the source of a plugin and return what it declares; `inlets` are its tables by the name of the inlet."""
+
+    type: Literal["probe-source"] = "probe-source"
+    inlets: dict[str, dict[str, Any]] = {}
+
+
+class SourceDiagnoseOrder(_Order):
+    """Check whether origins can come in an inlet."""
+
+    type: Literal["diagnose-source"] = "diagnose-source"
+    started: InletStarted
+
+
 class SourceOrder(_Order):
     """Run a source; the rest of the socket has the messages of `postscan.core.filters.source.messages`.
 
@@ -115,7 +132,7 @@ class SourceOrder(_Order):
     type: Literal["source"] = "source"
 
 
-OrderWithResult = ProbeOrder | CheckOrder | DiagnoseOrder | RunOrder
+OrderWithResult = ProbeOrder | CheckOrder | DiagnoseOrder | RunOrder | SourceProbeOrder | SourceDiagnoseOrder
 Order = OrderWithResult | SourceOrder
 
 
@@ -198,6 +215,21 @@ class PluginDeclared(Message):
     filters: tuple[FilterDeclaration, ...]
 
 
+class SourceProbed(Message):
+    """The result of a probe of a source; `refused` says what is wrong with the table of an inlet, by its name."""
+
+    type: Literal["probed-source"] = "probed-source"
+    title: Text
+    summary: Text
+    proofs: tuple[ProofKind, ...]
+    grace: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+    once: StrictBool
+    pulls: StrictBool
+    lacks: tuple[Text, ...]
+    settings: tuple[dict[str, Any], ...]
+    refused: dict[str, Sentence] = {}
+
+
 class InstructionsAccepted(Message):
     """The result of a check that found nothing wrong."""
 
@@ -250,6 +282,7 @@ class OrderBroken(Message):
 
 Result = (
     PluginDeclared
+    | SourceProbed
     | InstructionsAccepted
     | InstructionsRefused
     | Diagnosed

@@ -1,20 +1,24 @@
-"""The worker's side of an inlet: load the source, run it until it is stopped, report how that ended."""
+"""The worker's side of a source: run it until it is stopped, and report how that ended; probe and diagnose it."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
+import socket
 import threading
 import traceback
 
 from postscan.core.errors import PluginError
-from postscan.core.filters import loader
-from postscan.core.filters.cancellation import Cancelled
+from postscan.core.filters import loader, parameters
+from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.source.connection import InletConnection
 from postscan.core.filters.source.context import SourceContext
-from postscan.core.filters.source.messages import InletStarted, SourceDeclared, SourceFailed, SourceFinished
+from postscan.core.filters.source.messages import InletStarted, ProofKind, SourceDeclared, SourceFailed, SourceFinished
 from postscan.core.filters.source.source import Source
 from postscan.core.model import json_lines
-from postscan.core.workers import rlimits
+from postscan.core.workers import protocol, rlimits
+from postscan.core.workers.protocol import Diagnosed, SourceDiagnoseOrder, SourceProbed, SourceProbeOrder
 
 
 def main(connection: InletConnection) -> None:
@@ -52,6 +56,43 @@ def run(source: Source, started: InletStarted, connection: InletConnection) -> N
         connection.send(SourceFinished())
 
 
+def probe(order: SourceProbeOrder) -> SourceProbed:
+    """Load a source and return what it declares."""
+    source = loader.load_source(order.plugin)
+    refused = {}
+    for inlet, table in order.inlets.items():
+        try:
+            loader.source_settings(inlet, source, table)
+        except PluginError as error:
+            refused[inlet] = str(error)[: json_lines.SENTENCE]
+    declared = parameters.settings(source.Settings) if source.Settings else ()
+    return SourceProbed(
+        title=source.title,
+        summary=(type(source).__doc__ or "").strip().partition("\n")[0],
+        proofs=_proofs(source),
+        grace=float(source.grace),
+        once=source.once,
+        pulls=pulls(source),
+        lacks=tuple(map(str, source.requires())),
+        settings=tuple(dataclasses.asdict(setting) for setting in declared),
+        refused=refused,
+    )
+
+
+def diagnose(order: SourceDiagnoseOrder, token: CancellationToken) -> Diagnosed:
+    """Let a source check whether origins can come; every call to the server raises `Busy`."""
+    started = order.started
+    source = loader.load_source(started.plugin)
+    settings = loader.source_settings(started.inlet, source, started.settings)
+    channel, server = socket.socketpair()
+    server.close()
+    with contextlib.closing(InletConnection(channel)) as connection:
+        connection.listen()
+        inlet = SourceContext(connection, started, settings, token)
+        found = itertools.islice(source.diagnose(inlet), protocol.SENTENCES)
+        return Diagnosed(found=tuple(str(problem)[: json_lines.SENTENCE] for problem in found))
+
+
 def pulls(source: Source) -> bool:
     """Return whether a source fetches a scan when an administrator asks for it."""
     return type(source).pull is not Source.pull
@@ -71,10 +112,14 @@ def _declaration(source: Source) -> SourceDeclared:
     return SourceDeclared(
         title=source.title[: json_lines.NAME],
         api=source.api,
-        proofs=tuple(sorted(set(source.proofs))),
+        proofs=_proofs(source),
         grace=float(source.grace),
         pulls=pulls(source),
     )
+
+
+def _proofs(source: Source) -> tuple[ProofKind, ...]:
+    return tuple(sorted(set(source.proofs)))
 
 
 def _failed(error: BaseException) -> SourceFailed:

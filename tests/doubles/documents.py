@@ -27,10 +27,10 @@ def headings(name: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
-def install(folder: Path, module: str, code: str, entry_point: str) -> None:
+def install(folder: Path, module: str, code: str, entry_point: str, group: str = "postscan.filters") -> None:
     """Put a module and its metadata into a folder on the path, as pip would."""
     (folder / f"{module}.py").write_text(code)
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[postscan.filters]\n{entry_point} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry_point} = {module}\n")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from postscan.core.filters import loader
+from postscan.core.filters import hookspecs, loader
 
 
 def unused(*used: str) -> list[str]:
     """Return the names of our own plugins but these, for `plugins.disabled`; those of tests stay."""
     return [
         entry.name
-        for entry in loader.installed()
+        for group in (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
+        for entry in loader.installed(group)
         if entry.dist and entry.dist.name == "postscan" and entry.name not in used
     ]

@@ -54,6 +54,35 @@ def postscan_filters():
 '''
 
 
+HAMPER = '''
+from dataclasses import dataclass
+from postscan.plugins import Source, hookimpl, setting
+
+@dataclass(frozen=True)
+class HamperSettings:
+    """Where it stands."""
+    place: str = setting("hall", help="where it stands")
+    password: str = setting("swordfish", help="of the lid", secret=True)
+
+class Hamper(Source):
+    """Take what is in the hamper."""
+    title = "Hamper"
+    proofs = ("local", "device")
+    grace = 1.5
+    Settings = HamperSettings
+    def requires(self):
+        yield "there is no lid"
+    def run(self, inlet, token):
+        token.wait(60)
+    def pull(self, inlet, destination):
+        pass
+
+@hookimpl
+def postscan_sources():
+    return [Hamper()]
+'''
+
+
 FEW = f"disabled = {unused('fileshare', 'stamp')}\n"
 
 
@@ -64,12 +93,16 @@ def few_plugins(settings_file: Path) -> None:
 
 
 @pytest.fixture
-def install(tmp_path: Path, few_plugins: None) -> Iterator[Callable[[str, str], None]]:
-    """Install plugins beside the few: each a name and its code."""
+def install(tmp_path: Path, few_plugins: None) -> Iterator[Callable[..., None]]:
+    """Install plugins beside the few: each a name and its code; of filters, unless the group of a source is given."""
     site = tmp_path / "site"
     site.mkdir()
     sys.path.append(str(site))
-    yield lambda name, code: documents.install(site, f"{name}_module", code, name)
+
+    def put(name: str, code: str, group: str = "postscan.filters", entry_point: str = "") -> None:
+        documents.install(site, f"{name}_module", code, entry_point or name, group)
+
+    yield put
     sys.path.remove(str(site))
 
 
@@ -97,7 +130,7 @@ def test_the_table_has_a_line_for_each_filter(
     install("parcel", PARCEL)
     (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("parcel "))
 
-    assert " ".join(row.split()) == "parcel 1.0 parcel_module ready urn:test:parcel Parcel there is no string"
+    assert " ".join(row.split()) == "parcel 1.0 parcel_module filters ready urn:test:parcel Parcel there is no string"
 
 
 def test_a_quarantined_plugin_is_listed_with_its_reason_and_explained_with_its_traceback(
@@ -191,6 +224,81 @@ def test_an_unknown_plugin_is_an_error_that_names_the_installed_ones(postscan: C
     assert "stamp" in result.stderr
 
 
+# --- sources -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hamper(install: Callable[..., None]) -> None:
+    """A source that is installed."""
+    install("hamper", HAMPER, "postscan.sources")
+
+
+@pytest.mark.usefixtures("hamper")
+def test_a_source_is_listed_among_the_plugins(postscan: Callable[..., Result]) -> None:
+    """With what it brings in place of a dialect."""
+    (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("hamper "))
+    plugins = {one["name"]: one for one in json.loads(postscan("plugin", "list", "--json").stdout)}
+
+    assert " ".join(row.split()) == "hamper 1.0 hamper_module source ready Hamper there is no lid"
+    assert (plugins["hamper"]["brings"], plugins["hamper"]["filters"]) == ("source", [])
+    assert plugins["hamper"]["source"]["proofs"] == ["device", "local"]
+    assert (plugins["stamp"]["brings"], plugins["stamp"]["source"]) == ("filters", None)
+
+
+@pytest.mark.usefixtures("hamper")
+def test_info_says_what_a_source_is_and_takes(postscan: Callable[..., Result], settings_file: Path) -> None:
+    """With what is wrong in the tables of its inlets, and without any of their values."""
+    settings_file.write_text(
+        f"{settings_file.read_text()}"
+        '[destinations.all]\nlabel = "All"\nprocess = "3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E10"\n'
+        '[sources.desk]\nplugin = "hamper"\npassword = "trout"\n'
+        '[sources.door]\nplugin = "hamper"\nplaec = "trout"\n'
+    )
+    text = postscan("plugin", "info", "hamper").stdout
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+
+    for line in (
+        "Plugin: hamper 1.0, of hamper_module",
+        "Source: Hamper",
+        "About: Take what is in the hamper.",
+        "Proofs: device, local",
+        "Grace: 1.5 s",
+        "Pulls: an administrator can ask it for a scan",
+        "Lacks: there is no lid",
+        "Refuses: [sources.door] has no setting 'plaec'; it has: password, place",
+        'Settings in an inlet with plugin = "hamper"',
+        'place text "hall" where it stands',
+        "password text, secret of the lid",
+    ):
+        assert line in lines
+    text += postscan("plugin", "info", "hamper", "--json").stdout
+    assert not any(value in text for value in ("swordfish", "trout"))
+
+
+def test_filters_and_a_source_of_one_name_are_both_explained(
+    postscan: Callable[..., Result], install: Callable[..., None]
+) -> None:
+    """The name is that of a package, which may bring both."""
+    install("basket_case", PARCEL)
+    install("hamper", HAMPER, "postscan.sources", "basket_case")
+    text = postscan("plugin", "info", "basket_case").stdout
+    both = json.loads(postscan("plugin", "info", "basket_case", "--json").stdout)
+
+    assert "Filter:   Parcel" in text
+    assert "Source:   Hamper" in text
+    assert [one["brings"] for one in both] == ["filters", "source"]
+
+
+@pytest.mark.usefixtures("hamper")
+def test_a_source_is_switched_off_as_filters_are(postscan: Callable[..., Result]) -> None:
+    """And then never imported."""
+    assert postscan("plugin", "disable", "hamper").exit_code == 0
+    (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("hamper "))
+
+    assert row.split()[3:] == ["source", "disabled"]
+    assert postscan("plugin", "enable", "hamper").exit_code == 0
+
+
 # --- enable and disable ------------------------------------------------------------------------------------------
 
 
@@ -203,7 +311,7 @@ def test_a_disabled_plugin_stays_visible_and_none_of_its_code_is_imported(
 
     assert postscan("plugin", "disable", "unwanted").exit_code == 0
     (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("unwanted "))
-    assert row.split()[3:] == ["disabled"]
+    assert row.split()[3:] == ["filters", "disabled"]
     assert "State:    disabled\n" in postscan("plugin", "info", "unwanted").stdout
     assert postscan("plugin", "enable", "unwanted").exit_code == 0
     assert not trace.exists()
