@@ -10,7 +10,19 @@ import typer
 import typer.core
 import typer.main
 
-from postscan.cli.commands import audit, cancel, doctor, jobs, migrate, naming, process, serve, spool, subscriptions
+from postscan.cli.commands import (
+    accounts,
+    audit,
+    cancel,
+    doctor,
+    jobs,
+    migrate,
+    naming,
+    process,
+    serve,
+    spool,
+    subscriptions,
+)
 from postscan.cli.demo import command
 from postscan.cli.device import command as device_command
 from postscan.cli.device import send
@@ -83,6 +95,7 @@ app.command()(device_command.device)
 app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(commands.app, name="plugin")

@@ -25,6 +25,7 @@ from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
+from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.service.audit_trail import AuditTrail
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.refusals import WINDOW, Refusals
@@ -70,6 +71,7 @@ class Engine:
         pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(pipeline.run, settings.running.slots)
         self.refusals = Refusals(self.store, settings.limits, self.clock)
+        self.accounts = Accounts(settings, self.store, self.refusals, self.clock)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(WINDOW, self.refusals.summarize)]
         self.scheduler = Scheduler(self.store, self.clock, executor, chores, self.spool.discard)
         self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)

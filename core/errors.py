@@ -3,11 +3,13 @@
     PostscanError
     ├── JobNotFound            no such job, or not the caller's: both raise the same
     ├── SubscriptionNotFound   no such subscription, or ended, or not the caller's
+    ├── AccountNotFound        no such account
+    ├── NotAdministrator       only administrators may do this
     ├── WrongState             the job's state does not allow it
     │   └── JobCanceled        because it was cancelled
     ├── InvalidArgument        names the argument, the value, and what was expected
     ├── RequestReused          the MessageID of an earlier request, with another content
-    ├── Throttled              too many tokens that are not the caller's
+    ├── Throttled              too many tokens that are not the caller's, or too many wrong passwords
     ├── StoredProcessInvalid   a stored scan process cannot be used; the server's error
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
@@ -15,6 +17,7 @@
     │       ├── OutcomeUnknown the same, but the change may be stored
     │       └── StoreFull      it has no room on its disk
     ├── SettingsError          names the file, the key, and what was expected
+    ├── NotInstalled           names the extra that has to be installed
     └── PluginError            names the plugin and what is wrong with it
 
 Front ends translate these into faults, exit codes and messages.
@@ -44,6 +47,21 @@ class SubscriptionNotFound(PostscanError, LookupError):
     def __init__(self, id: str) -> None:
         super().__init__(f"there is no subscription {id[:64]!r} of this caller")
         self.id = id
+
+
+class AccountNotFound(PostscanError, LookupError):
+    """No account has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no account {name[:64]!r}")
+        self.name = name
+
+
+class NotAdministrator(PostscanError):
+    """Only an administrator may do this."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__(f"{who} is no administrator")
 
 
 class WrongState(PostscanError):
@@ -83,10 +101,10 @@ class RequestReused(PostscanError):
 
 
 class Throttled(PostscanError):
-    """The caller has sent too many tokens that are not its own; it may try again after `seconds`."""
+    """The caller has sent too many tokens of others, or wrong passwords; it may try again after `seconds`."""
 
-    def __init__(self, who: str, seconds: float) -> None:
-        super().__init__(f"{who} has sent too many unknown tokens; try again in {seconds:.0f} s")
+    def __init__(self, who: str, seconds: float, what: str = "unknown tokens") -> None:
+        super().__init__(f"{who} has sent too many {what}; try again in {seconds:.0f} s")
         self.seconds = seconds
 
 
@@ -119,6 +137,14 @@ class StoreFull(StoreBusy):
 
 class SettingsError(PostscanError):
     """A setting is unknown or has a value that cannot be used."""
+
+
+class NotInstalled(PostscanError):
+    """A library is not installed; the message names the extra that it belongs to."""
+
+    def __init__(self, need: str, extra: str) -> None:
+        super().__init__(f"{need}, which is not installed: pip install 'postscan[{extra}]'")
+        self.extra = extra
 
 
 class PluginError(PostscanError):

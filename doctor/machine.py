@@ -215,7 +215,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _has_secrets(settings: Settings) -> bool:
-    return bool(redaction.secrets(None, settings.filters)) or "@" in settings.storage.database.partition("://")[2]
+    database = settings.storage.database.partition("://")[2]
+    return bool(settings.accounts or redaction.secrets(None, settings.filters)) or "@" in database
 
 
 def _accepts(where: str, host: str, port: int) -> Iterator[Finding]:

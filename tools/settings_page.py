@@ -28,7 +28,7 @@ BOUNDS: Final = {
     "maxLength": "at most {} characters",
 }
 
-ENTRIES: Final = {"users": '"<SID>"', "destinations": "<name>", "sources": "<name>"}
+ENTRIES: Final = {"users": '"<SID>"', "destinations": "<name>", "sources": "<name>", "accounts": "<name>"}
 """How the entries of tables of tables are called."""
 
 Schema = Mapping[str, Any]

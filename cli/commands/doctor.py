@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def doctor(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check this installation, and print a fix for each problem.
 
-    Checks the settings, the data folder, the server and its port, certificates, clock, kernel, database, spool and
-    plugins, each stored scan process, and each of its destinations: it writes a hidden file to folders, logs on to
-    mail and file servers, and connects to other hosts. It delivers, migrates and repairs nothing, and does not disturb
-    a running server. Run it as the user of the server.
+    Checks the settings, the data folder, the server and its port, certificates, clock, kernel, database, accounts,
+    spool and plugins, each stored scan process, and each of its destinations: it writes a hidden file to folders, logs
+    on to mail and file servers, and connects to other hosts. It delivers, migrates and repairs nothing, and does not
+    disturb a running server. Run it as the user of the server.
 
     \b
     Exit codes:
@@ -60,7 +60,7 @@ def doctor(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
 def _findings(context: typer.Context) -> Iterator[Finding]:
     """Run all checks in order; redact the secrets of the settings."""
     from postscan.cli.device import discovery as device_discovery
-    from postscan.doctor import certificates, destinations, discovery, machine
+    from postscan.doctor import accounts, certificates, destinations, discovery, machine
     from postscan.doctor.findings import problem
 
     path: Path | None = context.find_root().obj
@@ -79,6 +79,7 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
         "plain HTTP": machine.plain_http,
         "clock": machine.clock,
         "database": machine.records,
+        "accounts": accounts.accounts,
         "spool": machine.spool,
         "Linux": machine.linux,
         "plugins": destinations.destinations,
@@ -94,11 +95,13 @@ def _findings(context: typer.Context) -> Iterator[Finding]:
 
 
 def _secrets(settings: Settings) -> frozenset[str]:
-    """Return the secrets of plugins and the password of the database, which must not be printed."""
+    """Return what must not be printed: secrets of plugins, the password of the database, hashes of passwords."""
     from postscan.core.registry import redaction as registry_redaction
 
     quoted = urlsplit(settings.storage.database).password or ""
-    return registry_redaction.secrets(None, settings.filters) | {text for text in (quoted, unquote(quoted)) if text}
+    hashes = {account.hash for account in settings.accounts.values()}
+    texts = {text for text in (quoted, unquote(quoted)) if text}
+    return registry_redaction.secrets(None, settings.filters) | texts | hashes
 
 
 def _without(secrets: frozenset[str], finding: Finding) -> Finding:

@@ -46,7 +46,7 @@ def page(job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow]) -
     yield "\nDelivered"
     yield terminal.table(("FILTER", "DOCUMENT", "DESTINATION", "NAME"), (_delivery(one) for one in deliveries))
     yield "\nEvents"
-    yield terminal.table(("TIME", "EVENT", ""), ((_time(one.at), one.kind, _fields(one.fields)) for one in events))
+    yield terminal.table(("TIME", "EVENT", ""), ((moment(one.at), one.kind, _fields(one.fields)) for one in events))
 
 
 def as_json(value: object) -> str:
@@ -103,22 +103,22 @@ def _facts(job: Job) -> Iterator[tuple[str, str]]:
     yield "Owner", f"{job.owner.name} (proof: {job.owner.proof})"
     yield "User", f"{job.user.name} ({job.user.sid})" if job.user.name != job.user.sid else job.user.sid
     yield "Root name", job.document_root
-    yield "Created", _time(job.created)
+    yield "Created", moment(job.created)
     if job.completed:
         yield (
             "Ended",
-            f"{_time(job.completed)}, {(job.completed - job.created).total_seconds():.1f} s after its creation",
+            f"{moment(job.completed)}, {(job.completed - job.created).total_seconds():.1f} s after its creation",
         )
     yield "Images", f"{job.images_received}{'' if job.images_kept else ', removed from the spool'}"
 
 
 def _audited(one: AuditLine) -> tuple[str, ...]:
-    return (_time(one.at), one.who, one.proof, one.verb, one.token, one.outcome, one.detail)
+    return (moment(one.at), one.who, one.proof, one.verb, one.token, one.outcome, one.detail)
 
 
 def _row(job: Job) -> tuple[str, ...]:
     user = job.user.name or job.user.sid
-    return (job.token, job.state, _time(job.created), user, job.process_name, str(job.images_received), _steps(job))
+    return (job.token, job.state, moment(job.created), user, job.process_name, str(job.images_received), _steps(job))
 
 
 def _step(step: FilterStep) -> tuple[str, ...]:
@@ -186,6 +186,6 @@ def _fields(fields: dict[str, Any]) -> str:
     return "  ".join(f"{name}={value}" for name, value in shown.items() if value != "")
 
 
-def _time(at: datetime) -> str:
+def moment(at: datetime) -> str:
     """Return a time in UTC with milliseconds, the precision of the store."""
     return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

@@ -14,6 +14,7 @@ class Proof(StrEnum):
     ADDRESS = "address"
     CERTIFICATE = "certificate"
     LOCAL = "local"
+    SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True)

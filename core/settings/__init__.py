@@ -1,7 +1,7 @@
 """All settings: one TOML file, read once when a command starts, and immutable after that.
 
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
-`postscan.core.settings.network` and `postscan.core.settings.sources`.
+`postscan.core.settings.network`, `postscan.core.settings.sources` and `postscan.core.settings.accounts`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from postscan.core.errors import SettingsError
+from postscan.core.settings import accounts as account_settings
 from postscan.core.settings import sources as source_settings
+from postscan.core.settings.accounts import AccountSettings
 from postscan.core.settings.engine import (
     FilterSettings,
     LimitSettings,
@@ -61,9 +63,17 @@ class Settings(Table):
         default_factory=dict, description="what people choose at devices, by a name of your own"
     )
     sources: dict[str, SourceSettings] = Field(default_factory=dict, description="inlets, by a name of your own")
+    accounts: dict[str, AccountSettings] = Field(
+        default_factory=dict, description="names with passwords, for sources, by the name that is sent"
+    )
     users: dict[str, UserSettings] = Field(default_factory=dict, description="users by SID")
     allow_unknown_users: bool = Field(True, description="accept a SID that `users` does not list; its name is the SID")
     log: Literal["text", "json"] = Field("text", description="form of the log")
+
+    @field_validator("accounts")
+    @classmethod
+    def _names(cls, accounts: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
+        return account_settings.by_canonical_name(accounts)
 
     @field_validator("users")
     @classmethod
@@ -145,4 +155,6 @@ def _message(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"
     reason = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {reason} (got {error['input']!r})" if not isinstance(error["input"], dict) else f"{key}: {reason}"
+    if isinstance(error["input"], dict) or error["loc"][:1] == ("accounts",):  # what stands there may be a password
+        return f"{key}: {reason}"
+    return f"{key}: {reason} (got {error['input']!r})"

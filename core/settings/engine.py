@@ -114,6 +114,18 @@ class LimitSettings(Table):
         "filters that run, from 1 MiB on",
     )
     bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may send in a minute")
+    wrong_passwords: int = Field(
+        10,
+        gt=0,
+        description="wrong passwords that a client may send to an inlet for one account in a minute; twice as many "
+        "for all accounts",
+    )
+    all_wrong_passwords: int = Field(
+        60,
+        gt=0,
+        description="wrong passwords that all clients together may send in a minute; beyond them only those clients "
+        "are heard whose password for the account was right before",
+    )
     refused_lines: int = Field(
         200,
         gt=0,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import ConfigDict, Field, field_validator
 
+from postscan.core.settings.accounts import by_canonical_name
 from postscan.core.settings.engine import Seconds, Table, check_sid
 
 DEVICE_ACCOUNT: Final = "*"
@@ -94,7 +95,7 @@ class SourceSettings(Table):
         for user in accounts.values():
             if user != DEVICE_ACCOUNT:
                 check_sid(user)
-        return accounts
+        return by_canonical_name(accounts)
 
     @field_validator("devices")
     @classmethod

@@ -236,6 +236,18 @@ REQUEST = sa.Table(
     sa.Index(None, "ticks"),
 )
 
+ACCOUNT = sa.Table(
+    "account",
+    METADATA,
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("hash", sa.String(255), nullable=False),
+    sa.Column("user_sid", sa.String(255), nullable=False),
+    sa.Column("inlets", sa.JSON, nullable=False),
+    sa.Column("created", UtcDateTime, nullable=False),
+    sa.Column("changed", UtcDateTime, nullable=False),
+)
+"""Accounts of sources that an administrator has added; `changed` is when the password was set."""
+
 AUDIT = sa.Table(
     "audit",
     METADATA,

@@ -31,9 +31,10 @@ COMMANDS = (
         "device",
     ),
     *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check", "process test"),
+    *("accounts list", "accounts add", "accounts password", "accounts remove", "accounts hash"),
     *("plugin list", "plugin info", "plugin check", "plugin enable", "plugin disable", "plugin new"),
 )
-HEAVY = ("sqlalchemy", "alembic", "httpx2", "lxml", "pydantic", "uvicorn", "starlette", "structlog")
+HEAVY = ("sqlalchemy", "alembic", "httpx2", "lxml", "pydantic", "uvicorn", "starlette", "structlog", "argon2")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,7 @@ from postscan.core.filters import hookspecs, loader, parameters
 from postscan.core.filters.context import FilterContext
 from postscan.core.model import events, states
 from postscan.core.settings import Settings
+from postscan.core.settings.accounts import AccountSettings
 from postscan.core.settings.engine import UserSettings
 from postscan.core.settings.sources import DestinationSettings, SourceSettings
 
@@ -55,7 +56,7 @@ def test_no_setting_is_left_out_of_the_settings_page() -> None:
     sections = {part.partition("`\n")[0]: part for part in page("docs/settings.md").split("\n## ")}
     tables = {f"`[{name}]": field.annotation for name, field in Settings.model_fields.items()}
     tables |= {'`[users."<SID>"]': UserSettings, "`[destinations.<name>]": DestinationSettings}
-    tables["`[sources.<name>]"] = SourceSettings
+    tables |= {"`[sources.<name>]": SourceSettings, "`[accounts.<name>]": AccountSettings}
     missing = [
         f"{table}.{key}"
         for table, kind in tables.items()

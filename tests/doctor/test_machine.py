@@ -69,6 +69,7 @@ def test_a_healthy_installation_has_no_problem(healthy: Path, postscan: Callable
             "SQLite",
             "database",
             "migrations",
+            "accounts",
             "quota",
             "spool",
             "spool identity",

@@ -1,1 +1,1 @@
-"""What the database holds for callers beside their jobs: stored responses, subscriptions."""
+"""What the database holds for callers beside their jobs: accounts, stored responses, subscriptions."""

@@ -61,6 +61,7 @@ class PostgreSQL(Backend):
             pool_size=connections,
             max_overflow=0,
             pool_timeout=busy_seconds,
+            hide_parameters=True,  # hashes of passwords are among them
         )
         ordinary = connections - URGENT
         shared = Gate(connections, ordinary)

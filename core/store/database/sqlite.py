@@ -143,7 +143,13 @@ def is_full(error: sa.exc.SQLAlchemyError) -> bool:
 
 def _engine(url: str, busy_seconds: float, begin: str) -> sa.Engine:
     # Keep every connection: opening one takes the database's lock, and readers would wait for each other.
-    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, poolclass=sa.QueuePool, pool_size=0)
+    engine = sa.create_engine(
+        url,
+        connect_args={"check_same_thread": False},
+        poolclass=sa.QueuePool,
+        pool_size=0,
+        hide_parameters=True,  # hashes of passwords are among them
+    )
     timeout = int(busy_seconds * 1000)
 
     @sa.event.listens_for(engine, "connect")

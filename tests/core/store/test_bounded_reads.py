@@ -22,6 +22,7 @@ from reads import longest
 from works import instructions
 
 from postscan.core.engine import Engine
+from postscan.core.model.account import Account
 from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import Instructions, ScanProcess
@@ -29,7 +30,7 @@ from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service import audit_trail
 from postscan.core.settings import Settings
 from postscan.core.store import events, jobs, outbox
-from postscan.core.store.callers import subscriptions
+from postscan.core.store.callers import accounts, subscriptions
 from postscan.core.store.database import pages
 from postscan.core.store.schema import DELIVERY, USAGE
 from postscan.doctor import machine
@@ -58,6 +59,8 @@ READS: dict[str, Callable[[Engine], object]] = {
     "outputs of a job": lambda core: core.store.deliveries("outputs"),
     "quotas": lambda core: list(machine._quotas(core.store, core.settings)),
     "subscriptions": lambda core: core.subscriptions.live(),
+    "accounts": lambda core: core.accounts.all(ADMIN),
+    "an account": lambda core: core.accounts.user_of("nobody", "mail"),
     "events of many jobs": lambda core: core.subscriptions.after(None, 0, LIMIT),
     "events of jobs with long histories": lambda core: core.subscriptions.after(None, newest(core) - LIMIT, LIMIT),
     "events of a caller's jobs with long histories": lambda core: core.subscriptions.after(
@@ -96,6 +99,7 @@ def fill(db: sa.Connection, number: int, images: int) -> None:
         pending.append(job(name, place, images))
         jobs.insert(db, pending[-1])
         sink = Sink("http://192.0.2.1/", "192.0.2.1", "")
+        accounts.insert(db, Account(name, "", "S-1-5-21-1-2-3-1001", (), EXAMPLE_TIME, EXAMPLE_TIME))
         subscriptions.insert(
             db, Subscription(name, EventService.PROCESSING, BORIS, sink, None, (), "", False, math.inf, 0)
         )
