@@ -25,7 +25,7 @@ _CHECK: Final = "accounts"
 def accounts(settings: Settings) -> Iterator[Finding]:
     """Check the accounts of the settings and of the database; if it cannot be read, which has a finding, the former."""
     found = [Account(name, one.hash, one.user, one.inlets) for name, one in settings.accounts.items()]
-    found += _rows(settings)
+    found += _of_database(settings)
     if not found and not any(source.accounts for source in settings.sources.values()):
         yield ok(_CHECK, "there are none")
         return
@@ -40,7 +40,7 @@ def accounts(settings: Settings) -> Iterator[Finding]:
         yield ok(_CHECK, f"the users, inlets and hashes of {len(found)} accounts are in order")
 
 
-def _rows(settings: Settings) -> list[Account]:
+def _of_database(settings: Settings) -> list[Account]:
     storage = settings.storage
     if not storage.database and not (storage.data_dir / "postscan.sqlite").exists():
         return []

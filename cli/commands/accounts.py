@@ -109,9 +109,9 @@ def remove(context: typer.Context, name: str) -> None:
 
 @app.command("hash")
 def print_hash() -> None:
-    """Print the hash of a password, for `[accounts.<name>]` in the settings; nothing is stored.
+    """Print the hash of a password, for an account in the settings.
 
-    The password is read as by `add`.
+    Nothing is stored. The password is read as by `add`; the hash is for `[accounts.<name>]`.
 
     \b
     Example:

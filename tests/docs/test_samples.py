@@ -29,6 +29,7 @@ from postscan.core.filters.cancellation import CancellationToken, Cancelled, Can
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.registry.catalogue import PluginState
+from postscan.core.service.accounts.passwords import is_usable
 from postscan.core.settings import Settings
 from postscan.plugins.filters import fileshare
 from postscan.plugins.testing import run_filter
@@ -303,9 +304,11 @@ def test_the_readmes_filter_is_the_guides() -> None:
 
 def test_the_examples_of_settings_can_be_used() -> None:
     """They are what administrators begin with."""
-    first, secure = (Settings.model_validate(tomllib.loads(one)) for one in blocks("docs/administration.md", "toml"))
+    examples = [Settings.model_validate(tomllib.loads(one)) for one in blocks("docs/administration.md", "toml")]
+    first, secure, account = examples
     shares = fileshare.Settings(**first.filters["fileshare"]).shares
 
     assert shares == {r"\\files\scans": "/srv/scans"}
     assert first.users[SID].name == "ann@fabrikam.example"
     assert secure.tls.on
+    assert is_usable(account.accounts["front-desk"].hash)
