@@ -1,6 +1,6 @@
-"""Small whole PDF files, made by the programs and libraries that make them elsewhere, or byte by byte.
+"""Small whole files of PDF; see `sample_files`.
 
-`SAMPLES` has them by name, in the form of `image_files`. A file whose last revision is missing is whole: it ends as it
+A file whose last revision is missing is whole: it ends as it
 did when the revision before was made.
 """
 
@@ -17,7 +17,7 @@ from typing import Final
 import image_files
 import img2pdf
 import pikepdf
-from image_files import Make, Sample
+from sample_files import Make, Sample, ghostscript, noise, saved
 
 
 def scanned(engine: img2pdf.Engine = img2pdf.Engine.internal) -> bytes:
@@ -36,14 +36,14 @@ def rewritten(**options: object) -> bytes:
 
 def of_ghostscript(*options: str) -> bytes:
     """Return two pages as Ghostscript writes them."""
-    return image_files.ghostscript("pdfwrite", *options, pages=2)
+    return ghostscript("pdfwrite", *options, pages=2)
 
 
 def of_tesseract() -> bytes:
     """Return a page with text as Tesseract writes it."""
     with tempfile.TemporaryDirectory() as folder:
         image, base = Path(folder) / "page.png", Path(folder) / "page"
-        image.write_bytes(image_files.saved(image_files.noise("L"), "PNG", dpi=(70, 70)))
+        image.write_bytes(saved(noise("L"), "PNG", dpi=(70, 70)))
         subprocess.run(["tesseract", image, base, "--dpi", "70", "pdf"], check=True, capture_output=True)
         return base.with_suffix(".pdf").read_bytes()
 

@@ -72,7 +72,7 @@ def _end_record(window: Window, offset: int, record: bytes) -> _CentralDirectory
 
 def _entry(window: Window, position: int, directory: _CentralDirectory) -> tuple[int, bytes]:
     """Check an entry of the directory; return the offset behind it, and its name in lower case."""
-    entry = window.at(position, _ENTRY_BYTES)
+    entry = window.at(position, min(_ENTRY_BYTES, directory.end - position)).ljust(_ENTRY_BYTES, b"\0")
     compressed, size, name, extra, comment, begin = struct.unpack("<20xII3H8xI", entry)
     end = position + _ENTRY_BYTES + name + extra + comment
     if not entry.startswith(_ENTRY) or end > directory.end:
