@@ -83,6 +83,22 @@ def test_everything_that_a_shipped_filter_takes_is_documented(entry: EntryPoint)
     assert [word for word in (one.dialect, *keys, *elements) if f"`{word}`" not in text] == []
 
 
+SHIPPED_SOURCES = [
+    entry for entry in loader.installed(hookspecs.SOURCE_ENTRY_POINTS) if entry.value.startswith("postscan.plugins.")
+]
+
+
+@pytest.mark.parametrize("entry", SHIPPED_SOURCES, ids=lambda entry: entry.name)
+def test_everything_that_a_shipped_source_takes_is_documented(entry: EntryPoint) -> None:
+    """The keys of its table, in a section of its own."""
+    (one,) = entry.load().postscan_sources()
+    text = page("docs/sources.md").partition(f"\n## {one.title}\n")[2].partition("\n## ")[0]
+    keys = [f"sources.{entry.name}.{field.name}" for field in dataclasses.fields(one.Settings)] if one.Settings else []
+
+    assert text
+    assert [key for key in keys if f"`{key}`" not in text] == []
+
+
 def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
     """Yield every command of the command line as it is typed."""
     if not hasattr(group, "commands"):

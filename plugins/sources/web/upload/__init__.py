@@ -1,0 +1,1 @@
+"""Bodies of requests into files, and files into jobs."""
