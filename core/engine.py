@@ -16,6 +16,7 @@ from typing import Final
 
 from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError, StoreFull
+from postscan.core.execution.late_plugins import LatePlugins
 from postscan.core.execution.local_executor import LocalExecutor
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Chore, Scheduler
@@ -135,6 +136,7 @@ class Engine:
             recovery.reconcile(self.store, self.spool, self.clock)
             with contextlib.closing(self._workers) as workers:
                 probe = PluginProbe(workers, self.settings)
+                late = LatePlugins(probe.again, self._use)
                 catalogue = probe.catalogue()
                 self.store.record_filters(catalogue.dialects, self.clock.now())
                 self.subscriptions.drop_without(self.settings.identity.administrators)
@@ -142,12 +144,14 @@ class Engine:
                 if self.store.mark() is None:
                     self.store.reset_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
                 self._keep_time()
-                with self.filters.active(catalogue, probe.validator(catalogue)):
+                with self.filters.active(catalogue, probe.validator(self.filters)):
                     self.sweeper.start()
                     self.scheduler.start()
+                    late.start(catalogue)
                     try:
                         yield catalogue
                     finally:
+                        late.stop()
                         self.sweeper.stop()
                         self.scheduler.stop(self.settings.server.drain_seconds)
                         self.refusals.summarize()
@@ -182,6 +186,12 @@ class Engine:
                 raise SettingsError(f"{refusal}; see: postscan spool adopt --check")
             with self.store.served(_end_process):
                 yield
+
+    def _use(self, catalogue: Catalogue, *, awaits: bool) -> None:
+        """Offer the filters of a catalogue from now on; first store an event if they are others. Raises `StoreBusy`."""
+        if catalogue.dialects != self.filters.dialects:
+            self.store.record_filters(catalogue.dialects, self.clock.now())
+        self.filters.use(catalogue, awaits=awaits)
 
     def _keep_time(self) -> None:
         """Store the steady clock, so that it continues from here after a reboot.

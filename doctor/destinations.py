@@ -55,9 +55,11 @@ def _engine(settings: Settings, folder: ProcessFolder) -> Iterator[Engine]:
 def _plugins(catalogue: Catalogue) -> Iterator[Finding]:
     broken = [plugin for plugin in catalogue.plugins if plugin.state is PluginState.QUARANTINED]
     for plugin in broken:
-        yield problem(
-            "plugins", f"{plugin.name} is quarantined: {plugin.reason}", f"postscan plugin info {plugin.name}"
-        )
+        sentence = f"{plugin.name} is quarantined: {plugin.reason}"
+        if plugin.late:
+            yield warning("plugins", sentence, "[plugins] probe_seconds")
+        else:
+            yield problem("plugins", sentence, f"postscan plugin info {plugin.name}")
     if not broken:
         ready = [plugin.name for plugin in catalogue.plugins if plugin.state is PluginState.READY]
         yield ok("plugins", f"ready: {', '.join(ready) or 'none'}")

@@ -1,4 +1,4 @@
-"""Why a running pipeline should stop: the job is cancelled, or the server shuts down."""
+"""Why a running pipeline should stop: the job is cancelled, the server shuts down, or a plugin is not loaded yet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from postscan.core.filters.cancellation import CancelSource
 
 class ShuttingDown(Exception):
     """The server is stopping: the job is suspended as it stands, and the next server resumes it."""
+
+
+class FiltersAwaited(Exception):
+    """A plugin that may have a filter of the job is probed again soon: the job is run later."""
 
 
 class Interrupt:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from postscan.core.errors import StoreBusy
 from postscan.core.execution.executor import JobDone
-from postscan.core.execution.interrupt import Interrupt, ShuttingDown
+from postscan.core.execution.interrupt import FiltersAwaited, Interrupt, ShuttingDown
 from postscan.core.model.job import JobToken
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class LocalExecutor:
             self._run(token, interrupt)
         except ShuttingDown:
             log.info("job suspended", extra={"job": token})
-        except StoreBusy as raised:  # the store has logged it; the scheduler runs the job again
+        except (StoreBusy, FiltersAwaited) as raised:  # that is logged elsewhere; the scheduler runs the job again
             error = raised
         except Exception as raised:
             log.exception("job not processed", extra={"job": token})

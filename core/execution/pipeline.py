@@ -13,12 +13,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import SpoolFull, StoreBusy
 from postscan.core.execution import outputs
-from postscan.core.execution.interrupt import Interrupt, ShuttingDown
+from postscan.core.execution.interrupt import FiltersAwaited, Interrupt, ShuttingDown
 from postscan.core.execution.run_listener import GRANT_SECONDS, RunListener
 from postscan.core.execution.run_log import RunLog
 from postscan.core.execution.stored_job import Change, StoredJob, do_nothing
@@ -29,7 +29,7 @@ from postscan.core.model import file_names
 from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
-from postscan.core.registry.catalogue import FilterInfo, Plugin
+from postscan.core.registry.catalogue import FilterInfo, FilterLookup, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Reserve, Spool
 from postscan.core.spool.quota import Quota
@@ -53,13 +53,6 @@ PAUSE_SECONDS: Final = 5.0
 
 ROOM_SECONDS: Final = 1.0
 """Between two attempts to get what a run needs of this machine."""
-
-
-class FilterLookup(Protocol):
-    """The usable filters, found by dialect: a catalogue, or the active filters of the engine."""
-
-    def find(self, dialect: str) -> tuple[Plugin, FilterInfo] | None:
-        """Return the plugin and the filter of this dialect."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +91,13 @@ class Pipeline:
     def run(self, token: JobToken, interrupt: Interrupt) -> None:
         """Run what is left of a job's filters, and close it; raise `ShuttingDown` to suspend it instead.
 
+        Raises `FiltersAwaited`, before a filter runs, if one of them may belong to a plugin that is not loaded yet.
         Waits for a database that does not answer, unless the server is stopping.
         """
         stored = StoredJob(self._store, self._clock, token, interrupt, self._quota.share)
         job = stored.load()
+        if self._filters.awaits and job.state is not JobState.TERMINATING:
+            self._check_filters(job)
         if not any(self._filters.find(step.dialect) for step in job.steps):
             self._close(stored, JobReason.NO_VALID_INSTRUCTIONS)
             return
@@ -114,6 +110,12 @@ class Pipeline:
                 self._close(stored, JobReason.PROCESSING_FAILED)
                 return
         self._close(stored)
+
+    def _check_filters(self, job: Job) -> None:
+        """Raise `FiltersAwaited` if a step that has not ended has no filter."""
+        for step in job.steps:
+            if not step.state.ended and self._filters.find(step.dialect) is None:
+                raise FiltersAwaited(f"no filter has the dialect {step.dialect} yet")
 
     def _run_step(self, stored: StoredJob, position: int, interrupt: Interrupt) -> FilterState:
         """Run one filter to its end, again if it crashed; return its state, Canceled if it was not started."""

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from postscan.core.clock import Clock
 from postscan.core.errors import StoreBusy
 from postscan.core.execution.executor import Executor
+from postscan.core.execution.interrupt import FiltersAwaited
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.store.store import Store
@@ -86,6 +87,7 @@ class Scheduler:
 
     def interrupt(self, token: JobToken) -> None:
         """Cancel the running filter of a job that was cancelled."""
+        self._not_before.pop(token, None)
         self._executor.interrupt(token)
         self.wake()
 
@@ -108,7 +110,7 @@ class Scheduler:
             self._broken.pop(token, None)
         else:
             self._not_before[token] = self._clock.ticks() + _PAUSE
-            if not isinstance(error, StoreBusy):
+            if not isinstance(error, StoreBusy | FiltersAwaited):
                 self._broken[token] += 1
         with self._exits_lock:
             exit = self._exits.pop(token, None)

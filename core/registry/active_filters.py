@@ -23,20 +23,30 @@ class Validator(Protocol):
 
 
 class ActiveFilters:
-    """The usable filters of this process; several threads may use it at once."""
+    """The usable filters of this process; several threads may use it at once.
+
+    `awaits` says that a plugin was late and is probed again soon, so that a dialect without a filter may get one.
+    """
 
     def __init__(self) -> None:
+        self.awaits = False
         self._catalogue = Catalogue(())
         self._validator: Validator | None = None
 
     @contextlib.contextmanager
     def active(self, catalogue: Catalogue, validator: Validator) -> Iterator[None]:
         """Offer the filters of *catalogue* while the body runs; they are checked by *validator*."""
-        self._catalogue, self._validator = catalogue, validator
+        self._validator = validator
+        self.use(catalogue, awaits=bool(catalogue.late))
         try:
             yield
         finally:
             self._validator = None  # its workers end
+
+    def use(self, catalogue: Catalogue, *, awaits: bool) -> None:
+        """Offer the filters of *catalogue* from now on."""
+        self._catalogue = catalogue
+        self.awaits = awaits
 
     @property
     def dialects(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The catalogue: which plugins are installed, what they declare, and what is wrong with those that cannot be used.
 
 Plugins are probed one by one, each in a worker process of its own, so that a broken plugin does not affect another. It
-is quarantined: it stays visible with its reason, and its filters do not exist. A disabled plugin is never imported.
+is quarantined: it stays visible with its reason, and its filters do not exist. One that was late is known to be slow
+and not to be broken, so a server probes it again. A disabled plugin is never imported.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import EntryPoint
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from postscan.core.filters import loader
 from postscan.core.filters.parameters import Parameter, Schema
-from postscan.core.workers.protocol import FilterDeclaration, OrderBroken, OrderFailed, PluginDeclared, Result
+from postscan.core.workers.protocol import (
+    FilterDeclaration,
+    OrderBroken,
+    OrderFailed,
+    OrderLate,
+    PluginDeclared,
+    Result,
+)
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +105,7 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One installed plugin, usable or not; `reason` and `traceback` say why not."""
+    """One installed plugin, usable or not; `reason` and `traceback` say why not, `late` that it was only slow."""
 
     name: str
     distribution: str
@@ -108,10 +116,24 @@ class Plugin:
     filters: tuple[FilterInfo, ...] = ()
     kind: PluginKind = PluginKind.FILTERS
     source: SourceInfo | None = None
+    late: bool = False
+
+
+class FilterLookup(Protocol):
+    """The usable filters, found by dialect: a catalogue, or the active filters of the engine."""
+
+    @property
+    def awaits(self) -> bool:
+        """Whether a plugin is probed again soon, so that a dialect without a filter may get one."""
+
+    def find(self, dialect: str) -> tuple[Plugin, FilterInfo] | None:
+        """Return the plugin and the filter of this dialect."""
 
 
 class Catalogue:
     """All plugins, and the usable filters by dialect."""
+
+    awaits = False
 
     def __init__(self, plugins: tuple[Plugin, ...]) -> None:
         self.plugins = plugins
@@ -121,6 +143,11 @@ class Catalogue:
     def dialects(self) -> tuple[str, ...]:
         """The dialects of the usable filters."""
         return tuple(self._by_dialect)
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """The names of the plugins of filters that were late."""
+        return tuple(plugin.name for plugin in self.plugins if plugin.late)
 
     def find(self, dialect: str) -> tuple[Plugin, FilterInfo] | None:
         """Return the plugin and the filter of this dialect."""
@@ -137,6 +164,16 @@ def read(probe: ProbePlugin, settings: Mapping[str, Mapping[str, Any]], disabled
             plugin = _probed(plugin, probe(entry.name, settings.get(entry.name, {})), taken)
         taken.update({info.dialect: plugin.name for info in plugin.filters})
         plugins.append(plugin)
+    return Catalogue(tuple(plugins))
+
+
+def read_again(before: Catalogue, probe: ProbePlugin, settings: Mapping[str, Mapping[str, Any]]) -> Catalogue:
+    """Probe the plugins of a catalogue that were late, and return the catalogue with those that are not late again."""
+    plugins = list(before.plugins)
+    for place, plugin in enumerate(plugins):
+        if plugin.late and not isinstance(result := probe(plugin.name, settings.get(plugin.name, {})), OrderLate):
+            taken = {info.dialect: one.name for one in plugins for info in one.filters}
+            plugins[place] = _probed(replace(plugin, state=PluginState.READY, reason="", late=False), result, taken)
     return Catalogue(tuple(plugins))
 
 
@@ -160,6 +197,8 @@ def quarantined(plugin: Plugin, reason: str, traceback: str = "") -> Plugin:
 def without_declaration(plugin: Plugin, result: Result) -> Plugin:
     """Return the plugin whose probe has this result, which is no declaration, quarantined."""
     error = result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"
+    if isinstance(result, OrderLate) and plugin.kind is PluginKind.FILTERS:
+        return replace(quarantined(plugin, f"{error}; a running server tries again"), late=True)
     return quarantined(plugin, error, result.traceback if isinstance(result, OrderBroken) else "")
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source.messages import InletStarted
 from postscan.core.registry import catalogue, sources
-from postscan.core.registry.catalogue import Catalogue, Plugin
+from postscan.core.registry.catalogue import Catalogue, FilterLookup, Plugin
 from postscan.core.registry.validation import DIAGNOSE_SECONDS, InstructionValidator
 from postscan.core.settings import Settings
 from postscan.core.workers.pool import Workers
@@ -19,12 +19,19 @@ from postscan.core.workers.protocol import (
     Order,
     OrderBroken,
     OrderFailed,
+    OrderLate,
     ProbeOrder,
     Result,
     SourceDiagnoseOrder,
     SourceProbeOrder,
 )
-from postscan.core.workers.slot import Limits
+from postscan.core.workers.slot import Closed, Limits, RunEndKind
+
+Attach = Callable[[CancelSource | None], None]
+
+
+def _do_nothing(_source: CancelSource | None) -> None:
+    """Let nothing but its time end an order."""
 
 
 class PluginProbe:
@@ -37,11 +44,25 @@ class PluginProbe:
     def catalogue(self) -> Catalogue:
         """Probe every installed plugin of filters and return what they declare, or why they are quarantined."""
 
-        def probe(plugin: str, table: Mapping[str, Any]) -> Result:
-            order = ProbeOrder(plugin=plugin, settings=dict(table))
-            return self._execute(order, self._settings.plugins.probe_seconds)
+        return catalogue.read(self._probe, self._settings.filters, self._settings.plugins.disabled)
 
-        return catalogue.read(probe, self._settings.filters, self._settings.plugins.disabled)
+    def again(self, before: Catalogue, attach: Attach) -> Catalogue:
+        """Probe the plugins of a catalogue that were late; return it with those that are not late again.
+
+        *attach* gets the source that ends the probe under way, and None after it.
+        """
+
+        def probe(plugin: str, table: Mapping[str, Any]) -> Result:
+            try:
+                return self._probe(plugin, table, attach)
+            except (Closed, OSError, EOFError, MemoryError) as error:
+                return OrderLate(error=f"it cannot be loaded now: {error}")
+
+        return catalogue.read_again(before, probe, self._settings.filters)
+
+    def _probe(self, plugin: str, table: Mapping[str, Any], attach: Attach = _do_nothing) -> Result:
+        order = ProbeOrder(plugin=plugin, settings=dict(table))
+        return self._execute(order, self._settings.plugins.probe_seconds, attach)
 
     def sources(self) -> tuple[Plugin, ...]:
         """Probe every installed plugin that brings a source, with the tables of its inlets."""
@@ -64,12 +85,15 @@ class PluginProbe:
         error = result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"
         return [error]
 
-    def validator(self, catalogue: Catalogue) -> InstructionValidator:
-        """Return the validator of instructions for the filters of this catalogue."""
-        return InstructionValidator(catalogue, self._execute)
+    def validator(self, filters: FilterLookup) -> InstructionValidator:
+        """Return the validator of instructions for these filters."""
+        return InstructionValidator(filters, self._execute)
 
-    def _execute(self, order: Order, seconds: float) -> Result:
-        """Carry out one order and return its result; `OrderBroken` if there is none within *seconds*."""
+    def _execute(self, order: Order, seconds: float, attach: Attach = _do_nothing) -> Result:
+        """Carry out one order and return its result; `OrderLate` if there is none within *seconds*, or if it is ended.
+
+        `OrderBroken` if there is none for another reason.
+        """
         limits = Limits(seconds, grace=0.1, term=0.1)
         folder = self._settings.storage.run_dir
         with (
@@ -78,9 +102,15 @@ class PluginProbe:
             self._workers.slot() as slot,
         ):
             order = order.model_copy(update={"workdir": Path(workdir)})
-            end = slot.run(order, source, limits, lambda _message: None)
+            attach(source)
+            try:
+                end = slot.run(order, source, limits, lambda _message: None)
+            finally:
+                attach(None)
         if end.late:
-            return OrderBroken(error=f"the {order.type} took longer than {seconds:g} s")
+            return OrderLate(error=f"the {order.type} took longer than {seconds:g} s")
+        if end.kind is RunEndKind.STOPPED:
+            return OrderLate(error=f"the {order.type} was ended")
         if end.why:
             return OrderBroken(error=f"its process was killed during the {order.type}: {end.why}")
         return end.result or OrderBroken(error=f"its process died during the {order.type} (exit code {end.exit_code})")

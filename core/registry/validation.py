@@ -23,7 +23,7 @@ from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.filters.facts import JobFacts
 from postscan.core.model.principal import User
 from postscan.core.model.process import FilterInstructions, Instructions
-from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin
+from postscan.core.registry.catalogue import FilterInfo, FilterLookup, Plugin
 from postscan.core.workers.protocol import (
     CheckOrder,
     Diagnosed,
@@ -74,10 +74,10 @@ class _Question(NamedTuple):
 
 
 class InstructionValidator:
-    """Checks instructions by the catalogue; several threads may use it at once."""
+    """Checks instructions by the usable filters; several threads may use it at once."""
 
-    def __init__(self, catalogue: Catalogue, execute: Execute) -> None:
-        self._catalogue = catalogue
+    def __init__(self, filters: FilterLookup, execute: Execute) -> None:
+        self._filters = filters
         self._execute = execute
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
@@ -107,7 +107,7 @@ class InstructionValidator:
         *settings* are the table of the filter's plugin. The list is empty for a dialect without a filter, and for a
         filter that lacks something on this machine.
         """
-        found = self._catalogue.find(one.dialect)
+        found = self._filters.find(one.dialect)
         if found is None or found[1].lacks:
             return []
         order = DiagnoseOrder(
@@ -123,7 +123,7 @@ class InstructionValidator:
 
     def _known(self, instructions: Instructions) -> Iterator[_Question]:
         for number, one in enumerate(instructions.filters, 1):
-            found = self._catalogue.find(one.dialect)
+            found = self._filters.find(one.dialect)
             if found is not None:
                 yield _Question(number, one, *found)
 

@@ -210,7 +210,9 @@ class PluginSettings(Table):
     """`[plugins]`: which plugins are loaded."""
 
     disabled: tuple[str, ...] = Field((), description="names of plugins that are never imported")
-    probe_seconds: Seconds = Field(10.0, description="seconds that a plugin may take to load")
+    probe_seconds: Seconds = Field(
+        10.0, description="seconds that a plugin may take to load; a server tries again later"
+    )
 
 
 class UserSettings(Table):

@@ -280,6 +280,10 @@ class OrderBroken(Message):
     traceback: Trace = ""
 
 
+class OrderLate(OrderBroken):
+    """What the server puts in the place of a result that did not come in time; no worker can send it."""
+
+
 Result = (
     PluginDeclared
     | SourceProbed

@@ -130,6 +130,17 @@ def test_a_plugin_in_quarantine(tmp_path: Path, install: Callable[[str, str], No
     )
 
 
+def test_a_plugin_that_was_late(tmp_path: Path, install: Callable[[str, str], None]) -> None:
+    """It may be the machine, so this is no problem yet; a server tries again by itself."""
+    install("curious", "import time; time.sleep(600)")
+    settings = asking(tmp_path, *ours("stamp", ""))
+    plugins = settings.plugins.model_copy(update={"disabled": _but("curious"), "probe_seconds": 0.5})
+
+    found = bad(destinations.destinations(settings.model_copy(update={"plugins": plugins})))
+    sentence = "curious is quarantined: the probe took longer than 0.5 s; a running server tries again"
+    assert ("plugins", "warning", sentence) in found
+
+
 def _but(name: str) -> tuple[str, ...]:
     return tuple(entry.name for entry in installed() if entry.name != name)
 

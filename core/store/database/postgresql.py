@@ -71,7 +71,7 @@ class PostgreSQL(Backend):
         self._fresh = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
         self._lock = SessionLock(self._fresh)
         self._probe = ServerProbe(self._fresh, arguments)
-        self._watch = SilenceWatch(self._probe.answers)
+        self._watch = SilenceWatch(self._probe.is_answering)
         sa.event.listen(self.writer, "connect", lambda connection, _record: self._watch.add(connection))
         for engine in (self.writer, self._fresh):
             sa.event.listen(engine, "do_connect", self._refuse)
@@ -136,7 +136,7 @@ class ServerProbe:
         self._options = {**options, **arguments}
         self._connection: Any = None
 
-    def answers(self) -> bool:
+    def is_answering(self) -> bool:
         """Return whether the server answers within `_ANSWER_SECONDS`; a new connection may take `_CONNECT_SECONDS`.
 
         To refuse a connection is an answer as well.
