@@ -87,7 +87,7 @@ def export(
       postscan audit export --before 2026-01-01 --to audit-2025.jsonl
       postscan audit export --before 2026-01-31T08:00Z | jq 'select(.outcome == "refused")'
     """
-    from postscan.cli.commands import audit_file
+    from postscan.cli.output import audit_file
 
     with open_engine(load_settings(context)) as engine:
         lines = engine.audit_trail.older_than(before, local_administrator())
@@ -111,7 +111,7 @@ def drop(
     Example:
       postscan audit drop audit-2025.jsonl
     """
-    from postscan.cli.commands import audit_file
+    from postscan.cli.output import audit_file
 
     with open_engine(load_settings(context)) as engine:
         audit_file.make_durable(file)

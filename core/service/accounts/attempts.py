@@ -75,7 +75,9 @@ class Attempts:
         self._of_client = RateLimit(ACCOUNTS * limits.wrong_passwords, WINDOW, clock.ticks)
         self._of_all = RateLimit(limits.all_wrong_passwords, WINDOW, clock.ticks)
         self._lock = threading.Lock()
-        self._right: OrderedDict[str, _Right] = OrderedDict()  # the one that was right last comes last
+        # In both, the one that was right last comes last.
+        self._right: OrderedDict[str, None] = OrderedDict()
+        self._fresh: OrderedDict[str, _Right] = OrderedDict()
         self._key = secrets.token_bytes(32)
 
     def check(self, attempt: Attempt) -> None:
@@ -94,11 +96,15 @@ class Attempts:
 
     def right(self, attempt: Attempt, password: str, hash: str) -> None:
         """Remember that this client knows the password of this hash."""
+        right = _Right(self._digest(password, hash), self._clock.ticks())
         with self._lock:
-            self._right.pop(attempt.key, None)
-            self._right[attempt.key] = _Right(self._digest(password, hash), self._clock.ticks())
+            for remembered in (self._right, self._fresh):
+                remembered.pop(attempt.key, None)
+            self._right[attempt.key] = None
+            self._fresh[attempt.key] = right
             if len(self._right) > MOST_RIGHT:
-                self._right.popitem(last=False)
+                self._fresh.pop(self._right.popitem(last=False)[0], None)
+            self._drop_stale()
 
     def was_right(self, attempt: Attempt) -> bool:
         """Return whether this client has sent the password of this account before."""
@@ -108,10 +114,14 @@ class Attempts:
     def is_fresh(self, attempt: Attempt, password: str, hash: str) -> bool:
         """Return whether this client has sent this password a moment ago, and it was that of this hash."""
         with self._lock:
-            right = self._right.get(attempt.key)
-        if right is None or self._clock.ticks() >= right.ticks + FRESH_SECONDS:
-            return False
-        return secrets.compare_digest(right.digest, self._digest(password, hash))
+            self._drop_stale()
+            right = self._fresh.get(attempt.key)
+        return right is not None and secrets.compare_digest(right.digest, self._digest(password, hash))
+
+    def _drop_stale(self) -> None:
+        """Drop the digests of passwords that were right too long ago."""
+        while self._fresh and next(iter(self._fresh.values())).ticks + FRESH_SECONDS <= self._clock.ticks():
+            self._fresh.popitem(last=False)
 
     def _digest(self, password: str, hash: str) -> bytes:
         """Return a digest that only this process can compute; it changes with the stored hash."""

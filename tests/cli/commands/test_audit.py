@@ -15,7 +15,7 @@ from conftest import ANNA
 from destinations import small_disk
 from typer.testing import Result
 
-from postscan.cli.commands import audit_file
+from postscan.cli.output import audit_file
 from postscan.core.engine import Engine
 from postscan.core.model.records import AuditLine
 from postscan.plugins.testing.runner import EXAMPLE_TIME

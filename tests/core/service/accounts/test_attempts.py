@@ -133,6 +133,7 @@ def test_what_is_remembered_is_bounded(made: Attempts, monkeypatch: pytest.Monke
         made.right(device, PASSWORD, HASH)
 
     assert [made.was_right(device) for device in devices] == [True, False, False, True, True]
+    assert [made.is_fresh(device, PASSWORD, HASH) for device in devices] == [True, False, False, True, True]
 
 
 def test_no_password_is_remembered_as_it_is(made: Attempts) -> None:
@@ -140,7 +141,18 @@ def test_no_password_is_remembered_as_it_is(made: Attempts) -> None:
     other = Attempts(LimitSettings(), FakeClock())
     for one in (made, other):
         one.right(Attempt("ftp", "", "ann"), PASSWORD, HASH)
-    digests = {right.digest for one in (made, other) for right in one._right.values()}
+    digests = {right.digest for one in (made, other) for right in one._fresh.values()}
 
     assert len(digests) == 2
-    assert PASSWORD not in repr(made._right)
+    assert PASSWORD not in repr(vars(made))
+
+
+def test_a_digest_is_dropped_when_it_is_not_fresh_any_more(made: Attempts, clock: FakeClock) -> None:
+    """T-O11: at the next login of any client. That the client was right is still known."""
+    attempt = Attempt("ftp", "192.0.2.7", "ann")
+    made.right(attempt, PASSWORD, HASH)
+    clock.advance(FRESH_SECONDS)
+    made.right(Attempt("ftp", "192.0.2.8", "bob"), PASSWORD, HASH)
+
+    assert len(made._fresh) == 1
+    assert made.was_right(attempt)
