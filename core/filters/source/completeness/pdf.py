@@ -88,7 +88,8 @@ def _check_sections(window: Window, first: int) -> None:
         if len(seen) == MOST_SECTIONS:
             raise Unclear(f"it has more than {MOST_SECTIONS} cross-reference sections")
         seen.add(offset)
-        pending += [int(number) for number in _EARLIER.findall(_dictionary(window, offset))[:2]]  # one of each name
+        # One of each name; a 0, which some writers leave, refers to nothing.
+        pending += [number for number in map(int, _EARLIER.findall(_dictionary(window, offset))[:2]) if number]
 
 
 def _dictionary(window: Window, offset: int) -> bytes:

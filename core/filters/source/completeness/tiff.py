@@ -78,17 +78,18 @@ class _Pages:
                     pending.append(_Pending(directory.following))
 
     def _references(self, directory: Directory) -> list[_Pending]:
-        """Return the directories that one refers to."""
+        """Return the directories that one refers to, the first one last: so they are checked in their order."""
         fields = [directory.fields[tag] for tag in (_SUB, *_DESCRIPTIONS) if tag in directory.fields]
         self._references_left -= sum(field.values for field in fields)
         if self._references_left < 0:
             raise Unclear(f"its directories refer to others more than {MOST_DIRECTORIES} times")
-        return [
+        found = [
             _Pending(offset, is_description=field.tag != _SUB)
             for field in fields
             for offset in self._reader.numbers(field)
             if offset
         ]
+        return found[::-1]
 
     def _check_fields(self, directory: Directory) -> bool:
         """Check the values and the pieces of a directory; return whether it has pieces."""

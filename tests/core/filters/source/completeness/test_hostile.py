@@ -66,7 +66,7 @@ def test_marks_that_are_none_are_passed_over(unit: bytes) -> None:
 
 
 def test_endless_segments_end_soon() -> None:
-    """Comments without content, half a milliard of them."""
+    """Comments without content, 500 million of them."""
     file = repeated(JPEG, b"\xff\xfe\0\x02")
 
     assert found(file).reason == "it has more than 10000 segments"
@@ -140,8 +140,21 @@ def test_endless_pages_end_soon() -> None:
     assert file.reads <= 70
 
 
+def test_directories_below_a_page_are_read_in_their_order() -> None:
+    """Backwards each would be a jump."""
+    number, size = 5_000, len(PAGE) + 4
+    begin = 100 + 4 * number
+    page = struct.pack("<H", 3) + PAGE[2:] + struct.pack("<HHIII", 330, 4, number, 100, 0)
+    offsets = struct.pack(f"<{number}I", *range(begin, begin + size * number, size))
+    content = (b"II*\0\x0c\0\0\0abcd" + page).ljust(100, b"\0") + offsets + (PAGE + bytes(4)) * number
+    file = VirtualFile(len(content), parts={0: content})
+
+    assert found(file).state is FileState.WHOLE
+    assert file.reads <= len(content) // BLOCK + 4
+
+
 def test_endless_strips_cost_nothing() -> None:
-    """There is room for half a milliard of them; none is looked at."""
+    """There is room for 500 million of them; none is looked at."""
     content = b"II*\0\x08\0\0\0" + struct.pack("<HHHIIHHIII", 2, 273, 4, 500_000_000, 40, 279, 4, 500_000_000, 40, 0)
     file = VirtualFile(LARGE, parts={0: content})
 

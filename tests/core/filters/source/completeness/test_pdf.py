@@ -127,3 +127,8 @@ def test_tables_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_key_of_a_bookmark_is_no_earlier_table() -> None:
     """Its /Prev is a reference to an object."""
     assert found(scanned().replace(b"/Size", b"/Prev 99999 0 R /Size")) == "whole: "
+
+
+def test_an_earlier_table_at_0_is_none() -> None:
+    """The header is there; some writers leave the key in the first revision."""
+    assert found(scanned().replace(b"/Size", b"/Prev 0 /Size")) == "whole: "
