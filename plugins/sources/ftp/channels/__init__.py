@@ -1,0 +1,1 @@
+"""The connections of a session, on pyftpdlib's loop and classes."""

@@ -1,0 +1,402 @@
+"""The commands of a session: what devices need to deliver a file, and a clear answer to the others.
+
+A device uploads a file in one of two ways, and both are supported: by STOR alone, or by STOR under a temporary name and
+a rename, which says that the file is whole.
+
+Source: RFC 959; RFC 1123 section 4.1; RFC 2428 (EPRT, EPSV); RFC 3659 (SIZE, MDTM, MLST).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+from postscan.plugins.sources.ftp.channels.data import ActiveConnector, DataChannel, PassiveListener, failed_write
+from postscan.plugins.sources.ftp.channels.login import LoginChannel
+from postscan.plugins.sources.ftp.files import KnownFile
+from postscan.plugins.sources.ftp.folders import FtpPath
+from postscan.plugins.sources.ftp.identity import Identity, peer_address
+from postscan.plugins.sources.ftp.intake import Reply, Submission
+from postscan.plugins.sources.ftp.upload import IncomingFile, ReceivedFile
+
+_REFUSED: Final = ("MFMT", "SITE", "SITE CHMOD", "SITE HELP")
+"""Commands of pyftpdlib that a session does not have."""
+
+_TLS: Final = {
+    verb: {"perm": None, "auth": False, "arg": True, "help": f"Syntax: {verb} <SP> {what} (RFC 4217)."}
+    for verb, what in {"AUTH": "TLS", "PBSZ": "0", "PROT": "P"}.items()
+}
+FEATURES: Final = ("EPRT", "EPSV", "MDTM", "MLST type*;perm*;size*;modify*;unique*;", "PBSZ", "PROT", "SIZE", "UTF8")
+
+LEAST_PORT: Final = 1024
+"""The lowest port of a client that the server connects to."""
+
+
+class FtpSession(LoginChannel):
+    """One session."""
+
+    proto_cmds = (
+        {verb: one for verb, one in LoginChannel.proto_cmds.items() if verb not in _REFUSED}
+        | _TLS
+        | {
+            "OPTS": {**LoginChannel.proto_cmds["OPTS"], "auth": False}  # clients choose UTF-8 before they log in
+        }
+    )
+    active_dtp = ActiveConnector
+    dtp_handler = DataChannel
+
+    _target: tuple[Identity, FtpPath] | None = None
+    _name = ""
+
+    # --- a file comes
+
+    def ftp_STOR(self, path: str, mode: str = "w") -> None:  # noqa: N802
+        """Receive a file into the folder of a destination."""
+        place = self._place(path)
+        if place is not None:
+            self._receive(place, place.path, "150 Send the file.")
+
+    def ftp_STOU(self, line: str) -> None:  # noqa: N802
+        """Receive a file whose name the server chooses; the same content twice is one file all the same."""
+        stem = (line or "scan").rstrip("/")
+        path = self.fs.ftp2fs(f"{stem}-{secrets.token_hex(4)}")
+        place = self._place(path)
+        if place is not None:
+            self._receive(place, "", f"150 FILE: {path}")
+
+    def ftp_APPE(self, path: str) -> None:  # noqa: N802
+        """Refuse to add to a file: what would be added to is a job, or half a file."""
+        self.respond("502 A file is sent as a whole: use STOR.")
+
+    def ftp_REST(self, line: str) -> None:  # noqa: N802
+        """Refuse to begin inside a file: the part before would be missing."""
+        if line.strip() == "0":
+            self.respond("350 The transfer begins with the first byte.")
+        else:
+            self.respond("504 A transfer begins with the first byte: send the whole file again.")
+
+    def ftp_ALLO(self, line: str) -> None:  # noqa: N802
+        """Say early that a file is too large."""
+        size = line.split(" ")[0]
+        if size.isascii() and size.isdecimal() and int(size[:20]) > self.service.settings.most_bytes:
+            self.respond(f"552 A file may have {self.service.settings.most_bytes:,} bytes.")
+        else:
+            self.respond("202 Not needed.")
+
+    def ftp_RETR(self, path: str) -> None:  # noqa: N802
+        """Refuse: what was sent here is not given out."""
+        self.respond("550 Files can be sent here, and not fetched.")
+
+    def _receive(self, place: FtpPath, name: str, reply: str) -> None:
+        """Begin to receive a file that is known by *name*."""
+        settings = self.service.settings
+        if not self._may_transfer():
+            return
+        if self._current_type != "i":
+            # In ASCII a client may have changed the ends of lines, and in a JPEG nothing shows it.
+            self.respond("504 A scan is binary: send TYPE I first.")
+        elif settings.is_temporary(place.name) and not self.service.files.has_room(self._sender()):
+            self.respond("452 Too many files wait for their rename.")
+        else:
+            try:
+                upload = IncomingFile(self.service.inlet.workdir, settings.most_bytes)
+            except OSError as error:
+                self._refuse_upload(*failed_write(error))
+                return
+            self._target, self._name = (self._sender(), place), name
+            self.respond(reply)
+            if self.data_channel is None:
+                self._in_dtp_queue = (upload, "STOR")
+            else:
+                self.data_channel.begin_upload(upload)
+
+    def upload_ended(self, upload: IncomingFile, *, clean: bool) -> None:
+        """Go on with a file whose connection has ended; `clean` is false if TLS was cut off."""
+        assert self._target is not None
+        (who, place), self._target = self._target, None
+        if self.has_left:  # a client that was killed ends both connections (RFC 959 section 4.1.1 on QUIT)
+            upload.close()
+            self._refuse_upload("426 The client has left.", "the client closed the session before the end")
+            return
+        try:
+            received = upload.finish()
+        except OSError as error:
+            self._refuse_upload(*failed_write(error))
+            return
+        submission = Submission(who, place, self._name, received, clean=clean)
+        if self.service.settings.is_ignored(place.name):
+            received.discard()
+            self.service.files.passed_on(who, place, received.size, received.at, is_job=False)
+            self.respond("226 Taken, and thrown away: the settings ignore files of this name.")
+        elif self.service.settings.is_temporary(place.name):
+            self._work(self.service.intake.examine, submission, self._hold)
+        else:
+            self._work(self.service.intake.store, submission, self._finish)
+
+    def close(self) -> None:
+        """Close the session; a file that has not come to its end is removed."""
+        was_receiving = not self._closed and self._target is not None
+        super().close()
+        if was_receiving:
+            self.record("upload refused", reason="the session ended before the file")
+
+    def upload_failed(self, reply: str, reason: str) -> None:
+        """Answer an upload of which nothing is left."""
+        self._target = None
+        self._refuse_upload(reply, reason)
+
+    def _refuse_upload(self, reply: str, reason: str) -> None:
+        self.record("upload refused", reason=reason)
+        self.respond(reply)
+
+    # --- a file is renamed
+
+    def ftp_RNFR(self, path: str) -> None:  # noqa: N802
+        """Remember which file is renamed next."""
+        known = self._known(path)
+        self._rnfr = known
+        self.respond("350 Send the new name." if known is not None else "550 There is no such file.")
+
+    def ftp_RNTO(self, path: str) -> None:  # noqa: N802
+        """Take a rename as the end of the file: only now it becomes a job."""
+        known, self._rnfr = self._rnfr, None
+        if known is None:
+            self.respond("503 RNFR comes first.")
+            return
+        place = self._place(path)
+        if place is None:
+            return
+        if known.held is None:
+            self.respond("250 The file has been taken, and keeps the name it came with.")
+            return
+        received = self.service.files.take(known)
+        if received is None:
+            self.respond("550 The file waited too long for its rename, and is gone.")
+        elif self.service.settings.is_temporary(place.name):
+            self.service.files.hold(known.who, place, received)
+            self.respond("250 Renamed; the name is still a temporary one.")
+        else:
+            self._work(
+                self.service.intake.store,
+                Submission(known.who, place, place.path, received, renamed=True),
+                lambda reply, submission: self._renamed(reply, submission, known),
+            )
+
+    def ftp_DELE(self, path: str) -> None:  # noqa: N802
+        """Remove a file that waits for its rename; one that is a job stays one."""
+        known = self._known(path)
+        if known is None:
+            self.respond("550 There is no such file.")
+        elif known.is_job:
+            self.respond("550 The file is a job already: cancel the job.")
+        else:
+            self.service.files.forget(known.who, known.place)
+            self.respond("250 Removed.")
+
+    # --- transfers
+
+    def ftp_PASV(self, line: str) -> None:  # noqa: N802
+        """Listen for a data connection, over IPv4."""
+        if self._epsvall:
+            self.respond("503 EPSV was to be the only one.")
+        elif self.address.version != 4:
+            self.respond("425 PASV is for IPv4: use EPSV.")
+        else:
+            self._listen(self._passive_reply)
+
+    def _make_eport(self, ip: str, port: int) -> None:
+        """Connect to the client, and to nobody else: any other address could be a third party's (bounce attacks)."""
+        self._drop_data()
+        try:
+            is_own = peer_address(ip) == self.address
+        except ValueError:
+            is_own = False
+        if not is_own or port < LEAST_PORT:
+            self.record("data connection refused", reason=f"PORT names {ip} port {port}")
+            self.respond(f"504 Data connections go to {self.address} alone, to ports from {LEAST_PORT} on.")
+            return
+        connector = self.active_dtp(str(self.address), port, self)
+        if not connector.connected and not connector._closed:  # else its end is known, and reported
+            self._dtp_connector = connector
+
+    def _make_epasv(self, extmode: bool = False) -> None:
+        self._listen(lambda port: f"229 Listening (|||{port}|)")
+
+    def _listen(self, reply: Callable[[int], str]) -> None:
+        self._drop_data()
+        try:
+            self._dtp_acceptor = PassiveListener(self)
+        except OSError as error:
+            self.record("data connection refused", reason=error.strerror or str(error))
+            self.respond("425 No port is free for the data connection.")
+        else:
+            self.respond(reply(self._dtp_acceptor.port))
+
+    def _passive_reply(self, port: int) -> str:
+        own = str(self.socket.getsockname()[0]).removeprefix("::ffff:")
+        address = self.service.settings.masquerade or own
+        return f"227 Listening ({address.replace('.', ',')},{port // 256},{port % 256})"
+
+    def _may_transfer(self) -> bool:
+        """Return whether a transfer may begin; else refuse it."""
+        if self.service.is_stopping:
+            self.respond("421 The server stops; come again later.")
+        elif self.data_channel is None and self._dtp_acceptor is None and self._dtp_connector is None:
+            self.respond("425 PASV or PORT comes first.")
+        elif self._sender().proof == "clear" and not self.service.inlet.allow_clear:
+            self.respond("522 Data connections have to be encrypted: PROT P comes first.")
+        else:
+            return True
+        return False
+
+    def push_dtp_data(self, data: Any, isproducer: bool = False, file: Any = None, cmd: str | None = None) -> None:
+        """Send a listing, if a transfer may begin."""
+        if self._may_transfer():
+            super().push_dtp_data(data, isproducer, file, cmd)
+
+    def data_connected(self, channel: DataChannel) -> None:
+        """Use the data connection that has come."""
+        self.data_channel = channel
+        self._on_dtp_connection()
+
+    def _on_dtp_connection(self) -> None:
+        self._dtp_connector = None  # pyftpdlib keeps it, and would take it for one that still connects
+        if self._in_dtp_queue is None:
+            super()._on_dtp_connection()
+            self.ioloop.call_later(0, self.next_command)
+            return
+        upload, _ = self._in_dtp_queue
+        self._in_dtp_queue = None
+        if self._dtp_acceptor is not None:
+            self._dtp_acceptor.close()
+            self._dtp_acceptor = None
+        self.data_channel.begin_upload(upload)
+
+    def data_failed(self, reply: str) -> None:
+        """Answer a transfer whose data connection did not come about; nothing if none has begun."""
+        if self._closed:
+            return
+        self._dtp_acceptor = self._dtp_connector = None
+        waited = self._in_dtp_queue is not None or self._out_dtp_queue is not None
+        self._drop_queues()
+        if waited and reply:
+            self.respond(reply)
+        self.ioloop.call_later(0, self.next_command)
+
+    def _on_dtp_close(self) -> None:
+        """Go on with the commands that waited for the end of the transfer."""
+        super()._on_dtp_close()
+        self.ioloop.call_later(0, self.next_command)
+
+    def _drop_queues(self) -> None:
+        if self._in_dtp_queue is not None:
+            self._in_dtp_queue[0].close()
+            self._target = None
+        self._in_dtp_queue = self._out_dtp_queue = None
+
+    def _drop_data(self) -> None:
+        self._shutdown_connecting_dtp()
+        if self.data_channel is not None:
+            self.data_channel.close()
+
+    def abort(self) -> None:
+        """End a transfer; what came of its file is removed."""
+        if self._target is not None:
+            self.record("upload refused", reason="the client aborted it")
+        self._drop_queues()
+        self._drop_data()
+        self._target = None
+        self.respond("426 The transfer is aborted.")
+        self.respond("226 Nothing is transferred.")
+
+    def ftp_ABOR(self, line: str) -> None:  # noqa: N802
+        """Close a data connection that is not used."""
+        self._drop_data()
+        self.respond("226 Nothing is transferred.")
+
+    def ftp_QUIT(self, line: str) -> None:  # noqa: N802
+        """End the session, once the client has read the reply."""
+        self.respond("221 Goodbye.")
+        self._drop_data()
+        self.close_when_done()
+
+    # --- the rest
+
+    def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
+        """Drop the options of `ls` that clients send with LIST, then run the command."""
+        if cmd in ("LIST", "NLST") and arg.startswith("-"):
+            arg = arg.partition(" ")[2].strip()
+        super().pre_process_command(line, cmd, arg)
+
+    def run_as_current_user(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call *function*: no user of the system is behind an account."""
+        return function(*args, **kwargs)
+
+    def ftp_CWD(self, path: str) -> None:  # noqa: N802
+        """Change the folder of the session."""
+        try:
+            self.fs.chdir(path)
+        except OSError:
+            self.respond("550 There is no such folder; each folder is a destination.")
+        else:
+            self.respond("250 Changed.")
+
+    def ftp_FEAT(self, line: str) -> None:  # noqa: N802
+        """List what is beyond RFC 959; REST is not."""
+        auth = ("AUTH TLS",) if self.service.context is not None else ()
+        self.push("211-Features:\r\n" + "".join(f" {one}\r\n" for one in (*auth, *FEATURES)))
+        self.respond("211 End")
+
+    def _place(self, path: str) -> FtpPath | None:
+        """Return where a file at *path* goes; None, with a reply, if nowhere."""
+        place = self.service.folders.find(path)
+        if place is None or not place.path:
+            self.respond("553 A file belongs into the folder of a destination; LIST shows them.")
+            return None
+        return place
+
+    def _known(self, path: str) -> KnownFile | None:
+        place = self.service.folders.find(path)
+        return self.service.files.find(self.who, place) if place is not None and place.path else None
+
+    def _sender(self) -> Identity:
+        return self.who.over(protected=self.is_protected)
+
+    def _work(
+        self,
+        function: Callable[[Submission], Reply],
+        submission: Submission,
+        done: Callable[[Reply, Submission], object],
+    ) -> None:
+        """Run *function*, which waits, in a thread; then *done* in the loop."""
+        self.work(lambda: function(submission), lambda result: done(Reply.of(result), submission))
+
+    def _finish(self, reply: Reply, submission: Submission) -> None:
+        """Remove the file and answer: it is a job, or nothing."""
+        submission.received.discard()
+        self._reply_to(reply, submission)
+
+    def _hold(self, reply: Reply, submission: Submission) -> None:
+        """Keep a file that waits for its rename, or remove it."""
+        if reply.is_good:
+            self.service.files.hold(submission.who, submission.place, submission.received)
+            self.respond(str(reply))
+        else:
+            self._finish(reply, submission)
+
+    def _renamed(self, reply: Reply, submission: Submission, known: KnownFile) -> None:
+        """Answer a rename; a file for which there was no room waits for the next one."""
+        if reply.is_temporary:
+            self.service.files.hold(known.who, known.place, submission.received)
+            self._reply_to(reply, submission)
+        else:
+            self._finish(reply.as_rename(), submission)
+
+    def _reply_to(self, reply: Reply, submission: Submission) -> None:
+        if reply.is_good:
+            received: ReceivedFile = submission.received
+            self.service.files.passed_on(submission.who, submission.place, received.size, received.at, is_job=True)
+        else:
+            self.record("upload refused", reason=reply.text, file=submission.place.name, user=submission.who.subject)
+        self.respond(str(reply))

@@ -1,0 +1,141 @@
+"""A received file becomes a job, and what happens to it becomes the reply to its client. Runs in a thread.
+
+Source: sources.md, *What must hold*; RFC 959 section 5.4 (which command may have which reply).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Final
+
+from postscan.plugins import Busy, Ended, FileState, Refused, SourceContext, Taken, examine
+from postscan.plugins.sources.ftp.folders import FtpPath
+from postscan.plugins.sources.ftp.identity import Identity
+from postscan.plugins.sources.ftp.names import one_line
+from postscan.plugins.sources.ftp.upload import ReceivedFile
+
+REMEMBERED: Final = 600.0
+"""Seconds for which the same file of the same sender is one job: a client that got no reply sends it again."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A file at its end: from whom, and to where.
+
+    `name` is what the client called the file; "" if the server chose its name. `clean` is false if its TLS connection
+    was cut off. `renamed` says that the client has seen it arrive.
+    """
+
+    who: Identity
+    place: FtpPath
+    name: str
+    received: ReceivedFile
+    clean: bool = True
+    renamed: bool = False
+
+    @property
+    def key(self) -> str:
+        """What the same file, sent again, has in common with this one, and no other has."""
+        parts = (self.who.subject, self.place.destination.id, self.name, self.received.sha256)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply to the command that brought the file."""
+
+    code: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {one_line(self.text)}"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the file was taken."""
+        return self.code < 400
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the client may come again with the same file."""
+        return 400 <= self.code < 500
+
+    def as_rename(self) -> Reply:
+        """Return this as the reply to a rename."""
+        return replace(self, code=250) if self.is_good else self
+
+    @classmethod
+    def of(cls, result: Reply | BaseException) -> Reply:
+        """Return the reply of a thread; for an error, one that lets the client come again."""
+        if isinstance(result, Reply):
+            return result
+        return cls(451, "The server could not store the file; send it again later.")
+
+
+class Intake:
+    """Examines files, and makes jobs of them."""
+
+    def __init__(self, inlet: SourceContext) -> None:
+        self._inlet = inlet
+
+    def examine(self, submission: Submission) -> Reply:
+        """Return whether a file may wait for its rename: it must not be cut, and its kind does not matter yet."""
+        refusal = self._refusal(submission.received, known_only=not submission.clean)
+        return refusal or Reply(226, "Received; it becomes a job when it is renamed.")
+
+    def store(self, submission: Submission) -> Reply:
+        """Make a job of a file; the reply is good once the job is stored."""
+        refusal = self._refusal(submission.received, known_only=not submission.renamed)
+        if refusal is not None:
+            return refusal
+        who = submission.who
+        try:
+            with self._inlet.job(
+                key=submission.key,
+                destination=submission.place.destination.id,
+                proof=who.proof,
+                subject=who.subject,
+                account=who.account,
+                name=submission.place.name,
+                remember_seconds=REMEMBERED,
+            ) as job:
+                job.page_from(submission.received.path, whole=submission.renamed)
+        except Taken as taken:
+            return Reply(226, f"The file is job {taken.token} already.")
+        except Busy as busy:
+            return Reply(452, _busy(busy))
+        except Refused as refused:
+            return Reply(550, str(refused))
+        except Ended as ended:
+            with contextlib.suppress(Busy, Refused, Ended):
+                job.told("stopped")  # the client reads the reply, and sends nothing more
+            return Reply(550, f"The job was cancelled: {ended.reason}")
+        return Reply(226, f"Stored as job {job.id}.")
+
+    def _refusal(self, received: ReceivedFile, *, known_only: bool) -> Reply | None:
+        """Return why a file is not taken by its content; None if it is."""
+        if not received.size:
+            return Reply(451, "The file is empty; send it again.")
+        try:
+            with received.path.open("rb") as file:
+                found = examine(file)
+        except OSError as error:
+            return Reply(451, f"The server cannot read the file: {error.strerror}; send it again.")
+        if found.state is FileState.CUT:
+            return Reply(451, f"The file is cut: {found.reason}; send it again.")
+        if known_only and found.state is not FileState.WHOLE:
+            return Reply(
+                550,
+                f"Whether the file is whole cannot be seen ({found.reason}): send it under a temporary name, then "
+                "rename it; or send JPEG, PNG, TIFF or PDF.",
+            )
+        return None
+
+
+def _busy(busy: Busy) -> str:
+    if busy.full:
+        return "The disk of the server is full; send the file again later."
+    return f"The server has no room now; send the file again in {max(1, round(busy.seconds))} s."
