@@ -13,7 +13,7 @@ from typing import Final
 
 from postscan.plugins.sources.ftp.folders import FtpPath
 from postscan.plugins.sources.ftp.identity import Identity
-from postscan.plugins.sources.ftp.upload import ReceivedFile
+from postscan.plugins.sources.ftp.upload import UploadedFile
 
 SECONDS: Final = 600.0
 """How long a file is remembered, from its end on."""
@@ -38,7 +38,7 @@ class KnownFile:
     place: FtpPath
     size: int
     at: float
-    held: ReceivedFile | None = None
+    held: UploadedFile | None = None
     is_job: bool = False
 
 
@@ -69,12 +69,12 @@ class Files:
         held = [one.who.subject for _, one in self._known.values() if one.held is not None]
         return len(held) < MOST_HELD_IN_ALL and held.count(who.subject) < MOST_HELD
 
-    def hold(self, who: Identity, place: FtpPath, received: ReceivedFile) -> None:
+    def hold(self, who: Identity, place: FtpPath, received: UploadedFile) -> None:
         """Keep a file until it is renamed; it replaces the one that waits at the same place."""
         self.forget(who, place)
         self._remember(KnownFile(who, place, received.size, received.at, received))
 
-    def take(self, known: KnownFile) -> ReceivedFile | None:
+    def take(self, known: KnownFile) -> UploadedFile | None:
         """Return the content of a file that waits, which belongs to the caller now; None if it waits no more."""
         if self._known.get(_name(known.who, known.place), (0, None))[1] is not known:
             return None

@@ -15,7 +15,7 @@ from postscan.plugins import Busy, Ended, FileState, Refused, SourceContext, Tak
 from postscan.plugins.sources.ftp.folders import FtpPath
 from postscan.plugins.sources.ftp.identity import Identity
 from postscan.plugins.sources.ftp.names import one_line
-from postscan.plugins.sources.ftp.upload import ReceivedFile
+from postscan.plugins.sources.ftp.upload import UploadedFile
 
 REMEMBERED: Final = 600.0
 """Seconds for which the same file of the same sender is one job: a client that got no reply sends it again."""
@@ -32,7 +32,7 @@ class Submission:
     who: Identity
     place: FtpPath
     name: str
-    received: ReceivedFile
+    received: UploadedFile
     clean: bool = True
     renamed: bool = False
 
@@ -115,7 +115,7 @@ class Intake:
             return Reply(550, f"The job was cancelled: {ended.reason}")
         return Reply(226, f"Stored as job {job.id}.")
 
-    def _refusal(self, received: ReceivedFile, *, known_only: bool) -> Reply | None:
+    def _refusal(self, received: UploadedFile, *, known_only: bool) -> Reply | None:
         """Return why a file is not taken by its content; None if it is."""
         if not received.size:
             return Reply(451, "The file is empty; send it again.")

@@ -26,7 +26,7 @@ class UploadTooLarge(Exception):
 
 
 @dataclass(frozen=True)
-class ReceivedFile:
+class UploadedFile:
     """A file that came to its end; `at` is the time of the clock in seconds."""
 
     path: Path
@@ -69,14 +69,14 @@ class IncomingFile:
         while rest:
             rest = rest[self._file.write(rest) :]
 
-    def finish(self) -> ReceivedFile:
+    def finish(self) -> UploadedFile:
         """Close the file and return it; raise `OSError` if that fails."""
         try:
             self._file.close()
         except OSError:
             self.close()
             raise
-        return ReceivedFile(self._path, self.size, self._sha256.hexdigest(), time.time())
+        return UploadedFile(self._path, self.size, self._sha256.hexdigest(), time.time())
 
     def close(self) -> None:
         """Remove the file: its transfer ended before the file did."""

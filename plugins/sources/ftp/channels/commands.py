@@ -18,7 +18,7 @@ from postscan.plugins.sources.ftp.files import KnownFile
 from postscan.plugins.sources.ftp.folders import FtpPath
 from postscan.plugins.sources.ftp.identity import Identity, peer_address
 from postscan.plugins.sources.ftp.intake import Reply, Submission
-from postscan.plugins.sources.ftp.upload import IncomingFile, ReceivedFile
+from postscan.plugins.sources.ftp.upload import IncomingFile, UploadedFile
 
 _REFUSED: Final = ("MFMT", "SITE", "SITE CHMOD", "SITE HELP")
 """Commands of pyftpdlib that a session does not have."""
@@ -395,7 +395,7 @@ class FtpSession(LoginChannel):
 
     def _reply_to(self, reply: Reply, submission: Submission) -> None:
         if reply.is_good:
-            received: ReceivedFile = submission.received
+            received: UploadedFile = submission.received
             self.service.files.passed_on(submission.who, submission.place, received.size, received.at, is_job=True)
         else:
             self.record("upload refused", reason=reply.text, file=submission.place.name, user=submission.who.subject)

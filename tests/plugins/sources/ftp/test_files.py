@@ -10,7 +10,7 @@ from postscan.plugins import Destination
 from postscan.plugins.sources.ftp.files import MOST_HELD, MOST_HELD_IN_ALL, MOST_KNOWN, SECONDS, Files, KnownFile
 from postscan.plugins.sources.ftp.folders import FtpPath
 from postscan.plugins.sources.ftp.identity import Identity
-from postscan.plugins.sources.ftp.upload import ReceivedFile
+from postscan.plugins.sources.ftp.upload import UploadedFile
 from postscan.plugins.testing import FakeClock
 
 FOLDER = Destination(id="d-1", label="Scans")
@@ -27,11 +27,11 @@ class Remembered:
         self.expired: list[KnownFile] = []
         self.files = Files(self.expired.append, self.clock.ticks)
 
-    def received(self, name: str) -> ReceivedFile:
+    def received(self, name: str) -> UploadedFile:
         """Return a file that has come."""
         path = self._folder / name
         path.write_bytes(b"content")
-        return ReceivedFile(path, 7, "0" * 64, 1.0)
+        return UploadedFile(path, 7, "0" * 64, 1.0)
 
 
 @pytest.fixture
