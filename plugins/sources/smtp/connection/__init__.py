@@ -1,0 +1,1 @@
+"""The clients: their connections, commands and the bytes of their mails."""

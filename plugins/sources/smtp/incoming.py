@@ -1,0 +1,154 @@
+"""A mail while it arrives and is read: a file in the work folder, so that memory does not grow with mails.
+
+The file has no name: it is gone with the process. The files of the attachments are in a folder of their own. All bytes
+of all mails that are in work together are limited by `SpoolSpace`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import mmap
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from postscan.plugins.sources.smtp.message.structure import Content
+from postscan.plugins.sources.smtp.replies import LATER, NO_ROOM, Rejected
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class SpoolSpace:
+    """The bytes that all mails in work may have together; for any number of threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    def check(self, size: int) -> None:
+        """Raise `Rejected` if so many bytes are not left."""
+        if self.taken + size > self._most:
+            raise Rejected(NO_ROOM, "too many mails at once; try again later")
+
+    def take(self, size: int) -> None:
+        """Take *size* bytes; raise `Rejected` if so many are not left."""
+        with self._lock:
+            self.check(size)
+            self.taken += size
+
+    def give_back(self, size: int) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            self.taken -= size
+
+
+class IncomingMail:
+    """The bytes of one mail and of its attachments. `close` removes them.
+
+    One thread at a time writes. The event loop may close the mail meanwhile: then that thread removes the files, since
+    the descriptor of a closed file may be that of a connection in the next moment.
+    """
+
+    def __init__(self, workdir: Path, space: SpoolSpace) -> None:
+        self._workdir = workdir
+        self._space = space
+        self._taken = 0
+        self._sha256 = hashlib.sha256()
+        self._folders = contextlib.ExitStack()
+        self._files = 0
+        self._in_use = threading.Lock()
+        self._closed = False
+        self.size = 0
+        with disk_errors():
+            self._file: BinaryIO = tempfile.TemporaryFile(dir=workdir, buffering=0)  # noqa: SIM115  (`close` closes it)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the content."""
+        return self._sha256.hexdigest()
+
+    def write(self, content: bytes) -> None:
+        """Append to the mail; raise `Rejected` if there is no room."""
+        with self._using():
+            self._take(len(content))
+            self.size += len(content)
+            self._sha256.update(content)
+            _write_all(self._file, content)
+
+    @contextlib.contextmanager
+    def content(self) -> Iterator[Content]:
+        """The bytes of the mail, without reading them into memory."""
+        if not self.size:
+            yield b""
+            return
+        with disk_errors(), mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ) as content:
+            yield content
+
+    def write_file(self, pieces: Iterator[bytes]) -> Path:
+        """Write the file of an attachment; raise `Rejected` if there is no room."""
+        with disk_errors():
+            if not self._files:
+                folder = tempfile.TemporaryDirectory(dir=self._workdir)
+                self._folder = Path(self._folders.enter_context(folder))
+            self._files += 1
+            path = self._folder / str(self._files)
+            with path.open("xb", buffering=0) as file:
+                for piece in pieces:
+                    self._take(len(piece))
+                    _write_all(file, piece)
+        return path
+
+    def close(self) -> None:
+        """Remove all files of the mail, at once or when the thread that uses them has ended."""
+        self._closed = True
+        if self._in_use.acquire(blocking=False):
+            try:
+                self._remove()
+            finally:
+                self._in_use.release()
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[None]:
+        try:
+            with self._in_use:
+                if self._closed:
+                    raise Rejected(LATER, "the connection has ended")
+                yield
+        finally:
+            if self._closed:
+                self.close()
+
+    def _remove(self) -> None:
+        self._file.close()
+        with contextlib.suppress(OSError):  # the work folder is removed at the end of the process in any case
+            self._folders.close()
+        self._space.give_back(self._taken)
+        self._taken = 0
+
+    def _take(self, size: int) -> None:
+        self._space.take(size)
+        self._taken += size
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn an `OSError` of the body into `Rejected`, so that the client comes again."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Rejected(NO_ROOM, "the disk is full; try again later") from error
+        raise Rejected(LATER, "the mail cannot be written now; try again later") from error
+
+
+def _write_all(file: BinaryIO, content: bytes) -> None:
+    """Write all bytes: without a buffer, one call may write fewer."""
+    with disk_errors():
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]

@@ -1,0 +1,153 @@
+"""Connections as they come: who is let in, and by which certificate."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import mail_inlet
+import pytest
+import source_server
+from certificates import Authority
+from mail_inlet import Certified, mail, page
+from works import PATIENCE, until
+
+from postscan.core.filters.source.messages import SourceFailed
+from postscan.plugins.sources.smtp import Smtp
+from postscan.plugins.sources.smtp.connection import listener
+from postscan.plugins.sources.smtp.connection.listener import address_of
+
+
+def test_an_address_has_few_connections(tmp_path: Path) -> None:
+    """A further one gets a reply and its end; with the others gone there is room."""
+    with mail_inlet.serving(tmp_path, {"connections_per_address": 2}) as inlet:
+        with inlet.client(), inlet.client(), socket.create_connection(("127.0.0.1", inlet.port), PATIENCE) as third:
+            assert third.recv(100) == b"421 4.7.0 too many connections from this address\r\n"
+            assert third.recv(100) == b""
+
+        def is_free() -> bool:
+            with contextlib.suppress(AssertionError), inlet.client():
+                return True
+            return False
+
+        until(is_free)
+
+
+def test_clients_that_may_send_nothing_make_room(tmp_path: Path) -> None:
+    """One connection is left to another address, whatever this one does."""
+    settings = {"connections": 2}
+    with (
+        mail_inlet.serving(tmp_path, settings, devices=("127.0.0.2",)) as inlet,
+        inlet.client() as oldest,
+        inlet.client(),
+    ):
+        device = socket.create_connection(("127.0.0.1", inlet.port), PATIENCE, source_address=("127.0.0.2", 0))
+        with mail_inlet.RawClient(device) as client:
+            assert client.reply().startswith("220 ")
+            assert oldest.reply() == "421 4.7.0 too many connections"
+            assert client.send(mail(page())).startswith("250")
+
+
+def test_a_process_without_descriptors_accepts_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does nothing else meanwhile; the client waits."""
+    monkeypatch.setattr(listener, "EXHAUSTED_SECONDS", 0.1)
+    with mail_inlet.serving(tmp_path) as inlet:
+        accept = socket.socket.accept
+        fails = [True]
+
+        def failing(self: socket.socket) -> Any:
+            if fails[0] and self.getsockname()[1] == inlet.port:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return accept(self)
+
+        monkeypatch.setattr(socket.socket, "accept", failing)
+        with socket.create_connection(("127.0.0.1", inlet.port), PATIENCE) as channel:
+            inlet.server.wait_for(lambda: [line for line, _ in inlet.log if line == "connections not accepted"])
+            fails[0] = False
+            assert channel.recv(100).startswith(b"220 ")
+
+
+def test_a_port_that_is_taken_ends_the_source(tmp_path: Path) -> None:
+    """The server starts it again later, and says why."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = {"port": other.getsockname()[1]}
+        with source_server.running(Smtp(), tmp_path, settings, stops=False) as server:
+            server.wait_for(lambda: server.end)
+
+            assert isinstance(server.end, SourceFailed)
+            assert "Address already in use" in server.end.error
+
+
+def test_a_certificate_that_cannot_be_used_ends_the_source(tmp_path: Path) -> None:
+    """It is named."""
+    (file := tmp_path / "mail.pem").write_text("no certificate")
+    settings = {"port": 0, "tls": "starttls", "certificate": str(file)}
+    with source_server.running(Smtp(), tmp_path, settings, stops=False) as server:
+        server.wait_for(lambda: server.end)
+
+        assert isinstance(server.end, SourceFailed)
+        assert str(file) in server.end.error
+
+
+def test_a_renewed_certificate_is_used_for_the_next_connection(tmp_path: Path) -> None:
+    """Without a restart; half of a renewal leaves the old one in use, and is in the log."""
+    (used := tmp_path / "used").mkdir()
+    names = []
+    with contextlib.ExitStack() as stack:
+        inlet = None
+        for name in ("first", "second"):
+            authority = Authority(name)
+            shutil.copy(authority.server().write(tmp_path, name), used / "mail.pem")
+            if inlet is None:
+                settings = {"tls": "implicit", "certificate": str(used / "mail.pem")}
+                inlet = stack.enter_context(mail_inlet.serving(tmp_path, settings))
+            context = ssl.create_default_context(cafile=str(authority.write(tmp_path, f"{name}-ca")))
+            context.check_hostname = False
+            with inlet.client(context) as client:
+                names.append(client.say("NOOP"))
+        (used / "mail.pem").write_text("half")
+        with inlet.client(context) as client:
+            names.append(client.say("NOOP"))
+        inlet.server.wait_for(lambda: [line for line, _ in inlet.log if line == "certificate not loaded"])
+
+    assert names == ["250 OK"] * 3
+
+
+@pytest.mark.parametrize("context", ["TLSv1", "TLSv1_1"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_old_versions_of_tls_are_refused(tmp_path: Path, certified: Certified, context: str) -> None:
+    """As at the other ports of the server."""
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname = False
+    old.verify_mode = ssl.CERT_NONE
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = old.maximum_version = ssl.TLSVersion[context]
+    settings = {"tls": "implicit", "certificate": str(certified.file)}
+    with mail_inlet.serving(tmp_path, settings) as inlet:
+        channel = socket.create_connection(("127.0.0.1", inlet.port), PATIENCE)
+        with channel, pytest.raises((ssl.SSLError, ConnectionError)):
+            old.wrap_socket(channel)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("10.0.0.9", "10.0.0.9"), ("::ffff:10.0.0.9", "10.0.0.9"), ("fe80::1%eth0", "fe80::1%eth0"), ("::1", "::1")],
+)
+def test_an_address_of_ipv4_is_one_wherever_it_arrives(host: str, address: str) -> None:
+    """A socket of IPv6 shows it in another form."""
+    assert address_of(host) == address
+
+
+def test_an_inlet_may_listen_to_ipv6(tmp_path: Path) -> None:
+    """With devices of either kind."""
+    with mail_inlet.serving(tmp_path, {"host": "::1"}, devices=("::1",)) as inlet:
+        with mail_inlet.RawClient(socket.create_connection(("::1", inlet.port), PATIENCE)) as client:
+            assert client.reply().startswith("220 ")
+            assert client.send(mail(page())).startswith("250")
+        assert inlet.jobs()[0].request.subject == "::1"
