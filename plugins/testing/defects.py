@@ -34,11 +34,36 @@ class DefectKind(StrEnum):
     GLOBAL = "changes global state"
 
 
+class SourceDefectKind(StrEnum):
+    """The kinds of defects of a source."""
+
+    IMPORT = "import error"
+    API = "wrong API version"
+    NO_TOKEN = "run without token"  # noqa: S105  (no password)
+    ENDS = "ends by itself"
+    STOP = "does not stop in time"
+    PROOF = "uses a proof that it does not declare"
+    EARLY = "acknowledges before the job is stored"
+    HALF = "makes a job of a half"
+    TWICE = "makes two jobs of one origin"
+    LOSES = "loses an origin"
+    CANCEL = "goes on after a cancel"
+    SECRET = "secret in the log"  # noqa: S105  (no password)
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """One defect; the sentence names what was observed, and how to mend it."""
 
     kind: DefectKind
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDefect:
+    """One defect of a source, as of a filter."""
+
+    kind: SourceDefectKind
     sentence: str
 
 
@@ -57,6 +82,12 @@ def refused(reason: str) -> Defect:
     """Return the defect of a plugin that `core.filters.loader` refused, by the text of its error."""
     kinds = (kind for part, kind in _REFUSALS.items() if part in reason)
     return Defect(next(kinds, DefectKind.IMPORT), reason)
+
+
+def refused_source(reason: str) -> SourceDefect:
+    """Return the defect of a source that `core.filters.loader` refused, by the text of its error."""
+    name = refused(reason).kind.name
+    return SourceDefect(SourceDefectKind.__members__.get(name, SourceDefectKind.IMPORT), reason)
 
 
 def of_checks(whole: RunRecord) -> Iterator[Defect]:

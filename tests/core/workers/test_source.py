@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from source_server import SourceServer
+from source_server import JobTable, SourceServer
 from works import PATIENCE, alive, until
 
 from postscan.core.filters.cancellation import CancelSource
@@ -52,7 +52,7 @@ class Process:
             workdir=home / "workdir",
         )
         self.channel = channel
-        self.server = SourceServer(channel, started, {})
+        self.server = SourceServer(channel, started, JobTable())
         self.server.start()
 
     def put(self, name: str, content: bytes) -> None:

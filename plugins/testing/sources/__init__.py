@@ -1,0 +1,1 @@
+"""The parts of the test kit that are about sources."""
