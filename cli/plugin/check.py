@@ -1,13 +1,9 @@
-"""`postscan plugin check`: run the contract tests on the filters of an installed plugin."""
+"""`postscan plugin check`: run the contract tests on the filters or the source of an installed plugin."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json as encoder
-import multiprocessing
-import os
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,12 +13,9 @@ import typer
 
 from postscan.cli.context import load_settings, open_engine
 from postscan.cli.output import terminal, views
-from postscan.cli.plugin import test_page
-from postscan.core.errors import PluginError
+from postscan.cli.plugin import check_source, in_child, test_page
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
     from postscan.core.registry.catalogue import Plugin
     from postscan.core.settings import Settings
 
@@ -30,7 +23,7 @@ DEFECTS: Final = 1
 NOT_TESTABLE: Final = 2
 
 Report = dict[str, Any]
-"""The result for one filter: its `dialect`, and the fields of a `ContractReport`."""
+"""The result for one filter: its `dialect`, and the fields of a `ContractReport`; or for one inlet of a source."""
 
 
 def check(
@@ -46,11 +39,11 @@ def check(
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Settings file (TOML) with the table [filters.NAME]."),
+        typer.Option(exists=True, dir_okay=False, help="Settings file (TOML) with the plugin's tables."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run and cancel the filters of a plugin, and report their defects.
+    """Run and cancel the filters of a plugin, or run and stop its source, and report their defects.
 
     Finds: an import error, a wrong API version, a `run` without token, a filter that never checks its token,
     swallows the cancel, publishes after it, writes outside its workdir, leaves temporary files or processes behind,
@@ -59,11 +52,15 @@ def check(
     The runs are real: a filter delivers once for each check of its token, at most a hundred times. Use a folder or a
     server for tests.
 
+    A source is run with the settings of each of its inlets, beside a server that has no room for a job, so it takes
+    nothing. Finds: an import error, a wrong API version, a `run` without token, a source that ends by itself, does not
+    stop in time, or reveals a secret. Its author's tests find more, with an origin: assert_source_contract.
+
     \b
     Exit codes:
       0  no defects were found
       1  there are defects, one a line
-      2  the filter could not be tested with these instructions and settings
+      2  the filter or source could not be tested with these instructions and settings
 
     \b
     Examples:
@@ -71,11 +68,14 @@ def check(
       postscan plugin check acme --page letter.png --instructions acme.xml --json
     """
     chosen = _settings(context, name, settings)
-    plugin = _plugin(chosen, name)
-    with _pages(page) as pages:
-        reports = _reports(
-            plugin, pages, instructions.read_bytes() if instructions else b"", chosen.filters.get(name, {})
-        )
+    reports: list[Report] = []
+    for plugin in _plugins(chosen, name):
+        if plugin.kind == "source":
+            reports += check_source.reports(plugin, chosen.sources)
+            continue
+        with _pages(page) as pages:
+            asked = instructions.read_bytes() if instructions else b""
+            reports += _reports(plugin, pages, asked, chosen.filters.get(name, {}))
     if json:
         typer.echo(views.as_json(reports))
     else:
@@ -92,19 +92,22 @@ def _settings(context: typer.Context, name: str, path: Path | None) -> Settings:
     settings = load_settings(context)
     if path is None:
         return settings
-    table = load(path).filters.get(name)
-    if table is None:
+    own = load(path)
+    inlets = {inlet: one for inlet, one in own.sources.items() if one.plugin == name}
+    if name not in own.filters and not inlets:
         raise typer.BadParameter(f"{path} has no table [filters.{name}]", param_hint="--settings")
-    return settings.model_copy(update={"filters": {**settings.filters, name: table}})
+    filters = settings.filters | {key: table for key, table in own.filters.items() if key == name}
+    return settings.model_copy(update={"filters": filters, "sources": inlets or settings.sources})
 
 
-def _plugin(settings: Settings, name: str) -> Plugin:
+def _plugins(settings: Settings, name: str) -> list[Plugin]:
     with open_engine(settings) as engine:
-        plugins = {plugin.name: plugin for plugin in engine.catalogue().plugins}
-    if name not in plugins:
-        installed = ", ".join(plugins) or "none"
-        raise typer.BadParameter(f"no plugin {name!r} is installed; installed are: {installed}", param_hint="NAME")
-    return plugins[name]
+        installed = engine.catalogue().plugins
+    plugins = [plugin for plugin in installed if plugin.name == name]
+    if not plugins:
+        names = ", ".join(dict.fromkeys(plugin.name for plugin in installed)) or "none"
+        raise typer.BadParameter(f"no plugin {name!r} is installed; installed are: {names}", param_hint="NAME")
+    return plugins
 
 
 def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> list[Report]:
@@ -122,36 +125,16 @@ def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: 
 
 
 def _examine_in_child(name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> list[Report]:
-    """Examine the plugin in a child process: no code of a plugin runs in this one."""
-    fork = multiprocessing.get_context("fork")
-    here, there = fork.Pipe(duplex=False)
-    child = fork.Process(target=_examine, args=(there, name, pages, instructions, table))
-    child.start()
-    there.close()
-    try:
-        reports: list[Report] = encoder.loads(here.recv_bytes())
-    except EOFError:
-        raise PluginError(f"{name}: the process that examined it crashed") from None
-    finally:
-        here.close()
-        child.join()
-    return reports
+    def examine() -> list[Report]:
+        from postscan.core.filters import loader
+        from postscan.plugins.testing import contract
 
+        return [
+            _report(one.dialect, contract.examine(one, pages, instructions=instructions, settings=table))
+            for one in loader.load(name)
+        ]
 
-def _examine(pipe: Connection, name: str, pages: Sequence[Path], instructions: bytes, table: Mapping[str, Any]) -> None:
-    """Run in the child process; redirect the plugin's output to stderr."""
-    from postscan.core.filters import loader
-    from postscan.core.workers import orphans
-    from postscan.plugins.testing import contract
-
-    orphans.die_with(os.getppid())
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    found = [
-        _report(one.dialect, contract.examine(one, pages, instructions=instructions, settings=table))
-        for one in loader.load(name)
-    ]
-    pipe.send_bytes(encoder.dumps(found).encode())
+    return in_child.call(name, examine)
 
 
 def _report(dialect: str, found: Any) -> Report:
@@ -160,11 +143,13 @@ def _report(dialect: str, found: Any) -> Report:
 
 def _lines(reports: Iterable[Report]) -> Iterator[str]:
     for one in reports:
-        about = f"{one['dialect']}: " if one["dialect"] else ""
+        about = f"{one.get('dialect') or one.get('inlet')}: " if one.get("dialect") or one.get("inlet") else ""
         for defect in one["defects"]:
             yield f"{about}{defect['kind']}: {defect['sentence']}"
         if one["untried"]:
             yield f"{about}could not be tested: {one['untried']}"
+        elif not one["defects"] and "processes" in one:
+            yield f"{about}no defects found ({one['processes']} processes; nothing was taken)"
         elif not one["defects"]:
             yield f"{about}no defects found ({one['runs']} runs, cancelled at {_cancels(one)})"
 

@@ -1,4 +1,4 @@
-"""`postscan plugin new`: write a package with one filter and its tests from the template."""
+"""`postscan plugin new`: write a package with one filter or source and its tests from a template."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ import typer
 
 from postscan.core.errors import PostscanError
 
-FILES: Final = {
-    "pyproject.toml.in": "pyproject.toml",
-    "README.md.in": "README.md",
-    "Makefile.in": "Makefile",
-    "gitignore.in": ".gitignore",
-    "filter.py.in": "src/{module}.py",
-    "test_filter.py.in": "tests/test_{module}.py",
-    "postscan.toml.in": "try/postscan.toml",
-    "process.xml.in": "try/process.xml",
+SHARED: Final = {"template/Makefile.in": "Makefile", "template/gitignore.in": ".gitignore"}
+FILTER: Final = {
+    "template/pyproject.toml.in": "pyproject.toml",
+    "template/README.md.in": "README.md",
+    "template/filter.py.in": "src/{module}.py",
+    "template/test_filter.py.in": "tests/test_{module}.py",
+    "template/postscan.toml.in": "try/postscan.toml",
+    "template/process.xml.in": "try/process.xml",
 }
-"""The files of the template, and the files that they become."""
+SOURCE: Final = {
+    "source_template/pyproject.toml.in": "pyproject.toml",
+    "source_template/README.md.in": "README.md",
+    "source_template/source.py.in": "src/{module}.py",
+    "source_template/test_source.py.in": "tests/test_{module}.py",
+    "source_template/postscan.toml.in": "try/postscan.toml",
+}
+"""The files of the templates, and the files that they become; `SHARED` belongs to both."""
 
 _NAME: Final = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _WORD: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -36,21 +42,25 @@ def new(
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the package; default: NAME in the current folder.")
     ] = None,
+    source: Annotated[bool, typer.Option("--source", help="Write a source, which brings jobs, and no filter.")] = False,
 ) -> None:
-    """Write a package with a filter of your own.
+    """Write a package with a filter or a source of your own.
 
     The package can be installed as it is, is listed as `ready`, and passes its tests, those of the cancel included.
-    Its filter copies every page into a folder; change it to what you need. Existing files are not overwritten.
+    Its filter copies every page into a folder; its source makes a job of each picture in a folder. Change it to what
+    you need. Existing files are not overwritten.
 
     \b
     Examples:
       postscan plugin new acme-folder
+      postscan plugin new acme-scanner --source
       postscan plugin new acme-folder --folder ~/src/acme
     """
     home = (folder or Path(name)).absolute()
     words = _words(name, home)
-    template = importlib.resources.files("postscan.cli.plugin") / "template"
-    texts = {home / path.format(**words): _filled(template / file, words) for file, path in FILES.items()}
+    templates = importlib.resources.files("postscan.cli.plugin")
+    files = SHARED | (SOURCE if source else FILTER)
+    texts = {home / path.format(**words): _filled(templates / file, words) for file, path in files.items()}
     for path in texts:
         if path.exists() or path.is_symlink():
             raise PostscanError(f"{path}: already exists, and would be overwritten")
@@ -60,7 +70,9 @@ def new(
             file.write(text)
         typer.echo(path.relative_to(home))
     typer.echo(f"\nGo on with:\n\n  cd {shlex.quote(str(folder or name))}\n  make install\n  make test\n")
-    typer.echo("README.md explains how to run, cancel and check the filter.")
+    typer.echo(
+        f"README.md explains how to {'test and check the source' if source else 'run, cancel and check the filter'}."
+    )
 
 
 def _words(name: str, home: Path) -> dict[str, str]:
@@ -82,6 +94,7 @@ def _words(name: str, home: Path) -> dict[str, str]:
         "title": name.replace("-", " ").capitalize(),
         "guid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:example:{name}")).upper(),
         "out": tomlkit.string(str(home / "try" / "out")).as_string(),
+        "in": tomlkit.string(str(home / "try" / "in")).as_string(),
     }
 
 

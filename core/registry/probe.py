@@ -82,7 +82,11 @@ class PluginProbe:
         result = self._execute(order, DIAGNOSE_SECONDS)
         if isinstance(result, Diagnosed):
             return list(result.found)
-        error = result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"
+        error = (
+            result.error
+            if isinstance(result, OrderBroken | OrderFailed | OrderLate)
+            else f"its worker sent {result.type}"
+        )
         return [error]
 
     def validator(self, filters: FilterLookup) -> InstructionValidator:

@@ -67,9 +67,11 @@ def test_authors_have_exactly_these_names():
         "Busy",
         "CancellationToken",
         "Cancelled",
+        "Completeness",
         "Destination",
         "Document",
         "Ended",
+        "FileState",
         "Filter",
         "FilterContext",
         "FilterFailed",
@@ -86,6 +88,7 @@ def test_authors_have_exactly_these_names():
         "Taken",
         "ToolEnded",
         "element",
+        "examine",
         "hookimpl",
         "setting",
     ]
@@ -96,8 +99,10 @@ def test_their_tests_have_exactly_these_names():
     assert postscan.plugins.testing.__all__ == [
         "FakeClock",
         "Made",
+        "Origin",
         "RunResult",
         "assert_filter_contract",
+        "assert_source_contract",
         "job_for",
         "run_filter",
     ]

@@ -28,7 +28,7 @@ from postscan.plugins.testing import defects
 from postscan.plugins.testing.defects import SourceDefect, SourceDefectKind
 from postscan.plugins.testing.sources.drive import Drive, NotPossible, SourceBroken
 from postscan.plugins.testing.sources.examination import Examination
-from postscan.plugins.testing.sources.faults import Fault
+from postscan.plugins.testing.sources.faults import StepFault
 from postscan.plugins.testing.sources.origin import Origin, page
 
 CUTS: Final = 200
@@ -109,7 +109,7 @@ def _run_all(examination: Examination, has_origin: bool, cuts: int) -> None:
     if not has_origin:
         return
     steps = examination.bring_whole()
-    for fault in Fault:
+    for fault in StepFault:
         for step in range(fault.first, steps):
             examination.bring_with(fault, step)
     examination.cut(_sizes(len(page(0)), cuts))

@@ -18,7 +18,7 @@ from postscan.core.filters.source.messages import (
 from postscan.core.model.states import JobState
 from postscan.plugins.testing.defects import SourceDefectKind
 from postscan.plugins.testing.sources.drive import Drive, NotPossible, why
-from postscan.plugins.testing.sources.faults import BUSY_SECONDS, Fault, FaultAtStep, is_step
+from postscan.plugins.testing.sources.faults import BUSY_SECONDS, FaultAtStep, StepFault, is_step
 from postscan.plugins.testing.sources.origin import Origin
 from postscan.plugins.testing.sources.process import SourceProcess
 
@@ -80,7 +80,7 @@ class Examination:
             self._steps = [request.type for request in steps]
             return len(steps)
 
-    def bring_with(self, fault: Fault, step: int) -> None:
+    def bring_with(self, fault: StepFault, step: int) -> None:
         """Bring one origin, let a fault happen at a step, and let the origin come again."""
         drive = self._drive
         where = f"{fault.words} {self._steps[step]!r}"
@@ -90,7 +90,7 @@ class Examination:
             with drive.bringing(drive.origin.bring, content):
                 if not drive.comes(at.happened.is_set):
                     raise NotPossible(f"an origin did not come as far as {self._steps[step]!r}: {why(process)}")
-                if fault in (Fault.SERVER_DIES, Fault.STOP):
+                if fault in (StepFault.SERVER_DIES, StepFault.STOP):
                     self._ends(process, where)
                 if not fault.ends_the_process:
                     drive.comes(lambda: not process.server.in_state(JobState.CREATING) or process.ended(0))
@@ -140,12 +140,12 @@ class Examination:
 
     # --- what has to be ------------------------------------------------------------------------------------------
 
-    def _goes_on(self, process: SourceProcess, at: FaultAtStep, fault: Fault, where: str, content: bytes) -> None:
+    def _goes_on(self, process: SourceProcess, at: FaultAtStep, fault: StepFault, where: str, content: bytes) -> None:
         """Check that the source has survived the fault, and what became of the origin; then bring another one."""
         drive = self._drive
         if process.ended(0):
             raise drive.broken(SourceDefectKind.ENDS, f"{where}, and it ended: {why(process)}; catch the error")
-        if fault is Fault.BUSY:
+        if fault is StepFault.BUSY:
             self._is_stored_if_acknowledged(content, where, SourceDefectKind.LOSES)
             time.sleep(BUSY_SECONDS)
             self._comes_again(process, content, where)
@@ -153,7 +153,7 @@ class Examination:
         with drive.bringing(drive.origin.bring, another):
             pass
         self._is_taken(process, another, f"{where}; the next origin")
-        if fault is Fault.CANCEL:
+        if fault is StepFault.CANCEL:
             self._stays_cancelled(process, at, where, content)
         self._check_jobs(process, where)
 

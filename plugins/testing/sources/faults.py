@@ -24,10 +24,10 @@ BUSY_SECONDS: Final = 0.2
 """Seconds after which an origin may come again."""
 
 CANCELLED: Final = "cancelled by the contract test"
-"""The reason of the job that `Fault.CANCEL` cancels."""
+"""The reason of the job that `StepFault.CANCEL` cancels."""
 
 
-class Fault(Enum):
+class StepFault(Enum):
     """What happens at a step: words for it, and the first step at which it can (0 is `open`)."""
 
     KILL_BEFORE = ("the process was killed before", 0)
@@ -51,7 +51,7 @@ class Fault(Enum):
     @property
     def ends_the_process(self) -> bool:
         """Whether the process of the source ends by it."""
-        return self in (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.SERVER_DIES, Fault.STOP)
+        return self in (StepFault.KILL_BEFORE, StepFault.KILL_AFTER, StepFault.SERVER_DIES, StepFault.STOP)
 
 
 def is_step(request: Request) -> bool:
@@ -64,7 +64,7 @@ def is_step(request: Request) -> bool:
 class FaultAtStep:
     """Lets a fault happen at the step with this number, once; `happened` is set then."""
 
-    def __init__(self, process: SourceProcess, fault: Fault, step: int) -> None:
+    def __init__(self, process: SourceProcess, fault: StepFault, step: int) -> None:
         self.happened = threading.Event()
         self.late: list[Request] = []  # steps of the cancelled job that came after the one at which it was cancelled
         self._process, self._fault, self._step = process, fault, step
@@ -82,7 +82,7 @@ class FaultAtStep:
             if number == self._step:
                 self._at = request
         if number != self._step:
-            if self._fault is Fault.CANCEL and self._at is not None and _job(request) == _job(self._at):
+            if self._fault is StepFault.CANCEL and self._at is not None and _job(request) == _job(self._at):
                 self.late.append(request)
             return None
         return self._do(request)
@@ -92,25 +92,25 @@ class FaultAtStep:
         server = self._process.server
         reply: Reply | None = None
         match self._fault:
-            case Fault.KILL_AFTER:
+            case StepFault.KILL_AFTER:
                 return None
-            case Fault.KILL_BEFORE:
+            case StepFault.KILL_BEFORE:
                 self._kill()
-            case Fault.SERVER_DIES:
+            case StepFault.SERVER_DIES:
                 server.die()
-            case Fault.STOP:
+            case StepFault.STOP:
                 server.stop()
-            case Fault.BUSY:
+            case StepFault.BUSY:
                 reply = InletBusy(id=request.id, seconds=BUSY_SECONDS, full=isinstance(request, LeaveRequest))
-            case Fault.REFUSE:
+            case StepFault.REFUSE:
                 reply = RequestRefused(id=request.id, reason="refused by the contract test")
-            case Fault.CANCEL:
+            case StepFault.CANCEL:
                 server.cancel(next(job for job in server.jobs if job.id == _job(request)), CANCELLED)
         self.happened.set()
         return reply
 
     def _after(self, request: Request, _reply: Reply) -> None:
-        if self._fault is Fault.KILL_AFTER and request is self._at:
+        if self._fault is StepFault.KILL_AFTER and request is self._at:
             self._kill()
             self.happened.set()
 

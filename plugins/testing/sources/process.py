@@ -51,11 +51,10 @@ class SourceProcess:
         self._channel = ours
         started = InletStarted(
             plugin=INLET,
-            inlet=INLET,
             settings=dict(settings),
             folder=folder,
             workdir=Path(self._workdir.name),
-            **{"destinations": (Destination(id="d1", label="Scans"),), **about},
+            **{"inlet": INLET, "destinations": (Destination(id="d1", label="Scans"),), **about},
         )
         self.server = SourceServer(ours, started, table)
         self.killed = False

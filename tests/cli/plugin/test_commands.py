@@ -461,6 +461,17 @@ def test_a_new_package_has_everything_that_it_needs(tmp_path: Path) -> None:
     assert f"cd {tmp_path}/letter" in result.stdout
 
 
+def test_a_new_source_has_everything_that_it_needs(tmp_path: Path) -> None:
+    """What becomes of it is seen in tests/acceptance/test_new_source.py."""
+    result = new("acme-letter", "--source", "--folder", tmp_path / "letter")
+
+    assert result.exit_code == 0
+    assert written(tmp_path / "letter") == [
+        *(".gitignore", "Makefile", "README.md", "pyproject.toml", "src/acme_letter.py", "tests/test_acme_letter.py"),
+        "try/postscan.toml",
+    ]
+
+
 def test_the_folder_is_named_after_the_package_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the current folder."""
     monkeypatch.chdir(tmp_path)
@@ -469,21 +480,23 @@ def test_the_folder_is_named_after_the_package_unless_told(tmp_path: Path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["acme-letter"]
 
 
-def test_nothing_is_left_to_be_filled_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("option", "group"), [([], "postscan.filters"), (["--source"], "postscan.sources")])
+def test_nothing_is_left_to_be_filled_in(tmp_path: Path, option: list[str], group: str) -> None:
     """Every word of the template has become one of the package's own."""
-    new("acme-letter", "--folder", tmp_path)
+    new("acme-letter", *option, "--folder", tmp_path)
     texts = [(tmp_path / name).read_text() for name in written(tmp_path)]
 
     assert not any("{{" in text or "}}" in text for text in texts)
     package = tomllib.loads((tmp_path / "pyproject.toml").read_text())
-    assert package["project"]["entry-points"]["postscan.filters"] == {"acme-letter": "acme_letter"}
+    assert package["project"]["entry-points"] == {group: {"acme-letter": "acme_letter"}}
     assert "license" not in package["project"]
 
 
+@pytest.mark.parametrize("option", [[], ["--source"]])
 @pytest.mark.parametrize("command", [["check"], ["format", "--diff"]])
-def test_the_new_package_is_written_in_the_style_of_ours(tmp_path: Path, command: list[str]) -> None:
+def test_the_new_package_is_written_in_the_style_of_ours(tmp_path: Path, command: list[str], option: list[str]) -> None:
     """What authors begin with is what they go on with."""
-    new("acme-letter", "--folder", tmp_path)
+    new("acme-letter", *option, "--folder", tmp_path)
     ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", ROOT / "pyproject.toml"]
     # Its tests are tests, as ours are: they may assert.
     finished = subprocess.run(
