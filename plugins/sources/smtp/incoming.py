@@ -10,8 +10,10 @@ import contextlib
 import errno
 import hashlib
 import mmap
+import os
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,32 +21,50 @@ from typing import BinaryIO, Final
 from postscan.plugins.sources.smtp.message.structure import Content
 from postscan.plugins.sources.smtp.replies import LATER, NO_ROOM, Rejected
 
+KEPT_FREE: Final = 128 << 20
+"""Bytes of the disk that mails leave free."""
+
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class SpoolSpace:
-    """The bytes that all mails in work may have together; for any number of threads."""
+    """The bytes that all mails in work may have together, of which one client has half; for any number of threads.
 
-    def __init__(self, most: int) -> None:
+    The disk keeps `KEPT_FREE` bytes for the database and the spool, or a tenth if it is small.
+    """
+
+    def __init__(self, workdir: Path, most: int) -> None:
+        self._workdir = workdir
         self._most = most
         self._lock = threading.Lock()
-        self.taken = 0
+        self._of_clients: Counter[str] = Counter()
 
-    def check(self, size: int) -> None:
-        """Raise `Rejected` if so many bytes are not left."""
-        if self.taken + size > self._most:
+    @property
+    def taken(self) -> int:
+        """The bytes that are taken now."""
+        return self._of_clients.total()
+
+    def check(self, client: str, size: int) -> None:
+        """Raise `Rejected` if so many bytes are not left for this client."""
+        if self.taken + size > self._most or self._of_clients[client] + size > self._most // 2:
             raise Rejected(NO_ROOM, "too many mails at once; try again later")
+        with disk_errors():
+            disk = os.statvfs(self._workdir)
+            if disk.f_bavail * disk.f_frsize - size < min(KEPT_FREE, disk.f_blocks * disk.f_frsize // 10):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def take(self, size: int) -> None:
+    def take(self, client: str, size: int) -> None:
         """Take *size* bytes; raise `Rejected` if so many are not left."""
         with self._lock:
-            self.check(size)
-            self.taken += size
+            self.check(client, size)
+            self._of_clients[client] += size
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, client: str, size: int) -> None:
         """Give back what was taken."""
         with self._lock:
-            self.taken -= size
+            self._of_clients[client] -= size
+            if not self._of_clients[client]:
+                del self._of_clients[client]
 
 
 class IncomingMail:
@@ -54,9 +74,10 @@ class IncomingMail:
     the descriptor of a closed file may be that of a connection in the next moment.
     """
 
-    def __init__(self, workdir: Path, space: SpoolSpace) -> None:
+    def __init__(self, workdir: Path, space: SpoolSpace, client: str) -> None:
         self._workdir = workdir
         self._space = space
+        self._client = client
         self._taken = 0
         self._sha256 = hashlib.sha256()
         self._folders = contextlib.ExitStack()
@@ -127,11 +148,11 @@ class IncomingMail:
         self._file.close()
         with contextlib.suppress(OSError):  # the work folder is removed at the end of the process in any case
             self._folders.close()
-        self._space.give_back(self._taken)
+        self._space.give_back(self._client, self._taken)
         self._taken = 0
 
     def _take(self, size: int) -> None:
-        self._space.take(size)
+        self._space.take(self._client, size)
         self._taken += size
 
 

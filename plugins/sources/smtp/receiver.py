@@ -7,7 +7,9 @@ mails, checking passwords, and making jobs. What waits for them is limited by th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -27,8 +29,37 @@ REMEMBERED: Final = 86_400.0
 """Seconds in which the same mail is the same job."""
 
 _WRITERS: Final = 4
-_CHECKERS: Final = 2
-_MOST_MAKERS: Final = 8
+_CHECKERS: Final = 16  # as many as the inlet has places for: some wait for others, and must not keep those out
+_MOST_MAKERS: Final = 4  # each has a mail mapped into its memory
+
+
+class ClientTurns:
+    """At most so many mails of one client are made into jobs at a time: the others have a thread, too."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._users: Counter[str] = Counter()
+
+    async def take(self, client: str) -> None:
+        """Wait for a turn."""
+        turns = self._turns.setdefault(client, asyncio.Semaphore(self._most))
+        self._users[client] += 1
+        try:
+            await turns.acquire()
+        except BaseException:
+            self._leave(client)
+            raise
+
+    def give_back(self, client: str) -> None:
+        """End a turn."""
+        self._turns[client].release()
+        self._leave(client)
+
+    def _leave(self, client: str) -> None:
+        self._users[client] -= 1
+        if not self._users[client]:
+            del self._users[client], self._turns[client]
 
 
 class MailReceiver:
@@ -40,11 +71,13 @@ class MailReceiver:
         self._log = EventLog(inlet)
         self._making: set[asyncio.Future[None]] = set()
         self._recipients = Recipients(inlet.destinations, self.settings.recipients, self.settings.domains)
-        self._space = SpoolSpace(self.settings.spool_bytes)
+        self._space = SpoolSpace(inlet.workdir, self.settings.spool_bytes)
         self._rules = AttachmentRules(self.settings.ignored_names, self.settings.inline_bytes)
         self._writers = ThreadPoolExecutor(_WRITERS, "mail-write")
         self._checkers = ThreadPoolExecutor(_CHECKERS, "mail-password")
-        self._makers = ThreadPoolExecutor(min(inlet.started.open_jobs, _MOST_MAKERS), "mail-job")
+        makers = min(inlet.started.open_jobs, _MOST_MAKERS)
+        self._makers = ThreadPoolExecutor(makers, "mail-job")
+        self._turns = ClientTurns(max(1, makers - 1))
 
     async def close(self, seconds: float) -> None:
         """Take no more work, and wait so long for the jobs that are being made; the clients may have left."""
@@ -62,13 +95,13 @@ class MailReceiver:
         """Return the id of the destination of a recipient; raise `Rejected`."""
         return self._recipients.destination(recipient)
 
-    def check_room(self, size: int) -> None:
+    def check_room(self, client: str, size: int) -> None:
         """Raise `Rejected` if there is no room for a mail of this size."""
-        self._space.check(size)
+        self._space.check(client, size)
 
-    def new_mail(self) -> IncomingMail:
+    def new_mail(self, client: str) -> IncomingMail:
         """Return an empty mail; raise `Rejected` if the disk cannot hold one."""
-        return IncomingMail(self._inlet.workdir, self._space)
+        return IncomingMail(self._inlet.workdir, self._space, client)
 
     async def write(self, mail: IncomingMail, content: bytes) -> None:
         """Append to a mail; raise `Rejected` if there is no room."""
@@ -88,17 +121,29 @@ class MailReceiver:
         They are made also if the client leaves: it sends the mail again, and gets what it has missed.
         """
         loop = asyncio.get_running_loop()
+        client = submission.sender.address
         try:
-            making = self._makers.submit(self._make, mail, submission)
-        except RuntimeError as error:  # the inlet stops
+            await self._turns.take(client)
+        except BaseException:  # the client has left before
             mail.close()
             free()
-            raise Rejected(LATER, "the server stops; try again later") from error
+            raise
+
+        def end() -> None:
+            self._turns.give_back(client)
+            free()
 
         def made(_: Future[None]) -> None:
             mail.close()
-            loop.call_soon_threadsafe(free)
+            with contextlib.suppress(RuntimeError):  # the source has stopped meanwhile
+                loop.call_soon_threadsafe(end)
 
+        try:
+            making = self._makers.submit(self._make, mail, submission)
+        except RuntimeError as error:
+            mail.close()
+            end()
+            raise Rejected(LATER, "the server stops; try again later") from error
         making.add_done_callback(made)
         made_here = asyncio.wrap_future(making)
         self._making.add(made_here)

@@ -20,12 +20,12 @@ MIB: Final = 1 << 20
 TLS: Final = ("none", "starttls", "implicit")
 _BOUNDS: Final = {
     "port": (0, 65535),
-    "most_bytes": (64 * 1024, 512 * MIB),
+    "most_bytes": (64 * 1024, 256 * MIB),  # a few of them fit into the memory of the process
     "spool_bytes": (64 * 1024, 1 << 40),
     "inline_bytes": (0, 512 * MIB),
     "most_recipients": (1, 100),
-    "connections": (1, 10_000),
-    "connections_per_address": (1, 10_000),
+    "connections": (1, 200),  # each may have two of the descriptors of the process
+    "connections_per_address": (1, 200),
     "idle_seconds": (0.1, 3600),
     "data_seconds": (0.1, 86_400),
 }
@@ -95,8 +95,8 @@ class Settings:
         for name, (least, most) in _BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 yield f"{name}: {getattr(self, name)} is out of bounds; expected {least:,} to {most:,}"
-        if self.spool_bytes < 2 * self.most_bytes:
-            yield f"spool_bytes: {self.spool_bytes:,} is too little; expected twice most_bytes: a mail, and its files"
+        if self.spool_bytes < 4 * self.most_bytes:  # one client has half: a mail, and its files
+            yield f"spool_bytes: {self.spool_bytes:,} is too little; expected at least four times most_bytes"
         for domain in self.domains:
             if not _DOMAIN.fullmatch(domain):
                 yield f"domains: {domain!r} is no domain; expected what stands behind the @"

@@ -63,11 +63,11 @@ class Receiver(Protocol):
     def destination(self, recipient: str) -> str:
         """Return the id of the destination of a recipient."""
 
-    def check_room(self, size: int) -> None:
-        """Check whether there is room for a mail of this size now."""
+    def check_room(self, client: str, size: int) -> None:
+        """Check whether there is room for a mail of this size from this client."""
 
-    def new_mail(self) -> IncomingMail:
-        """Return an empty mail."""
+    def new_mail(self, client: str) -> IncomingMail:
+        """Return an empty mail of a client."""
 
     async def write(self, mail: IncomingMail, content: bytes) -> None:
         """Append to a mail."""

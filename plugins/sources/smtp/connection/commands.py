@@ -62,7 +62,8 @@ class SmtpCommands:
         if address in ("", "<>"):
             return await self._reject(Rejected(NOT_WANTED, "no job is made of a report about another mail"))
         try:
-            self._receiver.check_room(sum(int(option[5:]) for option in options if option.startswith("SIZE=")))
+            size = sum(int(option[5:]) for option in options if option.startswith("SIZE="))
+            self._receiver.check_room(self._client.client_address, size)
         except Rejected as rejected:
             return await self._reject(rejected)
         envelope.mail_from = address

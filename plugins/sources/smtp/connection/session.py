@@ -66,7 +66,7 @@ class SmtpSession(SMTP):
         self._implicit = implicit
         self._proof_until = loop.time() + PROOF_SECONDS
         self._lines = 0
-        self._stores = self._shakes_hands = False
+        self._stores = self._shakes_hands = self._stops = False
         self.ended: asyncio.Future[None] = loop.create_future()
         super().__init__(
             SmtpCommands(self, receiver),
@@ -113,6 +113,7 @@ class SmtpSession(SMTP):
 
     def stop(self) -> None:
         """End the connection, or let the mail be stored that has arrived."""
+        self._stops = True
         if not self._stores:
             self.hang_up(reply(CLOSING, "the server stops; try again later"))
 
@@ -196,13 +197,15 @@ class SmtpSession(SMTP):
             await self.push("503 Error: need RCPT command")
         else:
             await self.push(await self._transaction(envelope))
+            if self._stops:
+                self.stop()
 
     async def _transaction(self, envelope: MailEnvelope) -> str:
         """Return the reply to a mail."""
         assert envelope.mail_from is not None
         submission = MailSubmission(self._sender(), envelope.mail_from, envelope.destinations)
         try:
-            mail = self._receiver.new_mail()
+            mail = self._receiver.new_mail(self.client_address)
             try:
                 await self.push("354 End data with <CR><LF>.<CR><LF>")
                 await self._receive(mail)

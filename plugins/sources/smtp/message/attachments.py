@@ -23,7 +23,7 @@ from postscan.plugins.sources.smtp.replies import NOT_USABLE, Rejected
 KINDS: Final = "PDF, JPEG, PNG, TIFF, BMP, JPEG 2000 or XPS"
 
 HTML: Final = 1 << 20
-"""Bytes of HTML that are searched for the pictures that it shows."""
+"""Bytes of the HTML of a mail that are searched for the pictures that it shows."""
 
 UNREADABLE: Final = {
     "application/ms-tnef": "is TNEF (winmail.dat), which only Outlook reads; send the mail as HTML or plain text",
@@ -120,20 +120,22 @@ def _name(part: Part) -> str:
 
 def _shown_pictures(content: Content, found: Sequence[Part]) -> frozenset[str]:
     """Return the Content-IDs of the pictures that the HTML of the mail shows."""
-    return frozenset(
-        unquote(name.decode("utf-8", "replace"))
-        for part in found
-        if part.kind == "text/html"
-        for name in _SHOWN.findall(_beginning(content, part))
-    )
+    names: set[str] = set()
+    left = HTML
+    for part in found:
+        if part.kind == "text/html":
+            text = _beginning(content, part, left)
+            left -= len(text)
+            names |= {unquote(name.decode("utf-8", "replace")) for name in _SHOWN.findall(text)}
+    return frozenset(names)
 
 
-def _beginning(content: Content, part: Part) -> bytes:
+def _beginning(content: Content, part: Part, most: int) -> bytes:
     """Return the first bytes of a text, as far as it can be decoded."""
     text = b""
     with contextlib.suppress(Rejected):
         for piece in decoded(content, part):
             text += piece
-            if len(text) >= HTML:
+            if len(text) >= most:
                 break
-    return text[:HTML]
+    return text[:most]

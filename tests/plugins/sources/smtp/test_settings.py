@@ -45,8 +45,9 @@ def test_tls_has_a_certificate(tmp_path: Path) -> None:
         ({"tls": "implicit", "certificate": "mail.pem"}, "certificate: 'mail.pem' is not a file; expected an absolute"),
         ({"key": "/etc/hosts"}, "key: without a certificate there is nothing"),
         ({"require_tls": True}, "require_tls: expected tls = "),
-        ({"spool_bytes": 100 << 20}, "spool_bytes: 104,857,600 is too little; expected twice most_bytes"),
-        ({"most_bytes": 1 << 30}, "most_bytes: 1073741824 is out of bounds; expected 65,536 to 536,870,912"),
+        ({"spool_bytes": 255 << 20}, "spool_bytes: 267,386,880 is too little; expected at least four times most_bytes"),
+        ({"most_bytes": 1 << 30}, "most_bytes: 1073741824 is out of bounds; expected 65,536 to 268,435,456"),
+        ({"connections": 201}, "connections: 201 is out of bounds; expected 1 to 200"),
         ({"idle_seconds": 0}, "idle_seconds: 0 is out of bounds"),
     ],
 )

@@ -46,12 +46,10 @@ def test_clients_that_may_send_nothing_make_room(tmp_path: Path) -> None:
         mail_inlet.serving(tmp_path, settings, devices=("127.0.0.2",)) as inlet,
         inlet.client() as oldest,
         inlet.client(),
+        inlet.client(address="127.0.0.2") as client,
     ):
-        device = socket.create_connection(("127.0.0.1", inlet.port), PATIENCE, source_address=("127.0.0.2", 0))
-        with mail_inlet.RawClient(device) as client:
-            assert client.reply().startswith("220 ")
-            assert oldest.reply() == "421 4.7.0 too many connections"
-            assert client.send(mail(page())).startswith("250")
+        assert oldest.reply() == "421 4.7.0 too many connections"
+        assert client.send(mail(page())).startswith("250")
 
 
 def test_a_process_without_descriptors_accepts_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import errno
@@ -18,7 +19,7 @@ import pytest
 from mail_inlet import OTHER, RECIPIENT, Certified, MailInlet, RawClient, mail, page, stuffed
 from works import PATIENCE, until
 
-from postscan.core.filters.source.messages import InletBusy, PasswordRequest
+from postscan.core.filters.source.messages import EndRequest, InletBusy, PasswordRequest
 from postscan.plugins.sources.smtp.connection import session
 from postscan.plugins.sources.smtp.incoming import disk_errors
 
@@ -376,24 +377,72 @@ def test_the_size_of_a_mail_is_limited(tmp_path: Path) -> None:
 
 
 def test_the_size_of_all_mails_is_limited(tmp_path: Path) -> None:
-    """A client comes again when there is room."""
+    """Of one client to the half; it comes again when there is room, and others have the rest."""
     content = mail(page(size=300_000))
-    with mail_inlet.serving(tmp_path, {"most_bytes": 500_000, "spool_bytes": 1_000_000}) as inlet:
+    settings = {"most_bytes": 500_000, "spool_bytes": 2_000_000}
+    full = "452 4.3.1 too many mails at once; try again later"
+    with mail_inlet.serving(tmp_path, settings, devices=("127.0.0.0/8",)) as inlet:
 
         def is_full() -> bool:
             with inlet.client() as client:
                 client.say("EHLO scanner")
-                return client.say("MAIL FROM:<a@b> SIZE=500000") == "452 4.3.1 too many mails at once; try again later"
+                return client.say("MAIL FROM:<a@b> SIZE=500000") == full
 
-        with inlet.client() as slow, inlet.client() as slower, inlet.client() as other:
+        with inlet.client() as slow, inlet.client() as slower, inlet.client() as same:
             for client in (slow, slower):
                 assert client.envelope().startswith("354")
                 client.channel.sendall(b"x" * 499_000)
             until(is_full)
-            assert other.send(content) == "452 4.3.1 too many mails at once; try again later"
+            assert same.send(content) == full
+            with inlet.client(address="127.0.0.2") as other:
+                assert other.send(content).startswith("250")
         until(lambda: inlet.leftovers() == [])
         with inlet.client() as client:
             assert client.send(content).startswith("250")
+
+
+def test_a_client_with_many_mails_leaves_a_thread_to_others(tmp_path: Path) -> None:
+    """Its mails wait for one another."""
+    go_on = threading.Event()
+
+    def wait(request: object) -> None:
+        if isinstance(request, EndRequest) and request.job != "job-4":
+            assert go_on.wait(PATIENCE)
+
+    with mail_inlet.serving(tmp_path, devices=("127.0.0.0/8",)) as inlet, contextlib.ExitStack() as stack:
+        inlet.server.on_request = wait
+        clients = [stack.enter_context(inlet.client()) for _ in range(5)]
+        for number, client in enumerate(clients):
+            assert client.envelope().startswith("354")
+            client.channel.sendall(stuffed(mail(page(b"%d" % number))) + b".\r\n")
+        inlet.server.wait_for(lambda: len(inlet.server.jobs) == 3)
+        with inlet.client(address="127.0.0.2") as other:
+            assert other.send(mail(page(b"other"))).startswith("250")
+        go_on.set()
+        assert [client.reply()[:3] for client in clients] == ["250"] * 5
+
+
+def test_a_client_that_leaves_before_its_turn_makes_no_job(tmp_path: Path) -> None:
+    """Its mail is removed."""
+    go_on = threading.Event()
+
+    def wait(_request: object) -> None:
+        assert go_on.wait(PATIENCE)
+
+    with mail_inlet.serving(tmp_path) as inlet, contextlib.ExitStack() as stack:
+        inlet.server.on_request = wait
+        clients = [stack.enter_context(inlet.client()) for _ in range(4)]
+        for number, client in enumerate(clients):
+            assert client.envelope().startswith("354")
+            client.channel.sendall(stuffed(mail(page(b"%d" % number))) + b".\r\n")
+            if number < 3:
+                inlet.server.wait_for(lambda: len(inlet.server.requests) == number + 1)  # noqa: B023
+        clients[3].reset()
+        with inlet.client() as next_one:
+            assert next_one.say("NOOP") == "250 OK"
+        go_on.set()
+        assert [client.reply()[:3] for client in clients[:3]] == ["250"] * 3
+        assert len(inlet.server.jobs) == 3
 
 
 @pytest.mark.parametrize(
@@ -436,6 +485,40 @@ def test_rejected_commands_are_limited(inlet: MailInlet) -> None:
         replies = [client.say(f"RCPT TO:<x{n}@scan.example>")[:3] for n in range(20)]
 
         assert replies == ["550"] * 19 + ["421"]
+
+
+def test_others_have_their_turn_between_two_commands() -> None:
+    """Also if thousands have arrived, and none of them waits for anything."""
+
+    class Counting:
+        line_length_limit = 1001
+        lines = 0
+
+        async def count_line(self) -> None:
+            self.lines += 1
+
+    async def read() -> tuple[int, int]:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = Counting()
+        counting.loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
+        reader = session._CommandReader(counting)  # type: ignore[arg-type]
+        reader.feed_data(b"NOOP\r\n" * 1000)
+        task = asyncio.create_task(other())
+        for _ in range(1000):
+            assert await reader.readuntil() == b"NOOP\r\n"
+        task.cancel()
+        return turns, counting.lines
+
+    turns, lines = asyncio.run(read())
+    assert turns >= 999
+    assert lines == 1000
 
 
 def test_a_flood_of_commands_holds_up_nobody(inlet: MailInlet, monkeypatch: pytest.MonkeyPatch) -> None:

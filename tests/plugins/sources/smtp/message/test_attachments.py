@@ -14,10 +14,11 @@ import pytest
 from mail_inlet import mail, page
 
 from postscan.plugins.sources.smtp.incoming import IncomingMail, SpoolSpace
-from postscan.plugins.sources.smtp.message.attachments import AttachmentRules, pages
+from postscan.plugins.sources.smtp.message.attachments import HTML, AttachmentRules, pages
 from postscan.plugins.sources.smtp.replies import Rejected
 
 RULES = AttachmentRules(("*.p7s", "*.VCF", "logo*.gif"), 1000)
+CLIENT = "10.0.0.7"
 TNEF = b"\x78\x9f\x3e\x22" + bytes(100)
 
 
@@ -25,10 +26,10 @@ TNEF = b"\x78\x9f\x3e\x22" + bytes(100)
 def read(tmp_path: Path) -> Iterator[Callable[..., list[bytes]]]:
     """Return the pages of a mail; nothing of it is left at the end."""
     mails: list[IncomingMail] = []
-    space = SpoolSpace(1 << 30)
+    space = SpoolSpace(tmp_path, 1 << 30)
 
     def read(content: bytes | EmailMessage, rules: AttachmentRules = RULES) -> list[bytes]:
-        mails.append(IncomingMail(tmp_path, space))
+        mails.append(IncomingMail(tmp_path, space, CLIENT))
         raw = content.as_bytes(policy=email.policy.SMTP) if isinstance(content, EmailMessage) else content
         mails[-1].write(raw)
         with mails[-1].content() as mapped:
@@ -161,6 +162,16 @@ def test_html_that_cannot_be_read_shows_nothing(read: Callable[..., list[bytes]]
     assert len(read(content)) == 2
 
 
+def test_the_html_of_a_mail_is_searched_to_a_bound(read: Callable[..., list[bytes]]) -> None:
+    """Names of pictures would fill the memory else; what is shown behind it is a page."""
+    content = shown(page(b"logo"), html="<p>" + "x" * HTML + '</p><img src="cid:logo@a">')
+
+    assert len(read(content)) == 2
+    many = built(*((b"<p>" + b"x" * HTML, "text/html", f"{number}.html") for number in range(2)), html="<p></p>")
+    many.attach(shown(page(b"logo")))
+    assert len(read(many)) == 2
+
+
 # --- what is rejected ---------------------------------------------------------------------------------------------
 
 
@@ -228,7 +239,7 @@ def test_a_mail_without_a_page_is_rejected(read: Callable[..., list[bytes]]) -> 
 def test_a_page_that_is_too_large_for_the_work_folder_is_rejected(tmp_path: Path) -> None:
     """The client comes again: what all mails have taken is free then."""
     content = mail(page(size=50_000))
-    with_room = IncomingMail(tmp_path, space := SpoolSpace(len(content) + 20_000))
+    with_room = IncomingMail(tmp_path, space := SpoolSpace(tmp_path, 2 * len(content) + 40_000), CLIENT)
     with_room.write(content)
     with pytest.raises(Rejected, match="too many mails at once"), with_room.content() as mapped:
         pages(mapped, with_room, RULES)
