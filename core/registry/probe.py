@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source.messages import InletStarted
@@ -26,6 +26,12 @@ from postscan.core.workers.protocol import (
     SourceProbeOrder,
 )
 from postscan.core.workers.slot import Closed, Limits, RunEndKind
+
+START_SECONDS: Final = 6.0
+"""For a worker to get the processor, and for a check also to load its filter, before the time of its order begins.
+
+An order with more time than that has as much for its start.
+"""
 
 Attach = Callable[[CancelSource | None], None]
 
@@ -96,9 +102,10 @@ class PluginProbe:
     def _execute(self, order: Order, seconds: float, attach: Attach = _do_nothing) -> Result:
         """Carry out one order and return its result; `OrderLate` if there is none within *seconds*, or if it is ended.
 
-        `OrderBroken` if there is none for another reason.
+        `OrderBroken` if there is none for another reason. The start of the worker has a time of its own.
         """
-        limits = Limits(seconds, grace=0.1, term=0.1)
+        start = max(START_SECONDS, seconds)
+        limits = Limits(seconds, grace=0.1, term=0.1, start=start)
         folder = self._settings.storage.run_dir
         with (
             tempfile.TemporaryDirectory(prefix="ask-", dir=folder, ignore_cleanup_errors=True) as workdir,
@@ -111,6 +118,8 @@ class PluginProbe:
                 end = slot.run(order, source, limits, lambda _message: None)
             finally:
                 attach(None)
+        if not end.begun:
+            return OrderLate(error=f"the {order.type} did not begin within {start:g} s", begun=False)
         if end.late:
             return OrderLate(error=f"the {order.type} took longer than {seconds:g} s")
         if end.kind is RunEndKind.STOPPED:

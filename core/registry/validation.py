@@ -33,6 +33,7 @@ from postscan.core.workers.protocol import (
     Order,
     OrderBroken,
     OrderFailed,
+    OrderLate,
     Result,
 )
 from postscan.core.workers.slot import Closed
@@ -40,10 +41,16 @@ from postscan.core.workers.slot import Closed
 log = logging.getLogger(__name__)
 
 SECONDS: Final = 2.0
-"""Longest time for the code of one filter, the import of its plugin included."""
+"""Longest time for the code of one filter; the start of its process and the import of its plugin have their own."""
+
+TURN_SECONDS: Final = 2.0
+"""Longest wait for the filters of other instructions."""
 
 TOGETHER: Final = 6.0
-"""Seconds after which no further filter of the same instructions is asked."""
+"""Seconds after which no further filter of the same instructions is asked.
+
+With the others, a device waits for the checks up to 16 s: for a turn, these, the start of a last process and its check.
+"""
 
 DIAGNOSE_SECONDS: Final = 10.0
 """Longest time for the diagnosis of one filter."""
@@ -87,10 +94,10 @@ class InstructionValidator:
         A dialect without a filter is not checked. Of a filter that lacks something on this machine only what it
         declares is checked: its code may need what is missing.
 
-        Raises `Unavailable` if a filter's own code breaks, dies or takes too long. Then it is not known whether the
-        instructions are right, so no job is created, and the device gets the one fault that allows the same request
-        to work later (ws-dsp.md section 7): when the machine is less busy, or the plugin is repaired. The log has the
-        cause; the device does not get it.
+        Raises `Unavailable` if a filter's own code breaks, dies or takes too long, or if the machine is too busy to
+        start it. Then it is not known whether the instructions are right, so no job is created, and the device gets the
+        one fault that allows the same request to work later (ws-dsp.md section 7): when the machine is less busy, or
+        the plugin is repaired. The log has the cause; the device does not get it.
         """
         known = list(self._known(instructions))
         for asked in known:
@@ -128,7 +135,7 @@ class InstructionValidator:
                 yield _Question(number, one, *found)
 
     def _ask_all(self, questions: list[_Question]) -> None:
-        if not self._turns.acquire(timeout=SECONDS):
+        if not self._turns.acquire(timeout=TURN_SECONDS):
             raise Unavailable(f"the instructions of {AT_ONCE} other jobs are being checked")
         try:
             until = time.monotonic() + TOGETHER
@@ -156,7 +163,8 @@ class InstructionValidator:
             about = {"plugin": asked.plugin.name, "filter": asked.info.title, "reason": reason}
             if isinstance(result, OrderBroken):
                 about["traceback"] = result.traceback
-            log.error("instructions not checked", extra=about)
+            is_begun = not isinstance(result, OrderLate) or result.begun
+            log.log(logging.ERROR if is_begun else logging.WARNING, "instructions not checked", extra=about)
             raise Unavailable(f"{asked} did not check its instructions: {reason}")
 
 

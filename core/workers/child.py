@@ -34,6 +34,7 @@ from postscan.core.workers.protocol import (
     GrantRequest,
     LogLine,
     Order,
+    OrderBegun,
     OrderBroken,
     OrderFailed,
     OrderWithResult,
@@ -69,16 +70,20 @@ def _result_of(order: OrderWithResult, token: CancellationToken, connection: Ser
         _prepare(order.resources)
         match order:
             case ProbeOrder():
+                connection.send(OrderBegun())
                 return _probe(order)
             case CheckOrder():
-                return _check(order)
+                return _check(order, connection)
             case DiagnoseOrder():
+                connection.send(OrderBegun())
                 return _diagnose(order, token)
             case RunOrder():
                 return _run(order, token, connection)
             case SourceProbeOrder():
+                connection.send(OrderBegun())
                 return source.probe(order)
             case SourceDiagnoseOrder():
+                connection.send(OrderBegun())
                 _enter(order.workdir)
                 return source.diagnose(order, token)
     except PluginError as error:
@@ -197,9 +202,10 @@ def _declaration(one: Filter) -> FilterDeclaration:
     )
 
 
-def _check(order: CheckOrder) -> Result:
-    """Return whether a filter accepts these instructions."""
+def _check(order: CheckOrder, connection: ServerConnection) -> Result:
+    """Return whether a filter accepts these instructions; its time begins when it is loaded."""
     one = _filter(order)
+    connection.send(OrderBegun())
     try:
         loader.instructions_for(one, order.instructions.encode())
     except ValueError as error:

@@ -2,7 +2,8 @@
 
     server → worker   one order             ProbeOrder, CheckOrder, DiagnoseOrder, RunOrder, SourceProbeOrder,
                                             SourceDiagnoseOrder, SourceOrder
-    worker → server   any number during it  GrantRequest, OutputPublished, OutputWithdrawn, FilterProgress, LogLine
+    worker → server   any number during it  GrantRequest, OutputPublished, OutputWithdrawn, FilterProgress, LogLine,
+                                            OrderBegun
     server → worker   for each GrantRequest GrantReply
     worker → server   one result            PluginDeclared, SourceProbed, InstructionsAccepted,
                                             InstructionsRefused, Diagnosed, FilterDone, FilterCancelled,
@@ -183,7 +184,13 @@ class LogLine(Message):
     size: Annotated[StrictInt, Field(ge=0, le=MOST_UNITS)] = 0
 
 
-RunMessage = GrantRequest | OutputPublished | OutputWithdrawn | FilterProgress | LogLine
+class OrderBegun(Message):
+    """The worker begins what the time limit of its order is for: its process has started, and has loaded the filter."""
+
+    type: Literal["begun"] = "begun"
+
+
+RunMessage = GrantRequest | OutputPublished | OutputWithdrawn | FilterProgress | LogLine | OrderBegun
 
 
 class GrantReply(Message):
@@ -281,7 +288,12 @@ class OrderBroken(Message):
 
 
 class OrderLate(OrderBroken):
-    """What the server puts in the place of a result that did not come in time; no worker can send it."""
+    """What the server puts in the place of a result that did not come in time; no worker can send it.
+
+    `begun` is False if not even the work on the order began in time, which is no fault of the plugin.
+    """
+
+    begun: bool = True
 
 
 Result = (

@@ -27,7 +27,7 @@ from postscan.core.filters.cancellation import CancelSource, Checks
 from postscan.core.model import json_lines
 from postscan.core.workers import orphans, protocol
 from postscan.core.workers.process import SupervisorProcess
-from postscan.core.workers.protocol import GrantReply, GrantRequest, Order, Result, RunMessage
+from postscan.core.workers.protocol import GrantReply, GrantRequest, Order, OrderBegun, Result, RunMessage
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.supervisor import Report
 from postscan.core.workers.termination import Termination, kill_run
@@ -59,6 +59,7 @@ class RunEndKind(StrEnum):
 class Limits:
     """How long a run may take, all in seconds: to work, to stop after the token, to end after SIGTERM.
 
+    With `start`, the time to work begins when the worker reports that it has begun, for which it has that time.
     `resources` is what else it may use.
     """
 
@@ -66,12 +67,14 @@ class Limits:
     grace: float = 5.0
     term: float = 2.0
     resources: Resources = field(default_factory=Resources)
+    start: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """The end of a run: `result` is what the worker sent, `late` says that the time limit was reached.
+    """The end of a run: `result` is what the worker sent, `late` says that a time limit was reached.
 
+    `begun` is False if that was the one for the start.
     `why` is the reason of an INVALID one. `exit_code` is the worker's, None if it is not known. `checks` includes the
     time from the last check to the end. `stopped_after` is the number of seconds since the token was set; None if it
     was not.
@@ -84,6 +87,7 @@ class RunEnd:
     why: str = ""
     checks: Checks = field(default=Checks(0, 0.0), compare=False)
     stopped_after: float | None = field(default=None, compare=False)
+    begun: bool = True
 
 
 class Closed(Exception):
@@ -121,7 +125,8 @@ class Slot:
     def run(self, order: Order, source: CancelSource, limits: Limits, on_message: OnMessage) -> RunEnd:
         """Send the worker its order, handle its messages, and return how the run ended."""
         self._order = order.model_copy(update={"resources": limits.resources})
-        with self._busy, Termination(source, self, limits.seconds, limits.grace, limits.term) as termination:
+        times = (limits.seconds, limits.grace, limits.term, limits.start)
+        with self._busy, Termination(source, self, *times) as termination:
             kind, result, why = self._exchange(self._order, source, termination, on_message)
             report = None if kind is RunEndKind.REPORTED else self._read_report()
             cancelled = source.cancelled_at
@@ -129,6 +134,7 @@ class Slot:
                 kind=RunEndKind.STOPPED if kind is RunEndKind.CRASHED and cancelled is not None else kind,
                 result=result,
                 late=termination.late,
+                begun=termination.begun or not termination.late,
                 exit_code=report.exit_code if report else None,
                 why=why,
                 checks=Checks(source.checks.number, max(source.checks.longest, source.unchecked)),
@@ -196,7 +202,9 @@ class Slot:
                 message = _message(line)
                 if not isinstance(message, RunMessage):
                     return message
-                if killed is None or not isinstance(message, GrantRequest):  # a killed worker reads no reply
+                if isinstance(message, OrderBegun):
+                    termination.begin()
+                elif killed is None or not isinstance(message, GrantRequest):  # a killed worker reads no reply
                     self._handle_message(message, on_message)
             if self._channel not in wait([self._report, self._channel]):
                 return None

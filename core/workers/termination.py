@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -52,20 +52,31 @@ def kill_run(run: RunControl, is_over_within: Callable[[float], bool]) -> None:
 class Termination:
     """Watches one run while the body runs; every time is in seconds.
 
-    `late` says that the time limit was reached. `killed` is the moment, on `time.monotonic()`, when the run was killed;
-    None before that.
+    With *start*, *seconds* count from `begin`, for which the run has *start* seconds. `begun` says that it came, or was
+    not needed. `late` says that a time limit was reached. `killed` is the moment, on `time.monotonic()`, when the run
+    was killed; None before that.
     """
 
-    def __init__(self, source: CancelSource, run: RunControl, seconds: float, grace: float, term: float) -> None:
+    def __init__(
+        self,
+        source: CancelSource,
+        run: RunControl,
+        seconds: float,
+        grace: float,
+        term: float,
+        start: float | None = None,
+    ) -> None:
         self._source = source
         self._run = run
-        self._seconds, self._grace, self._term = seconds, grace, term
+        self._seconds, self._grace, self._term, self._start = seconds, grace, term, start
+        self.begun = start is None
         self._thread = threading.Thread(target=self._watch, name="postscan-termination", daemon=True)
         self.late = False
         self.killed: float | None = None
 
     def __enter__(self) -> Self:
         self._over = os.eventfd(0, os.EFD_CLOEXEC)
+        self._begin = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread.start()
         return self
 
@@ -75,9 +86,16 @@ class Termination:
         os.eventfd_write(self._over, 1)
         self._thread.join()
         os.close(self._over)
+        os.close(self._begin)
+
+    def begin(self) -> None:
+        """Let the time of the run begin, in the place of the time for its start; only the first call counts."""
+        if not self.begun:
+            self.begun = True
+            os.eventfd_write(self._begin, 1)
 
     def _watch(self) -> None:
-        ready = wait([self._over, self._source.fileno()], self._seconds)
+        ready = self._first_of_its_ends()
         if self._over in ready:
             return
         if not ready:
@@ -90,6 +108,15 @@ class Termination:
             return
         self.killed = time.monotonic()
         kill_run(self._run, self._is_over_within)
+
+    def _first_of_its_ends(self) -> Sequence[object]:
+        """Wait for the end and the cancel; return what has come, nothing if a time limit was reached."""
+        ends = [self._over, self._source.fileno()]
+        if self._start is not None:
+            ready = wait([*ends, self._begin], self._start)
+            if ready != [self._begin]:
+                return ready
+        return wait(ends, self._seconds)
 
     def _is_over_within(self, seconds: float) -> bool:
         return bool(wait([self._over], seconds))

@@ -6,13 +6,14 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import databases
+import documents
 import pytest
 from conftest import ANNA, AnyProcess
 from works import PATIENCE, SID, Works
@@ -24,7 +25,7 @@ from postscan.core.filters.parameters import element
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.model.records import RequestKey
 from postscan.core.model.states import FilterState
-from postscan.core.registry import validation
+from postscan.core.registry import probe, validation
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.settings import Settings
@@ -38,7 +39,7 @@ PRINT, MOODY = "urn:acme:print", "urn:acme:moody"
 @pytest.fixture
 def works(works: Works, monkeypatch: pytest.MonkeyPatch) -> Works:
     """An engine that runs, and whose filters have time to judge, however busy the machine is."""
-    for limit in ("SECONDS", "TOGETHER"):
+    for limit in ("SECONDS", "TURN_SECONDS", "TOGETHER"):
         monkeypatch.setattr(validation, limit, PATIENCE)
     return works
 
@@ -199,6 +200,65 @@ def test_a_check_that_gives_no_answer_makes_no_job_and_does_no_harm(
     assert works.ended(works.start("copy", "moody well")).steps[1].state is FilterState.SUCCEEDED
 
 
+SLOW = """
+import pathlib, time
+
+if pathlib.Path({slow!r}).exists():
+    time.sleep(3)
+
+from postscan.plugins import Filter, hookimpl
+
+class Slow(Filter):
+    dialect = "urn:test:slow"
+    title = "Slow"
+    def check(self, instructions):
+        pass
+    def run(self, job, token):
+        token.check()
+
+@hookimpl
+def postscan_filters():
+    return [Slow()]
+"""
+
+
+@pytest.fixture
+def slowly_loaded(core: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An engine that runs, with a filter that takes 3 s to load from now on."""
+    site = tmp_path / "site"
+    site.mkdir()
+    documents.install(site, "slow_module", SLOW.format(slow=str(tmp_path / "slow")), "slow")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(site)])
+    with core.running():
+        (tmp_path / "slow").touch()
+        yield core
+
+
+def test_the_time_of_a_check_begins_when_its_filter_is_loaded(
+    slowly_loaded: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-R31: ruling 11 gives 2 s to the code of the filter, and not to the machine that loads it."""
+    monkeypatch.setattr(probe, "START_SECONDS", PATIENCE)
+
+    assert slowly_loaded.service.create(ANNA, SID, "P", asking(("urn:test:slow", "<do/>")))
+
+
+def test_a_filter_that_is_not_loaded_in_time_makes_no_job_and_may_be_asked_again(
+    slowly_loaded: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F-R31: nobody has said whether the instructions are right; that is a matter of the machine, so a warning."""
+    monkeypatch.setattr(probe, "START_SECONDS", 0.5)
+    monkeypatch.setattr(validation, "SECONDS", 0.5)
+
+    with pytest.raises(Unavailable) as caught:
+        slowly_loaded.service.create(ANNA, SID, "P", asking(("urn:test:slow", "<do/>")))
+
+    why = "the check did not begin within 0.5 s"
+    assert str(caught.value) == f"filter 1 (Slow, urn:test:slow) did not check its instructions: {why}"
+    [logged] = [vars(one) for one in caplog.records if one.getMessage() == "instructions not checked"]
+    assert (logged["levelname"], logged["plugin"], logged["reason"]) == ("WARNING", "slow", why)
+
+
 class Refusing:
     """A judge who takes nothing."""
 
@@ -341,7 +401,7 @@ def test_filters_that_take_long_one_after_another_are_not_all_asked(
 
 def test_only_a_few_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """T-Q1: the next one waits for a turn, and not for ever; afterwards there are turns again."""
-    monkeypatch.setattr(validation, "SECONDS", 0.05)
+    monkeypatch.setattr(validation, "TURN_SECONDS", 0.05)
     begun, over = threading.Semaphore(0), threading.Event()
 
     def answer(_order: protocol.Order, _seconds: float) -> protocol.Result:

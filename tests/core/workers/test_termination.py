@@ -122,6 +122,29 @@ def test_the_time_limit_sets_the_token_first(waits: Waits) -> None:
         assert steps.taken == []
 
 
+def test_the_time_of_a_run_begins_when_its_worker_has_begun(waits: Waits) -> None:
+    """F-R31: its start has a time of its own; a worker that says it again gains nothing."""
+    steps = Steps(waits)
+    with CancelSource() as source, Termination(source, steps, seconds=LONG, grace=0, term=0, start=LONG + 1) as watched:
+        assert not watched.begun
+        for _ in range(2):
+            watched.begin()
+        until(lambda: waits.begun == [LONG + 1, LONG], "for the time of the run to begin")
+
+    assert (watched.begun, watched.late, steps.taken) == (True, False, [])
+
+
+def test_a_run_that_does_not_begin_is_stopped_after_its_time_to_start(waits: Waits) -> None:
+    """F-R31: and says that it had not begun."""
+    steps = Steps(waits)
+    with CancelSource() as source, Termination(source, steps, seconds=LONG, grace=LONG, term=0, start=0.05) as watched:
+        until(lambda: waits.begun == [0.05, LONG], "for the time to start")
+
+        assert source.cancelled
+
+    assert (watched.begun, watched.late) == (False, True)
+
+
 def test_a_run_that_is_not_cancelled_is_never_stopped(waits: Waits) -> None:
     """And the termination does not delay its end."""
     steps, begun = Steps(waits), time.monotonic()
