@@ -44,7 +44,7 @@ class Settings:
     """Where mails are received, from whom, and how large they may be."""
 
     host: str = setting("127.0.0.1", help="the address to listen at; 0.0.0.0 or :: for all of the machine")
-    port: int = setting(2525, help="the port to listen at; 0 takes a free one, which the log names")
+    port: int = setting(2525, help="the port to listen at; 0 takes a free one, which the state of the inlet names")
     greeting_name: str = setting("postscan", help="the name of this server in its greeting")
     tls: Literal["none", "starttls", "implicit"] = setting("none", help="how the connection can be encrypted")
     certificate: str = setting("", help="PEM file with the certificate for TLS, those above it, and its key")

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import image_files
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mail_inlet import mail, page
 
+from postscan.plugins import FileState, examine
 from postscan.plugins.sources.smtp.incoming import IncomingMail, SpoolSpace
 from postscan.plugins.sources.smtp.message.attachments import HTML, AttachmentRules, pages
+from postscan.plugins.sources.smtp.message.screening import screen
 from postscan.plugins.sources.smtp.replies import Rejected
 
 RULES = AttachmentRules(("*.p7s", "*.VCF", "logo*.gif"), 1000)
@@ -247,3 +251,41 @@ def test_a_page_that_is_too_large_for_the_work_folder_is_rejected(tmp_path: Path
 
     assert space.taken == 0
     assert list(tmp_path.iterdir()) == []
+
+
+FRAGMENTS = (
+    *(b"\r\n", b"\n", b"--", b"=", b"\x00", b"\xff", b'"', b";", b"=?", b"*0*="),
+    *(b"Content-Type: ", b"multipart/mixed; boundary=", b"base64"),
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 60), st.sampled_from(FRAGMENTS) | st.binary(max_size=3))),
+    st.integers(1, 5),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_arrives_is_read_or_rejected(
+    tmp_path: Path, changes: list[tuple[int, int, bytes]], copies: int
+) -> None:
+    """A mail with bytes that are replaced anywhere: no other error, and no page that is not whole."""
+    content = shown(page(b"one")).as_bytes() + b"\r\n" * copies
+    for at, size, fragment in changes:
+        content = content[:at] + fragment * copies + content[at + size :]
+    incoming = IncomingMail(tmp_path, SpoolSpace(tmp_path, 1 << 30), CLIENT)
+    incoming.write(content)
+    reply, states = "", []
+    try:
+        with incoming.content() as mapped:
+            screen(mapped)
+            for path in pages(mapped, incoming, RULES):
+                with path.open("rb") as file:
+                    states.append(examine(file).state)
+    except Rejected as rejected:
+        reply = rejected.reply
+    finally:
+        incoming.close()
+
+    assert reply.isascii()
+    assert reply.isprintable()
+    assert FileState.CUT not in states
+    assert bool(reply) != bool(states)
