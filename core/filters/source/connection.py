@@ -156,7 +156,7 @@ class InletConnection:
 
     def send(self, message: SourceMessage) -> None:
         """Send one message; nothing happens if the server has gone."""
-        with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with self._sending, contextlib.suppress(OSError):
             self._channel.sendall(messages.write(message))
 
     def report(self, health: HealthReport) -> None:
@@ -265,8 +265,12 @@ class _Places:
 
     def __enter__(self) -> None:
         self._places.acquire()
-        while (seconds := self._pace.take("")) > 0.0:
-            time.sleep(seconds)
+        try:
+            while (seconds := self._pace.take("")) > 0.0:
+                time.sleep(seconds)
+        except BaseException:
+            self._places.release()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

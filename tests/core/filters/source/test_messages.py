@@ -115,3 +115,14 @@ def test_no_password_is_shown_with_its_message() -> None:
 
     assert "horse" not in repr(sent) + str(sent)
     assert b"horse" in messages.write(sent)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"account": 7}, {"account": "a", "password": ["correct horse"]}, {"passwort": "horse"}]
+)
+def test_no_password_is_shown_in_an_error_about_its_message(fields: dict[str, Any]) -> None:
+    """T-S6: it goes to a log, or to the origin."""
+    with pytest.raises(ValueError) as caught:
+        messages.PasswordRequest(**({"id": 1, "account": "ann", "password": "correct horse"} | fields))
+
+    assert "horse" not in str(caught.value)
