@@ -45,9 +45,12 @@ def read(requested: etree._Element) -> tuple[RequestedName, ...]:
 def write(prefix: str, names: Sequence[RequestedName], content: Callable[[RequestedName], str | None]) -> str:
     """Write the ElementData for *names* in the service's namespace, which has our *prefix*.
 
-    *content* returns the XML of an element, or None if there is no such element.
+    *content* returns the XML of an element, or None if there is no such element. It is called once for each element,
+    however often that is requested.
     """
-    return "".join(_element_data(prefix, name, content(name)) for name in names)
+    contents = {(name.namespace, name.local): name for name in names}
+    written = {key: content(name) for key, name in contents.items()}
+    return "".join(_element_data(prefix, name, written[name.namespace, name.local]) for name in names)
 
 
 def asks_for_receipts(names: Sequence[RequestedName]) -> bool:

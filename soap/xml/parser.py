@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import Final
 
 from lxml import etree
 
+from postscan.soap.xml import document_bytes
 from postscan.soap.xml.name_cache import NameCache, in_own_thread
 
 DEEPEST: Final = 64
@@ -16,9 +16,6 @@ MOST_ATTRIBUTES: Final = 500
 LONGEST_ATTRIBUTE: Final = 64 * 1024
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-_DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n][^>]*?\?>")
-_ENCODING: Final = re.compile(rb"""[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)["']""")
-_DOCUMENT_TYPE: Final = re.compile(rb"(?:[ \t\r\n]+|<!--.*?-->|<\?.*?\?>)*+<!DOCTYPE", re.DOTALL)
 _NAMES: Final = NameCache()
 
 
@@ -33,9 +30,9 @@ def parse(data: bytes, *, heed_declaration: bool = True) -> etree._Element:
     text that a directory returns with the declaration of another encoding.
     """
     document = _undeclared(data, heed_declaration=heed_declaration)
-    if _DOCUMENT_TYPE.match(document):
-        raise XmlError("a document type is not allowed")
-    _check_marks(document)
+    if reason := document_bytes.refusal(document):
+        raise XmlError(reason)
+    _check_elements(document)
     try:
         root = _tree(document) if _NAMES.admits(document) else in_own_thread(lambda: _tree(document))
     except etree.XMLSyntaxError as error:
@@ -47,7 +44,7 @@ def parse(data: bytes, *, heed_declaration: bool = True) -> etree._Element:
 
 def may_name(data: bytes, name: str) -> bool:
     """Return whether an element or attribute of the document in *data* may have this local name: if its bytes do."""
-    return name.encode() in data or data.startswith(_UTF16_MARKS)
+    return data.startswith(_UTF16_MARKS) or document_bytes.has(data, name.encode())
 
 
 def _tree(document: bytes) -> etree._Element:
@@ -67,13 +64,13 @@ def _tree(document: bytes) -> etree._Element:
 def _undeclared(data: bytes, *, heed_declaration: bool) -> bytes:
     """Return the document as UTF-8, without byte order mark, leading blanks and XML declaration."""
     text, encodings = _to_utf8(data)
-    text = text.lstrip(b" \t\r\n")
-    declaration = _DECLARATION.match(text)
+    text = document_bytes.without_blanks(text)
+    declaration = document_bytes.declaration(text)
     if declaration is None:
         return text
-    declared = _ENCODING.search(declaration[0])
-    if heed_declaration and declared and declared[1].lower() not in encodings:
-        name = declared[1].decode("utf-8", "replace")[:40]
+    declared = document_bytes.encoding(declaration[0])
+    if heed_declaration and declared is not None and declared.lower() not in encodings:
+        name = declared.decode("utf-8", "replace")[:40]
         raise XmlError(f"the encoding {name!r} is declared; expected UTF-8, or UTF-16 with its byte order mark")
     return text[declaration.end() :]
 
@@ -86,22 +83,18 @@ def _to_utf8(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     if not data.startswith(_UTF16_MARKS):
         return data.removeprefix(_UTF8_MARK), (b"utf-8", b"utf8", b"us-ascii")
     try:
-        return data.decode("utf-16").encode(), (b"utf-16",)
+        return document_bytes.from_utf16(data), (b"utf-16",)
     except UnicodeError as error:
         raise XmlError(f"broken UTF-16: {error}") from None
 
 
-def _check_marks(document: bytes) -> None:
-    """Raise `XmlError` before the document is parsed if it may have too many elements.
-
-    Each element has a `<` that no slash, exclamation mark or question mark follows. Text of a comment or of a CDATA
-    section that has one counts as well.
-    """
-    marks = document.count(b"<")
-    if marks > MOST_ELEMENTS:
-        marks -= document.count(b"</") + document.count(b"<!") + document.count(b"<?")
-    if marks > MOST_ELEMENTS:
-        raise XmlError(f"more than {MOST_ELEMENTS} elements")
+def _check_elements(document: bytes) -> None:
+    """Raise `XmlError` before the document is parsed if it may have too many elements."""
+    number = 0
+    for more in document_bytes.elements(document):
+        number += more
+        if number > MOST_ELEMENTS:
+            raise XmlError(f"more than {MOST_ELEMENTS} elements")
 
 
 def _may_exceed(document: bytes) -> bool:
@@ -110,8 +103,8 @@ def _may_exceed(document: bytes) -> bool:
     It has no more elements than `<`, no more attributes than `=`, and no attribute that is longer than itself.
     """
     return (
-        document.count(b"<") > DEEPEST
-        or len(document) > LONGEST_ATTRIBUTE
+        len(document) > LONGEST_ATTRIBUTE  # first, since the others look at all of it
+        or document.count(b"<") > DEEPEST
         or document.count(b"=") > MOST_ATTRIBUTES
         or b"<?" in document
     )

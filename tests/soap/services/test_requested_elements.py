@@ -6,6 +6,7 @@ import pytest
 from processing_messages import elements, job, names
 
 from postscan.soap.message.faults import Fault
+from postscan.soap.services import requested_elements
 from postscan.soap.services.requested_elements import RequestedName
 from postscan.soap.xml import namespaces, writing
 
@@ -99,3 +100,18 @@ def test_a_client_may_even_call_something_else_dsp():
     assert found.tag == namespaces.dsp("ElementData")
     assert found.nsmap["dsp"] == "urn:q"
     assert (found.get(namespaces.dsp("Name")), found.get(namespaces.dsp("Valid"))) == ("dsp:JobStatus", "false")
+
+
+def test_an_element_that_is_requested_again_and_again_is_written_once():
+    """T-X4: a request of a few kilobytes kept the event loop busy for several milliseconds."""
+    asked = []
+    requested = names("JobStatus", "x:JobStatus", "JobStatus", declared='xmlns:x="urn:x"')
+
+    def content(name: RequestedName) -> str:
+        asked.append((name.namespace, name.local))
+        return f"<{name.local}/>"
+
+    written = requested_elements.write("dsp", requested, content)
+
+    assert asked == [(namespaces.DSP, "JobStatus"), ("urn:x", "JobStatus")]
+    assert written.count("<JobStatus/>") == 3
