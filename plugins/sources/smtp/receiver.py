@@ -112,6 +112,8 @@ class MailReceiver:
         check = functools.partial(self._inlet.password, account, password, address=address)
         try:
             return await asyncio.wrap_future(self._checkers.submit(check))
+        except Refused:  # a name that cannot be one
+            return False
         except Exception as error:
             raise Rejected("454 4.7.0", "passwords cannot be checked now; try again later") from error
 

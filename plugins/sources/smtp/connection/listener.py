@@ -114,7 +114,7 @@ class Listener:
         except OSError as error:  # also what TLS and its time-out raise
             self._receiver.log("connection failed", source=counted.address, reason=str(error) or "no handshake")
             counted.leave()
-        except asyncio.CancelledError:
+        except BaseException:
             counted.leave()
             raise
         else:

@@ -92,7 +92,10 @@ class SmtpSession(SMTP):
         raise asyncio.CancelledError
 
     def hang_up(self, line: str) -> None:
-        """Send a last reply, unless TLS is just beginning, and end the connection whether it is read or not."""
+        """Send a last reply, unless TLS is just beginning, and end the connection whether it is read or not.
+
+        What the client has sent ahead is not read any more; a mail that is complete is stored all the same.
+        """
         if self.transport is None:
             return
         with contextlib.suppress(AttributeError):  # of a TLS transport that is closed
@@ -100,6 +103,8 @@ class SmtpSession(SMTP):
                 self._writer.write(f"{line}\r\n".encode())
             self.transport.close()
         self.loop.call_later(LINGER_SECONDS, self.abort)
+        if self._handler_coroutine is not None and not self._stores:
+            self._handler_coroutine.cancel()
 
     def abort(self) -> None:
         """End the connection at once, also one whose handshake has failed in a way that asyncio does not report."""
@@ -168,7 +173,10 @@ class SmtpSession(SMTP):
         await super().smtp_AUTH(name.upper() + blank + rest)
 
     async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802
-        """Begin TLS, within the time of a handshake."""
+        """Begin TLS, within the time of a handshake, and once."""
+        if self._tls_protocol is not None:
+            await self.push("503 5.5.1 TLS is active")
+            return
         self._shakes_hands = not arg
         self._reset_timeout(HANDSHAKE_SECONDS)
         await super().smtp_STARTTLS(arg)

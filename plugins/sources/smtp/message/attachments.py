@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from urllib.parse import unquote
 
 from postscan.plugins import FileState, examine
-from postscan.plugins.sources.smtp.message.structure import Content, Part, parts
+from postscan.plugins.sources.smtp.message.structure import MAILS, Content, Part, parts
 from postscan.plugins.sources.smtp.message.transfer_encoding import NONE, decoded
 from postscan.plugins.sources.smtp.replies import NOT_USABLE, Rejected
 
@@ -82,7 +82,7 @@ def _check(found: Sequence[Part]) -> None:
             raise Rejected(NOT_USABLE, f"{_name(part)} {reason}")
         if not part.whole:
             raise Rejected(NOT_USABLE, "the mail is cut: the end of its last part is missing")
-        if part.kind == "message/rfc822" and part.fields["content-transfer-encoding"] not in NONE:
+        if part.kind in MAILS and part.fields["content-transfer-encoding"] not in NONE:
             raise Rejected(NOT_USABLE, "an attached mail is encoded, which the standard forbids; send its files")
 
 

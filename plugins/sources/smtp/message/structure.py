@@ -27,6 +27,9 @@ DEPTH: Final = 12
 FIELDS: Final = 2 << 20
 """Most bytes of all fields of a mail."""
 
+MAILS: Final = ("message/rfc822", "message/global")
+"""The types of a mail within a mail."""
+
 BOUNDARY: Final = 200
 """Most bytes of a boundary; the standard allows 70."""
 
@@ -73,9 +76,9 @@ class _PartReader:
             raise Rejected(NOT_USABLE, f"the mail has more than {DEPTH} parts one in the other")
         fields, body = self._fields(start, end)
         kind = fields.media_type or default
-        holds = kind.startswith("multipart/") or kind == "message/rfc822"
+        holds = kind.startswith("multipart/") or kind in MAILS
         self.parts.append(Part(kind, fields, body, end, depth, whole, holds))
-        if kind == "message/rfc822":
+        if kind in MAILS:
             self._read(body, end, depth + 1, whole=whole)
         elif holds:
             default = "message/rfc822" if kind == "multipart/digest" else "text/plain"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import smtplib
 import socket
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import mail_inlet
 import pytest
 from mail_inlet import LABELS, OTHER, RECIPIENT, Certified, MailInlet, mail, page, stuffed
-from works import PATIENCE
+from works import PATIENCE, until
 
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source.messages import (
@@ -305,6 +307,34 @@ def test_the_death_of_the_server_makes_the_client_come_again(tmp_path: Path) -> 
         reply = send(inlet, mail(page()))
 
     assert reply[:3] in ("452", "421", "")
+
+
+def test_a_client_that_is_killed_leaves_nothing(inlet: MailInlet, tmp_path: Path) -> None:
+    """In the middle of a mail; it sends it again when it lives again."""
+    (tmp_path / "mail").write_bytes(mail(page(size=3_000_000)))
+    url = f"smtp://127.0.0.1:{inlet.port}"
+    command = ["curl", "--silent", url, "--mail-from", "a@b.example", "--mail-rcpt", RECIPIENT]
+    command += ["--upload-file", str(tmp_path / "mail")]
+
+    with subprocess.Popen([*command, "--limit-rate", "500k"], stdout=subprocess.DEVNULL) as client:
+        until(lambda: _files_without_a_name(inlet.server.started.workdir))
+        client.kill()
+    until(lambda: not _files_without_a_name(inlet.server.started.workdir))
+    assert inlet.server.jobs == []
+
+    assert subprocess.run(command, timeout=PATIENCE).returncode == 0
+    assert [job.pages for job in inlet.server.jobs] == [[page(size=3_000_000)]]
+
+
+def _files_without_a_name(folder: Path) -> list[str]:
+    """Return the open files of this process that lie in a folder, and have more than a byte."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = os.readlink(descriptor)
+            if target.startswith(f"{folder}/") and descriptor.stat().st_size:
+                found.append(target)
+    return found
 
 
 # --- several recipients ----------------------------------------------------------------------------------------------

@@ -228,6 +228,18 @@ def test_what_comes_in_the_clear_behind_starttls_is_not_read(tmp_path: Path, cer
         assert client.say(f"RCPT TO:<{RECIPIENT}>") == "503 Error: send HELO first"
 
 
+def test_tls_begins_once(tmp_path: Path, certified: Certified) -> None:
+    """aiosmtpd would begin another one within the first."""
+    settings = {"tls": "starttls", "certificate": str(certified.file)}
+    with mail_inlet.serving(tmp_path, settings) as inlet, inlet.client() as client:
+        client.say("EHLO scanner")
+        client.start_tls(certified.context)
+        assert "STARTTLS" not in client.say("EHLO scanner")
+
+        assert client.say("STARTTLS") == "503 5.5.1 TLS is active"
+        assert client.send(mail(page())).startswith("250")
+
+
 # --- who may send ---------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +286,7 @@ def test_tls_can_be_required(tmp_path: Path, certified: Certified) -> None:
         ("AUTH LOGIN " + encoded("ann"), [encoded("secret")], "235 2.7.0 Authentication successful"),
         ("AUTH PLAIN " + encoded("\0ann\0wrong"), [], "535 5.7.8 Authentication credentials invalid"),
         ("AUTH LOGIN =", [encoded("")], "535 5.7.8 Authentication credentials invalid"),
+        ("AUTH LOGIN", [encoded("a" * 400), encoded("secret")], "535 5.7.8 Authentication credentials invalid"),
         ("AUTH PLAIN " + encoded("boss\0ann\0secret"), [], "501 5.5.2 Cannot decode the response"),
         ("AUTH PLAIN nonsense!", [], "501 5.5.2 Cannot decode the response"),
         ("AUTH PLAIN " + encoded("ann"), [], "501 5.5.2 Cannot decode the response"),

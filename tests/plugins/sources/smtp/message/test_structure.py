@@ -153,6 +153,12 @@ def test_a_multipart_has_a_boundary(kind: str) -> None:
         parts(mail("--b", "", "one", "--b--", kind=kind))
 
 
+@pytest.mark.parametrize("kind", ["message/rfc822", "MESSAGE/Global"])
+def test_a_mail_within_a_mail_is_opened(kind: str) -> None:
+    """Of either type."""
+    assert leaves(mail("Content-Type: image/png", "", "pixels", kind=kind)) == [("image/png", b"pixels")]
+
+
 def test_the_parts_of_a_digest_are_mails() -> None:
     """If they do not name another type (RFC 2046 section 5.1.5)."""
     inside = ("--b", "", "Content-Type: image/png", "", "pixels", "--b--")
