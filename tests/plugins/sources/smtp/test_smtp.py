@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import smtplib
 import socket
 import subprocess
@@ -331,7 +330,7 @@ def _files_without_a_name(folder: Path) -> list[str]:
     found = []
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            target = os.readlink(descriptor)
+            target = str(descriptor.readlink())
             if target.startswith(f"{folder}/") and descriptor.stat().st_size:
                 found.append(target)
     return found
