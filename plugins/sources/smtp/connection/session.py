@@ -3,7 +3,7 @@
 What aiosmtpd does otherwise, and this class changes: it keeps a mail in memory, line by line; it takes a single LF for
 the end of a command; it waits for a command as long as others come, has one time for all bytes of a mail, and closes a
 connection only when the client has read all replies; it does not offer AUTH over implicit TLS, and compares its names
-by case. The names with an underscore are those of aiosmtpd 1.4 and of asyncio.
+by case, and refuses its parameter of MAIL. The names with an underscore are those of aiosmtpd 1.4 and of asyncio.
 
 Source: RFC 5321; RFC 3207 (STARTTLS).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from typing import Any, Final, NoReturn, cast
 
@@ -47,6 +48,7 @@ LINGER_SECONDS: Final = 5.0
 MOST_LINES: Final = 200
 """Most commands for one mail."""
 
+_SUBMITTER: Final = re.compile(r"(?<=\s)AUTH=\S*(?=\s|\Z)", re.IGNORECASE)
 _READ: Final = 64 * 1024  # bytes that are decoded at once
 _WRITTEN: Final = 256 * 1024  # bytes that are written at once
 
@@ -183,6 +185,10 @@ class SmtpSession(SMTP):
         if self._original_transport is not None and self._original_transport.is_closing():
             self.abort()
         self._shakes_hands = False
+
+    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
+        """Accept the parameter AUTH, which relays send (RFC 4954 section 5), and do not act on it."""
+        await super().smtp_MAIL(arg and _SUBMITTER.sub("", arg))
 
     async def smtp_VRFY(self, _arg: str) -> None:  # noqa: N802
         """Name no destination."""

@@ -590,6 +590,26 @@ def test_an_odd_command_has_one_reply_and_the_connection_goes_on(inlet: MailInle
         assert client.say("NOOP") == "250 OK"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "MAIL FROM:<a@b> AUTH=<>",
+        "MAIL FROM:<a@b> SIZE=10 auth=ann BODY=8BITMIME",
+        "mail from: <a@b>",
+        "MAIL FROM:a@b",
+        "MAIL FROM:<a@b> SMTPUTF8",
+        'MAIL FROM:<"an n"@b>',
+        "MAIL FROM:<scanner>",
+    ],
+)
+def test_what_devices_and_relays_write_is_read(inlet: MailInlet, command: str) -> None:
+    """Blanks, brackets and parameters as the standards have them, and as some devices do."""
+    with inlet.client() as client:
+        client.say("EHLO my scanner_1")
+
+        assert client.say(command) == "250 2.1.0 OK"
+
+
 # --- stop -------------------------------------------------------------------------------------------------------------
 
 
