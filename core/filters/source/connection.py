@@ -70,6 +70,7 @@ class InletConnection:
         self._jobs: dict[str, CancelSource] = {}
         self._gone = False
         self._left_out = 0
+        self._health: HealthReport | None = None
         self._numbers = itertools.count(1)
         self._set_places(messages.REQUESTS)
         self._lines_pace = RateLimit(_SHARE, 1.0, time.monotonic)
@@ -160,7 +161,11 @@ class InletConnection:
             self._channel.sendall(messages.write(message))
 
     def report(self, health: HealthReport) -> None:
-        """Send a report of the health; one that is above the limit waits."""
+        """Send a report of the health if it says something new; one that is above the limit waits."""
+        with self._lock:
+            if health == self._health:
+                return
+            self._health = health
         while (seconds := self._lines_pace.take("")) > 0.0:
             time.sleep(seconds)
         self.send(health)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from postscan.core.filters.source.errors import Busy
+from postscan.core.filters.source.errors import Busy, Refused
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -55,7 +55,7 @@ class PageWriter:
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes and return their number.
 
-        Raises `Busy` if there is no room, `Ended` if the job was cancelled, `Refused` if the page is too large.
+        Raises `Busy` if there is no room, `Ended` if the job was cancelled, `Refused` if the file may not be so large.
         """
         self._job.check()
         size = memoryview(data).nbytes
@@ -90,10 +90,12 @@ class PageWriter:
 
 @contextlib.contextmanager
 def _room() -> Iterator[None]:
-    """Turn the error of a full disk into `Busy`."""
+    """Turn the error of a full disk into `Busy`, and that of a file above the limit of the process into `Refused`."""
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise Refused("the page is larger than a file of this source may be") from error
         if error.errno in _FULL:
             raise Busy(full=True) from error
         raise

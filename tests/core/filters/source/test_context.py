@@ -190,6 +190,16 @@ def test_log_lines_above_the_limit_are_counted(server: SourceServer, inlet: Sour
     assert left_out + len(server.log) == messages.A_SECOND + 1
 
 
+def test_the_health_is_reported_when_it_changes(server: SourceServer, inlet: SourceContext) -> None:
+    """A source may say it in each round."""
+    for state, text in (("ready", ""), ("ready", ""), ("away", "no route"), ("away", "no host"), ("ready", "")):
+        inlet.health(state, text)
+    inlet.log("the last one")
+    server.wait_for(lambda: server.log)
+
+    assert server.health == [("ready", ""), ("away", "no route"), ("away", "no host"), ("ready", "")]
+
+
 def test_a_tool_ends_with_the_source_or_with_the_job(server: SourceServer, inlet: SourceContext) -> None:
     """Whichever token is given."""
     assert inlet.run_tool(["echo", "done"]).output == "done"

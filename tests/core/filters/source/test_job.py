@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -248,6 +249,19 @@ def test_a_full_disk_of_the_source_is_the_same(job: Job) -> None:
     assert busy.value.__cause__.errno == errno.ENOSPC
 
 
+def test_a_page_above_the_limit_of_the_process_is_refused(server: SourceServer, job: Job) -> None:
+    """It would be too large the next time as well."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, before[1]))
+    try:
+        with pytest.raises(Refused, match="larger than a file of this source may be"), job() as one:
+            bring(one, bytes(2 * MIB))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert server.jobs[0].state == "Aborted"
+
+
 def test_a_page_that_comes_slowly_is_no_silence(source: Idle, tmp_path: Path) -> None:
     """The server aborts a job without a request for `job_seconds`."""
     with source_server.running(source, tmp_path, job_seconds=0.0004) as server:
@@ -399,3 +413,40 @@ def test_a_stopped_inlet_takes_nothing_new_and_ends_what_is_open(
         bring(one, b"page")
 
     assert server.jobs[0].state == "Pending"
+
+
+def test_many_threads_may_bring_jobs_at_once(source: Idle, tmp_path: Path) -> None:
+    """Each origin is one job with its own pages, whatever the order of replies, busy ones and reminders."""
+    with source_server.running(source, tmp_path, open_jobs=6, requests=5) as server:
+        assert source.ready.wait(PATIENCE)
+        failures: list[BaseException] = []
+
+        def bring_all(number: int) -> None:
+            try:
+                for origin in range(5):
+                    bring_one(f"{number}-{origin}")
+            except BaseException as error:
+                failures.append(error)
+
+        def bring_one(key: str) -> None:
+            while True:
+                try:
+                    with source.inlet.job(key, "Invoices", "device", "10.0.0.9") as job:
+                        bring(job, f"{key}/1".encode(), f"{key}/2".encode())
+                        return
+                except Busy:
+                    threading.Event().wait(0.02)
+
+        threads = [threading.Thread(target=bring_all, args=(number,)) for number in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+    assert failures == []
+    done = [job for job in server.jobs if job.state == "Pending"]
+    assert len(done) == 60
+    assert {job.request.key: job.pages for job in done} == {
+        key: [f"{key}/1".encode(), f"{key}/2".encode()] for key in (f"{n}-{m}" for n in range(12) for m in range(5))
+    }
+    assert list((tmp_path / "inlet-workdir").iterdir()) == []
