@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 import uvloop
 
 from postscan.core.rate_limit import RateLimit
-from postscan.soap.http.connections import ConnectionPlace, Connections
+from postscan.soap.http.connections import ConnectionPlace, Connections, spread
 from postscan.soap.http.tls import RECORD_BYTES
 from postscan.soap.http.tls import transport as tls_transport
 from postscan.soap.http.turns import LoopTurns
@@ -189,7 +189,7 @@ class Acceptor:
         `TimeoutError` at its deadline.
         """
         seconds = self._settings.handshake_seconds
-        until = self._loop.time() + seconds
+        until = self._loop.time() + spread(seconds)
         async with asyncio.timeout_at(until):
             await self._first_record(connection)
             await until_made.enter_async_context(self._handshakes_of(address))

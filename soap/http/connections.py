@@ -10,6 +10,7 @@ since all connections of a client may be served without an end.
 
 from __future__ import annotations
 
+import random
 import resource
 from collections.abc import Callable
 from typing import Final
@@ -26,6 +27,17 @@ KEPT: Final = 8
 """One connection of so many is left to clients with fewer than `FEW`."""
 
 FEW: Final = 4
+
+LONGER: Final = 1.25
+"""Times the seconds of a deadline that a connection has at most."""
+
+
+def spread(seconds: float) -> float:
+    """Return a deadline of at least so many seconds, a little longer at random.
+
+    Connections that began together would end together, and begin again: a moment in which nothing else is served.
+    """
+    return seconds * random.uniform(1.0, LONGER)  # noqa: S311  (no secret)
 
 
 def raise_descriptor_limit() -> int:

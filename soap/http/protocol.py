@@ -38,7 +38,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from postscan.soap.http.body import HAS_ARRIVED
-from postscan.soap.http.connections import ConnectionPlace
+from postscan.soap.http.connections import ConnectionPlace, spread
 from postscan.soap.http.framing import RequestCutter
 from postscan.soap.http.turns import LoopTurn, LoopTurns
 
@@ -384,7 +384,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         return self._is_received
 
     def _arm(self, seconds: float) -> None:
-        self.deadline = self.loop.time() + seconds
+        self.deadline = self.loop.time() + spread(seconds)
 
     def time_out(self) -> None:
         """End the connection, whose deadline has passed."""

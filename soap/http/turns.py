@@ -5,8 +5,8 @@ Each of them therefore takes a turn. A few turns are given in each round of the 
 waits. Clients with few waiting come first, one after the other. So a client that sends a few requests at a time waits
 for one turn of each client that does the same, and hardly for a client with many waiting.
 
-When several clients take turns, those with many waiting get no more than a third of the time: between two rounds with
-turns of theirs the event loop rests, or serves others, for twice as long as the first one took. Of four turns in such
+When several clients take turns, those with many waiting get no more than a quarter of the time: between two rounds with
+turns of theirs the event loop rests, or serves others, three times as long as the first one took. Of four turns in such
 rounds, one goes to what has waited longest, so that such a client is served whatever others send, and one to the client
 with the fewest of those.
 """
@@ -36,7 +36,7 @@ ALONE: Final = 8
 FEW: Final = 2
 """Most turns that a client with few waiting waits for."""
 
-RESTS: Final = 2
+RESTS: Final = 3
 """Rounds for which the event loop rests after one with turns of clients with many waiting, while others are there."""
 
 LONGEST_EACH: Final = 4

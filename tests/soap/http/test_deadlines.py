@@ -134,7 +134,7 @@ def test_a_connection_between_two_requests_is_kept_for_a_while() -> None:
             await answered(wire, application, made)
             await asyncio.sleep(1.8)
             assert not wire.is_closing()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
 
         assert wire.is_closing()
 
@@ -177,9 +177,25 @@ def test_the_deadlines_end_with_the_last_connection() -> None:
         wire, _, made = linked(shared)
         await asyncio.sleep(0.9)
         assert not wire.is_closing()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.7)
         assert wire.is_closing()
         assert wire.written.startswith(b"HTTP/1.1 408")
+
+    virtual_time.run(talk())
+
+
+def test_connections_that_begin_together_end_one_by_one() -> None:
+    """T-H4: a thousand that end at once, and whose clients connect again, let no other request be served meanwhile."""
+
+    async def talk() -> None:
+        shared = protocol(ConnectionLimits(head_seconds=10, idle_seconds=10), LoopTurns())
+        wires = [linked(shared)[0] for _ in range(100)]
+        await asyncio.sleep(10)
+        assert not any(wire.is_closing() for wire in wires)
+        await asyncio.sleep(1.25)
+        assert 20 < sum(wire.is_closing() for wire in wires) < 80
+        await asyncio.sleep(1.5)
+        assert all(wire.is_closing() for wire in wires)
 
     virtual_time.run(talk())
 
@@ -197,7 +213,7 @@ def test_an_idle_connection_ends_without_a_word() -> None:
             await asyncio.sleep(0.9)
             linked(shared)
         assert not idle.is_closing()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.4)
 
         assert idle.is_closing()
         assert idle.written.count(b"HTTP/1.1") == 1

@@ -12,7 +12,8 @@ from postscan.soap.xml import document_bytes
 
 SMALL = 5
 PIECE = 64 * 1024
-ITEMS = ["<!--a-->", "<!---->", "<?b c?>", "<?>?>", " ", "\n\t", "<!-->", "-->", "<a/>", "</a>", "<!DOCTYPE a>", "<!DOC", "?>"]
+COMMENTS = ["<!--a-->", "<!---->", "<!-->", "-->"]
+ITEMS = [*COMMENTS, "<?b c?>", "<?>?>", "?>", " ", "\n\t", "<a/>", "</a>", "<!DOCTYPE a>", "<!DOC"]
 REFERENCE = re.compile(rb"(?:[ \t\r\n]+|<!--.*?-->|<\?.*?\?>)*+<!DOCTYPE", re.DOTALL)
 
 
