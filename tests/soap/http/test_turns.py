@@ -211,7 +211,7 @@ def test_a_client_with_many_waiting_has_a_quarter_of_the_time_unless_it_is_alone
         assert turns.take("one", partial(work, "one")) is None
         now[0] += 0.025
         await asyncio.sleep(0.2)
-        assert called == ["one"] + ["many"] * 3 + ["one"] + ["many"] * 2
+        assert called == ["one"] + ["many"] * 3 + ["one"] + ["many"] * 3
 
     asyncio.run(run())
 
