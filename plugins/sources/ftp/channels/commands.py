@@ -29,6 +29,8 @@ _TLS: Final = {
 }
 FEATURES: Final = ("EPRT", "EPSV", "MDTM", "MLST type*;perm*;size*;modify*;unique*;", "PBSZ", "PROT", "SIZE", "UTF8")
 
+NO_ROOM: Final = Reply(452, "Too many files wait for their rename.")
+
 LEAST_PORT: Final = 1024
 """The lowest port of a client that the server connects to."""
 
@@ -97,7 +99,7 @@ class FtpSession(LoginChannel):
             # In ASCII a client may have changed the ends of lines, and in a JPEG nothing shows it.
             self.respond("504 A scan is binary: send TYPE I first.")
         elif settings.is_temporary(place.name) and not self.service.files.has_room(self._sender()):
-            self.respond("452 Too many files wait for their rename.")
+            self.respond(str(NO_ROOM))
         else:
             try:
                 upload = IncomingFile(self.service.inlet.workdir, settings.most_bytes)
@@ -262,6 +264,10 @@ class FtpSession(LoginChannel):
 
     def _on_dtp_connection(self) -> None:
         self._dtp_connector = None  # pyftpdlib keeps it, and would take it for one that still connects
+        if self.data_channel is None or self.data_channel._closed:
+            self.data_channel = None
+            self.data_failed("425 The data connection broke.")
+            return
         if self._in_dtp_queue is None:
             super()._on_dtp_connection()
             self.ioloop.call_later(0, self.next_command)
@@ -370,7 +376,14 @@ class FtpSession(LoginChannel):
         done: Callable[[Reply, Submission], object],
     ) -> None:
         """Run *function*, which waits, in a thread; then *done* in the loop."""
-        self.work(lambda: function(submission), lambda result: done(Reply.of(result), submission))
+
+        def finished(result: Reply | BaseException) -> None:
+            if isinstance(result, BaseException):
+                reason = f"{type(result).__name__}: {result}"
+                self.service.inlet.log("file not stored", "error", file=submission.place.name, reason=reason)
+            done(Reply.of(result), submission)
+
+        self.work(lambda: function(submission), finished)
 
     def _finish(self, reply: Reply, submission: Submission) -> None:
         """Remove the file and answer: it is a job, or nothing."""
@@ -379,6 +392,8 @@ class FtpSession(LoginChannel):
 
     def _hold(self, reply: Reply, submission: Submission) -> None:
         """Keep a file that waits for its rename, or remove it."""
+        if reply.is_good and not self.service.files.has_room(submission.who):  # several came at once
+            reply = NO_ROOM
         if reply.is_good:
             self.service.files.hold(submission.who, submission.place, submission.received)
             self.respond(str(reply))

@@ -224,9 +224,7 @@ class PassiveListener(Acceptor):
         session = self._session
         self.close()
         if session.connected:
-            channel = DataChannel(connection, session)
-            if channel.connected:
-                session.data_connected(channel)
+            session.data_connected(DataChannel(connection, session))
 
     def handle_timeout(self) -> None:
         """Give up waiting."""

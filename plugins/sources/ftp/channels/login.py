@@ -49,7 +49,10 @@ class LoginChannel(ControlChannel):
         else:
             self._forget_login()
             self.respond("234 TLS begins.")
-            self.secure(self.service.context)
+            if self.producer_fifo:  # a client that reads no replies would get this one encrypted
+                self.close()
+            else:
+                self.secure(self.service.context)
 
     def ftp_PBSZ(self, line: str) -> None:  # noqa: N802
         """Accept the only size of a buffer that TLS has."""

@@ -6,9 +6,11 @@ import re
 import socket
 
 import pytest
-from ftp_client import FtpClient, end
+from ftp_client import FtpClient, end, reset
 from ftp_inlets import JPEG
 from samba import free_port
+
+from postscan.plugins.sources.ftp.channels.data import PassiveListener
 
 
 def test_the_folders_are_the_destinations(inlet):
@@ -146,6 +148,26 @@ def test_a_stranger_cannot_send_the_file(inlet):
             assert client.do("STOR /Invoices/scan.jpg").startswith("150")
             connection.sendall(JPEG)
         assert client.reply().startswith("226")
+
+
+def test_a_data_connection_that_breaks_at_once_ends_its_command(inlet, monkeypatch):
+    """Before the server has looked at it; the session goes on."""
+    with FtpClient(inlet.port) as client:
+        connection = socket.socket()
+        accepted = PassiveListener.handle_accepted
+
+        def accept_late(listener: PassiveListener, theirs: socket.socket, address: tuple[str, int]) -> None:
+            reset(connection)
+            accepted(listener, theirs, address)
+
+        monkeypatch.setattr(PassiveListener, "handle_accepted", accept_late)
+        port = int(re.search(r"\|(\d+)\|", client.do("EPSV"))[1])
+        assert client.do("STOR /Invoices/scan.jpg").startswith("150")
+        connection.connect(("127.0.0.1", port))
+        assert client.reply() == "425 The data connection broke."
+        monkeypatch.undo()
+        assert client.store("/Invoices/scan.jpg", JPEG).startswith("226")
+    assert inlet.files == []
 
 
 def test_passive_ports_are_those_of_the_settings_and_no_others(make_inlet):

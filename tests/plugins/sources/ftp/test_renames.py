@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ftp_client import FtpClient
+from ftp_client import FtpClient, end
 from ftp_inlets import JPEG
 
 UNKNOWN = b"a kind whose end cannot be seen"
@@ -141,3 +141,18 @@ def test_the_files_that_one_device_lets_wait_are_limited(inlet):
         with client.data():
             assert client.do("STOR /Invoices/16.tmp") == "452 Too many files wait for their rename."
         assert other.store("/Invoices/0.tmp", UNKNOWN).startswith("226")
+
+
+def test_files_that_come_at_once_are_counted_at_their_end(inlet):
+    """When they began there was room for each."""
+    with FtpClient(inlet.port) as client, FtpClient(inlet.port) as second:
+        for number in range(15):
+            client.store(f"/Invoices/{number}.tmp", UNKNOWN)
+        connections = [one.begin(f"STOR /Invoices/{name}.tmp") for one, name in ((client, "a"), (second, "b"))]
+        replies = []
+        for one, connection in zip((client, second), connections, strict=True):
+            connection.sendall(UNKNOWN)
+            end(connection)
+            replies.append(one.reply())
+    assert [reply[:3] for reply in replies] == ["226", "452"]
+    assert len(inlet.files) == 16
