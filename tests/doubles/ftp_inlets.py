@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
+import socket
 import ssl
 import threading
 from dataclasses import dataclass
@@ -15,7 +17,6 @@ import img2pdf
 import source_server
 from ftp_client import FtpClient
 from PIL import Image
-from samba import free_port
 from works import until
 
 from postscan.cli.plugin.test_page import png
@@ -188,6 +189,15 @@ class FtpInlet:
         return None
 
 
+def own_port() -> int:
+    """Return a port on which nothing listens, below those that the kernel gives to connections meanwhile."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+
+
 class FtpInlets:
     """Starts inlets, one after another or at once, each in a folder of its own, with one certificate for all."""
 
@@ -244,7 +254,7 @@ class FtpInlets:
         return folder
 
     def _table(self, settings: dict[str, Any]) -> dict[str, Any]:
-        table = {"port": free_port(), "certificate": self.certificate, **settings}
+        table = {"port": own_port(), "certificate": self.certificate, **settings}
         if table["certificate"]:
-            table.setdefault("implicit_port", free_port())
+            table.setdefault("implicit_port", own_port())
         return table

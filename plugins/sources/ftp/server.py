@@ -21,6 +21,7 @@ from postscan.plugins.sources.ftp.identity import peer_address, place_of
 from postscan.plugins.sources.ftp.intake import Intake
 from postscan.plugins.sources.ftp.service import FtpService, Places, log_failure
 from postscan.plugins.sources.ftp.settings import Settings
+from postscan.plugins.sources.ftp.space import UploadSpace
 
 TICK: Final = 0.2
 """Seconds between two looks at the token, and at the files that wait for a rename."""
@@ -82,6 +83,7 @@ def _service(inlet: SourceContext, loop: Any) -> FtpService:
         intake=Intake(inlet),
         folders=Folders(inlet.destinations),
         files=Files(expired),
+        space=UploadSpace(inlet.workdir, settings.spool_bytes),
         places=Places(min(settings.connections, _most_connections()), settings.connections_per_address),
         call=LoopCalls(loop, lambda: log_failure(inlet)).call,
     )

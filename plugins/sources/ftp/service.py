@@ -14,6 +14,7 @@ from postscan.plugins.sources.ftp.files import Files
 from postscan.plugins.sources.ftp.folders import Folders
 from postscan.plugins.sources.ftp.intake import Intake
 from postscan.plugins.sources.ftp.settings import Settings
+from postscan.plugins.sources.ftp.space import UploadSpace
 
 _TRACE: Final = 1000  # characters of a trace in the log
 
@@ -54,6 +55,7 @@ class FtpService:
     folders: Folders
     files: Files
     places: Places
+    space: UploadSpace
     call: Callable[[Callable[[], object]], bool]
     is_stopping: bool = False
     sessions: set[Any] = field(default_factory=set)

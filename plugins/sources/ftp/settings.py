@@ -31,6 +31,7 @@ _BOUNDS: Final = {
     "port": (0, 65_535),
     "implicit_port": (0, 65_535),
     "most_bytes": (1, 2**40),
+    "spool_bytes": (2, 2**41),
     "connections": (1, 10_000),
     "connections_per_address": (1, 10_000),
     "least_rate": (1, 2**30),
@@ -53,6 +54,9 @@ class Settings:
     passive_ports: str = setting("", help="the ports for data, `60000-60100`, open in the firewall. '': any")
     masquerade: str = setting("", help="the IPv4 address that devices see, if it is not that of this machine")
     most_bytes: int = setting(MOST_BYTES, help="most bytes of a file")
+    spool_bytes: int = setting(
+        8 << 30, help="most bytes of all files that come, or wait for a rename; one sender has half"
+    )
     connections: int = setting(50, help="most sessions in all")
     connections_per_address: int = setting(8, help="most sessions of one address")
     idle_seconds: float = setting(300.0, help="seconds without a command, after which a session ends")
@@ -86,6 +90,8 @@ class Settings:
         for name, (least, most) in _BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 yield f"{name}: {getattr(self, name):,} is out of bounds; expected {least:,} to {most:,}"
+        if self.spool_bytes < 2 * self.most_bytes:
+            yield f"spool_bytes: {self.spool_bytes:,} is less than two files; expected {2 * self.most_bytes:,} or more"
         if not _is_address(self.host):
             yield f"host: {self.host!r} is not an address; expected 127.0.0.1, or 0.0.0.0 for all of this machine"
         if not self.port and not self.implicit_port:

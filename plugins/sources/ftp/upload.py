@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-CHECKED: Final = 8 << 20
-"""Bytes that are written between two looks at the room on the disk."""
-
-KEPT_FREE: Final = 64 << 20
-"""Bytes of the disk that uploads leave to others, on a disk that is larger than `SMALL` times this."""
-
-SMALL: Final = 16
+from postscan.plugins.sources.ftp.space import UploadSpace
 
 
 class UploadTooLarge(Exception):
@@ -27,43 +19,43 @@ class UploadTooLarge(Exception):
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A file that came to its end; `at` is the time of the clock in seconds."""
+    """A file that came to its end, of *sender*; `at` is the time of the clock in seconds."""
 
     path: Path
     size: int
     sha256: str
     at: float
+    sender: str
+    space: UploadSpace = field(compare=False, repr=False)
 
     def discard(self) -> None:
-        """Remove it."""
+        """Remove it, and give back its space."""
         with contextlib.suppress(OSError):
             self.path.unlink()
+            self.space.give_back(self.sender, self.size)
 
 
 class IncomingFile:
     """The file of one transfer, of at most *most_bytes*; exclusive, and readable for this user alone."""
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, space: UploadSpace, sender: str, most_bytes: int) -> None:
         """Open the file; raise `OSError` if there is no room for it."""
-        _check_room(folder)
-        descriptor, name = tempfile.mkstemp(prefix="upload-", dir=folder)
+        space.check()
+        descriptor, name = tempfile.mkstemp(prefix="upload-", dir=space.folder)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._path = Path(name)
-        self._folder = folder
+        self._space = space
+        self._sender = sender
         self._most_bytes = most_bytes
         self._sha256 = hashlib.sha256()
-        self._unchecked = 0
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Append *chunk*; raise `UploadTooLarge`, or `OSError` if the disk takes no more."""
-        self.size += len(chunk)
-        if self.size > self._most_bytes:
+        """Append *chunk*; raise `UploadTooLarge`, or `OSError` if there is no room for it."""
+        if self.size + len(chunk) > self._most_bytes:
             raise UploadTooLarge
-        self._unchecked += len(chunk)
-        if self._unchecked > CHECKED:
-            self._unchecked = 0
-            _check_room(self._folder)
+        self._space.take(self._sender, len(chunk))
+        self.size += len(chunk)
         self._sha256.update(chunk)
         rest = memoryview(chunk)
         while rest:
@@ -76,23 +68,12 @@ class IncomingFile:
         except OSError:
             self.close()
             raise
-        return UploadedFile(self._path, self.size, self._sha256.hexdigest(), time.time())
+        return UploadedFile(self._path, self.size, self._sha256.hexdigest(), time.time(), self._sender, self._space)
 
     def close(self) -> None:
-        """Remove the file: its transfer ended before the file did."""
+        """Remove the file, and give back its space: its transfer ended before the file did."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
-
-
-def is_full(error: OSError) -> bool:
-    """Return whether the disk or a quota is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _check_room(folder: Path) -> None:
-    """Raise `OSError` if the disk has less room than uploads have to leave."""
-    disk = os.statvfs(folder)
-    if disk.f_bavail * disk.f_frsize < min(KEPT_FREE, disk.f_blocks * disk.f_frsize // SMALL):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._space.give_back(self._sender, self.size)

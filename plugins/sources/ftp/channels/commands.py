@@ -102,7 +102,7 @@ class FtpSession(LoginChannel):
             self.respond(str(NO_ROOM))
         else:
             try:
-                upload = IncomingFile(self.service.inlet.workdir, settings.most_bytes)
+                upload = IncomingFile(self.service.space, self.who.subject, settings.most_bytes)
             except OSError as error:
                 self._refuse_upload(*failed_write(error))
                 return

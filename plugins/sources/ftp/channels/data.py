@@ -18,7 +18,8 @@ from typing import Any, Final
 from postscan.plugins.sources.ftp.channels.library import Acceptor, ActiveDTP, DTPHandler
 from postscan.plugins.sources.ftp.channels.tls import WAITS, TlsChannel
 from postscan.plugins.sources.ftp.identity import peer_address
-from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge, is_full
+from postscan.plugins.sources.ftp.space import is_full
+from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge
 
 CONNECT_SECONDS: Final = 30.0
 """How long a data connection may take to come about."""
@@ -175,7 +176,7 @@ class DataChannel(TlsChannel, DTPHandler):
 def failed_write(error: OSError) -> tuple[str, str]:
     """Return the reply, and the reason for the log, for a file that cannot be written."""
     if is_full(error):
-        return "452 The disk of the server is full; send the file again later.", "the disk is full"
+        return "452 The server has no room for the file now; send it again later.", error.strerror or "no room"
     return "451 The server cannot write the file; send it again later.", error.strerror or str(error)
 
 

@@ -7,8 +7,7 @@ import socket
 
 import pytest
 from ftp_client import FtpClient, end, reset
-from ftp_inlets import JPEG
-from samba import free_port
+from ftp_inlets import JPEG, own_port
 
 from postscan.plugins.sources.ftp.channels.data import PassiveListener
 
@@ -131,7 +130,7 @@ def test_the_server_connects_to_nobody_else(inlet, command):
 def test_a_client_that_cannot_be_reached_may_go_on(inlet):
     """In another way; commands that came ahead wait for the end of the attempt."""
     with FtpClient(inlet.port) as client:
-        port = free_port()
+        port = own_port()
         client.send(f"PORT 127,0,0,1,{port // 256},{port % 256}", "STOR /Invoices/scan.jpg", "NOOP")
         assert [client.reply()[:3] for _ in range(3)] == ["425", "425", "200"]
         assert client.store("/Invoices/scan.jpg", JPEG).startswith("226")
@@ -172,7 +171,7 @@ def test_a_data_connection_that_breaks_at_once_ends_its_command(inlet, monkeypat
 
 def test_passive_ports_are_those_of_the_settings_and_no_others(make_inlet):
     """The firewall opens no others; a client for whom there is none may come again."""
-    first = free_port()
+    first = own_port()
     inlet = make_inlet(passive_ports=f"{first}-{first}", masquerade="192.0.2.7")
     with FtpClient(inlet.port) as client, FtpClient(inlet.port) as other:
         assert client.do("PASV") == f"227 Listening (192,0,2,7,{first // 256},{first % 256})"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from ftp_client import FtpClient, end, reset
-from samba import free_port
+from ftp_inlets import own_port
 
 from postscan.plugins.sources.ftp import FtpSource
 from postscan.plugins.testing import Origin, assert_source_contract
@@ -95,7 +95,7 @@ class Device(Origin):
 @pytest.mark.parametrize("renames", [False, True], ids=["stored", "renamed"])
 def test_the_contract_of_sources_is_kept(renames):
     """Killed, refused, stopped and cancelled at each step, and cut at some bytes."""
-    port = free_port()
+    port = own_port()
     assert_source_contract(
         FtpSource(),
         Device(port, renames=renames),

@@ -10,6 +10,7 @@ from postscan.plugins import Destination
 from postscan.plugins.sources.ftp.files import MOST_HELD, MOST_HELD_IN_ALL, MOST_KNOWN, SECONDS, Files, KnownFile
 from postscan.plugins.sources.ftp.folders import FtpPath
 from postscan.plugins.sources.ftp.identity import Identity
+from postscan.plugins.sources.ftp.space import UploadSpace
 from postscan.plugins.sources.ftp.upload import UploadedFile
 from postscan.plugins.testing import FakeClock
 
@@ -23,6 +24,7 @@ class Remembered:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.space = UploadSpace(folder, 10_000)
         self.clock = FakeClock()
         self.expired: list[KnownFile] = []
         self.files = Files(self.expired.append, self.clock.ticks)
@@ -31,7 +33,8 @@ class Remembered:
         """Return a file that has come."""
         path = self._folder / name
         path.write_bytes(b"content")
-        return UploadedFile(path, 7, "0" * 64, 1.0)
+        self.space.take("ann", 7)
+        return UploadedFile(path, 7, "0" * 64, 1.0, "ann", self.space)
 
 
 @pytest.fixture
@@ -81,6 +84,7 @@ def test_a_file_is_forgotten_after_ten_minutes(remembered):
     assert remembered.files.find(ANN, place("a.tmp")) is None
     assert remembered.files.find(ANN, place("b.jpg")) is None
     assert [one.place.path for one in remembered.expired] == ["a.tmp"]
+    assert remembered.space.taken == 0
     assert not (remembered.received("other").path.parent / "a").exists()
 
 

@@ -102,6 +102,28 @@ def test_an_upload_that_takes_too_long_ends(make_inlet):
     assert inlet.files == []
 
 
+def test_one_sender_takes_half_of_the_space(make_inlet):
+    """With several sessions too; another sender is heard meanwhile, and so is the first one afterwards."""
+    inlet = make_inlet(most_bytes=len(JPEG), spool_bytes=2 * len(JPEG))
+    with (
+        FtpClient(inlet.port) as first,
+        FtpClient(inlet.port) as second,
+        FtpClient(inlet.port, own="127.0.0.2") as other,
+    ):
+        connection = first.begin("STOR /Invoices/one.jpg")
+        connection.sendall(JPEG)
+        inlet.wait_for_bytes(len(JPEG))
+        assert (
+            second.store("/Invoices/two.jpg", JPEG)
+            == "452 The server has no room for the file now; send it again later."
+        )
+        assert other.store("/Invoices/other.jpg", JPEG).startswith("226")
+        end(connection)
+        assert first.reply().startswith("226")
+        assert second.store("/Invoices/two.jpg", JPEG).startswith("226")
+    assert inlet.files == []
+
+
 def test_a_data_connection_that_does_not_come_ends_its_command(inlet, monkeypatch):
     """The session goes on."""
     monkeypatch.setattr("postscan.plugins.sources.ftp.channels.data.CONNECT_SECONDS", 0.3)

@@ -24,6 +24,7 @@ from postscan.plugins.sources.ftp.settings import Settings
         ({"passive_ports": "1000-2000"}, "passive_ports: '1000-2000' is no range"),
         ({"masquerade": "fd00::1"}, "masquerade: 'fd00::1' is not an IPv4 address"),
         ({"most_bytes": 0}, "most_bytes: 0 is out of bounds"),
+        ({"spool_bytes": 1 << 30}, "spool_bytes: 1,073,741,824 is less than two files; expected 4,294,967,296 or more"),
         ({"connections": 0}, "connections: 0 is out of bounds"),
         ({"data_seconds": 0}, "data_seconds: 0 is out of bounds"),
         ({"least_rate": 0}, "least_rate: 0 is out of bounds"),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 
 import pytest
 
-from postscan.plugins.sources.ftp import upload
+from postscan.plugins.sources.ftp.space import UploadSpace, is_full
 from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge
 
 
 def test_a_file_is_counted_and_hashed_as_it_comes(tmp_path):
     """The hash is a part of its key, so it must not need a second reading."""
-    upload = IncomingFile(tmp_path, 100)
+    upload = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 100)
     upload.write(b"one")
     upload.write(b"two")
     received = upload.finish()
@@ -25,7 +26,7 @@ def test_a_file_is_counted_and_hashed_as_it_comes(tmp_path):
 
 def test_a_file_may_have_the_most_bytes_and_not_one_more(tmp_path):
     """The byte too many is not written."""
-    upload = IncomingFile(tmp_path, 6)
+    upload = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 6)
     upload.write(b"sixsix")
 
     with pytest.raises(UploadTooLarge):
@@ -34,26 +35,42 @@ def test_a_file_may_have_the_most_bytes_and_not_one_more(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_without_room_is_said_before_the_file_and_while_it_comes(tmp_path, monkeypatch):
-    """Uploads leave room to the server, on whose disk they may be."""
-    started = IncomingFile(tmp_path, 1 << 30)
-    started.write(b"x" * upload.CHECKED)
-    monkeypatch.setattr(upload, "KEPT_FREE", 1 << 60)
-    monkeypatch.setattr(upload, "SMALL", 1)
+def test_the_space_of_a_file_is_given_back_when_it_is_gone(tmp_path):
+    """Once, whether it came to its end or not."""
+    space = UploadSpace(tmp_path, 100)
+    broken, received = IncomingFile(space, "ann", 50), IncomingFile(space, "ann", 50)
+    broken.write(b"x" * 20)
+    received.write(b"x" * 30)
+    assert space.taken == 50
+
+    broken.close()
+    broken.close()
+    assert space.taken == 30
+    uploaded = received.finish()
+    uploaded.discard()
+    uploaded.discard()
+    assert space.taken == 0
+
+
+def test_a_file_is_not_begun_on_a_full_disk(tmp_path, monkeypatch):
+    """The client is told before it sends."""
+    space = UploadSpace(tmp_path, 1000)
+    monkeypatch.setattr(space, "check", disk_is_full)
 
     with pytest.raises(OSError) as refusal:
-        IncomingFile(tmp_path, 100)
-    assert upload.is_full(refusal.value)
-    with pytest.raises(OSError) as refusal:
-        started.write(b"x")
-    assert upload.is_full(refusal.value)
-    started.close()
+        IncomingFile(space, "ann", 100)
+    assert is_full(refusal.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def disk_is_full() -> None:
+    """Say so."""
+    raise OSError(errno.ENOSPC, "no room")
 
 
 def test_nothing_stays_of_a_file_that_does_not_come_to_its_end(tmp_path):
     """Closing it twice does no harm."""
-    upload = IncomingFile(tmp_path, 100)
+    upload = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 100)
     upload.write(b"half a pa")
     upload.close()
     upload.close()

@@ -225,7 +225,7 @@ def test_a_scan_is_not_taken_as_text(inlet):
 
 def test_a_file_that_is_too_large_is_refused_as_soon_as_it_is(make_inlet):
     """Nothing of it stays, and the session goes on."""
-    inlet = make_inlet(most_bytes=len(PNG))
+    inlet = make_inlet(most_bytes=len(PNG), spool_bytes=2 * len(PNG))
     with FtpClient(inlet.port) as client:
         assert client.store("/Invoices/scan.png", PNG + b"x").startswith("552 A file may have")
         assert client.store("/Invoices/scan.png", PNG).startswith("226")
