@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import mmap
 import os
 import tempfile
 import threading
@@ -18,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from postscan.plugins.sources.smtp.message.structure import Content
 from postscan.plugins.sources.smtp.replies import LATER, NO_ROOM, Rejected
 
 KEPT_FREE: Final = 128 << 20
@@ -67,6 +65,27 @@ class SpoolSpace:
                 del self._of_clients[client]
 
 
+class FileContent:
+    """The bytes of an open file. It is not mapped: the address space of the process is limited."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def __len__(self) -> int:
+        """Return the size."""
+        return self._size
+
+    def __getitem__(self, piece: slice, /) -> bytes:
+        """Return the bytes from one place to another; raise `Rejected` if they cannot be read."""
+        start, stop, _ = piece.indices(self._size)
+        with disk_errors():
+            read = os.pread(self._file.fileno(), max(0, stop - start), start)
+        if len(read) < stop - start:
+            raise Rejected(LATER, "the mail cannot be read now; try again later")
+        return read
+
+
 class IncomingMail:
     """The bytes of one mail and of its attachments. `close` removes them.
 
@@ -101,14 +120,10 @@ class IncomingMail:
             self._sha256.update(content)
             _write_all(self._file, content)
 
-    @contextlib.contextmanager
-    def content(self) -> Iterator[Content]:
-        """The bytes of the mail, without reading them into memory."""
-        if not self.size:
-            yield b""
-            return
-        with disk_errors(), mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ) as content:
-            yield content
+    @property
+    def content(self) -> FileContent:
+        """The bytes of the mail, which are read in pieces."""
+        return FileContent(self._file, self.size)
 
     def write_file(self, pieces: Iterator[bytes]) -> Path:
         """Write the file of an attachment; raise `Rejected` if there is no room."""
@@ -164,7 +179,7 @@ def disk_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise Rejected(NO_ROOM, "the disk is full; try again later") from error
-        raise Rejected(LATER, "the mail cannot be written now; try again later") from error
+        raise Rejected(LATER, "the mail cannot be kept now; try again later") from error
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:

@@ -29,8 +29,8 @@ REMEMBERED: Final = 86_400.0
 """Seconds in which the same mail is the same job."""
 
 _WRITERS: Final = 4
-_CHECKERS: Final = 16  # as many as the inlet has places for: some wait for others, and must not keep those out
-_MOST_MAKERS: Final = 4  # each has a mail mapped into its memory
+_CHECKERS: Final = 8  # the server lets four of one client wait, nine in all (decision 73), and refuses others at once
+_MOST_MAKERS: Final = 4  # a thread may take 72 MiB of the address space
 
 
 class ClientTurns:
@@ -169,9 +169,8 @@ class MailReceiver:
             raise Rejected(LATER, "the mail cannot be stored now; try again later") from error
 
     def _make_jobs(self, mail: IncomingMail, submission: MailSubmission) -> None:
-        with mail.content() as content:
-            subject = screen(content).subject
-            files = pages(content, mail, self._rules)
+        subject = screen(mail.content).subject
+        files = pages(mail.content, mail, self._rules)
         stored: list[str] = []
         for destination, recipient in submission.destinations.items():
             try:

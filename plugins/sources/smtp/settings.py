@@ -20,7 +20,7 @@ MIB: Final = 1 << 20
 TLS: Final = ("none", "starttls", "implicit")
 _BOUNDS: Final = {
     "port": (0, 65535),
-    "most_bytes": (64 * 1024, 256 * MIB),  # a few of them fit into the memory of the process
+    "most_bytes": (64 * 1024, 2048 * MIB),
     "spool_bytes": (64 * 1024, 1 << 40),
     "inline_bytes": (0, 512 * MIB),
     "most_recipients": (1, 100),

@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import mmap
-from typing import Final
+from typing import Final, Protocol
 
 from postscan.plugins.sources.smtp.message.fields import BLOCK, Fields, end_of_block
 from postscan.plugins.sources.smtp.replies import NOT_USABLE, Rejected
@@ -36,7 +35,15 @@ BOUNDARY: Final = 200
 _WINDOW: Final = 1 << 20  # bytes that are searched at once; other threads wait meanwhile
 _BLANKS: Final = 200  # most blanks behind a delimiter
 
-Content = bytes | mmap
+
+class Content(Protocol):
+    """The bytes of a mail, of which pieces are read: `bytes`, or a file."""
+
+    def __len__(self) -> int:
+        """Return the size."""
+
+    def __getitem__(self, piece: slice, /) -> bytes:
+        """Return the bytes from one place to another."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_tls_has_a_certificate(tmp_path: Path) -> None:
         ({"key": "/etc/hosts"}, "key: without a certificate there is nothing"),
         ({"require_tls": True}, "require_tls: expected tls = "),
         ({"spool_bytes": 255 << 20}, "spool_bytes: 267,386,880 is too little; expected at least four times most_bytes"),
-        ({"most_bytes": 1 << 30}, "most_bytes: 1073741824 is out of bounds; expected 65,536 to 268,435,456"),
+        ({"most_bytes": 3 << 30}, "most_bytes: 3221225472 is out of bounds; expected 65,536 to 2,147,483,648"),
         ({"connections": 201}, "connections: 201 is out of bounds; expected 1 to 200"),
         ({"idle_seconds": 0}, "idle_seconds: 0 is out of bounds"),
     ],

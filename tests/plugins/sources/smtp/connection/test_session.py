@@ -463,7 +463,7 @@ def test_a_client_that_leaves_before_its_turn_makes_no_job(tmp_path: Path) -> No
     [
         (errno.ENOSPC, "452 4.3.1 the disk is full; try again later"),
         (errno.EDQUOT, "452 4.3.1 the disk is full; try again later"),
-        (errno.EIO, "451 4.3.0 the mail cannot be written now; try again later"),
+        (errno.EIO, "451 4.3.0 the mail cannot be kept now; try again later"),
     ],
 )
 def test_a_disk_that_takes_no_mail_makes_the_client_come_again(

@@ -36,8 +36,7 @@ def read(tmp_path: Path) -> Iterator[Callable[..., list[bytes]]]:
         mails.append(IncomingMail(tmp_path, space, CLIENT))
         raw = content.as_bytes(policy=email.policy.SMTP) if isinstance(content, EmailMessage) else content
         mails[-1].write(raw)
-        with mails[-1].content() as mapped:
-            return [path.read_bytes() for path in pages(mapped, mails[-1], rules)]
+        return [path.read_bytes() for path in pages(mails[-1].content, mails[-1], rules)]
 
     yield read
     for one in mails:
@@ -245,8 +244,8 @@ def test_a_page_that_is_too_large_for_the_work_folder_is_rejected(tmp_path: Path
     content = mail(page(size=50_000))
     with_room = IncomingMail(tmp_path, space := SpoolSpace(tmp_path, 2 * len(content) + 40_000), CLIENT)
     with_room.write(content)
-    with pytest.raises(Rejected, match="too many mails at once"), with_room.content() as mapped:
-        pages(mapped, with_room, RULES)
+    with pytest.raises(Rejected, match="too many mails at once"):
+        pages(with_room.content, with_room, RULES)
     with_room.close()
 
     assert space.taken == 0
@@ -275,11 +274,10 @@ def test_whatever_arrives_is_read_or_rejected(
     incoming.write(content)
     reply, states = "", []
     try:
-        with incoming.content() as mapped:
-            screen(mapped)
-            for path in pages(mapped, incoming, RULES):
-                with path.open("rb") as file:
-                    states.append(examine(file).state)
+        screen(incoming.content)
+        for path in pages(incoming.content, incoming, RULES):
+            with path.open("rb") as file:
+                states.append(examine(file).state)
     except Rejected as rejected:
         reply = rejected.reply
     finally:

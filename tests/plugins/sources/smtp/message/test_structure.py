@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-import mmap
 import sysconfig
 import tempfile
 import time
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postscan.plugins.sources.smtp.incoming import FileContent
 from postscan.plugins.sources.smtp.message import structure
 from postscan.plugins.sources.smtp.message.structure import BOUNDARY, DEPTH, FIELDS, PARTS, Content, parts
 from postscan.plugins.sources.smtp.message.transfer_encoding import decoded
@@ -223,7 +223,6 @@ def test_a_mail_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(raw)
         file.flush()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            found = leaves(content)
+        found = leaves(FileContent(file, len(raw)))
 
     assert found == [("text/plain", b"one\r\n--bc"), ("a/b", b"two")]
