@@ -16,7 +16,8 @@ opened; wrappers of token, context and parent pass each call on and record it. A
     outside               path                           written elsewhere outside of the workdir
     outside_after_cancel  path                           the same, after the cancel
     after                 action                         another action begun after the cancel
-    late                  seconds                        the run ended that long after the grace period
+    late                  seconds                        the run ended that long after the grace period, without the
+                                                         time for which its process waited for the processor
     changed               text                           global state of the process that was left changed
 """
 
@@ -38,6 +39,7 @@ from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.context import FilterContext, Parent
 from postscan.core.filters.facts import Document
 from postscan.core.filters.results import FilterResult
+from postscan.plugins.testing.waiting import waited
 
 Run = Callable[[FilterContext, CancellationToken], FilterResult | None]
 PathFrom = tuple[Any, int]
@@ -90,6 +92,7 @@ class RunMonitor:
         self._token: CancellationToken | None = None
         self._peers: set[Any] = set()
         self._temporary: set[str] = set()
+        self._waited_before: float | None = None  # the cancel
 
     def run(self, run: Run, job: FilterContext, token: CancellationToken) -> FilterResult | None:
         """Call a filter's *run* in an environment like that of a worker, and record what it does."""
@@ -97,7 +100,7 @@ class RunMonitor:
         self._token = token
         watched = _Context(**{one.name: getattr(job, one.name) for one in fields(FilterContext)}, monitor=self)
         object.__setattr__(watched, "parent", _Parent(job.parent, self))
-        object.__setattr__(watched, "token", _Token(token, self.log))
+        object.__setattr__(watched, "token", _Token(token, self))
         vars(watched)["changes"] = job.changes
         before = _state()
         self.log.add("began")
@@ -107,11 +110,11 @@ class RunMonitor:
             return run(watched, watched.token)
         finally:
             self._watching = False
-            late = time.monotonic() - token.deadline if token.deadline else 0.0
-            if late > _SLACK:
-                self.log.add("late", round(late, 1))
-            if self.cancelled:
-                self.log.add("cancelled")
+            if token.deadline is not None:
+                self.record_cancel()
+                late = time.monotonic() - token.deadline - self._waited_since_cancel()
+                if late > _SLACK:
+                    self.log.add("late", round(late, 1))
             for change in _differences(before, _state()):
                 self.log.add("changed", change)
             os.chdir("/")  # the workdir is deleted next
@@ -120,6 +123,15 @@ class RunMonitor:
     def cancelled(self) -> bool:
         """Whether the job is cancelled; this does not count as a check of the token."""
         return self._token is not None and self._token.deadline is not None
+
+    def record_cancel(self) -> None:
+        """Record that the job is cancelled, and how long the process has waited for the processor until then."""
+        if self._waited_before is None:
+            self._waited_before = waited()
+        self.log.add("cancelled")
+
+    def _waited_since_cancel(self) -> float:
+        return waited() - (self._waited_before or 0.0)
 
     @property
     def is_delivering(self) -> bool:
@@ -188,9 +200,9 @@ class RunMonitor:
 class _Token(CancellationToken):
     """Passes on to the token of the run, and records checks."""
 
-    def __init__(self, token: CancellationToken, log: FactLog) -> None:
+    def __init__(self, token: CancellationToken, monitor: RunMonitor) -> None:
         self._token = token
-        self._log = log
+        self._monitor = monitor
 
     @property
     def cancelled(self) -> bool:
@@ -225,15 +237,15 @@ class _Token(CancellationToken):
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
-        self._log.add("checked")
+        self._monitor.log.add("checked")
         try:
             yield
         except Cancelled:
-            self._log.add("raised")
+            self._monitor.log.add("raised")
             raise
         finally:
             if self._token.deadline is not None:
-                self._log.add("cancelled")
+                self._monitor.record_cancel()
 
 
 class _Parent:

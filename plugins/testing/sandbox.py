@@ -43,12 +43,14 @@ from postscan.core.model.states import FilterState
 from postscan.core.workers import orphans
 from postscan.plugins.testing.monitor import FactLog, RunMonitor
 from postscan.plugins.testing.runner import Published, run_filter
+from postscan.plugins.testing.waiting import waited
 
 LONGEST: Final = 60.0
 """Seconds that a run may take by default."""
 
 _PAUSE: Final = 0.002
 _LEAVING: Final = 1.0  # seconds for processes that end by themselves after the filter
+_WAITING: Final = 60.0  # seconds for which the runner may wait for the processor beyond its own
 _SWEEPING: Final = 30.0  # seconds for the watcher to end the processes that are left
 _PRINTED: Final = 16 << 20  # bytes of the output that are kept
 
@@ -106,7 +108,7 @@ def run(order: SandboxOrder) -> RunRecord:
         for name in ("home", "tmp"):
             (root / name).mkdir()
         watcher = _forked(functools.partial(_watch, order, root, log.fileno(), printed.fileno()))
-        code = _wait_or_kill(watcher, order.seconds + _LEAVING + _SWEEPING)
+        code = _wait_or_kill(watcher, order.seconds + _WAITING + _LEAVING + _SWEEPING)
         seconds = time.monotonic() - began
         log.seek(0)
         printed.seek(0)
@@ -122,7 +124,7 @@ def _watch(order: SandboxOrder, root: Path, log: int, printed: int) -> None:
     orphans.adopt_orphans()
     facts = FactLog(log)
     runner = _forked(functools.partial(_run, order, root, log, printed))
-    code = _ended(runner, order.seconds)
+    code = _ended(runner, order.seconds, waiting=_WAITING)
     if code is None:
         facts.add("killed", order.seconds)
     else:
@@ -201,14 +203,18 @@ def _forked(do: Callable[[], None]) -> int:
         os._exit(code)  # without joining threads that the filter left running
 
 
-def _ended(child: int, seconds: float) -> int | None:
-    """Wait for a child and return its exit code, negative for a signal; None after *seconds*."""
+def _ended(child: int, seconds: float, waiting: float = 0.0) -> int | None:
+    """Wait for a child and return its exit code, negative for a signal; None after *seconds*.
+
+    Those for which it waits for the processor do not count, up to *waiting* of them.
+    """
     until = time.monotonic() + seconds
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > until:
+        late = time.monotonic() - until
+        if late > 0 and late > min(waiting, waited(child)):
             return None
         time.sleep(_PAUSE)
 

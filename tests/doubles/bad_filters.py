@@ -101,6 +101,17 @@ def dawdle_when_cancelled(job, token):
             time.sleep(2.5)
 
 
+def compute_when_cancelled(job, token):
+    """Use the processor long after the grace time."""
+    try:
+        deliver(job, token)
+    finally:
+        if token.cancelled:
+            begun = time.process_time()
+            while time.process_time() < begun + 2.5:
+                pass
+
+
 def ask_around_publish(job, token):
     """Ask the server itself."""
     try:

@@ -6,9 +6,12 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from postscan.plugins.testing.waiting import waited
 
 
 def delivers(job, document):
@@ -86,3 +89,35 @@ def stop_without_an_exception(job, token):
             return
         with contextlib.suppress(FileExistsError):
             delivers(job, document)
+
+
+def wait_for_the_processor_when_cancelled(seconds):
+    """Return a filter that needs little time to clean up, and waits so long for the processor before it has it."""
+
+    def do(job, token):
+        try:
+            deliver(job, token)
+        finally:
+            if token.cancelled:
+                with crowded_processor():
+                    before = waited()
+                    while waited() < before + seconds:
+                        pass
+
+    return do
+
+
+@contextlib.contextmanager
+def crowded_processor():
+    """Let another process take almost all of the one processor on which this process runs while the body does."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    other = os.fork()
+    if other == 0:
+        while True:
+            pass
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    try:
+        yield
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)

@@ -14,6 +14,7 @@ from bad_filters import (
     ask_around_publish,
     call_when_cancelled,
     change,
+    compute_when_cancelled,
     dawdle_when_cancelled,
     die_when_cancelled,
     do_no_rest,
@@ -37,6 +38,7 @@ from good_filters import (
     replace,
     stop_without_an_exception,
     use_a_tool,
+    wait_for_the_processor_when_cancelled,
 )
 
 from postscan.core.filters.results import FilterFailed, FilterResult
@@ -67,6 +69,15 @@ def test_a_good_filter_has_no_defects(examined, good):
     assert found.runs >= found.cancels + 2
 
 
+@pytest.mark.parametrize("seconds", [2.5, 8.0])
+def test_a_filter_that_waits_for_the_processor_is_not_late(examined, seconds):
+    """F-R31: neither by more than two seconds after its grace period, nor so long that its run is ended."""
+    found = examined(wait_for_the_processor_when_cancelled(seconds), Hurried, most=1)
+
+    assert kinds(found) == []
+    assert found.cancels == 1
+
+
 def test_a_good_filter_passes_the_assertion(tmp_path, out):
     """Without a word."""
     page = tmp_path / "page.png"
@@ -95,6 +106,7 @@ def test_a_good_filter_passes_the_assertion(tmp_path, out):
         (die_when_cancelled, DefectKind.SWALLOWS, "its process ended by itself (exit code 3)"),
         (hang_when_cancelled, DefectKind.SWALLOWS, "it had not ended"),
         (dawdle_when_cancelled, DefectKind.SWALLOWS, "seconds after its grace period"),
+        (compute_when_cancelled, DefectKind.SWALLOWS, "seconds after its grace period"),
         (ask_around_publish, DefectKind.AFTER, "without job.publish"),
         (call_when_cancelled, DefectKind.AFTER, "connected to 127.0.0.1, port 9"),
         (append_to_a_list, DefectKind.TWICE, "list.txt again"),
