@@ -23,6 +23,7 @@ from postscan.cli.commands import (
     spool,
     subscriptions,
 )
+from postscan.cli.commands.sources import destinations, inlets
 from postscan.cli.demo import command
 from postscan.cli.device import command as device_command
 from postscan.cli.device import send
@@ -95,6 +96,8 @@ app.command()(device_command.device)
 app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
 app.add_typer(process.app, name="process")
+app.add_typer(inlets.app, name="sources")
+app.add_typer(destinations.app, name="destinations")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(subscriptions.app, name="subscriptions")

@@ -10,6 +10,8 @@ import contextlib
 import logging
 import os
 import stat
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -28,10 +30,16 @@ from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.service.audit_trail import AuditTrail
+from postscan.core.service.inlets import Inlets
 from postscan.core.service.jobs import PostScanService, ScanProcesses
+from postscan.core.service.origins import Origins
 from postscan.core.service.refusals import WINDOW, Refusals
 from postscan.core.service.subscriptions import Subscriptions
 from postscan.core.settings import Settings
+from postscan.core.sources.intake import IntakeParts
+from postscan.core.sources.places import JobPlaces
+from postscan.core.sources.start import start_message
+from postscan.core.sources.supervisor import SourceSupervisor
 from postscan.core.spool import identity, recovery
 from postscan.core.spool.ballast import Ballast
 from postscan.core.spool.images import Spool
@@ -68,7 +76,7 @@ class Engine:
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
         self.filters = ActiveFilters()
         self._workers = Workers()
-        quota = Quota(settings, self.store, self.spool)
+        self.quota = quota = Quota(settings, self.store, self.spool)
         pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(pipeline.run, settings.running.slots)
         self.refusals = Refusals(self.store, settings.limits, self.clock)
@@ -90,6 +98,11 @@ class Engine:
             self.refusals,
             self.clock,
         )
+        self.inlets = Inlets(settings, self.store, self.clock)
+        self.origins = Origins(settings, self.store, processes, self.filters, self.accounts, self.refusals, self.clock)
+        places = JobPlaces(settings.limits.source_jobs)
+        parts = IntakeParts(settings, self.service, self.origins, self.accounts, quota, places, self.clock)
+        self.sources = SourceSupervisor(settings, self._workers, parts, self.inlets)
 
     def close(self) -> None:
         """Close the database connections."""
@@ -121,6 +134,18 @@ class Engine:
                 catalogue = Catalogue((*catalogue.plugins, *probe.sources()))
             yield catalogue, probe.validator(catalogue)
 
+    def diagnose_source(self, inlet: str) -> list[str]:
+        """Return what the source of an inlet finds wrong with its settings and its surroundings. Runs no jobs."""
+        self.origins.begin()
+        run_dir = self.settings.storage.run_dir
+        with (
+            contextlib.closing(Workers()) as workers,
+            tempfile.TemporaryDirectory(prefix="ask-", dir=run_dir, ignore_cleanup_errors=True) as folder,
+        ):
+            offered = self.origins.destinations(inlet)
+            start = start_message(inlet, self.settings, offered, Path(folder), Path(folder))
+            return PluginProbe(workers, self.settings).diagnose(start)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[Catalogue]:
         """Run jobs while the body runs, once in the life of an engine; on leaving, drain.
@@ -149,13 +174,20 @@ class Engine:
                     self.scheduler.start()
                     late.start(catalogue)
                     try:
+                        self.sources.start()
                         yield catalogue
                     finally:
                         late.stop()
-                        self.sweeper.stop()
-                        self.scheduler.stop(self.settings.server.drain_seconds)
+                        self._drain()
                         self.refusals.summarize()
                         self._keep_time()
+
+    def _drain(self) -> None:
+        """Stop the sources, then the filters: both have `server.drain_seconds` together."""
+        until = time.monotonic() + self.settings.server.drain_seconds
+        self.sources.stop(self.settings.server.drain_seconds)
+        self.sweeper.stop()
+        self.scheduler.stop(max(0.0, until - time.monotonic()))
 
     def spool_refusal(self) -> str | None:
         """Return why a server must not use this spool with this database; None if it may."""

@@ -11,6 +11,7 @@
     ├── RequestReused          the MessageID of an earlier request, with another content
     ├── Throttled              too many tokens that are not the caller's, or too many wrong passwords
     ├── StoredProcessInvalid   a stored scan process cannot be used; the server's error
+    ├── OriginRefused          a source offers what no job is made of; the text is for the origin
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
     │   └── StoreBusy          the database did not answer in time; nothing is changed
@@ -110,6 +111,17 @@ class Throttled(PostscanError):
 
 class StoredProcessInvalid(PostscanError):
     """A scan process in the store is broken, so no job can be created of it."""
+
+
+class OriginRefused(PostscanError):
+    """A source offers what the server makes no job of, however often it comes.
+
+    The text may be shown at the origin: it names no user and no setting. `detail` is for the audit trail.
+    """
+
+    def __init__(self, sentence: str, detail: str = "") -> None:
+        super().__init__(sentence)
+        self.detail = detail or sentence
 
 
 class Unavailable(PostscanError):

@@ -16,6 +16,7 @@ from postscan.core.engine import Engine
 from postscan.core.errors import PostscanError, StoredProcessInvalid
 from postscan.core.model.process import short_name
 from postscan.core.registry.catalogue import PluginState
+from postscan.doctor import sources
 from postscan.doctor.findings import Finding, ok, problem, warning
 from postscan.soap.processes.folder import ProcessFolder
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def destinations(settings: Settings) -> Iterator[Finding]:
-    """Check whether plugins load, scan processes are valid, and destinations can be reached."""
+    """Check whether plugins load, scan processes are valid, destinations can be reached, and sources can run."""
     folder = ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
     with _engine(settings, folder) as core, core.probing(sources=True) as (catalogue, validator):
         yield from _plugins(catalogue)
@@ -39,6 +40,8 @@ def destinations(settings: Settings) -> Iterator[Finding]:
                 processes.append(found)
         for process in processes:
             yield from _process(process, catalogue, validator, settings)
+        yield from sources.destinations(settings, folder, validator.check)
+        yield from sources.inlets(settings, catalogue.plugins, core.diagnose_source)
 
 
 @contextlib.contextmanager

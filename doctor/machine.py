@@ -216,7 +216,9 @@ def is_loopback(host: str) -> bool:
 
 def _has_secrets(settings: Settings) -> bool:
     database = settings.storage.database.partition("://")[2]
-    return bool(settings.accounts or redaction.secrets(None, settings.filters)) or "@" in database
+    inlets = {name: source.table for name, source in settings.sources.items()}
+    tables = redaction.secrets(None, settings.filters) or redaction.secrets(None, inlets)
+    return bool(settings.accounts or tables) or "@" in database
 
 
 def _accepts(where: str, host: str, port: int) -> Iterator[Finding]:

@@ -101,7 +101,9 @@ def _secrets(settings: Settings) -> frozenset[str]:
     quoted = urlsplit(settings.storage.database).password or ""
     hashes = {account.hash for account in settings.accounts.values()}
     texts = {text for text in (quoted, unquote(quoted)) if text}
-    return registry_redaction.secrets(None, settings.filters) | texts | hashes
+    inlets = {name: source.table for name, source in settings.sources.items()}
+    tables = registry_redaction.secrets(None, settings.filters) | registry_redaction.secrets(None, inlets)
+    return tables | texts | hashes
 
 
 def _without(secrets: frozenset[str], finding: Finding) -> Finding:

@@ -54,7 +54,8 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
     """Show one job in detail.
 
     Shows owner, user, filters, receipts, documents, deliveries and events, with times in UTC. The owner is
-    the device (identified by its address) or the user (identified by a certificate) that created the job.
+    the device (identified by its address) or the user (identified by a certificate) that created the job. Of a job
+    that came through a source, the origin says how its sender was proven, and what it has chosen.
 
     \b
     Example:
@@ -65,14 +66,16 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
         job = engine.service.job(token, me)
         deliveries = engine.service.deliveries(token, me)
         events = engine.service.events(token, me)
+        origin = engine.origins.of_job(job.token, me)
     if json:
         record = views.record(job)
+        record["origin"] = views.origin_record(origin) if origin else None
         record["deliveries"] = [views.delivery_record(delivery) for delivery in deliveries]
         record["events"] = [views.event_record(event) for event in events]
         typer.echo(views.as_json(record))
         return
     console = terminal.console()
-    for part in views.page(job, deliveries, events):
+    for part in views.page(job, deliveries, events, origin):
         console.print(part)
 
 

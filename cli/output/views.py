@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from postscan.core.model.job import FilterStep, Job
-    from postscan.core.model.records import AuditLine, Delivery, EventRow
+    from postscan.core.model.records import AuditLine, Delivery, EventRow, JobOrigin
 
+_TOLD = {"stopped": "has stopped", "refused": "goes on", "away": "did not answer"}
 COLUMNS = ("TOKEN", "STATE", "CREATED", "USER", "PROCESS", "IMAGES", "FILTERS")
 
 
@@ -28,9 +29,11 @@ def line(job: Job) -> str:
     return terminal.plain("  ".join(part for part in (job.token, _state(job.state, job.reasons), _steps(job)) if part))
 
 
-def page(job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow]) -> Iterator[str | Table]:
+def page(
+    job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow], origin: JobOrigin | None = None
+) -> Iterator[str | Table]:
     """Yield the parts of a job's page: facts, filters, receipts, documents, deliveries, events."""
-    for name, value in _facts(job):
+    for name, value in (*_facts(job), *_origin(origin)):
         yield f"{name + ':':<11} {terminal.plain(value)}"
     yield "\nFilters"
     yield terminal.table(
@@ -80,6 +83,18 @@ def delivery_record(delivery: Delivery) -> dict[str, Any]:
     return delivery._asdict()
 
 
+def origin_record(origin: JobOrigin) -> dict[str, Any]:
+    """Return the origin of a source's job as plain values, without its key."""
+    return {
+        "source": origin.inlet,
+        "proof": str(origin.proof),
+        "subject": origin.subject,
+        "account": origin.account or None,
+        "destination": origin.destination,
+        "told": origin.told or None,
+    }
+
+
 def audited(lines: Iterable[AuditLine]) -> Table:
     """Return lines of the audit trail as a table."""
     columns = ("TIME", "WHO", "PROOF", "ACTION", "JOB", "OUTCOME", "DETAIL")
@@ -110,6 +125,15 @@ def _facts(job: Job) -> Iterator[tuple[str, str]]:
             f"{moment(job.completed)}, {(job.completed - job.created).total_seconds():.1f} s after its creation",
         )
     yield "Images", f"{job.images_received}{'' if job.images_kept else ', removed from the spool'}"
+
+
+def _origin(origin: JobOrigin | None) -> Iterator[tuple[str, str]]:
+    if origin is not None:
+        account = f", account {origin.account}" if origin.account not in ("", origin.subject) else ""
+        by = f"{origin.proof} {origin.subject}{account}"
+        yield "JobOrigin", f"source {origin.inlet}, by {by}, for destination {origin.destination}"
+        if origin.told:
+            yield "Cancel", f"the origin {_TOLD.get(origin.told, origin.told)}"
 
 
 def _audited(one: AuditLine) -> tuple[str, ...]:

@@ -280,6 +280,11 @@ class Job:
         """Close the job after an error: Aborted, or Canceled if it was cancelled meanwhile."""
         self._close(Verb.FAIL, reason, at)
 
+    def break_off(self, at: datetime) -> None:
+        """Close a job whose source failed before its last image: Aborted; raise `WrongState` if it takes no images."""
+        self.check(Verb.RECEIVE)
+        self._close(Verb.FAIL, JobReason.SEND_IMAGE_FAILED, at)
+
     def expire(self, at: datetime) -> None:
         """Close a job whose device has sent nothing until the deadline: Aborted."""
         self._close(Verb.EXPIRE, JobReason.TIMED_OUT, at)

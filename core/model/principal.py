@@ -14,7 +14,7 @@ class Proof(StrEnum):
     ADDRESS = "address"
     CERTIFICATE = "certificate"
     LOCAL = "local"
-    SOURCE = "source"
+    SOURCE = "source"  # the origin of a source's job, over the source's own connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,19 @@ class User:
     mail: str = ""
 
 
+def of_source(inlet: str, subject: str) -> Principal:
+    """Return the owner of the jobs that a source makes of what this subject sends through an inlet."""
+    return Principal(f"{_SOURCE}{inlet}:{subject}", Proof.SOURCE)
+
+
+def inlet_of(owner: Principal) -> str | None:
+    """Return the inlet through which this owner's jobs came; None if no source made them."""
+    if owner.proof is not Proof.SOURCE:
+        return None
+    return owner.name.removeprefix(_SOURCE).partition(":")[0]
+
+
+_SOURCE: Final = "source:"
 _SID: Final = re.compile(
     r"S-1-(?:(?P<decimal>[0-9]{1,10})|0x[0-9A-Fa-f]{1,12})(?P<sub_authorities>(?:-[0-9]{1,10}){1,15})"
 )

@@ -1,13 +1,18 @@
-"""Values stored beside jobs: requests and their responses, event rows, deliveries, lines of the audit trail."""
+"""Values stored beside jobs: requests and their responses, event rows, deliveries, audit trail, origins."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
 
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal
+
+REMEMBERED: Final = 30 * 86_400.0
+"""Seconds for which the key of an origin is remembered, and as long as its job is, unless its source asks for less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +71,44 @@ class AuditLine(NamedTuple):
     ) -> AuditLine:
         """Return a line about an action of *by*."""
         return cls(at, by.name, by.proof, verb, token[:255], outcome, detail)
+
+
+class OriginProof(StrEnum):
+    """How a source has proven who sends pages."""
+
+    DEVICE = "device"  # an address, a network or a UUID
+    CLEAR = "clear"  # an account and a password that could be read on their way
+    PASSWORD = "password"  # noqa: S105  (the same over TLS)
+    CERTIFICATE = "certificate"
+    LOCAL = "local"  # a folder of this machine
+
+    @property
+    def names_account(self) -> bool:
+        """Whether an account is proven, not only a device or a folder."""
+        return self in (OriginProof.CLEAR, OriginProof.PASSWORD, OriginProof.CERTIFICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrigin:
+    """Where the pages of one job come from: through which inlet, by which key of it, from whom, to which destination.
+
+    `key` is the SHA-256 of the source's key in hex, "" once the key is free again. It is remembered until the tick
+    `until`; `with_job` says that it is remembered as long as its job, too. `destination` is a name of the settings.
+    `told` is what the origin said to a cancel, "" if it has said nothing.
+    """
+
+    token: JobToken
+    inlet: str
+    key: str
+    proof: OriginProof
+    subject: str
+    account: str
+    destination: str
+    until: float
+    with_job: bool
+    told: str = ""
+
+
+def key_hash(key: str) -> str:
+    """Return the SHA-256 of a key in hex."""
+    return hashlib.sha256(key.encode()).hexdigest()

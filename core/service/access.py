@@ -1,6 +1,8 @@
 """The owner rule of jobs, and repeated requests: every verb of the service goes through this module.
 
-A job of another caller is refused exactly like one that does not exist (D1 and D2). Each change is stored together with
+A job of another caller is refused exactly like one that does not exist (D1 and D2). A job that came through a source
+has an owner that no caller of the network is; the user whom it is for may see and cancel it, and nothing else, if a
+certificate proves that (D25). Each change is stored together with
 its line of the audit trail and its response, so that the same request, sent again, gets the same response and has no
 second effect (D14).
 """
@@ -9,15 +11,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, RequestReused, WrongState
 from postscan.core.model.job import Job
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine, RequestKey, StoredResponse
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.throttle import Throttle
 from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
+
+_OF_THE_USER: Final = frozenset({"get", "cancel"})
+"""What the user may do whom a source's job is for; its pages and its end are for the source alone."""
 
 
 class RepeatedRequest(Exception):
@@ -37,10 +43,10 @@ class JobAccess:
         self._clock = clock
         self._throttle = Throttle(bad_tokens, clock)
 
-    def load(self, token: str, by: Principal) -> Job:
-        """Return the caller's job; do not call its verbs. Raises `JobNotFound`, `Throttled`."""
+    def load(self, token: str, by: Principal, verb: str = "get") -> Job:
+        """Return the caller's job, for this verb; do not call its verbs. Raises `JobNotFound`, `Throttled`."""
         with self._uniform_refusal(token, by, "get"):
-            return self._store.load(key(token), owner=_owner(by))
+            return self._store.load(key(token), _owner(by), _sid(by, verb))
 
     @contextlib.contextmanager
     def change(self, token: str, by: Principal, verb: str, request: RequestKey | None = None) -> Iterator[Job]:
@@ -50,7 +56,7 @@ class JobAccess:
             self._store.urgent() if verb == "cancel" else contextlib.nullcontext(),
             self._uniform_refusal(token, by, verb),
             self._repeated(by, verb, request),
-            self._store.change(key(token), *records, owner=_owner(by)) as job,
+            self._store.change(key(token), *records, owner=_owner(by), sid=_sid(by, verb)) as job,
         ):
             yield job
 
@@ -107,8 +113,11 @@ def key(token: str) -> str:
 
 
 def is_owned(job: Job, by: Principal) -> bool:
-    """Return whether the caller may see a job: its owner or an administrator."""
-    return by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof)
+    """Return whether the caller may see a job: its owner, an administrator, or by a certificate its user (D25)."""
+    if by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof):
+        return True
+    sid = _sid(by, "get")
+    return bool(sid) and job.owner.proof is Proof.SOURCE and job.user.sid == sid
 
 
 def check_same(response: StoredResponse, sha256: str) -> None:
@@ -120,6 +129,11 @@ def check_same(response: StoredResponse, sha256: str) -> None:
 def _sender(by: Principal) -> str:
     """Return the sender of a request: the same name with another proof is another sender."""
     return f"{by.proof}:{by.name}"
+
+
+def _sid(by: Principal, verb: str) -> str:
+    """Return the SID whose jobs of sources the caller may use for this verb; "" if there are none."""
+    return by.sid if by.proof is Proof.CERTIFICATE and verb in _OF_THE_USER else ""
 
 
 def _owner(by: Principal) -> Principal | None:

@@ -6,21 +6,27 @@ Order of the checks: repeated request, owner, state of the job, number of images
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, StoreBusy, WrongState
 from postscan.core.model.job import Job, JobDocument
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, inlet_of
 from postscan.core.model.records import RequestKey, StoredResponse
 from postscan.core.model.states import Verb
 from postscan.core.service.access import JobAccess, check_same
-from postscan.core.settings.engine import LimitSettings
+from postscan.core.settings import Settings
 from postscan.core.spool.images import HashingSink, ImageSink, ImageWriter, Spool
 from postscan.core.spool.quota import Quota, Reservation
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.store import DuplicateRequest, Store
 
-__all__ = ["ImageReceiver", "ImageSink", "ImageUpload"]
+__all__ = ["Examine", "ImageReceiver", "ImageSink", "ImageUpload"]
+
+Examine = Callable[[Path], str]
+"""Returns the format of an image that is durable and has no row yet; raises an error to refuse it."""
 
 
 class ImageReceiver:
@@ -28,7 +34,7 @@ class ImageReceiver:
 
     def __init__(
         self,
-        limits: LimitSettings,
+        settings: Settings,
         store: Store,
         spool: Spool,
         quota: Quota,
@@ -36,7 +42,8 @@ class ImageReceiver:
         access: JobAccess,
         clock: Clock,
     ) -> None:
-        self._limits = limits
+        self._limits = settings.limits
+        self._sources = settings.sources
         self._store = store
         self._spool = spool
         self._quota = quota
@@ -44,12 +51,20 @@ class ImageReceiver:
         self._access = access
         self._clock = clock
 
-    def open(self, token: str, by: Principal, document_id: int, format: str, request: RequestKey | None) -> ImageSink:
+    def open(
+        self,
+        token: str,
+        by: Principal,
+        document_id: int,
+        format: str,
+        request: RequestKey | None,
+        examine: Examine | None = None,
+    ) -> ImageSink:
         """Return the sink for one image: see `PostScanService.open_image`."""
         response = self._access.stored_response(by, "send", request)
         if response is not None:
             return RepeatedImage(response)
-        job = self._access.load(token, by)
+        job = self._access.load(token, by, "send")
         try:
             self._check_takes_images(job, document_id)
         except WrongState:
@@ -58,24 +73,29 @@ class ImageReceiver:
                 raise
             return RepeatedImage(response)  # a concurrent duplicate was recorded, and the job ended after it
         try:
-            return self._open_new(job, by, document_id, format, request)
+            return self._open_new(job, by, document_id, format, request, examine)
         except StoreBusy:
             raise  # a deadline cannot be stored now
         except BaseException:
             self.extend_deadline(job)
             raise
 
-    def deadline(self) -> float:
-        """Return the tick at which a job that receives nothing more is expired."""
-        return self._clock.ticks() + self._limits.silence_seconds
+    def deadline(self, owner: Principal) -> float:
+        """Return the tick at which a job of this owner that receives nothing more is expired."""
+        source = self._sources.get(inlet_of(owner) or "")
+        return self._clock.ticks() + (source.job_seconds if source else self._limits.silence_seconds)
 
     def extend_deadline(self, job: Job) -> None:
         """Set the deadline of a job whose image was not recorded."""
-        self._store.extend_deadline(job.token, self.deadline())
+        self._store.extend_deadline(job.token, self.deadline(job.owner))
 
-    def record(self, job: Job, by: Principal, document: JobDocument, request: RequestKey | None) -> None:
-        """Store the document with its job; remove its file if it is not stored, or known already."""
+    def record(
+        self, job: Job, by: Principal, document: JobDocument, request: RequestKey | None, examine: Examine | None
+    ) -> None:
+        """Store the document with its job; remove its file if it is refused, not stored, or known already."""
         with self._spool.discarded_on_failure([document]):
+            if examine is not None:
+                document = replace(document, format=examine(self._spool.path(document)))
             if not self._is_new(job, by, document, request):
                 self._spool.discard(document)
 
@@ -85,7 +105,7 @@ class ImageReceiver:
         try:
             with self._store.change(job.token, *records, most_bytes=self._quota.share) as changed:
                 self._check_takes_images(changed, document.id)  # again: others may have been recorded meanwhile
-                changed.deadline = self.deadline()
+                changed.deadline = self.deadline(changed.owner)
                 new = changed.receive(document, self._clock.now())
         except (DuplicateRequest, WrongState):
             response = self._access.stored_response(by, "send", request)
@@ -96,7 +116,13 @@ class ImageReceiver:
         return new
 
     def _open_new(
-        self, job: Job, by: Principal, document_id: int, format: str, request: RequestKey | None
+        self,
+        job: Job,
+        by: Principal,
+        document_id: int,
+        format: str,
+        request: RequestKey | None,
+        examine: Examine | None,
     ) -> ImageUpload:
         with contextlib.ExitStack() as resources:
             resources.enter_context(self._uploads.one(job.token))
@@ -104,7 +130,7 @@ class ImageReceiver:
             resources.callback(room.release)
             writer = self._spool.open_image(job.token, document_id, format, self._limits.image_bytes, room.reserve)
             resources.callback(writer.abort)
-            return ImageUpload(self, job, by, request, writer, room, resources.pop_all())
+            return ImageUpload(self, job, by, request, examine, writer, room, resources.pop_all())
 
     def _check_takes_images(self, job: Job, document_id: int) -> None:
         job.check(Verb.RECEIVE)
@@ -126,6 +152,7 @@ class ImageUpload(ImageSink):
         job: Job,
         by: Principal,
         request: RequestKey | None,
+        examine: Examine | None,
         writer: ImageWriter,
         room: Reservation,
         resources: contextlib.ExitStack,
@@ -134,6 +161,7 @@ class ImageUpload(ImageSink):
         self._job = job
         self._by = by
         self._request = request
+        self._examine = examine
         self._writer = writer
         self._room = room
         self._resources = resources
@@ -148,7 +176,7 @@ class ImageUpload(ImageSink):
         try:
             digest = self._writer.commit()
             self._room.release()
-            self._receiver.record(self._job, self._by, self._writer.document, self._request)
+            self._receiver.record(self._job, self._by, self._writer.document, self._request, self._examine)
         except StoreBusy:
             self._close()
             raise  # a deadline cannot be stored now

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 import uuid
-from typing import Protocol
+from typing import Final, Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, PostscanError, StoreBusy, Unavailable, WrongState
@@ -23,7 +23,7 @@ from postscan.core.model.states import JobReason, JobState
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service import waiting
 from postscan.core.service.access import JobAccess, RepeatedRequest, is_owned, key
-from postscan.core.service.images import ImageReceiver, ImageSink
+from postscan.core.service.images import Examine, ImageReceiver, ImageSink
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.waiting import Steps, Wait
 from postscan.core.settings import Settings
@@ -36,6 +36,9 @@ from postscan.core.store.events import IDLE, PROCESSING
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
+
+_UNFINISHED: Final = ((JobReason.TIMED_OUT,), (JobReason.SEND_IMAGE_FAILED,))
+"""The reasons of a job that ended before its last image came."""
 
 
 class ScanProcesses(Protocol):
@@ -82,7 +85,7 @@ class PostScanService:
         self._refusals = refusals
         self._clock = clock
         self._access = JobAccess(store, clock, refusals, settings.limits.bad_tokens)
-        self._images = ImageReceiver(settings.limits, store, spool, quota, uploads, self._access, clock)
+        self._images = ImageReceiver(settings, store, spool, quota, uploads, self._access, clock)
 
     # --- for devices ---------------------------------------------------------------------------------------------
 
@@ -111,14 +114,21 @@ class PostScanService:
             return JobToken(response.result)
 
     def open_image(
-        self, token: str, by: Principal, document_id: int, format: str, request: RequestKey | None = None
+        self,
+        token: str,
+        by: Principal,
+        document_id: int,
+        format: str,
+        request: RequestKey | None = None,
+        examine: Examine | None = None,
     ) -> ImageSink:
         """Return a sink for one image: its `commit` makes the image durable and records it, `abort` drops it.
 
-        Raises before any byte if the job takes no images. Raised here and by the sink: `WrongState`, `JobCanceled`,
+        *examine* is called between the two, and returns the format that counts. Raises before any byte if the job
+        takes no images. Raised here and by the sink: `WrongState`, `JobCanceled`,
         `InvalidArgument` (DocumentId, ImageData), `SpoolFull`.
         """
-        return self._images.open(token, by, document_id, format, request)
+        return self._images.open(token, by, document_id, format, request, examine)
 
     def end(self, token: str, by: Principal, request: RequestKey | None = None) -> None:
         """Run `end_steps` in this thread."""
@@ -132,7 +142,7 @@ class PostScanService:
         """
         if self._access.stored_response(by, "end", request) is not None:
             return
-        known = self.job(token, by).token
+        known = self._access.load(token, by, "end").token
         uploaded = self._uploads.end(known)
         if not uploaded.done() and not (yield Wait(uploaded, self._settings.server.idle_seconds)):
             raise Unavailable(f"an image of job {known} is still being uploaded")
@@ -180,12 +190,13 @@ class PostScanService:
             job.hold(self._clock.now())
 
     def release(self, token: str, by: Principal) -> JobToken:
-        """Move a held job, or the images of one that timed out, to Pending; return the token of the pending job.
+        """Move a held job, or the images of an unfinished one, to Pending; return the token of the pending job.
 
-        A job that timed out stays Aborted: its images become a new job of the same owner. Raises `WrongState`.
+        A job that timed out, or whose source failed, stays Aborted: its images become a new job of the same owner.
+        Raises `WrongState`.
         """
         job = self.job(token, by)
-        if job.state is JobState.ABORTED and job.reasons == (JobReason.TIMED_OUT,) and job.images_kept:
+        if job.state is JobState.ABORTED and job.reasons in _UNFINISHED and job.images_kept:
             return self._restart(job, by)
         with self._access.change(token, by, "release") as job:
             job.release(self._clock.now())
@@ -250,8 +261,8 @@ class PostScanService:
         process = self._process(process_id, user, sent)
         self._processes.admit(process, sent)
         self._filters.check(sent)
-        job = Job.create(_new_token(), by, user, process, sent, self._clock.now())
-        job.deadline = self._images.deadline()
+        job = Job.create(new_token(), by, user, process, sent, self._clock.now())
+        job.deadline = self._images.deadline(by)
         detail = f"{user.name} ({user.sid}), process {process.identifier}"
         records = self._access.records(by, "create", job.token, request, job.token, detail)
         self._store.insert(job, *records, most_open=self._settings.limits.open_jobs)
@@ -280,8 +291,8 @@ class PostScanService:
         return process
 
     def _restart(self, job: Job, by: Principal) -> JobToken:
-        """Create a new, pending job of the images of one that timed out; return its token."""
-        token = _new_token()
+        """Create a new, pending job of the images of an unfinished one; return its token."""
+        token = new_token()
         process = ScanProcess(job.process_id, job.process_name, "", Instructions("", ()))
         steps = tuple(step.instructions for step in job.steps)
         again = Job.create(
@@ -331,6 +342,6 @@ class PostScanService:
             log.warning("images of canceled job not removed", extra={"job": job.token, "reason": str(error)})
 
 
-def _new_token() -> JobToken:
+def new_token() -> JobToken:
     """Return a token that cannot be guessed: 122 random bits of the operating system."""
     return JobToken(str(uuid.uuid4()))

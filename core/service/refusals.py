@@ -12,8 +12,8 @@ from typing import Final
 from postscan.core.clock import Clock
 from postscan.core.errors import StoreBusy
 from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.records import AuditLine
-from postscan.core.rate_limit import RateLimit
 from postscan.core.settings.engine import LimitSettings
 from postscan.core.store.store import Store
 

@@ -145,8 +145,8 @@ class RetentionSettings(Table):
     timed_out_hours: float = Field(
         168.0,
         ge=0,
-        description="hours that the images of a job are kept that timed out because its device sent nothing, "
-        "for `postscan jobs release`",
+        description="hours that the images of a job are kept that timed out because its device sent nothing, or whose "
+        "source failed, for `postscan jobs release`",
     )
     job_hours: float = Field(24.0, ge=0, description="hours that an ended job can be queried")
     jobs: int = Field(1000, ge=0, description="ended jobs that can be queried, whatever their age")

@@ -1,9 +1,9 @@
 """Retention: remove images by age and size, ended jobs by age and number, stored responses by age.
 
-Images of Completed and Canceled jobs are removed by age and by size; those of a job that timed out by their own age,
-since an administrator may still release them. Every other Aborted job keeps its images until an administrator discards
-them. Events of the repository are removed with the jobs of their time. Ages are in steady time, so a jump of the wall
-clock removes nothing.
+Images of Completed and Canceled jobs are removed by age and by size; those of a job that timed out, or whose source
+failed, by their own age, since an administrator may still release them. Every other Aborted job keeps its images until
+an administrator discards them. Events of the repository are removed with the jobs of their time. Origins are forgotten
+when their time is over. Ages are in steady time, so a jump of the wall clock removes nothing.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ class Retention:
         for job in self._store.disposable(now - self._settings.image_hours * HOUR):
             self._try_to_remove(job)
             yield
-        for job in self._store.disposable(now - self._settings.timed_out_hours * HOUR, timed_out=True):
+        for job in self._store.disposable(now - self._settings.timed_out_hours * HOUR, unfinished=True):
             if self._try_to_remove(job) and job.size:
-                log.warning("images of timed out job removed", extra={"job": job.token, "bytes": job.size})
+                log.warning("images of unfinished job removed", extra={"job": job.token, "bytes": job.size})
             yield
         yield from self._fit()
         yield from _repeated(lambda: self._store.drop_repository_events(jobs_before))
         yield from _repeated(lambda: self._store.drop_jobs(jobs_before, self._settings.jobs))
         yield from _repeated(lambda: self._store.drop_responses(now - self._settings.request_hours * HOUR))
+        yield from _repeated(lambda: self._store.forget_origins(now))
 
     def remove_images(self, job: Job) -> None:
         """Remove the images of one ended job: the files before the record, so that no file is left without one."""

@@ -28,6 +28,7 @@ from postscan.core.store.schema import (
     STEP,
     USAGE,
 )
+from postscan.core.store.sources import origins
 
 RowList = Sequence[sa.Row[Any]]
 
@@ -36,9 +37,12 @@ RowList = Sequence[sa.Row[Any]]
 _TOKEN: Final[sa.BindParameter[str]] = sa.bindparam("of_token")
 _TOKENS: Final[sa.BindParameter[str]] = sa.bindparam("of_tokens", expanding=True)
 _JOB: Final = sa.select(JOB).where(JOB.c.token == _TOKEN)
-_OWN_JOB: Final = _JOB.where(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.owner_proof == sa.bindparam("of_proof"))
-_LOCKED_JOB: Final = _JOB.with_for_update()
-_LOCKED_OWN_JOB: Final = _OWN_JOB.with_for_update()
+_IS_OWN: Final = sa.and_(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.owner_proof == sa.bindparam("of_proof"))
+_IS_FOR: Final = sa.and_(JOB.c.owner_proof == Proof.SOURCE, JOB.c.user_sid == sa.bindparam("of_sid"))
+_OWN_JOB: Final = _JOB.where(_IS_OWN)
+_JOB_FOR: Final = _JOB.where(sa.or_(_IS_OWN, _IS_FOR))
+_QUERIES: Final = {query: query.with_for_update() for query in (_JOB, _OWN_JOB, _JOB_FOR)}
+"""How a job is loaded, and how it is loaded and locked."""
 # In the order of the primary keys, so that they are not sorted, and a LIMIT ends them early.
 _JOBS: Final = sa.select(JOB).where(JOB.c.token.in_(_TOKENS))
 _STEPS: Final = sa.select(STEP).where(STEP.c.token.in_(_TOKENS)).order_by(STEP.c.token, STEP.c.position)
@@ -101,15 +105,17 @@ class Stored(NamedTuple):
         return cls(job_row(job), tuple(job.steps), documents, job.state.in_progress, usage)
 
 
-def load(db: sa.Connection, token: str, owner: Principal | None = None, *, lock: bool = False) -> Job:
-    """Return the job; raise `JobNotFound`, also if it is not the *owner*'s. *lock* locks its row."""
+def load(db: sa.Connection, token: str, owner: Principal | None = None, sid: str = "", *, lock: bool = False) -> Job:
+    """Return the job; raise `JobNotFound`, also if it is not the *owner*'s. *lock* locks its row.
+
+    With a *sid*, the jobs of sources that are for this user count as the owner's.
+    """
     of: dict[str, Any] = {"of_token": token}
-    if owner is None:
-        query = _LOCKED_JOB if lock else _JOB
-    else:
-        query = _LOCKED_OWN_JOB if lock else _OWN_JOB
-        of |= {"of_owner": owner.name, "of_proof": owner.proof}
-    jobs = _with_children(db, db.execute(query, of).all())
+    query = _JOB
+    if owner is not None:
+        query = _JOB_FOR if sid else _OWN_JOB
+        of |= {"of_owner": owner.name, "of_proof": owner.proof} | ({"of_sid": sid} if sid else {})
+    jobs = _with_children(db, db.execute(_QUERIES[query] if lock else query, of).all())
     if not jobs:
         raise JobNotFound(token)
     return jobs[0]
@@ -169,6 +175,8 @@ def save(db: sa.Connection, job: Job, stored: Stored) -> None:
     job.version += 1
     _save_steps(db, job.token, [pair for pair in zip(stored.steps, job.steps, strict=True) if pair[0] != pair[1]])
     _insert_documents(db, job.token, [one for one in job.documents if one.id not in stored.documents])
+    if job.state is JobState.ABORTED and stored.row["state"] is JobState.CREATING and job.owner.proof is Proof.SOURCE:
+        origins.release(db, job.token)  # the same origin may come again, and is another job then
     events.append(db, job, was_in_progress=stored.in_progress)
     count(db, job.owner.name, stored.usage, Usage.of(job.state, job.kept_bytes))
 

@@ -20,7 +20,7 @@ from postscan.core.store.schema import (
     IS_DISPOSABLE,
     IS_OPEN,
     IS_SWEPT,
-    IS_TIMED_OUT,
+    IS_UNFINISHED,
     JOB,
     MADE,
     USAGE,
@@ -163,14 +163,14 @@ def record_ended(db: sa.Connection, ticks: float) -> int:
 
 
 def disposable(
-    db: sa.Connection, ended_before: float, last: Disposable | None, most: int, *, timed_out: bool
+    db: sa.Connection, ended_before: float, last: Disposable | None, most: int, *, unfinished: bool
 ) -> list[Disposable]:
     """Return at most so many ended jobs whose images are kept, those that end after *last*; ended first comes first.
 
-    The jobs are Completed and Canceled ones, or those that *timed_out*.
+    The jobs are Completed and Canceled ones, or the *unfinished*: their devices fell silent, or their sources failed.
     """
     query = sa.select(JOB.c.ended_ticks, JOB.c.token, JOB.c.kept_bytes)
-    query = query.where(IS_TIMED_OUT if timed_out else IS_DISPOSABLE, JOB.c.ended_ticks < ended_before)
+    query = query.where(IS_UNFINISHED if unfinished else IS_DISPOSABLE, JOB.c.ended_ticks < ended_before)
     if last is not None:
         query = query.where(sa.tuple_(JOB.c.ended_ticks, JOB.c.token) > (last.ended, last.token))
     query = query.order_by(JOB.c.ended_ticks, JOB.c.token).limit(most)

@@ -75,7 +75,9 @@ JOB = sa.Table(
 _DONE: Final[list[sa.ColumnElement[Any]]] = [
     sa.literal_column(f"'{state}'") for state in (JobState.COMPLETED, JobState.CANCELED)
 ]
-_TIMED_OUT: Final[sa.ColumnElement[Any]] = sa.literal_column(f"""'["{JobReason.TIMED_OUT}"]'""")
+_UNFINISHED: Final[list[sa.ColumnElement[Any]]] = [
+    sa.literal_column(f"""'["{reason}"]'""") for reason in (JobReason.TIMED_OUT, JobReason.SEND_IMAGE_FAILED)
+]
 
 IS_OPEN: Final = JOB.c.completed.is_(None)
 HAS_ENDED: Final = JOB.c.completed.is_not(None)
@@ -87,8 +89,8 @@ HAS_NO_FILES: Final = sa.and_(IS_SWEPT, JOB.c.kept_bytes == sa.literal_column("0
 IS_DONE: Final = JOB.c.state.in_(_DONE)
 IS_DISPOSABLE: Final = sa.and_(IS_SWEPT, HAS_FILES, IS_DONE)
 """Has images that are removed by age and size (D15)."""
-IS_TIMED_OUT: Final = sa.and_(IS_SWEPT, HAS_FILES, sa.cast(JOB.c.reasons, sa.Text) == _TIMED_OUT)
-"""Has images of a device that fell silent, which are removed by their own age."""
+IS_UNFINISHED: Final = sa.and_(IS_SWEPT, HAS_FILES, sa.cast(JOB.c.reasons, sa.Text).in_(_UNFINISHED))
+"""Has images of a device that fell silent or of a source that failed, which are removed by their own age."""
 
 
 def _index(name: str, where: sa.ColumnElement[bool], *columns: sa.ColumnElement[Any]) -> sa.Index:
@@ -101,7 +103,7 @@ _index("ix_job_ended", HAS_ENDED, JOB.c.completed)
 _index("ix_job_swept", IS_SWEPT, JOB.c.ended_ticks, JOB.c.token)
 _index("ix_job_without_files", HAS_NO_FILES, JOB.c.ended_ticks, JOB.c.token)
 _index("ix_job_disposable", IS_DISPOSABLE, JOB.c.ended_ticks, JOB.c.token)
-_index("ix_job_timed_out", IS_TIMED_OUT, JOB.c.ended_ticks, JOB.c.token)
+_index("ix_job_timed_out", IS_UNFINISHED, JOB.c.ended_ticks, JOB.c.token)
 
 
 def is_in(*states: str) -> sa.ColumnElement[bool]:

@@ -31,6 +31,8 @@ from postscan.core.store.database.pages import PAGE, in_pages, in_parts, of_jobs
 from postscan.core.store.jobs import NOTHING, JobKey
 from postscan.core.store.retention import Blob, Disposable, OwnerUsage
 from postscan.core.store.schema import IS_OPEN, JOB, is_in
+from postscan.core.store.sources import origins
+from postscan.core.store.sources.origins import OriginRow
 
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 
@@ -43,7 +45,7 @@ class DuplicateRequest(Unavailable):
     """The response to the same request is stored already; this one changed nothing."""
 
 
-ChangeRecord = StoredResponse | AuditLine
+ChangeRecord = StoredResponse | AuditLine | OriginRow
 """What is stored in the transaction of a change of a job."""
 
 
@@ -70,7 +72,7 @@ class Store:
 
         *images_from* names an ended job whose images it takes over. Raises `WrongState` if another job has taken them
         over before; with *most_open*, `Unavailable` if its owner would have more open jobs than that;
-        `DuplicateRequest`.
+        `DuplicateRequest`; with an origin, `KeyHeld`.
         """
         with self.writing() as db:
             before = NOTHING if images_from is None else retention.transfer_images(db, images_from)
@@ -79,14 +81,15 @@ class Store:
             if most_open is not None and _count_open(db, job.owner.name) > most_open:
                 raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
 
-    def load(self, token: str, owner: Principal | None = None) -> Job:
+    def load(self, token: str, owner: Principal | None = None, sid: str = "") -> Job:
         """Return the job; raise `JobNotFound`, also if it is not the *owner*'s.
 
-        The database compares the owner, so that a foreign job takes no more time than one that does not exist.
+        With a *sid*, the jobs of sources that are for this user count as the owner's. The database compares
+        the owner, so that a foreign job takes no more time than one that does not exist.
         """
         seen = self._cache.seen()
         with self.reading() as db:
-            job = jobs.load(db, token, owner)
+            job = jobs.load(db, token, owner, sid)
         self._cache.put(job, seen)
         return job
 
@@ -99,15 +102,20 @@ class Store:
 
     @contextlib.contextmanager
     def change(
-        self, token: str, *records: ChangeRecord, owner: Principal | None = None, most_bytes: int | None = None
+        self,
+        token: str,
+        *records: ChangeRecord,
+        owner: Principal | None = None,
+        sid: str = "",
+        most_bytes: int | None = None,
     ) -> Iterator[Job]:
         """Yield the job, and save on exit what its verbs did, with *records*; an exception inside changes nothing.
 
-        Raises `JobNotFound`, also if it is not the *owner*'s; `DuplicateRequest`; with *most_bytes*, `SpoolFull` if the
+        Raises `JobNotFound`, as `load` does; `DuplicateRequest`; with *most_bytes*, `SpoolFull` if the
         job's owner would then have more bytes of documents than that.
         """
         with self.writing() as db:
-            job = jobs.load(db, token, owner, lock=True)
+            job = jobs.load(db, token, owner, sid, lock=True)
             stored, files = jobs.Stored.of(job), _files(job)
             yield job
             jobs.save(db, job, stored)
@@ -303,14 +311,14 @@ class Store:
         """Return how many bytes of images of Completed and Canceled jobs the spool keeps."""
         return sum(one.disposable for one in self.usages())
 
-    def disposable(self, ended_before: float = math.inf, *, timed_out: bool = False) -> Iterator[Disposable]:
-        """Yield the Completed and Canceled jobs whose images are kept, or those that *timed_out*, oldest end first.
+    def disposable(self, ended_before: float = math.inf, *, unfinished: bool = False) -> Iterator[Disposable]:
+        """Yield the Completed and Canceled jobs whose images are kept, or the *unfinished*, oldest end first.
 
         They are read page by page, so a job that ends meanwhile may be missing, and none is yielded twice.
         """
 
         def page(db: sa.Connection, last: Disposable | None, most: int) -> list[Disposable]:
-            return retention.disposable(db, ended_before, last, most, timed_out=timed_out)
+            return retention.disposable(db, ended_before, last, most, unfinished=unfinished)
 
         return in_pages(self.reading, page)
 
@@ -336,6 +344,11 @@ class Store:
         """Delete a batch of the stored responses from before this tick; return how many."""
         with self.writing() as db:
             return requests.drop_responses_before(db, before, retention.BATCH)
+
+    def forget_origins(self, now: float) -> int:
+        """Look at a batch of origins whose time is over, and forget what need not be kept; return at how many."""
+        with self.writing() as db:
+            return origins.forget(db, now, retention.BATCH)
 
     # --- transactions --------------------------------------------------------------------------------------------
 
@@ -381,5 +394,7 @@ def _write_records(db: sa.Connection, records: Sequence[ChangeRecord]) -> None:
                 requests.write_response(db, record)
             except sa.exc.IntegrityError as error:
                 raise DuplicateRequest(record.request.message_id) from error
+        elif isinstance(record, OriginRow):
+            origins.write_origin(db, record)
         else:
             audit.write_audit(db, record)

@@ -42,6 +42,9 @@ _REPORT_SECONDS: Final = 10.0  # for the supervisor of a worker whose socket is 
 _END_SECONDS: Final = 10.0  # for a supervisor that has reported or was killed to be gone
 _LAST_MESSAGES: Final = 1.0  # seconds for which the unread messages of a killed worker are still handled
 
+Talk = Callable[[socket.socket, Termination], None]
+"""Has the socket to a worker that lives long, until it returns; may set the grace time of the termination."""
+
 OnMessage = Callable[[RunMessage], GrantReply | None]
 """Handles a message of the worker; returns the reply to a `GrantRequest`, None for every other message."""
 
@@ -140,6 +143,22 @@ class Slot:
                 checks=Checks(source.checks.number, max(source.checks.longest, source.unchecked)),
                 stopped_after=None if cancelled is None else time.monotonic() - cancelled,
             )
+
+    def converse(self, order: Order, source: CancelSource, limits: Limits, talk: Talk) -> int | None:
+        """Send the worker its order, let *talk* have the socket, and return the worker's exit code; None if not known.
+
+        For a worker that lives long: it has no time limit. Its termination begins with the cancel of *source*, and at
+        the latest when *talk* has returned.
+        """
+        self._order = order.model_copy(update={"resources": limits.resources})
+        with self._busy, Termination(source, self, None, limits.grace, limits.term) as termination:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended; the report says how
+                _send_order(self._channel, self._order, source)
+            talk(self._channel, termination)
+            source.cancel("the server has closed its socket")
+            self._is_gone(termination.grace + limits.term + _END_SECONDS)
+            report = self._read_report()
+        return report.exit_code if report else None
 
     def terminate(self) -> None:
         """Send SIGTERM to the worker and its tools."""

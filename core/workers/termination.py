@@ -50,25 +50,25 @@ def kill_run(run: RunControl, is_over_within: Callable[[float], bool]) -> None:
 
 
 class Termination:
-    """Watches one run while the body runs; every time is in seconds.
+    """Watches one run while the body runs; every time is in seconds, and None is no limit.
 
     With *start*, *seconds* count from `begin`, for which the run has *start* seconds. `begun` says that it came, or was
-    not needed. `late` says that a time limit was reached. `killed` is the moment, on `time.monotonic()`, when the run
-    was killed; None before that.
+    not needed. `grace` may be set until the token is. `late` says that a time limit was reached. `killed` is the
+    moment, on `time.monotonic()`, when the run was killed; None before that.
     """
 
     def __init__(
         self,
         source: CancelSource,
         run: RunControl,
-        seconds: float,
+        seconds: float | None,
         grace: float,
         term: float,
         start: float | None = None,
     ) -> None:
         self._source = source
         self._run = run
-        self._seconds, self._grace, self._term, self._start = seconds, grace, term, start
+        self._seconds, self.grace, self._term, self._start = seconds, grace, term, start
         self.begun = start is None
         self._thread = threading.Thread(target=self._watch, name="postscan-termination", daemon=True)
         self.late = False
@@ -101,7 +101,7 @@ class Termination:
         if not ready:
             self.late = True
             self._source.cancel("the time limit of this filter")
-        if self._is_over_within(self._grace):
+        if self._is_over_within(self.grace):
             return
         self._run.terminate()
         if self._is_over_within(self._term):

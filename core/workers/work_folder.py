@@ -18,9 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from postscan.core.filters.cancellation import CancelSource
 from postscan.core.settings import Settings
 
 INTERVAL: Final = 0.5
@@ -31,6 +30,13 @@ _LEAST: Final = 1 << 20  # bytes of a folder whose end would give back room
 _ENTRY: Final = 4096  # bytes that a file counts at least, so that empty files count as well
 _BLOCK: Final = 512
 _MOVED: Final = ".removed-"
+
+
+class Cancellable(Protocol):
+    """What is cancelled when its folder has to be given up."""
+
+    def cancel(self, reason: str) -> bool:
+        """Request its end; return whether this call did it."""
 
 
 Charge = Callable[[int], str]
@@ -50,7 +56,7 @@ class WorkFolders:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def watched(self, folder: Path, source: CancelSource, charge: Charge = lambda _size: "") -> Iterator[WorkFolder]:
+    def watched(self, folder: Path, source: Cancellable, charge: Charge = lambda _size: "") -> Iterator[WorkFolder]:
         """Cancel *source* if the folder takes too much, or more than *charge* allows, while the body runs."""
         watched = WorkFolder(self, folder, source, charge)
         watched.start()
@@ -102,7 +108,7 @@ class WorkFolder:
     `lacked_room` says that the disk was short of space during the run, and not because of it.
     """
 
-    def __init__(self, folders: WorkFolders, folder: Path, source: CancelSource, charge: Charge) -> None:
+    def __init__(self, folders: WorkFolders, folder: Path, source: Cancellable, charge: Charge) -> None:
         self._folders = folders
         self._charge = charge
         self._folder = folder

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from postscan.core.rate_limit import RateLimit
+from postscan.core.model.rate_limit import RateLimit
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages
 from postscan.soap.discovery.app_sequence import AppSequence

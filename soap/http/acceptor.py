@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 import uvloop
 
-from postscan.core.rate_limit import RateLimit
+from postscan.core.model.rate_limit import RateLimit
 from postscan.soap.http.connections import ConnectionPlace, Connections, spread
 from postscan.soap.http.tls import RECORD_BYTES
 from postscan.soap.http.tls import transport as tls_transport

@@ -22,8 +22,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from postscan.core.errors import Throttled
+from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.subscription import EventService
-from postscan.core.rate_limit import RateLimit
 from postscan.core.service.jobs import PostScanService
 from postscan.core.settings import Settings
 from postscan.soap.discovery import messages as discovery_messages

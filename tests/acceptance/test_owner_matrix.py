@@ -14,11 +14,16 @@ from pathlib import Path
 
 import certificates
 import pytest
+import works
 from acceptance.scanning import good, instructions
 from acceptance.server import Server, running
 from certificates import Authority, sid_extension
 from device import Answer, Device
-from job_states import STATES
+from job_states import NOW, STATES
+
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import User, of_source
+from postscan.core.model.process import ScanProcess
 
 SIDS = [f"S-1-5-21-1-2-3-{number}" for number in (1001, 1002, 1003)]
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -54,6 +59,19 @@ class House:
         good(self.owners[0].send_image(token, 1, b"a page"))
         good(self.owners[0].end(token))
         self.server.works.await_trace(token, "sleep")
+
+    def of_a_source(self, state: str) -> str:
+        """Return a job in a state that a source made for the first user."""
+        asked = works.instructions("copy")
+        process = ScanProcess(str(uuid.uuid4()), "Invoices", "", asked)
+        token, user = JobToken(str(uuid.uuid4())), User(SIDS[0], "user1001@fabrikam.example")
+        job = Job.create(token, of_source("mail", "10.0.0.9"), user, process, asked, NOW)
+        job.deadline = 1e12
+        store = self.server.works.core.store
+        store.insert(job)
+        with store.change(token) as stored:
+            STATES[state](stored)
+        return token
 
     def _create(self, owner: Device, *filters: str) -> str:
         asked = instructions(*filters)
@@ -156,3 +174,27 @@ def test_a_foreign_job_is_an_unknown_one(house: House, operation: str) -> None:
         assert fault
         assert fault[1] == "dsp:ClientErrorJobTokenNotFound"
     assert after == before
+
+
+def test_a_job_of_a_source_is_unknown_but_to_the_user_whose_certificate_is_shown(house: House) -> None:
+    """D25, T-S1: that user sees and cancels it; sends it nothing, and does not end it. Nobody else does anything.
+
+    In weak mode all three devices claim to stand in front of that user, and none shows a certificate.
+    """
+    strong = house.owners[0].user != house.owners[1].user
+    allowed = {(0, "CancelPostScanJob"), (0, "GetPostScanJobElements")} if strong else set()
+    heard = {}
+    for operation, asking in itertools.product(OPERATIONS, range(3)):
+        if (asking, operation) not in allowed:
+            token = house.of_a_source(STATE_OF[operation])
+            answer = OPERATIONS[operation](house.owners[asking], token)
+            heard[asking, operation] = comparable(answer, token), house.refused(asking, operation)
+            assert house.server.works.core.store.load(token).state == STATE_OF[operation]
+
+    assert len(heard) == 15 - len(allowed)
+    assert [who for who, (foreign, unknown) in heard.items() if foreign != unknown] == []
+    if strong:
+        token = house.of_a_source("Creating")
+        assert good(house.owners[0].elements(token)).find("JobState") == "Creating"
+        good(house.owners[0].cancel(token))
+        assert good(house.owners[0].elements(token)).find("JobState") == "Canceled"

@@ -31,6 +31,8 @@ COMMANDS = (
         "device",
     ),
     *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check", "process test"),
+    *("sources list", "sources show", "sources stop", "sources start", "sources scan"),
+    *("destinations list", "destinations check"),
     *("accounts list", "accounts add", "accounts password", "accounts remove", "accounts hash"),
     *("plugin list", "plugin info", "plugin check", "plugin enable", "plugin disable", "plugin new"),
 )

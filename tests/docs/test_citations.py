@@ -42,7 +42,6 @@ def found(text: str, documents: citations.Documents, path: str = "core/anything.
         "F-R99",
         "F-S99",
         "I99",
-        "D25",
         "D99",
         "DSP-999",
         "DSC-999",

@@ -43,7 +43,7 @@ from postscan.core.filters.source.messages import (
     SourceMessage,
 )
 from postscan.core.model import json_lines
-from postscan.core.rate_limit import RateLimit
+from postscan.core.model.rate_limit import RateLimit
 
 GONE: Final = "the server has gone"
 PULLS: Final = 16

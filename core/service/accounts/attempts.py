@@ -19,7 +19,7 @@ from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import Throttled
-from postscan.core.rate_limit import RateLimit
+from postscan.core.model.rate_limit import RateLimit
 from postscan.core.settings.engine import LimitSettings
 
 WINDOW: Final = 60.0  # seconds

@@ -184,7 +184,7 @@ def test_the_images_of_a_silent_device_go_after_their_time_and_later_the_job(
     with pytest.raises(JobNotFound):
         core.service.job(token, ANNA)
     assert dict(core.spool.files()) == {}
-    assert caplog.messages == ["images of timed out job removed"]
+    assert caplog.messages == ["images of unfinished job removed"]
     assert {job.token for job in core.service.history(ANNA)} == newer
 
 

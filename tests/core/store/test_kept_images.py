@@ -47,6 +47,7 @@ def test_each_kind_is_listed_by_its_end_in_any_number_of_pages(
     for number, ended in enumerate((30.0, 10.0, 10.0, 10.0, 20.0)):
         put(f"canceled-{number}", ended, 100, number, reason=JobReason.CANCELED)
     put("silent", 5.0, 1000, reason=JobReason.TIMED_OUT)
+    put("half", 6.0, 1000, reason=JobReason.SEND_IMAGE_FAILED)
     put("failed", 5.0, 1000, reason=JobReason.PROCESSING_FAILED)
 
     assert [(one.token, one.ended, one.size) for one in store.disposable()] == [
@@ -58,7 +59,7 @@ def test_each_kind_is_listed_by_its_end_in_any_number_of_pages(
     ]
     assert [one.token for one in store.disposable(20.0)] == ["canceled-1", "canceled-2", "canceled-3"]
     assert [one.token for one in store.disposable(math.nextafter(20.0, math.inf))][-1] == "canceled-4"
-    assert [one.token for one in store.disposable(timed_out=True)] == ["silent"]
+    assert [one.token for one in store.disposable(unfinished=True)] == ["silent", "half"]
     assert store.disposable_bytes() == 510
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,10 +20,12 @@ from works import PATIENCE, alive, until
 
 from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.facts import JobFacts
+from postscan.core.filters.source import messages
 from postscan.core.model.principal import User
 from postscan.core.workers import protocol
 from postscan.core.workers.pool import WARM, Workers
 from postscan.core.workers.slot import Limits, RunEnd, RunEndKind
+from postscan.core.workers.termination import Termination
 
 
 @pytest.fixture
@@ -243,3 +246,47 @@ def test_a_worker_does_not_run_the_main_script_again(tmp_path: Path) -> None:
 
     assert said == "declared\n"
     assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def talk_until_closed(channel: socket.socket, _termination: Termination) -> None:
+    """Read what a worker sends until its socket is closed."""
+    channel.settimeout(PATIENCE)
+    while channel.recv(1 << 16):
+        pass
+
+
+def source_order(folder: Path) -> protocol.SourceOrder:
+    """Return the order of a source that does not exist: its worker reports that, and ends."""
+    return protocol.SourceOrder(plugin="missing", workdir=folder)
+
+
+def test_a_worker_that_lives_long_has_the_socket_to_itself(workers: Workers, tmp_path: Path) -> None:
+    """Nothing but the end of the conversation, or a cancel, ends it; its exit code is known then."""
+    seen = []
+
+    def talk(channel: socket.socket, termination: Termination) -> None:
+        start = messages.InletStarted(
+            plugin="missing", inlet="x", settings={}, destinations=(), folder=tmp_path, workdir=tmp_path
+        )
+        channel.sendall(messages.write(start))
+        with channel.makefile("rb") as lines:
+            seen.append(messages.read_source(lines.readline()))
+        talk_until_closed(channel, termination)
+
+    with CancelSource() as source, workers.slot() as slot:
+        code = slot.converse(source_order(tmp_path), source, Limits(0.0), talk)
+        cancelled = source.cancelled
+
+    assert code == 0
+    assert cancelled
+    assert [type(message).__name__ for message in seen] == ["SourceFailed"]
+
+
+def test_a_conversation_that_is_over_ends_the_worker(workers: Workers, tmp_path: Path) -> None:
+    """It waits for its first message, and is terminated when nobody talks to it any more."""
+    with CancelSource() as source, workers.slot() as slot:
+        supervisor = slot.supervisor
+        code = slot.converse(source_order(tmp_path), source, Limits(0.0, grace=0.1, term=0.1), lambda *_: None)
+
+    assert code == -signal.SIGTERM
+    assert not alive(supervisor)

@@ -12,7 +12,7 @@ import struct
 from typing import Final
 
 from postscan.core.filters.source.completeness.window import Cut, Unclear, Window
-from postscan.core.model.tiff import BrokenTiff, Field, TiffReader
+from postscan.core.model.formats.tiff import BrokenTiff, Field, TiffReader
 
 MOST_SEGMENTS: Final = 10_000
 """A photograph has dozens, one with large metadata hundreds; progressive files have one or two for each scan."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from postscan.core.filters.source.completeness.window import Unclear, Window
-from postscan.core.model.tiff import COMPRESSION, MOST_DIRECTORIES, BrokenTiff, Directory, Field, TiffReader
+from postscan.core.model.formats.tiff import COMPRESSION, MOST_DIRECTORIES, BrokenTiff, Directory, Field, TiffReader
 
 MOST_PIECES: Final = 4_000_000
 """Strips and tiles of a file; 2 GiB in strips of 8 KiB are 262,144."""

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import BinaryIO, Final, NamedTuple
 
 from postscan.core.errors import PostscanError
-from postscan.core.model.tiff import COMPRESSION, BrokenTiff, TiffReader
+from postscan.core.model.formats.tiff import COMPRESSION, BrokenTiff, TiffReader
 
 
 class Format(NamedTuple):

@@ -10,8 +10,8 @@ import numpy
 import pytest
 import tifffile
 
-from postscan.core.model import tiff
-from postscan.core.model.tiff import BrokenTiff, Field, TiffReader
+from postscan.core.model.formats import tiff
+from postscan.core.model.formats.tiff import BrokenTiff, Field, TiffReader
 
 
 def reader(content: bytes, read: Callable[[int, int], bytes] | None = None) -> TiffReader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postscan.core.rate_limit import RateLimit
+from postscan.core.model.rate_limit import RateLimit
 
 
 class Ticks:

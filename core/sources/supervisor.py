@@ -1,0 +1,92 @@
+"""Run the inlets of the settings, and follow what administrators order.
+
+Each inlet has a thread, which starts one process after another. One more thread looks into the database four times a
+second, for orders and for jobs that others have ended; it stores how the inlets are, and fails what could not be failed
+before. Without a source in the settings there is no thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import Final
+
+from postscan.core.errors import StoreBusy
+from postscan.core.service.inlets import InletRow, Inlets
+from postscan.core.service.origins import Origins
+from postscan.core.settings import Settings
+from postscan.core.sources.inlet_thread import InletThread
+from postscan.core.sources.intake import IntakeParts
+from postscan.core.workers.pool import Workers
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 0.25
+"""Seconds between two looks into the database."""
+
+DRAIN_SECONDS: Final = 0.05
+"""Seconds between two looks at the open jobs while the server stops."""
+
+
+class SourceSupervisor:
+    """The inlets of a running engine, from `start` to `stop`."""
+
+    def __init__(self, settings: Settings, workers: Workers, parts: IntakeParts, inlets: Inlets) -> None:
+        self._origins: Origins = parts.origins
+        self._rows = inlets
+        self._inlets = [InletThread(name, settings, workers, parts, inlets) for name in settings.sources]
+        self._running = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="postscan-sources", daemon=True)
+
+    def start(self) -> None:
+        """Fail what the sources of the last server left open, and start the inlets."""
+        self._origins.begin()
+        if not self._inlets:
+            return
+        self._rows.begin()
+        self._obey()
+        self._running = True
+        for inlet in self._inlets:
+            inlet.start()
+        self._thread.start()
+
+    def stop(self, drain_seconds: float) -> None:
+        """Take no new origin, let open jobs get their last pages within *drain_seconds*, and end the sources."""
+        if not self._running:
+            return
+        self._running = False
+        until = time.monotonic() + drain_seconds
+        while sum(not inlet.drain() for inlet in self._inlets) and time.monotonic() < until:
+            time.sleep(DRAIN_SECONDS)
+        for inlet in self._inlets:
+            inlet.join()
+        self._over.set()
+        self._thread.join()
+        with contextlib.suppress(StoreBusy):  # the next start fails what is left
+            for inlet in self._inlets:
+                inlet.look_after({})
+                inlet.store(at_once=True)
+
+    def _loop(self) -> None:
+        while not self._over.wait(POLL_SECONDS):
+            try:
+                self._obey()
+                self._look_after()
+            except StoreBusy:
+                pass  # the store has logged it
+            except Exception:
+                log.exception("look after sources failed")
+
+    def _obey(self) -> None:
+        rows = self._rows.all_rows()
+        for inlet in self._inlets:
+            inlet.obey(rows.get(inlet.name, InletRow(inlet.name)))
+
+    def _look_after(self) -> None:
+        tokens = [token for inlet in self._inlets for token in inlet.tokens()]
+        ended = self._origins.ended(tokens) if tokens else {}
+        for inlet in self._inlets:
+            inlet.look_after(ended)

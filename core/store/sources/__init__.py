@@ -1,0 +1,1 @@
+"""What the database has of sources: origins and their keys, identifiers of destinations, inlets."""

@@ -1,0 +1,142 @@
+"""The checks of sources: their destinations, their plugins, and how the inlets are."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from postscan import migrations
+from postscan.core.errors import PostscanError, StoredProcessInvalid
+from postscan.core.model.principal import User
+from postscan.core.registry.catalogue import PluginKind, PluginState
+from postscan.core.settings.sources import destinations_of
+from postscan.core.store.sources import inlets as queries
+from postscan.core.store.sources.inlets import InletRow
+from postscan.core.store.store import Store
+from postscan.doctor.findings import Finding, ok, problem, warning
+
+if TYPE_CHECKING:
+    from postscan.core.model.process import Instructions
+    from postscan.core.registry.catalogue import Plugin
+    from postscan.core.settings import Settings
+    from postscan.core.settings.sources import DestinationSettings
+    from postscan.soap.processes.folder import ProcessFolder
+
+_CHECK: Final = "sources"
+
+
+def destinations(settings: Settings, folder: ProcessFolder, check: Callable[[Instructions], None]) -> Iterator[Finding]:
+    """Check whether a job can be made for each destination; *check* asks the filters, and raises `PostscanError`."""
+    for name, one in settings.destinations.items():
+        found = list(_destination(f"destination {name}", name, one, settings, folder, check))
+        yield from found or [ok(f"destination {name}", f"jobs can be made for {one.label!r}")]
+
+
+def inlets(
+    settings: Settings, plugins: Iterable[Plugin], diagnose: Callable[[str], Iterable[str]]
+) -> Iterator[Finding]:
+    """Check the plugin of each inlet, how the server has it, and what *diagnose* returns for one that can be used."""
+    if not settings.sources:
+        yield ok(_CHECK, "there are none")
+        return
+    sources = {plugin.name: plugin for plugin in plugins if plugin.kind is PluginKind.SOURCE}
+    rows = _stored(settings)
+    for name in settings.sources:
+        found = list(_inlet(name, settings, sources, rows.get(name, InletRow(name)), diagnose))
+        yield from found or [ok(f"source {name}", "its plugin is ready, and its own checks passed")]
+
+
+def _destination(
+    about: str,
+    name: str,
+    one: DestinationSettings,
+    settings: Settings,
+    folder: ProcessFolder,
+    check: Callable[[Instructions], None],
+) -> Iterator[Finding]:
+    offered = [source for source in settings.sources.values() if name in destinations_of(source, settings.destinations)]
+    if not offered:
+        yield warning(about, "no source offers it", f"[sources.<name>] destinations = [..., {name!r}]")
+    try:
+        process = folder.find(one.process)
+    except StoredProcessInvalid as error:
+        yield problem(about, str(error), f"postscan process check {one.process}.xml")
+        return
+    if process is None:
+        yield problem(about, f"there is no scan process {one.process}", "postscan process list")
+        return
+    user = settings.users.get(one.user)
+    if one.user and not process.open_to(User(one.user, user.name if user else one.user)):
+        sentence = f"{one.user} may not use the scan process {process.display_name}"
+        yield problem(about, sentence, f"users = [...] in {one.process}.toml")
+    if one.user and user is None:
+        sentence = f"the settings do not list {one.user}: its jobs have the SID as the name of the user"
+        yield warning(about, sentence, f'[users."{one.user}"] name = ...')
+    try:
+        check(process.instructions)
+    except PostscanError as error:
+        yield problem(
+            about, f"jobs cannot be created from its process: {error}", f"postscan process check {one.process}.xml"
+        )
+
+
+def _inlet(
+    name: str,
+    settings: Settings,
+    plugins: Mapping[str, Plugin],
+    row: InletRow,
+    diagnose: Callable[[str], Iterable[str]],
+) -> Iterator[Finding]:
+    about, source = f"source {name}", settings.sources[name]
+    if not source.enabled:
+        yield warning(about, "is switched off", f"[sources.{name}] enabled = true")
+        return
+    plugin = plugins.get(source.plugin)
+    if plugin is None:
+        yield problem(about, f"no plugin named {source.plugin!r} brings a source", "postscan plugin list")
+        return
+    if plugin.state is PluginState.DISABLED:
+        yield warning(about, f"its plugin {plugin.name} is disabled", f"postscan plugin enable {plugin.name}")
+        return
+    if plugin.state is not PluginState.READY:
+        yield problem(about, f"its plugin cannot be used: {plugin.reason}", f"postscan plugin info {plugin.name}")
+        return
+    start = f"postscan sources start {shlex.quote(name)}"
+    if row.stopped:
+        yield warning(about, "an administrator has stopped it", start)
+    elif row.quarantine:
+        yield problem(about, f"is in quarantine: {row.quarantine}", start)
+    elif row.state in ("degraded", "away", "waiting"):
+        yield warning(about, f"is {row.state}: {row.detail}", f"postscan sources show {shlex.quote(name)}")
+    if source.allow_clear:
+        yield warning(about, "accepts passwords over connections without TLS", f"[sources.{name}] allow_clear = false")
+    lacks = _lacks(name, plugin)
+    for sentence in lacks or diagnose(name):
+        yield problem(about, sentence, f"[sources.{name}] in the settings; postscan plugin info {plugin.name}")
+
+
+def _lacks(name: str, plugin: Plugin) -> list[str]:
+    """Return why the source cannot be run with the settings of this inlet, or on this machine."""
+    if plugin.source is None:
+        return []
+    refused = plugin.source.refused.get(name)
+    return [*plugin.source.lacks, *([refused] if refused else [])]
+
+
+def _stored(settings: Settings) -> Mapping[str, InletRow]:
+    """Return how a server has the inlets; nothing if the database cannot be read, which has a finding of its own."""
+    storage = settings.storage
+    if not storage.database and not (storage.data_dir / "postscan.sqlite").exists():
+        return {}
+    try:
+        if migrations.check(storage.url, busy_seconds=storage.busy_seconds):
+            return {}
+        with (
+            contextlib.closing(Store(storage.url, busy_seconds=storage.busy_seconds)) as store,
+            store.reading() as db,
+        ):
+            return queries.read_all(db)
+    except Exception:  # noqa: BLE001  (each driver has errors of its own; `machine.records` has found this one)
+        return {}
