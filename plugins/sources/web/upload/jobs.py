@@ -133,9 +133,9 @@ def _check(file: ReceivedFile) -> None:
     except FileNotFoundError:
         raise HttpRefused(404, "the file was removed meanwhile") from None
     if found.state is FileState.CUT:
-        raise HttpRefused(422, f"{file.name or 'the file'} is not complete: {found.reason}")
+        raise HttpRefused(422, f"not complete: {file.name or 'the file'}: {found.reason}")
     if not found.kind:
-        raise HttpRefused(415, f"{file.name or 'the file'} is not a scan; expected {EXPECTED}")
+        raise HttpRefused(415, f"not a scan: {file.name or 'the file'}; expected {EXPECTED}")
 
 
 def _key(

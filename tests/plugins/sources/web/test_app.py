@@ -378,7 +378,7 @@ def test_a_refusal_is_logged_once(site: WebSite, client: httpx2.Client) -> None:
     """With its reason; the same again within a minute is not."""
     for _ in range(3):
         client.put("/Scans/a.png", content=b"text")
-    site.wait_for_logged("is not a scan")
+    site.wait_for_logged("not a scan")
     client.put("/Scans/a.png", content=PNG[:-1])
     site.wait_for_logged("not complete")
 

@@ -103,6 +103,18 @@ def test_a_file_that_ends_early_in_its_form_makes_no_job(site: WebSite) -> None:
     assert site.server.jobs == []
 
 
+def test_a_body_with_two_ends_is_refused(site: WebSite) -> None:
+    """Another server on the way may see the other one."""
+    data = head(f"Content-Length: {len(PNG)}", "Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (
+        len(PNG),
+        PNG,
+    )
+
+    response = sent(site, data, "half-closed")
+    assert (status_of(response), response.count(b"HTTP/1.1")) == (400, 1)
+    assert site.server.jobs == []
+
+
 def test_a_connection_over_tls_that_is_cut_makes_no_job(start: StartSite) -> None:
     """Without close_notify: anybody on the way can close a connection."""
     site = start(secure=True)

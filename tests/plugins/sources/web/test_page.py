@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import json
 import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import image_files
 import pytest
+import web_site
 from lxml import html
 from web_site import WebSite
+from works import until
 
 import postscan.plugins.sources.web
+from postscan.core.filters.source.messages import InletBusy, OpenRequest, Request
 
+PNG = image_files.saved(image_files.noise(), "PNG")
 PAGE = Path(postscan.plugins.sources.web.__file__).parent / "page.html"
 
 
@@ -88,15 +98,93 @@ def test_every_control_has_a_name() -> None:
     assert 'setAttribute("aria-label"' in PAGE.read_text()
 
 
-def test_the_script_is_one(tmp_path: Path) -> None:
-    """Node reads it, as browsers would."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    script = tmp_path / "page.js"
-    script.write_text(re.findall(r"<script>(.*?)</script>", PAGE.read_text(), re.DOTALL)[0])
+class Browser:
+    """A page whose script runs in Node, with these files chosen: their names and contents."""
 
-    subprocess.run([node, "--check", str(script)], check=True, timeout=60)
+    def __init__(self, url: str, files: dict[str, bytes]) -> None:
+        node = shutil.which("node")
+        if node is None:
+            pytest.skip("node is not installed")
+        chosen = [f"{name}={base64.b64encode(content).decode()}" for name, content in files.items()]
+        self._process = subprocess.Popen(
+            [node, str(Path(web_site.__file__).parent / "page_browser.js"), url, *chosen],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[dict[str, Any]] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(json.loads(line))
+
+    def wait_for(self, text: str) -> None:
+        """Wait until an element has shown this text."""
+        until(lambda: any(text in str(line) for line in self.lines), f"for {text!r}: {self.lines}")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+Browse = Callable[[str, dict[str, bytes]], Browser]
+
+
+@pytest.fixture
+def browse() -> Iterator[Browse]:
+    """A function that opens the page and chooses files."""
+    with contextlib.ExitStack() as stack:
+        yield lambda url, files: stack.enter_context(contextlib.closing(Browser(url, files)))
+
+
+def test_a_person_sends_a_file_and_sees_what_becomes_of_it(site: WebSite, browse: Browse) -> None:
+    """To the destination whose folder is open; its name is shown, how much is sent, and the state as it changes."""
+    browser = browse(f"{site.url}Invoices%20(Ann)/", {"Brief ä.png": PNG})
+    (job,) = site.server.wait_for_jobs(1)
+    browser.wait_for("Stored, waiting for its turn")
+    job.state = "Processing"
+    browser.wait_for("Being processed")
+    job.state = "Completed"
+    browser.wait_for("Brief ä.png: Done")
+
+    assert {"destinations": ["Scans", "Invoices (Ann)"], "chosen": "/Invoices%20(Ann)/"} in browser.lines
+    assert (job.request.destination, job.request.name, job.pages) == ("d2", "Brief ä.png", [PNG])
+    assert {"element": "div", "text": "50 % sent"} in browser.lines
+
+
+def test_a_person_reads_why_a_file_is_not_taken(site: WebSite, browse: Browse) -> None:
+    """In a sentence, and may try again."""
+    browser = browse(site.url, {"a.txt": b"text", "cut.png": PNG[:-1], "empty.png": b""})
+
+    browser.wait_for("Not a scan: a.txt; expected a PDF")
+    browser.wait_for("Not complete: cut.png: ")
+    browser.wait_for("The file is empty, or a folder.")
+    browser.wait_for("Try again")
+    assert site.server.jobs == []
+
+
+def test_the_page_comes_again_when_the_server_is_busy(site: WebSite, browse: Browse) -> None:
+    """After the seconds that it is told; and there is one job, also if the response was lost."""
+    opened: list[str] = []
+
+    def busy_once(request: Request) -> InletBusy | None:
+        if isinstance(request, OpenRequest):
+            opened.append(request.key)
+            return InletBusy(id=request.id, seconds=3.0) if len(opened) == 1 else None
+        return None
+
+    site.server.on_request = busy_once
+    browser = browse(site.url, {"a.png": PNG})
+    browser.wait_for("Trying again in 3 seconds.")
+    site.server.wait_for_jobs(1)
+    browser.wait_for("a.png: stored")
+
+    assert len(opened) == 2
+    assert opened[0] == opened[1]
 
 
 def test_the_script_uses_what_the_server_has(site: WebSite, client: httpx2.Client) -> None:
