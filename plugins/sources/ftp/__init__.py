@@ -12,6 +12,7 @@ import importlib.util
 from collections.abc import Iterable
 
 from postscan.plugins import CancellationToken, Source, SourceContext, hookimpl
+from postscan.plugins.sources.ftp.diagnosis import problems
 from postscan.plugins.sources.ftp.settings import Settings
 
 NOT_INSTALLED = "FTP needs pyftpdlib, which is not installed; pip install 'postscan[sources]'"
@@ -31,15 +32,8 @@ class FtpSource(Source):
             yield NOT_INSTALLED
 
     def diagnose(self, inlet: SourceContext) -> Iterable[str]:
-        """Check that the certificate can be used."""
-        settings: Settings = inlet.settings
-        if settings.certificate:
-            from postscan.plugins.sources.ftp.channels.tls import server_context
-
-            try:
-                server_context(*settings.pem())
-            except OSError as error:
-                yield str(error)
+        """Check that a client can log in, the certificate, and that the ports answer."""
+        yield from problems(inlet)
 
     def run(self, inlet: SourceContext, token: CancellationToken) -> None:
         """Serve until the token is set."""

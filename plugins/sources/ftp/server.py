@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -29,17 +31,28 @@ TICK: Final = 0.2
 PAUSE: Final = 1.0
 """Seconds for which a listener rests when the process can open no more connections."""
 
-DESCRIPTORS: Final = 5
-"""Open files for each session: both connections, a listener, its file, and one for the other parts."""
+DESCRIPTORS: Final = 8
+"""Open files for each session: both connections, its file, once more while it is examined, the token of its job."""
+
+STACK: Final = 1 << 20
+"""Bytes of address space for the stack of a thread: the limit of the process counts it, and 8 MiB are usual."""
+
+HEAPS: Final = 4
+"""Heaps of all threads. Each takes 64 MiB of address space, and by default there are eight for each core."""
+
+_M_ARENA_MAX: Final = -8  # malloc.h
 
 MOST_SESSIONS: Final = 10_000
+
+LOGGED: Final = 60.0
+"""Seconds between two log lines about connections that are too many."""
 
 _BACKLOG: Final = 100
 
 
 def serve(inlet: SourceContext, token: CancellationToken, grace: float) -> None:
     """Serve until the token is set; then let transfers end, for most of *grace* seconds."""
-    with _loop() as loop, _library_log(inlet):
+    with _small_threads(), _loop() as loop, _library_log(inlet):
         service = _service(inlet, loop)
         listeners = list(_listeners(service, loop))
         inlet.health("ready", ", ".join(f"port {one.port}" for one in listeners))
@@ -116,6 +129,7 @@ class FtpListener(Acceptor):
         super().__init__(ioloop=loop)
         self.service = service
         self._implicit = implicit
+        self._logged = -LOGGED
         try:
             self.bind_af_unspecified(address)
             self.listen(_BACKLOG)
@@ -129,7 +143,7 @@ class FtpListener(Acceptor):
         """Begin a session, if there is a place for it."""
         caller = place_of(peer_address(address[0]))
         if not self.service.places.take(caller):
-            self._turn_away(connection)
+            self._turn_away(connection, caller)
             return
         session = FtpSession(connection, self, self.ioloop)
         if not session.connected:
@@ -139,7 +153,10 @@ class FtpListener(Acceptor):
         else:
             session.handle()
 
-    def _turn_away(self, connection: socket.socket) -> None:
+    def _turn_away(self, connection: socket.socket, caller: str) -> None:
+        if time.monotonic() > self._logged + LOGGED:
+            self._logged = time.monotonic()
+            self.service.inlet.log("connection refused", "warning", source=caller, reason="too many connections")
         with contextlib.suppress(OSError):
             if not self._implicit:
                 connection.setblocking(False)
@@ -155,6 +172,18 @@ class FtpListener(Acceptor):
     def _resume(self) -> None:
         if not self._closed:
             self.add_channel()
+
+
+@contextlib.contextmanager
+def _small_threads() -> Iterator[None]:
+    """Let the threads of sessions take little of the address space, which the process may not have much of."""
+    with contextlib.suppress(AttributeError):  # the C library is not glibc
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
+    before = threading.stack_size(STACK)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
 
 
 @contextlib.contextmanager

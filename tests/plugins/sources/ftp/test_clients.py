@@ -87,6 +87,19 @@ def test_lftp_sends_a_file(inlet, scan, secured, temporary):
 
 
 @pytest.mark.parametrize("passive", [True, False])
+@pytest.mark.parametrize(("host", "address"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
+def test_a_client_comes_by_either_protocol_of_the_internet(make_inlet, host, address, passive):
+    """Also to a server that listens for both: then an IPv4 client is one."""
+    inlet = make_inlet(host=host, devices=("127.0.0.1", "::1"))
+    with ftplib.FTP() as client:
+        client.connect(address, inlet.port, 60)
+        client.login()
+        client.set_pasv(passive)
+        assert client.storbinary("STOR /Invoices/scan.jpg", io.BytesIO(JPEG)).startswith("226")
+    assert [job.subject for job in inlet.jobs] == [address]
+
+
+@pytest.mark.parametrize("passive", [True, False])
 def test_pythons_client_sends_files(inlet, passive):
     """Several in one session, over TLS, with a listing in between."""
     with ftplib.FTP_TLS(context=inlet.trusted) as client:

@@ -17,6 +17,7 @@ def test_the_sessions_of_one_address_are_limited(make_inlet):
         assert turned_away.reply() == ""
         turned_away.close()
         assert turned_away.greeting == "421 Too many connections; come again later."
+        inlet.wait_for_line("connection refused", source="127.0.0.1", reason="too many connections")
         with FtpClient(inlet.port, own="127.0.0.2") as other:
             assert other.do("NOOP").startswith("200")
         second.do("QUIT")
