@@ -43,7 +43,7 @@ def check(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run and cancel the filters of a plugin, or run and stop its source, and report their defects.
+    """Run and cancel a plugin, and report the defects of its filters or its source.
 
     Finds: an import error, a wrong API version, a `run` without token, a filter that never checks its token,
     swallows the cancel, publishes after it, writes outside its workdir, leaves temporary files or processes behind,

@@ -31,7 +31,7 @@ def list_plugins(context: typer.Context, json: JSON = False) -> None:
 
     Each plugin is loaded in a process of its own. One that cannot be used is `quarantined`, with the reason;
     `postscan plugin info` has its traceback. `disabled` plugins are named in the settings, and are never imported.
-    BRINGS is `filters` or `source`. LACKS is what a filter or source needs and this machine does not have.
+    A source has `(source)` in place of a dialect. LACKS is what is needed and this machine does not have.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def list_plugins(context: typer.Context, json: JSON = False) -> None:
     if json:
         typer.echo(views.as_json([_record(plugin) for plugin in plugins]))
     elif plugins:
-        columns = ("PLUGIN", "VERSION", "DISTRIBUTION", "BRINGS", "STATE", "DIALECT", "TITLE", "LACKS")
+        columns = ("PLUGIN", "VERSION", "DISTRIBUTION", "STATE", "DIALECT", "TITLE", "LACKS")
         terminal.console().print(terminal.table(columns, (row for plugin in plugins for row in _plugin_rows(plugin))))
     else:
         typer.echo("no plugins are installed")
@@ -54,7 +54,7 @@ def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")],
     json: JSON = False,
 ) -> None:
-    """Explain a plugin: its filters with their instructions and settings, or its source.
+    """Explain a plugin: its filters and their instructions, or its source.
 
     Instructions are elements of the scan process, in the namespace of the dialect. Settings are keys of the table
     `[filters.NAME]`, or of an inlet `[sources.<name>]`; this shows the keys, never their values. For a `quarantined`
@@ -94,11 +94,11 @@ def _installed(context: typer.Context) -> tuple[Plugin, ...]:
 
 def _plugin_rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
     """Yield one row for each filter and one for the source, or one row for a plugin without any."""
-    about = (plugin.name, plugin.version, plugin.distribution, plugin.kind, _state(plugin))
+    about = (plugin.name, plugin.version, plugin.distribution, _state(plugin))
     if plugin.source:
-        yield (*about, "", plugin.source.title, "; ".join(plugin.source.lacks))
+        yield (*about, "(source)", plugin.source.title, "; ".join(plugin.source.lacks))
     elif not plugin.filters:
-        yield (*about, "", "", "")
+        yield (*about, "(source)" if plugin.kind == "source" else "", "", "")
     for one in plugin.filters:
         yield (*about, one.dialect, one.title, "; ".join(one.lacks))
 

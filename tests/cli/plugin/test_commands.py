@@ -130,7 +130,7 @@ def test_the_table_has_a_line_for_each_filter(
     install("parcel", PARCEL)
     (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("parcel "))
 
-    assert " ".join(row.split()) == "parcel 1.0 parcel_module filters ready urn:test:parcel Parcel there is no string"
+    assert " ".join(row.split()) == "parcel 1.0 parcel_module ready urn:test:parcel Parcel there is no string"
 
 
 def test_a_quarantined_plugin_is_listed_with_its_reason_and_explained_with_its_traceback(
@@ -239,7 +239,7 @@ def test_a_source_is_listed_among_the_plugins(postscan: Callable[..., Result]) -
     (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("hamper "))
     plugins = {one["name"]: one for one in json.loads(postscan("plugin", "list", "--json").stdout)}
 
-    assert " ".join(row.split()) == "hamper 1.0 hamper_module source ready Hamper there is no lid"
+    assert " ".join(row.split()) == "hamper 1.0 hamper_module ready (source) Hamper there is no lid"
     assert (plugins["hamper"]["brings"], plugins["hamper"]["filters"]) == ("source", [])
     assert plugins["hamper"]["source"]["proofs"] == ["device", "local"]
     assert (plugins["stamp"]["brings"], plugins["stamp"]["source"]) == ("filters", None)
@@ -295,7 +295,7 @@ def test_a_source_is_switched_off_as_filters_are(postscan: Callable[..., Result]
     assert postscan("plugin", "disable", "hamper").exit_code == 0
     (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("hamper "))
 
-    assert row.split()[3:] == ["source", "disabled"]
+    assert row.split()[3:] == ["disabled", "(source)"]
     assert postscan("plugin", "enable", "hamper").exit_code == 0
 
 
@@ -311,7 +311,7 @@ def test_a_disabled_plugin_stays_visible_and_none_of_its_code_is_imported(
 
     assert postscan("plugin", "disable", "unwanted").exit_code == 0
     (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("unwanted "))
-    assert row.split()[3:] == ["filters", "disabled"]
+    assert row.split()[3:] == ["disabled"]
     assert "State:    disabled\n" in postscan("plugin", "info", "unwanted").stdout
     assert postscan("plugin", "enable", "unwanted").exit_code == 0
     assert not trace.exists()
