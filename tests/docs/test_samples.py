@@ -28,7 +28,7 @@ from postscan.core.filters import loader
 from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.states import FilterState, JobState
-from postscan.core.registry.catalogue import PluginState
+from postscan.core.registry.catalogue import PluginKind, PluginState
 from postscan.core.service.accounts.passwords import is_usable
 from postscan.core.settings import Settings
 from postscan.plugins.filters import fileshare
@@ -207,7 +207,8 @@ def test_the_filter_with_settings_refuses_those_that_cannot_be_used(reader: Read
     reader.install(TYPED)
     core = reader.core()
     core.settings = core.settings.model_copy(update={"filters": {"folder": {"folder": "scans"}}})
-    (plugin,) = (one for one in core.catalogue().plugins if one.name == "folder")
+    folders = [one for one in core.catalogue().plugins if one.name == "folder"]
+    (plugin,) = (one for one in folders if one.kind is PluginKind.FILTERS)
     core.close()
 
     assert plugin.reason == "[filters.folder]: folder: 'scans' is not an absolute path"
