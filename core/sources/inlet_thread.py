@@ -210,7 +210,10 @@ class InletThread:
             ordered = end.stopped or self._draining
             if ordered or (end.finished and not end.reason):
                 self._finished = end.finished and not ordered
-                log.info("source stopped" if ordered else "source finished", extra=about)
+                if ordered:
+                    log.info("source stopped", extra=about)
+                else:
+                    log.info("source finished", extra=about)
                 return
             self._last = end.reason
             pause = self._restarts.ended(ran) if end.counts else self._restarts.pause(ran)

@@ -41,7 +41,7 @@ def test_the_new_source_is_ready_when_it_is_installed(steps: list[Step]) -> None
     """With the distribution that brings it, and nothing lacking."""
     (row,) = (line for line in step(steps, "postscan plugin list").output.splitlines() if line.startswith(NAME))
 
-    assert " ".join(row.split()) == "acme-letter 0.1.0 acme-letter source ready Acme letter"
+    assert " ".join(row.split()) == "acme-letter 0.1.0 acme-letter ready (source) Acme letter"
 
 
 def test_the_new_package_passes_its_own_tests(steps: list[Step]) -> None:

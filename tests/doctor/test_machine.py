@@ -70,6 +70,7 @@ def test_a_healthy_installation_has_no_problem(healthy: Path, postscan: Callable
             "database",
             "migrations",
             "accounts",
+            "sources",
             "quota",
             "spool",
             "spool identity",
@@ -89,7 +90,9 @@ def test_a_problem_is_told_with_the_line_that_mends_it(
     """A share whose folder is gone; exit code 1."""
     (tmp_path / "share").rmdir()
     result = postscan("doctor")
-    told, fix, _, last = result.stdout.splitlines()[-4:]
+    lines = result.stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("problem"))
+    told, fix, last = lines[at], lines[at + 1], lines[-1]
 
     assert result.exit_code == 1
     assert told.startswith(r"problem  process Archive, fileshare: \\demo\archive: there is no folder ")

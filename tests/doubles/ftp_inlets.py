@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import random
+import itertools
+import os
 import socket
 import ssl
 import threading
@@ -189,13 +190,20 @@ class FtpInlet:
         return None
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 6
+_ports = itertools.cycle(range(20_000 + 2_000 * _WORKER, 22_000 + 2_000 * _WORKER))
+
+
 def own_port() -> int:
-    """Return a port on which nothing listens, below those that the kernel gives to connections meanwhile."""
-    while True:
-        port = random.randint(20_000, 32_000)
+    """Return a port on which nothing listens, and which no other process of these tests returns.
+
+    It is below those that the kernel gives to connections meanwhile.
+    """
+    for port in _ports:
         with socket.socket() as one, contextlib.suppress(OSError):
             one.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("unreachable: the ports are a circle")
 
 
 class FtpInlets:
