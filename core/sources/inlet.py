@@ -76,7 +76,7 @@ class ProtocolViolated(Exception):
 class ProcessEnd:
     """How the process of a source ended: it was `stopped`, has `finished`, or neither; `reason` says why not.
 
-    `counts` is False if this machine could not start it.
+    `counts` is False if this machine could not start it, or not in time.
     """
 
     stopped: bool = False
@@ -112,6 +112,7 @@ class InletProcess:
         self._end: SourceFinished | SourceFailed | None = None
         self._why = ""
         self._stopped = False
+        self._is_late = False
 
     @property
     def pulls(self) -> bool:
@@ -195,6 +196,7 @@ class InletProcess:
         while not self._why:
             left = None if self._declared or self._end else until - time.monotonic()
             if left is not None and left <= 0:
+                self._is_late = True
                 raise ProtocolViolated(f"it was not loaded within {self._load_seconds:g} s")
             if not wait([channel], left):
                 continue
@@ -279,7 +281,7 @@ class InletProcess:
 
     def _ended(self, code: int | None) -> ProcessEnd:
         if self._why:
-            return ProcessEnd(reason=self._why)
+            return ProcessEnd(reason=self._why, counts=not self._is_late)
         if isinstance(self._end, SourceFailed):
             return ProcessEnd(self._stopped, reason=self._end.error, traceback=self._end.traceback)
         if self._stopped or isinstance(self._end, SourceFinished):

@@ -130,3 +130,18 @@ def test_a_source_that_cannot_be_loaded_says_why(start: Start, table: dict[str, 
     """An unknown plugin, a key that it does not have."""
     with start(errand=table) as running:
         until(lambda: running.row().detail.startswith(reason), f"for {reason!r}")
+
+
+def test_a_source_that_is_loaded_late_is_tried_again_and_never_given_up(
+    start: Start, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A busy machine is late with anything (decision 71): that is no fault of the source, and no quarantine."""
+    plugins = settings.plugins.model_copy(update={"probe_seconds": 0.3})
+    object.__setattr__(settings, "plugins", plugins)
+    with start(errand={"loading": 600.0}) as running:
+        until(lambda: caplog.messages.count("source ended") == 2)
+        row = running.row()
+        ends = running.core.sources._inlets[0]._restarts._ends
+
+    assert row.detail == "it was not loaded within 0.3 s"
+    assert (row.quarantine, len(ends)) == ("", 0)

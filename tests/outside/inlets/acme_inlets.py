@@ -22,6 +22,11 @@ class ErrandSettings:
     folder: str
     behaviour: str = ""
     key: str = "1"
+    loading: float = 0.0
+
+    def __post_init__(self):
+        """Take that long to be loaded."""
+        time.sleep(self.loading)
 
 
 def channel(inlet):
@@ -61,9 +66,10 @@ def send_no_message(inlet, token):
 
 
 def send_no_end(inlet, token):
-    """Send a line that does not end."""
-    while True:
+    """Send a line that is too long, and does not end."""
+    for _ in range(64):
         channel(inlet).sendall(b"x" * 65536)
+    token.wait(600)
 
 
 def declare_twice(inlet, token):
@@ -144,6 +150,48 @@ def hold(inlet, token):
     token.wait(600)
 
 
+def deliver(inlet, token):
+    """Make a job of two pages of each file in `inbox`, and move the file to `acked` when that is stored.
+
+    Each step is written into the file `step`; the step that `pause` names lasts until the process is killed.
+    """
+    folder = Path(inlet.settings.folder)
+    acked = folder / "acked"
+    acked.mkdir(exist_ok=True)
+
+    def step(name):
+        pause = folder / "pause"
+        if pause.exists() and pause.read_text() == name:
+            (folder / "paused").write_text(name)
+            time.sleep(600)
+
+    def bring(origin):
+        step("before open")
+        with inlet.job(origin.name, inlet.destinations[0], "device", "10.0.0.9", remember_seconds=30 * 86400) as job:
+            step("opened")
+            for number in (1, 2):
+                with job.page() as page:
+                    page.write(origin.read_bytes())
+                    step(f"before page {number}")
+                step(f"page {number} stored")
+        step("ended")
+
+    while not token.wait(0.02):
+        for origin in sorted((folder / "inbox").iterdir()):
+            try:
+                bring(origin)
+            except Busy:
+                continue
+            except Taken:
+                step("taken")
+            except (Ended, Refused) as error:
+                (folder / "wrong").write_text(f"{origin.name}: {error}")
+            origin.rename(acked / origin.name)
+            step("acknowledged")
+            if token.cancelled:
+                return
+
+
 def picture(inlet):
     """Write the picture of the test into the workdir, and return its path."""
     path = inlet.workdir / "page"
@@ -169,6 +217,7 @@ BEHAVIOURS = {
         fail,
         leave_something,
         hold,
+        deliver,
     )
 }
 
