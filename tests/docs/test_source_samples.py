@@ -20,11 +20,11 @@ from postscan.core.filters.source.messages import ProofKind
 from postscan.core.registry.catalogue import PluginState
 from postscan.core.settings import Settings
 from postscan.plugins import Source
-from postscan.plugins.testing import Origin
+from postscan.plugins.testing import Origin, SourceRun, StoredScan
 from postscan.plugins.testing.defects import SourceDefectKind
 
 GUIDE = "docs/writing-a-source.md"
-SOURCE, TEST = blocks(GUIDE, "python")
+SOURCE, TEST, REAL = blocks(GUIDE, "python")
 PACKAGE, SETTINGS = (tomllib.loads(block) for block in blocks(GUIDE, "toml"))
 MODULE = "acme_pictures"
 
@@ -87,11 +87,14 @@ def test_the_guides_settings_name_the_guides_plugin(
     assert plugin.source.refused == {}
 
 
-def test_the_guides_test_passes(install: Callable[[str], Source], tmp_path: Path) -> None:
-    """As pytest would run it."""
+@pytest.mark.parametrize("sample", [TEST, REAL], ids=["contract", "run"])
+def test_the_guides_tests_pass(install: Callable[[str], Source], tmp_path: Path, sample: str) -> None:
+    """As pytest would run them."""
     install(SOURCE)
+    scans = tmp_path / "scans"
+    scans.mkdir()
 
-    only_test(TEST)(tmp_path)
+    only_test(sample)(scans)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +126,12 @@ def test_the_guides_test_notices_a_source_that_breaks_a_rule(
 
 
 def test_the_guide_names_every_proof_and_every_defect() -> None:
-    """And every call of an origin."""
+    """And every call of an origin, and what a run has."""
     text = page(GUIDE)
+    members = [name for name in vars(SourceRun) if not name.startswith("_")] + [*StoredScan.__dataclass_fields__]
     calls = [name for name, value in vars(Origin).items() if callable(value) and not name.startswith("_")]
 
     assert [proof for proof in get_args(ProofKind) if f"`{proof}`" not in text] == []
     assert [kind for kind in SourceDefectKind if kind.replace("run without", "`run` without") not in text] == []
+    assert [name for name in members if not re.search(rf"`{name}\b", text)] == []
     assert [name for name in calls if not re.search(rf"^\| `{name}\(", text, re.MULTILINE)] == []

@@ -101,10 +101,13 @@ def test_their_tests_have_exactly_these_names():
         "Made",
         "Origin",
         "RunResult",
+        "SourceRun",
+        "StoredScan",
         "assert_filter_contract",
         "assert_source_contract",
         "job_for",
         "run_filter",
+        "run_source",
     ]
 
 
