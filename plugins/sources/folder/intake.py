@@ -115,6 +115,8 @@ class FileIntake:
             except OSError as error:
                 if error.errno in _FULL:
                     raise Busy(full=True) from None
+                if error.errno == errno.EFBIG:
+                    raise FileUnfit("it is larger than a file of this process may be") from None
                 raise
             yield path, sha256
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 import time
@@ -127,6 +128,20 @@ def test_a_file_that_is_too_large_is_not_copied(start: StartFolder) -> None:
     assert f"expected at most {len(png())}" in watched.wait_for_refused("scan.png")
     watched.put("scan.png", png())
     assert len(watched.wait_for_jobs(1)) == 1
+
+
+def test_a_file_above_the_limit_of_the_process_is_refused(watched: WatchedFolder) -> None:
+    """It is not tried again and again."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    watched.put("scan.part", png())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(png()) - 1, before[1]))
+    try:
+        (watched.path / "scan.part").rename(watched.path / "scan.png")
+        reason = watched.wait_for_refused("scan.png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert "larger than a file of this process may be" in reason
 
 
 def test_names_are_any_bytes(watched: WatchedFolder) -> None:
