@@ -21,6 +21,7 @@ MOST_ITEMS: Final = 1000
 """Comments and processing instructions before the root element."""
 
 _BLANKS: Final = b" \t\r\n"
+_DECLARATION_BEGIN: Final = re.compile(rb"<\?xml[ \t\r\n]")
 _DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n][^>]*?\?>")
 _ENCODING: Final = re.compile(rb"""[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)["']""")
 _ITEMS: Final = {b"<!--": b"-->", b"<?": b"?>"}
@@ -32,8 +33,13 @@ def without_blanks(document: bytes) -> bytes:
     return document[_behind_blanks(document, 0) :]
 
 
+def begins_declaration(document: bytes) -> bool:
+    """Return whether a document begins with an XML declaration, which may have no end."""
+    return _DECLARATION_BEGIN.match(document) is not None
+
+
 def declaration(document: bytes) -> re.Match[bytes] | None:
-    """Return the XML declaration at the begin of a document."""
+    """Return the XML declaration at the begin of a document; None if it does not end within `LONGEST_DECLARATION`."""
     return _DECLARATION.match(document, 0, LONGEST_DECLARATION)
 
 

@@ -65,9 +65,11 @@ def _undeclared(data: bytes, *, heed_declaration: bool) -> bytes:
     """Return the document as UTF-8, without byte order mark, leading blanks and XML declaration."""
     text, encodings = _to_utf8(data)
     text = document_bytes.without_blanks(text)
+    if not document_bytes.begins_declaration(text):
+        return text
     declaration = document_bytes.declaration(text)
     if declaration is None:
-        return text
+        raise XmlError(f"the XML declaration has no end within {document_bytes.LONGEST_DECLARATION} bytes")
     declared = document_bytes.encoding(declaration[0])
     if heed_declaration and declared is not None and declared.lower() not in encodings:
         name = declared.decode("utf-8", "replace")[:40]

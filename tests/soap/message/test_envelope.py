@@ -126,6 +126,18 @@ def test_other_encodings_and_broken_xml_are_refused(data):
     assert str(fault) != fault.reason
 
 
+def test_a_declaration_ends_within_1024_bytes():
+    """Blanks in it cannot move a wrong encoding out of sight (T-X6)."""
+    padded = "<?xml version='1.0'{} encoding='{}'?>"
+    blanks = 1024 - len(padded.format("", "utf-8"))
+
+    assert envelope.read(padded.format(" " * blanks, "utf-8").encode() + END).body is not None
+    assert "'latin-1' is declared" in str(refused(padded.format(" " * 900, "latin-1").encode() + END))
+    for encoding in ("utf-8", "latin-1"):
+        document = padded.format(" " * 1024, encoding).encode() + END
+        assert "the XML declaration has no end within 1024 bytes" in str(refused(document))
+
+
 @pytest.mark.parametrize(
     "document_type",
     [
