@@ -107,6 +107,7 @@ def test_the_guides_tests_pass(install: Callable[[str], Source], tmp_path: Path,
         ),
         ("{found.st_size}", "{found.st_size}:{id(self)}-{__import__('time').time()}", "makes two jobs of one origin"),
         ("            return  # the file stays", "            pass  # the file stays", "acknowledges before"),
+        ('path.rename(path.with_name(f"{path.name}.refused"))', "path.unlink()", "loses an origin"),
         (
             "while not token.wait(inlet.settings.every):",
             "while not __import__('time').sleep(inlet.settings.every):",

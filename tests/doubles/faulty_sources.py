@@ -1,4 +1,4 @@
-"""Twelve sources with one defect each: changes of those that keep the contract."""
+"""Sources with one defect each: changes of those that keep the contract."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ class DiesOfARefusal(Basket):
             return
         except (Taken, Ended):
             pass
+        path.unlink()
+
+
+class RefusedIsGone(Basket):
+    """Removes what the server refuses."""
+
+    def refused(self, path: Path) -> None:
+        """Remove the file."""
         path.unlink()
 
 

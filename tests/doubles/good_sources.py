@@ -65,7 +65,13 @@ class Basket(Source):
             pass
         except Refused as error:
             inlet.log("file refused", "warning", file=path.name, reason=error)
+            self.refused(path)
+            return
         path.unlink()
+
+    def refused(self, path: Path) -> None:
+        """Put a refused file aside: it is a document all the same."""
+        path.rename(path.with_name(f"{path.name}.refused"))
 
     def job(self, inlet: SourceContext, path: Path) -> SourceJob:
         """Return the job of one file."""
@@ -102,8 +108,8 @@ class Files(Origin):
             self._last = self._last.rename(self._last.with_suffix(".png"))
 
     def acknowledged(self) -> bool:
-        """A file that was taken is gone."""
-        return not self._last.exists()
+        """A file that was taken is gone: neither there nor refused."""
+        return not list(self._folder.glob(f"{self._last.name}*"))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from postscan.plugins.testing.sources.process import SourceProcess
 
 _LOOK: Final = 1.0  # seconds for which a source without an origin has to run
 _LATE: Final = 5.0  # seconds beyond the grace period: the machine may be busy
-_HOLD: Final = 0.3  # seconds for which a step is held, to see whether the origin is acknowledged meanwhile
+_HOLD: Final = 0.3  # seconds in which it is seen whether an origin is acknowledged that must not be
 _AGAIN: Final = 20  # of so many origins that were cut, one comes again, whole
 
 
@@ -145,6 +145,9 @@ class Examination:
         drive = self._drive
         if process.ended(0):
             raise drive.broken(SourceDefectKind.ENDS, f"{where}, and it ended: {why(process)}; catch the error")
+        if fault is StepFault.REFUSE:
+            drive.comes(drive.origin.acknowledged, _HOLD)
+            self._is_stored_if_acknowledged(content, where, SourceDefectKind.LOSES)
         if fault is StepFault.BUSY:
             self._is_stored_if_acknowledged(content, where, SourceDefectKind.LOSES)
             time.sleep(BUSY_SECONDS)

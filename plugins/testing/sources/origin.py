@@ -35,7 +35,10 @@ class Origin(ABC):
 
     @abstractmethod
     def acknowledged(self) -> bool:
-        """Whether the last origin counts as taken: it was told so, or what it brought is gone."""
+        """Whether the last origin counts as taken: it was told so, or what it brought is gone.
+
+        What was refused is not taken: not what was told so, and not a file that was put aside.
+        """
 
     def cancel(self, page: bytes) -> None:
         """Bring a page as a new origin and cancel it before its end. Override it if the protocol has a cancel."""

@@ -63,6 +63,7 @@ def test_a_good_source_has_no_defects(examined: Callable[..., SourceReport], sou
         (faulty_sources.TakesTheEndOfTheConnection(), SourceDefectKind.HALF, "that no origin brought whole"),
         (faulty_sources.KeyOfTheClock(), SourceDefectKind.TWICE, "there are 2 jobs of it"),
         (faulty_sources.BusyIsFine(), SourceDefectKind.LOSES, "the server was busy at 'open'"),
+        (faulty_sources.RefusedIsGone(), SourceDefectKind.LOSES, "the server refused 'open'"),
         (faulty_sources.GoesOnAfterACancel(), SourceDefectKind.CANCEL, "the job was cancelled before 'leave', and"),
         (faulty_sources.TellsItsSecret(), SourceDefectKind.SECRET, "a secret of its settings is in a log line"),
     ],
