@@ -11,6 +11,7 @@ import itertools
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,7 @@ from postscan.core.model.states import JobState
 PATIENCE: Final = 60.0
 """Seconds after which a test has failed that waits for something."""
 
+_LOOK: Final = 0.05  # seconds between two looks at what no message tells
 _DISK: Final = 5.0  # seconds after which a busy inlet asks to come again
 
 
@@ -234,10 +236,17 @@ class SourceServer:
         self._reader.join(PATIENCE)
 
     def wait_for(self, true: Callable[[], object], seconds: float = PATIENCE) -> None:
-        """Wait until *true* returns something true; it is asked again after each message. Raises `AssertionError`."""
+        """Wait until *true* returns something true; it is asked again after each message, and in between.
+
+        Raises `AssertionError` if it does not within *seconds*.
+        """
+        until = time.monotonic() + seconds
         with self._changed:
-            if not self._changed.wait_for(true, seconds):
-                raise AssertionError(f"waited {seconds} s in vain; jobs: {self.jobs}; end: {self.end}; log: {self.log}")
+            while not true():
+                if time.monotonic() > until:
+                    about = f"jobs: {self.jobs}; end: {self.end}; log: {self.log}"
+                    raise AssertionError(f"waited {seconds} s in vain; {about}")
+                self._changed.wait(_LOOK)
 
     def wait_for_jobs(self, number: int, state: str = "Pending", seconds: float = PATIENCE) -> list[BroughtJob]:
         """Wait until so many jobs are in a state, and return them."""
