@@ -40,7 +40,7 @@ def destinations(settings: Settings) -> Iterator[Finding]:
                 processes.append(found)
         for process in processes:
             yield from _process(process, catalogue, validator, settings)
-        yield from sources.destinations(settings, folder, validator.check)
+        yield from sources.destinations(settings, folder, catalogue, validator.check)
         yield from sources.inlets(settings, catalogue.plugins, core.diagnose_source)
 
 

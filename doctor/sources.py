@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from postscan import migrations
 from postscan.core.errors import PostscanError, StoredProcessInvalid
 from postscan.core.model.principal import User
+from postscan.core.model.process import short_name
 from postscan.core.registry.catalogue import PluginKind, PluginState
 from postscan.core.settings.sources import destinations_of
 from postscan.core.store.sources import inlets as queries
@@ -18,19 +19,23 @@ from postscan.core.store.store import Store
 from postscan.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:
-    from postscan.core.model.process import Instructions
-    from postscan.core.registry.catalogue import Plugin
+    from postscan.core.model.process import Instructions, ScanProcess
+    from postscan.core.registry.catalogue import FilterLookup, Plugin
     from postscan.core.settings import Settings
-    from postscan.core.settings.sources import DestinationSettings
     from postscan.soap.processes.folder import ProcessFolder
 
 _CHECK: Final = "sources"
 
 
-def destinations(settings: Settings, folder: ProcessFolder, check: Callable[[Instructions], None]) -> Iterator[Finding]:
-    """Check whether a job can be made for each destination; *check* asks the filters, and raises `PostscanError`."""
+def destinations(
+    settings: Settings, folder: ProcessFolder, filters: FilterLookup, check: Callable[[Instructions], None]
+) -> Iterator[Finding]:
+    """Check whether a job can be made for each destination, and whether there are filters for it.
+
+    *check* asks the *filters* that there are about their instructions, and raises `PostscanError`.
+    """
     for name, one in settings.destinations.items():
-        found = list(_destination(f"destination {name}", name, one, settings, folder, check))
+        found = list(_destination(name, settings, folder, filters, check))
         yield from found or [ok(f"destination {name}", f"jobs can be made for {one.label!r}")]
 
 
@@ -49,13 +54,13 @@ def inlets(
 
 
 def _destination(
-    about: str,
     name: str,
-    one: DestinationSettings,
     settings: Settings,
     folder: ProcessFolder,
+    filters: FilterLookup,
     check: Callable[[Instructions], None],
 ) -> Iterator[Finding]:
+    about, one = f"destination {name}", settings.destinations[name]
     offered = [source for source in settings.sources.values() if name in destinations_of(source, settings.destinations)]
     if not offered:
         yield warning(about, "no source offers it", f"[sources.<name>] destinations = [..., {name!r}]")
@@ -80,6 +85,15 @@ def _destination(
         yield problem(
             about, f"jobs cannot be created from its process: {error}", f"postscan process check {one.process}.xml"
         )
+    yield from _missing_filters(about, process, filters)
+
+
+def _missing_filters(about: str, process: ScanProcess, filters: FilterLookup) -> Iterator[Finding]:
+    """Find the filters that the scan process of a destination names and that no ready plugin has."""
+    for dialect in dict.fromkeys(one.dialect for one in process.instructions.filters):
+        if filters.find(dialect) is None:
+            filter = f"process {process.display_name}, {short_name(dialect)}"
+            yield warning(about, f"{filter}: no ready plugin has the dialect {dialect}", "postscan plugin list")
 
 
 def _inlet(

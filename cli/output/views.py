@@ -131,7 +131,7 @@ def _origin(origin: JobOrigin | None) -> Iterator[tuple[str, str]]:
     if origin is not None:
         account = f", account {origin.account}" if origin.account not in ("", origin.subject) else ""
         by = f"{origin.proof} {origin.subject}{account}"
-        yield "JobOrigin", f"source {origin.inlet}, by {by}, for destination {origin.destination}"
+        yield "Origin", f"source {origin.inlet}, by {by}, for destination {origin.destination}"
         if origin.told:
             yield "Cancel", f"the origin {_TOLD.get(origin.told, origin.told)}"
 

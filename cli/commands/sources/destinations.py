@@ -45,8 +45,9 @@ def list_destinations(context: typer.Context, json: Json = False) -> None:
 def check(context: typer.Context) -> None:
     """Check whether a job can be made for each destination.
 
-    Its scan process must be stored, valid, and open to its user; its filters are asked about their instructions.
-    Nothing is delivered. `postscan doctor` checks this as well, and whether filters reach where they deliver.
+    Its scan process must be stored, valid, and open to its user. Its filters are asked about their instructions; one
+    that no ready plugin has is a warning. Nothing is delivered. `postscan doctor` checks this as well, and whether
+    filters reach where they deliver.
 
     \b
     Exit codes:
@@ -57,8 +58,8 @@ def check(context: typer.Context) -> None:
     from postscan.doctor.findings import Severity
 
     settings = load_settings(context)
-    with open_engine(settings) as engine, engine.probing() as (_, validator):
-        found = list(sources.destinations(settings, process_folder(settings), validator.check))
+    with open_engine(settings) as engine, engine.probing() as (catalogue, validator):
+        found = list(sources.destinations(settings, process_folder(settings), catalogue, validator.check))
     for one in found:
         typer.echo(terminal.plain(f"{one.severity:<8} {one.check}: {one.sentence}"))
         if one.fix:

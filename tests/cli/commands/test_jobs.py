@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import commands
+import databases
 import pytest
+from sourced import ADDRESS, ADMIN, OWNER, Sources, with_sources
 from typer.testing import Result
 from works import SID, Works, instructions, until
 
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
+from postscan.core.settings import Settings
 
 DEVICE = Principal("device:192.0.2.7", Proof.ADDRESS)
 UNKNOWN = "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935"
@@ -68,6 +71,62 @@ def test_the_json_of_a_job_has_the_same_facts(postscan: Postscan, core: Engine) 
     assert [one["dialect"] for one in job["filters"]] == ["urn:acme:copy", "urn:acme:sleep"]
     assert [one["size"] for one in job["documents"]] == [7]
     assert [one["kind"] for one in job["events"]] == ["JobStateChanged", "ImageReceived"]
+
+
+@pytest.fixture
+def sources(settings: Settings) -> Iterator[Sources]:
+    """Inlets on the database of the command line; no server runs."""
+    found = with_sources(settings)
+    databases.migrated(found.storage.url)
+    sources = Sources(found)
+    yield sources
+    sources.core.close()
+
+
+ENDS: dict[str, Callable[[Sources, str], object]] = {
+    "Creating": lambda sources, token: None,
+    "Canceled": lambda sources, token: sources.core.service.cancel(token, ADMIN),
+    "Aborted": lambda sources, token: sources.origins.fail(token, OWNER, "reset"),
+}
+"""How a job of a source gets into each of these states."""
+
+
+@pytest.mark.parametrize("state", ENDS)
+def test_the_origin_of_a_job_is_shown_also_after_its_end(postscan: Postscan, sources: Sources, state: str) -> None:
+    """D25: through which source, who had proven what, and which destination was chosen."""
+    token = sources.open()
+    ENDS[state](sources, token)
+    lines = postscan("jobs", "show", token).stdout.splitlines()
+    record = json.loads(postscan("jobs", "show", token, "--json").stdout)
+
+    assert record["state"] == state
+    assert f"Origin:     source mail, by device {ADDRESS}, for destination invoices" in lines
+    assert record["origin"] == {
+        "source": "mail",
+        "proof": "device",
+        "subject": ADDRESS,
+        "account": None,
+        "destination": "invoices",
+        "told": None,
+    }
+
+
+def test_what_the_origin_said_to_a_cancel_is_shown(postscan: Postscan, sources: Sources) -> None:
+    """It may go on although the job is Canceled."""
+    token = sources.open()
+    sources.core.service.cancel(token, ADMIN)
+    sources.origins.told("mail", token, "refused")
+
+    assert "Cancel:     the origin goes on" in postscan("jobs", "show", token).stdout.splitlines()
+    assert json.loads(postscan("jobs", "show", token, "--json").stdout)["origin"]["told"] == "refused"
+
+
+def test_a_job_of_a_device_has_no_origin(postscan: Postscan, core: Engine) -> None:
+    """Its owner is the device itself."""
+    token = a_job(core)
+
+    assert "Origin:" not in postscan("jobs", "show", token).stdout
+    assert json.loads(postscan("jobs", "show", token, "--json").stdout)["origin"] is None
 
 
 def test_an_unknown_job_is_one_line(postscan: Postscan) -> None:

@@ -15,18 +15,19 @@ from sourced import ANNA, Processes
 from typer.testing import Result
 from works import PATIENCE
 
+from postscan.cli.demo import sandbox
 from postscan.core.engine import Engine
 from postscan.core.settings import load
 from postscan.soap.processes.folder import ProcessFolder
 
 Postscan = Callable[..., Result]
+ARCHIVE = Path(sandbox.__file__).parent / "samples" / "archive.xml"
 OTHER = "11111111-2222-4333-8444-555555555555"
-ACME = "<spx:DocumentRootName>x</spx:DocumentRootName>"
 
 
 @pytest.fixture
 def settings_file(settings_file: Path, tmp_path: Path) -> Path:
-    """Settings with a destination that is in order."""
+    """Settings with a destination that is in order, and two that are not."""
     text = f"""
         [plugins]
         disabled = {json.dumps(unused("fileshare"))}
@@ -39,7 +40,7 @@ def settings_file(settings_file: Path, tmp_path: Path) -> Path:
     settings_file.write_text(settings_file.read_text() + text)
     settings = load(settings_file)
     databases.migrated(settings.storage.url)
-    process = ProcessFolder(settings.processes_dir).add(messages.PROCESS.encode(), display_name="Archive")
+    process = ProcessFolder(settings.processes_dir).add(ARCHIVE.read_bytes(), display_name="Archive")
     closed = ProcessFolder(settings.processes_dir).add(
         messages.PROCESS.encode(), display_name="Payroll", users=("boss@fabrikam.example",)
     )
@@ -93,3 +94,13 @@ def test_each_destination_is_checked(postscan: Postscan) -> None:
     assert f"problem  destination payroll: {ANNA} may not use the scan process Payroll" in lines
     assert f"problem  destination gone: there is no scan process {OTHER}" in lines
     assert "warning  destination gone: no source offers it" in lines
+
+
+def test_a_filter_that_no_plugin_has_is_named(postscan: Postscan) -> None:
+    """A job can be made, and the filter fails in it: its plugin is disabled here."""
+    lines = postscan("destinations", "check").stdout.splitlines()
+    about = "destination payroll: process Payroll, email"
+    missing = lines.index(f"warning  {about}: no ready plugin has the dialect {messages.FILTER}email")
+
+    assert lines[missing + 1].split() == ["->", "postscan", "plugin", "list"]
+    assert not [line for line in lines if "Payroll, fileshare" in line]
