@@ -28,6 +28,8 @@ from postscan.core.service.jobs import ScanProcesses, new_token
 from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
 from postscan.core.settings.sources import DestinationSettings, destinations_of
+from postscan.core.store import creating
+from postscan.core.store.database.pages import in_parts
 from postscan.core.store.sources import destinations as identifiers
 from postscan.core.store.sources import origins as queries
 from postscan.core.store.sources.origins import KeyHeld, OriginRow
@@ -102,13 +104,14 @@ class Origins:
     # --- when a server starts ------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Give new destinations an identifier, and fail the jobs whose sources ended with the last server."""
+        """Give new destinations an identifier, and fail the jobs whose sources ended with the last server.
+
+        They are looked for some at a time, and each is failed in a transaction of its own.
+        """
         if self._settings.destinations:
             with self._store.writing() as db:
                 identifiers.add_identifiers(db, self._settings.destinations)
-        with self._store.reading() as db:
-            left = queries.taking_pages(db)
-        for token in left:
+        for token in in_parts(self._store.reading, creating.of_sources):
             if self.fail(token, None, "its server ended"):
                 log.warning("job aborted: its source ended", extra={"job": token})
 

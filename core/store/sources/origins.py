@@ -13,10 +13,9 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from postscan.core.model.job import JobToken
-from postscan.core.model.principal import Proof
 from postscan.core.model.records import JobOrigin, OriginProof
 from postscan.core.model.states import JobState
-from postscan.core.store.schema import JOB, is_in
+from postscan.core.store.schema import JOB
 from postscan.core.store.sources.tables import ORIGIN
 
 AGAIN: Final = 86_400.0
@@ -125,12 +124,6 @@ def ended_of(db: sa.Connection, tokens: Sequence[str]) -> dict[JobToken, JobStat
     found = {row.token: row.state for row in rows}
     states = {JobToken(token): JobState(found[token]) if token in found else None for token in tokens}
     return {token: state for token, state in states.items() if state is not JobState.CREATING}
-
-
-def taking_pages(db: sa.Connection) -> list[JobToken]:
-    """Return the jobs of sources that take pages; there are few, since each source may have few."""
-    query = sa.select(JOB.c.token).where(is_in(JobState.CREATING), JOB.c.owner_proof == Proof.SOURCE)
-    return [JobToken(token) for token in db.scalars(query)]
 
 
 def forget(db: sa.Connection, now: float, most: int) -> int:

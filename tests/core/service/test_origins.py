@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import databases
 import pytest
+from conftest import BORIS
+from reads import longest
 from sourced import ADMIN, ANNA, GUID, OWNER, Processes, Sources, with_sources
 
 from postscan.core.errors import InvalidArgument, JobNotFound, OriginRefused, StoredProcessInvalid, Unavailable
+from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof, User, of_source
 from postscan.core.model.records import REMEMBERED, OriginProof
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.service.job_users import Claim
 from postscan.core.service.origins import OpeningState
 from postscan.core.settings import Settings
+from postscan.core.store import jobs
+from postscan.core.store.database import pages
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import FakeClock
 
@@ -137,6 +143,39 @@ def test_a_new_server_fails_the_jobs_that_no_source_sends_pages_of_any_more(sour
 
     assert (sources.job(token).state, sources.job(ended).state) == (JobState.ABORTED, JobState.PENDING)
     assert sources.origins.open(sources.offer).state is OPENED
+
+
+def cost_of_a_start(settings: Settings, home: Path, number: int) -> int:
+    """Return the instructions of the longest transaction of a start that fails so many jobs, beside more of devices."""
+    storage = settings.storage.model_copy(update={"data_dir": home})
+    found = with_sources(settings.model_copy(update={"storage": storage}))
+    databases.migrated(found.storage.url)
+    sources = Sources(found)
+    tokens = [
+        sources.open(key=f"{place}", claim=Claim(OriginProof.DEVICE, f"10.0.{place}.9", "")) for place in range(number)
+    ]
+    of_a_device = sources.job(tokens[0])
+    with sources.core.store.writing() as db:
+        for place in range(10 * number):
+            jobs.insert(db, replace(of_a_device, token=JobToken(f"device {place}"), owner=BORIS))
+    cost = longest(sources.origins.begin)
+
+    assert {sources.job(token).state for token in tokens} == {JobState.ABORTED}
+    assert sources.job("device 0").state is JobState.CREATING
+    sources.core.close()
+    return cost
+
+
+def test_no_transaction_of_a_start_is_longer_where_there_are_more_open_jobs(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decision 66: they are looked for some at a time, and each is failed in a transaction of its own."""
+    monkeypatch.setattr(pages, "PART", 5)
+    few = cost_of_a_start(settings, tmp_path / "few", 4)
+    many = cost_of_a_start(settings, tmp_path / "many", 40)
+
+    assert few > 0
+    assert many <= 1.2 * few
 
 
 def test_a_silent_origin_loses_its_job_after_the_time_of_its_inlet(sources: Sources, clock: FakeClock) -> None:

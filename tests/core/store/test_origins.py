@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from some_jobs import AT, new_job
@@ -11,6 +12,9 @@ from postscan.core.model.job import JobToken
 from postscan.core.model.principal import of_source
 from postscan.core.model.records import REMEMBERED, JobOrigin, OriginProof, key_hash
 from postscan.core.model.states import JobReason
+from postscan.core.store import creating
+from postscan.core.store.database import pages
+from postscan.core.store.database.pages import in_parts
 from postscan.core.store.schema import JOB
 from postscan.core.store.sources import destinations, origins
 from postscan.core.store.sources.origins import KeyHeld, OriginRow
@@ -183,9 +187,19 @@ def test_the_jobs_of_sources_that_take_pages_are_found(store: Store) -> None:
         job.end(AT)
 
     with store.reading() as db:
-        found = origins.taking_pages(db), origins.ended_of(db, ["open", "ended", "unknown"])
+        found = creating.of_sources(db, None, 10), origins.ended_of(db, ["open", "ended", "unknown"])
 
-    assert found == (["open"], {"ended": "Pending", "unknown": None})
+    assert found == ((["open"], None), {"ended": "Pending", "unknown": None})
+
+
+def test_the_jobs_of_sources_are_found_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oldest first, among those of devices; three parts."""
+    monkeypatch.setattr(pages, "PART", 2)
+    for number in range(5):
+        job = replace(new_job(), token=JobToken(f"{number}"), created=AT + timedelta(seconds=number))
+        store.insert(replace(job, owner=OWNER) if number % 2 else job)
+
+    assert list(in_parts(store.reading, creating.of_sources)) == ["1", "3"]
 
 
 def test_what_an_origin_said_is_recorded_for_jobs_of_its_inlet_alone(store: Store) -> None:
