@@ -122,7 +122,7 @@ class InletProcess:
     def run(self, slot: Slot) -> ProcessEnd:
         """Run the source in a slot until it ends; every request is carried out, and what it left open has failed.
 
-        The last holds as far as the database answers: `SourceIntake.fail_left` has the rest.
+        The last holds as far as the database answers: `OpenJobs.fail_left` has the rest.
         """
         order = SourceOrder(plugin=self._started.plugin, workdir=self._started.workdir)
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"postscan-source-{self._started.inlet}")
@@ -136,7 +136,7 @@ class InletProcess:
                 with self._sending:
                     self._channel = None
                 threads.shutdown()
-                self._intake.close("its source ended")
+                self._intake.jobs.fail_all("its source ended")
         return self._ended(code)
 
     def stop(self, reason: str) -> None:

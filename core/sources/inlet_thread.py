@@ -25,6 +25,7 @@ from postscan.core.service.inlets import InletRow, Inlets
 from postscan.core.settings import Settings
 from postscan.core.sources.inlet import InletProcess, ProcessEnd
 from postscan.core.sources.intake import IntakeParts, SourceIntake
+from postscan.core.sources.open_jobs import OpenJobs
 from postscan.core.sources.restarts import Restarts
 from postscan.core.sources.start import start_message
 from postscan.core.workers import work_folder
@@ -83,7 +84,7 @@ class InletThread:
         self._not_before = 0.0
         self._process: InletProcess | None = None
         self._intake: SourceIntake | None = None
-        self._left: list[SourceIntake] = []
+        self._left: list[OpenJobs] = []
         self._state: tuple[str, str] = ("", "")
         self._stored: tuple[str, str] = ("", "")
         self._stored_at = 0.0
@@ -105,7 +106,7 @@ class InletThread:
             process, intake = self._process, self._intake
         if intake is not None:
             intake.stop_opening()
-            if intake.open_jobs:
+            if intake.jobs.number:
                 return False
         if process is not None:
             process.stop("the server is stopping")
@@ -200,8 +201,8 @@ class InletThread:
     def _leave(self, intake: SourceIntake) -> None:
         with self._changed:
             self._process = self._intake = None
-            if intake.has_unfailed:
-                self._left.append(intake)
+            if intake.jobs.has_unfailed:
+                self._left.append(intake.jobs)
 
     def _decide(self, end: ProcessEnd, ran: float) -> None:
         """Log the end of a process, and decide when the next one starts."""
@@ -270,18 +271,18 @@ class InletThread:
     def tokens(self) -> list[JobToken]:
         """Return the jobs that the source takes for open."""
         with self._changed:
-            return self._intake.tokens() if self._intake is not None else []
+            return self._intake.jobs.tokens() if self._intake is not None else []
 
     def look_after(self, ended: Mapping[JobToken, JobState | None]) -> None:
         """Tell the source which jobs others have ended; fail what is left; store how the inlet is."""
         with self._changed:
             process, intake, left = self._process, self._intake, list(self._left)
         if intake is not None:
-            for notice in intake.ended(ended):
+            for notice in intake.jobs.ended(ended):
                 if process is not None:
                     process.notify(notice)
-            intake.forget_late()
-            intake.fail_left()
+            intake.jobs.forget_late()
+            intake.jobs.fail_left()
         for one in left:
             one.fail_left()
         with self._changed:

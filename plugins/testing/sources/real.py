@@ -99,7 +99,7 @@ class RealInlet:
         """Cancel a job as an administrator, and tell the source."""
         self.core.service.cancel(job, ADMINISTRATOR)
         token = self.core.service.job(job, ADMINISTRATOR)
-        for notice in self._intake.ended({token.token: token.state}):
+        for notice in self._intake.jobs.ended({token.token: token.state}):
             self._process.notify(notice)
 
     def pull(self, destination: str) -> None:

@@ -1,4 +1,4 @@
-"""A running engine with inlets."""
+"""A running engine with inlets, and one inlet without a process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import databases
 import pytest
+from asked_inlet import Inlet
 from errands import OUTSIDE, Running, Start
-from sourced import Processes, picture, with_sources
+from sourced import Processes, Sources, picture, with_sources
 
 from postscan.core.engine import Engine
 from postscan.core.settings import Settings
+from postscan.plugins.testing.runner import FakeClock
 
 
 @pytest.fixture
@@ -38,3 +40,17 @@ def start(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with contextlib.ExitStack() as opened:
         yield running
+
+
+@pytest.fixture
+def sources(settings: Settings, migrated_url: str, clock: FakeClock) -> Iterator[Sources]:
+    """Sources on each kind of database."""
+    found = Sources(with_sources(settings, migrated_url), clock)
+    yield found
+    found.core.close()
+
+
+@pytest.fixture
+def inlet(sources: Sources, tmp_path: Path) -> Inlet:
+    """The inlet of the test."""
+    return Inlet(sources, tmp_path / "inlet")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sourced import ADDRESS, ADMIN, Sources, picture, with_sources
-from works import until
+from asked_inlet import Inlet
+from sourced import ADMIN, Sources, picture
 
-from postscan.core.errors import OutcomeUnknown, SpoolFull, StoreBusy, StoreFull, Throttled
 from postscan.core.filters.source import messages
 from postscan.core.filters.source.messages import (
     AccountChecked,
@@ -21,97 +16,24 @@ from postscan.core.filters.source.messages import (
     EndRequest,
     FailRequest,
     InletBusy,
-    JobCancelled,
     JobOpened,
     KeyTaken,
     LeaveRequest,
-    OpenRequest,
     PageRequest,
     PasswordRequest,
     Reply,
     Request,
     RequestDone,
-    RequestLate,
     RequestRefused,
     StateReply,
     StateRequest,
-    ToldRequest,
 )
 from postscan.core.model.states import JobReason, JobState
-from postscan.core.settings import Settings
 from postscan.core.sources import intake as intakes
-from postscan.core.sources.intake import IntakeParts, LyingSource, SourceIntake
-from postscan.core.sources.places import JobPlaces
-from postscan.core.store.store import Store
+from postscan.core.sources.intake import LyingSource
 from postscan.plugins.testing.runner import FakeClock
 
 MIB = 1 << 20
-
-
-class Inlet:
-    """The inlet `mail`, asked as a source does; each request has the next number."""
-
-    def __init__(self, sources: Sources, home: Path, *, places: int = 10, name: str = "mail") -> None:
-        self.sources = sources
-        self.folder, self.workdir = home / "folder", home / "workdir"
-        self.folder.mkdir(parents=True)
-        self.workdir.mkdir()
-        core = sources.core
-        self.places = JobPlaces(places)
-        parts = IntakeParts(
-            sources.settings,
-            core.service,
-            sources.origins,
-            sources.accounts,
-            core.quota,
-            self.places,
-            core.clock,
-        )
-        self.jobs = 0
-        self.intake = SourceIntake(parts, name, self.folder, self.workdir, self._count)
-        self.intake.declared(("device", "password", "clear"))
-        self._numbers = itertools.count(1)
-
-    def _count(self) -> None:
-        self.jobs += 1
-
-    def ask(self, kind: type[Request], **fields: Any) -> Reply:
-        """Return the reply to a request."""
-        request = kind(id=next(self._numbers), **fields)
-        reply = self.intake.handle(request)
-        assert reply.id == request.id
-        return reply
-
-    def open(self, key: str = "1", **changed: Any) -> Reply:
-        """Ask for a job."""
-        fields = {"destination": self.sources.destination, "proof": "device", "subject": ADDRESS} | changed
-        return self.ask(OpenRequest, key=key, **fields)
-
-    def opened(self, key: str = "1", **changed: Any) -> str:
-        """Open a job; return its token."""
-        reply = self.open(key, **changed)
-        assert isinstance(reply, JobOpened), reply
-        return reply.job
-
-    def page(self, job: str, data: bytes | None = None, **changed: Any) -> Reply:
-        """Write a page into the workdir, and ask for it to be stored."""
-        path = self.workdir / f"page-{next(self._numbers)}"
-        path.write_bytes(picture() if data is None else data)
-        return self.ask(PageRequest, job=job, **({"path": path.name} | changed))
-
-
-@pytest.fixture
-def sources(settings: Settings, migrated_url: str, clock: FakeClock) -> Iterator[Sources]:
-    """Sources on each kind of database."""
-    found = Sources(with_sources(settings, migrated_url), clock)
-    yield found
-    found.core.close()
-
-
-@pytest.fixture
-def inlet(sources: Sources, tmp_path: Path) -> Inlet:
-    """The inlet of the test."""
-    return Inlet(sources, tmp_path / "inlet")
 
 
 # --- from the first request to the last ---------------------------------------------------------------------------
@@ -126,7 +48,7 @@ def test_an_origin_becomes_a_job(inlet: Inlet) -> None:
     assert [type(reply) for reply in replies] == [RequestDone] * 3
     assert (found.state, [one.id for one in found.documents]) == (JobState.PENDING, [1, 2])
     assert [inlet.sources.core.spool.path(one).read_bytes() for one in found.documents] == [picture(), picture(0)]
-    assert (inlet.intake.open_jobs, inlet.places.taken("mail"), inlet.jobs) == (0, 0, 1)
+    assert (inlet.jobs.number, inlet.places.taken("mail"), inlet.ended) == (0, 0, 1)
 
 
 def test_a_page_of_the_kept_folder_is_stored_as_well(inlet: Inlet) -> None:
@@ -192,6 +114,31 @@ def test_an_origin_cancels_its_job_while_it_sends(inlet: Inlet) -> None:
     assert inlet.sources.spooled() == []
     assert isinstance(inlet.open(), KeyTaken)
     assert inlet.places.taken("mail") == 0
+
+
+def test_a_slow_origin_is_no_silent_one(inlet: Inlet, clock: FakeClock) -> None:
+    """Each leave counts, also one of no byte; it is stored now and then only."""
+    job = inlet.opened()
+    deadlines = []
+    for _ in range(20):
+        clock.advance(5)
+        assert isinstance(inlet.ask(LeaveRequest, job=job, bytes=0), RequestDone)
+        list(inlet.sources.core.sweeper.expire())
+        deadlines.append(inlet.sources.job(job).deadline)
+
+    assert inlet.sources.job(job).state is JobState.CREATING
+    assert len(set(deadlines)) == 11
+
+
+def test_a_source_asks_for_the_state_of_a_job(inlet: Inlet) -> None:
+    """After the block as well; of its own inlet."""
+    job = inlet.opened()
+    inlet.page(job)
+    inlet.ask(EndRequest, job=job)
+
+    state = inlet.ask(StateRequest, job=job)
+    assert state == StateReply(id=state.id, state="Pending")
+    assert isinstance(inlet.ask(StateRequest, job="unknown"), RequestRefused)
 
 
 # --- once for each key --------------------------------------------------------------------------------------------
@@ -360,239 +307,3 @@ def test_leave_is_room_of_the_owner_until_the_page_is_stored(sources: Sources, t
     assert isinstance(second, InletBusy)
     assert second.full
     small.core.close()
-
-
-@pytest.mark.parametrize(
-    ("error", "full"),
-    [(StoreBusy("x"), False), (StoreFull("x"), True), (SpoolFull("x"), True), (RuntimeError("x"), False)],
-    ids=lambda value: type(value).__name__,
-)
-def test_an_error_of_the_server_is_busy(
-    inlet: Inlet, monkeypatch: pytest.MonkeyPatch, error: Exception, full: bool
-) -> None:
-    """The origin comes again: it was not acknowledged."""
-
-    def fail(*_arguments: object, **_more: object) -> None:
-        raise error
-
-    monkeypatch.setattr(Store, "insert", fail)
-    reply = inlet.open()
-
-    assert isinstance(reply, InletBusy)
-    assert reply.full is full
-    assert inlet.places.taken("mail") == 0
-
-
-def test_too_many_wrong_passwords_are_told_when_to_come_again(inlet: Inlet) -> None:
-    """The limit is that of the accounts."""
-    inlet.sources.accounts.error = Throttled("anna", 42.0)
-
-    reply = inlet.ask(PasswordRequest, account="anna", password="guess")
-
-    assert isinstance(reply, InletBusy)
-    assert reply.seconds == 42.0
-
-
-# --- when the database fails in the middle ------------------------------------------------------------------------
-
-
-class Outage:
-    """Lets changes fail as long as it has an `error`: behind their commit if they are `stored`, else before."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.error: type[StoreBusy] | None = None
-        self.stored = False
-        writing, outage = Store.writing, self
-
-        @contextlib.contextmanager
-        def interrupted(store: Store) -> Iterator[Any]:
-            if outage.error is not None and not outage.stored:
-                raise outage.error("the database does not answer")
-            with writing(store) as db:
-                yield db
-            if outage.error is not None:
-                raise outage.error("it is not known whether it committed")
-
-        monkeypatch.setattr(Store, "writing", interrupted)
-
-
-def test_an_end_that_is_not_stored_is_busy_and_the_origin_comes_again(
-    inlet: Inlet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """T-S5: not acknowledged, and no job: the same key is opened again when the database answers."""
-    job = inlet.opened()
-    inlet.page(job)
-    outage = Outage(monkeypatch)
-    outage.error = StoreBusy
-    end, fail = inlet.ask(EndRequest, job=job), inlet.ask(FailRequest, job=job, reason="busy")
-    early = inlet.places.taken("mail")
-    outage.error = None
-    inlet.intake.fail_left()
-
-    assert [type(end), type(fail), early] == [InletBusy, InletBusy, 1]
-    assert inlet.sources.job(job).state is JobState.ABORTED
-    assert (inlet.places.taken("mail"), inlet.intake.has_unfailed) == (0, False)
-    assert inlet.opened() != job
-
-
-def test_an_end_whose_outcome_is_unknown_is_busy_and_the_key_is_taken_then(
-    inlet: Inlet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """T-S3, T-S5: it was stored. The source fails it, which changes nothing; the origin comes again, and is known."""
-    job = inlet.opened()
-    inlet.page(job)
-    outage = Outage(monkeypatch)
-    outage.error, outage.stored = OutcomeUnknown, True
-    end = inlet.ask(EndRequest, job=job)
-    outage.error = None
-    fail = inlet.ask(FailRequest, job=job, reason="busy")
-
-    assert isinstance(end, InletBusy)
-    assert isinstance(fail, RequestLate)
-    assert inlet.sources.job(job).state is JobState.PENDING
-    assert isinstance(inlet.open(), KeyTaken)
-    assert inlet.places.taken("mail") == 0
-
-
-def test_a_page_whose_outcome_is_unknown_is_no_page_of_another_number(
-    inlet: Inlet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The row may be there: the same page again is the same document, and its file stays."""
-    job = inlet.opened()
-    outage = Outage(monkeypatch)
-    outage.error, outage.stored = OutcomeUnknown, True
-    first = inlet.page(job)
-    outage.error = None
-    second = inlet.page(job)
-    inlet.ask(EndRequest, job=job)
-
-    assert [type(first), type(second)] == [InletBusy, RequestDone]
-    assert [one.id for one in inlet.sources.job(job).documents] == [1]
-    for document in inlet.sources.job(job).documents:
-        assert inlet.sources.core.spool.path(document).read_bytes() == picture()
-
-
-# --- what happens beside the requests -----------------------------------------------------------------------------
-
-
-def test_a_source_is_told_when_others_cancel_its_job(inlet: Inlet) -> None:
-    """Once; what it asks of the job then is late, and its place is free when it has closed it."""
-    job = inlet.opened()
-    inlet.page(job)
-    inlet.sources.core.service.cancel(job, ADMIN)
-    notices = [inlet.intake.ended(inlet.sources.origins.ended(inlet.intake.tokens())) for _ in range(2)]
-    late = [inlet.ask(LeaveRequest, job=job, bytes=1), inlet.page(job), inlet.ask(EndRequest, job=job)]
-    told = inlet.ask(ToldRequest, job=job, outcome="stopped")
-
-    assert notices == [[JobCancelled(job=job, reason="the job was cancelled")], []]
-    assert [(type(one), getattr(one, "reason", "")) for one in late] == [
-        (RequestLate, "the job was cancelled"),
-    ] * 3
-    assert isinstance(told, RequestDone)
-    assert inlet.places.taken("mail") == 0
-    assert inlet.sources.spooled() == []
-
-
-def test_a_source_that_is_late_is_told_so_before_the_notice(inlet: Inlet) -> None:
-    """The job is cancelled while its page is on the way."""
-    job = inlet.opened()
-    inlet.sources.core.service.cancel(job, ADMIN)
-
-    reply = inlet.page(job)
-
-    assert isinstance(reply, RequestLate)
-    assert reply.reason == "the job is Canceled"
-
-
-def test_a_cancelled_job_that_its_source_does_not_close_gives_its_place_back(inlet: Inlet, clock: FakeClock) -> None:
-    """T-S4: after the time that a silent origin has."""
-    job = inlet.opened()
-    inlet.sources.core.service.cancel(job, ADMIN)
-    inlet.intake.ended(inlet.sources.origins.ended(inlet.intake.tokens()))
-    clock.advance(29)
-    inlet.intake.forget_late()
-    before = inlet.places.taken("mail")
-    clock.advance(2)
-    inlet.intake.forget_late()
-
-    assert (before, inlet.places.taken("mail")) == (1, 0)
-
-
-def test_a_slow_origin_is_no_silent_one(inlet: Inlet, clock: FakeClock) -> None:
-    """Each leave counts, also one of no byte; it is stored now and then only."""
-    job = inlet.opened()
-    deadlines = []
-    for _ in range(20):
-        clock.advance(5)
-        assert isinstance(inlet.ask(LeaveRequest, job=job, bytes=0), RequestDone)
-        list(inlet.sources.core.sweeper.expire())
-        deadlines.append(inlet.sources.job(job).deadline)
-
-    assert inlet.sources.job(job).state is JobState.CREATING
-    assert len(set(deadlines)) == 11
-
-
-def test_a_silent_origin_loses_its_job(inlet: Inlet, clock: FakeClock) -> None:
-    """T-S2: Aborted, its key is free, and the source is told."""
-    job = inlet.opened()
-    clock.advance(31)
-    list(inlet.sources.core.sweeper.expire())
-    notices = inlet.intake.ended(inlet.sources.origins.ended(inlet.intake.tokens()))
-    late = inlet.ask(EndRequest, job=job)
-
-    assert notices == [JobCancelled(job=job, reason="the job is Aborted")]
-    assert isinstance(late, RequestRefused | RequestLate)
-    assert inlet.opened()
-
-
-def test_the_end_of_the_process_fails_what_is_open(inlet: Inlet) -> None:
-    """T-S2: whatever it had sent of them. What was ended stays."""
-    ended = inlet.opened("1")
-    inlet.page(ended)
-    inlet.ask(EndRequest, job=ended)
-    half = inlet.opened("2")
-    inlet.page(half)
-    inlet.intake.close("its source ended")
-
-    assert [inlet.sources.job(token).state for token in (ended, half)] == [JobState.PENDING, JobState.ABORTED]
-    assert inlet.places.taken("mail") == 0
-    assert inlet.sources.core.service.audit(ADMIN, half)[-1].detail == "its source ended"
-
-
-def test_a_source_asks_for_the_state_of_a_job(inlet: Inlet) -> None:
-    """After the block as well; of its own inlet."""
-    job = inlet.opened()
-    inlet.page(job)
-    inlet.ask(EndRequest, job=job)
-
-    state = inlet.ask(StateRequest, job=job)
-    assert state == StateReply(id=state.id, state="Pending")
-    assert isinstance(inlet.ask(StateRequest, job="unknown"), RequestRefused)
-
-
-def test_requests_about_one_job_come_one_after_the_other(inlet: Inlet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T-S4: an end does not overtake the page before it, whatever threads the source uses."""
-    job = inlet.opened()
-    inlet.page(job)
-    copying, go_on = threading.Event(), threading.Event()
-    chunks = intakes.pages.chunks
-
-    def slowly(page: Any) -> Iterator[bytes]:
-        copying.set()
-        go_on.wait()
-        yield from chunks(page)
-
-    monkeypatch.setattr(intakes.pages, "chunks", slowly)
-    page = threading.Thread(target=inlet.page, args=(job,))
-    end = threading.Thread(target=lambda: inlet.ask(EndRequest, job=job))
-    page.start()
-    copying.wait()
-    end.start()
-    states = [inlet.sources.job(job).state]
-    go_on.set()
-    page.join()
-    end.join()
-
-    assert states == [JobState.CREATING]
-    until(lambda: inlet.sources.job(job).state is JobState.PENDING)
-    assert len(inlet.sources.job(job).documents) == 2
