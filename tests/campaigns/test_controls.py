@@ -19,6 +19,11 @@ THREATS = {"T-A1", "T-A2", "T-A3", "T-A4", "T-A5", "T-A6", "T-D1", "T-D2", "T-D3
     "T-O8",
     "T-P4",
     "T-P6",
+    "T-S1",
+    "T-S2",
+    "T-S3",
+    "T-S4",
+    "T-S5",
 }
 
 
@@ -47,7 +52,7 @@ def test_every_test_of_the_table_is_there() -> None:
 
 
 def test_every_threat_of_the_wire_has_its_controls() -> None:
-    """T-A1 to T-A6, T-D1 to T-D4, T-F4, T-O1, T-O4, T-O8, T-P4 and T-P6; faults have theirs too."""
+    """T-A1 to T-A6, T-D1 to T-D4, T-F4, T-O1, T-O4, T-O8, T-P4, T-P6, and T-S1 to T-S5; faults have theirs too."""
     assert {one.threat for one in controls.table()} >= THREATS
 
 
