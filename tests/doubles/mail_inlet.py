@@ -54,6 +54,11 @@ class MailInlet:
             assert client.reply().startswith("220 ")
             yield client
 
+    def send(self, content: bytes, *recipients: str, sender: str = "scanner@office.example") -> str:
+        """Send a mail over a connection of its own, and return the reply to its end."""
+        with self.client() as client:
+            return client.send(content, *recipients, sender=sender)
+
     def jobs(self, state: str = "Pending") -> list[BroughtJob]:
         """Return the jobs in a state."""
         return self.server.in_state(state)
