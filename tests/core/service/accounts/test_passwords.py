@@ -18,14 +18,8 @@ PASSWORD = "right horse battery"
 
 
 @pytest.fixture
-def hasher() -> RecordingHasher:
-    """A cheap argon2."""
-    return RecordingHasher()
-
-
-@pytest.fixture
 def passwords(hasher: RecordingHasher) -> Passwords:
-    """Passwords with that one."""
+    """Passwords with a cheap argon2."""
     return Passwords(hasher)
 
 
