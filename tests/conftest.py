@@ -112,6 +112,16 @@ def _outside_plugin_installed() -> Iterator[None]:
 
 
 @pytest.fixture
+def site_packages(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder on the path: a plugin that is installed into it is found, by this process and its workers."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    sys.path.append(str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands still."""
     return FakeClock()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import documents
@@ -28,16 +27,6 @@ class Broken(Source):
 def postscan_sources():
     return [Broken()]
 """
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Path]:
-    """A folder on the path."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    sys.path.append(str(folder))
-    yield folder
-    sys.path.remove(str(folder))
 
 
 @pytest.fixture
@@ -109,19 +98,19 @@ def test_a_defect_is_a_line_and_the_exit_code_1(
     assert len(result.stdout.splitlines()) == 1
 
 
-def test_a_source_that_cannot_be_loaded_is_told_why(postscan_check: Callable[..., Result], site: Path) -> None:
+def test_a_source_that_cannot_be_loaded_is_told_why(postscan_check: Callable[..., Result], site_packages: Path) -> None:
     """By the sentence for which it is quarantined."""
-    documents.install(site, "broken_module", "import no_such_thing", "broken", "postscan.sources")
+    documents.install(site_packages, "broken_module", "import no_such_thing", "broken", "postscan.sources")
     result = postscan_check("broken")
 
     assert result.exit_code == 1
     assert result.stdout == "import error: ModuleNotFoundError: No module named 'no_such_thing'\n"
 
 
-def test_a_source_without_an_inlet_is_run_without_settings(postscan_check: Callable[..., Result], site: Path) -> None:
+def test_a_source_without_an_inlet_is_run_without_settings(postscan_check: Callable[..., Result], site_packages: Path) -> None:
     """If that is enough for it."""
     code = BROKEN.replace("CODE", "token.wait(60)")
-    documents.install(site, "broken_module", code, "broken", "postscan.sources")
+    documents.install(site_packages, "broken_module", code, "broken", "postscan.sources")
     result = postscan_check("broken", "--json")
 
     (report,) = json.loads(result.stdout)

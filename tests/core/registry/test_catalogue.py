@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import documents
 import pytest
+from plugin_code import changed, disable, traced
 
 from postscan.core.engine import Engine
 from postscan.core.filters import parameters
@@ -35,24 +36,13 @@ def postscan_filters():
 
 
 @pytest.fixture
-def install(tmp_path: Path) -> Iterator[Callable[..., None]]:
+def install(site_packages: Path) -> Callable[..., None]:
     """Install a plugin: its name, its code, and what to change in the code."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    sys.path.append(str(folder))
 
     def put(name: str, code: str = GOOD, *changes: tuple[str, str]) -> None:
-        for old, new in changes:
-            assert old in code
-            code = code.replace(old, new)
-        (folder / f"{name}_module.py").write_text(code)
-        info = folder / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[postscan.filters]\n{name} = {name}_module\n")
+        documents.install(site_packages, name, changed(code, *changes), name)
 
-    yield put
-    sys.path.remove(str(folder))
+    return put
 
 
 def plugin(core: Engine, name: str) -> Plugin:
@@ -124,17 +114,16 @@ def test_a_plugin_that_hangs_while_it_loads_is_quarantined(
 
 
 def test_a_disabled_plugin_is_listed_and_never_imported(
-    core: Engine, settings: Settings, tmp_path: Path, install: Callable[..., None]
+    core: Engine, tmp_path: Path, install: Callable[..., None]
 ) -> None:
     """Its code would leave a file."""
     trace = tmp_path / "imported"
-    install("unwanted", GOOD, ("@hookimpl", f"open({str(trace)!r}, 'w').close()\n@hookimpl"))
+    install("unwanted", GOOD, traced(trace))
     assert plugin(core, "unwanted").state is PluginState.READY
     assert trace.exists()
     trace.unlink()
 
-    disabled = settings.plugins.model_copy(update={"disabled": ("unwanted",)})
-    core.settings = settings.model_copy(update={"plugins": disabled})
+    disable(core, "unwanted")
 
     assert plugin(core, "unwanted").state is PluginState.DISABLED
     assert not trace.exists()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import documents
 import pytest
+from plugin_code import changed, disable, traced
 
 from postscan.core.engine import Engine
 from postscan.core.filters.source.messages import InletStarted
@@ -34,21 +34,13 @@ DESTINATION = {"label": "All", "process": "3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E10"
 
 
 @pytest.fixture
-def install(tmp_path: Path) -> Iterator[Callable[..., None]]:
+def install(site_packages: Path) -> Callable[..., None]:
     """Install a source: its name, and what to change in the code."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    sys.path.append(str(folder))
 
     def put(name: str, *changes: tuple[str, str]) -> None:
-        code = GOOD
-        for old, new in changes:
-            assert old in code
-            code = code.replace(old, new)
-        documents.install(folder, f"{name}_module", code, name, "postscan.sources")
+        documents.install(site_packages, f"{name}_module", changed(GOOD, *changes), name, "postscan.sources")
 
-    yield put
-    sys.path.remove(str(folder))
+    return put
 
 
 def plugin(core: Engine, name: str) -> Plugin:
@@ -103,17 +95,16 @@ def test_a_broken_source_is_quarantined_with_its_reason(
 
 
 def test_a_disabled_source_is_listed_and_never_imported(
-    core: Engine, settings: Settings, tmp_path: Path, install: Callable[..., None]
+    core: Engine, tmp_path: Path, install: Callable[..., None]
 ) -> None:
     """Its code would leave a file."""
     trace = tmp_path / "imported"
-    install("unwanted", ("@hookimpl", f"open({str(trace)!r}, 'w').close()\n@hookimpl"))
+    install("unwanted", traced(trace))
     assert plugin(core, "unwanted").state is PluginState.READY
     assert trace.exists()
     trace.unlink()
 
-    disabled = settings.plugins.model_copy(update={"disabled": ("unwanted",)})
-    core.settings = settings.model_copy(update={"plugins": disabled})
+    disable(core, "unwanted")
 
     assert plugin(core, "unwanted").state is PluginState.DISABLED
     assert not trace.exists()
@@ -143,7 +134,7 @@ def test_the_table_of_each_inlet_is_checked_by_its_source(core: Engine, settings
 def test_a_running_server_loads_no_source(core: Engine, tmp_path: Path, install: Callable[..., None]) -> None:
     """Only the process of an inlet does."""
     trace = tmp_path / "imported"
-    install("unused", ("@hookimpl", f"open({str(trace)!r}, 'w').close()\n@hookimpl"))
+    install("unused", traced(trace))
 
     with core.running() as catalogue:
         assert [one.kind for one in catalogue.plugins if one.kind is PluginKind.SOURCE] == []
