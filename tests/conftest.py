@@ -48,7 +48,8 @@ hypothesis.settings.load_profile("suite")
 
 
 LONGEST_FIRST = (
-    "core/workers/test_hostile_filters.py",
+    "core/workers/hostile/test_cancel.py",
+    "core/workers/hostile/test_rules.py",
     "acceptance/test_device.py",
     "acceptance/test_example.py",
     "test_process_guard.py",
