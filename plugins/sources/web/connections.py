@@ -138,30 +138,36 @@ class WebListener:
         self._places = AddressPlaces(limits)
         self._opening: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
-        self._accepting = asyncio.create_task(self._accept())
-        self._accepting.add_done_callback(lambda _task: listener.close())
+        self._loop = asyncio.get_running_loop()
+        self._resume()
 
     def close(self) -> None:
         """Accept no more connections, and end those whose handshake is not complete."""
-        self._accepting.cancel()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
         for opening in self._opening:
-            opening.cancel()
+            self._loop.call_soon(opening.cancel)  # once it has begun: asyncio drops the arguments of one that has not
 
     async def wait_closed(self) -> None:
-        """Return when nothing is accepted any more."""
-        await asyncio.gather(self._accepting, *self._opening, return_exceptions=True)
+        """Return when no connection is being opened any more."""
+        await asyncio.gather(*self._opening, return_exceptions=True)
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, peer = await loop.sock_accept(self._listener)
-            except ConnectionAbortedError:
-                continue
-            except OSError:  # no descriptor or no memory is left; the socket stays readable meanwhile
-                await asyncio.sleep(PAUSE_SECONDS)
-                continue
-            self._take(connection, plain_address(peer[0]))
+    def _resume(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        """Accept one connection: `sock_accept` of asyncio loses one that comes while it is cancelled."""
+        try:
+            connection, peer = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:  # no descriptor or no memory is left; the socket stays readable meanwhile
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(PAUSE_SECONDS, self._resume)
+            return
+        connection.setblocking(False)
+        self._take(connection, plain_address(peer[0]))
 
     def _take(self, connection: socket.socket, address: str) -> None:
         leave = self._places.take(address)
@@ -187,8 +193,7 @@ class WebListener:
             milliseconds = round(self._limits.write_seconds * 1000)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
             with contextlib.suppress(OSError):  # the client is gone, or its handshake failed or took too long
-                loop = asyncio.get_running_loop()
-                await loop.connect_accepted_socket(lambda: protocol, connection, **options)
+                await self._loop.connect_accepted_socket(lambda: protocol, connection, **options)
                 is_open = True
         finally:
             if not is_open:

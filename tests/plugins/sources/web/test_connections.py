@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import errno
+import os
 import socket
 import ssl
 import threading
@@ -13,13 +16,24 @@ from typing import Any
 
 import anyio.to_thread
 import pytest
+import uvicorn
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 from web_site import LoopbackTls
 from works import PATIENCE, until
 
 from postscan.core.filters.cancellation import CancelSource
-from postscan.plugins.sources.web.connections import FEW, HEAD_BYTES, KEPT, AddressPlaces, WebLimits
+from postscan.plugins.sources.web import connections
+from postscan.plugins.sources.web.connections import (
+    FEW,
+    HEAD_BYTES,
+    KEPT,
+    AddressPlaces,
+    HeadDeadline,
+    WebLimits,
+    WebListener,
+)
 from postscan.plugins.sources.web.server import CannotListen, listen, serve, tls_context
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -242,6 +256,27 @@ def test_an_eighth_of_the_places_is_left_to_those_with_few() -> None:
     assert places.take("10.0.0.3") is None
 
 
+def test_a_process_without_descriptors_accepts_later(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does nothing else meanwhile; the client waits."""
+    monkeypatch.setattr(connections, "PAUSE_SECONDS", 0.1)
+    running = serving()
+    accept = socket.socket.accept
+    is_exhausted, has_failed = [True], threading.Event()
+
+    def failing(listener: socket.socket) -> Any:
+        if is_exhausted[0] and listener.getsockname()[1] == running.port:
+            has_failed.set()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    with running.connect() as connection:
+        assert has_failed.wait(PATIENCE)
+        is_exhausted[0] = False
+
+        assert exchange(connection).endswith(b"hello")
+
+
 def test_a_place_is_left_once() -> None:
     """Also if it is said twice: when the connection is lost, and when its opening fails."""
     places = AddressPlaces(WebLimits(connections=100, connections_per_address=2))
@@ -282,6 +317,36 @@ def test_a_request_that_is_served_at_the_stop_gets_its_response(serving: Serving
         until(is_closed, "the socket is closed")
         go_on.set()
         assert received(connection).endswith(b"hello")
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_connection_that_comes_at_the_stop_is_closed(turns: int) -> None:
+    """However far it has come, in turns of the event loop: it waits, is accepted, is being opened, or is open."""
+    config = uvicorn.Config(hello, http=HeadDeadline, ws="none", lifespan="off", log_config=None)
+    state = ServerState()
+
+    def make() -> HeadDeadline:
+        protocol = HeadDeadline(config, state, {}, asyncio.get_running_loop())
+        protocol.limits = LIMITS
+        return protocol
+
+    async def stop() -> None:
+        with contextlib.closing(listen(LOOPBACK, 0)) as listener:
+            accepting = WebListener(listener, make, None, LIMITS, lambda _address: None)
+            with socket.create_connection(listener.getsockname(), PATIENCE) as client:
+                client.setblocking(False)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                accepting.close()
+                for protocol in list(state.connections):
+                    protocol.shutdown()
+                await accepting.wait_closed()
+                async with asyncio.timeout(PATIENCE):
+                    with contextlib.suppress(ConnectionError):
+                        assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+
+    asyncio.run(stop())
+    assert state.connections == set()
 
 
 # --- what cannot be used -------------------------------------------------------------------------------------------
