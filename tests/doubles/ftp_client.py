@@ -29,13 +29,16 @@ class FtpClient:
         """Connect, from the address *own*; read the greeting, with *implicit* over TLS; log in as a device."""
         self._own = (own, 0) if own else None
         self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), SECONDS, self._own)
-        if implicit is not None:
-            self.socket = implicit.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self._received = b""
         self._data_context = implicit
-        self.greeting = self.reply()
-        if login:
-            self.login()
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            if implicit is not None:
+                self.socket = implicit.wrap_socket(self.socket, server_hostname="127.0.0.1")
+            self.greeting = self.reply()
+            if login:
+                self.login()
+            on_failure.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -86,18 +89,26 @@ class FtpClient:
 
     def begin(self, command: Line) -> socket.socket:
         """Begin a transfer and return its data connection, after the first reply."""
-        connection = self.data()
-        reply = self.do(command)
-        assert reply.startswith(("125", "150")), reply
-        if self._data_context is not None:
-            return self._data_context.wrap_socket(connection, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+        with contextlib.ExitStack() as on_failure:
+            connection = on_failure.enter_context(self.data())
+            reply = self.do(command)
+            assert reply.startswith(("125", "150")), reply
+            if self._data_context is not None:
+                connection = self._data_context.wrap_socket(
+                    connection, server_hostname="127.0.0.1", suppress_ragged_eofs=False
+                )
+            on_failure.pop_all()
         return connection
 
+    def upload(self, command: Line, content: bytes) -> None:
+        """Send a file to its end, and leave the reply to that for the caller to read."""
+        with self.begin(command) as connection:
+            connection.sendall(content)
+            end(connection)
+
     def store(self, path: str, content: bytes, command: str = "STOR") -> str:
-        """IncomingFile a file and return the reply to its end."""
-        connection = self.begin(f"{command} {path}".strip())
-        connection.sendall(content)
-        end(connection)
+        """Send a file and return the reply to its end."""
+        self.upload(f"{command} {path}".strip(), content)
         return self.reply()
 
     def list(self, command: str) -> list[str]:

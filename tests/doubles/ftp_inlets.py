@@ -139,6 +139,13 @@ class FtpInlet:
 
         until(arrived, f"for {size} bytes")
 
+    def upload_without_end(self, client: FtpClient) -> socket.socket:
+        """Let a client send a whole file, and return its data connection when all has arrived: its end has not."""
+        connection = client.begin("STOR /Invoices/scan.jpg")
+        connection.sendall(JPEG)
+        self.wait_for_bytes(len(JPEG))
+        return connection
+
     def wait_for_line(self, message: str, **fields: str) -> SourceLogLine:
         """Return the next line of the log with this message and these fields; the lines before it are passed over."""
         found: list[SourceLogLine] = []

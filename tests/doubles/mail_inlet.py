@@ -49,8 +49,10 @@ class MailInlet:
     @contextlib.contextmanager
     def client(self, tls: ssl.SSLContext | None = None, *, address: str = "127.0.0.1") -> Iterator[RawClient]:
         """Connect, over implicit TLS with a context, and read the greeting; *address* is that of the client."""
-        connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=(address, 0))
-        with RawClient(tls.wrap_socket(connection) if tls else connection) as client:
+        with (
+            socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=(address, 0)) as connection,
+            RawClient(tls.wrap_socket(connection) if tls else connection) as client,
+        ):
             assert client.reply().startswith("220 ")
             yield client
 

@@ -36,9 +36,9 @@ class Device(Origin):
         self._last, self._acknowledged = (next(self._numbers), page), False
 
         def break_off(client: FtpClient) -> None:
-            connection = client.begin(f"STOR {self._name}")
-            connection.sendall(page[:size])
-            next(self._ends)(connection)
+            with client.begin(f"STOR {self._name}") as connection:
+                connection.sendall(page[:size])
+                next(self._ends)(connection)
             self._acknowledged = client.reply().startswith("226") and not self._renames
 
         self._in_session(break_off)
@@ -65,10 +65,9 @@ class Device(Origin):
         """Upload a page, and abort it."""
 
         def abort(client: FtpClient) -> None:
-            connection = client.begin("STOR /Scans/aborted.png")
-            connection.sendall(page)
-            client.do("ABOR")
-            connection.close()
+            with client.begin("STOR /Scans/aborted.png") as connection:
+                connection.sendall(page)
+                client.do("ABOR")
 
         self._in_session(abort)
 

@@ -41,9 +41,7 @@ def test_a_session_keeps_its_place_while_its_file_is_being_stored(make_inlet):
     inlet = make_inlet(connections_per_address=1)
     inlet.hold()
     client = FtpClient(inlet.port)
-    connection = client.begin("STOR /Invoices/scan.jpg")
-    connection.sendall(JPEG)
-    end(connection)
+    client.upload("STOR /Invoices/scan.jpg", JPEG)
     inlet.wait_for_held()
     client.close()
     with FtpClient(inlet.port, login=False) as again:
@@ -148,9 +146,7 @@ def test_commands_that_come_ahead_are_limited(inlet):
     """A client that sends without end while its file is being stored is cut off."""
     with FtpClient(inlet.port) as client:
         inlet.hold()
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        end(connection)
+        client.upload("STOR /Invoices/scan.jpg", JPEG)
         inlet.wait_for_held()
         client.send(*["NOOP"] * 33)
         assert client.reply() == "421 Too many commands wait."

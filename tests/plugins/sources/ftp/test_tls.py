@@ -45,9 +45,7 @@ def test_older_tls_is_refused(inlet):
 def test_an_upload_that_is_cut_off_is_not_acknowledged(inlet):
     """Without close_notify a stranger may have ended it, and the content is not asked."""
     with secured(inlet) as client:
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        inlet.wait_for_bytes(len(JPEG))
+        connection = inlet.upload_without_end(client)
         cut_off(connection)
 
         assert client.reply() == "426 The connection ended without close_notify of TLS."

@@ -43,9 +43,7 @@ def test_a_file_that_is_cut_is_not_acknowledged_and_nothing_of_it_stays(inlet):
 def test_a_reset_is_no_end_of_a_file(inlet):
     """Also after its last byte: the client has not ended it."""
     with FtpClient(inlet.port) as client:
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        inlet.wait_for_bytes(len(JPEG))
+        connection = inlet.upload_without_end(client)
         reset(connection)
 
         assert client.reply() == "426 The data connection broke."
@@ -56,9 +54,7 @@ def test_a_reset_is_no_end_of_a_file(inlet):
 def test_a_client_that_leaves_its_session_has_sent_nothing(inlet):
     """RFC 959: a session that is closed aborts the transfer. The file is whole, and waits for its end."""
     client = FtpClient(inlet.port)
-    connection = client.begin("STOR /Invoices/scan.jpg")
-    connection.sendall(JPEG)
-    inlet.wait_for_bytes(len(JPEG))
+    connection = inlet.upload_without_end(client)
     client.close()
     inlet.wait_for_line("upload refused", reason="the session ended before the file")
     connection.close()
@@ -79,9 +75,7 @@ def test_a_client_that_leaves_at_the_end_of_its_file_has_sent_nothing(inlet, mon
 
     monkeypatch.setattr(DataChannel, "_received", look_later)
     client = FtpClient(inlet.port)
-    connection = client.begin("STOR /Invoices/scan.jpg")
-    connection.sendall(JPEG)
-    end(connection)
+    client.upload("STOR /Invoices/scan.jpg", JPEG)
     assert ended.wait(60)
     client.close()
     left.set()
@@ -112,9 +106,7 @@ def test_a_client_that_is_killed_has_sent_nothing(inlet):
 def test_a_transfer_that_is_aborted_has_sent_nothing(inlet):
     """ABOR waits for no other command; its client reads one reply for each of the two."""
     with FtpClient(inlet.port) as client:
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        inlet.wait_for_bytes(len(JPEG))
+        connection = inlet.upload_without_end(client)
         client.send(b"\xff\xf4\xff\xf2ABOR")
 
         assert client.reply() == "426 The transfer is aborted."
@@ -128,9 +120,7 @@ def test_a_transfer_that_is_aborted_has_sent_nothing(inlet):
 def test_the_same_file_again_is_the_same_job(inlet):
     """A client that has not read the reply sends it again; another name or content is another file."""
     with FtpClient(inlet.port) as client:
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        end(connection)
+        client.upload("STOR /Invoices/scan.jpg", JPEG)
         inlet.wait_for_jobs(1)
 
     with FtpClient(inlet.port) as client:
@@ -169,9 +159,7 @@ def test_names_that_the_server_chooses_are_new_each_time(inlet):
 def test_a_name_in_any_encoding_is_read(inlet, name):
     """And known by the bytes that the client sends."""
     with FtpClient(inlet.port) as client:
-        connection = client.begin(b"STOR /Invoices/" + name)
-        connection.sendall(JPEG)
-        end(connection)
+        client.upload(b"STOR /Invoices/" + name, JPEG)
 
         assert client.reply().startswith("226")
         assert client.do(b"SIZE /Invoices/" + name) == f"213 {len(JPEG)}"
@@ -260,9 +248,7 @@ def test_nothing_is_acknowledged_while_the_job_is_being_stored(inlet):
     """However long that takes; other sessions go on, and commands of this one wait."""
     with FtpClient(inlet.port) as client, FtpClient(inlet.port) as other:
         inlet.hold()
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        end(connection)
+        client.upload("STOR /Invoices/scan.jpg", JPEG)
         inlet.wait_for_held()
         client.send("NOOP")
 
@@ -282,9 +268,7 @@ def test_a_job_that_is_stored_while_its_client_leaves_is_taken_the_next_time(inl
     """The key makes one job of the two."""
     client = FtpClient(inlet.port)
     inlet.hold()
-    connection = client.begin("STOR /Invoices/scan.jpg")
-    connection.sendall(JPEG)
-    end(connection)
+    client.upload("STOR /Invoices/scan.jpg", JPEG)
     inlet.wait_for_held()
     client.close()
     inlet.release()
@@ -335,9 +319,7 @@ def test_a_job_that_is_cancelled_while_it_is_stored_is_refused(inlet):
     """The client is not to send it again, and the server gets to know that it was told."""
     with FtpClient(inlet.port) as client:
         inlet.hold()
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        end(connection)
+        client.upload("STOR /Invoices/scan.jpg", JPEG)
         inlet.wait_for_held()
         [job] = inlet.server.jobs
         inlet.server.cancel(job, "the wrong page")
@@ -353,9 +335,7 @@ def test_while_the_server_is_away_nothing_is_acknowledged(inlet):
     """The source ends then; until it has, its clients are asked to come again."""
     with FtpClient(inlet.port) as client:
         inlet.hold()
-        connection = client.begin("STOR /Invoices/scan.jpg")
-        connection.sendall(JPEG)
-        end(connection)
+        client.upload("STOR /Invoices/scan.jpg", JPEG)
         inlet.wait_for_held()
         inlet.server.die()
 

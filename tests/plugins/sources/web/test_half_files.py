@@ -124,8 +124,10 @@ def test_a_connection_over_tls_that_is_cut_makes_no_job(start: StartSite) -> Non
     field = f"Authorization: {request.headers['authorization']}"
     data = head("Transfer-Encoding: chunked", field) + b"%x\r\n%b\r\n" % (len(PNG), PNG)
     for ending in ("cut", "notified"):
-        raw = socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE)
-        with site.context.wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+        with (
+            socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE) as raw,
+            site.context.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+        ):
             connection.sendall(data)
             if ending == "notified":
                 connection.unwrap()
