@@ -26,6 +26,13 @@ class Step:
     files: tuple[Path, ...] = ()
     promised: tuple[str, ...] = ()
 
+    @property
+    def untrue(self) -> list[str]:
+        """The promised lines that no line of the output ends with, whatever the width of the columns."""
+        said = [_with_single_blanks(line) for line in self.output.splitlines()]
+        promised = [_with_single_blanks(line) for line in self.promised]
+        return [line for line in promised if not any(one.endswith(line) for one in said)]
+
 
 class Author:
     """Somebody with an empty folder and an environment in which postscan is installed, from a wheel."""
@@ -114,3 +121,13 @@ def _free_port() -> int:
 def step(steps: list[Step], beginning: str, *, last: bool = False) -> Step:
     """Return the first or the last step whose command begins so."""
     return [one for one in steps if one.command.startswith(beginning)][-1 if last else 0]
+
+
+def listed(steps: list[Step]) -> str:
+    """Return the line of the new package in the list of plugins, with single blanks between its columns."""
+    (row,) = (line for line in step(steps, "postscan plugin list").output.splitlines() if line.startswith(NAME))
+    return _with_single_blanks(row)
+
+
+def _with_single_blanks(line: str) -> str:
+    return " ".join(line.split())
