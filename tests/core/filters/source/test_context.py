@@ -10,42 +10,13 @@ from pathlib import Path
 
 import pytest
 import source_server
+from idle_sources import Idle, Pulling
 from source_server import SourceServer
 from works import PATIENCE
 
 from postscan.core.filters.source import messages
 from postscan.core.filters.source.messages import InletBusy, PasswordRequest, Request, SourceFailed
 from postscan.plugins import Busy, CancellationToken, Cancelled, JobStatus, Refused, Source, SourceContext, setting
-
-
-class Idle(Source):
-    """A source whose inlet the test uses."""
-
-    title = "Idle"
-    proofs = ("device", "password")
-
-    def __init__(self) -> None:
-        self.inlet: SourceContext
-        self.ready = threading.Event()
-        self.pulled: list[str] = []
-
-    def run(self, inlet: SourceContext, token: CancellationToken) -> None:
-        """Wait for the stop."""
-        self.inlet = inlet
-        self.ready.set()
-        while not token.wait(PATIENCE):
-            pass
-
-
-class Pulling(Idle):
-    """The same, for which an administrator may ask for a scan."""
-
-    def pull(self, inlet: SourceContext, destination: str) -> None:
-        """Remember it, and fail at one."""
-        self.pulled.append(destination)
-        if destination == "broken":
-            raise RuntimeError("no paper")
-
 
 NETWORKS = ("10.0.0.0/24", "fd00::/64", "10.1.2.3", "uuid:4509a320-00a0-008f-00b6-002507510eca")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import source_server
+from idle_sources import Idle
 from source_server import SourceServer
 from works import PATIENCE
 
@@ -25,36 +26,29 @@ from postscan.core.filters.source.messages import (
     Request,
     RequestRefused,
 )
-from postscan.plugins import Busy, CancellationToken, Ended, Refused, Source, SourceContext, SourceJob, Taken
+from postscan.plugins import Busy, CancellationToken, Ended, Refused, SourceContext, SourceJob, Taken
 
 MIB = 1 << 20
 
 
-class Idle(Source):
-    """A source whose inlet the test uses, in the thread of the test."""
-
-    title = "Idle"
-    proofs = ("device",)
+class IdleWithJob(Idle):
+    """An idle source that ends after the job that is open at its stop."""
 
     def __init__(self) -> None:
-        self.inlet: SourceContext
-        self.ready = threading.Event()
+        super().__init__()
         self.open = threading.Lock()
 
     def run(self, inlet: SourceContext, token: CancellationToken) -> None:
-        """Wait for the stop, and for the job that is open then."""
-        self.inlet = inlet
-        self.ready.set()
-        while not token.wait(PATIENCE):
-            pass
+        """Wait for the stop, and for that job."""
+        super().run(inlet, token)
         with self.open:
             pass
 
 
 @pytest.fixture
-def source() -> Idle:
+def source() -> IdleWithJob:
     """The source of the test."""
-    return Idle()
+    return IdleWithJob()
 
 
 @pytest.fixture
@@ -401,7 +395,7 @@ def test_a_wait_for_the_origin_ends_as_well(server: SourceServer, job: Job) -> N
 
 
 def test_a_stopped_inlet_takes_nothing_new_and_ends_what_is_open(
-    server: SourceServer, source: Idle, inlet: SourceContext, job: Job
+    server: SourceServer, source: IdleWithJob, inlet: SourceContext, job: Job
 ) -> None:
     """The origin hears "come again", as when there is no room."""
     with source.open, job() as one:

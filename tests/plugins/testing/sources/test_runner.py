@@ -4,46 +4,23 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import good_sources
 import pytest
+from idle_sources import Idle, Pulling
 from works import PATIENCE
 
-from postscan.plugins import CancellationToken, Ended, Refused, Source, SourceContext, Taken
+from postscan.plugins import CancellationToken, Ended, Refused, SourceContext, Taken
 from postscan.plugins.testing import run_source
 from postscan.plugins.testing.runner import EXAMPLE_USER
 from postscan.plugins.testing.sources.origin import noise, page
 
 
-class Idle(Source):
-    """A source whose inlet the test uses, in the thread of the test."""
-
-    title = "Idle"
-    proofs = ("device", "password")
-
-    def __init__(self) -> None:
-        self.inlet: SourceContext
-        self.ready = threading.Event()
-        self.pulled: list[str] = []
-
-    def run(self, inlet: SourceContext, token: CancellationToken) -> None:
-        """Wait for the stop."""
-        self.inlet = inlet
-        self.ready.set()
-        while not token.wait(PATIENCE):
-            pass
-
-    def pull(self, inlet: SourceContext, destination: str) -> None:
-        """Remember it."""
-        self.pulled.append(destination)
-
-
 @pytest.fixture
-def idle() -> Iterator[Idle]:
+def idle() -> Pulling:
     """A source; it has begun when its inlet is used."""
-    return Idle()
+    return Pulling()
 
 
 def test_a_job_of_a_source_is_stored_with_its_pages(tmp_path: Path) -> None:
@@ -77,7 +54,7 @@ def test_a_client_that_repeats_has_one_job() -> None:
     assert [state for state in states if state[0] == "Pending"] == [("Pending", [page(1)]), ("Pending", [page(2)])]
 
 
-def test_an_account_proves_itself(idle: Idle) -> None:
+def test_an_account_proves_itself(idle: Pulling) -> None:
     """The server believes no account whose password it has not seen."""
     with run_source(idle, accounts={"Anna": "right"}) as run:
         assert idle.ready.wait(PATIENCE)
@@ -93,7 +70,7 @@ def test_an_account_proves_itself(idle: Idle) -> None:
     assert (stored.id, stored.owner) == (job.id, "source:under-test:anna")
 
 
-def test_a_cancel_reaches_the_source(idle: Idle) -> None:
+def test_a_cancel_reaches_the_source(idle: Pulling) -> None:
     """And what the origin says to it is kept; the key stays taken."""
     with run_source(idle) as run:
         assert idle.ready.wait(PATIENCE)
@@ -110,7 +87,7 @@ def test_a_cancel_reaches_the_source(idle: Idle) -> None:
     assert run
 
 
-def test_a_page_is_examined_as_the_server_does(idle: Idle) -> None:
+def test_a_page_is_examined_as_the_server_does(idle: Pulling) -> None:
     """What is cut or no image is refused, and its job fails."""
     with run_source(idle) as run:
         assert idle.ready.wait(PATIENCE)
@@ -124,7 +101,7 @@ def test_a_page_is_examined_as_the_server_does(idle: Idle) -> None:
         assert [(job.state, job.reasons) for job in run.jobs] == [("Aborted", ("SendImageFailed",))] * 2
 
 
-def test_the_source_is_asked_for_a_scan(idle: Idle) -> None:
+def test_the_source_is_asked_for_a_scan(idle: Pulling) -> None:
     """As `postscan sources scan` does."""
     with run_source(idle) as run:
         run.pull("d1")
@@ -166,7 +143,7 @@ def test_a_source_that_ends_fails_the_test() -> None:
         threading.Event().wait(0.5)
 
 
-def test_keys_of_the_server_and_of_the_source_are_told_apart(idle: Idle) -> None:
+def test_keys_of_the_server_and_of_the_source_are_told_apart(idle: Pulling) -> None:
     """A wrong value of the first is an error of the settings."""
     with run_source(idle, destinations=("Invoices", "Letters"), allow_clear=True, open_jobs=1):
         assert idle.ready.wait(PATIENCE)
