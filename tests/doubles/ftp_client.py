@@ -93,10 +93,7 @@ class FtpClient:
             connection = on_failure.enter_context(self.data())
             reply = self.do(command)
             assert reply.startswith(("125", "150")), reply
-            if self._data_context is not None:
-                connection = self._data_context.wrap_socket(
-                    connection, server_hostname="127.0.0.1", suppress_ragged_eofs=False
-                )
+            connection = self._protected(connection)
             on_failure.pop_all()
         return connection
 
@@ -111,6 +108,17 @@ class FtpClient:
         self.upload(f"{command} {path}".strip(), content)
         return self.reply()
 
+    def offer(self, path: str, content: bytes) -> str:
+        """Send a file and return the reply to its end, or the one that refuses it before its first byte."""
+        with self.data() as connection:
+            reply = self.do(f"STOR {path}")
+            if not reply.startswith(("125", "150")):
+                return reply
+            with self._protected(connection) as protected:
+                protected.sendall(content)
+                end(protected)
+        return self.reply()
+
     def list(self, command: str) -> list[str]:
         """Return the lines of a listing."""
         connection = self.begin(command)
@@ -122,6 +130,12 @@ class FtpClient:
     def close(self) -> None:
         """Close the session without a word."""
         self.socket.close()
+
+    def _protected(self, connection: socket.socket) -> socket.socket:
+        """Return a data connection with TLS, if data are to have it."""
+        if self._data_context is None:
+            return connection
+        return self._data_context.wrap_socket(connection, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
 
     def _line(self) -> str:
         while b"\r\n" not in self._received:

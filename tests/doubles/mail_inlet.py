@@ -167,8 +167,8 @@ def page(text: bytes = b"a page", size: int = 0) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + filling + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
 
 
-def mail(*pages: bytes, subject: str = "a scan", **fields: str) -> bytes:
-    """Return a mail with a text and these pages, as scanners send them."""
+def mail(*pages: bytes, subject: str = "a scan", called: str = "", **fields: str) -> bytes:
+    """Return a mail with a text and these pages, as scanners send them; *called* is the name of each attachment."""
     built = EmailMessage(policy=email.policy.SMTP)
     built["From"] = "scanner@office.example"
     built["Subject"] = subject
@@ -176,5 +176,5 @@ def mail(*pages: bytes, subject: str = "a scan", **fields: str) -> bytes:
         built[name.replace("_", "-")] = value
     built.set_content("The scan is attached.\n.\n..\n")
     for number, content in enumerate(pages, start=1):
-        built.add_attachment(content, maintype="image", subtype="png", filename=f"scan{number}.png")
+        built.add_attachment(content, maintype="image", subtype="png", filename=called or f"scan{number}.png")
     return built.as_bytes()

@@ -203,6 +203,8 @@ class MailReceiver:
         except Refused as refused:
             raise Rejected(NOT_WANTED, str(refused)) from refused
         except Ended as ended:
+            with contextlib.suppress(Busy, Refused):
+                job.told("stopped")  # a client that is rejected for good sends nothing more
             raise Rejected(NOT_WANTED, f"the job was cancelled: {ended}") from ended
 
 

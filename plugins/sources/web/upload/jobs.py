@@ -88,6 +88,8 @@ class Jobs:
         except Taken as taken:
             return Delivered(taken.token, self.address(caller, taken.token), is_repeated=True)
         except Ended as ended:
+            with contextlib.suppress(Busy, Refused):
+                job.told("stopped")  # the client has sent everything, and reads the response
             raise HttpRefused(409, f"the job was cancelled: {ended.reason}") from None
         except Refused as refused:
             raise HttpRefused(403, str(refused)) from None

@@ -293,6 +293,7 @@ def test_a_job_that_is_cancelled_while_it_is_stored_is_no_success(site: WebSite,
 
     assert response.status_code == 409
     assert "not wanted" in response.json()["error"]
+    assert site.server.jobs[0].told == ["stopped"]
 
 
 @pytest.mark.parametrize("kind", ["open", "page", "end"])
