@@ -16,6 +16,7 @@ ALL: Final = {
     "model": "campaigns.model",
     "controls": "campaigns.controls",
     "flood": "campaigns.flood.campaign",
+    "cuts": "campaigns.cuts.campaign",
     "reset": "campaigns.log_reset",
 }
 

@@ -76,6 +76,11 @@ class Samba:
             self._process.wait(READY)
             self._process = None
 
+    def client(self, share: str, commands: str) -> list[str]:
+        """Return the command by which smbclient carries out *commands* on a share."""
+        user = f"{self.user}%{PASSWORD}"
+        return ["smbclient", f"//127.0.0.1/{share}", "-p", str(self.port), "-U", user, "-c", commands]
+
     def settings(self, **more: object) -> dict[str, object]:
         """Return its line of `[filters.fileshare.servers]`."""
         return {NAME: {"user": self.user, "password": PASSWORD, "host": "127.0.0.1", "port": self.port, **more}}

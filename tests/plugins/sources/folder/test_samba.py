@@ -36,9 +36,8 @@ def share() -> Iterator[samba.Samba]:
 
 def started(server: samba.Samba, commands: str, **options: Any) -> subprocess.Popen[str]:
     """Start smbclient with these commands."""
-    command = ["smbclient", "//127.0.0.1/scans", "-p", str(server.port), "-U", f"{server.user}%{samba.PASSWORD}"]
     return subprocess.Popen(
-        [*command, "-c", commands],
+        server.client("scans", commands),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
