@@ -12,7 +12,7 @@ LINKED := core soap plugins migrations doctor cli
 help:            ## Show the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-demo: $(READY)   ## A server, a device, one job completed and one cancelled
+demo: $(READY)   ## A server, a device, two jobs completed and one cancelled
 	@$(BIN)/postscan demo
 
 # The tests start hundreds of servers: each reuses the bytecode of the last, even where Python is configured to write none.

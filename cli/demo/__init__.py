@@ -1,1 +1,1 @@
-"""`postscan demo`: a server, a device and two jobs in a temporary folder."""
+"""`postscan demo`: a server, a device, an upload and three jobs in a temporary folder."""

@@ -1,4 +1,4 @@
-"""`postscan demo`: run a server and a device, complete one job, cancel another, and check the results."""
+"""`postscan demo`: run a server and a device, complete two jobs, cancel a third, and check the results."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from typing import Annotated, Final
 
 import typer
 
-from postscan.cli.demo.sandbox import USER, DemoSandbox
+from postscan.cli.demo.sandbox import ACCOUNT, ACCOUNT_FILE, DESTINATION, INLET, USER, DemoSandbox
 from postscan.core.errors import PostscanError
 
 ARCHIVE: Final = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 ARCHIVE_AND_STAMP: Final = "C2A6F0D1-5E39-4B87-A0D4-3F1E7B92C865"
 FEW: Final = ("page.png", "text.png", "coffee.png", "retina.jpg")
+UPLOADED: Final = "text.png"
 PAGES: Final = (  # the fast ones first: grey before colour
     *("page.png", "text.png", "camera.png", "moon.png", "coins.png", "brick.png", "gravel.png", "cell.png"),
     *("rocket.jpg", "coffee.png", "retina.jpg", "astronaut.png"),
@@ -34,13 +35,15 @@ def demo(
         Path | None, typer.Option(help="Keep all files in this folder, which must be new or empty.", metavar="DIR")
     ] = None,
 ) -> None:
-    """Run a demonstration: one job is completed, one is cancelled.
+    """Run a demonstration: two jobs are completed, one is cancelled.
 
-    Starts a server on a free loopback port, with a folder for its data, and sends pages to it with `postscan send`.
+    Starts a server on free loopback ports, with a folder for its data, and sends pages to it with `postscan send`.
     Each command is printed before it runs, so that you can repeat it. The pages are photographs from scikit-image
     (pip install 'postscan[demo]').
 
-    The second job is cancelled while one of its filters runs: that filter stops, the next one does not start, and
+    The second job comes by HTTP, from an account: a PUT that the source `web` takes.
+
+    The third job is cancelled while one of its filters runs: that filter stops, the next one does not start, and
     documents delivered before remain. At the end, every archived file is compared with the page that was sent.
     Takes less than a minute.
 
@@ -50,9 +53,10 @@ def demo(
       1  a result differed; stderr has it
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped on exit
+    _check_installed()
     pictures = _pictures()
     with _folder(keep) as folder:
-        sandbox = DemoSandbox(folder)
+        sandbox = DemoSandbox(folder, ARCHIVE)
         _run(sandbox, pictures)
         if keep:
             typer.echo(f"\nAll files are kept in {folder}; go on with:\n")
@@ -61,19 +65,21 @@ def demo(
             typer.echo("\nAll files are removed; to keep them: postscan demo --keep DIR")
         if sandbox.failures:
             raise PostscanError("\n".join(["the results of the demo are not as expected:", *sandbox.failures]))
-    typer.echo("As expected: one job Completed, one Canceled, and every archived file equal to the page that was sent.")
+    typer.echo("As expected: two jobs Completed, one Canceled, each archived file equal to the page that was sent.")
 
 
 def _run(sandbox: DemoSandbox, pictures: Path) -> None:
-    typer.echo("A folder with pages, shares, settings and two scan processes.\n")
+    typer.echo("A folder with pages, shares, settings, two scan processes and the password of an account.\n")
     sandbox.build(pictures, PAGES, ("archive.xml", "archive-and-stamp.xml"))
     sandbox.run("process", "add", "archive.xml", "--name", "Archive", "--id", ARCHIVE)
     sandbox.run("process", "add", "archive-and-stamp.xml", "--name", "Archive and stamp", "--id", ARCHIVE_AND_STAMP)
+    sandbox.run("accounts", "add", ACCOUNT, "--user", USER, "--inlet", INLET, stdin=ACCOUNT_FILE)
     typer.echo("\nThe server.")
     with sandbox.server():
         few, all = [f"pages/{name}" for name in FEW], [f"pages/{name}" for name in PAGES]
         _complete(sandbox, few)
-        _cancel(sandbox, few, all)
+        _upload(sandbox, few, f"pages/{UPLOADED}")
+        _cancel(sandbox, [*few, f"pages/{UPLOADED}"], all)
 
 
 def _complete(sandbox: DemoSandbox, pages: list[str]) -> None:
@@ -83,9 +89,21 @@ def _complete(sandbox: DemoSandbox, pages: list[str]) -> None:
     _check_archive(sandbox, pages)
 
 
+def _upload(sandbox: DemoSandbox, before: list[str], page: str) -> None:
+    typer.echo(
+        f"\n2. One page for the destination {DESTINATION}, which stands for that process. An account sends it by HTTP;"
+        f"\n   the inlet {INLET} takes it, and answers when its job is stored."
+    )
+    token = sandbox.upload(page)
+    sandbox.run("jobs", "watch", token)
+    sandbox.run("jobs", "show", token)
+    sandbox.show("archive")
+    _check_archive(sandbox, [*before, page])
+
+
 def _cancel(sandbox: DemoSandbox, before: list[str], pages: list[str]) -> None:
     typer.echo(
-        f"\n2. {len(pages)} pages for the process Archive and stamp: save to a share, stamp each page, save again."
+        f"\n3. {len(pages)} pages for the process Archive and stamp: save to a share, stamp each page, save again."
         f"\n   {CANCEL_AFTER} seconds after the last page, the user presses Stop at the device."
     )
     cancel = ("--cancel-after", str(CANCEL_AFTER))
@@ -103,8 +121,8 @@ def _check_cancelled(sandbox: DemoSandbox, token: str) -> None:
     job = sandbox.read_json("jobs", "show", token, "--json")
     states = [one["state"] for one in job.get("filters", ())]
     expected = ["CompletedSuccessfully", "Canceled", "Canceled"]
-    sandbox.expect(job.get("state") == "Canceled", f"the second job is {job.get('state')}, not Canceled")
-    sandbox.expect(states == expected, f"the filters of the second job are {states}, not {expected}")
+    sandbox.expect(job.get("state") == "Canceled", f"the third job is {job.get('state')}, not Canceled")
+    sandbox.expect(states == expected, f"the filters of the third job are {states}, not {expected}")
     sandbox.expect(not sandbox.files("afterwards"), "the filter that did not start has delivered documents")
     stamped = sandbox.files("stamped")
     sandbox.expect(len(stamped) < len(PAGES), "all pages are stamped: the filter was not stopped")
@@ -118,6 +136,12 @@ def _check_archive(sandbox: DemoSandbox, sent: Iterable[str]) -> None:
     delivered = Counter(_sha256(file) for file in sandbox.files("archive"))
     expected = Counter(_sha256(sandbox.folder / page) for page in sent)
     sandbox.expect(delivered == expected, "share/archive does not have exactly the pages that were sent")
+
+
+def _check_installed() -> None:
+    """Raise `PostscanError` without what the account needs; importing it would take longer."""
+    if importlib.util.find_spec("argon2") is None:
+        raise PostscanError("the demo needs argon2-cffi for its account; install it with: pip install 'postscan[demo]'")
 
 
 def _pictures() -> Path:

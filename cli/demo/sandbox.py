@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http
 import importlib.resources
 import json
 import os
+import secrets
 import select
 import shlex
 import shutil
@@ -13,29 +15,41 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
+from postscan.cli.demo import upload
 from postscan.core.errors import PostscanError
 
 USER: Final = "S-1-5-21-1-2-3-1001"
 SHARES: Final = ("archive", "stamped", "afterwards")
-_LONGEST: Final = 45.0  # seconds for one command, for the server's start, and for its stop
+INLET: Final = "web"
+DESTINATION: Final = "Archive"
+ACCOUNT: Final = "front-desk"
+ACCOUNT_FILE: Final = "front-desk.password"  # in the folder; has the password of the account
+_LONGEST: Final = 45.0  # seconds for one command, for the start of the server and of the inlet, and for the stop
+_POLL: Final = 0.25  # seconds between two looks at the inlet
 
 
 class DemoSandbox:
-    """A folder, and the commands that run in it. `failures` has the results that are not as expected."""
+    """A folder, and the commands that run in it. `failures` has the results that are not as expected.
 
-    def __init__(self, folder: Path) -> None:
+    The inlet takes files by HTTP for one destination, whose scan process has the GUID *process*.
+    """
+
+    def __init__(self, folder: Path, process: str) -> None:
         self.folder = folder
         self.failures: list[str] = []
+        self._process = process
+        self._port, self._inlet_port = _free_ports(2)
         self._environment = os.environ | {"POSTSCAN_CONFIG": "postscan.toml", "PYTHONUNBUFFERED": "1"}
 
     def build(self, pictures: Path, pages: Sequence[str], processes: Sequence[str]) -> None:
-        """Create the pages, the share folders, the settings and the scan processes."""
+        """Create the pages, the share folders, the settings, the scan processes, and a password for the account."""
         (self.folder / "pages").mkdir()
         for page in pages:
             shutil.copyfile(pictures / page, self.folder / "pages" / page)
@@ -44,7 +58,9 @@ class DemoSandbox:
         for process in processes:
             sample = importlib.resources.files("postscan.cli.demo") / "samples" / process
             (self.folder / process).write_bytes(sample.read_bytes())
-        (self.folder / "postscan.toml").write_text(_settings(self.folder), "utf-8")
+        (self.folder / ACCOUNT_FILE).touch(0o600)
+        (self.folder / ACCOUNT_FILE).write_text(f"{secrets.token_urlsafe(16)}\n", "utf-8")
+        (self.folder / "postscan.toml").write_text(self._settings(), "utf-8")
         typer.echo(f"$ cd {shlex.quote(str(self.folder))} && export POSTSCAN_CONFIG=postscan.toml")
 
     @contextlib.contextmanager
@@ -65,10 +81,15 @@ class DemoSandbox:
                 process.wait()
                 self.expect(False, f"the server did not stop within {_LONGEST:.0f} seconds of SIGTERM")
 
-    def run(self, *arguments: str, exit_code: int = 0) -> list[str]:
-        """Print and run a command, print its output, and return its lines; raise for another exit code."""
-        typer.echo(f"\n$ postscan {shlex.join(arguments)}")
-        with self._limited(self._start(*arguments)) as process:
+    def run(self, *arguments: str, exit_code: int = 0, stdin: str = "") -> list[str]:
+        """Print and run a command, print its output, and return its lines; raise for another exit code.
+
+        *stdin* is a file of the folder that the command reads.
+        """
+        typer.echo(f"\n$ postscan {shlex.join(arguments)}{f' <{stdin}' if stdin else ''}")
+        with contextlib.ExitStack() as opened:
+            given = opened.enter_context((self.folder / stdin).open("rb")) if stdin else None
+            process = opened.enter_context(self._limited(self._start(*arguments, stdin=given)))
             lines = []
             for line in process.stdout or ():
                 typer.echo(line, nl=False)
@@ -76,6 +97,21 @@ class DemoSandbox:
         if process.returncode != exit_code:
             raise PostscanError(f"`postscan {arguments[0]}` ended with {process.returncode}; expected {exit_code}")
         return lines
+
+    def upload(self, page: str) -> str:
+        """Send a page to the inlet as the account, print request and response, and return the token of the job."""
+        self._await_inlet()
+        url = f"http://127.0.0.1:{self._inlet_port}/{DESTINATION}/"
+        typer.echo(f"\nPUT {url}{Path(page).name} by the account {ACCOUNT}. By hand:")
+        typer.echo(f'  curl --user "{ACCOUNT}:$(cat {ACCOUNT_FILE})" --upload-file {page} {url}')
+        password = (self.folder / ACCOUNT_FILE).read_text("utf-8").strip()
+        status, response = upload.put(
+            self._inlet_port, DESTINATION, self.folder / page, ACCOUNT, password, seconds=_LONGEST
+        )
+        typer.echo(f"{status} {json.dumps(response)}")
+        if status != http.HTTPStatus.CREATED:
+            raise PostscanError(f"the upload was answered with {status}; expected 201")
+        return str(response["job"])
 
     def read_json(self, *arguments: str) -> Any:
         """Run a command with `--json` without printing it; return its output."""
@@ -100,10 +136,16 @@ class DemoSandbox:
         if not true:
             self.failures.append(otherwise)
 
-    def _start(self, *arguments: str, stderr: Any = None) -> subprocess.Popen[str]:
+    def _start(self, *arguments: str, stdin: Any = None, stderr: Any = None) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", "-m", "postscan.cli", *arguments]
         return subprocess.Popen(  # noqa: S603  (our own commands)
-            command, cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+            command,
+            cwd=self.folder,
+            env=self._environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
         )
 
     @contextlib.contextmanager
@@ -126,13 +168,20 @@ class DemoSandbox:
             raise PostscanError(f"the server did not start: {log[-1] if log else 'without a log line'}")
         return line
 
+    def _await_inlet(self) -> None:
+        """Wait until the inlet listens; raise `PostscanError` if it does not."""
+        end = time.monotonic() + _LONGEST
+        while (inlet := self.read_json("sources", "show", INLET, "--json")).get("state") != "ready":
+            if time.monotonic() > end:
+                raise PostscanError(f"the inlet {INLET} is {inlet.get('state')}: {inlet.get('detail')}")
+            time.sleep(_POLL)
 
-def _settings(folder: Path) -> str:
-    """Return the settings of the demo: data folder, free port, shares, and a user with a name."""
-    shares = {share: json.dumps(str(folder / "share" / share), ensure_ascii=False) for share in SHARES}
-    return rf"""
+    def _settings(self) -> str:
+        """Return the settings: data folder, free ports, shares, a user with a name, a destination and its inlet."""
+        shares = {share: json.dumps(str(self.folder / "share" / share), ensure_ascii=False) for share in SHARES}
+        return rf"""
 [server]
-port = {_free_port()}
+port = {self._port}
 
 [storage]
 data_dir = "data"
@@ -145,10 +194,20 @@ shares = {{ '\\demo\stamped' = {shares["stamped"]} }}
 
 [users."{USER}"]
 name = "ann@demo.example"
+
+[destinations.archive]
+label = "{DESTINATION}"
+process = "{self._process}"
+
+[sources.{INLET}]
+plugin = "web"
+port = {self._inlet_port}
+allow_clear = true  # the password comes without TLS; the inlet listens on loopback alone
 """.lstrip()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(number: int) -> list[int]:
+    """Return so many free ports of the loopback address, no two of them equal."""
+    with contextlib.ExitStack() as opened:
+        probes = [opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [probe.getsockname()[1] for probe in probes]

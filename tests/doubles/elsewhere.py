@@ -35,10 +35,12 @@ class Elsewhere:
         if "PYTEST_XDIST_WORKER" in os.environ:
             self._run = self._run.parent
 
-    def install(self, *packages: str) -> None:
-        """Make the environment, with postscan and these packages in it; paths count from the folder."""
+    def install(self, *packages: str, extra: str = "") -> None:
+        """Make the environment, with postscan, one of its extras, and these packages; paths count from the folder."""
+        wheel = self._wheel()
+        postscan = f"postscan[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
         self.do(*_UV, "venv", "--seed", "--python", sys.executable, "env")
-        self.do(*_UV, "pip", "install", "--python", "env/bin/python", str(self._wheel()), *packages)
+        self.do(*_UV, "pip", "install", "--python", "env/bin/python", postscan, *packages)
         self._reuse_bytecode()
 
     def _wheel(self) -> Path:
