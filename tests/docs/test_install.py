@@ -31,7 +31,7 @@ def test_what_servers_install_is_a_part_of_what_is_tested() -> None:
     assert {"pytest", "mypy", "scikit-image"}.isdisjoint(served)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/administration.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/administration.md", "docs/first-scan.md"])
 def test_the_documents_install_the_lock_of_the_server(page: str) -> None:
     """By hashes; what is installed without is the checkout itself, alone.
 

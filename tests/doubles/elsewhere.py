@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from documents import ROOT
 
-SOURCE = ("core", "soap", "plugins", "migrations", "doctor", "cli", "pyproject.toml", "README.md", "LICENSE")
+SOURCE = (
+    *("core", "soap", "plugins", "migrations", "doctor", "cli"),
+    *("pyproject.toml", "requirements-server.lock", "README.md", "LICENSE"),
+)
 _UV = (sys.executable, "-m", "uv", "--quiet")
 _SECONDS = 900
 
@@ -43,6 +46,11 @@ class Elsewhere:
         self.do(*_UV, "pip", "install", "--python", "env/bin/python", postscan, *packages)
         self._reuse_bytecode()
 
+    def checkout(self) -> Path:
+        """Return a copy of this checkout, as far as it is needed for an installation."""
+        _copy_source(self.home / "checkout")
+        return self.home / "checkout"
+
     def _wheel(self) -> Path:
         """Return the wheel of this checkout, built once in a run of the tests: its workers share it."""
         home = self._run / "wheel"
@@ -50,11 +58,7 @@ class Elsewhere:
         with (home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not list(home.glob("done/*.whl")):
-                source = home / "source"  # a build leaves things beside what it builds
-                source.mkdir()
-                for name in SOURCE:
-                    copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-                    copy(ROOT / name, source / name)
+                _copy_source(home / "source")
                 self.do(*_UV, "build", "--wheel", "--out-dir", "built", "source", folder=home)
                 (home / "built").rename(home / "done")
         (wheel,) = home.glob("done/*.whl")
@@ -87,3 +91,11 @@ class Elsewhere:
         )
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+
+def _copy_source(folder: Path) -> None:
+    """Copy what a build needs, since it leaves things beside what it builds."""
+    folder.mkdir()
+    for name in SOURCE:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, folder / name)
