@@ -1,7 +1,7 @@
 """A shell in which a reader follows a page: its files are written and its commands run, from top to bottom.
 
 A block of a file follows a line that ends with "as `NAME`:", or with "to `NAME`:" if it is appended. In a `console`
-block commands stand after `$ `, and below each what it prints, as a selection of lines.
+block commands stand after `$ `, and below each what it prints: a selection of lines, whose ends `...` may stand for.
 """
 
 from __future__ import annotations
@@ -83,6 +83,12 @@ class PageShell:
             elif kind != "text":
                 self._write(before, text)
 
+    def run(self, command: str) -> str:
+        """Run a command that is not on a page, and must succeed; return what it printed."""
+        output, code, _ = self._run(command)
+        assert code == 0, f"{command}: {output}"
+        return output
+
     def close(self) -> None:
         """End the shell and what it has started."""
         assert self._bash.stdin
@@ -100,7 +106,7 @@ class PageShell:
         blocks = list(_BLOCK.finditer(text))
         assert len(blocks) == len(re.findall(r"^```\w+$", text, re.MULTILINE)), "a block does not follow a line of text"
         for block in blocks:
-            yield block["kind"], block["before"], self._here(block["text"])
+            yield block["kind"], self._here(block["before"]), self._here(block["text"])
 
     def _here(self, text: str) -> str:
         return re.sub("|".join(map(re.escape, self._replaced)), lambda found: self._replaced[found[0]], text)
@@ -108,8 +114,7 @@ class PageShell:
     def _write(self, before: str, text: str) -> None:
         found = _FILE.search(before)
         assert found, f"the page does not say which file this is: {before!r}"
-        folder, _, _ = self._run("pwd")
-        with (Path(folder) / found["name"]).open("a" if found["how"] == "to" else "w") as file:
+        with (Path(self.run("pwd")) / found["name"]).open("a" if found["how"] == "to" else "w") as file:
             file.write(text + self._added.pop(found["name"], ""))
 
     def _carry_out(self, command: str, shown: tuple[str, ...]) -> ShownCommand:
@@ -156,8 +161,13 @@ def _commands(block: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _missing(shown: tuple[str, ...], output: str) -> tuple[str, ...]:
     """Return the shown lines that were not printed; numbers may be others, and columns wider."""
-    printed = {_folded(line) for line in output.splitlines()}
-    return tuple(line for line in shown if _folded(line) not in printed)
+    printed = [_folded(line) for line in output.splitlines()]
+    return tuple(line for line in shown if not any(_is_as_shown(one, _folded(line)) for one in printed))
+
+
+def _is_as_shown(line: str, shown: str) -> bool:
+    beginning = shown.removesuffix("...")
+    return line == shown or (beginning != shown and line.startswith(beginning))
 
 
 def _folded(line: str) -> str:

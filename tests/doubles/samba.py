@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import getpass
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from destinations import NOBODY
+from documents import blocks
 
 NAME = "files02.fabrikam.example"
 PASSWORD = "right-horse-battery"
@@ -121,6 +123,20 @@ def samba(home: Path, shares: dict[str, dict[str, str]], **options: str) -> Iter
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def documented(home: Path) -> Iterator[Samba]:
+    """Lend the file server of docs/connect-your-scanner.md: its smb.conf, but for path and users, which are our own."""
+    (text,) = blocks("docs/connect-your-scanner.md", "ini")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(text)
+    ours = dict.fromkeys(("valid users", "force user"), getpass.getuser())
+    sections = {name: {**parser[name], **(ours if name != "global" else {})} for name in parser.sections()}
+    options = sections.pop("global")
+    assert [share.pop("path") for share in sections.values()] == ["/srv/scans"]
+    with samba(home, sections, **options) as server:
+        yield server
 
 
 def is_here() -> bool:

@@ -29,8 +29,8 @@ with smbclient.open_file(r"\\127.0.0.1\scans\scan.png", mode="wb", buffering=0, 
 
 @pytest.fixture(scope="module")
 def share() -> Iterator[samba.Samba]:
-    """A file server with one share."""
-    with open_folder() as home, samba.samba(home, {"scans": {}}) as server:
+    """The file server of the page for those who connect a scanner."""
+    with open_folder() as home, samba.documented(home) as server:
         yield server
 
 
