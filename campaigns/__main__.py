@@ -17,6 +17,7 @@ ALL: Final = {
     "controls": "campaigns.controls",
     "flood": "campaigns.flood.campaign",
     "cuts": "campaigns.cuts.campaign",
+    "sources": "campaigns.hostile_sources.campaign",
     "reset": "campaigns.log_reset",
 }
 

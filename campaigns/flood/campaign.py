@@ -24,11 +24,11 @@ import psutil
 from acceptance.scanning import instructions
 from acceptance.server import Server, Tables, running
 
-from campaigns.flood import children, measures, presence, verdicts
+from campaigns.flood import children, presence, verdicts
 from campaigns.flood.bystander import Bystander
-from campaigns.flood.phases import Findings, Measured, Phase
+from campaigns.flood.observation import Observation
+from campaigns.flood.phases import Findings, Phase
 from campaigns.flood.report import print_report
-from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
 from postscan.soap.http.connections import most_connections, open_to_all
 
@@ -54,9 +54,6 @@ REQUESTING: Final[Mapping[str, int]] = {
 At 20 addresses there are 2,000 silent clients and 300 waiting Ends. An address that had both would lose its uploads,
 and so its waiting Ends, to its own silent connections.
 """
-
-GONE_SECONDS: Final = 60.0
-"""Seconds in which the server has to close what the clients have left, and to end the jobs that it works on."""
 
 OPTIONS: Final = ("seconds", "addresses", "quiet", "connections", "tls")
 
@@ -100,7 +97,7 @@ def campaign(home: Path, plan: Plan) -> Findings:
     """Run the whole campaign on a server with its data below *home*."""
     authority = certificates.Authority()
     tls = certificates.client(home, authority) if plan.is_tls else None
-    with running(home, _settings(home, plan, authority)) as server:
+    with running(home, product_settings(home, plan.tables, authority if plan.is_tls else None)) as server:
         ca = str(home / "trusted.pem")
         bystander = Bystander(server, tls, ca)
         run = _Run(server, plan, bystander, ca)
@@ -120,6 +117,7 @@ class _Run:
         self._server = server
         self._plan = plan
         self._bystander = bystander
+        self._observation = Observation(server)
         addresses = [f"127.0.1.{number}" for number in range(1, plan.addresses + 1)]
         half = len(addresses) // 2
         self._groups = ((addresses[:half], STALLING), (addresses[half:], REQUESTING))
@@ -134,24 +132,24 @@ class _Run:
 
     def quiet(self) -> Phase:
         """Measure the bystander alone, once all parts of the server have been used."""
-        phase = self._phase("quiet")
+        phase = self._observation.begin("quiet")
         with self._bystander.running():
             time.sleep(self._plan.quiet_seconds / 4)
-            self._measure(phase, self._plan.quiet_seconds)
-        self._await_jobs(phase)
+            self._observation.measure(phase, self._plan.quiet_seconds)
+        self._observation.await_jobs(phase)
         return phase
 
     def flood(self, name: str) -> Phase:
         """Run all unkind clients beside the bystander, then wait until the server has nothing to do any more."""
-        phase = self._phase(name)
+        phase = self._observation.begin(name)
         with self._bystander.running(), contextlib.ExitStack() as stack:
             senders = [stack.enter_context(children.running("sender", order)) for order in self._orders()]
             for sender in senders:
                 sender.await_running()
-            self._measure(phase, self._plan.seconds)
+            self._observation.measure(phase, self._plan.seconds)
         phase.senders = [sender.report for sender in senders]
-        self._await_jobs(phase)
-        self._await_closed(phase)
+        self._observation.await_jobs(phase)
+        self._observation.await_closed(phase)
         return phase
 
     def rooms(self) -> dict[str, float]:
@@ -165,49 +163,19 @@ class _Run:
     def _orders(self) -> list[dict[str, Any]]:
         return [{**self._order, "addresses": one, "at_each": dict(at_each)} for one, at_each in self._groups]
 
-    def _phase(self, name: str) -> Phase:
-        """Return a phase before its clients are there."""
-        self._server.forget_peak_memory()
-        return Phase(name, measures.descriptors_at_rest(self._server.pid))
 
-    def _measure(self, phase: Phase, seconds: float) -> None:
-        """Measure what the server uses in so many seconds; the peak of its memory is that since `_phase`."""
-        server = self._server
-        phase.began = Measured.now(server.pid, len(server.log()))
-        time.sleep(seconds)
-        phase.ended = Measured.now(server.pid, len(server.log()))
-        phase.peak = server.peak_memory()
-
-    def _await_jobs(self, phase: Phase) -> None:
-        """Wait until no job is worked on, and note those that still are."""
-        end, store = time.monotonic() + GONE_SECONDS, self._server.works.core.store
-        while True:
-            phase.unended = [str(job.token) for job in store.open_jobs() if job.state is not JobState.CREATING]
-            if not phase.unended or time.monotonic() > end:
-                return
-            time.sleep(0.2)
-
-    def _await_closed(self, phase: Phase) -> None:
-        """Wait until there are no more descriptors than before the phase, and note those that there are."""
-        end = time.monotonic() + GONE_SECONDS
-        while True:
-            phase.left = measures.descriptors_at_rest(self._server.pid) - phase.descriptors
-            if not phase.left or time.monotonic() > end:
-                return
-
-
-def _settings(home: Path, plan: Plan, authority: certificates.Authority) -> Tables:
-    """Return the settings of the product where the tests' server has its own, and those of the plan."""
+def product_settings(home: Path, tables: Tables, authority: certificates.Authority | None = None) -> Tables:
+    """Return the settings of the product where the tests' server has its own, and *tables*; TLS with an authority."""
     product = Settings()
-    tables: dict[str, dict[str, Any]] = {
+    merged: dict[str, dict[str, Any]] = {
         "server": {"drain_seconds": product.server.drain_seconds},
         "limits": {
             name: getattr(product.limits, name) for name in ("envelope_bytes", "image_bytes", "open_jobs", "bad_tokens")
         },
         "running": {"term_seconds": product.running.term_seconds},
     }
-    if plan.is_tls:
-        tables["tls"] = certificates.server_table(home, authority, mode="server")
-    for name, table in plan.tables.items():
-        tables.setdefault(name, {}).update(table)
-    return tables
+    if authority is not None:
+        merged["tls"] = certificates.server_table(home, authority, mode="server")
+    for name, table in tables.items():
+        merged.setdefault(name, {}).update(table)
+    return merged

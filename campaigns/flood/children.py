@@ -42,9 +42,9 @@ class Child:
 
 
 @contextlib.contextmanager
-def running(module: str, order: dict[str, Any]) -> Iterator[Child]:
-    """Run a module of this package as a process while the body runs."""
-    command = [sys.executable, "-m", f"campaigns.flood.{module}"]
+def running(module: str, order: dict[str, Any], package: str = "campaigns.flood") -> Iterator[Child]:
+    """Run a module of this package, or of another one, as a process while the body runs."""
+    command = [sys.executable, "-m", f"{package}.{module}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdin

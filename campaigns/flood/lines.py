@@ -1,4 +1,4 @@
-"""A connection of an unkind client: asyncio streams that are bound to an address, and HTTP by hand."""
+"""A connection of an unkind client: asyncio streams that are bound to an address, and what is sent by hand."""
 
 from __future__ import annotations
 
@@ -67,6 +67,19 @@ class Line:
         length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
         body = await self._reader.readexactly(int(length[1]) if length else 0)
         return int(head.split(maxsplit=2)[1]), body
+
+    async def reply(self) -> int:
+        """Read a reply of FTP or SMTP, each line of which begins with its code; return that."""
+        while True:
+            line = await self._reader.readuntil(b"\n")
+            if not line[:3].isdigit():
+                raise ConnectionAbortedError(f"expected a reply, got {line!r}")
+            if line[3:4] != b"-":
+                return int(line[:3])
+
+    async def begin_tls(self, context: ssl.SSLContext) -> None:
+        """Begin TLS on a connection that began without."""
+        await self._writer.start_tls(context)
 
     async def answer_within(self, seconds: float) -> int:
         """Return the status of the next answer; 0 if there is none in so many seconds."""

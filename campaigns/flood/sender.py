@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -47,16 +48,19 @@ LOWEST_PRIORITY: Final = 19
 class Sender:
     """The clients of some addresses: so many of each kind at each of them."""
 
-    def __init__(self, flood: Flood, addresses: list[str], at_each: Mapping[str, int]) -> None:
-        self.counts = {one.kind: Count() for one in ALL if at_each.get(one.kind)}
+    def __init__(
+        self, flood: Flood, addresses: list[str], at_each: Mapping[str, int], kinds: Sequence[type[Client]] = ALL
+    ) -> None:
+        self.counts = {one.kind: Count() for one in kinds if at_each.get(one.kind)}
         self._flood = flood
         self._clients: list[Client] = []
         for address in addresses:
             caller = Caller(flood, address)
-            for kind in ALL:
+            for kind in kinds:
                 for _ in range(at_each.get(kind.kind, 0)):
                     self._clients.append(kind(caller, self.counts[kind.kind]))
                     self.counts[kind.kind].wanted += 1
+        random.shuffle(self._clients)  # where there is no room for all, no kind comes before the others
 
     async def run(self, stop: asyncio.Event, begun: Callable[[], None] = lambda: None) -> None:
         """Run all clients, and count them once a second, until *stop* is set; then close all connections.
@@ -102,7 +106,7 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
             raise error
 
 
-async def _main() -> None:
+async def _main(kinds: Sequence[type[Client]]) -> None:
     order = json.loads(sys.stdin.readline())
     flood = Flood(
         Target.at(order["url"], order["ca"]), order["process"], order["instructions"], order["envelope_bytes"]
@@ -114,12 +118,17 @@ async def _main() -> None:
         stop.set()
 
     loop.add_reader(sys.stdin, closed)
-    sender = Sender(flood, order["addresses"], order["at_each"])
+    sender = Sender(flood, order["addresses"], order["at_each"], kinds)
     await sender.run(stop, lambda: print(RUNNING, flush=True))
     print(json.dumps(sender.report()))
 
 
-if __name__ == "__main__":
+def main(kinds: Sequence[type[Client]]) -> None:
+    """Be a process of clients of these kinds."""
     os.nice(LOWEST_PRIORITY)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # that connections are closed is counted
-    uvloop.run(_main())
+    uvloop.run(_main(kinds))
+
+
+if __name__ == "__main__":
+    main(ALL)

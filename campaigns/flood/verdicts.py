@@ -52,17 +52,18 @@ class Verdict:
 def all_of(findings: Findings) -> list[Verdict]:
     """Return the verdicts on all promises."""
     return [
-        *(verdict for phase in findings.floods for verdict in _of_bystander(findings, phase)),
+        *(verdict for phase in findings.floods for verdict in of_bystander(findings, phase)),
         *_of_memory(findings.quiet, findings.floods),
-        *(_of_descriptors(phase) for phase in findings.floods),
-        *(_of_sentences(f"{phase.name}: all jobs end", phase.unended) for phase in findings.floods),
-        _of_sentences("every request of the bystander is served", findings.notes.broken or presence.idle(findings)),
+        *(of_descriptors(phase) for phase in findings.floods),
+        *(of_sentences(f"{phase.name}: all jobs end", phase.unended) for phase in findings.floods),
+        of_sentences("every request of the bystander is served", findings.notes.broken or presence.idle(findings)),
         _of_acknowledged(findings),
-        _of_sentences("the log has no traceback", _tracebacks(findings.log)),
+        of_sentences("the log has no traceback", _tracebacks(findings.log)),
     ]
 
 
-def _of_bystander(findings: Findings, phase: Phase) -> list[Verdict]:
+def of_bystander(findings: Findings, phase: Phase) -> list[Verdict]:
+    """Judge how soon the bystander got what it asked for in a phase."""
     return [_timed(findings, phase, *promise) for promise in _TIMED]
 
 
@@ -81,20 +82,20 @@ def _of_acknowledged(findings: Findings) -> Verdict:
     """Judge what is lost; where nothing was acknowledged, nothing is kept."""
     number = len(findings.acknowledged()) + sum(len(job.acknowledged) for job in findings.notes.jobs)
     promise = f"nothing of {number} acknowledged operations is lost, after a kill and a start"
-    return _of_sentences(promise, findings.lost or ([] if number else ["nothing was acknowledged"]))
+    return of_sentences(promise, findings.lost or ([] if number else ["nothing was acknowledged"]))
 
 
 def _of_memory(quiet: Phase, floods: Sequence[Phase]) -> list[Verdict]:
     grown = floods[0].peak - quiet.ended.resident
-    verdicts = [Verdict("memory grows", f"{_mib(grown)}, at most {_mib(MORE_MEMORY)}", grown <= MORE_MEMORY)]
+    verdicts = [Verdict("memory grows", f"{mib(grown)}, at most {mib(MORE_MEMORY)}", grown <= MORE_MEMORY)]
     for before, phase in itertools.pairwise(floods):
         more = phase.peak - before.peak
-        figure = f"{_mib(more)}, noise {_mib(MEMORY_NOISE)}"
+        figure = f"{mib(more)}, noise {mib(MEMORY_NOISE)}"
         verdicts.append(Verdict(f"{phase.name}: memory grows again", figure, more <= MEMORY_NOISE))
     return verdicts
 
 
-def _of_descriptors(phase: Phase) -> Verdict:
+def of_descriptors(phase: Phase) -> Verdict:
     """Judge the descriptors that stay open; connections to the database are kept, up to their number."""
     pooled = {kind for kind in DATABASE if phase.descriptors[kind] + phase.left[kind] <= MOST_CONNECTIONS}
     left = Counter({kind: number for kind, number in phase.left.items() if kind not in pooled})
@@ -102,7 +103,8 @@ def _of_descriptors(phase: Phase) -> Verdict:
     return Verdict(f"{phase.name}: descriptors that stay open", figure or "none", not left)
 
 
-def _of_sentences(promise: str, broken: Sequence[str]) -> Verdict:
+def of_sentences(promise: str, broken: Sequence[str]) -> Verdict:
+    """Return the verdict on a promise that is kept unless there are sentences against it."""
     return Verdict(promise, "; ".join(broken[:3]) or "yes", not broken)
 
 
@@ -135,5 +137,6 @@ def shown(seconds: float) -> str:
     return "never" if math.isinf(seconds) else f"{seconds * 1000:.0f} ms"
 
 
-def _mib(size: int) -> str:
+def mib(size: int) -> str:
+    """Return bytes as MiB."""
     return f"{size / (1 << 20):.0f} MiB"

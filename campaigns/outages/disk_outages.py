@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Final
 
 from acceptance.server import Server, Tables
 
+from campaigns import more_plugins
 from campaigns.outages import disks
 from campaigns.outages.disks import MIB
 from campaigns.outages.outage import CANCELS, Lasting
@@ -20,7 +20,6 @@ from campaigns.outages.outage import CANCELS, Lasting
 DISK_BYTES: Final = 96 * MIB
 RESERVE_BYTES: Final = 16 * MIB
 _FILLING: Final = tuple(itertools.chain.from_iterable(("filling", one) for one in CANCELS))
-_EVIL: Final = Path(disks.__file__).resolve().parents[2] / "tests" / "outside" / "evil"
 
 
 @dataclass
@@ -73,7 +72,7 @@ class FillingFilter(Lasting):
     @contextlib.contextmanager
     def place(self, home: Path) -> Iterator[Tables]:
         """Mount the disks."""
-        with _small_disks(self.file_system, home, DISK_BYTES, apart=self.apart), _plugins(_EVIL):
+        with _small_disks(self.file_system, home, DISK_BYTES, apart=self.apart), more_plugins("evil"):
             yield {"storage": {"reserve_bytes": RESERVE_BYTES}, "filters.evil": {"folder": str(home)}}
 
     def injected(self, server: Server) -> AbstractContextManager[None]:
@@ -111,14 +110,3 @@ def _small_disks(kind: str, home: Path, size: int, *, apart: bool) -> Iterator[N
         if apart:
             more.enter_context(disks.mounted(kind, home / "data" / "run", size, home / "run.img"))
         yield
-
-
-@contextlib.contextmanager
-def _plugins(folder: Path) -> Iterator[None]:
-    """Let the servers that the body starts have the plugins in this folder, too."""
-    before = os.environ["PYTHONPATH"]
-    os.environ["PYTHONPATH"] = os.pathsep.join((str(folder), before))
-    try:
-        yield
-    finally:
-        os.environ["PYTHONPATH"] = before

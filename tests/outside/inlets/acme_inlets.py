@@ -138,6 +138,23 @@ def leave_something(inlet, token):
     os._exit(3)
 
 
+def spin(inlet, token):
+    """Use the processor without end, and look at nothing."""
+    while True:
+        pass
+
+
+def fork(inlet, token):
+    """Start one process after another, each in a session of its own, and look at nothing."""
+    for _ in range(200):
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(600)
+            os._exit(0)
+        time.sleep(0.01)
+    time.sleep(600)
+
+
 def hold(inlet, token):
     """Hold a job open until the file `go` appears, also when the stop comes."""
     folder = Path(inlet.settings.folder)
@@ -216,6 +233,8 @@ BEHAVIOURS = {
         close,
         fail,
         leave_something,
+        spin,
+        fork,
         hold,
         deliver,
     )
