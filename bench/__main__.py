@@ -6,7 +6,19 @@ import os
 import platform
 import sys
 
-from bench import bystander, cancel, commit_beside_reads, events, get_elements, growth, oracle, pairs, send_image
+from bench import (
+    bystander,
+    cancel,
+    commit_beside_reads,
+    events,
+    get_elements,
+    growth,
+    mails,
+    oracle,
+    pairs,
+    send_image,
+    uploads,
+)
 
 ALL = {
     "send_image": send_image.run,
@@ -19,6 +31,8 @@ ALL = {
     "growth": growth.run,
     "growth_on_postgresql": growth.run_on_postgresql,
     "pairs": pairs.run,
+    "mails": mails.run,
+    "uploads": uploads.run,
 }
 
 

@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 import uvloop
 
 from bench import servers
-from bench.servers import Server
+from bench.servers import Server, Spent
 
 CONNECTIONS: Final = (1, 8, 32)
 TRACED: Final = (1, 8)
@@ -35,7 +35,6 @@ ROUNDS: Final = 7
 IDLE_SECONDS: Final = 3
 CALLS: Final = "write,writev,pwrite64,pwritev,sendto,sendmsg,fsync,fdatasync,ftruncate,unlink"
 _CALL: Final = re.compile(r"^\d+ +(\w+)\((?:\d+<([^>]*)>|\"([^\"]*)\").* = (\d+)$")
-_TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Sample(NamedTuple):
@@ -88,7 +87,7 @@ def run() -> None:
 
 
 class _Measured:
-    """A server of one checkout, ours for None. `idle` is what it needs for a second without requests: see `_spent`."""
+    """A server of one checkout, ours for None. `idle` is what it needs for a second without requests: see `Spent`."""
 
     def __init__(self, name: str, running: contextlib.ExitStack, checkout: Path | None) -> None:
         folder = running.enter_context(servers.folder())
@@ -96,9 +95,9 @@ class _Measured:
         self.server = running.enter_context(servers.postscan(folder, checkout=checkout))
         self.database = folder / "data" / "postscan.sqlite"
         time.sleep(1)
-        before = _spent(self.server)
+        before = Spent.by([self.server.process.pid])
         time.sleep(IDLE_SECONDS)
-        self.idle = [(b - a) / IDLE_SECONDS for a, b in zip(before, _spent(self.server), strict=True)]
+        self.idle = [(b - a) / IDLE_SECONDS for a, b in zip(before, Spent.by([self.server.process.pid]), strict=True)]
 
     def pairs(self, connections: int, seconds: float) -> Sample:
         """Send pairs on all connections, each as a device of its own; return what they cost."""
@@ -142,9 +141,9 @@ def _bytes_of_a_pair(database: sqlite3.Connection) -> int:
 async def _pairs(server: Server, idle: Sequence[float], connections: int, seconds: float) -> Sample:
     loop, results = asyncio.get_running_loop(), list[float | None]()
     until = loop.time() + seconds
-    before, begun = _spent(server), time.perf_counter()
+    before, begun = Spent.by([server.process.pid]), time.perf_counter()
     await asyncio.gather(*(_send_pairs(server, number, until, results) for number in range(connections)))
-    took, after = time.perf_counter() - begun, _spent(server)
+    took, after = time.perf_counter() - begun, Spent.by([server.process.pid])
     latencies = [one for one in results if one is not None]
     processor, writes, written = (
         (b - a - rate * took) / len(latencies) for a, b, rate in zip(before, after, idle, strict=True)
@@ -186,13 +185,6 @@ async def _exchange(
     if not head.startswith(b"HTTP/1.1 200"):
         raise AssertionError((head + body).decode())
     return body
-
-
-def _spent(server: Server) -> tuple[float, int, int]:
-    """Return the processor time of a server in seconds, its writes, and their bytes."""
-    stat = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    io = dict(line.split(": ") for line in Path(f"/proc/{server.process.pid}/io").read_text().splitlines())
-    return (int(stat[11]) + int(stat[12])) / _TICK, int(io["syscw"]), int(io["wchar"])
 
 
 def _print(name: str, samples: list[Sample], caps: list[float]) -> None:

@@ -11,9 +11,12 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Self
+
+import psutil
 
 PROCESS = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 ACTION = "http://schemas.microsoft.com/windows/2008/12/wdp/distributedscan/processing"
@@ -23,6 +26,30 @@ INSTRUCTIONS = """<psp:DocumentRootName>Bench</psp:DocumentRootName><psp:Filters
  xmlns:f="http://schemas.microsoft.com/windows/2007/10/imaging/postscan/filter/fileshare"/></psp:Instructions></psp:Filter>
 <psp:Filter><psp:Dialect>urn:bench:other</psp:Dialect><psp:Instructions><o:Do xmlns:o="urn:bench:other"/>
 </psp:Instructions></psp:Filter></psp:FiltersToProcess>"""
+
+
+class Spent(NamedTuple):
+    """What processes have used so far: seconds of the processor; calls that write, also to sockets, and their bytes."""
+
+    processor: float
+    writes: int
+    written: int
+
+    @classmethod
+    def by(cls, processes: Iterable[int]) -> Self:
+        """Return what these processes have used together."""
+        processor, writes, written = 0.0, 0, 0
+        for process in processes:
+            processor += processor_seconds(process)
+            io = dict(line.split(": ") for line in Path(f"/proc/{process}/io").read_text().splitlines())
+            writes, written = writes + int(io["syscw"]), written + int(io["wchar"])
+        return cls(processor, writes, written)
+
+
+def processor_seconds(process: int) -> float:
+    """Return the seconds of processor time that the threads of a process have used so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -35,8 +62,11 @@ class Server:
 
     def processor_seconds(self) -> float:
         """Return the seconds of processor time that its threads have used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process.pid)
+
+    def family(self) -> list[int]:
+        """Return its process and all below it."""
+        return [self.process.pid, *(one.pid for one in psutil.Process(self.process.pid).children(recursive=True))]
 
     def peak_memory(self) -> float:
         """Return the highest resident memory so far, in MiB."""
@@ -46,7 +76,11 @@ class Server:
 
 @contextlib.contextmanager
 def postscan(
-    folder: Path, more: str = "", plugins: Path | None = None, checkout: Path | None = None
+    folder: Path,
+    more: str = "",
+    plugins: Path | None = None,
+    checkout: Path | None = None,
+    drain_seconds: float = 30.0,
 ) -> Iterator[Server]:
     """Run `postscan serve` with its data below *folder*, more settings, and optionally the plugins of a folder.
 
@@ -54,7 +88,8 @@ def postscan(
     """
     config = folder / "postscan.toml"
     config.write_text(
-        f'[server]\nport = 0\n[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'
+        f"[server]\nport = 0\ndrain_seconds = {drain_seconds}\n"
+        f'[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'
         f"[limits]\nopen_jobs = 100000\n{more}"
     )
     python = str(checkout / ".venv" / "bin" / "python") if checkout else sys.executable
@@ -66,18 +101,17 @@ def postscan(
     assert process.stdout is not None
     url = process.stdout.readline().decode().strip()
     port, path = re.fullmatch(r"http://[^:]+:(\d+)(/.*)", url).groups()  # type: ignore[union-attr]  # the URL of our own server
-    with _ended(process):
+    with ended(process):
         yield Server(process, int(port), path)
 
 
 @contextlib.contextmanager
 def bare(folder: Path, path: str) -> Iterator[Server]:
     """Run the bare Starlette handlers."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port), str(folder)])
-    with _ended(process):
-        _await(port)
+    with ended(process):
+        await_port(port)
         yield Server(process, port, path)
 
 
@@ -146,8 +180,16 @@ def create_job(server: Server) -> str:
     return re.findall(r"JobToken>([^<]+)<", response)[0]
 
 
-def _await(port: int) -> None:
-    for _ in range(200):
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def await_port(port: int) -> None:
+    """Wait until something listens on a port; raise `TimeoutError` if nothing does within a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.05)
@@ -155,9 +197,12 @@ def _await(port: int) -> None:
 
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End a process after the body."""
     try:
         yield
     finally:
         process.terminate()
         process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,4 +1,4 @@
-"""The benchmarks end with an error that they meet in another process; what they measure is no test."""
+"""Benchmarks of inlets work; one ends with an error that it meets in another process. What they measure is no test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import commit_beside_reads, ended_jobs
+from bench import commit_beside_reads, ended_jobs, inlets, mails, uploads
 
 
 def test_an_error_of_the_process_that_reads_ends_the_benchmark_with_its_text(tmp_path: Path) -> None:
@@ -19,3 +19,33 @@ def test_an_error_of_the_process_that_reads_ends_the_benchmark_with_its_text(tmp
 
     assert str(ended.value.code).startswith("the process that reads (open jobs) has failed: Traceback")
     assert "server.port" in str(ended.value.code)
+
+
+def test_mails_become_jobs_and_files_of_the_bare_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One round of an instant: at least a mail on each connection. That each is a job, the benchmark checks itself."""
+    rounds = mails.measured(tmp_path, connections=2, rounds=1, seconds=0.1)
+    inlets.print_rounds("mails", 1, "mails", rounds)
+
+    [ours], [bare] = rounds["postscan"], rounds["bare"]
+    assert len(ours.latencies) >= 2
+    assert len(list((tmp_path / "bare").iterdir())) == len(bare.latencies) >= 2
+    assert min(ours.spent) > 0
+    assert bare.spent.written > len(bare.latencies) * mails.PAGE_BYTES
+    assert "of the bare server" in capsys.readouterr().out
+
+
+def test_uploads_become_jobs_beside_the_bare_server(tmp_path: Path) -> None:
+    """One file of a megabyte; all of it is written by both."""
+    rounds = uploads.measured(tmp_path, megabytes=1, rounds=1)
+
+    assert [len(one.latencies) for found in rounds.values() for one in found] == [1, 1]
+    assert min(one.spent.written for found in rounds.values() for one in found) >= 1 << 20
+
+
+def test_a_page_that_is_acknowledged_and_no_job_ends_the_benchmark(tmp_path: Path) -> None:
+    """Else a server that stores nothing would be the fastest."""
+    with inlets.postscan(tmp_path, "ftp", uploads.uploader("anonymous", "/Bench", inlets.picture(b"first"))):
+        inlets.check_jobs(tmp_path, 1)
+
+        with pytest.raises(AssertionError, match="2 pages were acknowledged, and 1 jobs are stored"):
+            inlets.check_jobs(tmp_path, 2)
