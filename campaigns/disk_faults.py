@@ -25,7 +25,7 @@ from works import alive
 
 from campaigns import promises, tracing
 from campaigns.crash_points import SETTINGS, TRIES, Sweep, chosen
-from campaigns.whole_job import Job, NoAnswer, Refused, send_query
+from campaigns.whole_job import Job, NoAnswer, Refused
 
 ERRORS: Final = ("EIO", "ENOSPC")
 CALLS: Final = ("openat", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "link", "unlink", "mkdir")
@@ -72,11 +72,11 @@ class Faults:
 
     def inject(self, failure: Failure) -> bool:
         """Let one call fail, check response and data, and end the job; return False if the call was not made."""
-        if len(tracing.threads(self._server.pid)) < len(tracing.ROLES):
+        if not tracing.roles(self._server.pid).keys() >= set(tracing.DEVICE_ROLES):
             self._job("delivered").go_on()
         job = self._job(failure.kind)
-        thread = tracing.roles(self._server.pid, lambda: send_query(self._server))[failure.role]
-        with tracing.injected(thread, failure.call, f"error={failure.error}:when={failure.number}", self._log):
+        threads = tracing.roles(self._server.pid)[failure.role]
+        with tracing.injected(threads, failure.call, f"error={failure.error}:when={failure.number}", self._log):
             self._drive(failure, job)
         hit = [call for call in tracing.read(self._log) if "(INJECTED)" in call.rest]
         for call in hit:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from acceptance.server import Server, digest
 
+from campaigns.source_job import SourceJob, has_failed
 from campaigns.whole_job import Job
 from postscan.core.spool.images import ID
 
@@ -27,8 +29,10 @@ COPIES: Final = {"delivered": 1, "withdrawn": 0, "stopped": 1, "mailed": 1, "fil
 _BEFORE_END: Final = ("Creating",)
 
 
-def acknowledged(job: Job) -> list[str]:
-    """Compare the acknowledged requests with the stored job (I1, I2, I11, I23), after a restart of the server."""
+def acknowledged(job: Job | SourceJob) -> list[str]:
+    """Compare what was acknowledged with the stored job (I1, I2, I11, I23, F-R32), after a restart of the server."""
+    if isinstance(job, SourceJob):
+        return _page_acknowledged(job) if job.acknowledged else []
     if "create" not in job.acknowledged:
         return []
     broken = []
@@ -50,8 +54,10 @@ def acknowledged(job: Job) -> list[str]:
     return broken
 
 
-def ended(job: Job) -> list[str]:
+def ended(job: Job | SourceJob) -> list[str]:
     """Check an ended job: its state, and each image once on the share (I8, I19, I20)."""
+    if isinstance(job, SourceJob):
+        return _page_delivered(job)
     broken = []
     if job.state() != END[job.kind]:
         broken.append(f"job {job.token} ({job.kind}) ended {job.state()}; expected {END[job.kind]}")
@@ -63,15 +69,22 @@ def ended(job: Job) -> list[str]:
     return broken
 
 
-def tidy(server: Server, jobs: list[Job]) -> list[str]:
-    """Check disk and database: no incomplete file, files and rows correspond, no job twice (I4, I19, I25)."""
+def tidy(server: Server, jobs: Sequence[Job | SourceJob]) -> list[str]:
+    """Check disk and database: no incomplete file, files and rows correspond, no job twice (I4, I19, I25).
+
+    A job that failed at its origin is no second one. It may have the page: for an administrator, and whole.
+    """
     broken = [f"an incomplete file is left: {path.name}" for path in server.home.rglob("*.part")]
     store, spool = server.works.core.store, server.settings.storage.spool_dir
     rows = {}
     known = {job.token for job in jobs}
+    sent = {_sha256(image) for job in jobs for image in job.images.values()}
     for stored in (*store.open_jobs(), *store.ended_jobs(limit=100_000)):
-        if stored.token not in known:
-            broken.append(f"job {stored.token} belongs to no device: a repeated Create was stored twice")
+        if has_failed(stored):
+            halves = [one.id for one in stored.documents if one.sha256 not in sent]
+            broken += [f"page {number} of {stored.token}, which has failed, is not what was sent" for number in halves]
+        elif stored.token not in known:
+            broken.append(f"job {stored.token} belongs to no device: what was repeated was stored twice")
         for document in stored.documents:
             rows[spool / document.blob] = document
             if not stored.state.ended and not (spool / document.blob).exists():
@@ -83,11 +96,43 @@ def tidy(server: Server, jobs: list[Job]) -> list[str]:
             broken.append(f"no row has the file {path.relative_to(spool)}")
         elif digest(path) != rows[path].sha256:
             broken.append(f"the file {path.relative_to(spool)} is not what its row says")
-    sent = {_sha256(image) for job in jobs for image in job.images.values()}
     broken += [
         f"{path.name} on the share is not what was sent" for path in _files(server.share) if digest(path) not in sent
     ]
+    left = [path.name for path in server.settings.storage.run_dir.glob("source-*")]
+    if len(left) > len(server.settings.sources):
+        broken.append(f"the work folder of a source that has ended is left: {', '.join(left)}")
     return broken
+
+
+def _page_acknowledged(job: SourceJob) -> list[str]:
+    """Check that one job has the page, which takes no more pages, and its file until it has ended."""
+    found = job.stored()
+    if len(found) != 1:
+        return [f"{job.name} ({job.kind}) was acknowledged, and {len(found)} jobs have it"]
+    [stored] = found
+    broken = []
+    if stored.state in _BEFORE_END or stored.state in ("Canceled", "Aborted"):
+        broken.append(f"{job.name} ({job.kind}) was acknowledged, and its job {stored.token} is {stored.state}")
+    if not stored.state.ended and digest(job.server.works.core.spool.path(stored.documents[0])) != _page(job):
+        broken.append(f"the file of {job.name} ({job.kind}) is not what was sent")
+    return broken
+
+
+def _page_delivered(job: SourceJob) -> list[str]:
+    """Check that one job has the page, that it is Completed, and that the page is once on the share."""
+    broken = []
+    ends = [str(stored.state) for stored in job.stored()]
+    if ends != ["Completed"]:
+        broken.append(f"the jobs of {job.name} ({job.kind}) are {ends}; expected one, Completed")
+    copies = Counter(map(digest, _files(job.server.share)))[_page(job)]
+    if copies != 1:
+        broken.append(f"{job.name} ({job.kind}) is {copies} times on the share")
+    return broken
+
+
+def _page(job: SourceJob) -> str:
+    return _sha256(job.images[1])
 
 
 def _files(folder: Path) -> list[Path]:

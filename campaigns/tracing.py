@@ -1,9 +1,10 @@
-"""Run strace on a server: record its system calls, or inject a signal or an error into one.
+"""Run strace on a server or a source: record its system calls, or inject a signal, an error or a delay into some.
 
 `when=N` of strace counts the calls of each thread separately, so "the N-th call" of a server with several threads is
-undefined. Therefore one thread is traced at a time (`-p TID`, no `-f`): while one device sends its requests one after
-the other to a server with one slot, each of the six threads has one role. The paths of images are random, so `-P`
-cannot select them; calls are selected by thread and name, and `-y` shows the file.
+undefined. Therefore the threads of one role are traced at a time (`-p TID`, no `-f`): while one device sends its
+requests one after the other to a server with one slot, each role has one thread. A role is known by the name of its
+thread, which the servers of the tests tell the kernel. The paths of images are random, so `-P` cannot select them;
+calls are selected by thread and name, and `-y` shows the file.
 
 A signal that strace injects arrives before the call: the N-th call is not made, all calls before it were.
 """
@@ -11,21 +12,38 @@ A signal that strace injects arrives before the call: the N-th call is not made,
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 NOT_HERE: Final = "strace is not installed; on Debian: apt-get install strace"
 
-ROLES: Final = ("loop", "memory", "sweeper", "scheduler", "requests", "pipeline")
-"""The roles of the threads of a server, in the order of their starts; the last two are started by their first work."""
+_NAMES: Final[Mapping[str, str]] = {
+    "memory": "memory",
+    "sweeper": "sweeper",
+    "scheduler": "scheduler",
+    "requests": "AnyIO worker",
+    "pipeline": "job_",
+    "sources": "sources",
+    "inlet": "inlet-",
+    "intake": "source-",
+}
+"""How the names of the threads of a role begin; the `loop` is the main thread."""
 
-QUERIES: Final = 5
-"""Requests that distinguish the thread that processes them from one that wakes up by itself."""
+DEVICE_ROLES: Final = ("loop", "memory", "sweeper", "scheduler", "requests", "pipeline")
+"""The roles of the threads of a server to which a device sends a job."""
+
+SOURCE_ROLES: Final = ("loop", "memory", "sweeper", "scheduler", "sources", "inlet", "intake", "pipeline")
+"""The same for a job that comes through an inlet."""
+
+INTAKE: Final = "intake"
+"""Its threads carry out the requests of a source. A second one starts if a request comes before the first is free."""
 
 CALLS: Final = (
     "openat",
@@ -44,7 +62,31 @@ CALLS: Final = (
 )
 """The calls that change files or send responses."""
 
+SOURCE_CALLS: Final = (
+    "write",
+    "fsync",
+    "rename",
+    "renameat",
+    "link",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "rmdir",
+    "sendto",
+    "sendmsg",
+    "writev",
+    "recvfrom",
+)
+"""The same for the process of a source, with what it receives: the call behind each reply of the server.
+
+Files that it opens are not among them: most are modules of Python, and a new file is written to in any case.
+"""
+
 _LINE: Final = re.compile(r"^(?:(\d+) +)?(\w+)\((.*)")
+_RESUMED: Final = re.compile(r"^(?:(\d+) +)?<\.\.\. (\w+) resumed>")
+_UNFINISHED: Final = "<unfinished ...>"
+_ATTACHED: Final = re.compile(r"Process (\d+) attached")
 _MATTERS: Final = re.compile(r"O_CREAT|O_DIRECTORY")  # other files are opened for reading
 
 
@@ -77,50 +119,81 @@ class Call:
         return "data folder" if re.search(re.escape(str(data)) + '[>"]', self.rest) else "elsewhere"
 
 
+@dataclass(frozen=True)
+class Span:
+    """A call of a log from its begin to its return, by the numbers of their lines; `ended` is infinite without one."""
+
+    call: Call
+    begun: float
+    ended: float
+
+
 def available() -> bool:
     """Return whether strace is installed."""
     return shutil.which("strace") is not None
 
 
-def threads(server: int) -> list[int]:
-    """Return the threads of a server, the oldest first; raise if there are more than there are roles."""
-    found = sorted(map(_started, Path(f"/proc/{server}/task").iterdir()))
-    if len(found) > len(ROLES):
-        raise AssertionError(f"the server has {len(found)} threads; expected {', '.join(ROLES)}")
-    return [number for _, number in found]
+def roles(server: int) -> dict[str, list[int]]:
+    """Return the threads of each role that a server has now; those that begin and end with a run have none.
 
-
-def roles(server: int, query: Callable[[], object]) -> dict[str, int]:
-    """Return the thread of each role. *query* sends one request that involves no filter.
-
-    After a crash the pipeline may be older than the thread of the requests; the latter wakes up at every query. The
-    pipeline may wake up sometimes, because it has just suspended a job.
+    Raises if a role other than `INTAKE` has several threads.
     """
-    loop, memory, sweeper, scheduler, *others = threads(server)
-    before = {thread: _switches(server, thread) for thread in others}
-    for _ in range(QUERIES):
-        query()
-    woken = {thread: _switches(server, thread) - before[thread] for thread in others}
-    requests, pipeline = sorted(others, key=lambda thread: woken[thread], reverse=True)
-    if woken[requests] < QUERIES or woken[requests] == woken[pipeline]:
-        raise AssertionError(
-            f"wake-ups of the threads after {QUERIES} requests: {woken}; expected one with most of them"
-        )
-    return dict(zip(ROLES, (loop, memory, sweeper, scheduler, requests, pipeline), strict=True))
+    found: dict[str, list[int]] = {"loop": [server]}
+    for task in sorted(Path(f"/proc/{server}/task").iterdir(), key=lambda task: int(task.name)):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            name = (task / "comm").read_text()
+            for role, beginning in _NAMES.items():
+                if name.startswith(beginning):
+                    found.setdefault(role, []).append(int(task.name))
+    several = [role for role, threads in found.items() if len(threads) > 1 and role != INTAKE]
+    if several:
+        raise AssertionError(f"the server has several threads of one role: {found}; expected one {', '.join(several)}")
+    return found
 
 
 @contextlib.contextmanager
-def recorded(server: int, log: Path, *calls: str) -> Iterator[None]:
-    """Write the calls of all threads of a server to *log* while the body runs; read it with `read`."""
-    with _attached(["-f", "-p", str(server)], log, ",".join(calls or CALLS)):
+def recorded(process: int, log: Path, *calls: str) -> Iterator[None]:
+    """Write the calls of all threads of a process to *log* while the body runs; read it with `read`."""
+    with _attached([process], ["-f"], log, calls or CALLS):
         yield
 
 
 @contextlib.contextmanager
-def injected(thread: int, call: str, what: str, log: Path) -> Iterator[None]:
-    """Inject *what* into a *call* of this thread while the body runs: `signal=SIGKILL:when=3`, `error=EIO:when=3`."""
-    with _attached(["-p", str(thread), "-e", f"inject={call}:{what}"], log, call):
+def injected(threads: int | Sequence[int], call: str, what: str, log: Path) -> Iterator[None]:
+    """Inject *what* into a *call* of these threads while the body runs: `signal=SIGKILL:when=3`, `error=EIO:when=3`."""
+    targets = [threads] if isinstance(threads, int) else threads
+    with _attached(targets, ["-e", f"inject={call}:{what}"], log, [call]):
         yield
+
+
+@contextlib.contextmanager
+def injected_into_all(process: int, call: str, what: str, log: Path, path: str = "") -> Iterator[None]:
+    """Inject *what* into a *call* of any thread of a process while the body runs; with *path*, on that file alone."""
+    on = ["-P", path] if path else []
+    with _attached([process], ["-f", *on, "-e", f"inject={call}:{what}"], log, [call]):
+        yield
+
+
+@contextlib.contextmanager
+def delayed(processes: Sequence[int], calls: Sequence[str], seconds: float, log: Path, *others: str) -> Iterator[None]:
+    """Let each of these calls of the processes begin *seconds* later while the body runs, and write them to *log*.
+
+    Also writes the calls *others*. The lines are in the order in which the calls began and returned; read them with
+    `spans`.
+    """
+    delay = f"inject={','.join(calls)}:delay_enter={round(seconds * 1_000_000)}"
+    with _attached(processes, ["-f", "-e", delay], log, [*calls, *others]):
+        yield
+
+
+def socket_to_server(source: int) -> str:
+    """Return the path of the socket between the process of a source and its server: the first one that it got."""
+    for descriptor in sorted(Path(f"/proc/{source}/fd").iterdir(), key=lambda one: int(one.name)):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            path = str(descriptor.readlink())
+            if path.startswith("socket:"):
+                return path
+    raise AssertionError(f"process {source} has no socket")
 
 
 def read(log: Path) -> list[Call]:
@@ -129,30 +202,47 @@ def read(log: Path) -> list[Call]:
     return [Call(int(one[1] or 0), one[2], one[3]) for one in found if one]
 
 
+def most_of_one_thread(log: Path) -> int:
+    """Return the number of calls of the thread that has most of them in a log."""
+    return max(Counter(call.thread for call in read(log)).values(), default=0)
+
+
+def spans(log: Path) -> list[Span]:
+    """Return the calls of a log in the order in which they began."""
+    found: list[Span] = []
+    unfinished: dict[int, int] = {}
+    for number, line in enumerate(log.read_text(errors="replace").splitlines()):
+        if begun := _LINE.match(line):
+            call = Call(int(begun[1] or 0), begun[2], begun[3])
+            is_over = not line.endswith(_UNFINISHED)
+            if not is_over:
+                unfinished[call.thread] = len(found)
+            found.append(Span(call, number, number if is_over else math.inf))
+        elif (resumed := _RESUMED.match(line)) and int(resumed[1] or 0) in unfinished:
+            place = unfinished.pop(int(resumed[1] or 0))
+            found[place] = Span(found[place].call, found[place].begun, number)
+    return found
+
+
 @contextlib.contextmanager
-def _attached(target: list[str], log: Path, calls: str) -> Iterator[None]:
+def _attached(targets: Sequence[int], options: Sequence[str], log: Path, calls: Sequence[str]) -> Iterator[None]:
     if not available():
         raise NoStrace(NOT_HERE)
     log.unlink(missing_ok=True)
-    command = ["strace", *target, "-y", "-s", "64", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log)]
+    named = [word for target in targets for word in ("-p", str(target))]
+    traced = ["-e", f"trace={','.join(calls)}", "-e", "signal=none", "-o", str(log)]
+    command = ["strace", *named, *options, "-y", "-s", "64", *traced]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr
-        message = strace.stderr.readline()
-        if "attached" not in message:
-            raise NoStrace(f"strace cannot trace here: {message.strip()}")
         try:
+            left = set(targets)
+            while left:
+                message = strace.stderr.readline()
+                attached = _ATTACHED.search(message)
+                if attached is None:
+                    raise NoStrace(f"strace cannot trace here: {message.strip()}")
+                left.discard(int(attached[1]))
             yield
         finally:
             strace.terminate()
             strace.communicate()
-
-
-def _started(task: Path) -> tuple[int, int]:
-    """Return the start time of a thread (in ticks), and its number."""
-    return int((task / "stat").read_text().rpartition(")")[2].split()[19]), int(task.name)
-
-
-def _switches(server: int, thread: int) -> int:
-    """Return the number of voluntary context switches of a thread."""
-    status = Path(f"/proc/{server}/task/{thread}/status").read_text()
-    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])

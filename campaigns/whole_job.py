@@ -57,11 +57,6 @@ class Refused(Exception):
         self.subcode = fault[1] if fault else ""
 
 
-def send_query(server: Server) -> None:
-    """Query a job that does not exist: a request that changes nothing."""
-    Device(server.url, timeout=_PATIENCE).elements(str(uuid.uuid4()))
-
-
 class Job:
     """A job of one kind on a server that may fail at any moment, sent by the device at *address*.
 

@@ -21,7 +21,7 @@ import databases
 import messages
 import psutil
 from plugin_names import unused
-from works import Works, alive
+from works import Works, alive, until
 
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
@@ -125,6 +125,21 @@ class Server:
         """Return the server, its workers, and the tools of their filters."""
         server = psutil.Process(self.pid)
         return [server.pid, *(child.pid for child in server.children(recursive=True))]
+
+    def source(self, inlet: str) -> int:
+        """Wait until the source of an inlet runs, and return its process: the one in the work folder of the inlet."""
+        found: list[int] = []
+
+        def look() -> list[int]:
+            for process in psutil.Process(self.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    folder = Path(process.cwd())
+                    if folder.parent == self.settings.storage.run_dir and folder.name.startswith(f"source-{inlet}-"):
+                        found.append(process.pid)
+            return found
+
+        until(look, f"for the source {inlet} to run")
+        return found[-1]
 
     def log(self) -> str:
         """Return what it has written to stderr."""

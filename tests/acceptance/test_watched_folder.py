@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import messages
-import psutil
 import pytest
 from acceptance.scanning import instructions
 from acceptance.server import Server, none_alive
@@ -65,25 +64,10 @@ def digests(*pages: bytes) -> list[str]:
     return sorted(hashlib.sha256(page).hexdigest() for page in pages)
 
 
-def source_of(server: Server) -> int:
-    """Wait until the source runs, and return its process: the one whose folder is the work folder of an inlet."""
-    found: list[int] = []
-
-    def look() -> list[int]:
-        for process in psutil.Process(server.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if Path(process.cwd()).is_relative_to(server.settings.storage.run_dir):
-                    found.append(process.pid)
-        return found
-
-    until(look, "the source runs")
-    return found[-1]
-
-
 def kill(server: Server, victim: str) -> None:
     """Kill the server and start the next one, or kill the source, which the server starts again."""
     if victim == "source":
-        os.kill(source_of(server), signal.SIGKILL)
+        os.kill(server.source("scans"), signal.SIGKILL)
         return
     family = server.family()
     server.kill()
@@ -113,7 +97,7 @@ def test_each_file_is_one_job_whatever_is_killed(server: Server, folder: Path, v
     for number, page in enumerate(pages):
         (folder / f"{number}.png").write_bytes(page)
         if number % 3 == 2:
-            source_of(server)
+            server.source("scans")
             time.sleep(chosen.uniform(0.1, 0.8))
             kill(server, victim)
     until(lambda: not list(folder.iterdir()), "all files are removed", 120.0)

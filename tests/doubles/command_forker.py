@@ -19,6 +19,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ IMPORTED = (
 
 DESCRIPTORS = 5
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_LONGEST_NAME = 15
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -126,8 +129,16 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> Non
     time.tzset()
     os.chdir(request["folder"])
     sys.path[:0] = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one and one not in sys.path]
+    threading.setprofile(_name_thread)
     sys.argv = ["postscan", *request["arguments"]]
     runpy.run_module("postscan.cli", run_name="__main__", alter_sys=True)
+
+
+def _name_thread(*_: object) -> None:
+    """Tell the kernel the name of the thread that begins, as Python 3.14 does; `campaigns/tracing.py` reads it."""
+    sys.setprofile(None)
+    name = threading.current_thread().name.removeprefix("postscan-")
+    _LIBC.prctl(_PR_SET_NAME, name.encode()[:_LONGEST_NAME])
 
 
 if __name__ == "__main__":
