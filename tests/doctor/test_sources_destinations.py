@@ -37,10 +37,10 @@ def tables(**changed: Any) -> dict[str, Any]:
     }
 
 
-def stored(tmp_path: Path, *, users: Sequence[str] = (), xml: bytes = ARCHIVE, **changed: Any) -> Settings:
-    """Return settings with the destination `archive`, and with its scan process."""
+def stored(tmp_path: Path, *, open_to: Sequence[str] = (), xml: bytes = ARCHIVE, **changed: Any) -> Settings:
+    """Return settings with the destination `archive`, and with its scan process, which is for these users only."""
     settings = made(tmp_path, **tables(**changed))
-    ProcessFolder(settings.processes_dir).add(xml, display_name="Archive", users=users, identifier=GUID)
+    ProcessFolder(settings.processes_dir).add(xml, display_name="Archive", users=open_to, identifier=GUID)
     return settings
 
 
@@ -74,7 +74,7 @@ def test_a_destination_that_is_in_order(tmp_path: Path) -> None:
 def test_a_destination_for_senders_with_an_account(tmp_path: Path) -> None:
     """Its user is that of the account, so that there is none to check."""
     without = {name: value for name, value in INVOICES.items() if name != "user"}
-    settings = stored(tmp_path, users=("boss@fabrikam.example",), destinations={"archive": without})
+    settings = stored(tmp_path, open_to=("boss@fabrikam.example",), destinations={"archive": without})
 
     assert bad(found(settings)) == []
 
@@ -107,9 +107,9 @@ def test_a_scan_process_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_user_who_may_not_use_the_scan_process(tmp_path: Path) -> None:
     """Each job would be refused. A user may be named by the SID or by the name."""
-    closed = stored(tmp_path / "a", users=("boss@fabrikam.example",))
-    by_sid = stored(tmp_path / "b", users=(ANNA,))
-    by_name = stored(tmp_path / "c", users=("anna@fabrikam.example",))
+    closed = stored(tmp_path / "a", open_to=("boss@fabrikam.example",))
+    by_sid = stored(tmp_path / "b", open_to=(ANNA,))
+    by_name = stored(tmp_path / "c", open_to=("anna@fabrikam.example",))
 
     assert the(found(closed)) == (ABOUT, "problem", f"{ANNA} may not use the scan process Archive")
     assert bad(found(by_sid)) == bad(found(by_name)) == []

@@ -83,10 +83,19 @@ def sources(settings: Settings) -> Iterator[Sources]:
     sources.core.close()
 
 
+def complete(sources: Sources, token: str) -> None:
+    """Let a server run the filters of a job."""
+    sources.send(token)
+    sources.core.service.end(token, OWNER)
+    with sources.core.running():
+        until(lambda: sources.job(token).state.ended)
+
+
 ENDS: dict[str, Callable[[Sources, str], object]] = {
     "Creating": lambda sources, token: None,
     "Canceled": lambda sources, token: sources.core.service.cancel(token, ADMIN),
     "Aborted": lambda sources, token: sources.origins.fail(token, OWNER, "reset"),
+    "Completed": complete,
 }
 """How a job of a source gets into each of these states."""
 
