@@ -28,8 +28,6 @@ from postscan.core.service.jobs import ScanProcesses, new_token
 from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
 from postscan.core.settings.sources import DestinationSettings, destinations_of
-from postscan.core.store import creating
-from postscan.core.store.database.pages import in_parts
 from postscan.core.store.sources import destinations as identifiers
 from postscan.core.store.sources import origins as queries
 from postscan.core.store.sources.origins import KeyHeld, OriginRow
@@ -111,7 +109,7 @@ class Origins:
         if self._settings.destinations:
             with self._store.writing() as db:
                 identifiers.add_identifiers(db, self._settings.destinations)
-        for token in in_parts(self._store.reading, creating.of_sources):
+        for token in self._store.jobs_of_sources():
             if self.fail(token, None, "its server ended"):
                 log.warning("job aborted: its source ended", extra={"job": token})
 

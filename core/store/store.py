@@ -23,7 +23,7 @@ from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine, Delivery, EventRow, StoredResponse
 from postscan.core.model.states import JobState
-from postscan.core.store import audit, creating, deliveries, events, installation, jobs, retention
+from postscan.core.store import audit, deliveries, events, installation, jobs, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.callers import requests
 from postscan.core.store.database import CONNECTIONS, Database
@@ -176,12 +176,16 @@ class Store:
 
     def idle(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed; one that begins meanwhile may be missing."""
-        return list(in_parts(self.reading, lambda db, last, most: creating.idle(db, ticks, last, most)))
+        return list(in_parts(self.reading, lambda db, last, most: retention.idle(db, ticks, last, most)))
+
+    def jobs_of_sources(self) -> Iterator[JobToken]:
+        """Yield the jobs in Creating that sources made; one that begins meanwhile may be missing."""
+        return in_parts(self.reading, retention.of_sources)
 
     def expire(self, tokens: Sequence[str], ticks: float, at: datetime) -> list[JobToken]:
         """Abort those of the jobs that are still in Creating and past their deadline; return them."""
         with self.writing() as db:
-            return creating.expire(db, tokens, ticks, at)
+            return retention.expire(db, tokens, ticks, at)
 
     def extend_deadline(self, token: str, deadline: float) -> None:
         """Set the deadline, in ticks, of a job that is still in Creating."""

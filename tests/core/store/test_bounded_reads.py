@@ -29,10 +29,9 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service import audit_trail
 from postscan.core.settings import Settings
-from postscan.core.store import creating, events, jobs, outbox
+from postscan.core.store import events, jobs, outbox
 from postscan.core.store.callers import accounts, subscriptions
 from postscan.core.store.database import pages
-from postscan.core.store.database.pages import in_parts
 from postscan.core.store.schema import DELIVERY, USAGE
 from postscan.doctor import machine
 from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER
@@ -55,7 +54,7 @@ READS: dict[str, Callable[[Engine], object]] = {
     "files of open jobs": lambda core: list(core.store.open_blobs()),
     "files of jobs": lambda core: core.store.blobs([one.token for one in core.store.ended_jobs(limit=1000)]),
     "silent devices": lambda core: core.store.idle(math.inf),
-    "jobs that sources left": lambda core: list(in_parts(core.store.reading, creating.of_sources)),
+    "jobs that sources left": lambda core: list(core.store.jobs_of_sources()),
     "images to remove": lambda core: list(core.store.disposable()),
     "bytes to remove": lambda core: core.store.disposable_bytes(),
     "outputs of a job": lambda core: core.store.deliveries("outputs"),

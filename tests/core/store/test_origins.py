@@ -12,9 +12,7 @@ from postscan.core.model.job import JobToken
 from postscan.core.model.principal import of_source
 from postscan.core.model.records import REMEMBERED, JobOrigin, OriginProof, key_hash
 from postscan.core.model.states import JobReason
-from postscan.core.store import creating
 from postscan.core.store.database import pages
-from postscan.core.store.database.pages import in_parts
 from postscan.core.store.schema import JOB
 from postscan.core.store.sources import destinations, origins
 from postscan.core.store.sources.origins import KeyHeld, OriginRow
@@ -187,9 +185,10 @@ def test_the_jobs_of_sources_that_take_pages_are_found(store: Store) -> None:
         job.end(AT)
 
     with store.reading() as db:
-        found = creating.of_sources(db, None, 10), origins.ended_of(db, ["open", "ended", "unknown"])
+        ended = origins.ended_of(db, ["open", "ended", "unknown"])
 
-    assert found == ((["open"], None), {"ended": "Pending", "unknown": None})
+    assert list(store.jobs_of_sources()) == ["open"]
+    assert ended == {"ended": "Pending", "unknown": None}
 
 
 def test_the_jobs_of_sources_are_found_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +198,7 @@ def test_the_jobs_of_sources_are_found_in_parts(store: Store, monkeypatch: pytes
         job = replace(new_job(), token=JobToken(f"{number}"), created=AT + timedelta(seconds=number))
         store.insert(replace(job, owner=OWNER) if number % 2 else job)
 
-    assert list(in_parts(store.reading, creating.of_sources)) == ["1", "3"]
+    assert list(store.jobs_of_sources()) == ["1", "3"]
 
 
 def test_what_an_origin_said_is_recorded_for_jobs_of_its_inlet_alone(store: Store) -> None:
