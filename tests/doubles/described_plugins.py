@@ -1,4 +1,4 @@
-"""A plugin of a filter and one of a source that declare all there is to list and explain, and how tests install them."""
+"""Code of a filter and of a source that declare all there is to list and explain, and how tests install them."""
 
 from __future__ import annotations
 

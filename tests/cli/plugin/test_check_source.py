@@ -107,7 +107,9 @@ def test_a_source_that_cannot_be_loaded_is_told_why(postscan_check: Callable[...
     assert result.stdout == "import error: ModuleNotFoundError: No module named 'no_such_thing'\n"
 
 
-def test_a_source_without_an_inlet_is_run_without_settings(postscan_check: Callable[..., Result], site_packages: Path) -> None:
+def test_a_source_without_an_inlet_is_run_without_settings(
+    postscan_check: Callable[..., Result], site_packages: Path
+) -> None:
     """If that is enough for it."""
     code = BROKEN.replace("CODE", "token.wait(60)")
     documents.install(site_packages, "broken_module", code, "broken", "postscan.sources")

@@ -13,9 +13,7 @@ from typer.testing import Result
 # --- filters -----------------------------------------------------------------------------------------------------
 
 
-def test_plugins_are_listed_with_what_they_bring(
-    postscan: Callable[..., Result], install: Install
-) -> None:
+def test_plugins_are_listed_with_what_they_bring(postscan: Callable[..., Result], install: Install) -> None:
     """The shipped ones come in through the door that is open to everybody."""
     install("parcel", PARCEL)
     plugins = {one["name"]: one for one in json.loads(postscan("plugin", "list", "--json").stdout)}
@@ -27,9 +25,7 @@ def test_plugins_are_listed_with_what_they_bring(
     assert parcel["filters"][0]["lacks"] == ["there is no string"]
 
 
-def test_the_table_has_a_line_for_each_filter(
-    postscan: Callable[..., Result], install: Install
-) -> None:
+def test_the_table_has_a_line_for_each_filter(postscan: Callable[..., Result], install: Install) -> None:
     """With its plugin, and what it lacks here."""
     install("parcel", PARCEL)
     (row,) = (line for line in postscan("plugin", "list").stdout.splitlines() if line.startswith("parcel "))
@@ -51,9 +47,7 @@ def test_a_quarantined_plugin_is_listed_with_its_reason_and_explained_with_its_t
     assert info.stdout.count("\x1b") == 0
 
 
-def test_info_says_what_a_filter_is_and_takes(
-    postscan: Callable[..., Result], install: Install
-) -> None:
+def test_info_says_what_a_filter_is_and_takes(postscan: Callable[..., Result], install: Install) -> None:
     """All of it from the dataclasses of its author."""
     install("parcel", PARCEL)
     lines = [" ".join(line.split()) for line in postscan("plugin", "info", "parcel").stdout.splitlines()]
@@ -173,9 +167,7 @@ def test_info_says_what_a_source_is_and_takes(postscan: Callable[..., Result], s
     assert not any(value in text for value in ("swordfish", "trout"))
 
 
-def test_filters_and_a_source_of_one_name_are_both_explained(
-    postscan: Callable[..., Result], install: Install
-) -> None:
+def test_filters_and_a_source_of_one_name_are_both_explained(postscan: Callable[..., Result], install: Install) -> None:
     """The name is that of a package, which may bring both."""
     install("basket_case", PARCEL)
     install("hamper", HAMPER, "postscan.sources", "basket_case")

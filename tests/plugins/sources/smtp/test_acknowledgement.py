@@ -1,4 +1,4 @@
-"""What is acknowledged: a mail whose jobs are stored, and nothing else; a client that comes again makes no second job."""
+"""What is acknowledged: a mail whose jobs are stored, and nothing else; the same mail again makes no second job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends of lines: one kind ends a command and a mail, and anything that another server may read differently is refused."""
+"""Ends of lines: one kind ends a command and a mail; what another server may read differently is refused."""
 
 from __future__ import annotations
 
