@@ -212,7 +212,7 @@ MAIL_FIELDS = (
 @pytest.mark.parametrize("account", ["", "anna"])
 def test_no_field_of_a_mail_changes_the_user(owned: Ownership, account: str) -> None:
     """T-S1: nor the sender of the envelope, the name of the client, and what a relay says of the sender."""
-    for fields in (*((one,) for one in MAIL_FIELDS), MAIL_FIELDS):
+    for fields in (MAIL_FIELDS,) if account else ((one,) for one in MAIL_FIELDS):
         content = new_page()
         head = "".join(f"{one}\r\n" for one in fields).encode()
         reply = owned.site.deliver(
@@ -293,7 +293,7 @@ NAMES = (
     "b\u0435n.png",
     "scan\u202egnp.neb",
 )
-BACKSLASHES = "..\\Scans (Ben)\\scan.png"
+BACKSLASHES = "scans\\..\\..\\Scans (Ben)\\scan.png"
 
 
 @pytest.mark.parametrize("way", WITHOUT_ACCOUNT)
