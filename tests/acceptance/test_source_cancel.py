@@ -164,7 +164,7 @@ def test_a_job_that_takes_pages_is_canceled_and_its_origin_is_told(site: InletSe
     assert [name for name in site.server.spool() if job.token in name] == []
 
 
-@pytest.mark.parametrize(("of_running", "of_waiting"), itertools.permutations(CANCELS))
+@pytest.mark.parametrize(("of_running", "of_waiting"), [*itertools.permutations(CANCELS)])
 @pytest.mark.parametrize("way", REFUSALS)
 def test_a_job_that_runs_and_one_that_waits_are_canceled_with_receipts(
     site: InletServer, way: str, of_running: str, of_waiting: str
