@@ -33,8 +33,7 @@ from campaigns.cuts.way import NotTaken, Sending, Way
 from campaigns.cuts.web import PutChunks, PutLength
 
 WAYS: Final[dict[str, type[Way]]] = {
-    one.name: one
-    for one in (SmbclientKilled, ShortFile, CurlKilled, DataReset, DataClosed, PutLength, PutChunks, Mail)
+    one.name: one for one in (SmbclientKilled, ShortFile, CurlKilled, DataReset, DataClosed, PutLength, PutChunks, Mail)
 }
 """In the order in which they are cut: those of the share first, whose files wait until they are refused."""
 

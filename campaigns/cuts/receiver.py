@@ -206,9 +206,9 @@ class Receiver:
 def _open_files(process: int) -> Iterator[str]:
     """Yield what the descriptors of a process lead to; nothing if it has ended."""
     with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(f"/proc/{process}/fd"):
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
             with contextlib.suppress(OSError):
-                yield os.readlink(f"/proc/{process}/fd/{name}")
+                yield str(descriptor.readlink())
 
 
 def _listens(port: int) -> bool:

@@ -64,7 +64,7 @@ def _tiff(seed: int) -> Sample:
 
 def _pdf(seed: int) -> Sample:
     """Return a page with a JPEG; the line break behind its end mark means nothing."""
-    content: bytes = img2pdf.convert(_jpeg(seed).content, nodate=True)
+    content: bytes = img2pdf.convert(_jpeg(seed).content, nodate=True, engine=img2pdf.Engine.internal)
     return Sample("pdf-a", content, range(len(content.rstrip(b"\r\n")), len(content)))
 
 
