@@ -84,7 +84,7 @@ def postscan(
     """A scan server, and a framework for post-scan filters.
 
     Network scanners create jobs, send their images and end or cancel the job; the server runs the job's filters.
-    `postscan demo` shows all of it in less than a minute.
+    `postscan demo` shows all of it in about a minute.
     """
     context.obj = config
 

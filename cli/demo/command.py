@@ -45,7 +45,7 @@ def demo(
 
     The third job is cancelled while one of its filters runs: that filter stops, the next one does not start, and
     documents delivered before remain. At the end, every archived file is compared with the page that was sent.
-    Takes less than a minute.
+    Takes about a minute.
 
     \b
     Exit codes:

@@ -101,6 +101,8 @@ class PageShell:
             os.killpg(self._bash.pid, signal.SIGKILL)
             self._bash.wait()
         self._reader.join(PATIENCE)
+        assert self._bash.stdout
+        self._bash.stdout.close()
 
     def _blocks(self, text: str) -> Iterator[tuple[str, str, str]]:
         blocks = list(_BLOCK.finditer(text))
