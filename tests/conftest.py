@@ -60,6 +60,7 @@ LONGEST_FIRST = (
     "cli/commands/test_process.py",
     "compatibility/test_plugins_of_older_versions.py",
     "conformance/test_dpw_notifying.py",
+    "docs/test_first_scan.py",
     "acceptance/test_restart.py",
     "plugins/testing/test_contract.py",
     "cli/plugin/test_check.py",

@@ -82,7 +82,7 @@ def test_the_mail_has_become_a_pdf_with_its_page(reading: Reading) -> None:
     ((name, content),) = reading.delivered.items()
     with pikepdf.open(io.BytesIO(content)) as pdf, Image.open(io.BytesIO(reading.sent)) as sent:
         (page,) = pdf.pages
-        (picture,) = page.images.values()
+        (picture,) = page.get_images().values()
         embedded = pikepdf.PdfImage(picture).as_pil_image()
         sent.load()
 
