@@ -61,6 +61,7 @@ LONGEST_FIRST = (
     "compatibility/test_plugins_of_older_versions.py",
     "conformance/test_dpw_notifying.py",
     "docs/test_first_scan.py",
+    "docs/test_connect.py",
     "acceptance/test_restart.py",
     "plugins/testing/test_contract.py",
     "cli/plugin/test_check.py",
