@@ -79,12 +79,16 @@ def _rest() -> bytes:
     """Return all of a mail but its first field: a text, and a page of random bytes."""
     page = base64.encodebytes(inlets.picture(os.urandom(PAGE_BYTES))).decode()
     return (
-        f"From: {SENDER}\nTo: {RECIPIENT}\nSubject: a scan\nMIME-Version: 1.0\n"
-        'Content-Type: multipart/mixed; boundary="b41f7c0e2a"\n\n'
-        "--b41f7c0e2a\nContent-Type: text/plain\n\nThe scan is attached.\n"
-        '--b41f7c0e2a\nContent-Type: image/png; name="scan.png"\nContent-Transfer-Encoding: base64\n'
-        f'Content-Disposition: attachment; filename="scan.png"\n\n{page}--b41f7c0e2a--\n'
-    ).replace("\n", "\r\n").encode()
+        (
+            f"From: {SENDER}\nTo: {RECIPIENT}\nSubject: a scan\nMIME-Version: 1.0\n"
+            'Content-Type: multipart/mixed; boundary="b41f7c0e2a"\n\n'
+            "--b41f7c0e2a\nContent-Type: text/plain\n\nThe scan is attached.\n"
+            '--b41f7c0e2a\nContent-Type: image/png; name="scan.png"\nContent-Transfer-Encoding: base64\n'
+            f'Content-Disposition: attachment; filename="scan.png"\n\n{page}--b41f7c0e2a--\n'
+        )
+        .replace("\n", "\r\n")
+        .encode()
+    )
 
 
 _REST: Final = _rest()

@@ -121,9 +121,7 @@ class _Run:
         self._observation = Observation(server)
         self._inlets = ServerInlets(server)
 
-    def measured(
-        self, name: str, seconds: float, beside: AbstractContextManager[object] | None = None
-    ) -> SourcePhase:
+    def measured(self, name: str, seconds: float, beside: AbstractContextManager[object] | None = None) -> SourcePhase:
         """Measure all who are honest for so many seconds, beside others; then wait until nothing of it is left."""
         phase = self._observation.begin(name)
         before = self._inlets.at_rest()

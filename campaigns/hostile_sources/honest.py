@@ -51,9 +51,7 @@ class SendingNotes:
     def replies_in(self, phase: Phase, inlet: str) -> Counter[str]:
         """Count the replies in a phase that ask the client of an inlet to come again, by their codes."""
         return Counter(
-            reply[:3]
-            for at, name, reply in self.replies
-            if name == inlet and phase.began.at <= at < phase.ended.at
+            reply[:3] for at, name, reply in self.replies if name == inlet and phase.began.at <= at < phase.ended.at
         )
 
 

@@ -109,9 +109,7 @@ class ServerInlets:
         """Return all processes whose folder is the work folder of an inlet, also one that is removed."""
         begin = str(self._server.settings.storage.run_dir.resolve() / f"source-{name}-")
         return [
-            process.pid
-            for process in psutil.process_iter(["cwd"])
-            if (process.info["cwd"] or "").startswith(begin)
+            process.pid for process in psutil.process_iter(["cwd"]) if (process.info["cwd"] or "").startswith(begin)
         ]
 
     def at_rest(self) -> dict[str, Rest]:

@@ -81,9 +81,7 @@ def await_stored(inlets: ServerInlets, name: str) -> None:
 def await_all(inlets: ServerInlets, behaviours: Sequence[Behaviour], state: str) -> None:
     """Wait until the inlets of hostile sources are in a state."""
     for one in behaviours:
-        until(
-            lambda name=one.name: inlets.row(name).state == state, f"for {one.name}: {inlets.row(one.name)}", LONG
-        )
+        until(lambda name=one.name: inlets.row(name).state == state, f"for {one.name}: {inlets.row(one.name)}", LONG)
 
 
 # --- hostile sources ----------------------------------------------------------------------------------------------
