@@ -9,6 +9,7 @@ from acceptance.server import Server
 
 from campaigns.flood import measures
 from campaigns.flood.phases import Measured, Phase
+from campaigns.flood.verdicts import beyond_database
 from postscan.core.model.states import JobState
 
 GONE_SECONDS: Final = 60.0
@@ -48,5 +49,5 @@ class Observation:
         end = time.monotonic() + GONE_SECONDS
         while True:
             phase.left = measures.descriptors_at_rest(self._server.pid) - phase.descriptors
-            if not phase.left or time.monotonic() > end:
+            if not beyond_database(phase.descriptors, phase.left) or time.monotonic() > end:
                 return

@@ -96,11 +96,16 @@ def _of_memory(quiet: Phase, floods: Sequence[Phase]) -> list[Verdict]:
 
 
 def of_descriptors(phase: Phase) -> Verdict:
-    """Judge the descriptors that stay open; connections to the database are kept, up to their number."""
-    pooled = {kind for kind in DATABASE if phase.descriptors[kind] + phase.left[kind] <= MOST_CONNECTIONS}
-    left = Counter({kind: number for kind, number in phase.left.items() if kind not in pooled})
+    """Judge the descriptors that stay open."""
+    left = beyond_database(phase.descriptors, phase.left)
     figure = ", ".join(f"{number} {kind}" for kind, number in sorted(phase.left.items()))
     return Verdict(f"{phase.name}: descriptors that stay open", figure or "none", not left)
+
+
+def beyond_database(before: Counter[str], left: Counter[str]) -> Counter[str]:
+    """Return which of the descriptors *left* are no connections to the database: these are kept, up to their number."""
+    pooled = {kind for kind in DATABASE if before[kind] + left[kind] <= MOST_CONNECTIONS}
+    return Counter({kind: number for kind, number in left.items() if kind not in pooled})
 
 
 def of_sentences(promise: str, broken: Sequence[str]) -> Verdict:
