@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +18,6 @@ import samba
 from acceptance.scanning import ENDED, instructions
 from acceptance.server import SHARE, Server, digest
 from destinations import open_folder
-from ftp_inlets import own_port
 from plugin_names import unused
 from samba import Samba
 from works import PATIENCE, SID, until
@@ -51,11 +49,11 @@ class StoredJob:
 
 
 class Receiver:
-    """A running server, the ports of its inlets, and the file server whose share one inlet watches, if there is one."""
+    """A running server, and the file server whose share one inlet watches, if there is one; `ports` are of inlets."""
 
-    def __init__(self, server: Server, ports: Mapping[str, int], smb: Samba | None) -> None:
+    def __init__(self, server: Server, smb: Samba | None) -> None:
         self.server = server
-        self.ports = ports
+        self.ports: dict[str, int] = {}
         self._smb = smb
         self._processes: dict[str, int] = {}
         self._work_files: set[str] | None = None
@@ -79,12 +77,8 @@ class Receiver:
     # --- the processes of its sources ----------------------------------------------------------------------------
 
     def await_inlets(self) -> None:
-        """Wait until all sources run, and those that listen do."""
-        inlets = {*self.ports, *([_WATCHED] if self._smb else [])}
-        until(lambda: self._running().keys() >= inlets, f"the sources run: {self.server.log()[-2000:]}")
-        for inlet, port in self.ports.items():
-            until(lambda port=port: _listens(port), f"{inlet} listens: {self.server.log()[-2000:]}")
-        self._processes = self._running()
+        """Wait until all sources run, and learn at which ports they listen."""
+        until(self._are_running, "for the sources to listen")
 
     def ended_sources(self) -> list[str]:
         """Return a sentence for each source whose process is not the one that it was at first."""
@@ -103,6 +97,14 @@ class Receiver:
                 with contextlib.suppress(FileNotFoundError):
                     sizes.append(file.stat().st_size)
         return max(sizes)
+
+    def _are_running(self) -> bool:
+        """Find the processes and the ports of the sources; return whether all are there."""
+        self._processes = self._running()
+        found = {inlet: _listening(self._processes[inlet]) for inlet in _PLUGINS if inlet in self._processes}
+        self.ports = {inlet: port for inlet, port in found.items() if port}
+        inlets = {*_PLUGINS, *([_WATCHED] if self._smb else [])}
+        return self._processes.keys() >= inlets and self.ports.keys() == _PLUGINS.keys()
 
     def _running(self) -> dict[str, int]:
         """Return the processes of the sources, by their inlets: each is in a work folder of its own."""
@@ -211,12 +213,13 @@ def _open_files(process: int) -> Iterator[str]:
                 yield str(descriptor.readlink())
 
 
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
-    except ConnectionRefusedError:
-        return False
-    return True
+def _listening(process: int) -> int:
+    """Return the port at which a process listens; 0 if it listens at none."""
+    with contextlib.suppress(psutil.Error):
+        for one in psutil.Process(process).net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN:
+                return int(one.laddr.port)
+    return 0
 
 
 @contextlib.contextmanager
@@ -224,14 +227,13 @@ def receiving(home: Path, *, watches: bool) -> Iterator[Receiver]:
     """Run a server on data below *home*; with *watches* it has an inlet for a folder, which is a share of smbd."""
     with contextlib.ExitStack() as stack:
         smb = stack.enter_context(_file_server()) if watches else None
-        ports = {inlet: own_port() for inlet in _PLUGINS}
-        server = Server(home, _settings(ports, smb))
+        server = Server(home, _settings(smb))
         xml = messages.PROCESS.replace(messages.INSTRUCTIONS, instructions(f"share {SHARE}"))
         server.processes.add(xml.encode(), display_name=LABEL, users=(), identifier=_PROCESS)
         stack.callback(lambda: server.works.core.close())
         stack.callback(server.stop)
         server.start()
-        receiver = Receiver(server, ports, smb)
+        receiver = Receiver(server, smb)
         receiver.await_inlets()
         yield receiver
 
@@ -242,12 +244,12 @@ def _file_server() -> Iterator[Samba]:
         yield smb
 
 
-def _settings(ports: Mapping[str, int], smb: Samba | None) -> dict[str, dict[str, Any]]:
+def _settings(smb: Samba | None) -> dict[str, dict[str, Any]]:
     devices = ["127.0.0.0/8"]
     inlets: dict[str, dict[str, Any]] = {
-        f"sources.{inlet}": {"plugin": _PLUGINS[inlet], "port": port, "devices": devices}
-        for inlet, port in ports.items()
+        f"sources.{inlet}": {"plugin": plugin, "port": 0, "devices": devices} for inlet, plugin in _PLUGINS.items()
     }
+    inlets["sources.ftp"]["port"] = samba.free_port()  # 0 would be none
     if smb is not None:
         inlets[f"sources.{_WATCHED}"] = {
             "plugin": "folder",

@@ -1,4 +1,4 @@
-"""The files that are sent: small, as devices write them, each with another content; and where they are whole."""
+"""The files that are sent, each with another content, and the lengths at which they are whole."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Final
 import img2pdf
 from sample_files import Sample, noise, saved
 from tiff_files import filled
+
+LARGE: Final = 8
+"""One of so many files is large: more than a MiB, which the source `web` keeps in memory before it writes a file."""
 
 NEAR: Final = 24
 """Bytes from the begin and from the end of a file, in which half of the cuts are: marks and sizes are there."""
@@ -48,33 +51,33 @@ class Scan:
         return length <= len(self.content) and sha256(self.content[:length]) == digest
 
 
-def _jpeg(seed: int) -> Sample:
-    return Sample("jfif", saved(noise("RGB", (200, 150), seed), "JPEG", quality=60))
+def _jpeg(seed: int, scale: int) -> Sample:
+    return Sample("jfif", saved(noise("RGB", (200 * scale, 150 * scale), seed), "JPEG", quality=60))
 
 
-def _png(seed: int) -> Sample:
-    return Sample("png", saved(noise("RGB", (120, 90), seed), "PNG"))
+def _png(seed: int, scale: int) -> Sample:
+    return Sample("png", saved(noise("RGB", (120 * scale, 90 * scale), seed), "PNG"))
 
 
-def _tiff(seed: int) -> Sample:
+def _tiff(seed: int, scale: int) -> Sample:
     """Return two pages of Group 4; Pillow fills them up to a multiple of 16 bytes."""
-    first, second = (noise("1", (240, 160), one) for one in (seed, seed + 1))
+    first, second = (noise("1", (240 * scale, 160 * scale), one) for one in (seed, seed + 1))
     return filled(saved(first, "TIFF", compression="group4", save_all=True, append_images=[second]))
 
 
-def _pdf(seed: int) -> Sample:
+def _pdf(seed: int, scale: int) -> Sample:
     """Return a page with a JPEG; the line break behind its end mark means nothing."""
-    content: bytes = img2pdf.convert(_jpeg(seed).content, nodate=True, engine=img2pdf.Engine.internal)
+    content: bytes = img2pdf.convert(_jpeg(seed, scale).content, nodate=True, engine=img2pdf.Engine.internal)
     return Sample("pdf-a", content, range(len(content.rstrip(b"\r\n")), len(content)))
 
 
-KINDS: Final[Mapping[str, Callable[[int], Sample]]] = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "PDF": _pdf}
+KINDS: Final[Mapping[str, Callable[[int, int], Sample]]] = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "PDF": _pdf}
 
 
 @functools.lru_cache(maxsize=4)
 def _sample(kind: str, seed: int) -> Sample:
     """Return the file, and the shorter lengths at which it is whole too: what is behind them means nothing."""
-    return KINDS[kind](seed)
+    return KINDS[kind](seed, 1 if seed % LARGE else 9)
 
 
 def new_scan(kind: str, dice: random.Random) -> Scan:
