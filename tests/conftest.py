@@ -48,8 +48,8 @@ hypothesis.settings.load_profile("suite")
 
 
 LONGEST_FIRST = (
-    "core/workers/hostile/test_cancel.py",
     "core/workers/hostile/test_rules.py",
+    "core/workers/hostile/test_cancel.py",
     "acceptance/test_device.py",
     "acceptance/test_example.py",
     "test_process_guard.py",
