@@ -190,3 +190,14 @@ def test_a_job_that_runs_and_one_that_waits_are_canceled_with_receipts(
     assert [line[0] for line in site.server.works.trace(running)] == ["sleep"]
     assert site.server.works.trace(waiting) == []
     assert site.server.works.delivered() == []
+
+
+@pytest.mark.parametrize("way", REFUSALS)
+def test_canceled_jobs_leave_their_places_to_others(site: InletServer, way: str) -> None:
+    """T-S4: an inlet has four for jobs that take pages; they are free when their sources have seen the cancels."""
+    most = site.server.settings.sources[WAYS_IN[way].inlet].open_jobs
+    for _ in range(most):
+        with creating(site, way) as job:
+            site.server.works.service.cancel(job.token, ADMIN)
+        assert job.reply.result(PATIENCE).code == REFUSALS[way]
+    site.server.works.service.cancel(sent(site, way), ADMIN)

@@ -139,9 +139,9 @@ class SourceJob:
 
     def _break_off(self, error: BaseException) -> None:
         end = self._end()
-        if end is None:
-            self._fail(f"{type(error).__name__}: {error}")
-        elif isinstance(error, Exception | Cancelled) and not isinstance(error, Ended | Busy):
+        # Also if the job was cancelled, which it stays: the server keeps its place until the source sends its end.
+        self._fail(f"{type(error).__name__}: {error}")
+        if end is not None and isinstance(error, Exception | Cancelled) and not isinstance(error, Ended | Busy):
             raise end from error
 
     def _end(self) -> Ended | Busy | None:

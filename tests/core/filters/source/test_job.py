@@ -347,7 +347,19 @@ def test_a_cancel_that_came_before_is_seen_at_each_step(server: SourceServer, jo
                 page.write(b"y")
         bring(one, b"page")
 
-    assert not any(isinstance(request, FailRequest) for request in server.requests)
+    assert server.jobs[0].state == "Canceled"
+
+
+def test_a_cancelled_job_is_closed_when_its_block_was_left(server: SourceServer, job: Job) -> None:
+    """Else the server would keep its place for the pages that it takes for possible."""
+    with pytest.raises(Ended), job() as one:
+        bring(one, b"page")
+        server.cancel(server.jobs[0], "by an administrator")
+        one.token.wait(PATIENCE)
+        one.check()
+
+    assert isinstance(server.requests[-1], FailRequest)
+    assert server.jobs[0].state == "Canceled"
 
 
 def test_an_end_that_cannot_be_stored_acknowledges_nothing(server: SourceServer, job: Job) -> None:
