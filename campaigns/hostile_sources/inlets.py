@@ -7,6 +7,8 @@ An inlet of a hostile source is stopped until an administrator starts it. The so
 from __future__ import annotations
 
 import contextlib
+import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +20,6 @@ import messages
 import psutil
 from acceptance.scanning import instructions
 from acceptance.server import Server, Tables
-from ftp_inlets import own_port
 from plugin_names import unused
 from works import SID
 
@@ -40,6 +41,9 @@ INLETS: Final = {UPLOADS: "ftp", MAILS: "smtp"}
 
 READY_SECONDS: Final = 240.0
 """Seconds in which the honest inlets become ready, on a busy machine."""
+
+_PORTS: Final = range(12_000, 20_000)
+"""Below those of the tests, and of those that the kernel gives to connections."""
 
 _ENDED_JOBS: Final = 100_000
 """Ended jobs that can be queried: all of them, so that the campaign can look at each."""
@@ -160,8 +164,8 @@ def _with_inlets(home: Path, settings: Tables, certificate: Path, behaviours: Se
     honest = {"devices": [HONEST], "certificate": str(certificate)}
     tables: dict[str, Mapping[str, Any]] = {
         "destinations.invoices": {"label": LABEL, "process": PROCESS, "user": SID},
-        f"sources.{UPLOADS}": {"plugin": INLETS[UPLOADS], "port": own_port(), **honest},
-        f"sources.{MAILS}": {"plugin": INLETS[MAILS], "port": own_port(), "tls": "starttls", **honest},
+        f"sources.{UPLOADS}": {"plugin": INLETS[UPLOADS], "port": _free_port(), **honest},
+        f"sources.{MAILS}": {"plugin": INLETS[MAILS], "port": _free_port(), "tls": "starttls", **honest},
     }
     for one in behaviours:
         folder = home / "hostile" / one.name
@@ -175,3 +179,12 @@ def _with_inlets(home: Path, settings: Tables, certificate: Path, behaviours: Se
     for name, table in more.items():
         merged[name] = {**settings.get(name, {}), **table}
     return merged
+
+
+def _free_port() -> int:
+    """Return a port on which nothing listens; several campaigns may run on one machine."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
