@@ -33,8 +33,7 @@ def rooms(groups: Sequence[Group], most: int, most_per_address: int) -> dict[str
 
 def absent(findings: Findings) -> list[str]:
     """Return a sentence for every kind of client that was hardly there, and for all that the bystander hardly did."""
-    absent = (one for phase in findings.floods for one in absent_clients(phase, findings.rooms))
-    return [*absent, *idle(findings)]
+    return [*(one for phase in findings.floods for one in _clients(findings, phase)), *idle(findings)]
 
 
 def idle(findings: Findings) -> list[str]:
@@ -54,12 +53,11 @@ def is_shown(findings: Findings, phase: Phase, what: str) -> bool:
     return len(phase.of(timed)) >= max(1.0, expected * LEAST)
 
 
-def absent_clients(phase: Phase, rooms: Mapping[str, float]) -> list[str]:
-    """Return a sentence for every kind of client that was hardly there, of those in *rooms*."""
+def _clients(findings: Findings, phase: Phase) -> list[str]:
     clients = phase.clients()
     return [
         f"{phase.name}: {kind}: {clients[kind]['mean']:.1f} were there on average, and there is room for {room:.0f}"
-        for kind, room in rooms.items()
+        for kind, room in findings.rooms.items()
         if clients[kind]["mean"] < LEAST * room
     ]
 

@@ -23,14 +23,14 @@ from typing import Any, Final
 import certificates
 from acceptance.server import Server
 
-from campaigns.flood import children, presence
+from campaigns.flood import children
 from campaigns.flood import verdicts as flood_verdicts
 from campaigns.flood.bystander import Bystander
 from campaigns.flood.campaign import product_settings
 from campaigns.flood.observation import GONE_SECONDS, Observation
 from campaigns.flood.phases import Findings
-from campaigns.hostile_sources import half_open, honest
-from campaigns.hostile_sources.findings import HostileEnd, SourceFindings, SourcePhase
+from campaigns.hostile_sources import honest
+from campaigns.hostile_sources.findings import KINDS, HostileEnd, SourceFindings, SourcePhase
 from campaigns.hostile_sources.honest import HonestDevice
 from campaigns.hostile_sources.inlets import (
     BEHAVIOURS,
@@ -51,7 +51,8 @@ from postscan.plugins.sources.smtp.settings import Settings as SmtpSettings
 HALF_OPEN: Final = "half-open"
 OPTIONS: Final = ("seconds", "quiet", "addresses")
 
-_KINDS: Final = {UPLOADS: ("ftp", half_open.FTP, FtpSettings()), MAILS: ("smtp", half_open.SMTP, SmtpSettings())}
+ROOMS: Final = {UPLOADS: FtpSettings().connections, MAILS: SmtpSettings().connections}
+"""How many connections each honest inlet has room for, by the settings of the product."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class _Run:
         senders: list[children.Child] = []
         found = self.measured(HALF_OPEN, seconds, self._hold(addresses, senders))
         found.phase.senders = [sender.report for sender in senders]
-        return replace(found, rooms=_rooms(addresses))
+        return replace(found, rooms=ROOMS)
 
     @contextlib.contextmanager
     def _harm(self, behaviour: Behaviour, ends: list[HostileEnd]) -> Iterator[None]:
@@ -178,23 +179,14 @@ class _Run:
 @contextlib.contextmanager
 def half_open_clients(port: int, inlet: str, addresses: int) -> Iterator[children.Child]:
     """Run a process of clients that begin with an inlet and go no further, fifty at each of so many addresses."""
-    scheme, at_each, _ = _KINDS[inlet]
     order: dict[str, Any] = {
-        "url": f"{scheme}://{honest.HOST}:{port}",
+        "url": f"tcp://{honest.HOST}:{port}",
         "ca": "",
         "process": "",
         "instructions": "",
         "envelope_bytes": 0,
         "addresses": [f"127.0.1.{number}" for number in range(1, addresses + 1)],
-        "at_each": at_each,
+        "at_each": KINDS[inlet],
     }
     with children.running("half_open", order, "campaigns.hostile_sources") as sender:
         yield sender
-
-
-def _rooms(addresses: int) -> dict[str, float]:
-    """Return how many clients of each kind the honest inlets have room for, by their settings."""
-    rooms: dict[str, float] = {}
-    for _, at_each, settings in _KINDS.values():
-        rooms |= presence.rooms([(addresses, at_each)], settings.connections, settings.connections_per_address)
-    return rooms

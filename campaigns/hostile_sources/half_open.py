@@ -1,7 +1,7 @@
 """Clients that begin with an inlet and go no further: `python -m campaigns.hostile_sources.half_open`.
 
-Each connects, sends what its kind sends, and then nothing until the server ends the connection; then it begins again.
-What this process reads and prints is that of `campaigns.flood.sender`.
+Each connects, sends what its kind sends, and then nothing until the server ends the connection. A few seconds later it
+begins again. What this process reads and prints is that of `campaigns.flood.sender`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from campaigns.flood.lines import Line
 from campaigns.flood.stalling import LONGEST
 
 GREETING: Final = 220
+
+PAUSE: Final = 3.0
+"""Seconds from the end of a connection to the next one."""
 
 HELLO: Final = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32)
 """The begin of a ClientHello: the head of a TLS record of 512 bytes, and some of them (RFC 8446, 4.1.2 and 5.1)."""
@@ -37,7 +40,7 @@ class HalfOpen(Client):
         """Send what the kind sends."""
 
     def pause(self) -> float:
-        return 1.0
+        return PAUSE
 
 
 class FtpSilent(HalfOpen):

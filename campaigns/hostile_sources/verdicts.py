@@ -7,12 +7,15 @@ from typing import Final
 
 from campaigns.flood import presence
 from campaigns.flood.verdicts import MEMORY_NOISE, Verdict, mib, of_bystander, of_descriptors, of_sentences
-from campaigns.hostile_sources.findings import HostileEnd, SourceFindings, SourcePhase
+from campaigns.hostile_sources.findings import KINDS, HostileEnd, SourceFindings, SourcePhase
 from campaigns.hostile_sources.inlets import INLETS
 
 QUARANTINED: Final = "quarantined"
 STOPPED: Final = "stopped"
 RUNNING: Final = "ready"
+
+LEAST: Final = 0.5
+"""Least share of the connections for which an inlet has room that are there on average."""
 
 
 def all_of(findings: SourceFindings) -> list[Verdict]:
@@ -43,9 +46,20 @@ def of_phase(findings: SourceFindings, one: SourcePhase) -> Iterator[Verdict]:
 
 
 def absent(findings: SourceFindings) -> list[str]:
-    """Return a sentence for every kind of client that was hardly there, and for all that the bystander hardly did."""
-    clients = (one for phase in findings.phases for one in presence.absent_clients(phase.phase, phase.rooms))
-    return [*clients, *presence.idle(findings.flood)]
+    """Return a sentence for all clients that were hardly there, and for all that the bystander hardly did."""
+    return [*(one for phase in findings.phases for one in absent_clients(phase)), *presence.idle(findings.flood)]
+
+
+def absent_clients(one: SourcePhase) -> list[str]:
+    """Return a sentence for each inlet that was not nearly full, and for each kind of client that was never there."""
+    clients, sentences = one.phase.clients(), []
+    for inlet, room in one.rooms.items():
+        there = sum(clients[kind]["mean"] for kind in KINDS[inlet])
+        if there < LEAST * room:
+            sentence = f"{one.phase.name}: {inlet}: {there:.1f} were there on average, and there is room for {room}"
+            sentences.append(sentence)
+        sentences += [f"{one.phase.name}: {kind}: never there" for kind in KINDS[inlet] if not clients[kind]["most"]]
+    return sentences
 
 
 def of_end(end: HostileEnd) -> Iterator[Verdict]:

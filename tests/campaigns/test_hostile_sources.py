@@ -27,13 +27,12 @@ from campaigns.flood.sender import Sender
 from campaigns.flood.verdicts import beyond_database
 from campaigns.hostile_sources import half_open, honest, verdicts
 from campaigns.hostile_sources.campaign import HALF_OPEN, chosen
-from campaigns.hostile_sources.findings import HostileEnd, SourceFindings, SourcePhase
+from campaigns.hostile_sources.findings import KINDS, HostileEnd, SourceFindings, SourcePhase
 from campaigns.hostile_sources.honest import SendingNotes, TurnedAway
 from campaigns.hostile_sources.inlets import BEHAVIOURS, INLETS, MAILS, UPLOADS, Behaviour, Rest, ServerInlets, running
 from campaigns.hostile_sources.report import print_report
 
 SEND = {MAILS: honest.send_mail, UPLOADS: honest.upload}
-AT_EACH = {MAILS: half_open.SMTP, UPLOADS: half_open.FTP}
 LONG = 240.0
 """Seconds for what takes half a minute on an idle machine: five starts of a source, with pauses between them."""
 
@@ -149,7 +148,7 @@ def test_each_kind_of_half_open_client_is_there_and_takes_nothing_but_its_place(
 ) -> None:
     """T-S24, T-S32: silent, or in the middle of a command, of a login and of a TLS handshake; two at each address."""
     before, token = inlets.at_rest(), scanner.create("copy")
-    at_each = {name: dict.fromkeys(kinds, 2) for name, kinds in AT_EACH.items()}
+    at_each = {name: dict.fromkeys(kinds, 2) for name, kinds in KINDS.items()}
 
     def work() -> str:
         await_stored(inlets, "between")
@@ -172,7 +171,7 @@ def test_a_thousand_half_open_connections_to_each_inlet_leave_room_for_a_mail_an
         until(lambda: sent(inlets, MAILS, "mail-in-spite") == "stored", "for a mail to be stored", LONG)
         return sent(inlets, UPLOADS, "upload-in-spite"), scanner.status(token).state
 
-    (upload, state), counts = asyncio.run(beside(inlets, 20, AT_EACH, is_full, work))
+    (upload, state), counts = asyncio.run(beside(inlets, 20, KINDS, is_full, work))
 
     assert upload in ("stored", "421", "452")
     assert state == "Creating"
@@ -221,13 +220,13 @@ def rests(process: int = 1, resident: int = 100 << 20, **opened: int) -> dict[st
 
 
 ENDED = HostileEnd(BEHAVIOURS[2], "quarantined", BEHAVIOURS[2].reason, "stopped", ())
-HELD = {"ftp: silent": 35.0}
+HELD = {UPLOADS: 50}
 
 
 def findings(*, gets: float = 0.01) -> SourceFindings:
     """Return those of a run in which all is well: a hostile source, then half-open connections."""
     quiet, harmed, held = phase("quiet", 0.0), phase("flood", 200.0), phase(HALF_OPEN, 400.0)
-    held.senders = [{"counts": counts(35.0), "acknowledged": [], "processor": 0.0}]
+    held.senders = [{"counts": counts(), "acknowledged": [], "processor": 0.0}]
     notes, sending = Notes(), SendingNotes()
     for began in (0.0, 200.0, 400.0):
         for timed in (notes.gets, notes.cancels, notes.commands, notes.ends, notes.scans, *sending.stored.values()):
@@ -240,9 +239,13 @@ def findings(*, gets: float = 0.01) -> SourceFindings:
     return SourceFindings(Findings(quiet, [harmed, held], notes, {}, log=""), phases, sending, [])
 
 
-def counts(mean: float) -> dict[str, Any]:
-    """Return the counts of silent clients, so many on average."""
-    return {"ftp: silent": {"wanted": 700, "mean": mean, "most": 50, "outcomes": {}}}
+def counts(**of: dict[str, float]) -> dict[str, Any]:
+    """Return the counts of clients for FTP, by a word of their kind; silent ones fill the inlet."""
+    found = {kind: {"wanted": 100, "mean": 0.0, "most": 5, "outcomes": {}} for kind in KINDS[UPLOADS]}
+    found["ftp: silent"] |= {"mean": 50.0, "most": 50}
+    for word, changed in of.items():
+        found[f"ftp: {word}"] |= changed
+    return found
 
 
 def broken(found: SourceFindings) -> list[str]:
@@ -339,13 +342,22 @@ def test_a_device_that_got_no_reply_and_a_page_that_is_lost_are_seen() -> None:
     ]
 
 
-def test_a_run_in_which_a_kind_of_client_was_hardly_there_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """It fails, with a line of its own."""
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        ({"silent": {"mean": 24.9}}, f"{UPLOADS}: 24.9 were there on average, and there is room for 50"),
+        ({"half a login": {"most": 0}}, "ftp: half a login: never there"),
+    ],
+)
+def test_a_run_in_which_clients_were_hardly_there_shows_nothing(
+    of: dict[str, dict[str, float]], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fails, with a line of its own: an inlet has to be half full, and each kind has to have been there."""
     found = findings()
-    found.phases[1].phase.senders[0]["counts"] = counts(3.4)
+    found.phases[1].phase.senders[0]["counts"] = counts(**of)
 
     assert print_report(found) == 1
-    assert f"SHOWS NOTHING {HALF_OPEN}: ftp: silent: 3.4 were there on average" in capsys.readouterr().out
+    assert f"SHOWS NOTHING {HALF_OPEN}: {reason}\n" in capsys.readouterr().out
 
 
 def test_a_page_is_lost_that_was_acknowledged_and_is_not_delivered_once(server: Server) -> None:
