@@ -11,10 +11,11 @@ import itertools
 import socket
 import socketserver
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import source_server
 
 from postscan.plugins import (
     Busy,
@@ -214,18 +215,7 @@ class Client(Origin):
         self._send(page, b"CANCEL\n")
 
     def _send(self, data: bytes, end: bytes, announced: int = 0) -> None:
-        with contextlib.suppress(OSError), self._connected() as connection:
+        with contextlib.suppress(OSError), source_server.connected(self._port) as connection:
             connection.sendall(f"ID {self._name}\nDATA {announced or len(data)}\n".encode() + data + end)
             connection.shutdown(socket.SHUT_WR)
             self._answer = connection.makefile().readline().strip() or self._answer
-
-    def _connected(self) -> socket.socket:
-        """Connect; the source may just be starting."""
-        until = time.monotonic() + 10
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", self._port), timeout=20)
-            except ConnectionRefusedError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)

@@ -26,7 +26,7 @@ from postscan.core.workers import source as source_process
 from postscan.plugins import Source
 from postscan.plugins.testing.sources.server import BroughtJob, JobTable, SourceServer
 
-__all__ = ["BroughtJob", "JobTable", "SourceServer", "running", "slowly"]
+__all__ = ["BroughtJob", "JobTable", "SourceServer", "connected", "running", "slowly"]
 
 
 @contextlib.contextmanager
@@ -91,3 +91,15 @@ def slowly(seconds: float) -> Callable[[Request], None]:
             time.sleep(seconds)
 
     return wait
+
+
+def connected(port: int) -> socket.socket:
+    """Connect to a source in a process of this machine, which may be about to listen."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), PATIENCE)
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)

@@ -19,6 +19,7 @@ from postscan.plugins.testing.sources.process import SourceProcess
 from postscan.plugins.testing.sources.server import BroughtJob, JobTable
 
 _PAUSE: Final = 0.01
+_AGAIN: Final = 0.2  # seconds before an origin comes again that has not arrived
 
 
 class SourceBroken(Exception):
@@ -78,19 +79,30 @@ class Drive:
                 self._record(process)
 
     @contextlib.contextmanager
-    def bringing(self, call: Callable[..., None], *arguments: Any) -> Iterator[None]:
-        """Call the origin in a thread while the body runs; raise `NotPossible` if it fails or does not return."""
+    def bringing(
+        self, call: Callable[..., None], *arguments: Any, arrived: Callable[[], object] = lambda: True
+    ) -> Iterator[None]:
+        """Call the origin in a thread while the body runs; raise `NotPossible` if it fails or does not return.
+
+        Until it has *arrived* the origin comes again, as long as the body runs: the source may be about to listen.
+        """
         errors: list[BaseException] = []
+        over = threading.Event()
 
         def bring() -> None:
             try:
                 call(*arguments)
+                while not arrived() and not over.wait(_AGAIN):
+                    self.origin.again()
             except BaseException as error:  # noqa: BLE001  (raised in the other thread)
                 errors.append(error)
 
         thread = threading.Thread(target=bring, name="origin", daemon=True)
         thread.start()
-        yield
+        try:
+            yield
+        finally:
+            over.set()
         thread.join(self.seconds)
         if thread.is_alive():
             raise NotPossible(f"{call.__name__} of the origin had not returned after {self.seconds:g} s")

@@ -69,7 +69,7 @@ class Examination:
 
             process.server.on_request = watch
             content = drive.next_page()
-            with drive.bringing(drive.origin.bring, content):
+            with drive.bringing(drive.origin.bring, content, arrived=lambda: steps or process.ended(0)):
                 come = drive.comes(lambda: drive.stored(content) or process.ended(0))
             if process.ended(0):
                 raise drive.broken(SourceDefectKind.ENDS, f"at the first origin it ended by itself: {why(process)}")
@@ -87,7 +87,7 @@ class Examination:
         content = drive.next_page()
         with drive.process() as process:
             at = FaultAtStep(process, fault, step)
-            with drive.bringing(drive.origin.bring, content):
+            with drive.bringing(drive.origin.bring, content, arrived=at.begun.is_set):
                 if not drive.comes(at.happened.is_set):
                     raise NotPossible(f"an origin did not come as far as {self._steps[step]!r}: {why(process)}")
                 if fault in (StepFault.SERVER_DIES, StepFault.STOP):

@@ -62,9 +62,10 @@ def is_step(request: Request) -> bool:
 
 
 class FaultAtStep:
-    """Lets a fault happen at the step with this number, once; `happened` is set then."""
+    """Lets a fault happen at the step with this number, once; `happened` is set then, `begun` at the first step."""
 
     def __init__(self, process: SourceProcess, fault: StepFault, step: int) -> None:
+        self.begun = threading.Event()
         self.happened = threading.Event()
         self.late: list[Request] = []  # steps of the cancelled job that came after the one at which it was cancelled
         self._process, self._fault, self._step = process, fault, step
@@ -77,6 +78,7 @@ class FaultAtStep:
     def _before(self, request: Request) -> Reply | None:
         if not is_step(request):
             return None
+        self.begun.set()
         with self._lock:
             number, self._number = self._number, self._number + 1
             if number == self._step:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-import time
 
 import mail_inlet
+import source_server
 from mail_inlet import RawClient, stuffed
 
 from postscan.plugins.sources.smtp import Smtp
@@ -57,15 +57,8 @@ class Scanner(Origin):
         return any(reply.startswith("250") for reply in self._replies)
 
     def _connected(self) -> RawClient:
-        """Connect, and leave the greeting unread; the source may be about to listen."""
-        end = time.monotonic() + 5
-        while True:
-            try:
-                return RawClient(socket.create_connection(("127.0.0.1", self._port), 20))
-            except ConnectionRefusedError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
+        """Connect, and leave the greeting unread."""
+        return RawClient(source_server.connected(self._port))
 
 
 def test_the_source_keeps_the_contract() -> None:

@@ -7,6 +7,7 @@ import http.client
 import socket
 
 import pytest
+import source_server
 
 from postscan.plugins.sources.web import Web
 from postscan.plugins.testing import Origin, assert_source_contract
@@ -37,7 +38,7 @@ class Puts(Origin):
         """Put a page, and close the connection within it."""
         self._number += 1
         self._page, self._status = page, 0
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), SECONDS) as connection:
+        with contextlib.suppress(OSError), source_server.connected(self._port) as connection:
             length = "Transfer-Encoding: chunked" if self._chunked else f"Content-Length: {len(page)}"
             head = f"PUT /d1/{self._number}.png HTTP/1.1\r\nHost: test\r\n{length}\r\n\r\n".encode()
             chunk = b"%x\r\n%b\r\n" % (size, page[:size]) if size else b""
@@ -48,6 +49,7 @@ class Puts(Origin):
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
         body = iter([self._page]) if self._chunked else self._page
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            connection.sock = source_server.connected(self._port)
             connection.request("PUT", f"/d1/{self._number}.png", body, encode_chunked=self._chunked)
             self._status = connection.getresponse().status
 
