@@ -7,18 +7,23 @@ READY  := $(VENV)/.ready
 SERVER := --extra image --extra ocr --extra pdf --extra postgres --extra sharepoint --extra smb --extra sources
 LINKED := core soap plugins migrations doctor cli
 
-.PHONY: help demo test check types layers lint format lock bench clean
+.PHONY: help demo test test-services check types layers lint format lock bench clean
 
 help:            ## Show the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(READY)   ## A server, a device, two jobs completed and one cancelled
 	@$(BIN)/postscan demo
 
 # The tests start hundreds of servers: each reuses the bytecode of the last, even where Python is configured to write none.
 # A file runs in one worker, since its tests share servers; in the order that tests/conftest.py gives, the slow ones first.
-test: $(READY)   ## All tests
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
+
+test: $(READY)   ## All tests but those of `make test-services`
+	@$(PYTEST) -m "not services"
+
+test-services: $(READY)  ## Tests that install packages, or need a file server
+	@$(PYTEST) -m services
 
 check: lint types layers  ## Everything that is not a test: style, types, who imports whom
 

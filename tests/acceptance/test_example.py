@@ -9,7 +9,7 @@ import pytest
 from documents import ROOT
 from elsewhere import Elsewhere
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from author import PAGE, Author, Step, listed, step
 from elsewhere import Elsewhere
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="session")

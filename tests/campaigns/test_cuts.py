@@ -18,6 +18,8 @@ from campaigns.cuts.scans import KINDS, Scan, cut_at, sha256
 from campaigns.cuts.share import refusal
 from campaigns.cuts.way import Sending, connect
 
+pytestmark = pytest.mark.services
+
 SCAN = Scan("PNG", 1)
 OTHER = Scan("PNG", 2)
 CUT = Sending("a cut file", SCAN)

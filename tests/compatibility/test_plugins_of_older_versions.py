@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from elsewhere import Elsewhere
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 V0_1 = Path(__file__).parent.parent / "fixtures" / "v0_1"
 

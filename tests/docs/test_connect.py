@@ -29,7 +29,7 @@ PROCESS = "6E0C2B5D-8F14-4A39-B7D2-51C9E3A08F46"
 LATEST = 180.0
 """Seconds until all jobs have ended."""
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 
 class ConnectedScanners:

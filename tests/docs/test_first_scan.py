@@ -23,7 +23,7 @@ PAGE = "docs/first-scan.md"
 FOLDER = "/tmp/first-scan"
 PATIENT = "\n[plugins]\nprobe_seconds = 60  # a busy machine is no broken plugin\n"
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
 
 
 @dataclass

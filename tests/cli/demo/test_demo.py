@@ -18,6 +18,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     return elsewhere
 
 
+@pytest.mark.services
 @pytest.mark.timeout(1500)
 def test_the_demo_keeps_its_promises(shell: Elsewhere) -> None:
     """Two jobs Completed, one Canceled in the middle of its filters; the demo itself compares the files (I1, I12)."""

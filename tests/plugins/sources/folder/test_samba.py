@@ -15,6 +15,8 @@ from destinations import open_folder
 from watched_folders import QUIET, StartFolder, png
 from works import PATIENCE, until
 
+pytestmark = pytest.mark.services
+
 CLIENT = r"""
 import sys, time
 import smbclient
