@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -107,7 +108,7 @@ class Acceptor:
         self._is_closed = True
         self._loop.remove_reader(self._listener)
         for opening in self._opening:
-            opening.cancel()
+            self._loop.call_soon(opening.cancel)  # once it has begun, as in `_open`
 
     async def wait_closed(self) -> None:
         """Return at once: closing takes no time."""
@@ -153,7 +154,8 @@ class Acceptor:
             connection.close()
             return
         opening = self._loop.create_task(self._establish(connection, place))
-        place.closed_by(opening.cancel)
+        # Not before it has begun: it closes the connection, and asyncio runs nothing of a task that has not.
+        place.closed_by(partial(self._loop.call_soon, opening.cancel))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 

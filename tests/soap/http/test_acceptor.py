@@ -101,6 +101,23 @@ def test_a_connection_has_no_buffers_before_its_handshake_begins(tmp_path: Path)
     serve(tmp_path, 1, 10.0, talk)
 
 
+def test_a_connection_that_makes_room_before_its_opening_has_begun_is_closed(tmp_path: Path) -> None:
+    """T-H4: many are accepted at once, and some of them make room for the others."""
+
+    async def talk(listener: socket.socket, connections: Connections, made: list[Any]) -> None:
+        address = listener.getsockname()
+        with (
+            socket.create_connection(address) as first,
+            socket.create_connection(address),
+            socket.create_connection(address, source_address=("127.0.0.2", 0)),
+        ):
+            first.setblocking(False)
+            assert await asyncio.get_running_loop().sock_recv(first, 1) == b""
+            assert len(connections) == 2
+
+    serve(tmp_path, 2, 10.0, talk)
+
+
 HELLO = b"\x16\x03\x01\x00\xc8" + bytes(200)
 """A whole record of a handshake."""
 
