@@ -22,7 +22,7 @@ from works import PATIENCE, until
 ATTEMPTS = 50
 """Scans that are sent until one is stopped in time; nearly always the first one is."""
 
-PAGE_BYTES = 8 << 20
+PAGE_BYTES = 3 << 20
 """So large that the server is busy with it for a while."""
 
 OPEN = """select job.token from job join origin on origin.token = job.token where job.state = 'Creating'
@@ -96,5 +96,3 @@ def sent(site: InletServer, way: str) -> str:
     assert WAYS_IN[way].send(site, scan).stored
     [token] = site.tokens_of(scan.content)
     return token
-
-

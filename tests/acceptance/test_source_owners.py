@@ -163,4 +163,3 @@ def test_a_certificate_of_its_user_sees_and_cancels_a_job(owned: Ownership, way:
         good(device.cancel(job.token))
         assert good(device.elements(job.token)).find("JobState") == "Canceled"
         assert owned.site.job(job.token).state == "Canceled"
-

@@ -239,5 +239,3 @@ def recipient(label: str) -> str:
 def base64_of(text: str) -> str:
     """Return a text as clients send it that prove an account."""
     return base64.b64encode(text.encode()).decode()
-
-
