@@ -68,12 +68,8 @@ class InletServer(InletClients):
             return database.execute(query, values).fetchall()
 
     def process(self, inlet: str) -> psutil.Process:
-        """Return the process of the source of an inlet: the one that works in the folder of the inlet."""
-        for child in psutil.Process(self.server.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if Path(child.cwd()).name.startswith(f"source-{inlet}-"):
-                    return child
-        raise AssertionError(f"{inlet} has no process")
+        """Return the process of the source of an inlet."""
+        return psutil.Process(self.server.source(inlet))
 
     # --- administrators and devices ------------------------------------------------------------------------------
 
