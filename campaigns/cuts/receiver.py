@@ -230,9 +230,9 @@ def receiving(home: Path, *, watches: bool) -> Iterator[Receiver]:
         server = Server(home, _settings(smb))
         xml = messages.PROCESS.replace(messages.INSTRUCTIONS, instructions(f"share {SHARE}"))
         server.processes.add(xml.encode(), display_name=LABEL, users=(), identifier=_PROCESS)
-        stack.callback(lambda: server.works.core.close())
         stack.callback(server.stop)
         server.start()
+        stack.callback(server.works.core.close)
         receiver = Receiver(server, smb)
         receiver.await_inlets()
         yield receiver
