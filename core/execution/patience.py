@@ -44,4 +44,8 @@ def until_stored(call: Callable[[], _T], pause: Pause, seconds: float = math.inf
         before_sleep=say,
         reraise=True,
     )
-    return attempts(call)
+    try:
+        return attempts(call)
+    finally:
+        # What it has left to do refers to it: else *pause*, and a token behind it, would be freed by a collection only.
+        attempts.iter_state.reset()

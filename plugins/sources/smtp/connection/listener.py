@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from postscan.plugins.sources.smtp.submission import Receiver
 
 EXHAUSTED_SECONDS: Final = 1.0
 """Seconds until connections are accepted again after the process had no room for one."""
+
+GARBAGE: Final = 32
+"""Connections that end until their memory is freed: a session refers to itself, as do 300 KiB of buffers with TLS."""
 
 _AT_ONCE: Final = 16  # connections that are accepted in one round of the event loop
 _BACKLOG: Final = 128
@@ -39,6 +43,7 @@ class Listener:
         self.limits = ConnectionCount(settings.connections, settings.connections_per_address)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: dict[SmtpSession, None] = {}
+        self._garbage = 0
         self._loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         self._socket = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
@@ -114,12 +119,25 @@ class Listener:
         except OSError as error:  # also what TLS and its time-out raise
             self._receiver.log("connection failed", source=counted.address, reason=str(error) or "no handshake")
             counted.leave()
+            self._count_ended()
         except BaseException:
             counted.leave()
+            self._count_ended()
             raise
         else:
             self._sessions[session] = None
-            session.ended.add_done_callback(lambda _: self._sessions.pop(session, None))
+            session.ended.add_done_callback(lambda _: self._forget(session))
+
+    def _forget(self, session: SmtpSession) -> None:
+        self._sessions.pop(session, None)
+        self._count_ended()
+
+    def _count_ended(self) -> None:
+        """Count a connection that has ended, and free the memory of many; by itself, Python waits for hundreds."""
+        self._garbage += 1
+        if self._garbage == GARBAGE:
+            self._garbage = 0
+            gc.collect()
 
 
 def address_of(host: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import shutil
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from postscan.core.filters.source.messages import SourceFailed
 from postscan.plugins.sources.smtp import Smtp
 from postscan.plugins.sources.smtp.connection import listener
 from postscan.plugins.sources.smtp.connection.listener import address_of
+from postscan.plugins.sources.smtp.connection.session import SmtpSession
 
 
 def test_an_address_has_few_connections(tmp_path: Path) -> None:
@@ -50,6 +53,41 @@ def test_clients_that_may_send_nothing_make_room(tmp_path: Path) -> None:
     ):
         assert oldest.reply() == "421 4.7.0 too many connections"
         assert client.send(mail(page())).startswith("250")
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_the_memory_of_connections_that_have_ended_is_freed(
+    tmp_path: Path, certified: Certified, tls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T-S32: by itself, Python keeps the buffers of hundreds of handshakes, which clients without proof can begin."""
+    monkeypatch.setattr(listener, "GARBAGE", 4)
+    settings = {"tls": tls, "certificate": str(certified.file)}
+    with mail_inlet.serving(tmp_path, settings, devices=()) as inlet, no_collections():
+        for _ in range(20):
+            if tls == "implicit":
+                with inlet.client(certified.context) as client:
+                    assert client.say("EHLO scanner").startswith("250")
+            else:
+                with inlet.client() as client:
+                    assert client.say("EHLO scanner").startswith("250")
+                    client.start_tls(certified.context)
+        until(lambda: sessions() <= 4, f"for {sessions()} sessions to be freed")
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Let Python collect no garbage by itself while the body runs."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def sessions() -> int:
+    """Return how many sessions are in memory."""
+    return sum(isinstance(one, SmtpSession) for one in gc.get_objects())
 
 
 def test_a_process_without_descriptors_accepts_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
