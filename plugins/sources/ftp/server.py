@@ -47,6 +47,8 @@ MOST_SESSIONS: Final = 10_000
 LOGGED: Final = 60.0
 """Seconds between two log lines about connections that are too many."""
 
+TOO_MANY: Final = "421 Too many connections; come again later."
+
 _BACKLOG: Final = 100
 
 
@@ -142,7 +144,7 @@ class FtpListener(Acceptor):
     def handle_accepted(self, connection: socket.socket, address: tuple[Any, ...]) -> None:
         """Begin a session, if there is a place for it."""
         caller = place_of(peer_address(address[0]))
-        if not self.service.places.take(caller):
+        if not (self.service.places.take(caller) or self._make_room(caller)):
             self._turn_away(connection, caller)
             return
         session = FtpSession(connection, self, self.ioloop)
@@ -153,6 +155,16 @@ class FtpListener(Acceptor):
         else:
             session.handle()
 
+    def _make_room(self, caller: str) -> bool:
+        """Take the place of a client with more of them that has not logged in; return False if there is none."""
+        places = self.service.places
+        others = [session for session in self.service.sessions if session.may_give_way]
+        last = max(others, key=lambda session: places.of(session.caller), default=None)
+        if last is None or places.of(last.caller) <= places.of(caller):
+            return False
+        last.end(TOO_MANY)
+        return places.take(caller)
+
     def _turn_away(self, connection: socket.socket, caller: str) -> None:
         if time.monotonic() > self._logged + LOGGED:
             self._logged = time.monotonic()
@@ -160,7 +172,7 @@ class FtpListener(Acceptor):
         with contextlib.suppress(OSError):
             if not self._implicit:
                 connection.setblocking(False)
-                connection.send(b"421 Too many connections; come again later.\r\n")
+                connection.send(f"{TOO_MANY}\r\n".encode())
         connection.close()
 
     def handle_error(self) -> None:

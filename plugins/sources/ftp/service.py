@@ -29,6 +29,10 @@ class Places:
         self._most_of_one = most_of_one
         self._taken: dict[str, int] = {}
 
+    def of(self, caller: str) -> int:
+        """Return how many places a caller has."""
+        return self._taken.get(caller, 0)
+
     def take(self, caller: str) -> bool:
         """Take a place for *caller*; return whether there was one."""
         own = self._taken.get(caller, 0)
@@ -58,7 +62,7 @@ class FtpService:
     space: UploadSpace
     call: Callable[[Callable[[], object]], bool]
     is_stopping: bool = False
-    sessions: set[Any] = field(default_factory=set)
+    sessions: dict[Any, None] = field(default_factory=dict)  # the oldest first
 
     @property
     def ports(self) -> range | None:

@@ -75,14 +75,14 @@ class ControlChannel(TlsChannel, FTPHandler):
         self.is_protected = False
         self._lines: deque[bytes] = deque()
         self._works = False
-        self._caller = ""
+        self.caller = ""
         super().__init__(connection, server, ioloop)
         if not self.connected:
             return
         self.set_terminator(b"\n")  # some devices send no carriage return
         self.address = peer_address(self.remote_ip)
-        self._caller = place_of(self.address)
-        service.sessions.add(self)
+        self.caller = place_of(self.address)
+        service.sessions[self] = None
         self._login_deadline = self.ioloop.call_later(service.settings.login_seconds, self._check_login)
 
     # --- lines
@@ -138,6 +138,11 @@ class ControlChannel(TlsChannel, FTPHandler):
         """Whether a command goes on: a transfer, the connection of PORT, or something that is waited for."""
         return self._works or self._is_transferring or self._dtp_connector is not None
 
+    @property
+    def may_give_way(self) -> bool:
+        """Whether another client may have the place of this one, which has not proven who it is."""
+        return not (self.authenticated or self._works or self.service.inlet.is_device(str(self.address)))
+
     def abort(self) -> None:
         """End a transfer before its end."""
         raise NotImplementedError
@@ -179,7 +184,7 @@ class ControlChannel(TlsChannel, FTPHandler):
         def finished(result: Result | BaseException) -> None:
             self._works = False
             if self._closed:
-                self.service.places.leave(self._caller)
+                self.service.places.leave(self.caller)
             try:
                 done(result)
             finally:
@@ -221,11 +226,11 @@ class ControlChannel(TlsChannel, FTPHandler):
             super().close()
         finally:
             self._lines.clear()
-            self.service.sessions.discard(self)
-            if self._caller:
+            self.service.sessions.pop(self, None)
+            if self.caller:
                 self._login_deadline.cancel()
                 if not self._works:
-                    self.service.places.leave(self._caller)
+                    self.service.places.leave(self.caller)
 
     # --- logs
 

@@ -36,6 +36,34 @@ def test_the_sessions_in_all_are_limited(make_inlet):
             assert implicit.recv(1) == b""
 
 
+def test_clients_that_have_not_logged_in_make_room(make_inlet):
+    """The oldest session of the address with the most of them; one address cannot keep the others out."""
+    inlet = make_inlet(connections=2, devices=("127.0.0.2",))
+    with (
+        FtpClient(inlet.port, login=False) as oldest,
+        FtpClient(inlet.port, login=False) as other,
+        FtpClient(inlet.port, own="127.0.0.2") as device,
+    ):
+        assert oldest.reply() == "421 Too many connections; come again later."
+        assert oldest.reply() == ""
+        assert device.store("/Invoices/scan.jpg", JPEG).startswith("226")
+        assert other.do("USER anonymous").startswith("331")
+
+
+@pytest.mark.parametrize("proof", ["address", "login"])
+def test_clients_that_have_proven_who_they_are_make_no_room(make_inlet, proof):
+    """Devices of the settings, whether they have logged in or not, and accounts."""
+    inlet = make_inlet(connections=2, devices=("127.0.0.1",) if proof == "address" else (), allow_clear=True)
+    with FtpClient(inlet.port, login=False) as first, FtpClient(inlet.port, login=False) as second:
+        if proof == "login":
+            assert first.login("anna", "right-horse").startswith("230")
+            assert second.login("anna", "right-horse").startswith("230")
+        with FtpClient(inlet.port, login=False, own="127.0.0.2") as late:
+            assert late.greeting == "421 Too many connections; come again later."
+        assert first.do("NOOP").startswith("200")
+        assert second.do("NOOP").startswith("200")
+
+
 def test_a_session_keeps_its_place_while_its_file_is_being_stored(make_inlet):
     """Else a client that leaves again and again would have as many threads as it likes."""
     inlet = make_inlet(connections_per_address=1)
