@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import ipaddress
 import socket
@@ -25,6 +26,10 @@ EXHAUSTED_SECONDS: Final = 1.0
 GARBAGE: Final = 32
 """Connections that end until their memory is freed: a session refers to itself, as do 300 KiB of buffers with TLS."""
 
+GARBAGE_SECONDS: Final = 2.0
+"""Seconds until that of fewer is."""
+
+_LIBC: Final = ctypes.CDLL(None)
 _AT_ONCE: Final = 16  # connections that are accepted in one round of the event loop
 _BACKLOG: Final = 128
 
@@ -133,11 +138,19 @@ class Listener:
         self._count_ended()
 
     def _count_ended(self) -> None:
-        """Count a connection that has ended, and free the memory of many; by itself, Python waits for hundreds."""
+        """Count a connection that has ended, and free the memory of many, or of the last; Python waits for hundreds."""
         self._garbage += 1
+        if self._garbage == 1:
+            self._loop.call_later(GARBAGE_SECONDS, self._free)
         if self._garbage == GARBAGE:
+            self._free()
+
+    def _free(self) -> None:
+        if self._garbage:
             self._garbage = 0
             gc.collect()
+            with contextlib.suppress(AttributeError):  # the C library is not glibc
+                _LIBC.malloc_trim(0)
 
 
 def address_of(host: str) -> str:

@@ -69,6 +69,7 @@ class SmtpSession(SMTP):
         self._proof_until = loop.time() + PROOF_SECONDS
         self._lines = 0
         self._stores = self._shakes_hands = self._stops = False
+        self._abort: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[None] = loop.create_future()
         super().__init__(
             SmtpCommands(self, receiver),
@@ -94,17 +95,19 @@ class SmtpSession(SMTP):
         raise asyncio.CancelledError
 
     def hang_up(self, line: str) -> None:
-        """Send a last reply, unless TLS is just beginning, and end the connection whether it is read or not.
+        """Send a last reply and end the connection, whether it is read or not; end it at once if TLS is just beginning.
 
         What the client has sent ahead is not read any more; a mail that is complete is stored all the same.
         """
         if self.transport is None:
             return
+        if self._shakes_hands:
+            self.abort()
+            return
         with contextlib.suppress(AttributeError):  # of a TLS transport that is closed
-            if not self._shakes_hands:
-                self._writer.write(f"{line}\r\n".encode())
+            self._writer.write(f"{line}\r\n".encode())
             self.transport.close()
-        self.loop.call_later(LINGER_SECONDS, self.abort)
+        self._abort = self._abort or self.loop.call_later(LINGER_SECONDS, self.abort)
         if self._handler_coroutine is not None and not self._stores:
             self._handler_coroutine.cancel()
 
@@ -130,6 +133,9 @@ class SmtpSession(SMTP):
         self._leave()
 
     def _leave(self) -> None:
+        for timer in (self._timeout_handle, self._abort):  # each refers to the session, until its time
+            if timer is not None:
+                timer.cancel()
         if not self.ended.done():
             self.ended.set_result(None)
             self._counted.leave()

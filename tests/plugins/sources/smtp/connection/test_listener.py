@@ -22,7 +22,7 @@ from works import PATIENCE, until
 
 from postscan.core.filters.source.messages import SourceFailed
 from postscan.plugins.sources.smtp import Smtp
-from postscan.plugins.sources.smtp.connection import listener
+from postscan.plugins.sources.smtp.connection import listener, session
 from postscan.plugins.sources.smtp.connection.listener import address_of
 from postscan.plugins.sources.smtp.connection.session import SmtpSession
 
@@ -72,6 +72,37 @@ def test_the_memory_of_connections_that_have_ended_is_freed(
                     assert client.say("EHLO scanner").startswith("250")
                     client.start_tls(certified.context)
         until(lambda: sessions() <= 4, f"for {sessions()} sessions to be freed")
+
+
+@pytest.fixture
+def _long_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session has more time than a test waits; what has ended is freed soon."""
+    for name in ("PROOF_SECONDS", "HANDSHAKE_SECONDS", "LINGER_SECONDS"):
+        monkeypatch.setattr(session, name, 10 * PATIENCE)
+    monkeypatch.setattr(listener, "GARBAGE_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("_long_times")
+def test_the_memory_of_the_last_connections_is_freed(tmp_path: Path) -> None:
+    """T-S32: also if no further one ends, and whatever time these would have had."""
+    with mail_inlet.serving(tmp_path, {"connections": 2}, devices=("127.0.0.2",)) as inlet, no_collections():
+        with inlet.client() as evicted, inlet.client(), inlet.client(address="127.0.0.2"):
+            assert evicted.reply() == "421 4.7.0 too many connections"
+        until(lambda: not sessions(), f"for {sessions()} sessions to be freed")
+
+
+@pytest.mark.usefixtures("_long_times")
+def test_a_client_that_makes_room_in_its_handshake_leaves_nothing(tmp_path: Path, certified: Certified) -> None:
+    """T-S32: asyncio reports no end of it, so its buffers would stay until the time of the handshake is over."""
+    settings = {"connections": 2, "tls": "starttls", "certificate": str(certified.file)}
+    with mail_inlet.serving(tmp_path, settings, devices=("127.0.0.2",)) as inlet, no_collections():
+        with inlet.client() as evicted, inlet.client() as other:
+            for client in (evicted, other):
+                assert client.say("EHLO scanner").startswith("250")
+                assert client.say("STARTTLS").startswith("220")
+            with inlet.client(address="127.0.0.2"):
+                assert evicted.reply() == ""
+        until(lambda: not sessions(), f"for {sessions()} sessions to be freed")
 
 
 @contextlib.contextmanager
