@@ -20,7 +20,6 @@ from mail_inlet import mail
 LABEL: Final = "Scans"
 """The label of the destination of all inlets."""
 
-_HOST: Final = "127.0.0.1"
 _SECONDS: Final = 120.0  # for a reply
 _MAIL_FROM: Final = "scanner@office.example"
 _RECIPIENT: Final = f"{LABEL.lower()}@scan.example"
@@ -76,7 +75,7 @@ class FtpSender:
     """Uploads a file, each time in a session of its own."""
 
     def __init__(self, settings: Mapping[str, Any], name: str, page: bytes) -> None:
-        self._port: int = settings["port"]
+        self._address: tuple[str, int] = settings["host"], settings["port"]
         self._name = name
         self._page = page
 
@@ -84,7 +83,7 @@ class FtpSender:
         """Upload the file."""
         try:
             with contextlib.closing(ftplib.FTP(timeout=_SECONDS)) as client:
-                client.connect(_HOST, self._port)
+                client.connect(*self._address)
                 client.login()
                 return _of_line(client.storbinary(f"STOR {self._name}", io.BytesIO(self._page)))
         except ftplib.Error as error:
@@ -97,13 +96,13 @@ class MailSender:
     """Sends a mail that has the page as its attachment."""
 
     def __init__(self, settings: Mapping[str, Any], name: str, page: bytes) -> None:
-        self._port: int = settings["port"]
+        self._address: tuple[str, int] = settings["host"], settings["port"]
         self._mail = mail(page, subject=name)
 
     def send(self) -> Reply:
         """Send the mail."""
         try:
-            with contextlib.closing(smtplib.SMTP(_HOST, self._port, "scanner.example", _SECONDS)) as client:
+            with contextlib.closing(smtplib.SMTP(*self._address, "scanner.example", _SECONDS)) as client:
                 return self._send(client)
         except smtplib.SMTPResponseException as error:
             return Reply(_outcome(error.smtp_code), error.smtp_code, str(error.smtp_error))
@@ -125,14 +124,14 @@ class WebSender:
     """Sends a file by PUT."""
 
     def __init__(self, settings: Mapping[str, Any], name: str, page: bytes) -> None:
-        self._port: int = settings["port"]
+        self._address: tuple[str, int] = settings["host"], settings["port"]
         self._path = f"/{LABEL}/{name}"
         self._page = page
 
     def send(self) -> Reply:
         """Send the request."""
         try:
-            with contextlib.closing(http.client.HTTPConnection(_HOST, self._port, timeout=_SECONDS)) as client:
+            with contextlib.closing(http.client.HTTPConnection(*self._address, timeout=_SECONDS)) as client:
                 client.request("PUT", self._path, self._page)
                 response = client.getresponse()
                 later = response.status >= 500 or response.status in (408, 429)

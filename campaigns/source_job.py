@@ -23,7 +23,6 @@ import messages
 import sqlalchemy as sa
 from acceptance.scanning import instructions
 from acceptance.server import SHARE, Server, Tables, running
-from ftp_inlets import own_port
 from mail_inlet import page
 from plugin_names import unused
 from works import SID, alive
@@ -41,6 +40,7 @@ PLUGINS: Final = {"by-folder": "folder", "by-ftp": "ftp", "by-mail": "smtp", "by
 PAGE_BYTES: Final = 3000
 """A page has so many bytes, and some more."""
 
+_PORTS: Final = itertools.count(10_000)
 _ADMIN: Final = Principal("local:root", Proof.LOCAL, admin=True)
 _PROCESS: Final = "3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E10"
 _PATIENCE: Final = 60.0
@@ -129,7 +129,8 @@ class SourceJob:
         if not alive(self.server.pid):
             raise NoAnswer(what)
         if time.monotonic() > until:
-            raise AssertionError(f"waited {self._patience:g} s for {what}")
+            inlet = self.server.works.core.inlets.all_rows()[self.kind]
+            raise AssertionError(f"waited {self._patience:g} s for {what}; the inlet is {inlet.state}: {inlet.detail}")
         time.sleep(_PAUSE)
 
 
@@ -139,4 +140,13 @@ def _settings(kind: str, home: Path) -> Mapping[str, Any]:
         folder = home / "watched"
         folder.mkdir()
         return {"folder": str(folder), "quiet_seconds": 0.2}
-    return {"port": own_port(), "devices": ["127.0.0.1"]}
+    return {"host": _own_address(), "port": next(_PORTS), "devices": ["127.0.0.0/8"]}
+
+
+def _own_address() -> str:
+    """Return an address of this machine that no other process of tests or campaigns uses.
+
+    The ports of a source that was killed are free for a moment; at a common address another process could take them.
+    """
+    number = os.getpid()
+    return f"127.{64 + (number >> 16) % 64}.{number >> 8 & 255}.{number & 255}"
