@@ -10,7 +10,6 @@ they start, import the copy.
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import importlib.util
 import os
@@ -64,7 +63,7 @@ class Control:
         if not self.lines or source.count(self.lines) != 1:
             raise NotThere(f"{self.threat}, {self.what}: {self.file} has its lines {source.count(self.lines)} times")
         spoilt = source.replace(self.lines, self.instead)
-        ast.parse(spoilt, self.file)
+        compile(spoilt, self.file, "exec", dont_inherit=True)
         return spoilt
 
 

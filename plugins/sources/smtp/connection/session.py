@@ -130,6 +130,9 @@ class SmtpSession(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """Free the place."""
         super().connection_lost(error)
+        closed: asyncio.Future[None] = self._closed  # type: ignore[attr-defined]  # of asyncio's protocol
+        if not closed.cancelled():
+            closed.exception()  # or asyncio would log it as an error that was not handled
         self._leave()
 
     def _leave(self) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import ssl
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from postscan.plugins.sources.smtp.connection import listener, session
 from postscan.plugins.sources.smtp.connection.listener import address_of
 from postscan.plugins.sources.smtp.connection.session import SmtpSession
 
-_earlier: list[SmtpSession] = []  # sessions of earlier tests of this process, which something keeps
+Sessions = weakref.WeakSet[SmtpSession]
 
 
 def test_an_address_has_few_connections(tmp_path: Path) -> None:
@@ -57,14 +58,29 @@ def test_clients_that_may_send_nothing_make_room(tmp_path: Path) -> None:
         assert client.send(mail(page())).startswith("250")
 
 
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sessions]:
+    """The sessions that begin in a test and are in memory; Python collects no garbage by itself."""
+    begun: Sessions = weakref.WeakSet()
+
+    def begin(*arguments: Any, **named: Any) -> SmtpSession:
+        begun.add(session := SmtpSession(*arguments, **named))
+        return session
+
+    monkeypatch.setattr(listener, "SmtpSession", begin)
+    gc.disable()
+    yield begun
+    gc.enable()
+
+
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 def test_the_memory_of_connections_that_have_ended_is_freed(
-    tmp_path: Path, certified: Certified, tls: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, certified: Certified, tls: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T-S32: by itself, Python keeps the buffers of hundreds of handshakes, which clients without proof can begin."""
     monkeypatch.setattr(listener, "GARBAGE", 4)
     settings = {"tls": tls, "certificate": str(certified.file)}
-    with mail_inlet.serving(tmp_path, settings, devices=()) as inlet, no_collections():
+    with mail_inlet.serving(tmp_path, settings, devices=()) as inlet:
         for _ in range(20):
             if tls == "implicit":
                 with inlet.client(certified.context) as client:
@@ -73,7 +89,7 @@ def test_the_memory_of_connections_that_have_ended_is_freed(
                 with inlet.client() as client:
                     assert client.say("EHLO scanner").startswith("250")
                     client.start_tls(certified.context)
-        until(lambda: sessions() <= 4, f"for {sessions()} sessions to be freed")
+        until(lambda: len(sessions) <= 4, f"for {len(sessions)} sessions to be freed")
 
 
 @pytest.fixture
@@ -85,44 +101,45 @@ def _long_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_long_times")
-def test_the_memory_of_the_last_connections_is_freed(tmp_path: Path) -> None:
+def test_the_memory_of_the_last_connections_is_freed(tmp_path: Path, sessions: Sessions) -> None:
     """T-S32: also if no further one ends, and whatever time these would have had."""
-    with mail_inlet.serving(tmp_path, {"connections": 2}, devices=("127.0.0.2",)) as inlet, no_collections():
+    with mail_inlet.serving(tmp_path, {"connections": 2}, devices=("127.0.0.2",)) as inlet:
         with inlet.client() as evicted, inlet.client(), inlet.client(address="127.0.0.2"):
             assert evicted.reply() == "421 4.7.0 too many connections"
-        until(lambda: not sessions(), f"for {sessions()} sessions to be freed")
+        until(lambda: not sessions, f"for {len(sessions)} sessions to be freed")
 
 
 @pytest.mark.usefixtures("_long_times")
-def test_a_client_that_makes_room_in_its_handshake_leaves_nothing(tmp_path: Path, certified: Certified) -> None:
+def test_a_client_that_makes_room_in_its_handshake_leaves_nothing(
+    tmp_path: Path, certified: Certified, sessions: Sessions
+) -> None:
     """T-S32: asyncio reports no end of it, so its buffers would stay until the time of the handshake is over."""
     settings = {"connections": 2, "tls": "starttls", "certificate": str(certified.file)}
-    with mail_inlet.serving(tmp_path, settings, devices=("127.0.0.2",)) as inlet, no_collections():
+    with mail_inlet.serving(tmp_path, settings, devices=("127.0.0.2",)) as inlet:
         with inlet.client() as evicted, inlet.client() as other:
             for client in (evicted, other):
                 assert client.say("EHLO scanner").startswith("250")
                 assert client.say("STARTTLS").startswith("220")
             with inlet.client(address="127.0.0.2"):
                 assert evicted.reply() == ""
-        until(lambda: not sessions(), f"for {sessions()} sessions to be freed")
+        until(lambda: not sessions, f"for {len(sessions)} sessions to be freed")
 
 
-@contextlib.contextmanager
-def no_collections() -> Iterator[None]:
-    """Let Python collect no garbage by itself while the body runs; `sessions` counts those that begin in it."""
-    gc.collect()
-    gc.disable()
-    _earlier.extend(one for one in gc.get_objects() if isinstance(one, SmtpSession))
-    try:
-        yield
-    finally:
-        _earlier.clear()
-        gc.enable()
+def test_a_handshake_that_fails_is_no_error_of_the_server(
+    tmp_path: Path, certified: Certified, sessions: Sessions
+) -> None:
+    """asyncio would log a traceback when the memory of the session is freed."""
+    settings = {"tls": "starttls", "certificate": str(certified.file)}
+    with mail_inlet.serving(tmp_path, settings) as inlet, inlet.client() as client:
+        assert client.say("EHLO scanner").startswith("250")
+        assert client.say("STARTTLS").startswith("220")
+        (serving,) = sessions
+        client.reset()
+        until(serving.ended.done)
+        closed = serving._closed  # type: ignore[attr-defined]  # asyncio has no public name for it
 
-
-def sessions() -> int:
-    """Return how many sessions are in memory; without those of earlier tests."""
-    return sum(isinstance(one, SmtpSession) for one in gc.get_objects()) - len(_earlier)
+        until(closed.done)
+        assert not closed._log_traceback
 
 
 def test_a_process_without_descriptors_accepts_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
