@@ -14,6 +14,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import psycopg
 import sqlalchemy as sa
 
 from postscan import migrations
@@ -65,7 +66,6 @@ def _template(server: str) -> str:
 
 
 def _execute(server: str, statement: str) -> None:
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(statement)
-    engine.dispose()
+    url = sa.make_url(server).set(drivername="postgresql").render_as_string()
+    with psycopg.connect(url, autocommit=True) as connection:  # SQLAlchemy would look at the server first
+        connection.execute(statement)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from postscan.core.filters import hookspecs, loader
 
 
 def unused(*used: str) -> list[str]:
     """Return the names of our own plugins but these, for `plugins.disabled`; those of tests stay."""
-    return [
+    return [name for name in _ours() if name not in used]
+
+
+@cache  # Python reads the metadata of each installed package, and most tests ask
+def _ours() -> tuple[str, ...]:
+    return tuple(
         entry.name
         for group in (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
         for entry in loader.installed(group)
-        if entry.dist and entry.dist.name == "postscan" and entry.name not in used
-    ]
+        if entry.dist and entry.dist.name == "postscan"
+    )
