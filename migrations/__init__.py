@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from importlib import resources
+from typing import Any, Final
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from postscan.core.store import database
+
+_TABLE: Final = sa.table("alembic_version", sa.column("version_num"))
 
 
 def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
@@ -27,12 +26,9 @@ def upgrade(url: str, *, busy_seconds: float = 5.0) -> list[str]:
     if not check(url, busy_seconds=busy_seconds):
         return []
     with database.connected(url, busy_seconds, writing=True) as connection, _without_foreign_keys(connection):
-        config = _config()
-        config.attributes["connection"] = connection
-        pending = _pending(connection)
-        if pending:  # else another process has upgraded it meanwhile
-            command.upgrade(config, "head")
-        return pending
+        from postscan.migrations import revisions
+
+        return revisions.apply(connection)
 
 
 @contextlib.contextmanager
@@ -60,18 +56,21 @@ def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
 def check(url: str, *, busy_seconds: float = 5.0) -> list[str]:
     """Return the revisions that are missing in the database, oldest first; none if it is up to date."""
     with database.connected(url, busy_seconds, writing=False) as connection, connection.begin():
-        return _pending(connection)
+        if _is_at_newest(connection):
+            return []
+        from postscan.migrations import revisions
+
+        return revisions.pending(connection)
 
 
-def _pending(connection: sa.Connection) -> list[str]:
-    script = ScriptDirectory.from_config(_config())
-    present = MigrationContext.configure(connection).get_current_heads()
-    newer = script.iterate_revisions("head", present or "base")
-    return [revision.revision for revision in reversed(list(newer))]
+def newest() -> str:
+    """Return the newest revision, from the names of their files."""
+    files = resources.files("postscan.migrations.versions").iterdir()
+    return max(file.name for file in files if file.name.startswith("r"))[1:5]
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "postscan.migrations:")
-    config.set_main_option("path_separator", "os")
-    return config
+def _is_at_newest(connection: sa.Connection) -> bool:
+    """Return whether the database has the newest revision; each command asks, and Alembic would take longer than most."""
+    if not sa.inspect(connection).has_table(_TABLE.name):
+        return False
+    return connection.scalars(sa.select(_TABLE.c.version_num)).all() == [newest()]
