@@ -67,7 +67,7 @@ def test_the_newest_revision_is_alembics() -> None:
 
 
 def test_a_database_that_is_up_to_date_needs_no_alembic(sqlite_url: str) -> None:
-    """To import it and all revisions would take each command a third of its time."""
+    """To import it and all revisions takes a fifth of a command's time."""
     migrations.upgrade(sqlite_url)
     code = (
         "import sys; from postscan import migrations; migrations.upgrade(sys.argv[1]); print('alembic' in sys.modules)"
