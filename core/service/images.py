@@ -26,7 +26,7 @@ from postscan.core.store.store import DuplicateRequest, Store
 __all__ = ["Examine", "ImageReceiver", "ImageSink", "ImageUpload"]
 
 Examine = Callable[[Path], str]
-"""Returns the format of an image that is durable and has no row yet; raises an error to refuse it."""
+"""Returns the format of an image whose bytes have all come, before it is durable; raises an error to refuse it."""
 
 
 class ImageReceiver:
@@ -89,13 +89,9 @@ class ImageReceiver:
         """Set the deadline of a job whose image was not recorded."""
         self._store.extend_deadline(job.token, self.deadline(job.owner))
 
-    def record(
-        self, job: Job, by: Principal, document: JobDocument, request: RequestKey | None, examine: Examine | None
-    ) -> None:
-        """Store the document with its job; remove its file if it is refused, not stored, or known already."""
+    def record(self, job: Job, by: Principal, document: JobDocument, request: RequestKey | None) -> None:
+        """Store the document with its job; remove its file if it is not stored, or known already."""
         with self._spool.discarded_on_failure([document]):
-            if examine is not None:
-                document = replace(document, format=examine(self._spool.path(document)))
             if not self._is_new(job, by, document, request):
                 self._spool.discard(document)
 
@@ -174,9 +170,14 @@ class ImageUpload(ImageSink):
     def commit(self) -> str:
         """Make the image durable, record it, and return its SHA-256 in hex."""
         try:
+            # The disk is at work while the image is examined; what is refused need not be durable.
+            format = self._examine(self._writer.written()) if self._examine else ""
             digest = self._writer.commit()
             self._room.release()
-            self._receiver.record(self._job, self._by, self._writer.document, self._request, self._examine)
+            document = self._writer.document
+            self._receiver.record(
+                self._job, self._by, replace(document, format=format or document.format), self._request
+            )
         except StoreBusy:
             self._close()
             raise  # a deadline cannot be stored now

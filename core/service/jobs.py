@@ -124,8 +124,8 @@ class PostScanService:
     ) -> ImageSink:
         """Return a sink for one image: its `commit` makes the image durable and records it, `abort` drops it.
 
-        *examine* is called between the two, and returns the format that counts. Raises before any byte if the job
-        takes no images. Raised here and by the sink: `WrongState`, `JobCanceled`,
+        *examine* is called within `commit`, with the path of all bytes, and returns the format that counts. Raises
+        before any byte if the job takes no images. Raised here and by the sink: `WrongState`, `JobCanceled`,
         `InvalidArgument` (DocumentId, ImageData), `SpoolFull`.
         """
         return self._images.open(token, by, document_id, format, request, examine)

@@ -1,4 +1,4 @@
-"""Pages from the folders of a source: opened without leaving the folder, examined when the spool has them.
+"""Pages from the folders of a source: opened without leaving the folder, examined when the spool has all bytes.
 
 The process of the source is alive meanwhile and is not trusted: it may exchange a file or a folder for a link at any
 moment. So each folder on the way is opened without following links, the file is copied through one descriptor, and what
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
@@ -18,8 +19,8 @@ from postscan.core.filters.source.completeness import FileState, examine
 from postscan.core.model import formats
 from postscan.core.model.formats import UnknownFormat
 
-CHUNK: Final = 1 << 20
-"""Bytes of a page that are copied at a time."""
+CHUNK: Final = 256 << 10
+"""Bytes of a page that are copied at a time, always through the same memory: the processor's cache holds so many."""
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -27,7 +28,7 @@ _EXIF: Final = b"Exif\0"
 _TIFF_NAME: Final = "page.tif"
 
 
-def open_page(folder: Path, path: str) -> BinaryIO:
+def open_page(folder: Path, path: str) -> FileIO:
     """Open a regular file below *folder* for reading; raise `OriginRefused` for anything else."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts:
@@ -39,14 +40,15 @@ def open_page(folder: Path, path: str) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OriginRefused("the page is no regular file")
-    return os.fdopen(descriptor, "rb")
+    return FileIO(descriptor)
 
 
-def chunks(page: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a page; raise `OriginRefused` if they cannot be read."""
+def chunks(page: FileIO) -> Iterator[memoryview]:
+    """Yield the bytes of a page, each time in the same memory; raise `OriginRefused` if they cannot be read."""
+    memory = memoryview(bytearray(CHUNK))
     try:
-        while chunk := page.read(CHUNK):
-            yield chunk
+        while size := page.readinto(memory):
+            yield memory[:size]
     except OSError as error:
         raise OriginRefused(f"the page cannot be read: {error.strerror}") from None
 

@@ -132,8 +132,12 @@ class ImageWriter(ImageSink):
             while view:
                 view = view[os.write(self._descriptor, view) :]
         if self._size - self._flushed >= EARLY:
-            _start_writeback(self._descriptor, self._flushed, self._size - self._flushed)
-            self._flushed = self._size
+            self._start_writeback()
+
+    def written(self) -> Path:
+        """Return the path of all bytes so far, which are on their way to the disk; `commit` waits for that."""
+        self._start_writeback()
+        return self._part
 
     def commit(self) -> str:
         """Make the image durable under its final name, and return its SHA-256 in hex."""
@@ -162,6 +166,10 @@ class ImageWriter(ImageSink):
             self._close()
             self._part.rename(self._blob)
             sync_folder(self._blob.parent)
+
+    def _start_writeback(self) -> None:
+        _start_writeback(self._descriptor, self._flushed, self._size - self._flushed)
+        self._flushed = self._size
 
     def _close(self) -> None:
         if self._descriptor >= 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -36,10 +37,9 @@ class Submission:
     clean: bool = True
     renamed: bool = False
 
-    @property
-    def key(self) -> str:
-        """What the same file, sent again, has in common with this one, and no other has."""
-        parts = (self.who.subject, self.place.destination.id, self.name, self.received.sha256)
+    def key(self, sha256: str) -> str:
+        """Return what the same file, sent again, has in common with this one, and no other has."""
+        parts = (self.who.subject, self.place.destination.id, self.name, sha256)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -88,13 +88,17 @@ class Intake:
 
     def store(self, submission: Submission) -> Reply:
         """Make a job of a file; the reply is good once the job is stored."""
-        refusal = self._refusal(submission.received, known_only=not submission.renamed)
+        with ThreadPoolExecutor(1) as beside:  # to hash a file takes as long as to examine it
+            sha256 = beside.submit(submission.received.sha256)
+            refusal = self._refusal(submission.received, known_only=not submission.renamed)
         if refusal is not None:
             return refusal
+        if isinstance(error := sha256.exception(), OSError):
+            return _unreadable(error)
         who = submission.who
         try:
             with self._inlet.job(
-                key=submission.key,
+                key=submission.key(sha256.result()),
                 destination=submission.place.destination.id,
                 proof=who.proof,
                 subject=who.subject,
@@ -123,7 +127,7 @@ class Intake:
             with received.path.open("rb") as file:
                 found = examine(file)
         except OSError as error:
-            return Reply(451, f"The server cannot read the file: {error.strerror}; send it again.")
+            return _unreadable(error)
         if found.state is FileState.CUT:
             return Reply(451, f"The file is cut: {found.reason}; send it again.")
         if known_only and found.state is not FileState.WHOLE:
@@ -133,6 +137,10 @@ class Intake:
                 "rename it; or send JPEG, PNG, TIFF or PDF.",
             )
         return None
+
+
+def _unreadable(error: OSError) -> Reply:
+    return Reply(451, f"The server cannot read the file: {error.strerror}; send it again.")
 
 
 def _busy(busy: Busy) -> str:

@@ -16,6 +16,9 @@ from postscan.plugins.sources.ftp.intake import Intake
 from postscan.plugins.sources.ftp.settings import Settings
 from postscan.plugins.sources.ftp.space import UploadSpace
 
+READ_BYTES: Final = 256 * 1024
+"""Most bytes of one read of a file."""
+
 _TRACE: Final = 1000  # characters of a trace in the log
 
 Result = TypeVar("Result")
@@ -50,7 +53,10 @@ class Places:
 
 @dataclass
 class FtpService:
-    """The parts that sessions share; `call` runs a function in the thread of the loop, from any other."""
+    """The parts that sessions share; `call` runs a function in the thread of the loop, from any other.
+
+    All data connections read into the same `memory`: what one has read is written before the next one reads.
+    """
 
     inlet: SourceContext
     settings: Settings
@@ -63,6 +69,7 @@ class FtpService:
     call: Callable[[Callable[[], object]], bool]
     is_stopping: bool = False
     sessions: dict[Any, None] = field(default_factory=dict)  # the oldest first
+    memory: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)), repr=False)
 
     @property
     def ports(self) -> range | None:

@@ -1,4 +1,4 @@
-"""One file on its way in: written below the workdir, counted and hashed, and removed unless it becomes a page."""
+"""One file on its way in: written below the workdir, counted, and removed unless it becomes a page."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ class UploadedFile:
 
     path: Path
     size: int
-    sha256: str
     at: float
     sender: str
     space: UploadSpace = field(compare=False, repr=False)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of its bytes in hex; raise `OSError` if it cannot be read."""
+        with self.path.open("rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def discard(self) -> None:
         """Remove it, and give back its space."""
@@ -47,16 +51,14 @@ class IncomingFile:
         self._space = space
         self._sender = sender
         self._most_bytes = most_bytes
-        self._sha256 = hashlib.sha256()
         self.size = 0
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """Append *chunk*; raise `UploadTooLarge`, or `OSError` if there is no room for it."""
         if self.size + len(chunk) > self._most_bytes:
             raise UploadTooLarge
         self._space.take(self._sender, len(chunk))
         self.size += len(chunk)
-        self._sha256.update(chunk)
         rest = memoryview(chunk)
         while rest:
             rest = rest[self._file.write(rest) :]
@@ -68,7 +70,7 @@ class IncomingFile:
         except OSError:
             self.close()
             raise
-        return UploadedFile(self._path, self.size, self._sha256.hexdigest(), time.time(), self._sender, self._space)
+        return UploadedFile(self._path, self.size, time.time(), self._sender, self._space)
 
     def close(self) -> None:
         """Remove the file, and give back its space: its transfer ended before the file did."""

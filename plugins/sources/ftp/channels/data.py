@@ -24,8 +24,6 @@ from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge
 CONNECT_SECONDS: Final = 30.0
 """How long a data connection may take to come about."""
 
-CHUNK: Final = 256 * 1024
-
 _BACKLOG: Final = 5
 
 
@@ -40,6 +38,7 @@ class DataChannel(TlsChannel, DTPHandler):
     def __init__(self, connection: socket.socket, session: Any) -> None:
         settings = session.service.settings
         self._settings = settings
+        self._memory = session.service.memory
         self._upload: IncomingFile | None = None
         self._begun = self._measured = 0.0
         self._at_measure = 0
@@ -87,7 +86,7 @@ class DataChannel(TlsChannel, DTPHandler):
     def handle_read(self) -> None:
         """Take what has come."""
         try:
-            chunk = self.socket.recv(CHUNK)
+            size = self.socket.recv_into(self._memory)
         except WAITS:
             return
         except ssl.SSLEOFError:
@@ -98,8 +97,8 @@ class DataChannel(TlsChannel, DTPHandler):
         except (OSError, ValueError) as error:
             self._fail("426 The data connection broke.", str(error))
         else:
-            if chunk:
-                self._take(chunk)
+            if size:
+                self._take(self._memory[:size])
             else:
                 self._received(clean=True)
 
@@ -143,7 +142,7 @@ class DataChannel(TlsChannel, DTPHandler):
             upload.close()
         super().close()
 
-    def _take(self, chunk: bytes) -> None:
+    def _take(self, chunk: memoryview) -> None:
         assert self._upload is not None
         self.tot_bytes_received += len(chunk)
         try:

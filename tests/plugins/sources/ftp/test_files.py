@@ -34,7 +34,7 @@ class Remembered:
         path = self._folder / name
         path.write_bytes(b"content")
         self.space.take("ann", 7)
-        return UploadedFile(path, 7, "0" * 64, 1.0, "ann", self.space)
+        return UploadedFile(path, 7, 1.0, "ann", self.space)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def test_a_file_is_counted_and_hashed_as_it_comes(tmp_path):
     received = upload.finish()
 
     assert received.path.read_bytes() == b"onetwo"
-    assert (received.size, received.sha256) == (6, hashlib.sha256(b"onetwo").hexdigest())
+    assert (received.size, received.sha256()) == (6, hashlib.sha256(b"onetwo").hexdigest())
     assert stat.S_IMODE(received.path.stat().st_mode) == 0o600
 
 
