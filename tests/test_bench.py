@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
-from bench import commit_beside_reads, ended_jobs, inlets, mails, uploads
+from bench import commit_beside_reads, ended_jobs, inlets, mails, scans, uploads
+from postscan.core.filters.source.completeness import FileState, examine
 
 
 def test_an_error_of_the_process_that_reads_ends_the_benchmark_with_its_text(tmp_path: Path) -> None:
@@ -36,10 +38,19 @@ def test_mails_become_jobs_and_files_of_the_bare_server(tmp_path: Path, capsys: 
 
 def test_uploads_become_jobs_beside_the_bare_server(tmp_path: Path) -> None:
     """One file of a megabyte; all of it is written by both."""
-    rounds = uploads.measured(tmp_path, megabytes=1, rounds=1)
+    rounds = uploads.measured(tmp_path, scans.scan("PNG", 1 << 20), rounds=1)
 
     assert [len(one.latencies) for found in rounds.values() for one in found] == [1, 1]
     assert min(one.spent.written for found in rounds.values() for one in found) >= 1 << 20
+
+
+@pytest.mark.parametrize("kind", scans.KINDS)
+def test_the_scans_that_are_uploaded_are_whole_and_about_as_large_as_they_say(kind: str) -> None:
+    """What is not whole would be refused."""
+    content = scans.scan(kind, 3 << 20)
+
+    assert examine(io.BytesIO(content)).state is FileState.WHOLE
+    assert 0.8 < len(content) / (3 << 20) < 1.5
 
 
 def test_a_page_that_is_acknowledged_and_no_job_ends_the_benchmark(tmp_path: Path) -> None:

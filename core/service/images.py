@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,7 +125,8 @@ class ImageReceiver:
             resources.enter_context(self._uploads.one(job.token))
             room = self._quota.open(job.owner.name)
             resources.callback(room.release)
-            writer = self._spool.open_image(job.token, document_id, format, self._limits.image_bytes, room.reserve)
+            most, later = self._limits.image_bytes, examine is not None
+            writer = self._spool.open_image(job.token, document_id, format, most, room.reserve, hash_later=later)
             resources.callback(writer.abort)
             return ImageUpload(self, job, by, request, examine, writer, room, resources.pop_all())
 
@@ -170,14 +172,13 @@ class ImageUpload(ImageSink):
     def commit(self) -> str:
         """Make the image durable, record it, and return its SHA-256 in hex."""
         try:
-            # The disk is at work while the image is examined; what is refused need not be durable.
-            format = self._examine(self._writer.written()) if self._examine else ""
+            format = None if self._examine is None else self._examined(self._examine)
             digest = self._writer.commit()
             self._room.release()
             document = self._writer.document
-            self._receiver.record(
-                self._job, self._by, replace(document, format=format or document.format), self._request
-            )
+            if format is not None:
+                document = replace(document, format=format)
+            self._receiver.record(self._job, self._by, document, self._request)
         except StoreBusy:
             self._close()
             raise  # a deadline cannot be stored now
@@ -195,6 +196,15 @@ class ImageUpload(ImageSink):
             self._close()
         finally:
             self._receiver.extend_deadline(self._job)
+
+    def _examined(self, examine: Examine) -> str:
+        """Let the image be examined, while another thread hashes it and the disk writes it."""
+        with ThreadPoolExecutor(1, "postscan-hash") as beside:
+            path = self._writer.written()
+            hashed = beside.submit(self._writer.hash)
+            format = examine(path)
+            hashed.result()
+        return format
 
     def _close(self) -> None:
         self._closed = True

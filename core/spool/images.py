@@ -93,11 +93,21 @@ class ImageWriter(ImageSink):
     """Writes one image into the spool.
 
     `write` raises `SpoolFull` if the disk or *reserve* refuses the bytes, `InvalidArgument` (ImageData) if there are
-    more than *limit*; `commit` raises `InvalidArgument` (ImageData) if there are none.
+    more than *limit*; `commit` raises `InvalidArgument` (ImageData) if there are none. The bytes are hashed as they
+    come; with *hash_later* the caller calls `hash` between the last `write` and `commit`, from any thread.
     """
 
     def __init__(
-        self, folder: Path, token: JobToken, document_id: int, format: str, limit: int, reserve: Reserve, prefix: str
+        self,
+        folder: Path,
+        token: JobToken,
+        document_id: int,
+        format: str,
+        limit: int,
+        reserve: Reserve,
+        prefix: str,
+        *,
+        hash_later: bool = False,
     ) -> None:
         name = f"{prefix}{document_id}-{secrets.token_hex(4)}"
         self._document: JobDocument | None = None
@@ -107,6 +117,7 @@ class ImageWriter(ImageSink):
         self._blob = folder / name
         self._part = folder / f"{name}{PART}"
         self._digest = hashlib.sha256()
+        self._hash_later = hash_later
         self._size = 0
         self._flushed = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -126,7 +137,8 @@ class ImageWriter(ImageSink):
         if self._size > self._limit:
             raise InvalidArgument("ImageData", f"{self._size} bytes and more", f"at most {self._limit} bytes")
         self._reserve(len(data))
-        self._digest.update(data)
+        if not self._hash_later:
+            self._digest.update(data)
         view = memoryview(data)
         with _disk_errors():
             while view:
@@ -138,6 +150,12 @@ class ImageWriter(ImageSink):
         """Return the path of all bytes so far, which are on their way to the disk; `commit` waits for that."""
         self._start_writeback()
         return self._part
+
+    def hash(self) -> None:
+        """Hash all bytes, as they are in the file."""
+        with _disk_errors(), self._part.open("rb", buffering=0) as file:
+            self._digest = hashlib.file_digest(file, "sha256")
+        self._hash_later = False
 
     def commit(self) -> str:
         """Make the image durable under its final name, and return its SHA-256 in hex."""
@@ -161,6 +179,8 @@ class ImageWriter(ImageSink):
     def _keep(self) -> None:
         if not self._size:
             raise InvalidArgument("ImageData", "", "the bytes of an image")
+        if self._hash_later:
+            raise AssertionError("the image is not hashed")
         with _disk_errors():
             os.fsync(self._descriptor)
             self._close()
@@ -194,13 +214,15 @@ class Spool:
         reserve: Reserve = lambda _size: None,
         *,
         made: bool = False,
+        hash_later: bool = False,
     ) -> ImageWriter:
         """Create the file of one image of at most *limit* bytes, and return its writer; raise `SpoolFull`.
 
         *made* says that it is the work of a filter.
         """
         prefix = MADE if made else ""
-        return ImageWriter(self._job_folder(token), token, document_id, format, limit, reserve, prefix)
+        folder = self._job_folder(token)
+        return ImageWriter(folder, token, document_id, format, limit, reserve, prefix, hash_later=hash_later)
 
     def free_bytes(self) -> int:
         """Return the free bytes of the spool's file system; raise `SpoolFull` if it cannot be read."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -37,9 +36,9 @@ class Submission:
     clean: bool = True
     renamed: bool = False
 
-    def key(self, sha256: str) -> str:
-        """Return what the same file, sent again, has in common with this one, and no other has."""
-        parts = (self.who.subject, self.place.destination.id, self.name, sha256)
+    def key(self) -> str:
+        """Return what the same file, sent again, has in common with this one, and no other has; raise `OSError`."""
+        parts = (self.who.subject, self.place.destination.id, self.name, self.received.sha256())
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -88,17 +87,17 @@ class Intake:
 
     def store(self, submission: Submission) -> Reply:
         """Make a job of a file; the reply is good once the job is stored."""
-        with ThreadPoolExecutor(1) as beside:  # to hash a file takes as long as to examine it
-            sha256 = beside.submit(submission.received.sha256)
-            refusal = self._refusal(submission.received, known_only=not submission.renamed)
+        refusal = self._refusal(submission.received, known_only=not submission.renamed)
         if refusal is not None:
             return refusal
-        if isinstance(error := sha256.exception(), OSError):
+        try:
+            key = submission.key()
+        except OSError as error:
             return _unreadable(error)
         who = submission.who
         try:
             with self._inlet.job(
-                key=submission.key(sha256.result()),
+                key=key,
                 destination=submission.place.destination.id,
                 proof=who.proof,
                 subject=who.subject,

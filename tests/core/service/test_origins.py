@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -303,7 +304,7 @@ def test_a_source_learns_the_state_of_jobs_of_its_inlet(sources: Sources) -> Non
     assert origin.told == "stopped"
 
 
-def test_a_page_is_examined_when_it_is_durable_and_before_it_is_the_jobs(sources: Sources) -> None:
+def test_a_page_is_examined_before_it_is_the_jobs(sources: Sources) -> None:
     """T-S2: what is refused then leaves nothing; the format is what the examination says."""
     token = sources.open()
     seen = []
@@ -326,3 +327,4 @@ def test_a_page_is_examined_when_it_is_durable_and_before_it_is_the_jobs(sources
         image.write(b"whole")
     (document,) = sources.job(token).documents
     assert (document.id, document.format) == (1, "jfif")
+    assert document.sha256 == hashlib.sha256(b"whole").hexdigest()

@@ -39,6 +39,18 @@ def test_an_arrived_image_has_its_bytes_its_size_and_its_hash(spool: Spool) -> N
     assert spool.path(document).read_bytes() == b"first second"
 
 
+def test_an_image_can_be_hashed_when_all_bytes_are_there(spool: Spool) -> None:
+    """By another thread; without that it is not committed, since its hash would be that of no bytes."""
+    with spool.open_image(TOKEN, 1, "png", 100, hash_later=True) as image:
+        image.write(b"all")
+        image.hash()
+    assert image.document.sha256 == hashlib.sha256(b"all").hexdigest()
+
+    with pytest.raises(AssertionError, match="not hashed"), spool.open_image(TOKEN, 2, "", 9, hash_later=True) as other:
+        other.write(b"all")
+    assert [key for key, _ in spool.files()] == [image.document.blob]
+
+
 def test_a_broken_arrival_leaves_nothing(spool: Spool, folder: Path) -> None:
     """An exception in the middle removes the bytes that came before it (I3)."""
     with pytest.raises(ConnectionError), spool.open_image(TOKEN, 1, "png", 100) as image:

@@ -4,34 +4,69 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import stat
+import threading
 
 import pytest
+from works import until
 
+from postscan.plugins.sources.ftp import upload
 from postscan.plugins.sources.ftp.space import UploadSpace, is_full
 from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge
 
 
 def test_a_file_is_counted_and_hashed_as_it_comes(tmp_path):
-    """The hash is a part of its key, so it must not need a second reading."""
-    upload = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 100)
-    upload.write(b"one")
-    upload.write(b"two")
-    received = upload.finish()
+    """The hash is a part of its key."""
+    incoming = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 100)
+    incoming.write(b"one")
+    incoming.write(b"two")
+    received = incoming.finish()
 
     assert received.path.read_bytes() == b"onetwo"
     assert (received.size, received.sha256()) == (6, hashlib.sha256(b"onetwo").hexdigest())
     assert stat.S_IMODE(received.path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("size", [upload.STEP - 1, upload.STEP, 3 * upload.STEP + 5])
+def test_a_large_file_is_hashed_while_it_comes(tmp_path, size):
+    """The hash is that of all bytes, wherever the last step was."""
+    content = os.urandom(size)
+    incoming = IncomingFile(UploadSpace(tmp_path, 3 * size), "ann", size)
+    for begin in range(0, size, 300_000):
+        incoming.write(content[begin : begin + 300_000])
+
+    assert incoming.finish().sha256() == hashlib.sha256(content).hexdigest()
+
+
+def test_the_hash_of_a_file_that_does_not_come_to_its_end_is_given_up(tmp_path):
+    """Its thread ends."""
+    incoming = IncomingFile(UploadSpace(tmp_path, 4 * upload.STEP), "ann", 2 * upload.STEP)
+    incoming.write(bytes(upload.STEP))
+    incoming.close()
+
+    until(lambda: "postscan-hash" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_a_file_that_becomes_shorter_while_it_comes_has_no_hash(tmp_path):
+    """What is read again must be what was written."""
+    (file := tmp_path / "upload").write_bytes(b"short")
+    growing = upload.GrowingHash(file)
+    growing.grown(6)
+    growing.end()
+
+    with pytest.raises(OSError, match="has become shorter"):
+        growing.result()
+
+
 def test_a_file_may_have_the_most_bytes_and_not_one_more(tmp_path):
     """The byte too many is not written."""
-    upload = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 6)
-    upload.write(b"sixsix")
+    incoming = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 6)
+    incoming.write(b"sixsix")
 
     with pytest.raises(UploadTooLarge):
-        upload.write(b"x")
-    upload.close()
+        incoming.write(b"x")
+    incoming.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -70,9 +105,9 @@ def disk_is_full() -> None:
 
 def test_nothing_stays_of_a_file_that_does_not_come_to_its_end(tmp_path):
     """Closing it twice does no harm."""
-    upload = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 100)
-    upload.write(b"half a pa")
-    upload.close()
-    upload.close()
+    incoming = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 100)
+    incoming.write(b"half a pa")
+    incoming.close()
+    incoming.close()
 
     assert list(tmp_path.iterdir()) == []
