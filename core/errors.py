@@ -11,6 +11,7 @@
     ├── RequestReused          the MessageID of an earlier request, with another content
     ├── Throttled              too many tokens that are not the caller's, or too many wrong passwords
     ├── StoredProcessInvalid   a stored scan process cannot be used; the server's error
+    ├── StoredProcessChanged   a stored scan process is not as the caller has read it; nothing is changed
     ├── OriginRefused          a source offers what no job is made of; the text is for the origin
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
@@ -111,6 +112,10 @@ class Throttled(PostscanError):
 
 class StoredProcessInvalid(PostscanError):
     """A scan process in the store is broken, so no job can be created of it."""
+
+
+class StoredProcessChanged(PostscanError):
+    """A stored scan process is not as the caller has read it, so it was not changed."""
 
 
 class OriginRefused(PostscanError):

@@ -13,16 +13,19 @@ them.
         copies: int = element("Copies", default=1, least=1, most=9)
         share: tuple[str, ...] = element("Shares/ShareUNC", default=(), help="where the pages go")
 
-The XML was parsed by the front end before: it has no DTD, no entities and no processing instructions.
+The XML was parsed by the front end before: it has no DTD, no entities and no processing instructions. `Schema.write`
+makes the XML of values, for those who write scan processes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal, get_args, get_origin
 from xml.etree import ElementTree
 
@@ -34,6 +37,14 @@ STRING255: Final = 255
 _KINDS: Final = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,300}(?:\.\d{0,100})?|\.\d{1,100})(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
+_FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 does not allow, not even as a reference."""
+
+_REFERENCES: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+)
+"""Line ends and tabs are written as references: then a parser does not change them, and all others are layout."""
+
 _MISSING: Final = dataclasses.MISSING
 
 
@@ -89,6 +100,27 @@ class Parameter:
             raise InvalidArgument(clark, value, self.expected) from None
         return found
 
+    def write(self, clark: str, value: Any) -> str:
+        """Return the text, escaped for XML, of which `read` returns this value.
+
+        Raises `InvalidArgument` with the Clark name if there is none.
+        """
+        text = ""
+        try:
+            text = _text(value)
+            is_read = self._parsed(text.strip()) == value
+        except ValueError:
+            raise InvalidArgument(clark, text, self.expected) from None
+        if not is_read or _FORBIDDEN.search(text):
+            expected = f"{self.expected}, of characters that XML allows, without blanks at its begin and end"
+            raise InvalidArgument(clark, text, expected)
+        return text.translate(_REFERENCES)
+
+    @property
+    def absent(self) -> Any:
+        """The value of a parameter that is not required and has no element."""
+        return tuple(self.default or ()) if self.many else self.default
+
     def _parsed(self, value: str) -> Any:
         if self.kind == "true or false":
             if value not in _TRUTHS:
@@ -101,6 +133,8 @@ class Parameter:
         if not _NUMBER.fullmatch(value):
             raise ValueError(value)
         number = int(value) if self.kind == "whole number" else float(value)
+        if number in (math.inf, -math.inf):  # of many digits with an exponent
+            raise ValueError(value)
         if (
             not (self.least if self.least is not None else number)
             <= number
@@ -154,6 +188,49 @@ class Schema:
         found = self._found(root, namespace)
         return {one.name: self._value(one, found.get(one.path, []), namespace) for one in self.parameters}
 
+    def write(self, values: Mapping[str, Any], namespace: str) -> bytes:
+        """Return the config element, of which `read` returns these values by name.
+
+        A parameter that *values* has not gets no element, so that it has its default. Elements are in the order of the
+        parameters. Raises `InvalidArgument` for a required parameter that is missing, and for values that no element
+        stands for.
+        """
+        root = ElementTree.Element(self.element)
+        for one in self.parameters:
+            for text in self.texts(one, values, namespace):
+                parent = root
+                for name in one.path[:-1]:
+                    parent = _child(parent, name)
+                last = one.path[-1]
+                (ElementTree.SubElement(parent, last) if one.many else _child(parent, last)).text = text
+        xml = "\n".join(_lines(root, f' xmlns="{namespace.translate(_REFERENCES)}"')).encode()
+        self._check_written(xml, values, namespace)
+        return xml
+
+    def texts(self, one: Parameter, values: Mapping[str, Any], namespace: str) -> list[str]:
+        """Return the escaped texts of the elements of one parameter, none if there is no element; raise as `write`."""
+        clark = f"{{{namespace}}}{one.path[-1]}"
+        if one.name not in values:
+            if one.required:
+                raise InvalidArgument(clark, "", f"{one.expected}, in {self.element}")
+            return []
+        value = tuple(values[one.name]) if one.many else values[one.name]
+        try:
+            return [one.write(clark, item) for item in (value if one.many else (value,))]
+        except InvalidArgument:
+            if not one.required and value == one.absent:
+                return []  # an author may choose a default that no element stands for, as None
+            raise
+
+    def _check_written(self, xml: bytes, values: Mapping[str, Any], namespace: str) -> None:
+        """Raise `InvalidArgument` if `read` returns other values, as it does for no items where some are the default."""
+        found = self.read(xml, namespace)
+        for one in self.parameters:
+            wanted = values.get(one.name, one.absent)
+            if found[one.name] != (tuple(wanted) if one.many else wanted):
+                clark = f"{{{namespace}}}{one.path[-1]}"
+                raise InvalidArgument(clark, str(wanted), f"what {self.element} can have beside its other values")
+
     def _found(self, root: ElementTree.Element, namespace: str) -> dict[tuple[str, ...], list[ElementTree.Element]]:
         """Return the elements by their path; raise `InvalidArgument` for an unknown one."""
         paths = {one.path for one in self.parameters}
@@ -171,7 +248,7 @@ class Schema:
         if not elements:
             if one.required:
                 raise InvalidArgument(clark, "", f"{one.expected}, in {self.element}")
-            return tuple(one.default or ()) if one.many else one.default
+            return one.absent
         if one.many:
             return tuple(one.read(clark, element.text or "") for element in elements)
         if len(elements) > 1:
@@ -280,6 +357,34 @@ def _below(
             below = (*path, child.tag.removeprefix(start))
             yield below, child
             yield from _below(child, namespace, below)
+
+
+def _text(value: Any) -> str:
+    """Return a value as XML has it, before it is escaped; raise `ValueError` for a number of too many digits."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float) or _NUMBER.fullmatch(repr(value)) or not math.isfinite(value):
+        return str(value)
+    exponent = 99 if abs(value) > 1 else -99  # `_NUMBER` has two digits of it
+    return f"{Decimal(repr(value)).scaleb(-exponent):f}e{exponent}"
+
+
+def _child(parent: ElementTree.Element, name: str) -> ElementTree.Element:
+    """Return the last child of this name, or a new one."""
+    found = [child for child in parent if child.tag == name]
+    return found[-1] if found else ElementTree.SubElement(parent, name)
+
+
+def _lines(one: ElementTree.Element, attributes: str = "", indent: str = "") -> Iterator[str]:
+    """Yield the lines of an element whose texts are escaped."""
+    text = one.text or ""
+    if len(one):
+        yield f"{indent}<{one.tag}{attributes}>{text}"
+        for child in one:
+            yield from _lines(child, indent=f"{indent}  ")
+        yield f"{indent}</{one.tag}>"
+    else:
+        yield f"{indent}<{one.tag}{attributes}>{text}</{one.tag}>" if text else f"{indent}<{one.tag}{attributes}/>"
 
 
 def _field(default: Any, metadata: dict[str, Any]) -> Any:

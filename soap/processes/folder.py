@@ -7,20 +7,17 @@ process is stored, not when it is used.
 from __future__ import annotations
 
 import functools
-import json
-import os
-import re
-import tomllib
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument, StoredProcessInvalid
 from postscan.core.model.process import Instructions, ScanProcess
-from postscan.soap.processes import instructions
+from postscan.soap.processes import files, instructions, properties
+from postscan.soap.processes.files import ProcessFiles
 from postscan.soap.xml import namespaces, parser
 from postscan.soap.xml.parser import XmlError
 from postscan.soap.xml.reading import boolean, children, guid, required, tag, text
@@ -28,10 +25,6 @@ from postscan.soap.xml.reading import boolean, children, guid, required, tag, te
 LONGEST: Final = 524_288
 """Most characters of a scan process."""
 
-LONGEST_NAME: Final = 255
-"""Most characters of PSP_DisplayName; the directory allows one more, which is cut off."""
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _SCHEMAS: Final = Path(__file__).parents[1] / "wsdl"
 
@@ -62,7 +55,7 @@ class ProcessFolder:
         A process of another server is not found. Raises `StoredProcessInvalid` if the process is invalid.
         """
         name = guid(identifier)
-        path = self._path(name) if name else None
+        path = files.path(self._folder, name) if name else None
         if name is None or path is None:
             return None
         try:
@@ -83,45 +76,53 @@ class ProcessFolder:
 
         Raises `InvalidArgument` if it is invalid. *users* are SIDs and `user@domain` names; none means all.
         """
-        name = guid(str(uuid.uuid4()) if identifier is None else identifier)
-        if name is None:
-            raise InvalidArgument("PSP_Identifier", identifier or "", "a GUID")
-        allowed = frozenset(_line("users", user) for user in users)
-        shown = _line("PSP_DisplayName", display_name)[:LONGEST_NAME]
-        process = _process(name, xml, shown, allowed)
-        _check_schema(xml)
+        name = _identifier(str(uuid.uuid4()) if identifier is None else identifier)
+        stored = ProcessFiles(xml, properties.write(display_name, users))
+        process = self.check(name, stored)
+        files.write(self._folder, name, stored)
+        return process
+
+    def check(self, identifier: str, stored: ProcessFiles) -> ScanProcess:
+        """Return the process of these files, validated with its scan ticket; raise `InvalidArgument`. Stores nothing."""
+        name = _identifier(identifier)
+        if stored.xml is None or stored.properties is None:
+            raise InvalidArgument(f"{name}.{'xml' if stored.xml is None else 'toml'}", "", "a file with that name")
+        process = _process(name, stored.xml, *properties.read(f"{name}.toml", stored.properties))
+        _check_schema(stored.xml)
         if not self._serves(process.repository):
             raise InvalidArgument(namespaces.psp("ScanRepository"), process.repository, "a name of this server")
-        self._store(process, xml)
         return process
+
+    def stored(self, identifier: str) -> ProcessFiles:
+        """Return what is stored of a process, valid or not; raise `InvalidArgument` for what is no GUID."""
+        return files.read(self._folder, _identifier(identifier))
+
+    def replace(self, identifier: str, before: ProcessFiles, after: ProcessFiles) -> ScanProcess:
+        """Validate a process and store it in place of the one *before*, which may be `files.NONE`.
+
+        Raises `InvalidArgument` if it is invalid, and `StoredProcessChanged` if another one is stored.
+        """
+        process = self.check(identifier, after)
+        files.replace(self._folder, process.identifier, before, after)
+        return process
+
+    def remove(self, identifier: str, before: ProcessFiles) -> None:
+        """Remove a process, valid or not; raise `StoredProcessChanged` if it is not the one *before*."""
+        files.remove(self._folder, _identifier(identifier), before)
 
     def _serves(self, repository: str) -> bool:
         return not self._server_names or _host(repository) in self._server_names
 
-    def _path(self, name: str) -> Path | None:
-        """Return the path of the process, in upper or lower case; None if there is none."""
-        spellings = (self._folder / f"{spelling}.xml" for spelling in (name, name.lower()))
-        return next((path for path in spellings if path.exists()), None)
-
     def _read(self, name: str, path: Path) -> ScanProcess:
-        properties = path.with_suffix(".toml")
-        stamp = (_stamp(path), _stamp(properties))  # before reading, so that a later change has another stamp
+        other = path.with_suffix(".toml")
+        stamp = (_stamp(path), _stamp(other))  # before reading, so that a later change has another stamp
         known = self._known.get(name)
         if known and known[0] == stamp:
             return known[1]
-        shown, users = _read_properties(properties)
+        shown, users = properties.read(other.name, other.read_bytes())
         process = _process(name, path.read_bytes(), shown, users)
         self._known[name] = (stamp, process)
         return process
-
-    def _store(self, process: ScanProcess, xml: bytes) -> None:
-        """Write both files, the one with the users first, so that no process exists without it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(process.identifier) or self._folder / f"{process.identifier}.xml"
-        quoted = ", ".join(json.dumps(user, ensure_ascii=False) for user in sorted(process.users))
-        name = json.dumps(process.display_name, ensure_ascii=False)
-        _replace(path.with_suffix(".toml"), f"display_name = {name}\nusers = [{quoted}]\n".encode())
-        _replace(path, xml)
 
 
 def read_process(xml: bytes) -> tuple[str, Instructions, bool, bool]:
@@ -184,27 +185,11 @@ def _check_schema(xml: bytes) -> None:
         ) from None
 
 
-def _read_properties(path: Path) -> tuple[str, frozenset[str]]:
-    """Return display name and users; an unknown key is refused, since it may be a misspelled `users`."""
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgument(path.name, "its text", f"TOML, but: {error}") from None
-    for key in sorted(table.keys() - {"display_name", "users"}):
-        raise InvalidArgument(f"{path.name}: {key}", str(table[key]), "display_name and users only")
-    name, users = table.get("display_name", ""), table.get("users", [])
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidArgument(f"{path.name}: display_name", str(name), "a text")
-    if not isinstance(users, list) or not all(isinstance(user, str) and user for user in users):
-        raise InvalidArgument(f"{path.name}: users", str(users), "a list of SIDs and user@domain names")
-    return name.strip()[:LONGEST_NAME], frozenset(users)
-
-
-def _line(argument: str, value: str) -> str:
-    value = value.strip()
-    if not value or _CONTROL.search(value):
-        raise InvalidArgument(argument, value, "one line of text")
-    return value
+def _identifier(text: str) -> str:
+    name = guid(text)
+    if name is None:
+        raise InvalidArgument("PSP_Identifier", text, "a GUID")
+    return name
 
 
 def _host(name: str) -> str:
@@ -214,21 +199,3 @@ def _host(name: str) -> str:
 def _stamp(path: Path) -> tuple[int, int, int]:
     found = path.stat()
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace a file atomically and durably."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
