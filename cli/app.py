@@ -18,11 +18,11 @@ from postscan.cli.commands import (
     jobs,
     migrate,
     naming,
-    process,
     serve,
     spool,
     subscriptions,
 )
+from postscan.cli.commands.process import command as process_command
 from postscan.cli.commands.sources import destinations, inlets
 from postscan.cli.demo import command
 from postscan.cli.device import command as device_command
@@ -95,7 +95,7 @@ app.command()(send.send)
 app.command()(device_command.device)
 app.add_typer(jobs.app, name="jobs")
 app.command()(cancel.cancel)
-app.add_typer(process.app, name="process")
+app.add_typer(process_command.app, name="process")
 app.add_typer(inlets.app, name="sources")
 app.add_typer(destinations.app, name="destinations")
 app.add_typer(accounts.app, name="accounts")

@@ -51,9 +51,16 @@ def preview(
         file_names.pieces(chosen)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--template") from None
+    print_names(chosen, root=root, user=user, process=process, pages=pages, format=format)
+
+
+def print_names(template: str, *, root: str, user: str, process: str, pages: int, format: str) -> None:
+    """Print the names of the documents of a job that is created now, and what is beside them in a folder."""
+    from postscan.core.model import file_names
+
     now = datetime.now(UTC)
     names = [
-        file_names.document_name(root, user, now, number, format, process=process, template=chosen)
+        file_names.document_name(root, user, now, number, format, process=process, template=template)
         for number in range(1, pages + 1)
     ]
     for name in names:

@@ -223,7 +223,7 @@ class Schema:
             raise
 
     def _check_written(self, xml: bytes, values: Mapping[str, Any], namespace: str) -> None:
-        """Raise `InvalidArgument` if `read` returns other values, as it does for no items where some are the default."""
+        """Raise `InvalidArgument` if `read` returns others, as it does for no items where some are the default."""
         found = self.read(xml, namespace)
         for one in self.parameters:
             wanted = values.get(one.name, one.absent)

@@ -83,12 +83,9 @@ class ProcessFolder:
         return process
 
     def check(self, identifier: str, stored: ProcessFiles) -> ScanProcess:
-        """Return the process of these files, validated with its scan ticket; raise `InvalidArgument`. Stores nothing."""
-        name = _identifier(identifier)
-        if stored.xml is None or stored.properties is None:
-            raise InvalidArgument(f"{name}.{'xml' if stored.xml is None else 'toml'}", "", "a file with that name")
-        process = _process(name, stored.xml, *properties.read(f"{name}.toml", stored.properties))
-        _check_schema(stored.xml)
+        """Return the process of these files, validated with its scan ticket; raise `InvalidArgument`."""
+        process = parse(_identifier(identifier), stored)
+        _check_schema(stored.xml or b"")
         if not self._serves(process.repository):
             raise InvalidArgument(namespaces.psp("ScanRepository"), process.repository, "a name of this server")
         return process
@@ -123,6 +120,14 @@ class ProcessFolder:
         process = _process(name, path.read_bytes(), shown, users)
         self._known[name] = (stamp, process)
         return process
+
+
+def parse(identifier: str, stored: ProcessFiles) -> ScanProcess:
+    """Return the process of two files; raise `InvalidArgument` if one is missing or invalid. The ticket is not read."""
+    if stored.xml is None or stored.properties is None:
+        raise InvalidArgument(f"{identifier}.{'xml' if stored.xml is None else 'toml'}", "", "a file of that name")
+    shown, users = properties.read(f"{identifier}.toml", stored.properties)
+    return _process(identifier, stored.xml, shown, users)
 
 
 def read_process(xml: bytes) -> tuple[str, Instructions, bool, bool]:

@@ -1,17 +1,18 @@
-"""`postscan process`: list, add, check and try stored scan processes."""
+"""`postscan process`: list, add and check stored scan processes; the other commands are in modules of their own."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from postscan.cli.commands import process_test
+from postscan.cli.commands.process import edit, fields, new, preview, send_page, show, transfer
+from postscan.cli.commands.process.show import Json
 from postscan.cli.context import load_settings, open_engine, process_folder
 from postscan.cli.device import process_files
-from postscan.cli.output import terminal
+from postscan.cli.output import terminal, views
 from postscan.core.errors import StoredProcessInvalid
 from postscan.core.model.process import short_name
 
@@ -20,24 +21,26 @@ if TYPE_CHECKING:
     from postscan.core.settings import Settings
     from postscan.soap.processes.folder import ProcessFolder
 
-app = typer.Typer(no_args_is_help=True, help="List, add, check and try the stored scan processes.")
+app = typer.Typer(no_args_is_help=True, help="List, make, change, check and try the stored scan processes.")
 
 
 @app.command("list")
-def list_processes(context: typer.Context) -> None:
+def list_processes(context: typer.Context, json: Json = False) -> None:
     """List the stored scan processes; invalid ones with the reason.
 
     Each is a `<GUID>.xml`, with its name and users in a `<GUID>.toml` beside it.
 
     \b
-    Example:
+    Examples:
       postscan process list
+      postscan process list --json | jq '.[] | select(.problem != "")'
     """
     folder = process_folder(load_settings(context))
-    identifiers = folder.names()
-    if identifiers:
-        rows = (_row(folder, identifier) for identifier in identifiers)
-        terminal.console().print(terminal.table(("GUID", "NAME", "FILTERS", "USERS"), rows))
+    records = [_record(folder, identifier) for identifier in folder.names()]
+    if json:
+        typer.echo(views.as_json(records))
+    elif records:
+        terminal.console().print(terminal.table(("GUID", "NAME", "FILTERS", "USERS"), map(_row, records)))
     else:
         typer.echo("no scan processes are stored; add one: postscan process add FILE --name NAME")
 
@@ -55,7 +58,7 @@ def add(
     """Store a scan process and print its GUID.
 
     FILE is the XML of a psp:PostScanProcess. It is checked first, the instructions of each filter by its plugin.
-    Without --user all users may use it. A running server uses it at once.
+    Without --user all users may use it. A running server uses it at once. `postscan process new` needs no XML.
 
     \b
     Examples:
@@ -82,7 +85,14 @@ def check(context: typer.Context, file: Path) -> None:
     typer.echo(f"{file}: can be stored; its filters: {', '.join(one.dialect for one in process.instructions.filters)}")
 
 
-app.command("test")(process_test.send_page)
+app.command()(show.show)
+app.command(cls=fields.FieldCommand, context_settings=fields.UNKNOWN)(new.new)
+app.command(cls=fields.FieldCommand, context_settings=fields.UNKNOWN)(edit.edit)
+app.command()(edit.remove)
+app.command()(transfer.export)
+app.command("import")(transfer.import_process)
+app.command()(preview.preview)
+app.command("test")(send_page.send_page)
 
 
 def _checked(settings: Settings, xml: bytes) -> ScanProcess:
@@ -96,12 +106,25 @@ def _checked(settings: Settings, xml: bytes) -> ScanProcess:
     return process
 
 
-def _row(folder: ProcessFolder, identifier: str) -> tuple[str, ...]:
+def _record(folder: ProcessFolder, identifier: str) -> dict[str, Any]:
+    """Return a stored process as plain values; `problem` says why no job can be made of it."""
+    process: ScanProcess | None = None
+    problem = "it names another server, or was removed just now"
     try:
         process = folder.find(identifier)
     except StoredProcessInvalid as error:
-        return (identifier, f"cannot be used: {error}", "", "")
-    if process is None:
-        return (identifier, "was removed just now", "", "")
-    filters = ", ".join(short_name(one.dialect) for one in process.instructions.filters)
-    return (identifier, process.display_name, filters, ", ".join(sorted(process.users)) or "all users")
+        problem = str(error)
+    return {
+        "id": identifier,
+        "name": process.display_name if process else None,
+        "filters": [one.dialect for one in process.instructions.filters] if process else None,
+        "users": sorted(process.users) if process else None,
+        "problem": "" if process else problem,
+    }
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    if record["problem"]:
+        return (record["id"], f"cannot be used: {record['problem']}", "", "")
+    filters = ", ".join(map(short_name, record["filters"]))
+    return (record["id"], record["name"], filters, ", ".join(record["users"]) or "all users")

@@ -1,0 +1,1 @@
+"""`postscan process`: the stored scan processes."""
