@@ -67,7 +67,9 @@ def change_filter(xml: bytes, number: int, schema: Schema, values: Mapping[str, 
     document = ProcessDocument.of(xml)
     instructions = _find(document, place)
     given = {name: value for name, value in values.items() if value is not None}
-    if given and not instructions.children:  # which stands for a config without elements
+    if not instructions.children:  # they stand for a config without elements
+        if not given:
+            return xml
         config = schema.write(given, dialect).replace(b"\n", _inner_layout(instructions) or b"\n")
         return document.changed([_first_inside(document, instructions, config)]).as_bytes()
 
