@@ -31,6 +31,8 @@ COMMANDS = (
         "device",
     ),
     *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check", "process test"),
+    *("process new", "process show", "process edit", "process remove"),
+    *("process export", "process import", "process preview"),
     *("sources list", "sources show", "sources stop", "sources start", "sources scan"),
     *("destinations list", "destinations check"),
     *("accounts list", "accounts add", "accounts password", "accounts remove", "accounts hash"),

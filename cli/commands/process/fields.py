@@ -80,7 +80,7 @@ def dialect(catalogue: Catalogue, name: str) -> str:
         return name
     found = [one for one in known if short_name(one) == name] or [one for one in known if known[one] == name]
     if len(found) != 1:
-        names = ", ".join(sorted(short_name(one) for one in known)) or "a filter; no plugin with filters is ready"
+        names = ", ".join(sorted({short_name(one) for one in known})) or "a filter; no plugin with filters is ready"
         raise InvalidArgument("--filter", name, f"one of {names}; or a dialect")
     return found[0]
 
@@ -111,16 +111,12 @@ def find(option: str, filters: Sequence[FilterFields]) -> tuple[FilterFields, Pa
     """
     name, _, field = option.removeprefix("--").rpartition(".")
     field = field.replace("_", "-")
-    known = [
-        (one, parameter)
-        for one in filters
-        for parameter in (one.schema.parameters if one.schema else ())
-        if name in ("", one.name, str(one.number))
-    ]
+    every = [(one, parameter) for one in filters for parameter in (one.schema.parameters if one.schema else ())]
+    known = [pair for pair in every if name in ("", pair[0].name, str(pair[0].number))]
     found = [pair for pair in known if _dashed(pair[1]) == field]
     found = found or [pair for pair in known if _dashed(pair[1]).startswith(field)]
     if len(found) != 1:
-        options = ", ".join(one.option(parameter) for one, parameter in found or known) or "no fields: none has any"
+        options = ", ".join(one.option(parameter) for one, parameter in found or every) or "no fields"
         what = "more than one field has this name" if found else "there is no such option"
         raise typer.BadParameter(f"{what}; the filters have {options}", param_hint=option)
     return found[0]
