@@ -67,7 +67,7 @@ def test_a_new_process_can_be_stored_shown_and_checked(postscan: Postscan, tmp_p
 def test_what_is_shown_to_people_names_the_options(postscan: Postscan) -> None:
     """So that they can be copied into `edit`; the list has it as JSON as well."""
     postscan("process", "new", "--name", "Archive", "--filter", "fileshare", "--share", SHARE, "--id", GUID)
-    text = postscan("process", "show", "archive".title()).stdout
+    text = postscan("process", "show", "Archive").stdout
     listed = json.loads(postscan("process", "list", "--json").stdout)
 
     assert rf"--fileshare.share-uncs {SHARE}" in text
@@ -201,7 +201,7 @@ def test_a_process_is_removed_after_a_question(
     """Which names it; without an answer it stays. Destinations that need it are named."""
     with settings_file.open("a") as settings:
         settings.write(f'[destinations.papers]\nlabel = "Papers"\nprocess = "{GUID}"\n')
-    command = ["--config", str(settings_file), "process", "remove", "archive".title()]
+    command = ["--config", str(settings_file), "process", "remove", "Archive"]
     refused = [CliRunner().invoke(app, command, input=answer) for answer in ("n\n", "")]
     kept = processes()
     removed = CliRunner().invoke(app, command, input="y\n")
