@@ -148,25 +148,25 @@ def _explained(filter: FilterFields) -> Iterator[str]:
         yield "  none: the filter reads its XML itself, or no ready plugin has it"
         return
     for one in filter.schema.parameters:
-        default = "required" if one.required else f"default: {shown(one, one.absent)}"
+        default = "required" if one.required else f"default: {_default(one)}"
         again = "; may be given again" if one.many else ""
         yield terminal.plain(f"  {filter.option(one)} VALUE")
         yield terminal.plain(f"      {one.help + ': ' if one.help else ''}{one.expected}{again} [{default}]")
 
 
 def shown(one: Parameter, value: Any) -> str:
-    """Return a value as an option takes it; of a secret only that it is one."""
-    if one.many:
-        return ", ".join(_shown(one, item) for item in value) or "none"
-    return _shown(one, value)
-
-
-def _shown(one: Parameter, value: Any) -> str:
+    """Return a value, of a field with several one of them, as text; of a secret only that it is one."""
     if one.secret:
         return "***"
     if value is None or value == "":
         return "none" if value is None else "empty"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _default(one: Parameter) -> str:
+    if one.many:
+        return ", ".join(shown(one, item) for item in one.absent) or "none"
+    return shown(one, one.absent)
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,7 @@ def new(
                 continue_on_error,
             ),
             repository=server or next(iter(settings.processes.server_names), socket.gethostname()),
-            title=name,
+            title=name[: properties.LONGEST_NAME],
             author=local_administrator().name.removeprefix("local:"),
         )
         made = files.ProcessFiles(xml, properties.write(name, user or ()))

@@ -113,4 +113,8 @@ def _page(process: ScanProcess, files: ProcessFiles, filters: list[FilterFields]
             yield f"  {instructions.xml.decode()}"
         else:
             for one in filter.schema.parameters:
-                yield f"  {filter.option(one)} {fields.shown(one, values[one.name])}"
+                items = values[one.name] if one.many else (values[one.name],)
+                for item in items:
+                    yield f"  {filter.option(one)} {fields.shown(one, item)}"
+                if not items:
+                    yield f"  {filter.option(one)} (none)"
