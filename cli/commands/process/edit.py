@@ -38,9 +38,9 @@ def edit(
         str, typer.Option(metavar="HASH", help="Revision of `show`; another one is not changed.")
     ] = "",
 ) -> None:
-    """Change fields, name or users of a stored scan process; all else in its files stays byte for byte.
+    """Change a stored scan process; all else in its files stays as it is.
 
-    Fields are given as to `postscan process new`, after NAME; values of a field that may be given again replace all
+    Comments, layout, the scan ticket and what filters do not take stay byte for byte. Fields are given as to `postscan process new`, after NAME; values of a field that may be given again replace all
     that it had. `postscan process edit NAME --help` lists the fields of its filters.
 
     The process is checked as by `postscan process check`, and then replaced at once. If its files have changed

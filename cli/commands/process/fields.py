@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 UNKNOWN: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 """The context of a command that has fields: it gets the options that it does not know as `context.args`."""
 
+HIDDEN: Final = "***"
+"""What stands for a secret."""
+
 _ARGUMENTS: Final = "postscan.process.arguments"
 
 
@@ -157,9 +160,9 @@ def _explained(filter: FilterFields) -> Iterator[str]:
 def shown(one: Parameter, value: Any) -> str:
     """Return a value, of a field with several one of them, as text; of a secret only that it is one."""
     if one.secret:
-        return "***"
+        return HIDDEN
     if value is None or value == "":
-        return "none" if value is None else "empty"
+        return "none" if value is None else '""'
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

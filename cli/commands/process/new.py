@@ -36,13 +36,13 @@ def new(
     ] = False,
     id: Annotated[str, typer.Option(help="GUID; default: a new one.", metavar="GUID")] = "",
 ) -> None:
-    """Make a scan process of filters and their fields, store it, and print its GUID.
+    """Make a scan process of filters and their fields, and print its GUID.
 
     A field is given as `--FILTER.FIELD VALUE`, or as `--FIELD VALUE` if only one of the filters has it. The name of a
     field may be cut as long as one field begins so. A filter that occurs twice is named by its number: `--2.FIELD`.
     `postscan process new --filter FILTER --help` lists the fields.
 
-    The process is checked as by `postscan process check` before it is stored. Without --user all users may use it. The
+    The process is checked as by `postscan process check`, and stored. Without --user all users may use it. The
     host name is by default the first of `processes.server_names`, else that of this machine. Stderr has when the
     process is used.
 

@@ -21,7 +21,7 @@ def preview(
     pages: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Number of documents.")] = 3,
     format: Annotated[str, typer.Option(metavar="F", help="Format keyword, which determines the extension.")] = "png",
 ) -> None:
-    """Show the names of the documents of an example job of this process, created now.
+    """Show the names of the documents of an example job of this process.
 
     They are made of `naming.template`, the root name of the process, its name, and the user. No filter runs: one that
     puts other documents in the place of these, as `pdf` does, changes their number or the extension.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     from postscan.core.model.process import FilterInstructions, ScanProcess
     from postscan.soap.processes.files import ProcessFiles
 
-HIDDEN: Final = "***"
-"""What stands for a secret."""
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def show(context: typer.Context, name: Name, json: Json = False) -> None:
-    """Show a stored scan process: its users, and the fields of its filters with their values.
+    """Show a stored scan process, and the fields of its filters.
 
     Fields have the names that `postscan process edit` takes. Secrets are not shown. The instructions of a filter
     without a schema are shown as XML. The revision is a hash of the two files of the process: it is another one when
@@ -76,7 +73,7 @@ def _filter_record(filter: FilterFields, instructions: FilterInstructions) -> di
         "number": filter.number,
         "name": filter.name,
         "dialect": filter.dialect,
-        "values": values and {name: HIDDEN if name in secret else value for name, value in values.items()},
+        "values": values and {name: fields.HIDDEN if name in secret else value for name, value in values.items()},
         "xml": instructions.xml.decode() if values is None and not secret else None,
         "problem": problem,
     }

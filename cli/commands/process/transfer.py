@@ -51,7 +51,7 @@ def import_process(
     ] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Replace a stored process with this GUID.")] = False,
 ) -> None:
-    """Store a scan process from the two files that `postscan process export` writes, and print its GUID.
+    """Store a scan process from two exported files, and print its GUID.
 
     It is checked as by `postscan process check`, and stored byte for byte. Stderr has when it is used.
 
