@@ -40,8 +40,9 @@ def edit(
 ) -> None:
     """Change a stored scan process; all else in its files stays as it is.
 
-    Comments, layout, the scan ticket and what filters do not take stay byte for byte. Fields are given as to `postscan process new`, after NAME; values of a field that may be given again replace all
-    that it had. `postscan process edit NAME --help` lists the fields of its filters.
+    Comments, layout, the scan ticket and what no filter takes stay byte for byte. Fields are given as to
+    `postscan process new`, after NAME; the values of a field that may be given again replace all that it had.
+    `postscan process edit NAME --help` lists the fields of the filters.
 
     The process is checked as by `postscan process check`, and then replaced at once. If its files have changed
     meanwhile, nothing is stored. A device has to read the process again before it can use it.

@@ -107,7 +107,7 @@ def _page(process: ScanProcess, files: ProcessFiles, filters: list[FilterFields]
         if problem:
             yield f"  does not take its instructions: {problem}"
         elif filter.schema is None or values is None:
-            yield f"  {instructions.xml.decode()}"
+            yield from (f"  {line}" for line in instructions.xml.decode().splitlines())
         else:
             for one in filter.schema.parameters:
                 items = values[one.name] if one.many else (values[one.name],)
