@@ -286,3 +286,14 @@ def test_the_names_of_documents_are_previewed(postscan: Postscan, settings_file:
         "If a name is taken: Archive Letter 1 of bob@fabrikam.example-2.png",
         "Filters:            fileshare",
     ]
+
+
+def test_a_process_of_another_server_is_listed_as_one(postscan: Postscan, settings_file: Path, by_hand: bytes) -> None:
+    """No job can be made of it here."""
+    with settings_file.open("a") as settings:
+        settings.write('[processes]\nserver_names = ["scan02.fabrikam.example"]\n')
+    listed = json.loads(postscan("process", "list", "--json").stdout)
+
+    assert [(one["id"], one["name"]) for one in listed] == [(GUID, None)]
+    assert "it names another server" in listed[0]["problem"]
+    assert "cannot be used: it names another server" in postscan("process", "list").stdout
