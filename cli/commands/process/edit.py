@@ -34,9 +34,7 @@ def edit(
     unset: Annotated[
         list[str] | None, typer.Option(metavar="FIELD", help="Field that gets its default; may be repeated.")
     ] = None,
-    revision: Annotated[
-        str, typer.Option(metavar="HASH", help="Revision of `show`; another one is not changed.")
-    ] = "",
+    revision: Annotated[str, typer.Option(metavar="HASH", help="Revision of `show`; another one is not changed.")] = "",
 ) -> None:
     """Change a stored scan process; all else in its files stays as it is.
 
