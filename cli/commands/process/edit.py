@@ -70,18 +70,18 @@ def edit(
     if revision and revision != before.revision:
         raise StoredProcessChanged(f"the scan process {identifier} has the revision {before.revision}")
     process = parse(identifier, before)
-    common = {"document_root": root, "continue_on_error": continue_on_error}
+    beside = {"document_root": root, "continue_on_error": continue_on_error}
+    common = {name: value for name, value in beside.items() if value is not None}
     with stored.filters(settings) as (catalogue, check):
         filters = fields.of([one.dialect for one in process.instructions.filters], catalogue)
-        xml = changes.change_common(
-            before.xml or b"", {name: value for name, value in common.items() if value is not None}
-        )
-        xml = _with_values(xml, filters, _values(context.args, unset or (), filters))
-        users = user if user else () if all_users else None
-        text = properties.change(before.properties or b"", display_name=display_name, users=users)
-        after = files.ProcessFiles(xml, text)
-        if after != before:
-            check(folder.check(identifier, after).instructions)
+        with fields.options_named(filters):
+            xml = changes.change_common(before.xml or b"", common)
+            xml = _with_values(xml, filters, _values(context.args, unset or (), filters))
+            users = user if user else () if all_users else None
+            text = properties.change(before.properties or b"", display_name=display_name, users=users)
+            after = files.ProcessFiles(xml, text)
+            if after != before:
+                check(folder.check(identifier, after).instructions)
     if after == before:
         typer.echo("nothing is changed")
         return

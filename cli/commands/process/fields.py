@@ -6,6 +6,7 @@ the filters of the process, so they are read from the arguments that the command
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -105,6 +106,21 @@ def given(arguments: Sequence[str], filters: Sequence[FilterFields]) -> dict[int
     for option, (one, parameter) in chosen.items():
         values.setdefault(one.number, {})[parameter.name] = _value(parameter, option, texts[option])
     return values
+
+
+@contextlib.contextmanager
+def options_named(filters: Sequence[FilterFields]) -> Iterator[None]:
+    """Let an `InvalidArgument` of the body name the option of a field, in place of its element, where there is one."""
+    options: dict[str, list[str]] = {}
+    for one in filters:
+        for parameter in one.schema.parameters if one.schema else ():
+            options.setdefault(f"{{{one.dialect}}}{parameter.path[-1]}", []).append(one.option(parameter))
+    try:
+        yield
+    except InvalidArgument as error:
+        if len(found := options.get(error.argument, [])) != 1:
+            raise
+        raise InvalidArgument(found[0], error.value, error.expected) from None
 
 
 def find(option: str, filters: Sequence[FilterFields]) -> tuple[FilterFields, Parameter]:

@@ -28,9 +28,7 @@ def new(
         list[str] | None, typer.Option(help="SID or user@domain of a user who may use it; may be repeated.")
     ] = None,
     root: Annotated[str, typer.Option(metavar="TEXT", help="Root name of the documents; default: the name.")] = "",
-    server: Annotated[
-        str, typer.Option(metavar="HOST", help="Host name by which devices find the server; default: see below.")
-    ] = "",
+    server: Annotated[str, typer.Option(metavar="HOST", help="Host name by which devices find the server.")] = "",
     continue_on_error: Annotated[
         bool, typer.Option("--continue-on-error", help="Run the filters after one that has failed.")
     ] = False,
@@ -72,7 +70,8 @@ def new(
             author=local_administrator().name.removeprefix("local:"),
         )
         made = files.ProcessFiles(xml, properties.write(name, user or ()))
-        check(folder.check(identifier, made).instructions)
+        with fields.options_named(chosen):
+            check(folder.check(identifier, made).instructions)
     folder.replace(identifier, files.NONE, made)
     typer.echo(identifier)
     typer.echo(f"stored; {stored.effect(settings)}", err=True)

@@ -77,7 +77,10 @@ def test_what_is_shown_to_people_names_the_options(postscan: Postscan) -> None:
 
 REFUSED = {
     "a required field is missing": (["--filter", "webhook"], "--webhook.target is missing or empty; expected a text"),
-    "a wrong share": (["--filter", "fileshare", "--share", "a"], "ShareUNC: 'a' is not valid; expected a share"),
+    "a wrong share": (
+        ["--filter", "fileshare", "--share", "a"],
+        "--fileshare.share-uncs: 'a' is not valid; expected a share",
+    ),
     "no such filter": (["--filter", "fax"], "--filter: 'fax' is not valid; expected one of "),
     "a filter that is disabled": (["--filter", "pdf"], "--filter: 'pdf' is not valid; expected one of "),
     "a name that is no line": (["--filter", "fileshare", "--name", "a\nb"], "PSP_DisplayName"),
@@ -88,7 +91,7 @@ REFUSED = {
 def test_what_cannot_be_stored_is_refused_in_one_line(
     postscan: Postscan, processes: Callable[[], Any], arguments: list[str], sentence: str
 ) -> None:
-    """With the field, or the element, and what was expected; nothing is stored."""
+    """With the field and what was expected; nothing is stored."""
     result = postscan("process", "new", "--name", "New", *arguments)
 
     assert result.exit_code == 1
@@ -152,7 +155,7 @@ def test_an_edit_changes_name_users_and_what_is_beside_the_filters(postscan: Pos
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["Archive", "--share", "scans"], 1, "ShareUNC: 'scans' is not valid"),
+        (["Archive", "--share", "scans"], 1, "--fileshare.share-uncs: 'scans' is not valid; expected a share as"),
         (["Archive", "--root", "r" * 256], 1, "DocumentRootName"),
         (["Archive", "--name", " "], 1, "PSP_DisplayName"),
         (["Archive", "--share", SHARE, "--revision", "0" * 64], 1, f"the scan process {GUID} has the revision "),
