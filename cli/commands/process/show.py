@@ -61,11 +61,11 @@ def _record(process: ScanProcess, files: ProcessFiles, filters: list[FilterField
         "allow_name_change": process.allow_name_change,
         "allow_path_change": process.allow_path_change,
         "revision": files.revision,
-        "filters": [_filter_record(*pair) for pair in zip(filters, wanted.filters, strict=True)],
+        "filters": [filter_record(*pair) for pair in zip(filters, wanted.filters, strict=True)],
     }
 
 
-def _filter_record(filter: FilterFields, instructions: FilterInstructions) -> dict[str, Any]:
+def filter_record(filter: FilterFields, instructions: FilterInstructions) -> dict[str, Any]:
     """Return a filter with its values; `values` is null without a schema, and if the XML does not fit it."""
     values, problem = _values(filter, instructions)
     secret = {one.name for one in filter.schema.parameters if one.secret} if filter.schema else set()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytest
 import typer
 from schema_values import shipped
 
-from postscan.cli.commands.process import fields
+from postscan.cli.commands.process import fields, show
 from postscan.cli.commands.process.fields import FilterFields
 from postscan.core.errors import InvalidArgument
 from postscan.core.filters import parameters
 from postscan.core.filters.parameters import Schema, element
+from postscan.core.model.process import FilterInstructions
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 
 SHARE = r"\\files\scans"
@@ -166,3 +167,17 @@ def test_a_wrong_value_is_refused_with_the_field_and_what_was_expected(text: lis
         given(text, "urn:acme:order")
 
     assert sentence in str(refused.value)
+
+
+def test_a_secret_is_never_shown() -> None:
+    """Neither to people nor as JSON; where the instructions have one, their XML is not shown either."""
+    secret = replace(ORDER, parameters=tuple(replace(one, secret=one.name == "page_text") for one in ORDER.parameters))
+    filter = FilterFields(1, "order", "urn:acme:order", secret)
+    good = ORDER.write({"page_text": "my password", "copies": 3}, "urn:acme:order")
+    record = show.filter_record(filter, FilterInstructions("urn:acme:order", good))
+    broken = show.filter_record(filter, FilterInstructions("urn:acme:order", good.replace(b">3<", b">three<")))
+
+    assert (record["values"]["page_text"], record["values"]["copies"]) == ("***", 3)
+    assert [fields.shown(one, "my password") for one in secret.parameters if one.secret] == ["***"]
+    assert (broken["values"], broken["xml"]) == (None, None)
+    assert "my password" not in f"{record} {broken}"
