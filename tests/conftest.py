@@ -58,6 +58,7 @@ LONGEST_FIRST = (
     "acceptance/test_new_plugin.py",
     "acceptance/test_discovery.py",
     "cli/commands/test_process.py",
+    "cli/commands/process/test_making.py",
     "compatibility/test_plugins_of_older_versions.py",
     "conformance/test_dpw_notifying.py",
     "docs/test_first_scan.py",
