@@ -15,7 +15,14 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
-from postscan.core.errors import InvalidArgument, JobNotFound, OriginRefused, StoredProcessInvalid, WrongState
+from postscan.core.errors import (
+    InvalidArgument,
+    JobNotFound,
+    OriginRefused,
+    OutcomeUnknown,
+    StoredProcessInvalid,
+    WrongState,
+)
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof, User, of_source
 from postscan.core.model.process import ScanProcess
@@ -26,11 +33,12 @@ from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service.job_users import AccountUsers, Claim, JobUsers
 from postscan.core.service.jobs import ScanProcesses, new_token
 from postscan.core.service.refusals import Refusals
+from postscan.core.service.unconfirmed_jobs import UnconfirmedJobs
 from postscan.core.settings import Settings
 from postscan.core.settings.sources import DestinationSettings, destinations_of
 from postscan.core.store.sources import destinations as identifiers
 from postscan.core.store.sources import origins as queries
-from postscan.core.store.sources.origins import KeyHeld, OriginRow
+from postscan.core.store.sources.origins import HeldKey, KeyHeld, OriginRow
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -98,6 +106,7 @@ class Origins:
         self._users = JobUsers(settings, accounts)
         self._reports = RateLimit(1, REPORT_SECONDS, clock.ticks)
         self._identifiers: dict[str, str] = {}
+        self._unconfirmed = UnconfirmedJobs()
 
     # --- when a server starts ------------------------------------------------------------------------------------
 
@@ -122,6 +131,9 @@ class Origins:
     def open(self, offer: Offer) -> Opening:
         """Create the job of an origin, in state Creating, unless its key is a job already.
 
+        A job that was stored although this raised `OutcomeUnknown` is failed when its key comes again: its source has
+        no token of it, and the new offer may be of another sender.
+
         Raises `OriginRefused`; `Unavailable` for too many open jobs of one sender or a filter that does not reply;
         `StoredProcessInvalid`.
         """
@@ -141,6 +153,9 @@ class Origins:
             self._store.insert(job, line, row, most_open=self._settings.limits.open_jobs)
         except KeyHeld:
             return self._known(offer) or Opening(OpeningState.IN_PROGRESS, JobToken(""))
+        except OutcomeUnknown:
+            self._unconfirmed.add(job.token)
+            raise
         return Opening(OpeningState.OPENED, job.token, job.owner)
 
     def fail(self, token: str, by: Principal | None, reason: str) -> bool:
@@ -205,12 +220,25 @@ class Origins:
 
     def _known(self, offer: Offer) -> Opening | None:
         """Return the job that the key is already; None if it is free."""
-        with self._store.reading() as db:
-            held = queries.find_key(db, offer.inlet, key_hash(offer.key), self._clock.ticks())
+        held = self._held(offer)
+        if held is not None and held.state is JobState.CREATING and held.token in self._unconfirmed:
+            self._fail_unconfirmed(held.token)
+            held = self._held(offer)
         if held is None:
             return None
         is_open = held.state is JobState.CREATING
         return Opening(OpeningState.IN_PROGRESS if is_open else OpeningState.TAKEN, held.token)
+
+    def _held(self, offer: Offer) -> HeldKey | None:
+        with self._store.reading() as db:
+            return queries.find_key(db, offer.inlet, key_hash(offer.key), self._clock.ticks())
+
+    def _fail_unconfirmed(self, token: JobToken) -> None:
+        """Abort a job that was stored although its source got an error; it may have ended meanwhile."""
+        with contextlib.suppress(JobNotFound):
+            if self.fail(token, None, "its source has no token of it"):
+                log.warning("job aborted: its source has no token of it", extra={"job": token})
+        self._unconfirmed.remove(token)
 
     def _job(self, offer: Offer) -> tuple[Job, JobOrigin]:
         """Return the new job of an offer and its origin, neither stored; raise as `open`."""

@@ -26,6 +26,8 @@ from postscan.core.filters.source.messages import (
     RequestRefused,
     ToldRequest,
 )
+from postscan.core.model.job import JobToken
+from postscan.core.model.principal import of_source
 from postscan.core.model.states import JobState
 from postscan.core.sources import pages
 from postscan.core.store.store import Store
@@ -129,6 +131,70 @@ def test_a_job_that_cannot_be_failed_yet_is_failed_once(inlet: Inlet, monkeypatc
     assert (inlet.places.taken("mail"), inlet.jobs.has_unfailed) == (0, False)
     assert inlet.sources.core.service.audit(ADMIN, job)[-1].detail == "its source ended"
     assert inlet.opened() != job
+
+
+# --- when it is not known whether a job was opened -------------------------------------------------------------------
+
+
+def open_without_outcome(inlet: Inlet, monkeypatch: pytest.MonkeyPatch, *, stored: bool) -> list[JobToken]:
+    """Let the COMMIT of an open fail without an outcome; return the job that is there if it is *stored*."""
+    outage = Outage(monkeypatch)
+    outage.error, outage.stored = OutcomeUnknown, stored
+    reply = inlet.open()
+    outage.error = None
+
+    assert isinstance(reply, InletBusy)
+    return [job.token for job in inlet.sources.core.service.active(ADMIN)]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_open_whose_outcome_is_unknown_is_one_job_when_the_origin_comes_again(
+    inlet: Inlet, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    """T-S3: a job whose token its source does not have keeps neither the key nor a place."""
+    before = open_without_outcome(inlet, monkeypatch, stored=stored)
+    job = inlet.opened()
+    inlet.page(job)
+    inlet.ask(EndRequest, job=job)
+
+    assert [inlet.sources.job(token).state for token in before] == [JobState.ABORTED] * stored
+    assert [one.token for one in inlet.sources.core.service.active(ADMIN)] == [job]
+    assert isinstance(inlet.open(), KeyTaken)
+    assert inlet.places.taken("mail") == 0
+
+
+def test_the_job_of_such_an_open_gets_no_page_of_another_sender(inlet: Inlet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T-S1: a key is the inlet's, so that another sender may come with it."""
+    (first,) = open_without_outcome(inlet, monkeypatch, stored=True)
+    second = inlet.opened(subject="10.0.0.10")
+
+    assert inlet.sources.job(second).owner == of_source("mail", "10.0.0.10")
+    assert inlet.sources.job(first).state is JobState.ABORTED
+    assert inlet.sources.core.service.audit(ADMIN, first)[-1].detail == "its source has no token of it"
+
+
+def test_the_job_of_such_an_open_keeps_its_key_if_it_is_cancelled(
+    inlet: Inlet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator sees it, and does not want it."""
+    (job,) = open_without_outcome(inlet, monkeypatch, stored=True)
+    inlet.sources.core.service.cancel(job, ADMIN)
+    reply = inlet.open()
+
+    assert isinstance(reply, KeyTaken)
+    assert reply.job == job
+
+
+def test_a_job_that_its_source_has_opened_is_not_ended_by_the_same_key(
+    inlet: Inlet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one was lost, the second one takes pages, and a third connection brings the same."""
+    open_without_outcome(inlet, monkeypatch, stored=True)
+    job = inlet.opened()
+    reply = inlet.open()
+
+    assert isinstance(reply, InletBusy)
+    assert inlet.sources.job(job).state is JobState.CREATING
 
 
 # --- what happens beside the requests -----------------------------------------------------------------------------
