@@ -61,9 +61,7 @@ def _destination(
     check: Callable[[Instructions], None],
 ) -> Iterator[Finding]:
     about, one = f"destination {name}", settings.destinations[name]
-    offered = [source for source in settings.sources.values() if name in destinations_of(source, settings.destinations)]
-    if not offered:
-        yield warning(about, "no source offers it", f"[sources.<name>] destinations = [..., {name!r}]")
+    yield from _unoffered(about, name, settings)
     try:
         process = folder.find(one.process)
     except StoredProcessInvalid as error:
@@ -88,6 +86,26 @@ def _destination(
     yield from _missing_filters(about, process, filters)
 
 
+def _unoffered(about: str, name: str, settings: Settings) -> Iterator[Finding]:
+    """Find a destination that no inlet offers, or only inlets that the server does not start."""
+    offered = [
+        inlet for inlet, source in settings.sources.items() if name in destinations_of(source, settings.destinations)
+    ]
+    enabling = [_enabling(inlet, settings) for inlet in offered]
+    if not offered:
+        yield warning(about, "no source offers it", f"[sources.<name>] destinations = [..., {name!r}]")
+    elif all(enabling):
+        yield warning(about, f"only disabled sources offer it: {', '.join(offered)}", enabling[0])
+
+
+def _enabling(inlet: str, settings: Settings) -> str:
+    """Return the setting or the command that enables an inlet; "" for one that is enabled."""
+    source = settings.sources[inlet]
+    if not source.enabled:
+        return f"[sources.{inlet}] enabled = true"
+    return f"postscan plugin enable {source.plugin}" if source.plugin in settings.plugins.disabled else ""
+
+
 def _missing_filters(about: str, process: ScanProcess, filters: FilterLookup) -> Iterator[Finding]:
     """Find the filters that the scan process of a destination names and that no ready plugin has."""
     for dialect in dict.fromkeys(one.dialect for one in process.instructions.filters):
@@ -105,7 +123,7 @@ def _inlet(
 ) -> Iterator[Finding]:
     about, source = f"source {name}", settings.sources[name]
     if not source.enabled:
-        yield warning(about, "is switched off", f"[sources.{name}] enabled = true")
+        yield warning(about, "is switched off", _enabling(name, settings))
         return
     plugin = plugins.get(source.plugin)
     if plugin is None:

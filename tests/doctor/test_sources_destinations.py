@@ -88,6 +88,31 @@ def test_a_destination_that_no_source_offers(tmp_path: Path) -> None:
     assert the(found(settings)) == (ABOUT, "warning", "no source offers it")
 
 
+@pytest.mark.parametrize(
+    ("off", "fix"),
+    [
+        ({"enabled": False}, "[sources.mail] enabled = true"),
+        ({"plugin": "ftp"}, "postscan plugin enable ftp"),
+    ],
+    ids=["the inlet", "its plugin"],
+)
+def test_a_destination_that_only_disabled_inlets_offer(tmp_path: Path, off: dict[str, Any], fix: str) -> None:
+    """No server starts one of them, so that no device shows it; the first one is named in the fix."""
+    disabled = {"mail": {"plugin": "smtp", **off}, "old": {"plugin": "ftp"}}
+    settings = stored(tmp_path, sources=disabled, plugins={"disabled": ["ftp"]})
+    lines = found(settings)
+
+    assert the(lines) == (ABOUT, "warning", "only disabled sources offer it: mail, old")
+    assert [one.fix for one in lines] == [fix]
+
+
+def test_a_destination_that_one_enabled_inlet_offers_is_in_order(tmp_path: Path) -> None:
+    """Whatever others are."""
+    inlets = {"mail": {"plugin": "smtp", "enabled": False}, "scans": {"plugin": "folder"}}
+
+    assert bad(found(stored(tmp_path, sources=inlets))) == []
+
+
 def test_a_destination_whose_scan_process_is_not_stored(tmp_path: Path) -> None:
     """Nothing else is said of it."""
     settings = made(tmp_path, **tables())
@@ -160,4 +185,7 @@ def test_the_doctor_warns_of_filters_whose_plugins_are_disabled(tmp_path: Path) 
     settings = stored(tmp_path, plugins={"disabled": [*unused(), "acme", "basket"]})
     lines = [one for one in bad(destinations.destinations(settings)) if one[0] == ABOUT]
 
-    assert lines == [(ABOUT, "warning", f"process Archive, fileshare: no ready plugin has the dialect {FILESHARE}")]
+    assert lines == [
+        (ABOUT, "warning", "only disabled sources offer it: mail"),
+        (ABOUT, "warning", f"process Archive, fileshare: no ready plugin has the dialect {FILESHARE}"),
+    ]

@@ -46,8 +46,8 @@ def check(context: typer.Context) -> None:
     """Check whether a job can be made for each destination.
 
     Its scan process must be stored, valid, and open to its user. Its filters are asked about their instructions; one
-    that no ready plugin has is a warning. Nothing is delivered. `postscan doctor` checks this as well, and whether
-    filters reach where they deliver.
+    that no ready plugin has is a warning, and so is a destination that no enabled source offers. Nothing is delivered.
+    `postscan doctor` checks this as well, and whether filters reach where they deliver.
 
     \b
     Exit codes:

@@ -30,7 +30,7 @@ def settings_file(settings_file: Path, tmp_path: Path) -> Path:
     """Settings with a destination that is in order, and two that are not."""
     text = f"""
         [plugins]
-        disabled = {json.dumps(unused("fileshare"))}
+        disabled = {json.dumps(unused("fileshare", "smtp"))}
         probe_seconds = {PATIENCE}
         [filters.acme]
         folder = {json.dumps(str(tmp_path))}
@@ -60,6 +60,9 @@ def settings_file(settings_file: Path, tmp_path: Path) -> Path:
         plugin = "ftp"
         enabled = false
         destinations = ["archive", "payroll"]
+        [sources.mail]
+        plugin = "smtp"
+        destinations = ["archive"]
     """
     settings_file.write_text(settings_file.read_text() + text)
     return settings_file
@@ -76,7 +79,7 @@ def test_destinations_are_listed_with_the_identifier_that_devices_see(postscan: 
     assert [one["id"] for one in before] == [None] * 3
     assert len({one["id"] for one in after}) == 3
     assert [(one["name"], one["sources"]) for one in after] == [
-        ("archive", ["ftp"]),
+        ("archive", ["ftp", "mail"]),
         ("payroll", ["ftp"]),
         ("gone", []),
     ]
@@ -94,6 +97,9 @@ def test_each_destination_is_checked(postscan: Postscan) -> None:
     assert f"problem  destination payroll: {ANNA} may not use the scan process Payroll" in lines
     assert f"problem  destination gone: there is no scan process {OTHER}" in lines
     assert "warning  destination gone: no source offers it" in lines
+    offered = lines.index("warning  destination payroll: only disabled sources offer it: ftp")
+    assert lines[offered + 1].strip() == "-> [sources.ftp] enabled = true"
+    assert not [line for line in lines if "archive: only" in line]
 
 
 def test_a_filter_that_no_plugin_has_is_named(postscan: Postscan) -> None:
