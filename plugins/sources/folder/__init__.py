@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from postscan.plugins import CancellationToken, Source, SourceContext, hookimpl
-from postscan.plugins.sources.folder.inlet import FolderInlet, obstacles
+from postscan.plugins.sources.folder.folders import obstacles
+from postscan.plugins.sources.folder.inlet import FolderInlet
 from postscan.plugins.sources.folder.settings import Settings
 
 

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from postscan.plugins import Busy, CancellationToken, Destination, Refused, SourceContext
-from postscan.plugins.sources.folder import mounts, names, wakeups
+from postscan.plugins import Busy, CancellationToken, SourceContext
+from postscan.plugins.sources.folder import folders, mounts, names, wakeups
 from postscan.plugins.sources.folder.files import FileGone, FileUnfit, FileWaits
 from postscan.plugins.sources.folder.intake import FileIntake
-from postscan.plugins.sources.folder.refusals import refuse
+from postscan.plugins.sources.folder.refusals import RefusedFiles, count_refused, refuse
 from postscan.plugins.sources.folder.settings import Settings
 from postscan.plugins.sources.folder.tracking import TrackedFile, TrackedFolder
 from postscan.plugins.sources.folder.wakeups import FollowedFolder
@@ -43,10 +43,11 @@ MOST_BUSY: Final = 3
 TURN: Final = 16
 """Files of one folder that are taken before all folders are looked at again."""
 
-MOST_IN_ROOT: Final = 10_000
-"""Entries of the watched folder among which subfolders are looked for, beside those with the names of destinations."""
+COUNT_SECONDS: Final = 30.0
+"""Seconds between two counts of the files that were refused."""
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+MANY_REFUSED: Final = 100
+"""So many of them, and the inlet is degraded: no one looks after them."""
 
 
 class FolderInlet:
@@ -60,6 +61,7 @@ class FolderInlet:
         self._foreign: set[str] = set()
         self._wake = threading.Event()
         self._health = ("", "")
+        self._refused, self._count_at = RefusedFiles(), 0.0
         self._busy = ""
         self._intake = FileIntake(inlet, token)
         self._quiet = 0.0 if self._settings.end_mark == "rename" else self._settings.quiet_seconds
@@ -114,12 +116,12 @@ class FolderInlet:
         stack.callback(os.close, root)
         alone = self._inlet.destinations[0] if len(self._inlet.destinations) == 1 else None
         found = {"": (alone, root)}
-        for name, destination in subfolders(self._inlet, root):
+        for name, destination in folders.subfolders(self._inlet, root):
             if destination is None:
                 self._note_foreign(name)
                 continue
             with contextlib.suppress(OSError):  # gone, or no folder any more
-                found[name] = (destination, os.open(name, _FOLDER, dir_fd=root))
+                found[name] = (destination, os.open(name, folders.FOLDER, dir_fd=root))
                 stack.callback(os.close, found[name][1])
         self._places = {
             name: self._places.get(name) or TrackedFolder(name, destination) for name, (destination, _) in found.items()
@@ -130,7 +132,7 @@ class FolderInlet:
 
     def _look_at(self, place: TrackedFolder, folder: int) -> None:
         """Look at one folder; one that cannot be read, or from which nothing can be removed, has a problem."""
-        problem = unusable(folder)
+        problem = folders.unusable(folder)
         try:
             place.look(folder, self._settings, time.monotonic())
         except OSError as error:
@@ -221,10 +223,22 @@ class FolderInlet:
         )
         how = f"looks every {self._settings.poll_seconds:g} s" if polled else "is told of changes"
         problems = [f"{self._shown(place)}: {place.problem}" for place, _ in opened if place.problem]
-        problems += missing(self._inlet, {place.destination for place, _ in opened})
+        problems += folders.missing(self._inlet, {place.destination for place, _ in opened})
         if self._busy:
             problems.append(self._busy)
-        self._say("degraded" if problems else "ready", "; ".join(problems) or f"{self._settings.folder}, {how}")
+        refused = self._count_refused(opened)
+        if refused.number >= MANY_REFUSED:
+            problems.append(f"{refused}; they are in {self._settings.refused}")
+        ready = ", ".join(filter(None, (self._settings.folder, how, str(refused))))
+        self._say("degraded" if problems else "ready", "; ".join(problems) or ready)
+
+    def _count_refused(self, opened: list[tuple[TrackedFolder, int]]) -> RefusedFiles:
+        """Return how many refused files all folders have, which are counted again after some time."""
+        now = time.monotonic()
+        if now >= self._count_at:
+            self._refused = RefusedFiles.total(count_refused(folder, self._settings.refused) for _, folder in opened)
+            self._count_at = now + COUNT_SECONDS
+        return self._refused
 
     def _say(self, state: Literal["ready", "degraded", "away"], text: str) -> None:
         """Report the health if it is another one than before."""
@@ -233,7 +247,7 @@ class FolderInlet:
             self._inlet.health(state, names.shown(text))
 
     def _note_foreign(self, name: str) -> None:
-        if len(self._foreign) < MOST_IN_ROOT and name not in self._foreign:
+        if len(self._foreign) < folders.MOST_IN_ROOT and name not in self._foreign:
             self._foreign.add(name)
             self._inlet.log("folder without a destination", "info", file=names.shown(name))
 
@@ -245,62 +259,3 @@ class FolderInlet:
 
     def _path(self, place: TrackedFolder) -> Path:
         return Path(self._settings.folder, place.name)
-
-
-def subfolders(inlet: SourceContext, root: int) -> Iterator[tuple[str, Destination | None]]:
-    """Yield the subfolders of the watched folder, each once, with the destination that has its name."""
-    settings: Settings = inlet.settings
-    known = {one: destination for destination in inlet.destinations for one in (destination.id, destination.label)}
-    found = [name for name in known if "/" not in name and name not in ("", ".", "..") and _is_folder(root, name)]
-    with os.scandir(root) as entries:
-        for entry in itertools.islice(entries, MOST_IN_ROOT):
-            if not names.is_hidden(entry.name) and entry.is_dir(follow_symlinks=False):
-                found.append(entry.name)
-    for name in dict.fromkeys(found):
-        if name != settings.refused:
-            try:
-                yield name, inlet.destination(name)
-            except Refused:
-                yield name, None
-
-
-def missing(inlet: SourceContext, found: set[Destination | None]) -> list[str]:
-    """Return a sentence for each destination that has no folder."""
-    return [f"there is no folder for {one.label!r} (or {one.id})" for one in inlet.destinations if one not in found]
-
-
-def unusable(folder: int) -> str:
-    """Return why nothing can be removed from a folder; "" if that is possible."""
-    if os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
-        return ""
-    return "its files cannot be removed, so none is taken"
-
-
-def obstacles(inlet: SourceContext) -> Iterator[str]:
-    """Yield a sentence for each thing that keeps files from becoming jobs; nothing is changed."""
-    settings: Settings = inlet.settings
-    with contextlib.ExitStack() as stack:
-        try:
-            root = os.open(settings.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, root)
-            opened = {"": root}
-            found = {inlet.destinations[0]} if len(inlet.destinations) == 1 else set()
-            for name, destination in subfolders(inlet, root):
-                if destination is not None:
-                    found.add(destination)
-                    opened[name] = os.open(name, _FOLDER, dir_fd=root)
-                    stack.callback(os.close, opened[name])
-        except OSError as error:
-            yield f"{settings.folder}: {error.strerror or error}"
-            return
-        yield from missing(inlet, {*found})
-        for name, folder in opened.items():
-            if unusable(folder):
-                yield f"{Path(settings.folder, name)}: {unusable(folder)}"
-
-
-def _is_folder(root: int, name: str) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        os.close(os.open(name, _FOLDER, dir_fd=root))
-        return True
-    return False

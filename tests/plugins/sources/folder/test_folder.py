@@ -33,6 +33,7 @@ from postscan.core.filters.source.messages import (
 )
 from postscan.core.model.states import JobState
 from postscan.plugins.sources.folder import FolderSource, Settings, intake, mounts, names, postscan_sources
+from postscan.plugins.sources.folder import inlet as inlets
 
 
 def test_a_file_becomes_a_job_and_is_removed(watched: WatchedFolder) -> None:
@@ -235,6 +236,27 @@ def test_several_refused_files_of_one_name_are_all_kept(watched: WatchedFolder) 
 
     assert {path.read_bytes() for path in refused.glob("*.png")} == {png(1), png(2), png(3)}
     assert all((refused / f"{path.name}.txt").exists() for path in refused.glob("*.png"))
+
+
+def test_what_was_refused_is_shown_until_someone_removes_it(
+    start: StartFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing removes it, so that it is counted: many such files make an inlet that the doctor warns of."""
+    monkeypatch.setattr(inlets, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(inlets, "MANY_REFUSED", 2)
+    for name in ("Invoices", "Letters"):
+        (tmp_path / "watched" / name).mkdir(parents=True)
+    watched = start(destinations=("Invoices", "Letters"), most_bytes=5, poll=True, poll_seconds=0.1)
+    health, ready = watched.server.health, f"{watched.path}, looks every 0.1 s"
+    watched.put("Invoices/1.png", bytes(1 << 20))
+    watched.server.wait_for(lambda: health[-1] == ("ready", f"{ready}, 1 file refused, 1.0 MiB"))
+    watched.put("Letters/2.png", bytes(1 << 20))
+    watched.server.wait_for(lambda: health[-1] == ("degraded", "2 files refused, 2.0 MiB; they are in refused"))
+    (watched.path / "Letters" / "refused" / "2.png").unlink()
+    (watched.path / "Letters" / "refused" / "2.png.txt").unlink()
+    (watched.path / "Invoices" / "refused" / "1.png").rename(tmp_path / "1.png")
+    (watched.path / "Invoices" / "refused" / "1.png.txt").unlink()
+    watched.server.wait_for(lambda: health[-1] == ("ready", ready))
 
 
 def has_files(folder: Path, number: int) -> bool:
