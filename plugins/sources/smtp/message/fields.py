@@ -24,6 +24,9 @@ BLOCK: Final = 64 * 1024
 LONGEST: Final = 8 * 1024
 """Bytes of a field whose parameters are read: the parser needs a time that grows with their square."""
 
+MOST: Final = 1000
+"""Most fields of a mail or of one part."""
+
 OCTETS: Final = "application/octet-stream"
 
 _READ: Final = frozenset(
@@ -41,10 +44,12 @@ class Fields:
     """The fields of one block that the server acts on; the first of each name counts."""
 
     def __init__(self, block: bytes) -> None:
-        """Read a block; raise `Rejected` for a field that is too long."""
+        """Read a block; raise `Rejected` for too many fields, and for one that is too long."""
         self._fields: Message = Message()
         self.received = 0
-        for name, value in _fields(block):
+        for number, (name, value) in enumerate(_fields(block)):
+            if number == MOST:
+                raise Rejected(NOT_USABLE, f"the mail or a part of it has more than {MOST:,} fields")
             if name == "received":
                 self.received += 1
             elif name in _READ and name not in self._fields:
@@ -103,18 +108,18 @@ def end_of_block(content: bytes) -> int:
 
 def _fields(block: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield name and value of each field, unfolded; skip lines that are none."""
-    name, value = "", b""
+    name, lines = "", [b""]
     for line in block.splitlines():
         if line[:1] in (b" ", b"\t"):
-            value += line
+            lines.append(line)
         else:
             if name:
-                yield name, value.strip()
+                yield name, b"".join(lines).strip()
             found = _NAME.match(line)
             name = found[1].decode("ascii").lower() if found else ""
-            value = line[found.end() :] if found else b""
+            lines = [line[found.end() :]] if found else []
     if name:
-        yield name, value.strip()
+        yield name, b"".join(lines).strip()
 
 
 def _text(value: bytes) -> str:

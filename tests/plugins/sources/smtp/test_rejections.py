@@ -47,6 +47,16 @@ def test_a_mail_that_is_no_scan_is_rejected_with_a_sentence(inlet: MailInlet, co
     assert inlet.server.jobs == []
 
 
+def test_a_mail_with_too_many_fields_is_rejected_before_a_job_is_opened(inlet: MailInlet) -> None:
+    """By their number and by their bytes; some more than any program writes are taken."""
+    filler = b"X-Filler: y\r\n"
+
+    assert inlet.send(filler * 1001 + mail(page())) == "554 5.6.0 the mail or a part of it has more than 1,000 fields"
+    assert inlet.send(filler * 6000 + mail(page())) == "554 5.6.0 the fields of the mail have more than 65,536 bytes"
+    assert inlet.server.requests == []
+    assert inlet.send(filler * 900 + mail(page())).startswith("250")
+
+
 def test_a_mail_without_a_part_that_was_cut_is_no_job(inlet: MailInlet) -> None:
     """Cut at any byte by a server before this one, which ended it properly."""
     content = mail(page(b"one"), page(b"two"))

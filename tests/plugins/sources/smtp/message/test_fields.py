@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postscan.plugins.sources.smtp.message.fields import LONGEST, OCTETS, Fields, end_of_block
+from postscan.plugins.sources.smtp.message.fields import LONGEST, MOST, OCTETS, Fields, end_of_block
 from postscan.plugins.sources.smtp.replies import Rejected
 
 
@@ -79,6 +79,20 @@ def test_a_field_is_of_bounded_length(name: bytes) -> None:
     """The parser of parameters takes a time that grows with the square of the length."""
     with pytest.raises(Rejected, match="expected at most 8,192"):
         Fields(name + b": " + b'a;"' * LONGEST + b"\r\n")
+
+
+def test_the_number_of_fields_is_bounded() -> None:
+    """Of a mail and of each part; lines that are no fields do not count."""
+    block = b"no field\r\n" + b"X: y\r\n" * (MOST - 1) + b"Subject: s\r\n"
+
+    assert Fields(block).subject == "s"
+    with pytest.raises(Rejected, match="the mail or a part of it has more than 1,000 fields"):
+        Fields(block + b"X: y\r\n")
+
+
+def test_a_field_is_unfolded_whatever_the_number_of_its_lines() -> None:
+    """They are one field."""
+    assert Fields(b"Subject: one\r\n" + b" \r\n" * 2 * MOST + b"\ttwo\r\nX: y\r\n").subject == "one two"
 
 
 def test_other_fields_are_as_long_as_they_like() -> None:
