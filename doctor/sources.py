@@ -61,7 +61,7 @@ def _destination(
     check: Callable[[Instructions], None],
 ) -> Iterator[Finding]:
     about, one = f"destination {name}", settings.destinations[name]
-    yield from _unoffered(about, name, settings)
+    yield from _missing_sources(about, name, settings)
     try:
         process = folder.find(one.process)
     except StoredProcessInvalid as error:
@@ -86,19 +86,19 @@ def _destination(
     yield from _missing_filters(about, process, filters)
 
 
-def _unoffered(about: str, name: str, settings: Settings) -> Iterator[Finding]:
+def _missing_sources(about: str, name: str, settings: Settings) -> Iterator[Finding]:
     """Find a destination that no inlet offers, or only inlets that the server does not start."""
     offered = [
         inlet for inlet, source in settings.sources.items() if name in destinations_of(source, settings.destinations)
     ]
-    enabling = [_enabling(inlet, settings) for inlet in offered]
+    fixes = [_fix_of_disabled(inlet, settings) for inlet in offered]
     if not offered:
         yield warning(about, "no source offers it", f"[sources.<name>] destinations = [..., {name!r}]")
-    elif all(enabling):
-        yield warning(about, f"only disabled sources offer it: {', '.join(offered)}", enabling[0])
+    elif all(fixes):
+        yield warning(about, f"only disabled sources offer it: {', '.join(offered)}", fixes[0])
 
 
-def _enabling(inlet: str, settings: Settings) -> str:
+def _fix_of_disabled(inlet: str, settings: Settings) -> str:
     """Return the setting or the command that enables an inlet; "" for one that is enabled."""
     source = settings.sources[inlet]
     if not source.enabled:
@@ -123,7 +123,7 @@ def _inlet(
 ) -> Iterator[Finding]:
     about, source = f"source {name}", settings.sources[name]
     if not source.enabled:
-        yield warning(about, "is switched off", _enabling(name, settings))
+        yield warning(about, "is switched off", _fix_of_disabled(name, settings))
         return
     plugin = plugins.get(source.plugin)
     if plugin is None:

@@ -1,12 +1,13 @@
-"""Sources that only wait for their stop: a test uses their inlet, in its own thread."""
+"""Sources that only wait for their stop: a test uses their inlet, and brings jobs, in its own thread."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from works import PATIENCE
 
-from postscan.plugins import CancellationToken, Source, SourceContext
+from postscan.plugins import CancellationToken, Source, SourceContext, SourceJob
 
 
 class Idle(Source):
@@ -39,3 +40,28 @@ class Pulling(Idle):
         self.pulled.append(destination)
         if destination == "broken":
             raise RuntimeError("no paper")
+
+
+class IdleWithJob(Idle):
+    """An idle source that ends after the job that is open at its stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = threading.Lock()
+
+    def run(self, inlet: SourceContext, token: CancellationToken) -> None:
+        """Wait for the stop, and for that job."""
+        super().run(inlet, token)
+        with self.open:
+            pass
+
+
+Job = Callable[..., SourceJob]
+"""Opens a job of an idle source: with a key and a destination, or those of the test."""
+
+
+def bring(job: SourceJob, *pages: bytes) -> None:
+    """Write whole pages."""
+    for one in pages:
+        with job.page() as page:
+            page.write(one)
