@@ -101,7 +101,7 @@ def test_a_long_name_has_its_text_too(folder: int, tmp_path: Path) -> None:
     (tmp_path / "in" / name).write_bytes(b"one")
     refuse(folder, "refused", name, FileVersion.of(look_at(folder, name)), "it is odd", NOW)
 
-    assert len(os.listdir(tmp_path / "in" / "refused")) == 2
+    assert len(list((tmp_path / "in" / "refused").iterdir())) == 2
     assert count_refused(folder, "refused").number == 1
 
 

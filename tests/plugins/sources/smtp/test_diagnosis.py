@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import mail_inlet
 import pytest
@@ -62,7 +63,7 @@ def test_destinations_without_an_address_and_clients_without_a_proof_are_found(
 
 
 @pytest.mark.parametrize("about", [{"devices": ("10.0.0.0/8",)}, {"allow_clear": True}])
-def test_one_way_of_proof_is_enough(inlet: MailInlet, tmp_path: Path, about: dict[str, object]) -> None:
+def test_one_way_of_proof_is_enough(inlet: MailInlet, tmp_path: Path, about: dict[str, Any]) -> None:
     """Devices by their address, or accounts without TLS where that is allowed."""
     assert problems(inlet, tmp_path, **about) == []
 
