@@ -1,4 +1,4 @@
-"""Jobs whose COMMIT failed without an outcome: they may be stored, and their callers got an error instead of a token."""
+"""Jobs whose COMMIT failed without an outcome: they may be stored, and their callers got no token of them."""
 
 from __future__ import annotations
 

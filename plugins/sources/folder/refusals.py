@@ -47,9 +47,7 @@ class RefusedFiles(NamedTuple):
     def total(cls, counts: Iterable[RefusedFiles]) -> RefusedFiles:
         """Return the files of several subfolders together."""
         found = list(counts)
-        return cls(
-            sum(one.number for one in found), sum(one.size for one in found), all(one.is_all for one in found)
-        )
+        return cls(sum(one.number for one in found), sum(one.size for one in found), all(one.is_all for one in found))
 
 
 def refuse(folder: int, subfolder: str, name: str, version: FileVersion, why: str, now: datetime) -> str:
