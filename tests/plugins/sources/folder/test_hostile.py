@@ -48,6 +48,7 @@ def test_the_folder_of_a_destination_is_no_link(start: StartFolder, tmp_path: Pa
     watched.put("Letters/scan.png", png())
     watched.server.wait_for_jobs(1)
 
+    assert watched.server.health[0] == ("degraded", "there is no folder for 'Invoices' (or d1)")
     assert [job.request.destination for job in watched.server.jobs] == ["d2"]
     assert (tmp_path / "elsewhere" / "secret.png").exists()
 
