@@ -62,7 +62,8 @@ def marked_tests() -> dict[str, list[str]]:
     """Return the tests that have each line in their marker, as `file::test`; raise `ValueError` for a bad marker."""
     found: dict[str, list[str]] = defaultdict(list)
     for file in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        text = file.read_text("utf-8")
+        for node in ast.walk(ast.parse(text)) if MARKER in text else ():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for line in _lines_of(node):
                     found[line].append(f"{file.relative_to(TESTS)}::{node.name}")

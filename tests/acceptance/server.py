@@ -104,6 +104,12 @@ class Server:
         """Ask it to stop; return its exit code."""
         return self._end(signal.SIGTERM)
 
+    def close(self) -> None:
+        """Stop it, and close the data if a test has opened them beside it."""
+        self.stop()
+        if "works" in vars(self):
+            self.works.core.close()
+
     def kill(self) -> None:
         """Let it die as by a power cut of its process."""
         self._end(signal.SIGKILL)
@@ -129,12 +135,15 @@ class Server:
     def source(self, inlet: str) -> int:
         """Wait until the source of an inlet runs, and return its process: the one in the work folder of the inlet."""
         found: list[int] = []
+        run_dir, begin = self.settings.storage.run_dir, f"source-{inlet}-"
 
         def look() -> list[int]:
+            if not list(run_dir.glob(f"{begin}*")):
+                return []  # the processes of a server are many to look at
             for process in psutil.Process(self.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
                     folder = Path(process.cwd())
-                    if folder.parent == self.settings.storage.run_dir and folder.name.startswith(f"source-{inlet}-"):
+                    if folder.parent == run_dir and folder.name.startswith(begin):
                         found.append(process.pid)
             return found
 
@@ -207,8 +216,7 @@ def running(home: Path, settings: Tables | None = None) -> Iterator[Server]:
         server.start()
         yield server
     finally:
-        server.stop()
-        server.works.core.close()
+        server.close()
 
 
 def digest(file: Path) -> str:

@@ -245,7 +245,7 @@ def test_a_device_that_knows_nothing_goes_the_whole_way(wire: Cable, tmp_path: P
                 break  # else the answer came later than the four seconds that a device waits
     finally:
         wire.at_server(server.stop)
-        server.works.core.close()
+        server.close()
     record = json.loads(finished.stdout)
 
     assert finished.returncode == 0, finished.stderr
@@ -273,7 +273,7 @@ def test_a_device_that_finds_two_servers_chooses_none(wire: Cable, tmp_path: Pat
     finally:
         for server in servers:
             wire.at_server(server.stop)
-            server.works.core.close()
+            server.close()
 
     assert found[0] == 0
     assert found[1].count("Found urn:uuid:") == 2

@@ -227,8 +227,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         server = Server(tmp_path, discovered(port, holder.getsockname()[1]))
         with pytest.raises(AssertionError, match=r"cannot listen on UDP port \d+: Address already in use"):
             server.start()
-        server.stop()
-    server.works.core.close()
+        server.close()
 
 
 # --- knowing nothing ---------------------------------------------------------------------------------------------
@@ -254,7 +253,7 @@ def test_a_device_that_knows_nothing_finds_the_server(wire: Cable, tmp_path: Pat
         bye = [listening.recv(65536), listening.recv(65536)]
     finally:
         wire.at_server(server.stop)
-        server.works.core.close()
+        server.close()
         listening.close()
 
     assert hello[0] == hello[1]
@@ -284,7 +283,7 @@ def test_a_link_that_comes_later_is_served_like_the_others(wire: Cable, tmp_path
             assert text(answer, "wsd:XAddrs") == f"http://{LATE_SERVER}:{urlsplit(server.url).port}/ScanServer"
     finally:
         wire.at_server(server.stop)
-        server.works.core.close()
+        server.close()
     assert server.tracebacks() == []
 
 
@@ -304,7 +303,7 @@ def test_a_device_finds_the_server_over_ipv6(wire: Cable, tmp_path: Path) -> Non
         answer = wire.at_client(ask_group)
     finally:
         wire.at_server(server.stop)
-        server.works.core.close()
+        server.close()
 
     assert text(answer, "wsd:XAddrs") == f"http://[{SERVER6}]:{urlsplit(server.url).port}/ScanServer"
 
@@ -330,4 +329,4 @@ def test_a_stranger_from_another_network_gets_silence(
         assert wire.at_client(ask_both) is answered
     finally:
         wire.at_server(server.stop)
-        server.works.core.close()
+        server.close()

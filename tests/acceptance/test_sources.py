@@ -82,6 +82,10 @@ class Delivery:
         (self.folder / "pause").unlink(missing_ok=True)
         (self.folder / "paused").unlink(missing_ok=True)
 
+    def forget_ends(self) -> None:
+        """Let the ends of the source count no more: five within ten minutes are a quarantine."""
+        self.server.works.core.inlets.start("desk", ADMIN)
+
     @property
     def process(self) -> int:
         """The process of the source."""
@@ -130,47 +134,47 @@ class Delivery:
         assert len(workdirs) <= 1
 
 
-@pytest.fixture
-def delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivery]:
-    """A server that is not started yet."""
-    monkeypatch.setenv("PYTHONPATH", f"{OUTSIDE}{os.pathsep}{os.environ['PYTHONPATH']}")
-    delivery = Delivery(tmp_path)
-    yield delivery
-    delivery.server.stop()
-    delivery.server.works.core.close()
+@pytest.fixture(scope="module")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Delivery]:
+    """A server that runs when a test begins, with the jobs of the tests before: every check is of all of them."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", f"{OUTSIDE}{os.pathsep}{os.environ['PYTHONPATH']}")
+        delivery = Delivery(tmp_path_factory.mktemp("delivery"))
+        delivery.server.start()
+        yield delivery
+        delivery.server.close()
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_source_that_is_killed_leaves_its_origin_one_job(delivery: Delivery, step: str) -> None:
     """T-S2, T-S3, T-S5, F-R32: what was not acknowledged comes again; what was stored is taken then."""
     delivery.pause_at(step)
-    delivery.put("first")
-    delivery.server.start()
+    delivery.put(f"source {step}")
     delivery.await_pause()
-    acked = [path.name for path in delivery.acked.iterdir()]
+    acked = (delivery.acked / f"source {step}").exists()
     killed = delivery.process
     delivery.go_on()
     os.kill(killed, signal.SIGKILL)
-    delivery.put("second")
+    delivery.put(f"source {step}, next")
     delivery.await_all()
 
-    assert acked == (["first"] if step == "acknowledged" else [])
+    assert acked == (step == "acknowledged")
     assert delivery.process != killed
     delivery.check()
+    delivery.forget_ends()
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_server_that_is_killed_leaves_its_origin_one_job(delivery: Delivery, step: str) -> None:
     """T-S2, T-S3, T-S5, F-R32: its source dies with it; the next one fails what it left open before any source runs."""
     delivery.pause_at(step)
-    delivery.put("first")
-    delivery.server.start()
+    delivery.put(f"server {step}")
     delivery.await_pause()
     source = delivery.process
     delivery.server.kill()
     until(lambda: not alive(source), "for the source to die with its server")
     delivery.go_on()
-    delivery.put("second")
+    delivery.put(f"server {step}, next")
     delivery.server.start()
     delivery.await_all()
 
@@ -180,7 +184,6 @@ def test_a_server_that_is_killed_leaves_its_origin_one_job(delivery: Delivery, s
 def test_kills_at_any_moment_leave_each_origin_one_job(delivery: Delivery) -> None:
     """T-S2, T-S3, T-S5: also in the middle of a request, of the server as of the source."""
     chance = random.Random(75)
-    delivery.server.start()
     for number in range(12):
         delivery.put(f"origin-{number:02}")
         delivery.put(f"other-{number:02}")
@@ -194,8 +197,8 @@ def test_kills_at_any_moment_leave_each_origin_one_job(delivery: Delivery) -> No
         else:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(delivery.process, signal.SIGKILL)
-        if number % 4 == 3:  # five ends within ten minutes are a quarantine, which is not what this is about
-            delivery.server.works.core.inlets.start("desk", ADMIN)
+        if number % 4 == 3:
+            delivery.forget_ends()
     delivery.await_all()
 
     lost = delivery.server.settings.storage.spool_dir / "lost+found"
@@ -206,13 +209,12 @@ def test_kills_at_any_moment_leave_each_origin_one_job(delivery: Delivery) -> No
 
 def test_a_server_that_stops_lets_an_open_job_get_its_last_page(delivery: Delivery) -> None:
     """The source is stopped first; the origin is acknowledged, and its job goes on with the next server."""
-    delivery.put("first")
-    delivery.server.start()
+    delivery.put("before the stop")
     delivery.await_all()
     source = delivery.process
     delivery.server.stop()
     ended = alive(source)
-    delivery.put("second")
+    delivery.put("after the stop")
     delivery.server.start()
     delivery.await_all()
 

@@ -47,8 +47,7 @@ def server(tmp_path: Path, folder: Path) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.stop()
-        server.works.core.close()
+        server.close()
     assert server.tracebacks() == []
 
 

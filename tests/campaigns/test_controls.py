@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,21 +28,27 @@ THREATS = {"T-A1", "T-A2", "T-A3", "T-A4", "T-A5", "T-A6", "T-D1", "T-D2", "T-D3
 }
 
 
+@cache  # the table is long, and takes a moment to read
+def rows() -> list[Control]:
+    """Return the table."""
+    return controls.table()
+
+
 def row(threat: str, what: str) -> Control:
     """Return a row of the table."""
-    (found,) = (one for one in controls.table([threat]) if one.what == what)
+    (found,) = (one for one in rows() if (one.threat, one.what) == (threat, what))
     return found
 
 
 def test_every_control_of_the_table_stands_in_the_code() -> None:
     """Whoever moves one has to say in the table where it is now."""
-    for one in controls.table():
+    for one in rows():
         assert one.removed_from((ROOT / one.file).read_text())
 
 
 def test_every_test_of_the_table_is_there() -> None:
     """By its file and its name."""
-    named = {test for one in controls.table() for test in one.tests}
+    named = {test for one in rows() for test in one.tests}
     missing = [
         test
         for test, (file, name) in ((test, test.split("::")) for test in sorted(named))
@@ -53,7 +60,7 @@ def test_every_test_of_the_table_is_there() -> None:
 
 def test_every_threat_of_the_wire_has_its_controls() -> None:
     """T-A1 to T-A6, T-D1 to T-D4, T-F4, T-O1, T-O4, T-O8, T-P4, T-P6, and T-S1 to T-S5; faults have theirs too."""
-    assert {one.threat for one in controls.table()} >= THREATS
+    assert {one.threat for one in rows()} >= THREATS
 
 
 def test_a_control_that_is_gone_is_noticed_and_a_line_that_controls_nothing_is_not(tmp_path: Path) -> None:
@@ -104,7 +111,7 @@ def test_the_page_counts_the_controls_of_each_threat() -> None:
         threat: int(number) for threat, number in re.findall(r"^\| ([TF]-\w+) \|.*\| (\d+) \|$", page, re.MULTILINE)
     }
 
-    assert counted == Counter(one.threat for one in controls.table())
+    assert counted == Counter(one.threat for one in rows())
 
 
 def test_a_threat_without_a_control_is_named() -> None:

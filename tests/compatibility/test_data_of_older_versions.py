@@ -142,8 +142,7 @@ def unopened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Older]:
         try:
             yield Older(server, subscribers, hook)
         finally:
-            server.stop()
-            server.works.core.close()
+            server.close()
 
 
 @dataclass

@@ -6,6 +6,7 @@ import contextlib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import subscriptions as said
 from acceptance.scanning import good, refusal
@@ -183,6 +184,7 @@ def to_the_end(sink: Listener, token: str) -> list[Told]:
     return told(sink, token)
 
 
+@cache  # tests that wait look at the same messages again and again
 def _read(message: bytes) -> Told:
     assert_valid(message)
     envelope = ET.fromstring(message)

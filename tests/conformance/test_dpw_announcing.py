@@ -93,7 +93,7 @@ def overheard(wire: Cable, tmp_path_factory: pytest.TempPathFactory) -> Overhear
             bye = (listening.recv(65536), listening.recv(65536))
         finally:
             wire.at_server(server.stop)
-            server.works.core.close()
+            server.close()
     return Overheard(hello, by_udp, by_tcp, bye, [*map(id_of, everybody)], id_of(last), id_of(elsewhere), answered)
 
 
@@ -153,7 +153,7 @@ def test_it_hears_the_groups_on_udp_3702(
         assert text(wire.at_client(ask_group), "wsd:XAddrs") == f"http://{address}:5362/ScanServer"
     finally:
         wire.at_server(server.stop)
-        server.works.core.close()
+        server.close()
 
 
 @pytest.mark.conformance("DPW-022")

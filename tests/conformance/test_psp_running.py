@@ -148,8 +148,7 @@ def closed(tmp_path: Path) -> Iterator[Server]:
     config.write_text("allow_unknown_users = false\n" + config.read_text())
     server.start()
     yield server
-    server.stop()
-    server.works.core.close()
+    server.close()
 
 
 @pytest.mark.conformance("PSP-048")

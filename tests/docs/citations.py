@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from statements import statements
+
 PROTOCOL: Final = {"DSP": "ws-dsp.md", "DSC": "ws-dsc.md", "DPW": "dpws.md", "PSP": "scan-process.md"}
 """The digest of each checklist."""
 
@@ -44,6 +46,9 @@ _OLD: Final = re.compile(
     r"\b(?:WS-DS[PC]|DPWS|[Ss]can-process)\s+digest|\b[Dd]igest, (?:sections? \d|quirks? \d|W-)"
     r"|\b[Tt]hreats?,?\s+[A-Z]\d+|\b[Ff]aults? R\d+|\b[Dd]ecisions? D\d+"
 )
+_FORMS: Final = (_SECTION, _QUIRK, _PAGE, _ID, _NUMBERED, _BARE, _OLD)
+"""All that may be a citation, each within a line."""
+
 _NO_IDS: Final = frozenset({"A3", "A4", "A5", "C0", "C1", "C4"})
 """Not IDs: sizes of paper, the two sets of control characters, a rule of ruff."""
 
@@ -227,13 +232,21 @@ def _own_page(text: str, path: str) -> str | None:
 
 
 def _docstrings(text: str) -> Iterator[Passage]:
-    for node in ast.walk(ast.parse(text)):
+    for node in statements(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield Passage(node.value.value, node.lineno)
 
 
+def _may_cite(text: str) -> bool:
+    """Return whether a line with a comment may cite something: tokens are slow to find, and few files have one."""
+    lines = "\n".join(line for line in text.split("\n") if "#" in line)
+    return any(pattern.search(lines) for pattern in _FORMS)
+
+
 def _comments(text: str) -> Iterator[Passage]:
-    """Yield runs of comments on lines that follow each other."""
+    """Yield runs of comments on lines that follow each other; nothing of a file whose comments cannot cite anything."""
+    if not _may_cite(text):
+        return
     lines: list[str] = []
     first = last = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):

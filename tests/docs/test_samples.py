@@ -21,6 +21,7 @@ import documents
 import pytest
 from conftest import ANNA
 from documents import blocks
+from plugin_names import unused
 from works import SID, until
 
 from postscan.core.engine import Engine
@@ -73,6 +74,7 @@ class Reader:
         table: dict[str, Any] = SETTINGS | {
             "storage": SETTINGS["storage"] | {"data_dir": str(self._home / "data")},
             "filters": {"folder": SETTINGS["filters"]["folder"] | {"folder": str(self.scans)}},
+            "plugins": {"disabled": unused("folder")},
         }
         settings = Settings.model_validate(table)
         processes = ProcessFolder(settings.processes_dir)

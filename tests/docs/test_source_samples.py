@@ -6,6 +6,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,8 +20,8 @@ from postscan.core.filters import loader
 from postscan.core.filters.source.messages import ProofKind
 from postscan.core.registry.catalogue import PluginState
 from postscan.core.settings import Settings
-from postscan.plugins import Source
-from postscan.plugins.testing import Origin, SourceRun, StoredScan
+from postscan.plugins import Source, testing
+from postscan.plugins.testing import Origin, SourceRun, StoredScan, assert_source_contract
 from postscan.plugins.testing.defects import SourceDefectKind
 
 GUIDE = "docs/writing-a-source.md"
@@ -116,9 +117,15 @@ def test_the_guides_tests_pass(install: Callable[[str], Source], tmp_path: Path,
     ],
 )
 def test_the_guides_test_notices_a_source_that_breaks_a_rule(
-    install: Callable[[str], Source], tmp_path: Path, line: str, instead: str, defect: str
+    install: Callable[[str], Source],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    instead: str,
+    defect: str,
 ) -> None:
-    """A test that cannot fail would be a bad example."""
+    """A test that cannot fail would be a bad example. No defect is one of cuts, so there are few."""
+    monkeypatch.setattr(testing, "assert_source_contract", partial(assert_source_contract, cuts=4))
     assert line in SOURCE
     install(SOURCE.replace(line, instead))
 

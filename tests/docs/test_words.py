@@ -7,10 +7,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 import pytest
 from documents import PAGES, ROOT, page
+from statements import statements
 
 from postscan.core.model import states
 
@@ -105,13 +107,20 @@ def texts() -> Iterator[tuple[str, str]]:
                 continue  # a picture
 
 
+@cache
+def all_definitions() -> list[tuple[type[ast.AST], str, str]]:
+    """Return kind, name and place of every definition of the shipped packages, nested ones as well."""
+    return [
+        (type(node), node.name, f"{path.relative_to(ROOT)}:{node.lineno}")
+        for path in files("*.py")
+        for node in statements(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
 def definitions(*kinds: type[ast.AST]) -> Iterator[tuple[str, str]]:
-    """Yield name and place of every definition of these kinds, nested ones as well."""
-    for path in files("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, kinds):
-                assert isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-                yield node.name, f"{path.relative_to(ROOT)}:{node.lineno}"
+    """Yield name and place of every definition of these kinds."""
+    return ((name, place) for kind, name, place in all_definitions() if kind in kinds)
 
 
 def modules() -> Iterator[tuple[str, str]]:

@@ -26,14 +26,14 @@ def instructions(*filters: str, go_on: bool = False) -> Instructions:
 
 
 def until(true: Callable[[], object], what: str = "", patience: float = PATIENCE) -> None:
-    """Wait until *true* returns something true; ask less often what takes longer."""
+    """Wait until *true* returns something true; ask less often what takes longer, for others need the processor."""
     end = time.monotonic() + patience
     pause = 0.01
     while not true():
         if time.monotonic() > end:
             raise AssertionError(f"waited {patience} s in vain {what}")
         time.sleep(pause)
-        pause = min(pause * 1.1, 0.05)
+        pause = min(pause * 1.1, 0.2)
 
 
 def alive(process: int) -> bool:

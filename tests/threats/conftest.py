@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from acceptance.server import Server, running
-from threats.events import database
+from threats.events import forget_all
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,5 @@ def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def server(telling: Server) -> Server:
     """The server that tells, without any subscription."""
-    with database(telling) as rows:
-        rows.execute("delete from subscription")
-        rows.commit()
+    forget_all(telling)
     return telling

@@ -113,6 +113,13 @@ def database(server: Server) -> contextlib.closing[sqlite3.Connection]:
     return contextlib.closing(sqlite3.connect(server.settings.storage.data_dir / "postscan.sqlite", timeout=20))
 
 
+def forget_all(server: Server) -> None:
+    """Remove all subscriptions beside the server."""
+    with database(server) as rows:
+        rows.execute("delete from subscription")
+        rows.commit()
+
+
 def stored(server: Server) -> list[tuple[object, ...]]:
     """Return all subscriptions as they are stored, but for what was told meanwhile."""
     with database(server) as rows:

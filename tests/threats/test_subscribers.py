@@ -6,9 +6,8 @@ import http.client
 import itertools
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,7 +19,7 @@ from device import SOAP_TYPE, Answer, Device
 from job_states import STATES
 from threats import administration, events
 from threats.events import ADDRESSES, Subscription, devices, listening, stored
-from threats.office import Mode, cancelled, open_office, scanned
+from threats.office import Office, cancelled, open_office, scanned
 
 FLOOD = 2_300
 FIRST = 500
@@ -48,10 +47,23 @@ def test_a_subscriber_hears_of_its_own_jobs_and_of_no_others(server: Server) -> 
         assert len(set().union(*tokens)) == 6
 
 
-@pytest.mark.parametrize("mode", [matrix.strong, matrix.weak], ids=["strong", "weak"])
-def test_no_state_of_a_job_is_told_to_strangers_and_each_to_its_owner(tmp_path: Path, mode: Mode) -> None:
+@pytest.fixture(scope="module", params=[matrix.strong, matrix.weak], ids=["strong", "weak"])
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Three owners and an administrator, in strong and in weak mode."""
+    with open_office(tmp_path_factory.mktemp("office"), request.param) as office:
+        yield office
+
+
+@pytest.fixture
+def office(opened: Office) -> Office:
+    """The same, without any subscription."""
+    events.forget_all(opened.server)
+    return opened
+
+
+def test_no_state_of_a_job_is_told_to_strangers_and_each_to_its_owner(office: Office) -> None:
     """T-O1, T-A4, D23: three owners with a job in each of nine states; of all of them an administrator hears."""
-    with open_office(tmp_path, mode) as office, ExitStack() as stack:
+    with ExitStack() as stack:
         listeners = [stack.enter_context(listening(one.source_address or ADDRESSES[0])) for one in office.owners]
         everything = stack.enter_context(listening())
         for owner, listener in zip(office.owners, listeners, strict=True):
@@ -78,24 +90,22 @@ VERBS: dict[str, Callable[[Device, Subscription], Answer]] = {
 }
 
 
-@pytest.mark.parametrize("mode", [matrix.strong, matrix.weak], ids=["strong", "weak"])
-def test_a_foreign_subscription_is_an_unknown_one(tmp_path: Path, mode: Mode) -> None:
+def test_a_foreign_subscription_is_an_unknown_one(office: Office) -> None:
     """T-A4, T-O1: byte for byte, for each owner and each stranger, who may be an administrator; and it lives on."""
-    with open_office(tmp_path, mode) as office:
-        made = [events.granted(events.subscribe(one, sink_of(one))) for one in office.owners]
-        before = stored(office.server)
-        for mine, (number, stranger) in itertools.product(made, enumerate([*office.owners, office.administrator])):
-            for verb in VERBS if made.index(mine) != number else ():
-                id, unknown = mine.identifier.removeprefix("urn:uuid:"), str(uuid.uuid4())
-                nobodys = Subscription(mine.manager.replace(id, unknown), mine.identifier.replace(id, unknown), "")
-                foreign = VERBS[verb](stranger, mine)
+    made = [events.granted(events.subscribe(one, sink_of(one))) for one in office.owners]
+    before = stored(office.server)
+    for mine, (number, stranger) in itertools.product(made, enumerate([*office.owners, office.administrator])):
+        for verb in VERBS if made.index(mine) != number else ():
+            id, unknown = mine.identifier.removeprefix("urn:uuid:"), str(uuid.uuid4())
+            nobodys = Subscription(mine.manager.replace(id, unknown), mine.identifier.replace(id, unknown), "")
+            foreign = VERBS[verb](stranger, mine)
 
-                assert comparable(foreign, id) == comparable(VERBS[verb](stranger, nobodys), unknown)
-                assert refusal(foreign).subcode == ("wse:UnableToRenew" if verb == "Renew" else "wse:InvalidMessage")
-        assert (len(before), stored(office.server)) == (3, before)
-        for verb in VERBS.values():
-            assert [verb(owner, one).status for owner, one in zip(office.owners, made, strict=True)] == [200] * 3
-        assert stored(office.server) == []
+            assert comparable(foreign, id) == comparable(VERBS[verb](stranger, nobodys), unknown)
+            assert refusal(foreign).subcode == ("wse:UnableToRenew" if verb == "Renew" else "wse:InvalidMessage")
+    assert (len(before), stored(office.server)) == (3, before)
+    for verb in VERBS.values():
+        assert [verb(owner, one).status for owner, one in zip(office.owners, made, strict=True)] == [200] * 3
+    assert stored(office.server) == []
 
 
 def sink_of(device: Device) -> str:

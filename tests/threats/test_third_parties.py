@@ -44,7 +44,7 @@ def server(wire: Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         yield server
     finally:
         wire.at_server(server.stop)
-        server.works.core.close()
+        server.close()
     assert server.tracebacks() == []
 
 

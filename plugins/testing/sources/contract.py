@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -83,8 +83,9 @@ def examine(
     cuts: int = CUTS,
     seconds: float = 30.0,
     about: Mapping[str, Any] | None = None,
+    faults: Iterable[StepFault] = StepFault,
 ) -> SourceReport:
-    """Return the defects of *source*; the arguments are those of `assert_source_contract`."""
+    """Return the defects of *source*; the arguments are those of `assert_source_contract`, and the faults at steps."""
     try:
         loader.check_source(source)
     except PluginError as error:
@@ -95,7 +96,7 @@ def examine(
     with tempfile.TemporaryDirectory(prefix="postscan-source-", ignore_cleanup_errors=True) as home:
         drive = Drive(source, origin, Path(home), table, accounts or {}, seconds, about or {})
         try:
-            _run_all(Examination(drive), drive.has_origin, cuts)
+            _run_all(Examination(drive), drive.has_origin, cuts, faults)
         except SourceBroken:
             pass  # the defect is recorded
         except NotPossible as reason:
@@ -103,13 +104,13 @@ def examine(
     return SourceReport(tuple(_defects(drive, secrets)), untried, drive.processes, drive.origins)
 
 
-def _run_all(examination: Examination, has_origin: bool, cuts: int) -> None:
+def _run_all(examination: Examination, has_origin: bool, cuts: int, faults: Iterable[StepFault]) -> None:
     examination.run_and_stop()
     examination.run_and_lose_the_server()
     if not has_origin:
         return
     steps = examination.bring_whole()
-    for fault in StepFault:
+    for fault in faults:
         for step in range(fault.first, steps):
             examination.bring_with(fault, step)
     examination.cut(_sizes(len(page(0)), cuts))

@@ -9,6 +9,7 @@ import databases
 import pytest
 from conftest import ANNA, AnyProcess
 from evil_runs import EVIL, TERM, Den
+from plugin_names import unused
 from works import alive, until
 
 from postscan.core.engine import Engine
@@ -24,7 +25,7 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     table = {
         "storage": {"data_dir": str(folder / "data")},
         "limits": {"open_jobs": 1000},
-        "plugins": {"disabled": ["stamp", "fileshare"]},
+        "plugins": {"disabled": unused()},
         "running": {
             "slots": 4,
             "seconds": 600,  # at a tenth of a core, a filter needs 20 to use its 2 of the processor

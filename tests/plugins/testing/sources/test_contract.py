@@ -16,8 +16,11 @@ from postscan.plugins.testing import Origin, assert_source_contract
 from postscan.plugins.testing.defects import SourceDefectKind
 from postscan.plugins.testing.sources import contract
 from postscan.plugins.testing.sources.contract import SourceReport
+from postscan.plugins.testing.sources.faults import StepFault
 
 CUTS = 24
+FEW = 4
+"""Cuts of a source whose defect has nothing to do with them."""
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def examined(tmp_path: Path) -> Callable[..., SourceReport]:
             folder = tmp_path / "scans"
             folder.mkdir()
             settings, origin = {"folder": str(folder)}, good_sources.Files(folder)
-        return contract.examine(source, origin, settings=settings, cuts=CUTS, **changes)
+        return contract.examine(source, origin, settings=settings, **changes)
 
     return examine
 
@@ -44,7 +47,7 @@ def examined(tmp_path: Path) -> Callable[..., SourceReport]:
 @pytest.mark.parametrize("source", [good_sources.Basket(), good_sources.Desk()], ids=lambda one: one.title)
 def test_a_good_source_has_no_defects(examined: Callable[..., SourceReport], source: Source) -> None:
     """One that looks by itself, and one to which clients come; with each fault at each step."""
-    found = examined(source)
+    found = examined(source, cuts=CUTS)
 
     assert (found.defects, found.untried) == ((), "")
     assert found.processes > 20
@@ -52,28 +55,28 @@ def test_a_good_source_has_no_defects(examined: Callable[..., SourceReport], sou
 
 
 @pytest.mark.parametrize(
-    ("source", "kind", "seen"),
+    ("source", "fault", "kind", "seen"),
     [
-        (faulty_sources.OtherContract(), SourceDefectKind.API, "this postscan offers version 1"),
-        (faulty_sources.WithoutToken(), SourceDefectKind.NO_TOKEN, "expected run(self, inlet, token)"),
-        (faulty_sources.DiesOfARefusal(), SourceDefectKind.ENDS, "Refused: refused by the contract test"),
-        (faulty_sources.NeverStops(), SourceDefectKind.STOP, "it was stopped, and it had not ended 5.1 s later"),
-        (faulty_sources.ClaimsMore(), SourceDefectKind.PROOF, "it used certificate"),
-        (faulty_sources.RemovesAtOnce(), SourceDefectKind.EARLY, "before 'end' was carried out"),
-        (faulty_sources.TakesTheEndOfTheConnection(), SourceDefectKind.HALF, "that no origin brought whole"),
-        (faulty_sources.KeyOfTheClock(), SourceDefectKind.TWICE, "there are 2 jobs of it"),
-        (faulty_sources.BusyIsFine(), SourceDefectKind.LOSES, "the server was busy at 'open'"),
-        (faulty_sources.RefusedIsGone(), SourceDefectKind.LOSES, "the server refused 'open'"),
-        (faulty_sources.GoesOnAfterACancel(), SourceDefectKind.CANCEL, "the job was cancelled before 'leave', and"),
-        (faulty_sources.TellsItsSecret(), SourceDefectKind.SECRET, "a secret of its settings is in a log line"),
+        (faulty_sources.OtherContract(), None, SourceDefectKind.API, "this postscan offers version 1"),
+        (faulty_sources.WithoutToken(), None, SourceDefectKind.NO_TOKEN, "expected run(self, inlet, token)"),
+        (faulty_sources.DiesOfARefusal(), StepFault.REFUSE, SourceDefectKind.ENDS, "Refused: refused by the contract"),
+        (faulty_sources.NeverStops(), None, SourceDefectKind.STOP, "it was stopped, and it had not ended 5.1 s later"),
+        (faulty_sources.ClaimsMore(), None, SourceDefectKind.PROOF, "it used certificate"),
+        (faulty_sources.RemovesAtOnce(), StepFault.KILL_BEFORE, SourceDefectKind.EARLY, "before 'end' was carried"),
+        (faulty_sources.TakesTheEndOfTheConnection(), None, SourceDefectKind.HALF, "that no origin brought whole"),
+        (faulty_sources.KeyOfTheClock(), StepFault.KILL_AFTER, SourceDefectKind.TWICE, "there are 2 jobs of it"),
+        (faulty_sources.BusyIsFine(), StepFault.BUSY, SourceDefectKind.LOSES, "the server was busy at 'open'"),
+        (faulty_sources.RefusedIsGone(), StepFault.REFUSE, SourceDefectKind.LOSES, "the server refused 'open'"),
+        (faulty_sources.GoesOnAfterACancel(), StepFault.CANCEL, SourceDefectKind.CANCEL, "cancelled before 'leave',"),
+        (faulty_sources.TellsItsSecret(), None, SourceDefectKind.SECRET, "a secret of its settings is in a log line"),
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, Source) else "",
 )
 def test_a_faulty_source_is_found_with_exactly_its_defect(
-    examined: Callable[..., SourceReport], source: Source, kind: SourceDefectKind, seen: str
+    examined: Callable[..., SourceReport], source: Source, fault: StepFault | None, kind: SourceDefectKind, seen: str
 ) -> None:
-    """Which kind, what was seen, and what to do."""
-    found = examined(source)
+    """Which kind, what was seen, and what to do; of what may happen at a step, what shows the defect does."""
+    found = examined(source, cuts=FEW, faults=[fault] if fault else [])
 
     assert [one.kind for one in found.defects] == [kind], found
     assert seen in found.defects[0].sentence
@@ -91,7 +94,7 @@ def test_what_is_no_source_is_told() -> None:
 def test_there_is_a_test_for_every_kind() -> None:
     """A kind that no source shows would be a promise that is not kept."""
     marks = test_a_faulty_source_is_found_with_exactly_its_defect.pytestmark  # type: ignore[attr-defined]
-    shown = {kind for _, kind, _ in marks[0].args[1]} | {SourceDefectKind.IMPORT}
+    shown = {kind for _, _, kind, _ in marks[0].args[1]} | {SourceDefectKind.IMPORT}
 
     assert shown == set(SourceDefectKind)
 
