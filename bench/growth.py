@@ -49,9 +49,11 @@ def run() -> None:
 
 def run_on_postgresql() -> None:
     """Measure on a PostgreSQL server of its own, which does not sync its commits, and print."""
-    from tests.doubles import databases, postgres
+    sys.path.append(str(Path(__file__).parents[1] / "tests" / "doubles"))
+    import databases
+    import postgres
 
-    with servers.folder() as folder, postgres.server() as url:
+    with servers.folder() as folder, postgres.server(autovacuum=True) as url:
         made = {size: databases.create(url, f"jobs_{size}", with_tables=False) for size in SIZES}
         _measure({size: ended_jobs.settings(folder / str(size), made[size]) for size in SIZES})
 

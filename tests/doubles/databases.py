@@ -6,21 +6,21 @@ The migrations themselves are tested in `tests/migrations`; a server on an empty
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import shutil
 import sqlite3
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
+from templates import template
 
 from postscan import migrations
 from postscan.core.store.database import Database
 
 _TEMPLATE = "migrated"
+_NAME = "postscan.sqlite"
 
 
 def migrated(url: str, *, journal: str = "wal") -> str:
@@ -45,9 +45,11 @@ def create(server: str, name: str, *, with_tables: bool) -> str:
 
 @cache
 def _file() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="postscan-template-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    file = folder / "postscan.sqlite"
+    return template("migrated", _migrate) / _NAME
+
+
+def _migrate(folder: Path) -> None:
+    file = folder / _NAME
     url = f"sqlite:///{file}"
     migrations.upgrade(url)
     database = Database(url)
@@ -56,7 +58,6 @@ def _file() -> Path:
     for lock in folder.glob(f"{file.name}.*"):
         lock.unlink()
     assert [one.name for one in folder.iterdir()] == [file.name], "the file alone is not the whole database"
-    return file
 
 
 @cache

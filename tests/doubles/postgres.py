@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+from templates import template
 
 NOT_HERE = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
 
@@ -24,20 +25,23 @@ def programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
+def server(*, autovacuum: bool = False) -> Iterator[str]:
     """Run a server while the body runs; lend the URL of its database `postgres`."""
-    with running() as postgres:
+    with running(autovacuum=autovacuum) as postgres:
         yield postgres.url
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Postgres]:
-    """Run a server while the body runs, which may stop it, kill it and start it again."""
+def running(*, autovacuum: bool = False) -> Iterator[Postgres]:
+    """Run a server while the body runs, which may stop it, kill it and start it again.
+
+    *autovacuum* visits each database once a minute, and hundreds of tests have one each: they do without it.
+    """
     folder = programs()
     if folder is None:
         raise FileNotFoundError(NOT_HERE)
     home = Path(tempfile.mkdtemp(prefix="pg-"))
-    postgres = Postgres(folder, home)
+    postgres = Postgres(folder, home, autovacuum=autovacuum)
     try:
         postgres.start()
         try:
@@ -51,17 +55,19 @@ def running() -> Iterator[Postgres]:
 class Postgres:
     """A PostgreSQL server on data of its own below *home*; `url` is that of its database `postgres`."""
 
-    def __init__(self, programs: Path, home: Path) -> None:
+    def __init__(self, programs: Path, home: Path, *, autovacuum: bool = False) -> None:
         self.url = f"postgresql+psycopg://postscan@/postgres?host={home}"
         self._home = home
         self._data = home / "data"
         self._programs = programs
+        self._autovacuum = "on" if autovacuum else "off"
         self._user = _as_nobody(home)
-        self._run("initdb", "-U", "postscan", "--auth=trust", "--no-sync", "-E", "UTF8")
+        _run(*self._user, "cp", "-a", template("postgresql", self._initialise) / "data", self._data)
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
         options = f"-c listen_addresses='' -c unix_socket_directories='{self._home}' -c fsync=off"
+        options += f" -c autovacuum={self._autovacuum}"
         self._run("pg_ctl", "-w", "-o", options, "-l", self._home / "log", "start")
 
     def stop(self) -> None:
@@ -95,6 +101,10 @@ class Postgres:
             return [first, *first.children(recursive=True)]
         except (FileNotFoundError, psutil.NoSuchProcess):
             return []
+
+    def _initialise(self, folder: Path) -> None:
+        user, data = _as_nobody(folder), folder / "data"
+        _run(*user, self._programs / "initdb", "-D", data, "-U", "postscan", "--auth=trust", "--no-sync", "-E", "UTF8")
 
     def _run(self, program: str, *arguments: object) -> None:
         _run(*self._user, self._programs / program, "-D", self._data, *arguments)

@@ -27,6 +27,9 @@ MARK = "SUITE_RUN"
 FOLDER = "suite-"
 """How the name of the folder for temporary files begins; the number of the process follows."""
 
+TEMPLATES = "SUITE_TEMPLATES"
+"""The environment variable that names the folder of `templates.py`; a session within another one uses that one's."""
+
 LEAVE_SECONDS = 1.0
 """Time for an interrupted session to tear down its fixtures before the guard kills what is left."""
 
@@ -63,6 +66,10 @@ def _own_temporary_folder() -> str:
     Path(folder).chmod(0o1777)
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", above)
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+    if TEMPLATES not in os.environ:
+        os.environ[TEMPLATES] = f"{folder}/templates"
+        Path(folder, "templates").mkdir()
+        Path(folder, "templates").chmod(0o755)  # PostgreSQL copies from there as another user
     return folder
 
 
