@@ -20,3 +20,9 @@ def _ours() -> tuple[str, ...]:
         for entry in loader.installed(group)
         if entry.dist and entry.dist.name == "postscan"
     )
+
+
+def others(name: str = "") -> list[str]:
+    """Return the names of all installed plugins but this one, for `plugins.disabled`."""
+    groups = (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
+    return sorted({entry.name for group in groups for entry in loader.installed(group)} - {name})

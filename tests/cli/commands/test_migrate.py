@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from typer.testing import Result
+
+
+@pytest.fixture
+def settings_file(new_settings: Path) -> Path:
+    """Settings without any data."""
+    return new_settings
 
 
 def test_a_new_database_is_behind_until_it_is_migrated(postscan: Callable[..., Result]) -> None:

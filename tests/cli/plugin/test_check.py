@@ -10,11 +10,11 @@ import zlib
 import faulty_plugins
 import pytest
 import typer
+from plugin_names import others
 from typer.testing import CliRunner
 
 from postscan.cli.plugin.check import check
 from postscan.cli.plugin.test_page import png
-from postscan.core.filters import loader
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,8 +39,8 @@ def postscan_check(settings_file):
     app.command()(check)
 
     def run(name, *arguments, disabled=False):
-        others = [entry.name for entry in loader.installed() if disabled or entry.name != name]
-        settings_file.write_text(f"plugins.disabled = {others}\n{settings_file.read_text()}")
+        unwanted = others() if disabled else others(name)
+        settings_file.write_text(f"plugins.disabled = {unwanted}\n{settings_file.read_text()}")
         arguments = [name, *arguments]
         return CliRunner().invoke(app, [str(argument) for argument in arguments], obj=settings_file)
 

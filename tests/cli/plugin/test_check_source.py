@@ -9,10 +9,10 @@ from pathlib import Path
 import documents
 import pytest
 import typer
+from plugin_names import others
 from typer.testing import CliRunner, Result
 
 from postscan.cli.plugin.check import check
-from postscan.core.filters import hookspecs, loader
 
 BROKEN = """
 from postscan.plugins import Source, hookimpl
@@ -36,10 +36,8 @@ def postscan_check(settings_file: Path) -> Callable[..., Result]:
     app.command()(check)
 
     def run(name: str, *arguments: object, disabled: bool = False) -> Result:
-        groups = (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
-        names = {entry.name for group in groups for entry in loader.installed(group)}
-        others = sorted(one for one in names if disabled or one != name)
-        settings_file.write_text(f"plugins.disabled = {others}\n{settings_file.read_text()}")
+        unwanted = others() if disabled else others(name)
+        settings_file.write_text(f"plugins.disabled = {unwanted}\n{settings_file.read_text()}")
         return CliRunner().invoke(app, [name, *map(str, arguments)], obj=settings_file)
 
     return run
