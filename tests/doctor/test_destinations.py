@@ -12,11 +12,11 @@ import messages
 import pytest
 from destinations import open_folder
 from findings import bad, made, the
+from plugin_names import others
 from samba import NAME, free_port, samba
 from smtp import MailServer
 
 from postscan.cli.demo import sandbox
-from postscan.core.filters.loader import installed
 from postscan.core.registry import validation
 from postscan.core.settings import Settings
 from postscan.doctor import destinations
@@ -64,8 +64,7 @@ def asking(tmp_path: Path, dialect: str, xml: str, **tables: Any) -> Settings:
     filter = f"<psp:Filter><psp:Dialect>{dialect}</psp:Dialect><psp:Instructions>{xml}</psp:Instructions></psp:Filter>"
     tail = rest.partition("</psp:Filter>")[2]
     needed = dialect.rpartition(":")[2].rpartition("/")[2]
-    others = [entry.name for entry in installed() if entry.name != needed]
-    settings = made(tmp_path, plugins={"disabled": others}, **tables)
+    settings = made(tmp_path, plugins={"disabled": others(needed)}, **tables)
     ProcessFolder(settings.processes_dir).add(f"{head}{filter}{tail}".encode(), display_name="P")
     return settings
 
@@ -95,7 +94,7 @@ def mail(to: str) -> tuple[str, str]:
 
 def test_no_scan_process_at_all(tmp_path: Path) -> None:
     """Nobody can scan then, but nothing is broken."""
-    settings = made(tmp_path, plugins={"disabled": [entry.name for entry in installed()]})
+    settings = made(tmp_path, plugins={"disabled": others()})
 
     assert the(destinations.destinations(settings))[:2] == ("scan processes", "warning")
 
@@ -123,7 +122,8 @@ def test_a_plugin_in_quarantine(tmp_path: Path, install: Callable[[str, str], No
     """With its reason."""
     install("curious", "raise RuntimeError('it is broken')")
     settings = asking(tmp_path, *ours("stamp", ""))
-    found = settings.model_copy(update={"plugins": settings.plugins.model_copy(update={"disabled": _but("curious")})})
+    plugins = settings.plugins.model_copy(update={"disabled": tuple(others("curious"))})
+    found = settings.model_copy(update={"plugins": plugins})
 
     assert ("plugins", "problem", "curious is quarantined: RuntimeError: it is broken") in bad(
         destinations.destinations(found)
@@ -134,15 +134,11 @@ def test_a_plugin_that_was_late(tmp_path: Path, install: Callable[[str, str], No
     """It may be the machine, so this is no problem yet; a server tries again by itself."""
     install("curious", "import time; time.sleep(600)")
     settings = asking(tmp_path, *ours("stamp", ""))
-    plugins = settings.plugins.model_copy(update={"disabled": _but("curious"), "probe_seconds": 0.5})
+    plugins = settings.plugins.model_copy(update={"disabled": tuple(others("curious")), "probe_seconds": 0.5})
 
     found = bad(destinations.destinations(settings.model_copy(update={"plugins": plugins})))
     sentence = "curious is quarantined: the probe took longer than 0.5 s; a running server tries again"
     assert ("plugins", "warning", sentence) in found
-
-
-def _but(name: str) -> tuple[str, ...]:
-    return tuple(entry.name for entry in installed() if entry.name != name)
 
 
 def curious(body: str, lacks: str = "[]") -> str:
