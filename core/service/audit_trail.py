@@ -16,7 +16,7 @@ from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine
-from postscan.core.store import audit
+from postscan.core.store.callers import audit
 from postscan.core.store.database import Transaction
 from postscan.core.store.store import Store
 

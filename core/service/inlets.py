@@ -13,7 +13,7 @@ from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings
-from postscan.core.store import audit
+from postscan.core.store.callers import audit
 from postscan.core.store.database import Transaction
 from postscan.core.store.sources import destinations as identifiers
 from postscan.core.store.sources import inlets as queries

@@ -17,7 +17,8 @@ from postscan.core.model.records import AuditLine
 from postscan.core.model.snapshot import JobChange
 from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.settings.network import EventSettings
-from postscan.core.store import audit, events, outbox
+from postscan.core.store import events, outbox
+from postscan.core.store.callers import audit
 from postscan.core.store.callers import subscriptions as queries
 from postscan.core.store.database import Transaction
 from postscan.core.store.database.pages import in_pages

@@ -25,8 +25,8 @@ from postscan.core.service.accounts.passwords import Passwords
 from postscan.core.service.accounts.queue import ComparisonQueue
 from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
-from postscan.core.store import audit
 from postscan.core.store.callers import accounts as queries
+from postscan.core.store.callers import audit
 from postscan.core.store.database.pages import in_pages
 from postscan.core.store.store import Store
 

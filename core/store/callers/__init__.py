@@ -1,1 +1,1 @@
-"""What the database holds for callers beside their jobs: accounts, stored responses, subscriptions."""
+"""What the database holds for callers beside their jobs: accounts, audit trail, stored responses, subscriptions."""

@@ -26,7 +26,8 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine
 from postscan.core.service import audit_trail
 from postscan.core.settings import Settings
-from postscan.core.store import audit, jobs, outbox
+from postscan.core.store import jobs, outbox
+from postscan.core.store.callers import audit
 from postscan.core.store.database import pages
 from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER
 
