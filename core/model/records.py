@@ -34,13 +34,17 @@ class EventRow(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """One granted output of a filter, `published` or not yet. `document` is None for an output of the whole job."""
+    """One granted output of a filter, `published` or not yet.
+
+    `document` is None for an output of the whole job. `at` is when it was granted; None before it is stored.
+    """
 
     position: int
     document: int | None
     destination: str
     name: str
     published: bool
+    at: datetime | None = None
 
 
 class StoredResponse(NamedTuple):

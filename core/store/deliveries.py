@@ -53,11 +53,11 @@ def select(db: sa.Connection, token: str, last: Delivery | None, most: int) -> l
     """Return at most so many outputs of a job's filters behind *last*, by position, document and destination."""
     c = DELIVERY.c
     order = (c.position, c.document, c.destination)
-    query = sa.select(*order, c.name, c.published).where(c.token == token)
+    query = sa.select(*order, c.name, c.published, c.at).where(c.token == token)
     if last is not None:
         query = query.where(sa.tuple_(*order) > (last.position, last.document or WHOLE_JOB, last.destination))
     return [
-        Delivery(row.position, row.document or None, row.destination, row.name, row.published)
+        Delivery(row.position, row.document or None, row.destination, row.name, row.published, row.at)
         for row in db.execute(query.order_by(*order).limit(most))
     ]
 

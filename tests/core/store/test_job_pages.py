@@ -120,7 +120,7 @@ def test_outputs_and_sums_are_read_in_pages(
     for owner in (ANNA, BORIS, Principal("device:192.0.2.9", Proof.ADDRESS)):
         put(owner.name, images=3, owner=owner)
     outputs = [
-        Delivery(position, document, where, "a", published=True)
+        Delivery(position, document, where, "a", published=True, at=EXAMPLE_TIME)
         for position in (0, 1)
         for document in (None, 1, 2)
         for where in ("/a", "/b")

@@ -158,8 +158,8 @@ def test_an_output_is_granted_only_to_the_run_that_is_on(store: Store, job: Call
 def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callable[..., Job]) -> None:
     """What was granted is on record from then on; a withdrawn output leaves no record."""
     made = processing(store, job())
-    kept = Delivery(0, 3, "here", "a.png", published=False)
-    whole = Delivery(0, None, "there", "mail", published=False)
+    kept = Delivery(0, 3, "here", "a.png", published=False, at=EXAMPLE_TIME)
+    whole = Delivery(0, None, "there", "mail", published=False, at=EXAMPLE_TIME)
     for about in (kept, whole):
         store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
     assert store.deliveries(made.token) == [whole, kept]
