@@ -29,7 +29,8 @@ from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.service.accounts.accounts import Accounts
-from postscan.core.service.audit_trail import AuditTrail
+from postscan.core.service.administration.audit_trail import AuditTrail
+from postscan.core.service.administration.listing import JobListing
 from postscan.core.service.inlets import Inlets
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.origins import Origins
@@ -71,6 +72,7 @@ class Engine:
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.audit_trail = AuditTrail(self.store, self.clock)
+        self.listing = JobListing(self.store, self.clock)
         self.uploads = Uploads()
         self.ballast = _ballast(settings)
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)

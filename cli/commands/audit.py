@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 import typer.core
 
 from postscan.cli.context import load_settings, local_administrator, open_engine
+from postscan.cli.options import Json, moment
 from postscan.cli.output import terminal, views
 
 
@@ -31,21 +32,12 @@ app = typer.Typer(
 )
 
 
-def _moment(text: str) -> datetime:
-    """Return the moment that a date or a time names; without a zone it is in UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{text!r} is no date; expected 2026-01-31 or 2026-01-31T08:00Z") from None
-
-
 @app.command()
 def show(
     context: typer.Context,
     token: Annotated[str | None, typer.Argument(help="Token of a job, or ID of a subscription; default: all.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of lines, newest first.")] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the audit trail: every change of a job, and every refused attempt.
 
@@ -73,7 +65,7 @@ def show(
 def export(
     context: typer.Context,
     before: Annotated[
-        datetime, typer.Option(parser=_moment, metavar="DATE", help="Export the lines before this date or time (UTC).")
+        datetime, typer.Option(parser=moment, metavar="DATE", help="Export the lines before this date or time (UTC).")
     ],
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="New file; default: standard output.")] = None,
 ) -> None:

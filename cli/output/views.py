@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from postscan.cli.output import terminal
+from postscan.core.model.process import short_name
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from postscan.core.model.job import FilterStep, Job
     from postscan.core.model.records import AuditLine, Delivery, EventRow, JobOrigin
+    from postscan.core.model.states import JobState
+    from postscan.core.service.administration.listing import HourOfJobs, ListedJob, ListedStep
+    from postscan.core.service.administration.reprocessing import PlannedFilter
 
 _TOLD = {"stopped": "has stopped", "refused": "goes on", "away": "did not answer"}
 COLUMNS = ("TOKEN", "STATE", "CREATED", "USER", "PROCESS", "IMAGES", "FILTERS")
 
 
-def listed(jobs: Iterable[Job]) -> Table:
+def listed(jobs: Iterable[Job | ListedJob]) -> Table:
     """Return jobs as a table, one per line."""
     return terminal.table(COLUMNS, (_row(job) for job in jobs))
 
@@ -30,10 +34,14 @@ def line(job: Job) -> str:
 
 
 def page(
-    job: Job, deliveries: Sequence[Delivery], events: Sequence[EventRow], origin: JobOrigin | None = None
+    job: Job,
+    deliveries: Sequence[Delivery],
+    events: Sequence[EventRow],
+    origin: JobOrigin | None = None,
+    actions: Sequence[str] | None = None,
 ) -> Iterator[str | Table]:
     """Yield the parts of a job's page: facts, filters, receipts, documents, deliveries, events."""
-    for name, value in (*_facts(job), *_origin(origin)):
+    for name, value in (*_facts(job), *_origin(origin), *_actions(actions)):
         yield f"{name + ':':<11} {terminal.plain(value)}"
     yield "\nFilters"
     yield terminal.table(
@@ -47,9 +55,34 @@ def page(
     rows = ((str(one.id), one.format, f"{one.size:,}", one.sha256) for one in job.documents)
     yield terminal.table(("ID", "FORMAT", "BYTES", "SHA-256"), rows)
     yield "\nDelivered"
-    yield terminal.table(("FILTER", "DOCUMENT", "DESTINATION", "NAME"), (_delivery(one) for one in deliveries))
+    columns = ("FILTER", "DOCUMENT", "DESTINATION", "NAME", "GRANTED")
+    yield terminal.table(columns, (_delivery(one) for one in deliveries))
     yield "\nEvents"
     yield terminal.table(("TIME", "EVENT", ""), ((moment(one.at), one.kind, _fields(one.fields)) for one in events))
+
+
+def planned(filters: Iterable[PlannedFilter]) -> Iterator[str]:
+    """Yield what a retry does with each filter, one line each."""
+    for one in filters:
+        yield terminal.plain(f"{one.step.position + 1} {short_name(one.step.dialect)} {_plan(one)}")
+
+
+def counted(states: Mapping[JobState, int], hours: Iterable[HourOfJobs]) -> Iterator[str | Table]:
+    """Yield the numbers of jobs by state, and those that were created in each hour."""
+    yield terminal.table(("STATE", "JOBS"), ((state, str(number)) for state, number in states.items()))
+    yield "\nCreated"
+    yield terminal.table(("HOUR", "JOBS", "STATES"), (_hour(one) for one in hours))
+
+
+def counts_record(states: Mapping[JobState, int], hours: Iterable[HourOfJobs]) -> dict[str, Any]:
+    """Return the numbers of jobs as plain values."""
+    return {
+        "states": {str(state): number for state, number in states.items()},
+        "hours": [
+            {"begin": one.begin.isoformat(), "states": {str(state): number for state, number in one.states.items()}}
+            for one in hours
+        ],
+    }
 
 
 def as_json(value: object) -> str:
@@ -60,27 +93,22 @@ def as_json(value: object) -> str:
 def record(job: Job) -> dict[str, Any]:
     """Return a job as plain values; times in ISO 8601, sizes in bytes."""
     return {
-        "token": job.token,
-        "state": str(job.state),
-        "reasons": list(job.reasons),
-        "owner": {"name": job.owner.name, "proof": str(job.owner.proof)},
-        "user": {"sid": job.user.sid, "name": job.user.name},
-        "process": {"id": job.process_id, "name": job.process_name},
-        "document_root": job.document_root,
-        "created": job.created.isoformat(),
-        "completed": job.completed.isoformat() if job.completed else None,
-        "images_received": job.images_received,
-        "images_kept": job.images_kept,
-        "filters": [_step_record(step) for step in job.steps],
+        **_facts_record(job),
+        "filters": [{**_step_record(step), "receipt": _receipt_record(step)} for step in job.steps],
         "documents": [
             {"id": one.id, "format": one.format, "size": one.size, "sha256": one.sha256} for one in job.documents
         ],
     }
 
 
+def listed_record(job: ListedJob) -> dict[str, Any]:
+    """Return a job that was found as plain values: those of `record` but the receipts and the documents."""
+    return {**_facts_record(job), "filters": [_step_record(step) for step in job.steps]}
+
+
 def delivery_record(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery as plain values; `document` is null for an output of the whole job."""
-    return delivery._asdict()
+    return {**delivery._asdict(), "at": delivery.at.isoformat() if delivery.at else None}
 
 
 def origin_record(origin: JobOrigin) -> dict[str, Any]:
@@ -111,6 +139,37 @@ def event_record(event: EventRow) -> dict[str, Any]:
     return {"at": event.at.isoformat(), "kind": event.kind, **event.fields}
 
 
+def _plan(one: PlannedFilter) -> str:
+    """Return whether a filter runs again, why, and how many outputs it has delivered, which it may deliver again."""
+    state = _state(one.step.state, one.step.reasons)
+    if not one.runs:
+        return f"does not run again: {state}"
+    why = "the filters after it need what it made" if one.remakes else state
+    again = f"; outputs that it has delivered already: {len(one.published)}" if one.published else ""
+    return f"runs again: {why}{again}"
+
+
+def _hour(one: HourOfJobs) -> tuple[str, ...]:
+    states = ", ".join(f"{state} {number}" for state, number in one.states.items())
+    return (one.begin.strftime("%Y-%m-%d %H:%MZ"), str(sum(one.states.values())), states)
+
+
+def _facts_record(job: Job | ListedJob) -> dict[str, Any]:
+    return {
+        "token": job.token,
+        "state": str(job.state),
+        "reasons": list(job.reasons),
+        "owner": {"name": job.owner.name, "proof": str(job.owner.proof)},
+        "user": {"sid": job.user.sid, "name": job.user.name},
+        "process": {"id": job.process_id, "name": job.process_name},
+        "document_root": job.document_root,
+        "created": job.created.isoformat(),
+        "completed": job.completed.isoformat() if job.completed else None,
+        "images_received": job.images_received,
+        "images_kept": job.images_kept,
+    }
+
+
 def _facts(job: Job) -> Iterator[tuple[str, str]]:
     yield "Job", job.token
     yield "State", _state(job.state, job.reasons)
@@ -136,11 +195,16 @@ def _origin(origin: JobOrigin | None) -> Iterator[tuple[str, str]]:
             yield "Cancel", f"the origin {_TOLD.get(origin.told, origin.told)}"
 
 
+def _actions(actions: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    if actions is not None:
+        yield "Actions", ", ".join(actions) or "none"
+
+
 def _audited(one: AuditLine) -> tuple[str, ...]:
     return (moment(one.at), one.who, one.proof, one.verb, one.token, one.outcome, one.detail)
 
 
-def _row(job: Job) -> tuple[str, ...]:
+def _row(job: Job | ListedJob) -> tuple[str, ...]:
     user = job.user.name or job.user.sid
     return (job.token, job.state, moment(job.created), user, job.process_name, str(job.images_received), _steps(job))
 
@@ -165,15 +229,16 @@ def _receipt(step: FilterStep) -> tuple[str, ...]:
 
 def _delivery(one: Delivery) -> tuple[str, ...]:
     name = one.name if one.published else f"{one.name} (granted, not confirmed)"
-    return (str(one.position + 1), str(one.document or "all"), one.destination, name)
+    granted = moment(one.at) if one.at else ""
+    return (str(one.position + 1), str(one.document or "all"), one.destination, name, granted)
 
 
-def _progress(step: FilterStep) -> str:
+def _progress(step: FilterStep | ListedStep) -> str:
     """Return the progress of a filter; blank after success, which completes it."""
     return "" if step.state == "CompletedSuccessfully" else step.progress
 
 
-def _step_record(step: FilterStep) -> dict[str, Any]:
+def _step_record(step: FilterStep | ListedStep) -> dict[str, Any]:
     return {
         "position": step.position,
         "dialect": step.dialect,
@@ -182,16 +247,19 @@ def _step_record(step: FilterStep) -> dict[str, Any]:
         "detail": step.detail,
         "progress": step.progress,
         "attempt": step.attempt,
-        "receipt": {
-            "fate": step.receipt.status,
-            "checks": step.receipt.checks,
-            "longest_gap": step.receipt.longest_gap,
-            "stopped_after": step.receipt.stopped_after,
-        },
     }
 
 
-def _steps(job: Job) -> str:
+def _receipt_record(step: FilterStep) -> dict[str, Any]:
+    return {
+        "fate": step.receipt.status,
+        "checks": step.receipt.checks,
+        "longest_gap": step.receipt.longest_gap,
+        "stopped_after": step.receipt.stopped_after,
+    }
+
+
+def _steps(job: Job | ListedJob) -> str:
     """Return the states of the filters in order, with their progress."""
     return ", ".join(f"{step.state} {_progress(step)}".rstrip() for step in job.steps)
 

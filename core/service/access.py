@@ -46,7 +46,7 @@ class JobAccess:
     def load(self, token: str, by: Principal, verb: str = "get") -> Job:
         """Return the caller's job, for this verb; do not call its verbs. Raises `JobNotFound`, `Throttled`."""
         with self._uniform_refusal(token, by, "get"):
-            return self._store.load(key(token), _owner(by), _sid(by, verb))
+            return self._store.load(key(token), owner_filter(by), sid_filter(by, verb))
 
     @contextlib.contextmanager
     def change(self, token: str, by: Principal, verb: str, request: RequestKey | None = None) -> Iterator[Job]:
@@ -56,7 +56,7 @@ class JobAccess:
             self._store.urgent() if verb == "cancel" else contextlib.nullcontext(),
             self._uniform_refusal(token, by, verb),
             self._repeated(by, verb, request),
-            self._store.change(key(token), *records, owner=_owner(by), sid=_sid(by, verb)) as job,
+            self._store.change(key(token), *records, owner=owner_filter(by), sid=sid_filter(by, verb)) as job,
         ):
             yield job
 
@@ -116,7 +116,7 @@ def is_owned(job: Job, by: Principal) -> bool:
     """Return whether the caller may see a job: its owner, an administrator, or by a certificate its user (D25)."""
     if by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof):
         return True
-    sid = _sid(by, "get")
+    sid = sid_filter(by, "get")
     return bool(sid) and job.owner.proof is Proof.SOURCE and job.user.sid == sid
 
 
@@ -131,11 +131,11 @@ def _sender(by: Principal) -> str:
     return f"{by.proof}:{by.name}"
 
 
-def _sid(by: Principal, verb: str) -> str:
+def sid_filter(by: Principal, verb: str) -> str:
     """Return the SID whose jobs of sources the caller may use for this verb; "" if there are none."""
     return by.sid if by.proof is Proof.CERTIFICATE and verb in _OF_THE_USER else ""
 
 
-def _owner(by: Principal) -> Principal | None:
+def owner_filter(by: Principal) -> Principal | None:
     """Return the owner whose jobs the caller may change; None for all jobs."""
     return None if by.admin else by

@@ -10,19 +10,23 @@ import contextlib
 import logging
 import time
 import uuid
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, PostscanError, StoreBusy, Unavailable, WrongState
 from postscan.core.execution.scheduler import POLL_SECONDS, Scheduler
-from postscan.core.model.job import Job, JobDocument, JobToken
+from postscan.core.model.job import FilterStep, Job, JobToken
 from postscan.core.model.principal import Principal, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKey
-from postscan.core.model.states import JobReason, JobState
+from postscan.core.model.states import JobState
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service import waiting
 from postscan.core.service.access import JobAccess, RepeatedRequest, is_owned, key
+from postscan.core.service.administration import reprocessing
+from postscan.core.service.administration.actions import JobAction, check, is_unfinished
+from postscan.core.service.administration.reprocessing import PlannedFilter, Reprocessing
 from postscan.core.service.images import Examine, ImageReceiver, ImageSink
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.waiting import Steps, Wait
@@ -36,9 +40,6 @@ from postscan.core.store.events import IDLE, PROCESSING
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
-
-_UNFINISHED: Final = ((JobReason.TIMED_OUT,), (JobReason.SEND_IMAGE_FAILED,))
-"""The reasons of a job that ended before its last image came."""
 
 
 class ScanProcesses(Protocol):
@@ -75,7 +76,6 @@ class PostScanService:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._spool = spool
         self._processes = processes
         self._filters = filters
         self._scheduler = scheduler
@@ -86,6 +86,7 @@ class PostScanService:
         self._clock = clock
         self._access = JobAccess(store, clock, refusals, settings.limits.bad_tokens)
         self._images = ImageReceiver(settings, store, spool, quota, uploads, self._access, clock)
+        self._reprocessing = Reprocessing(store, spool, clock)
 
     # --- for devices ---------------------------------------------------------------------------------------------
 
@@ -187,27 +188,45 @@ class PostScanService:
     def hold(self, token: str, by: Principal) -> None:
         """Hold a pending job. Raises `WrongState`."""
         with self._access.change(token, by, "hold") as job:
+            check(JobAction.HOLD, job, by)
             job.hold(self._clock.now())
 
     def release(self, token: str, by: Principal) -> JobToken:
         """Move a held job, or the images of an unfinished one, to Pending; return the token of the pending job.
 
         A job that timed out, or whose source failed, stays Aborted: its images become a new job of the same owner.
-        Raises `WrongState`.
+        Raises `WrongState`, `SpoolFull`.
         """
         job = self.job(token, by)
-        if job.state is JobState.ABORTED and job.reasons in _UNFINISHED and job.images_kept:
-            return self._restart(job, by)
+        if is_unfinished(job):
+            check(JobAction.RELEASE, job, by)
+            return self._reprocess(job, job.steps, by, JobAction.RELEASE)
         with self._access.change(token, by, "release") as job:
+            check(JobAction.RELEASE, job, by)
             job.release(self._clock.now())
         self._scheduler.wake()
         return job.token
 
+    def plan_retry(self, token: str, by: Principal, position: int | None = None) -> list[PlannedFilter]:
+        """Return what `retry` would do with each filter of the job, and change nothing; raise as `retry`."""
+        job = self._to_retry(token, by)
+        return reprocessing.plan(job, self._store.deliveries(job.token), position)
+
+    def retry(self, token: str, by: Principal, position: int | None = None) -> JobToken:
+        """Create a new, pending job of the images of one that failed; return its token.
+
+        Its filters are the one at *position*, by default the first that failed, those after it, and earlier ones that
+        made documents. The failed job stays as it ended, without its images, so it can be retried once. Raises
+        `WrongState`, `InvalidArgument` (from), `SpoolFull`.
+        """
+        job = self._to_retry(token, by)
+        planned = reprocessing.plan(job, (), position)
+        return self._reprocess(job, [one.step for one in planned if one.runs], by, JobAction.RETRY)
+
     def discard(self, token: str, by: Principal) -> None:
         """Remove the images of a job that has ended. Raises `WrongState`."""
         job = self.job(token, by)
-        if not job.state.ended:
-            raise WrongState("discard", job.state)
+        check(JobAction.DISCARD, job, by)
         self._retention.remove_images(job)
         self._store.record(AuditLine.of(by, "discard", job.token, self._clock.now()))
 
@@ -290,33 +309,21 @@ class PostScanService:
             raise InvalidArgument("PSP_Identifier", identifier, "the GUID of a scan process of this user")
         return process
 
-    def _restart(self, job: Job, by: Principal) -> JobToken:
-        """Create a new, pending job of the images of an unfinished one; return its token."""
+    def _to_retry(self, token: str, by: Principal) -> Job:
+        job = self.job(token, by)
+        check(JobAction.RETRY, job, by)
+        return job
+
+    def _reprocess(self, job: Job, steps: Sequence[FilterStep], by: Principal, action: JobAction) -> JobToken:
+        """Create a new, pending job with the images of an ended one; return its token."""
         token = new_token()
-        process = ScanProcess(job.process_id, job.process_name, "", Instructions("", ()))
-        steps = tuple(step.instructions for step in job.steps)
-        again = Job.create(
-            token,
-            job.owner,
-            job.user,
-            process,
-            Instructions(job.document_root, steps, job.continue_on_error),
-            self._clock.now(),
-        )
-        line = AuditLine.of(by, "release", job.token, self._clock.now(), detail=f"its images became job {token}")
-        copies: list[JobDocument] = []
-        with self._spool.lock.adding(), self._spool.discarded_on_failure(copies):
-            for document in job.documents:
-                copies.append(self._spool.copy(document, token))
-                again.receive(copies[-1], self._clock.now())
-            again.end(self._clock.now())
-            self._store.insert(again, line, images_from=job.token)
-        self._spool.discard(*job.documents)
+        self._reprocessing.start(job, token, steps, by, action)
         self._scheduler.wake()
         return token
 
     def _store_cancel(self, token: str, by: Principal, request: RequestKey | None) -> Job:
         with self._access.change(token, by, "cancel", request) as job:
+            check(JobAction.CANCEL, job, by)
             job.cancel(self._clock.now())
         return job
 

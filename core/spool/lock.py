@@ -1,7 +1,7 @@
 """The lock of the spool's folder: no process looks for files without rows while another adds files before their rows.
 
-A server needs it at its start alone, and a command when it releases a job: a hard link has the times of its file, so
-its age does not tell that it was just made.
+A server needs it at its start alone, and a command when it releases or retries a job: a hard link has the times of its
+file, so its age does not tell that it was just made.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ def compare(store: Store, spool: Spool) -> Comparison:
 def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
     """Quarantine every older file without a row, and abort every open job that lacks a file.
 
-    Waits for a command that adds files before it adds their rows: `postscan jobs release`. Raises `SpoolFull`.
+    Waits for a command that adds files before it adds their rows: `postscan jobs release`, or `retry`. Raises
+    `SpoolFull`.
     """
     now = clock.now().timestamp()
     with spool.lock.alone():

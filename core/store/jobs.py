@@ -37,10 +37,11 @@ RowList = Sequence[sa.Row[Any]]
 _TOKEN: Final[sa.BindParameter[str]] = sa.bindparam("of_token")
 _TOKENS: Final[sa.BindParameter[str]] = sa.bindparam("of_tokens", expanding=True)
 _JOB: Final = sa.select(JOB).where(JOB.c.token == _TOKEN)
-_IS_OWN: Final = sa.and_(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.owner_proof == sa.bindparam("of_proof"))
-_IS_FOR: Final = sa.and_(JOB.c.owner_proof == Proof.SOURCE, JOB.c.user_sid == sa.bindparam("of_sid"))
-_OWN_JOB: Final = _JOB.where(_IS_OWN)
-_JOB_FOR: Final = _JOB.where(sa.or_(_IS_OWN, _IS_FOR))
+IS_OWN: Final = sa.and_(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.owner_proof == sa.bindparam("of_proof"))
+IS_FOR: Final = sa.and_(JOB.c.owner_proof == Proof.SOURCE, JOB.c.user_sid == sa.bindparam("of_sid"))
+"""The jobs of an owner, and those of sources that are for the user with a SID."""
+_OWN_JOB: Final = _JOB.where(IS_OWN)
+_JOB_FOR: Final = _JOB.where(sa.or_(IS_OWN, IS_FOR))
 _QUERIES: Final = {query: query.with_for_update() for query in (_JOB, _OWN_JOB, _JOB_FOR)}
 """How a job is loaded, and how it is loaded and locked."""
 # In the order of the primary keys, so that they are not sorted, and a LIMIT ends them early.
@@ -110,15 +111,21 @@ def load(db: sa.Connection, token: str, owner: Principal | None = None, sid: str
 
     With a *sid*, the jobs of sources that are for this user count as the owner's.
     """
-    of: dict[str, Any] = {"of_token": token}
+    of = {"of_token": token} | owner_parameters(owner, sid)
     query = _JOB
     if owner is not None:
         query = _JOB_FOR if sid else _OWN_JOB
-        of |= {"of_owner": owner.name, "of_proof": owner.proof} | ({"of_sid": sid} if sid else {})
     jobs = _with_children(db, db.execute(_QUERIES[query] if lock else query, of).all())
     if not jobs:
         raise JobNotFound(token)
     return jobs[0]
+
+
+def owner_parameters(owner: Principal | None, sid: str) -> dict[str, Any]:
+    """Return the parameters of `IS_OWN`, and of `IS_FOR` with a *sid*; none if *owner* is None."""
+    if owner is None:
+        return {}
+    return {"of_owner": owner.name, "of_proof": owner.proof} | ({"of_sid": sid} if sid else {})
 
 
 def select(db: sa.Connection, query: sa.Select[Any]) -> list[Job]:

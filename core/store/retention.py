@@ -190,11 +190,11 @@ def record_images_removed(db: sa.Connection, token: str) -> None:
 def transfer_images(db: sa.Connection, token: str) -> Usage:
     """Mark the images of an ended job as taken over by another one; return what they use.
 
-    Raises `WrongState` if that was done before, `JobNotFound`.
+    Raises `WrongState` if that was done before or they are removed, `JobNotFound`.
     """
     _, were_kept, before = _drop_images(db, token)
     if not were_kept:
-        raise WrongState("release", JobState.ABORTED)
+        raise WrongState("take over the images", "they are removed or belong to another job")
     return before
 
 

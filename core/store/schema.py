@@ -66,11 +66,14 @@ JOB = sa.Table(
     sa.Column("ended_ticks", sa.Double),
     sa.Column("images_kept", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("kept_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    # For searches, which look at jobs of any state.
+    sa.Index(None, "created", "token"),
+    sa.Index(None, "user_sid", "created", "token"),
 )
 """`kept_bytes` is `Job.kept_bytes`; `ended_ticks` the tick at which the first sweep after its end found the job."""
 
-# Most jobs have ended long ago, so each index holds the rows of one question alone. A query uses it if it has the
-# condition of the index word for word, which is why these conditions have no parameters.
+# Most jobs have ended long ago, so each of these indexes holds the rows of one question alone. A query uses it if it
+# has the condition of the index word for word, which is why these conditions have no parameters.
 
 _DONE: Final[list[sa.ColumnElement[Any]]] = [
     sa.literal_column(f"'{state}'") for state in (JobState.COMPLETED, JobState.CANCELED)
@@ -178,6 +181,7 @@ DELIVERY = sa.Table(
     sa.Column("name", sa.String(2048), nullable=False),
     sa.Column("published", sa.Boolean, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "destination", "token"),
 )
 
 EVENT = sa.Table(

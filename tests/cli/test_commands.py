@@ -33,6 +33,8 @@ COMMANDS = (
     *("jobs list", "jobs show", "jobs watch", "process list", "process add", "process check", "process test"),
     *("process new", "process show", "process edit", "process remove"),
     *("process export", "process import", "process preview"),
+    *("jobs list", "jobs counts", "jobs show", "jobs watch", "jobs retry"),
+    *("process list", "process add", "process check", "process test"),
     *("sources list", "sources show", "sources stop", "sources start", "sources scan"),
     *("destinations list", "destinations check"),
     *("accounts list", "accounts add", "accounts password", "accounts remove", "accounts hash"),

@@ -151,6 +151,8 @@ class Read:
 
     jobs: dict[str, Record]
     tokens: list[str]
+    found: list[Record]
+    counted: dict[str, int]
     audit: list[Record]
     subscriptions: list[Record]
 
@@ -161,6 +163,8 @@ def read(unopened: Older) -> Read:
     return Read(
         jobs={name: unopened.show(token) for name, token in TOKENS.items()},
         tokens=unopened.tokens(),
+        found=json.loads(unopened.postscan("jobs", "list", "--from", "2000-01-01", "--limit", "500", "--json")),
+        counted=json.loads(unopened.postscan("jobs", "counts", "--json"))["states"],
         audit=json.loads(unopened.postscan("audit", "--limit", "100000", "--json")),
         subscriptions=json.loads(unopened.postscan("subscriptions", "list", "--json")),
     )
@@ -189,6 +193,22 @@ def test_a_job_is_read_as_the_older_version_read_it(read: Read, name: str) -> No
 def test_the_list_has_every_job_and_no_other(read: Read) -> None:
     """Open ones and those that have ended."""
     assert sorted(read.tokens) == sorted(TOKENS.values())
+
+
+def test_a_search_finds_every_job_and_no_other(read: Read) -> None:
+    """As the older version has it, newest first; the numbers of jobs by state are those of the same jobs."""
+    found = {one["token"]: one for one in read.found}
+    states = [job["state"] for job in JOBS.values()]
+
+    assert sorted(one["token"] for one in read.found) == sorted(TOKENS.values())
+    assert [one["created"] for one in read.found] == sorted((job["created"] for job in JOBS.values()), reverse=True)
+    assert {name: found[token]["state"] for name, token in TOKENS.items()} == {
+        name: job["state"] for name, job in JOBS.items()
+    }
+    assert {name: found[token]["images_received"] for name, token in TOKENS.items()} == {
+        name: job["images_received"] for name, job in JOBS.items()
+    }
+    assert read.counted == {state: states.count(state) for state in states}
 
 
 def test_the_audit_trail_is_read_line_by_line(read: Read) -> None:

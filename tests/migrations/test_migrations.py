@@ -115,7 +115,7 @@ def insert(db: sa.Connection, table: str, **values: Any) -> None:
     db.execute(sa.insert(there), {name: value for name, value in values.items() if name in there.c})
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0009"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0009", "0011"])
 def test_jobs_and_their_events_survive_the_upgrade(database_url: str, revision: str) -> None:
     """Numbers and ties of events stay as they are; those from before know no version.
 

@@ -201,7 +201,7 @@ def test_a_job_that_ends_while_the_scheduler_looks_is_not_run_again(trial):
     ("part", "name", "wrong"),
     [
         (Job, "begin", lambda job, at: job._move(JobVerb.RUN, at) is None),
-        (access, "_owner", lambda by: None),
+        (access, "owner_filter", lambda by: None),
         (Store, "response", lambda store, owner, message_id: None),
         (Store, "grant", lambda store, *about: True),
         (Spool, "drop", lambda spool, *keys: None),

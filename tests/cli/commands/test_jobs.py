@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import commands
@@ -136,6 +137,21 @@ def test_a_job_of_a_device_has_no_origin(postscan: Postscan, core: Engine) -> No
 
     assert "Origin:" not in postscan("jobs", "show", token).stdout
     assert json.loads(postscan("jobs", "show", token, "--json").stdout)["origin"] is None
+
+
+def test_an_output_is_shown_with_the_time_of_its_grant(postscan: Postscan, works: Works) -> None:
+    """As a column, and as a plain value."""
+    token = works.start("copy")
+    job = works.ended(token)
+    assert job.completed is not None
+
+    [delivery] = json.loads(postscan("jobs", "show", token, "--json").stdout)["deliveries"]
+
+    at = datetime.fromisoformat(delivery["at"])
+    assert job.created <= at <= job.completed
+    assert f"{at:%Y-%m-%d %H:%M:%S}." in next(
+        line for line in postscan("jobs", "show", token).stdout.splitlines() if delivery["name"] in line
+    )
 
 
 def test_an_unknown_job_is_one_line(postscan: Postscan) -> None:

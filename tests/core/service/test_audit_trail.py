@@ -13,8 +13,8 @@ from conftest import ANNA
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
-from postscan.core.service import audit_trail
-from postscan.core.service.audit_trail import AuditTrail
+from postscan.core.service.administration import audit_trail
+from postscan.core.service.administration.audit_trail import AuditTrail
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME, FakeClock
 

@@ -27,6 +27,7 @@ from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import Delivery, RequestKey
 from postscan.core.model.states import FilterVerb, JobReason
+from postscan.core.service.administration.listing import JobQuery
 from postscan.core.settings import Settings
 from postscan.core.spool import retention as rules
 from postscan.core.store import events, jobs, outbox
@@ -132,6 +133,8 @@ def steps(core: Engine) -> Iterator[Step]:
     yield "list", lambda: service.active(ADMIN)
     yield "list of a caller", lambda: service.active(CALLER)
     yield "history", lambda: service.history(ADMIN, 10)
+    yield "search", lambda: core.listing.search(ADMIN, most=3)
+    yield "search of a user", lambda: core.listing.search(ADMIN, JobQuery(user=SID), most=3)
     yield "state", lambda: service.state(ADMIN)
     yield "audit", lambda: service.audit(ADMIN, limit=10)
     yield "room of a caller", lambda: store.spooled_bytes(ANNA.name)

@@ -60,6 +60,13 @@ def timed_out(works: Works) -> str:
     return token
 
 
+def failed(works: Works) -> str:
+    """Return a job with a page that failed."""
+    token = started(works)
+    _fail(works, token)
+    return token
+
+
 def pending(works: Works) -> str:
     """Return a pending job with a page."""
     token = works.create("copy")
@@ -125,6 +132,14 @@ VERBS: dict[str, Verb] = {
             == [True]
         ),
     ),
+    "retry": (
+        failed,
+        lambda works, token: works.service.retry(token, ADMIN),
+        lambda works, token: (
+            [works.core.spool.path(page).exists() for job in works.service.active(ANNA) for page in job.documents]
+            == [True]
+        ),
+    ),
     "discard": (
         timed_out,
         lambda works, token: works.service.discard(token, ADMIN),
@@ -172,7 +187,7 @@ def test_the_outcome_of_a_lost_commit_is_that_of_the_database(
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
-@pytest.mark.parametrize("verb", ["send", "restart"])
+@pytest.mark.parametrize("verb", ["send", "restart", "retry"])
 def test_no_file_is_removed_while_the_outcome_of_its_commit_is_unknown(
     works: Works, relay: PostgresRelay, monkeypatch: pytest.MonkeyPatch, verb: str, cut: str
 ) -> None:

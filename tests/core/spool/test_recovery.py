@@ -266,7 +266,7 @@ def test_a_held_job_that_lost_its_file_is_aborted(stopped: Works) -> None:
     """F-R28: also a job that nothing would touch for days."""
     stopped.send(stopped.create("copy"))
     token = stopped.start("copy")
-    stopped.service.hold(token, ANNA)
+    stopped.service.hold(token, ADMIN)
     file_of(stopped, token).unlink()
 
     with stopped.core.running():

@@ -27,14 +27,15 @@ from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink, Subscription
-from postscan.core.service import audit_trail
+from postscan.core.service.administration import audit_trail
+from postscan.core.service.administration.listing import JobListing, JobQuery, SearchCursor
 from postscan.core.settings import Settings
 from postscan.core.store import events, jobs, outbox
 from postscan.core.store.callers import accounts, subscriptions
 from postscan.core.store.database import pages
 from postscan.core.store.schema import DELIVERY, USAGE
 from postscan.doctor import machine
-from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER
+from postscan.plugins.testing.runner import EXAMPLE_TIME, EXAMPLE_USER, FakeClock
 
 PAGE, ROWS, LIMIT = 5, 40, 20
 FEW, SMALL = 12, 4
@@ -43,6 +44,7 @@ MANY, LARGE = 80, 30
 
 MOST_ROWS = 5000
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
+BEFORE, LATER = EXAMPLE_TIME - timedelta(days=1), EXAMPLE_TIME + timedelta(days=1)
 
 READS: dict[str, Callable[[Engine], object]] = {
     "open jobs": lambda core: core.service.active(ADMIN),
@@ -62,6 +64,21 @@ READS: dict[str, Callable[[Engine], object]] = {
     "subscriptions": lambda core: core.subscriptions.live(),
     "accounts": lambda core: core.accounts.all(ADMIN),
     "an account": lambda core: core.accounts.user_of("nobody", "mail"),
+    "search": lambda core: core.listing.search(ADMIN),
+    "search of a user": lambda core: core.listing.search(ADMIN, JobQuery(user=EXAMPLE_USER.sid)),
+    "search for a text": lambda core: core.listing.search(ADMIN, JobQuery(text="voice")),
+    "search for a text that no job has": lambda core: core.listing.search(ADMIN, JobQuery(text="nowhere")),
+    "search in a time": lambda core: core.listing.search(ADMIN, JobQuery(begin=BEFORE, end=LATER, text="voice")),
+    "search in a time behind a job": lambda core: core.listing.search(
+        ADMIN,
+        JobQuery(begin=BEFORE, end=LATER, text="voice"),
+        SearchCursor(EXAMPLE_TIME + timedelta(hours=1), JobToken("job")),
+    ),
+    "search for a destination": lambda core: core.listing.search(ADMIN, JobQuery(destination="/srv")),
+    "search for a device": lambda core: core.listing.search(ADMIN, JobQuery(device="192.0.2.8")),
+    "search of a caller without any": lambda core: core.listing.search(BORIS),
+    "jobs by state": lambda core: core.listing.counts(ADMIN),
+    "jobs by hour": lambda core: JobListing(core.store, FakeClock()).hours(ADMIN),
     "events of many jobs": lambda core: core.subscriptions.after(None, 0, LIMIT),
     "events of jobs with long histories": lambda core: core.subscriptions.after(None, newest(core) - LIMIT, LIMIT),
     "events of a caller's jobs with long histories": lambda core: core.subscriptions.after(
@@ -153,7 +170,8 @@ def test_no_transaction_that_reads_is_longer_beside_more_and_larger_jobs(
 
 
 def test_no_transaction_that_reads_looks_at_more_rows_than_five_thousand() -> None:
-    """A page of jobs and the rows of these; a window of events and the job of each; a page of the audit trail."""
+    """Pages of jobs and of the audit trail, with their rows; parts of searches and of events, with keys or jobs."""
     assert pages.PAGE + pages.ROWS + 1 <= MOST_ROWS
+    assert 2 * pages.PART <= MOST_ROWS
     assert 2 * outbox.WINDOW <= MOST_ROWS
     assert audit_trail.PAGE <= MOST_ROWS

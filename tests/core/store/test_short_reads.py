@@ -24,7 +24,7 @@ from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine
-from postscan.core.service import audit_trail
+from postscan.core.service.administration import audit_trail
 from postscan.core.settings import Settings
 from postscan.core.store import jobs, outbox
 from postscan.core.store.callers import audit

@@ -1,0 +1,87 @@
+"""Find and count jobs: all of them for an administrator, for others those that they may see.
+
+The queries are in `postscan.core.store.listing`. A search returns a page of jobs and the cursor behind them. It also
+ends after `SECONDS`, with a cursor behind the last job that it has looked at, so that no caller waits for long.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from postscan.core.clock import Clock
+from postscan.core.model.principal import Principal
+from postscan.core.model.states import JobState
+from postscan.core.service.access import owner_filter, sid_filter
+from postscan.core.store import listing
+from postscan.core.store.database import pages
+from postscan.core.store.listing import ALL_JOBS, JobQuery, ListedJob, ListedStep, SearchCursor
+from postscan.core.store.store import Store
+
+__all__ = [
+    "ALL_JOBS",
+    "FoundJobs",
+    "HourOfJobs",
+    "JobListing",
+    "JobQuery",
+    "ListedJob",
+    "ListedStep",
+    "SearchCursor",
+]
+
+FOUND: Final = 50
+"""Jobs of a page, unless a caller asks for another number."""
+
+SECONDS: Final = 1.0
+"""After which a search returns what it has found."""
+
+HOURS: Final = 24
+
+_HOUR: Final = timedelta(hours=1)
+
+
+class FoundJobs(NamedTuple):
+    """A page of a search, newest first; `cursor` is where it goes on, None if it has looked at the oldest job."""
+
+    jobs: list[ListedJob]
+    cursor: SearchCursor | None
+
+
+class HourOfJobs(NamedTuple):
+    """The jobs that were created in the hour from `begin` on: how many are in each state now."""
+
+    begin: datetime
+    states: dict[JobState, int]
+
+
+class JobListing:
+    """Searches and counts. Every method may block; call it from a thread. Raised by all: `StoreBusy`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def search(
+        self, by: Principal, query: JobQuery = ALL_JOBS, after: SearchCursor | None = None, most: int = FOUND
+    ) -> FoundJobs:
+        """Return at most *most*, and at most `pages.PAGE`, of the wanted jobs behind *after*, newest first."""
+        until = self._clock.ticks() + SECONDS
+        owner, sid = owner_filter(by), sid_filter(by, "get")
+        most = min(most, pages.PAGE)
+        return FoundJobs(
+            *listing.search(self._store.reading, query, owner, sid, after, most, lambda: self._clock.ticks() >= until)
+        )
+
+    def counts(self, by: Principal) -> dict[JobState, int]:
+        """Return how many jobs are in each state, in the order of `JobState`; see `listing.count`."""
+        return self._count(by)
+
+    def hours(self, by: Principal) -> list[HourOfJobs]:
+        """Return the jobs of the last `HOURS` hours by the hour of their creation, oldest first; the last has begun."""
+        last = self._clock.now().replace(minute=0, second=0, microsecond=0)
+        begins = [last - number * _HOUR for number in reversed(range(HOURS))]
+        return [HourOfJobs(begin, self._count(by, begin, begin + _HOUR)) for begin in begins]
+
+    def _count(self, by: Principal, begin: datetime | None = None, end: datetime | None = None) -> dict[JobState, int]:
+        found = listing.count(self._store.reading, owner_filter(by), sid_filter(by, "get"), begin, end)
+        return {state: found[state] for state in JobState if found[state]}
