@@ -1,4 +1,4 @@
-"""`postscan jobs`: list, search, count, show, watch; hold, release, retry, discard."""
+"""`postscan jobs`: list, search, count, show, watch, log; hold, release, retry, discard."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def retry(
 
 @app.command()
 def discard(context: typer.Context, token: str) -> None:
-    """Remove the images of a job that has ended; delivered documents remain.
+    """Remove the images and the log of a job that has ended; delivered documents remain.
 
     An aborted job keeps its images until they are released or discarded. The images of completed and canceled jobs,
     and of jobs that timed out, are removed automatically (`retention` in the settings).
@@ -262,6 +262,34 @@ def watch(context: typer.Context, token: Annotated[str, typer.Argument()] = "") 
             last = _show_while_changing(lambda: [engine.service.job(token, me)], lambda jobs: jobs[0].state.ended)
             raise typer.Exit(exit_codes.of_job(last[0].state))
         _show_while_changing(lambda: engine.service.active(me), lambda _jobs: False)
+
+
+@app.command("log")
+def show_log(
+    context: typer.Context,
+    token: str,
+    follow: Annotated[bool, typer.Option("--follow", help="Print new lines until the job has ended, or Ctrl-C.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on each line.")] = False,
+) -> None:
+    """Print what the filters of a job have logged: time in UTC, number of the filter, level, text.
+
+    A filter that ran again has the number of the run behind its own.
+
+    \b
+    Example:
+      postscan jobs log 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935 --follow
+    """
+    me = local_administrator()
+    after = 0
+    with open_engine(load_settings(context)) as engine, contextlib.suppress(KeyboardInterrupt):
+        while True:
+            has_ended = engine.service.job(token, me).state.ended  # read first: no line follows the end
+            lines, after = engine.service.lines(token, me, after)
+            for line in lines:
+                typer.echo(views.log_record(line) if json else views.log_line(line))
+            if has_ended or not follow:
+                return
+            time.sleep(POLL)
 
 
 def _show_while_changing(load: Callable[[], list[Job]], is_done: Callable[[list[Job]], bool]) -> list[Job]:

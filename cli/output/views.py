@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from postscan.core.model.job import FilterStep, Job
-    from postscan.core.model.records import AuditLine, Delivery, EventRow, JobOrigin
+    from postscan.core.model.records import AuditLine, Delivery, EventRow, JobLogLine, JobOrigin
     from postscan.core.model.states import JobState
     from postscan.core.service.administration.listing import HourOfJobs, ListedJob, ListedStep
     from postscan.core.service.administration.reprocessing import PlannedFilter
@@ -132,6 +132,22 @@ def audited(lines: Iterable[AuditLine]) -> Table:
 def audit_record(one: AuditLine) -> dict[str, Any]:
     """Return a line of the audit trail as plain values."""
     return {**one._asdict(), "at": one.at.isoformat()}
+
+
+def log_line(line: JobLogLine) -> str:
+    """Return a line of the log of a job as text, with filters counted from 1."""
+    run = f" run {line.attempt}" if line.attempt > 1 else ""
+    head = f"{moment(line.at)} filter {line.position + 1}{run} {line.level}: "
+    if line.dropped_lines:
+        lines = "1 line" if line.dropped_lines == 1 else f"{line.dropped_lines} lines"
+        return f"{head}({lines} of {line.dropped_bytes} bytes missing here)"
+    missing = f" ({line.dropped_bytes} more bytes)" if line.dropped_bytes else ""
+    return f"{terminal.plain(head + line.text)}{missing}"
+
+
+def log_record(line: JobLogLine) -> str:
+    """Return a line of the log of a job as one line of JSON."""
+    return json.dumps({**line._asdict(), "at": line.at.isoformat()})
 
 
 def event_record(event: EventRow) -> dict[str, Any]:

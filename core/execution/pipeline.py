@@ -29,9 +29,11 @@ from postscan.core.model import file_names
 from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
+from postscan.core.registry import redaction
 from postscan.core.registry.catalogue import FilterInfo, FilterLookup, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Reserve, Spool
+from postscan.core.spool.job_log import JobLogWriter
 from postscan.core.spool.quota import Quota
 from postscan.core.store.store import Store
 from postscan.core.workers import work_folder
@@ -229,7 +231,7 @@ class Pipeline:
         """Run the filter in its place; return its outcome, and what stores the last of its messages."""
         source, workdir, limits = place.source, place.workdir, place.limits
         interrupt.attach(source)
-        run_log = RunLog(job.token, info.title, self._settings.running)
+        run_log = self._run_log(job, step, plugin, info)
         listener = RunListener(self._store, self._clock, job.token, step, run_log, source.wait)
         try:
             order = self._order(job, step, plugin, earlier, workdir)
@@ -250,6 +252,14 @@ class Pipeline:
         finally:
             interrupt.attach(None)
             run_log.close()
+
+    def _run_log(self, job: Job, step: FilterStep, plugin: Plugin, info: FilterInfo) -> RunLog:
+        """Return the log of a run, which has none of the secrets in the settings of its plugin."""
+        reserve = self._settings.storage.reserve_bytes
+        about = (job.token, job.owner.name, step.position, step.attempt)
+        kept = JobLogWriter(self._spool.logs, *about, self._clock, reserve)
+        secrets = redaction.of_parameters(info.settings, self._settings.filters.get(plugin.name, {}))
+        return RunLog(job.token, info.title, self._settings.running, kept, secrets)
 
     def _close(self, stored: StoredJob, failed: JobReason | None = None) -> None:
         job = stored.close(failed)

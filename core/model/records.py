@@ -47,6 +47,29 @@ class Delivery(NamedTuple):
     at: datetime | None = None
 
 
+class JobLogLine(NamedTuple):
+    """One line that a filter has logged: of the filter at this position, in this attempt.
+
+    `dropped_bytes` are missing at its end. With `dropped_lines` it is a line without text, about so many lines that are
+    missing, with these bytes.
+    """
+
+    at: datetime
+    position: int
+    attempt: int
+    level: str
+    text: str
+    dropped_lines: int = 0
+    dropped_bytes: int = 0
+
+
+class JobLogPage(NamedTuple):
+    """A part of the log of a job; the next part begins behind `end`."""
+
+    lines: tuple[JobLogLine, ...]
+    end: int
+
+
 class StoredResponse(NamedTuple):
     """The response to a request of *owner*: the verb, and the text that it carries. `ticks` is when it was stored."""
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from postscan.core.filters import parameters
+from postscan.core.filters.parameters import Parameter
 
 _SECRET_WORDS: Final = ("password", "secret", "token", "key")
 _SHORTEST: Final = 4  # characters: a shorter text occurs in any other
 _SHORTEST_GUESSED: Final = 6
+_HIDDEN: Final = "***"
 
 
 def secrets(declared: type | None, table: Mapping[str, Any]) -> frozenset[str]:
@@ -19,9 +21,13 @@ def secrets(declared: type | None, table: Mapping[str, Any]) -> frozenset[str]:
     A setting is secret if the dataclass *declared* marks it, or if its name contains a word for a secret; in the second
     case a path is not one, since it only names the place of the secret.
     """
-    marked: list[Any] = []
-    if declared is not None and dataclasses.is_dataclass(declared):
-        marked = [table.get(one.name, one.default) for one in parameters.settings(declared) if one.secret]
+    is_known = declared is not None and dataclasses.is_dataclass(declared)
+    return of_parameters(parameters.settings(declared) if declared is not None and is_known else (), table)
+
+
+def of_parameters(declared: Iterable[Parameter], table: Mapping[str, Any]) -> frozenset[str]:
+    """Return what `secrets` returns, with the settings that a plugin has declared as data."""
+    marked = [table.get(one.name, one.default) for one in declared if one.secret]
     certain = {text for value in marked for text in _texts(value) if len(text) >= _SHORTEST}
     guessed = {text for text in _by_name(table) if len(text) >= _SHORTEST_GUESSED and not text.startswith("/")}
     return frozenset(certain | guessed)
@@ -33,10 +39,17 @@ def contains_secret(secrets: Iterable[str], texts: Iterable[str]) -> bool:
     return any(secret in everything for secret in secrets)
 
 
-def without(secrets: Iterable[str], text: str) -> str:
-    """Return a text with each secret replaced by asterisks."""
+def without(secrets: Iterable[str], text: str, *, is_cut: bool = False) -> str:
+    """Return a text with each secret replaced by asterisks.
+
+    One that *is_cut* may end within a secret: then the begin of the secret at its end is replaced as well.
+    """
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
+        text = text.replace(secret, _HIDDEN)
+        if is_cut:
+            begun = next((size for size in range(len(secret) - 1, 0, -1) if text.endswith(secret[:size])), 0)
+            if begun >= _SHORTEST:
+                text = text[:-begun] + _HIDDEN
     return text
 
 

@@ -19,7 +19,7 @@ from postscan.core.execution.scheduler import POLL_SECONDS, Scheduler
 from postscan.core.model.job import FilterStep, Job, JobToken
 from postscan.core.model.principal import Principal, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
-from postscan.core.model.records import AuditLine, Delivery, EventRow, RequestKey
+from postscan.core.model.records import AuditLine, Delivery, EventRow, JobLogPage, RequestKey
 from postscan.core.model.states import JobState
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service import waiting
@@ -224,10 +224,11 @@ class PostScanService:
         return self._reprocess(job, [one.step for one in planned if one.runs], by, JobAction.RETRY)
 
     def discard(self, token: str, by: Principal) -> None:
-        """Remove the images of a job that has ended. Raises `WrongState`."""
+        """Remove the images and the log of a job that has ended. Raises `WrongState`."""
         job = self.job(token, by)
         check(JobAction.DISCARD, job, by)
         self._retention.remove_images(job)
+        self._spool.logs.remove(job.token)
         self._store.record(AuditLine.of(by, "discard", job.token, self._clock.now()))
 
     def active(self, by: Principal) -> list[Job]:
@@ -262,6 +263,14 @@ class PostScanService:
     def deliveries(self, token: str, by: Principal) -> list[Delivery]:
         """Return the outputs that the job's filters were granted, published or not."""
         return self._store.deliveries(self.job(token, by).token)
+
+    def lines(self, token: str, by: Principal, after: int = 0) -> JobLogPage:
+        """Return what the job's filters have logged behind *after*, the `end` of an earlier page, to an administrator.
+
+        Other callers get no line.
+        """
+        job = self.job(token, by)
+        return self._spool.logs.read(job.token, after) if by.admin else JobLogPage((), after)
 
     def audit(self, by: Principal, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first, to an administrator; no line to other callers."""

@@ -1,7 +1,7 @@
 """Room for documents: each caller's share of the disk, and the reserve of the disk for the database.
 
 A share counts the images and what filters made, as stored; the images and documents that are being written, so that
-many at once cannot take more room than one could; and the folders of filters that run.
+many at once cannot take more room than one could; the folders of filters that run; and the logs of jobs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Quota:
         return f"the documents of {folder.owner} and the folders of its filters took more than {self.share} bytes"
 
     def _used(self, owner: str, kept: int) -> int:
-        return kept + self._writing[owner] + sum(one.size for one in self._folders if one.owner == owner)
+        folders = sum(one.size for one in self._folders if one.owner == owner)
+        return kept + self._writing[owner] + folders + self._spool.logs.bytes_of(owner)
 
     def _check(self, owner: str, kept: int, size: int) -> None:
         if self._used(owner, kept) + size > self.share:

@@ -69,7 +69,7 @@ def compare(store: Store, spool: Spool) -> Comparison:
 
 
 def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
-    """Quarantine every older file without a row, and abort every open job that lacks a file.
+    """Quarantine every older file without a row, abort every open job that lacks a file, and count the logs of jobs.
 
     Waits for a command that adds files before it adds their rows: `postscan jobs release`, or `retry`. Raises
     `SpoolFull`.
@@ -85,6 +85,19 @@ def reconcile(store: Store, spool: Spool, clock: Clock) -> None:
         _abort(store, spool, clock, token, reason)
     for owner in store.recount():
         log.warning("bytes of a caller counted again", extra={"user": owner})
+    _count_logs(store, spool)
+
+
+def _count_logs(store: Store, spool: Spool) -> None:
+    """Count the logs of the jobs, and remove those of jobs that were deleted."""
+    tokens = spool.logs.tokens()
+    owners = store.owners(tokens)
+    for token in tokens:
+        owner = owners.get(JobToken(token))
+        if owner is None:
+            spool.logs.try_to_remove(token)
+        else:
+            spool.logs.count(token, owner)
 
 
 def _is_made(key: str) -> bool:

@@ -44,6 +44,7 @@ class Retention:
         """Do what `sweep` does; yield behind each transaction. One caller at a time."""
         now = self._clock.ticks()
         jobs_before = now - self._settings.job_hours * HOUR
+        self._spool.logs.forget_removed()
         yield from _repeated(lambda: self._store.record_ended(now))
         for job in self._store.disposable(now - self._settings.image_hours * HOUR):
             self._try_to_remove(job)
@@ -54,7 +55,7 @@ class Retention:
             yield
         yield from self._fit()
         yield from _repeated(lambda: self._store.drop_repository_events(jobs_before))
-        yield from _repeated(lambda: self._store.drop_jobs(jobs_before, self._settings.jobs))
+        yield from _repeated(lambda: self._drop_jobs(jobs_before))
         yield from _repeated(lambda: self._store.drop_responses(now - self._settings.request_hours * HOUR))
         yield from _repeated(lambda: self._store.forget_origins(now))
 
@@ -78,6 +79,13 @@ class Retention:
             return False
         self._kept.discard(ended.token)
         return True
+
+    def _drop_jobs(self, ended_before: float) -> int:
+        """Delete a batch of jobs with their logs; return how many."""
+        tokens = self._store.drop_jobs(ended_before, self._settings.jobs)
+        for token in tokens:
+            self._spool.logs.try_to_remove(token)
+        return len(tokens)
 
     def _fit(self) -> Iterator[None]:
         """Remove the oldest images of Completed and Canceled jobs until the rest fits `retention.image_bytes`."""

@@ -92,6 +92,12 @@ def blobs(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Blob]:
     return list(found.values())
 
 
+def owners(db: sa.Connection, tokens: Sequence[str], _most: float) -> list[tuple[JobToken, str]]:
+    """Return those of these jobs that exist, each with the name of its owner."""
+    rows = db.execute(sa.select(JOB.c.token, JOB.c.owner).where(JOB.c.token.in_(tokens)))
+    return [(row.token, row.owner) for row in rows]
+
+
 def spooled_bytes(db: sa.Connection, owner: str) -> int:
     """Return how many bytes the spool keeps of one owner: images, and what filters made for open jobs."""
     return db.scalar(sa.select(USAGE.c.kept_bytes).where(USAGE.c.owner == owner)) or 0
@@ -198,22 +204,24 @@ def transfer_images(db: sa.Connection, token: str) -> Usage:
     return before
 
 
-def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> int:
-    """Delete a batch of ended jobs that are both old and beyond the newest *keep*, and have no images; return how many.
+def drop_jobs(db: sa.Connection, ended_before: float, keep: int) -> Sequence[JobToken]:
+    """Delete a batch of ended jobs that are both old and beyond the newest *keep*, and have no images; return them.
 
     Their images were removed, or they never had any.
     """
     by_end = (JOB.c.ended_ticks, JOB.c.token)
     old = sa.select(JOB.c.token).where(HAS_NO_FILES, JOB.c.ended_ticks < ended_before).order_by(*by_end).limit(BATCH)
     if db.scalar(old.limit(1)) is None:
-        return 0
+        return ()
     if keep:
         newest = sa.select(*by_end).where(IS_SWEPT).order_by(*(column.desc() for column in by_end))
         last = db.execute(newest.limit(1).offset(keep - 1)).one_or_none()
         if last is None:
-            return 0
+            return ()
         old = old.where(sa.tuple_(*by_end) < tuple(last))
-    return db.execute(sa.delete(JOB).where(JOB.c.token.in_(old))).rowcount
+    tokens = db.scalars(old).all()
+    db.execute(sa.delete(JOB).where(JOB.c.token.in_(tokens)))
+    return tokens
 
 
 def _drop_images(db: sa.Connection, token: str) -> tuple[str, bool, Usage]:

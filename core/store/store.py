@@ -280,6 +280,10 @@ class Store:
         """Return the files that the spool must hold for these jobs while they are open, and may hold afterwards."""
         return of_jobs(self.reading, list(tokens), retention.blobs)
 
+    def owners(self, tokens: Sequence[str]) -> dict[JobToken, str]:
+        """Return the names of the owners of these jobs, by token, without the jobs that were deleted."""
+        return dict(of_jobs(self.reading, tokens, retention.owners))
+
     def open_blobs(self) -> Iterator[Blob]:
         """Yield the files that the spool must hold for the open jobs, read page by page.
 
@@ -331,8 +335,8 @@ class Store:
         with self.writing() as db:
             retention.record_images_removed(db, token)
 
-    def drop_jobs(self, ended_before: float, keep: int) -> int:
-        """Delete a batch of ended jobs without images that are both old and beyond the newest *keep*; return how many.
+    def drop_jobs(self, ended_before: float, keep: int) -> Sequence[JobToken]:
+        """Delete a batch of ended jobs without images that are both old and beyond the newest *keep*; return them.
 
         Call `drop_repository_events` before it: their age follows from these jobs.
         """

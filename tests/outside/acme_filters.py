@@ -18,9 +18,10 @@ from postscan.plugins import CancellationToken, Filter, FilterContext, FilterFai
 
 @dataclass
 class Settings:
-    """`folder` is where the filters leave their traces."""
+    """`folder` is where the filters leave their traces; `api_key` is a secret."""
 
     folder: str = ""
+    api_key: str = ""
 
 
 class Acme(Filter):
@@ -42,7 +43,11 @@ class Acme(Filter):
         """Wait for as many seconds as the instructions say, or `until woken` by the test; return early at a cancel."""
         if (argument := self.argument(job)) != "until woken":
             token.wait(float(argument or 0))
-            return
+        else:
+            self.sleep_until_woken(job, token)
+
+    def sleep_until_woken(self, job: FilterContext, token: CancellationToken) -> None:
+        """Wait until the test wakes this job; return early at a cancel."""
         woken = Path(job.settings.folder) / f"{job.job.token}.woken"
         while not woken.exists() and not token.wait(0.01):
             pass
@@ -150,6 +155,22 @@ class Fail(Acme):
         raise FilterFailed(self.argument(job), "it was told to fail")
 
 
+class Log(Acme):
+    """Log the words of the instructions; `KEY` stands for the secret of the settings, `PAUSE` waits for the test."""
+
+    dialect = "urn:acme:log"
+    grace = 60.0
+
+    def run(self, job: FilterContext, token: CancellationToken) -> None:
+        for word in self.argument(job).split():
+            token.check()
+            if word == "PAUSE":
+                self.trace(job, "pausing")
+                self.sleep_until_woken(job, token)
+            else:
+                job.log(f"key {job.settings.api_key}" if word == "KEY" else word)
+
+
 class Warn(Acme):
     """End with a warning."""
 
@@ -250,4 +271,5 @@ class Helpless(Moody):
 @hookimpl
 def postscan_filters() -> list[Filter]:
     """Bring them all."""
-    return [Copy(), Sleep(), Deaf(), Swallow(), Turn(), Fail(), Warn(), Raise(), Die(), Print(), Moody(), Helpless()]
+    kinds = (Copy, Sleep, Deaf, Swallow, Turn, Fail, Log, Warn, Raise, Die, Print, Moody, Helpless)
+    return [kind() for kind in kinds]

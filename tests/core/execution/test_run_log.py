@@ -65,3 +65,66 @@ def test_a_line_has_so_many_bytes_and_says_how_many_are_missing(caplog: pytest.L
         ("filter logged", "12345", 4995),
         ("filter logged", "123", None),
     ]
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+class Kept:
+    """Keeps lines in memory."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def append(self, level: str, text: str, dropped_bytes: int = 0) -> None:
+        """Keep a line."""
+        self.calls.append((level, text, dropped_bytes))
+
+    def drop(self, size: int) -> None:
+        """Keep the size of a line."""
+        self.calls.append((size,))
+
+    def close(self) -> None:
+        """Keep that it was closed."""
+        self.calls.append(())
+
+
+def test_what_is_logged_is_kept_as_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With the same limits, and a level that every reader knows."""
+    kept = Kept()
+    log = RunLog(JOB, "Stamp", FilterSettings(log_lines=3, log_line_bytes=5), kept)
+    for one in (line("12345"), line("123456"), LogLine(level="loud", text="a"), line("1234"), line("123")):
+        log.write(one)
+    log.close()
+
+    assert kept.calls == [("info", "12345", 0), ("info", "12345", 1), ("info", "a", 0), (4,), (3,), ()]
+    assert len(caplog.records) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "logged"),
+    [
+        ("the swordfish and the swordfish", None, "the *** and the ***"),
+        ("cut within the sword", 5000, "cut within the ***"),
+        ("not cut: the sword", None, "not cut: the sword"),
+        ("cut, but swo", 5000, "cut, but swo"),
+        ("swordfish", 5000, "***"),
+    ],
+)
+def test_no_secret_is_logged(text: str, size: int | None, logged: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither whole, nor at the end of a line that the worker has cut, unless too little is left to be one."""
+    kept = Kept()
+    log = RunLog(JOB, "Stamp", FilterSettings(), kept, {"swordfish"})
+    log.write(line(text, size))
+
+    assert fields(caplog, "text") == [("filter logged", logged)]
+    assert kept.calls[0][1] == logged
+
+
+def test_a_secret_at_the_limit_of_a_line_is_no_part_of_it() -> None:
+    """The secret is replaced before the line is cut."""
+    kept = Kept()
+    log = RunLog(JOB, "Stamp", FilterSettings(log_line_bytes=8), kept, {"swordfish"})
+    log.write(line("key swordfish"))
+
+    assert kept.calls == [("info", "key ***", 0)]

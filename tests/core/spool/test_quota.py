@@ -16,6 +16,7 @@ from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.states import FilterVerb
 from postscan.core.settings import Settings
+from postscan.core.spool.job_log import JobLogWriter
 from postscan.core.spool.quota import Quota
 
 
@@ -214,3 +215,22 @@ def test_a_reserve_is_left_on_the_disk(settings: Settings) -> None:
     assert anna.job(token).images_received == 0
     core.service.cancel(token, ANNA)
     core.close()
+
+
+def test_the_logs_of_a_callers_jobs_are_part_of_the_share(small: Engine) -> None:
+    """T-Q1, I5: a caller cannot fill the disk with what filters log; a removed log gives its room back."""
+    anna, boris = Works(small, ANNA), Works(small, BORIS)
+    token = anna.create("copy")
+    writer = JobLogWriter(small.spool.logs, token, ANNA.name, 0, 1, small.clock, 0)
+    writer.append("info", "x" * 800)
+    writer.close()
+    left = 1000 - small.spool.logs.bytes_of(ANNA.name)
+
+    with pytest.raises(SpoolFull):
+        anna.send(token, 1, b"x" * (left + 1))
+    boris.send(boris.create("copy"), 1, b"x" * 1000)
+    small.spool.logs.remove(token)
+    anna.send(token, 1, b"x" * 1000)
+
+    assert 0 < left < 200
+    assert anna.job(token).images_received == 1

@@ -300,3 +300,22 @@ def test_a_cancelled_running_job_that_lost_its_file_ends_canceled(core: Engine, 
     again.close()
 
     assert job.state is JobState.CANCELED
+
+
+def test_the_logs_of_jobs_are_counted_and_those_of_deleted_jobs_removed(
+    stopped: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    """I4, I5: a log is no lost scan, and the server may have died between the end of a job's row and that of its log."""
+    token = stopped.create("copy")
+    stopped.send(token)
+    log = stray(stopped, f"logs/{token}", b'{"at":"half a line')
+    left = stray(stopped, "logs/11112222-0000-4000-8000-000000000000")
+    unknown = stray(stopped, "logs/of no job")
+
+    with caplog.at_level(logging.WARNING), stopped.core.running():
+        counted = stopped.core.spool.logs.bytes_of(ANNA.name)
+
+    assert (log.exists(), left.exists(), unknown.exists()) == (True, False, True)
+    assert counted == log.stat().st_size
+    assert aside(stopped) == {}
+    assert [one.message for one in caplog.records if "file" in one.message] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import databases
 import pytest
@@ -16,6 +17,7 @@ from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import RequestKey
 from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
+from postscan.core.spool.job_log import JobLogWriter
 from postscan.core.store.database import pages
 from postscan.plugins.testing.runner import FakeClock
 
@@ -293,3 +295,65 @@ def test_a_job_that_has_not_ended_cannot_be_discarded(core: Engine) -> None:
     """Cancel it first."""
     with pytest.raises(WrongState):
         core.service.discard(Works(core, ANNA).create("copy"), ADMIN)
+
+
+def logged(core: Engine, token: JobToken) -> Path:
+    """Write a line into the log of a job of ANNA; return the path of the log."""
+    writer = JobLogWriter(core.spool.logs, token, ANNA.name, 0, 1, core.clock, 0)
+    writer.append("info", "page 1")
+    writer.close()
+    return core.spool.logs.path(token)
+
+
+def test_a_log_stays_as_long_as_its_job_and_is_removed_with_it(core: Engine, clock: FakeClock) -> None:
+    """D15: longer than the images, so that what went wrong can still be read; its bytes are free again."""
+    tokens = [ended(core, 10) for _ in range(4)]
+    logs = [logged(core, token) for token in tokens]
+    clock.advance(23 * HOUR)
+    core.retention.sweep()
+    assert not any(kept(core, token) for token in tokens)
+    assert all(log.exists() for log in logs)
+
+    clock.advance(2 * HOUR)
+    core.retention.sweep()
+
+    left = {job.token for job in core.service.history(ANNA)}
+    assert len(left) == 2
+    assert [log.exists() for log in logs] == [token in left for token in tokens]
+    assert core.spool.logs.bytes_of(ANNA.name) == sum(log.stat().st_size for log in logs if log.exists())
+
+
+def test_a_log_that_cannot_be_removed_keeps_no_job(
+    core: Engine, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next start of the server tries again."""
+    tokens = [ended(core, 10) for _ in range(3)]
+    for token in tokens:
+        (core.spool.logs.path(token) / "folder").mkdir(parents=True)  # no file, so it cannot be unlinked
+    clock.advance(25 * HOUR)
+    core.retention.sweep()
+
+    assert len(core.service.history(ANNA)) == 2
+    assert caplog.messages == ["log of a job not removed"]
+
+
+def test_the_log_of_a_discarded_job_is_removed_with_its_images(core: Engine) -> None:
+    """An administrator has decided so."""
+    token = ended(core, failed=True)
+    log = logged(core, token)
+
+    core.service.discard(token, ADMIN)
+
+    assert not log.exists()
+    assert core.service.lines(token, ADMIN).lines == ()
+
+
+def test_a_log_that_a_command_has_removed_takes_no_room(core: Engine) -> None:
+    """I5: the server counts it no longer after its next sweep."""
+    log = logged(core, ended(core))
+    assert core.spool.logs.bytes_of(ANNA.name) > 0
+    log.unlink()
+
+    core.retention.sweep()
+
+    assert core.spool.logs.bytes_of(ANNA.name) == 0

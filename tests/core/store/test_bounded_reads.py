@@ -54,6 +54,7 @@ READS: dict[str, Callable[[Engine], object]] = {
     "state of the server": lambda core: core.service.state(ADMIN),
     "state for a caller": lambda core: core.service.state(ANNA),
     "files of open jobs": lambda core: list(core.store.open_blobs()),
+    "owners of jobs": lambda core: core.store.owners([one.token for one in core.store.ended_jobs(limit=1000)]),
     "files of jobs": lambda core: core.store.blobs([one.token for one in core.store.ended_jobs(limit=1000)]),
     "silent devices": lambda core: core.store.idle(math.inf),
     "jobs that sources left": lambda core: list(core.store.jobs_of_sources()),

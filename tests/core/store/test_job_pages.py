@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -202,13 +202,13 @@ def test_a_job_that_is_deleted_meanwhile_is_missing_with_all_its_events(
     store.record_images_removed("old")
     of_new = [one for one in outbox.after(store.reading, 0, EVERYTHING, None)[0] if one.job and one.job.token == "new"]
     monkeypatch.setattr(pages, "ROWS", 1)
-    dropped: list[int] = []
+    dropped: list[Sequence[str]] = []
     reading = between(store.reading, lambda: dropped.append(store.drop_jobs(200.0, keep=0)))
 
     found, cursor = outbox.after(reading, 0, limit, None)
     rest, _ = outbox.after(store.reading, cursor, EVERYTHING, None)
 
-    assert dropped == [1]
+    assert dropped == [["old"]]
     assert cursor > 0
     assert found + rest == of_new
 
