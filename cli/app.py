@@ -90,6 +90,7 @@ def postscan(
 
 
 app.command()(serve.serve)
+app.command()(serve.reload)
 app.command()(command.demo)
 app.command()(send.send)
 app.command()(device_command.device)

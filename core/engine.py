@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError, StoreFull
@@ -48,7 +48,7 @@ from postscan.core.spool.quota import Quota
 from postscan.core.spool.recovery import Comparison
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
-from postscan.core.store.database.file_lock import FileLock, LockHeld
+from postscan.core.store.database.file_lock import FileLock, LockHeld, process_number
 from postscan.core.store.store import Store
 from postscan.core.workers import orphans, work_folder
 from postscan.core.workers.pool import Workers
@@ -79,8 +79,8 @@ class Engine:
         self.filters = ActiveFilters()
         self._workers = Workers()
         self.quota = quota = Quota(settings, self.store, self.spool)
-        pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
-        executor = LocalExecutor(pipeline.run, settings.running.slots)
+        self._pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
+        executor = LocalExecutor(self._pipeline.run, settings.running.slots)
         self.refusals = Refusals(self.store, settings.limits, self.clock)
         self.accounts = Accounts(settings, self.store, self.refusals, self.clock)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(WINDOW, self.refusals.summarize)]
@@ -109,6 +109,20 @@ class Engine:
     def close(self) -> None:
         """Close the database connections."""
         self.store.close()
+
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on; only those of `postscan.core.settings.reload` may differ.
+
+        Then end the subscriptions of callers who are administrators no longer. Raises `StoreBusy` if that fails.
+        """
+        self.settings = settings
+        self.quota.use(settings)
+        self._pipeline.use(settings)
+        self.accounts.use(settings)
+        self.service.use(settings)
+        self.origins.use(settings)
+        self.retention.use(settings.retention)
+        self.subscriptions.drop_without(settings.identity.administrators)
 
     def catalogue(self) -> Catalogue:
         """Probe every installed plugin, each in a worker process of its own."""
@@ -243,6 +257,19 @@ def _ballast(settings: Settings) -> Ballast:
     storage = settings.storage
     size = storage.ballast_bytes if storage.url.startswith("sqlite") else 0
     return Ballast(storage.data_dir, size, storage.reserve_bytes // 2)
+
+
+class ServerProcess(NamedTuple):
+    """The process of a running server: its name, and its number, None if it is on another machine."""
+
+    name: str
+    number: int | None
+
+
+def server_process(folder: Path) -> ServerProcess | None:
+    """Return the process of the server that is running with this data folder; None if there is none."""
+    name = FileLock(folder / _LOCK).holder()
+    return None if name is None else ServerProcess(name, process_number(name))
 
 
 def is_served(folder: Path) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SOON: Final = timedelta(days=30)
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not listened on)
-_RENEW: Final = "docs/tls.md, Make certificates; then restart the server"
+_RENEW: Final = "docs/tls.md, Make certificates; then: postscan reload"
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:
@@ -127,6 +127,6 @@ def _revocations(file: Path) -> Iterator[Finding]:
         issuer, end = found.issuer.rfc4514_string(), found.next_update_utc
         if end is not None and end < datetime.now(UTC):
             sentence = f"the list of {issuer} in {file} expired on {end:%Y-%m-%d %H:%M} UTC: every client is refused"
-            yield problem("revocations", sentence, "docs/tls.md, Revoke; then restart the server")
+            yield problem("revocations", sentence, "docs/tls.md, Revoke; then: postscan reload")
         else:
             yield ok("revocations", f"the list of {issuer} is valid today")

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -27,11 +27,12 @@ from postscan.soap.discovery import app_sequence, responder, udp
 from postscan.soap.eventing.notifier import Notifier
 from postscan.soap.eventing.subscription_manager import SubscriptionManager
 from postscan.soap.http import connections, tls
-from postscan.soap.http.acceptor import AcceptSettings, Loop
+from postscan.soap.http.acceptor import Acceptor, AcceptSettings, Loop
 from postscan.soap.http.app import create_app
 from postscan.soap.http.endpoints import EventingParts
 from postscan.soap.http.identity import Identities
 from postscan.soap.http.protocol import ConnectionLimits, protocol
+from postscan.soap.http.reload import HangUps, ReloadService, SettingsReload, SettingsSource
 from postscan.soap.http.turns import LoopTurns
 
 log = logging.getLogger(__name__)
@@ -49,14 +50,16 @@ _LIBC: Final = ctypes.CDLL(None)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 
 
-def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> None:
+def serve(core: Engine, settings: Settings, ready: Callable[[str], None], source: SettingsSource) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Calls *ready* with the URL when the server accepts requests.
+
+    At SIGHUP it reads the settings of *source* again, and takes over those that may change.
 
     Raises `SettingsError` if the server cannot listen on its address, if another server uses the data, or if a file
     of `[tls]` cannot be used.
     """
     _limit_freed_memory()
-    stop = _StopSignal()
+    stop, hang_ups = _StopSignal(), HangUps()
     context = tls.context(settings.tls)
     places = _places(settings)
     with contextlib.ExitStack() as stack:
@@ -80,6 +83,7 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None]) -> Non
         app = create_app(core.service, settings, advertisement, eventing, identities, turns)
         config = _config(app, settings, context, identities, places, turns)
         server = _Server(config, ready, _url(listener, settings), services)
+        services.append(ReloadService(hang_ups, SettingsReload(core, identities, source, server.use)))
         stop.server = server
         server.run(sockets=[listener])
         log.info("drain started", extra={"seconds": settings.server.drain_seconds})
@@ -122,6 +126,11 @@ class _Server(uvicorn.Server):
         self._ready = ready
         self._url = url
         self._services = services
+
+    def use(self, context: ssl.SSLContext | None) -> None:
+        """Use this TLS context for further connections."""
+        for acceptor in cast("list[Acceptor]", self.servers):  # those of `Loop`
+            acceptor.use(context)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start uvicorn and the background services, then call `ready`."""

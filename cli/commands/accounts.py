@@ -31,7 +31,7 @@ def list_accounts(
     """List the accounts, those of the settings first.
 
     USER is the user for whom an account stands, INLETS where it may be used. An account of the settings is changed
-    there, and counts after a restart of the server; it hides one of the database with the same name.
+    there, and counts after `postscan reload`; it hides one of the database with the same name.
 
     \b
     Examples:

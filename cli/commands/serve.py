@@ -1,4 +1,4 @@
-"""`postscan serve`: the scan server."""
+"""`postscan serve`: the scan server; and `postscan reload`, which lets it read its settings again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from postscan.cli import running_server
 from postscan.cli.context import load_settings, open_engine
+from postscan.cli.output import terminal, views
 from postscan.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def serve(
 
     Prints the URL of the processing service as one line on stdout as soon as devices can reach it; the log goes to
     stderr. A new or older database is migrated first. While it stops, the server accepts no new requests and
-    gives running filters `server.drain_seconds` to finish; unfinished jobs continue after the next start.
+    gives running filters `server.drain_seconds` to finish; unfinished jobs continue after the next start. At SIGHUP it
+    reads its settings again: see `postscan reload`.
 
     \b
     Examples:
@@ -37,9 +40,54 @@ def serve(
     from postscan.soap import server
 
     settings = _overridden(load_settings(context), host, port)
-    logs.to_stderr(settings.log)
+    logs.to_stderr(settings.log, settings.log_level)
     with open_engine(settings) as engine:
-        server.serve(engine, settings, ready=typer.echo)
+        server.serve(engine, settings, ready=typer.echo, source=_CommandLine(context, host, port))
+
+
+def reload(
+    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Let the running server read its settings and certificates again, and print what it has taken over.
+
+    The server is found by the data folder of these settings, and must run on this machine, as the same user. It reads
+    the file with which it was started. Settings that it cannot take over are named: they need a restart. An error in
+    the file, or a certificate that cannot be used, changes nothing. Open connections keep their certificates.
+
+    \b
+    Example:
+      postscan --config /etc/postscan.toml reload
+    """
+    settings = load_settings(context)
+    report = running_server.reload(settings.storage.data_dir)
+    if json:
+        record = {"taken": report.taken, "restart": report.restart, "certificates": report.certificates}
+        typer.echo(views.as_json(record))
+        return
+    typer.echo(terminal.plain(f"taken over: {', '.join(report.taken) or 'nothing has changed'}"))
+    if report.certificates:
+        typer.echo("certificates: read again")
+    if report.restart:
+        typer.echo(terminal.plain(f"need a restart: {', '.join(report.restart)}"))
+
+
+class _CommandLine:
+    """The settings of a server that was started with these options."""
+
+    def __init__(self, context: typer.Context, host: str | None, port: int | None) -> None:
+        self._context = context
+        self._host = host
+        self._port = port
+
+    def read(self) -> Settings:
+        """Read the file again. Raises `SettingsError`."""
+        return _overridden(load_settings(self._context), self._host, self._port)
+
+    def taken_over(self, settings: Settings) -> None:
+        """Log from the level of these settings on."""
+        from postscan.cli.output import logs
+
+        logs.set_level(settings.log_level)
 
 
 def _overridden(settings: Settings, host: str | None, port: int | None) -> Settings:

@@ -21,12 +21,14 @@ import structlog
 
 from postscan.cli.output.terminal import plain
 
+Level = Literal["debug", "info", "warning", "error"]
+
 _Event = MutableMapping[str, Any]
 _UNQUOTED = re.compile(r'[^\s"=]+')
 
 
-def to_stderr(form: Literal["text", "json"]) -> None:
-    """Configure every logger of this process to write to stderr in this form, from INFO on."""
+def to_stderr(form: Literal["text", "json"], level: Level = "info") -> None:
+    """Configure every logger of this process to write to stderr in this form, from this level on: see `set_level`."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -38,8 +40,16 @@ def to_stderr(form: Literal["text", "json"]) -> None:
     last += [structlog.processors.JSONRenderer(default=str)] if form == "json" else [_text]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # `migrate` prints the migrations that it ran
+
+
+def set_level(level: Level) -> None:
+    """Log what is of this level or above; of other libraries nothing below INFO."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger("postscan").setLevel(number)
+    logging.getLogger().setLevel(max(number, logging.INFO))
 
 
 def _uncoloured(_logger: object, _method: str, event: _Event) -> _Event:

@@ -90,6 +90,10 @@ class Pipeline:
         self._clock = clock
         self._folders = WorkFolders(settings)
 
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on."""
+        self._settings = settings
+
     def run(self, token: JobToken, interrupt: Interrupt) -> None:
         """Run what is left of a job's filters, and close it; raise `ShuttingDown` to suspend it instead.
 

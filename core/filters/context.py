@@ -155,5 +155,5 @@ class FilterContext:
         self.parent.progress(done, total, unit)
 
     def log(self, text: str, level: str = "info") -> None:
-        """Write a line into the server's log, beside the job's token; `level` as in `logging`."""
+        """Write a line into the server's log and into that of the job; `level` as in `logging`."""
         self.parent.log(level, text)

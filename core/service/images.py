@@ -52,6 +52,10 @@ class ImageReceiver:
         self._access = access
         self._clock = clock
 
+    def use(self, settings: Settings) -> None:
+        """Work with the limits of these settings from now on."""
+        self._limits = settings.limits
+
     def open(
         self,
         token: str,

@@ -52,6 +52,10 @@ class JobUsers:
         self._settings = settings
         self._accounts = accounts
 
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on."""
+        self._settings = settings
+
     def decide(self, inlet: str, destination: DestinationSettings, claim: Claim) -> JobUser:
         """Return the user of a job; raise `OriginRefused` if the claim is too weak for the destination."""
         source = self._settings.sources[inlet]

@@ -88,6 +88,11 @@ class PostScanService:
         self._images = ImageReceiver(settings, store, spool, quota, uploads, self._access, clock)
         self._reprocessing = Reprocessing(store, spool, clock)
 
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on."""
+        self._settings = settings
+        self._images.use(settings)
+
     # --- for devices ---------------------------------------------------------------------------------------------
 
     def create(

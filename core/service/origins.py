@@ -108,6 +108,11 @@ class Origins:
         self._identifiers: dict[str, str] = {}
         self._unconfirmed = UnconfirmedJobs()
 
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on; inlets and destinations are the same."""
+        self._settings = settings
+        self._users.use(settings)
+
     # --- when a server starts ------------------------------------------------------------------------------------
 
     def begin(self) -> None:

@@ -1,4 +1,4 @@
-"""All settings: one TOML file, read once when a command starts, and immutable after that.
+"""All settings: one TOML file, read when a command starts, and immutable after that; a server may read it again.
 
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
 `postscan.core.settings.network`, `postscan.core.settings.sources` and `postscan.core.settings.accounts`.
@@ -69,6 +69,9 @@ class Settings(Table):
     users: dict[str, UserSettings] = Field(default_factory=dict, description="users by SID")
     allow_unknown_users: bool = Field(True, description="accept a SID that `users` does not list; its name is the SID")
     log: Literal["text", "json"] = Field("text", description="form of the log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="lowest level of the lines of the log; `debug` also has what plugins print"
+    )
 
     @field_validator("accounts")
     @classmethod

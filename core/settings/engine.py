@@ -110,8 +110,8 @@ class LimitSettings(Table):
     )
     caller_bytes: Bytes = Field(
         20 * GIB,
-        description="most bytes that are stored for one caller: images, what filters made of them, and the folders of "
-        "filters that run, from 1 MiB on",
+        description="most bytes that are stored for one caller: images, what filters made of them, the logs of jobs, "
+        "and the folders of filters that run, from 1 MiB on",
     )
     bad_tokens: int = Field(20, gt=0, description="unknown tokens that a caller may send in a minute")
     wrong_passwords: int = Field(

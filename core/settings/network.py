@@ -207,7 +207,7 @@ class EventSettings(Table):
 
 
 class TlsSettings(Table):
-    """`[tls]`: the server's certificate, and those of clients; files in PEM form, read at the start."""
+    """`[tls]`: the server's certificate, and those of clients; files in PEM form, read at the start and at a reload."""
 
     certificate: Path | None = Field(
         None, description="certificate of the server, followed by the intermediate ones; none: plain HTTP"

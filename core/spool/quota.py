@@ -33,6 +33,10 @@ class Quota:
         self._writing: Counter[str] = Counter()
         self._folders: list[FolderShare] = []
 
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on."""
+        self.share = settings.limits.caller_bytes
+
     def open(self, owner: str) -> Reservation:
         """Return the reservation for one document of this caller; raise `SpoolFull` if there is no room for any byte.
 

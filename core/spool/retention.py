@@ -35,6 +35,10 @@ class Retention:
         self._clock = clock
         self._kept: set[JobToken] = set()  # jobs whose images could not be removed, so that each is logged once
 
+    def use(self, settings: RetentionSettings) -> None:
+        """Work with these settings from now on; a sweep that has begun may have begun with the old ones."""
+        self._settings = settings
+
     def sweep(self) -> None:
         """Remove what is older, larger or more than the settings keep."""
         for _ in self.batches():

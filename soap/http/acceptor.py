@@ -103,6 +103,10 @@ class Acceptor:
         listener.setblocking(False)
         self._resume()
 
+    def use(self, context: ssl.SSLContext | None) -> None:
+        """Accept further connections with this TLS context; those that are established keep theirs."""
+        self._context = context
+
     def close(self) -> None:
         """Accept no more connections; those that are established stay open."""
         self._is_closed = True

@@ -44,11 +44,11 @@ class Identities:
     """Identifies the callers of one server."""
 
     def __init__(self, settings: Settings) -> None:
-        self._by_upn = {user.upn: sid for sid, user in settings.users.items() if user.upn}
-        self._by_certificate = settings.identity.certificates
-        self._administrators = frozenset(settings.identity.administrators)
-        self._networks = tuple(ipaddress.ip_network(one) for one in settings.identity.devices)
-        self._by_pem = functools.lru_cache(CACHED)(self._certified)
+        self._rules = _Rules(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Identify callers by these settings from now on, those of open connections too."""
+        self._rules = _Rules(settings)
 
     def caller(self, scope: Mapping[str, Any]) -> Principal:
         """Return the sender of the request of this ASGI scope (extension `tls`: the first certificate of the chain)."""
@@ -60,14 +60,15 @@ class Identities:
 
     def may_connect(self, scope: Mapping[str, Any]) -> bool:
         """Return whether the caller has a certificate, or an address that `identity.devices` allows (empty: all)."""
-        if not self._networks or self._certified_caller(scope) is not None:
+        networks = self._rules.networks
+        if not networks or self._certified_caller(scope) is not None:
             return True
         client = scope.get("client")
-        return client is not None and any(_address(client[0]) in network for network in self._networks)
+        return client is not None and any(_address(client[0]) in network for network in networks)
 
     def may_use_tls(self, pem: str) -> bool:
         """Return whether a verified certificate names a user or an administrator, as `tls.mode = "client"` requires."""
-        found = self._by_pem(pem)
+        found = self._rules.by_pem(pem)
         return found is not None and bool(found.principal.sid or found.role)
 
     def administrator(self, scope: Mapping[str, Any]) -> Principal | None:
@@ -80,7 +81,18 @@ class Identities:
 
     def _certified_caller(self, scope: Mapping[str, Any]) -> CertifiedCaller | None:
         chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", ())
-        return self._by_pem(chain[0]) if chain else None
+        return self._rules.by_pem(chain[0]) if chain else None
+
+
+class _Rules:
+    """Who a certificate stands for by the settings, and from which networks devices may connect without one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._by_upn = {user.upn: sid for sid, user in settings.users.items() if user.upn}
+        self._by_certificate = settings.identity.certificates
+        self._administrators = frozenset(settings.identity.administrators)
+        self.networks = tuple(ipaddress.ip_network(one) for one in settings.identity.devices)
+        self.by_pem = functools.lru_cache(CACHED)(self._certified)
 
     def _certified(self, pem: str) -> CertifiedCaller | None:
         """Return the caller that a verified certificate identifies, or None if it is unusable; log either once."""

@@ -88,6 +88,14 @@ class Server:
         disabled = [*self.settings.plugins.disabled, *plugins]
         self._config.write_text(_toml(self._defaults(), self._given, {"plugins": {"disabled": disabled}}))
 
+    def rewrite(self, tables: Tables, top: str = "") -> None:
+        """Let the settings file have these tables, too, and *top* before all; a running server sees it at a reload."""
+        self._config.write_text(top + _toml(self._defaults(), self._given, tables))
+
+    def reload(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `postscan reload` with the settings file."""
+        return commands.run(["--config", str(self._config), "reload", *options], timeout=120)
+
     def start(self) -> None:
         """Start it, at first with an empty database, and wait until it answers."""
         storage = self.settings.storage

@@ -33,7 +33,7 @@ from postscan.core.store.store import Store
 log = logging.getLogger(__name__)
 
 _WHO: Final = 512  # characters of a caller in the audit trail
-_NOT_OF_DATABASE: Final = "one that is not in the settings: change it there, and restart the server"
+_NOT_OF_DATABASE: Final = "one that is not in the settings: change it there, and run: postscan reload"
 
 
 class Accounts:
@@ -49,9 +49,12 @@ class Accounts:
         self._passwords = passwords or Passwords()
         self._attempts = Attempts(settings.limits, clock)
         self._queues = {was_right: ComparisonQueue() for was_right in (True, False)}
-        self._of_settings = {
-            name: Account(name, one.hash, one.user, one.inlets) for name, one in settings.accounts.items()
-        }
+        self._of_settings = _accounts_of(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on: with the accounts in them, and their users."""
+        self._settings = settings
+        self._of_settings = _accounts_of(settings)
 
     # --- for sources ---------------------------------------------------------------------------------------------
 
@@ -209,6 +212,11 @@ class Accounts:
         for inlet in inlets:
             if inlet not in self._settings.sources:
                 raise InvalidArgument("inlet", inlet, "the name of a table [sources.<name>]")
+
+
+def _accounts_of(settings: Settings) -> dict[str, Account]:
+    """Return the accounts in the settings by name."""
+    return {name: Account(name, one.hash, one.user, one.inlets) for name, one in settings.accounts.items()}
 
 
 def _require_administrator(by: Principal) -> None:

@@ -35,6 +35,12 @@ def this_process() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
+def process_number(name: str) -> int | None:
+    """Return the number of the process that has this name; None if it is not on this machine."""
+    number = name.removeprefix("process ").removesuffix(f" on {socket.gethostname()}")
+    return int(number) if number.isdecimal() else None
+
+
 class FileLock:
     """A lock of one process on the file *path*, which is made if it is missing."""
 

@@ -119,3 +119,26 @@ def _is_fixed(call: ast.Call) -> bool:
         case [ast.Constant(value=str(message))]:
             return "%" not in message and not RESERVED & {key.value for key in keys if isinstance(key, ast.Constant)}
     return False
+
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def test_the_log_begins_at_its_level() -> None:
+    """Of our own packages; what other libraries log below INFO is never there."""
+    code = (
+        f"for level in {LEVELS!r}:\n"
+        "    logs.set_level(level)\n"
+        f"    for one in {LEVELS!r}:\n"
+        "        for name in ('postscan.core', 'a'):\n"
+        "            getattr(logging.getLogger(name), one)(f'at {level}: {one} of {name}')\n"
+    )
+    found = [line.partition(" at ")[2].partition(" logger=")[0] for line in log_of("text", code).splitlines()]
+
+    assert found == [
+        f"{level}: {one} of {name}"
+        for level in LEVELS
+        for one in LEVELS[LEVELS.index(level) :]
+        for name in ("postscan.core", "a")
+        if (name, one) != ("a", "debug")
+    ]

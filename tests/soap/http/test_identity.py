@@ -198,3 +198,19 @@ def test_an_administrator_is_a_caller_like_any_other_for_devices() -> None:
 
     assert known.administrator(shown)
     assert known.caller(shown) == Principal(f"user:{ANNA}", Proof.CERTIFICATE, sid=ANNA)
+
+
+def test_callers_are_identified_by_the_last_settings() -> None:
+    """After a reload, also those whose certificates were read before: on an open connection, with the next request."""
+    known = Identities(settings(identity={"administrators": [ANNA], "devices": ["10.2.0.0/16"]}))
+    shown = ROOT.issue(names=[upn(UPN_OF_ANNA)])
+    assert known.administrator(scope(shown))
+    assert known.may_use_tls(shown.pem)
+    assert not known.may_connect(scope(None))
+
+    known.use(settings(users={}))
+
+    assert known.caller(scope(shown)).sid == ""
+    assert known.administrator(scope(shown)) is None
+    assert not known.may_use_tls(shown.pem)
+    assert known.may_connect(scope(None))
