@@ -268,7 +268,9 @@ def watch(context: typer.Context, token: Annotated[str, typer.Argument()] = "") 
 def show_log(
     context: typer.Context,
     token: str,
-    follow: Annotated[bool, typer.Option("--follow", help="Print new lines until the job has ended, or Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print new lines until the job has ended, or until Ctrl-C.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on each line.")] = False,
 ) -> None:
     """Print what the filters of a job have logged: time in UTC, number of the filter, level, text.

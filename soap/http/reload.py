@@ -1,7 +1,7 @@
 """Take over changed settings and certificates while the server runs: at SIGHUP, in a thread of its own.
 
-Everything is read and checked before anything is taken over, so an error changes nothing. Connections that are open keep
-their certificates, and their callers are identified by the new settings from the next request on.
+Everything is read and checked before anything is taken over, so an error changes nothing. Open connections keep their
+certificates; their callers are identified by the new settings from the next request on.
 """
 
 from __future__ import annotations

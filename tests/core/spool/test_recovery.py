@@ -305,7 +305,7 @@ def test_a_cancelled_running_job_that_lost_its_file_ends_canceled(core: Engine, 
 def test_the_logs_of_jobs_are_counted_and_those_of_deleted_jobs_removed(
     stopped: Works, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """I4, I5: a log is no lost scan, and the server may have died between the end of a job's row and that of its log."""
+    """I4, I5: a log is no lost scan; the server may have died when the row of its job was deleted, and it was not."""
     token = stopped.create("copy")
     stopped.send(token)
     log = stray(stopped, f"logs/{token}", b'{"at":"half a line')
