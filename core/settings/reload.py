@@ -1,6 +1,6 @@
 """What a running server takes over from its changed settings file, and what needs a restart.
 
-`RELOADED` is the whole list; `docs/administration.md` explains it. A value is in it if every part of the server reads it
+`RELOADED` is the whole list; `docs/administration.md` explains it. A value is in it if all parts of the server read it
 when it uses it, and if nothing that was announced to a device depends on it.
 """
 
