@@ -16,7 +16,7 @@ HEAD: Final = """\
 
 The settings are one TOML file, given by `--config` or by the environment variable `POSTSCAN_CONFIG`. Without a file the
 defaults below apply. The file is read when a command starts, and by a running server again at `postscan reload`, which
-[takes over some of the settings](administration.md#reload). An unknown key or a value of the wrong type is an error that
+[takes over some of the settings](administration.md#reload). An unknown key or a value of the wrong type is an error: it
 names the file, the key and the expected value. Relative paths start at the folder of the file.
 
 This page is generated from `core/settings/` by `tools/settings_page.py`.

@@ -45,9 +45,7 @@ def serve(
         server.serve(engine, settings, ready=typer.echo, source=_CommandLine(context, host, port))
 
 
-def reload(
-    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def reload(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Let the running server read its settings and certificates again, and print what it has taken over.
 
     The server is found by the data folder of these settings, and must run on this machine, as the same user. It reads
