@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import certificates
 import pytest
-from acceptance.scanning import INVALID, NOT_NOW, good, instructions, refusal
+from acceptance.scanning import INVALID, good, instructions, refusal
 from acceptance.server import Server, running
 from certificates import Authority, sid_extension
 from device import Device
@@ -69,7 +69,7 @@ def test_what_needs_a_restart_is_named_and_the_rest_is_taken_over(served: Server
 
     assert first.stdout.splitlines() == ["taken over: limits.open_jobs", "need a restart: running.slots"]
     assert json.loads(second.stdout) == {"taken": [], "restart": ["running.slots"], "certificates": False}
-    assert refusal(device(served).create(process, ASKED)).reason == NOT_NOW
+    assert refusal(device(served).create(process, ASKED)).subcode == "dsp:ServerErrorTemporaryError"
     assert served.log().count("changed settings need a restart") == 2
 
     served.stop()
@@ -156,7 +156,8 @@ def test_a_certificate_that_was_revoked_is_refused_after_a_reload(tmp_path: Path
     crl = tmp_path / "revoked.pem"
     crl.write_bytes(root.revoke())
     table = certificates.server_table(tmp_path, root, mode="client", crl=str(crl))
-    with running(tmp_path, {"tls": table}) as server:
+    users = {f'users."{ANNA}"': {"name": "anna@fabrikam.example"}}
+    with running(tmp_path, {"tls": table, **users}) as server:
         process = server.store(ASKED)
         contexts = [certificates.client(tmp_path, root, shows) for shows in (lost, kept)]
         for context in contexts:
