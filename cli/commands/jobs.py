@@ -273,9 +273,9 @@ def show_log(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on each line.")] = False,
 ) -> None:
-    """Print what the filters of a job have logged: time in UTC, number of the filter, level, text.
+    """Print what the filters of a job have logged.
 
-    A filter that ran again has the number of the run behind its own.
+    Each line has the time in UTC, the number of the filter, its run if it ran again, level and text.
 
     \b
     Example:

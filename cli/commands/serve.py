@@ -46,9 +46,9 @@ def serve(
 
 
 def reload(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Let the running server read its settings and certificates again, and print what it has taken over.
+    """Let the running server read its settings and certificates again.
 
-    The server is found by the data folder of these settings, and must run on this machine, as the same user. It reads
+    Prints what it has taken over. It is found by the data folder of these settings, on this machine, and reads
     the file with which it was started. Settings that it cannot take over are named: they need a restart. An error in
     the file, or a certificate that cannot be used, changes nothing. Open connections keep their certificates.
 

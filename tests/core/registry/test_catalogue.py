@@ -133,7 +133,7 @@ def test_an_unknown_key_in_a_plugins_settings_quarantines_it(core: Engine, setti
     """The reason names the table, the key, and what there is instead."""
     core.settings = settings.model_copy(update={"filters": {"acme": {"folders": "x"}}})
 
-    assert plugin(core, "acme").reason == "[filters.acme] has no setting 'folders'; it has: folder"
+    assert plugin(core, "acme").reason == "[filters.acme] has no setting 'folders'; it has: api_key, folder"
 
 
 def test_the_catalogue_knows_what_a_filter_takes_and_whether_it_judges_by_itself(core: Engine) -> None:
