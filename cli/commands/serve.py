@@ -48,9 +48,9 @@ def serve(
 def reload(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Let the running server read its settings and certificates again.
 
-    Prints what it has taken over. It is found by the data folder of these settings, on this machine, and reads
-    the file with which it was started. Settings that it cannot take over are named: they need a restart. An error in
-    the file, or a certificate that cannot be used, changes nothing. Open connections keep their certificates.
+    Prints what the server has taken over. The server is found by the data folder of these settings, on this machine; it
+    reads the file with which it was started. Settings that it cannot take over are named: they need a restart. An error
+    in the file, or a certificate that cannot be used, changes nothing. Open connections keep their certificates.
 
     \b
     Example:
