@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import certificates
 import pytest
-from acceptance.scanning import INVALID, good, instructions, refusal
+from acceptance.scanning import INVALID, Scanner, good, instructions, refusal
 from acceptance.server import Server, running
 from certificates import Authority, sid_extension
 from device import Device
@@ -123,6 +123,21 @@ def test_a_stopped_server_is_not_called(served: Server) -> None:
     assert reload_report.read(served.settings.storage.data_dir) is None
     assert failed.returncode == 1
     assert "no server is running with this data_dir" in failed.stderr
+
+
+def test_a_signal_during_the_stop_does_not_cut_it_short(served: Server) -> None:
+    """Running filters get their time, and their jobs are suspended; many signals before do no harm either."""
+    for _ in range(20):
+        os.kill(served.pid, signal.SIGHUP)
+    until(lambda: "settings reloaded" in served.log(), "for a reload")  # the kernel makes one of several signals
+    scanner = Scanner(served)
+    scanner.await_state(scanner.start("sleep 60"), "Processing")
+    os.kill(served.pid, signal.SIGTERM)
+    until(lambda: "drain started" in served.log(), "for the drain to start")
+    os.kill(served.pid, signal.SIGHUP)
+
+    assert served.stop() == 0
+    assert "job suspended" in served.log()
 
 
 # --- certificates ----------------------------------------------------------------------------------------------------
