@@ -25,7 +25,8 @@ from postscan import migrations
 from postscan.core.engine import is_served
 from postscan.core.registry import redaction
 from postscan.core.spool import ballast, identity
-from postscan.core.spool.images import LOST
+from postscan.core.spool.images import LOGS, LOST
+from postscan.core.spool.job_log import JobLogs
 from postscan.core.store import database
 from postscan.core.store.store import Store
 from postscan.doctor.findings import Finding, ok, problem, warning
@@ -271,10 +272,14 @@ def _clock_by_audit(store: Store) -> Finding:
 
 
 def _quotas(store: Store, settings: Settings) -> Iterator[Finding]:
-    """Check the quota of the spool for each caller."""
+    """Check the quota of the spool for each caller, the logs of its jobs included."""
     most = settings.limits.caller_bytes
     full = 0
-    for owner, used, _ in store.usages():
+    logs = JobLogs(settings.storage.spool_dir / LOGS)
+    for token, owner in store.owners(logs.tokens()).items():
+        logs.count(token, owner)
+    for owner, kept, _ in store.usages():
+        used = kept + logs.bytes_of(owner)
         sentence = f"{owner} uses {used:,} of {most:,} bytes"
         if used >= most:
             yield problem("quota", f"{sentence}: its images are refused", "postscan jobs discard TOKEN")

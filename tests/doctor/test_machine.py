@@ -29,6 +29,7 @@ from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings, load
+from postscan.core.spool.job_log import JobLogWriter
 from postscan.core.store.store import Store
 from postscan.doctor import certificates, machine
 
@@ -293,6 +294,23 @@ def test_a_caller_that_has_used_up_its_share(core: Engine, settings: Settings, m
 
     assert (check, found) == ("quota", verdict)
     assert sentence.startswith(f"device:192.0.2.7 uses 1,000 of {most:,} bytes")
+
+
+def test_the_logs_of_a_callers_jobs_are_part_of_what_it_has_used(core: Engine, settings: Settings) -> None:
+    """As the server counts them, when it refuses an image."""
+    token = core.service.create(DEVICE, SID, "7B0E", instructions("copy"))
+    with core.service.open_image(token, DEVICE, 1, "png") as image:
+        image.write(b"x" * 1000)
+    writer = JobLogWriter(core.spool.logs, token, DEVICE.name, 0, 1, core.clock, 0)
+    writer.append("info", "x" * 100)
+    writer.close()
+    used = 1000 + core.spool.logs.bytes_of(DEVICE.name)
+    less = settings.model_copy(update={"limits": settings.limits.model_copy(update={"caller_bytes": used})})
+    check, found, sentence = the(machine.records(less))
+
+    assert used > 1100
+    assert (check, found) == ("quota", "problem")
+    assert sentence.startswith(f"device:192.0.2.7 uses {used:,} of {used:,} bytes")
 
 
 # --- certificates ------------------------------------------------------------------------------------------------
