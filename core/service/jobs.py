@@ -81,6 +81,7 @@ class PostScanService:
         self._scheduler = scheduler
         self._uploads = uploads
         self._retention = retention
+        self._logs = spool.logs
         self._ballast = ballast
         self._refusals = refusals
         self._clock = clock
@@ -233,7 +234,7 @@ class PostScanService:
         job = self.job(token, by)
         check(JobAction.DISCARD, job, by)
         self._retention.remove_images(job)
-        self._spool.logs.remove(job.token)
+        self._logs.remove(job.token)
         self._store.record(AuditLine.of(by, "discard", job.token, self._clock.now()))
 
     def active(self, by: Principal) -> list[Job]:
@@ -275,7 +276,7 @@ class PostScanService:
         Other callers get no line.
         """
         job = self.job(token, by)
-        return self._spool.logs.read(job.token, after) if by.admin else JobLogPage((), after)
+        return self._logs.read(job.token, after) if by.admin else JobLogPage((), after)
 
     def audit(self, by: Principal, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first, to an administrator; no line to other callers."""
