@@ -28,7 +28,7 @@ from postscan.core.store.sources.tables import ORIGIN
 Conditions = list[sa.ColumnElement[bool]]
 
 _AT_ONCE: Final = 50
-"""Jobs that one transaction lists: with 3 images and 2 filters each, it takes 5 ms of processor time."""
+"""Jobs that one transaction lists: with 3 images and 2 filters each, it takes 7 ms of processor time."""
 
 _OF_DEVICES: Final = ("device:", "device-cert:", "user:")
 """What stands in the name of an owner before the address of a device, the key of a certificate or a SID."""
