@@ -157,9 +157,6 @@ class Sweep:
         """Start every thread that a job of this kind needs, each once."""
         is_device = kind not in source_job.PLUGINS
         needed = tracing.DEVICE_ROLES if is_device else tracing.SOURCE_ROLES
-        if len(tracing.roles(self._server.pid).get(tracing.INTAKE, ())) > 1:
-            self._server.kill()
-            self._server.start()
         if not tracing.roles(self._server.pid).keys() >= set(needed):
             self._job("delivered" if is_device else kind).go_on()
 

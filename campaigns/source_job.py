@@ -13,16 +13,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import messages
 import sqlalchemy as sa
 from acceptance.scanning import instructions
 from acceptance.server import SHARE, Server, Tables, running
+from command_forker import CONSTANTS
 from mail_inlet import page
 from plugin_names import unused
 from works import SID, alive
@@ -50,17 +53,27 @@ _NUMBERS: Final = itertools.count(1)
 
 @contextlib.contextmanager
 def with_inlets(home: Path, settings: Tables, *kinds: str) -> Iterator[Server]:
-    """Run a server that has an inlet for each of these kinds, and their destination; *settings* are further tables."""
+    """Run a server that has an inlet for each of these kinds, and their destination; *settings* are further tables.
+
+    It carries out the requests of an inlet in one thread, so that the N-th reply is always the N-th of a thread.
+    """
     tables: dict[str, Mapping[str, Any]] = {
         "plugins": {"disabled": unused("fileshare", *(PLUGINS[kind] for kind in kinds))},
         "destinations.scans": {"label": LABEL, "process": _PROCESS, "user": SID},
     }
     for kind in kinds:
         tables[f"sources.{kind}"] = {"plugin": PLUGINS[kind], **_settings(kind, home)}
-    with running(home, {**tables, **settings}) as server:
+    with _one_thread(), running(home, {**tables, **settings}) as server:
         xml = messages.PROCESS.replace(messages.INSTRUCTIONS, instructions(f"share {SHARE}"))
         server.processes.add(xml.encode(), display_name="Scans", users=(), identifier=_PROCESS)
         yield server
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let the servers that are started within the body have one thread for the requests of an inlet."""
+    with mock.patch.dict(os.environ, {CONSTANTS: json.dumps({"postscan.core.sources.inlet.THREADS": 1})}):
+        yield
 
 
 def order_start(server: Server, kind: str) -> None:

@@ -136,7 +136,7 @@ def available() -> bool:
 def roles(server: int) -> dict[str, list[int]]:
     """Return the threads of each role that a server has now; those that begin and end with a run have none.
 
-    Raises if a role other than `INTAKE` has several threads.
+    Raises if a role has several threads.
     """
     found: dict[str, list[int]] = {"loop": [server]}
     for task in sorted(Path(f"/proc/{server}/task").iterdir(), key=lambda task: int(task.name)):
@@ -145,7 +145,7 @@ def roles(server: int) -> dict[str, list[int]]:
             for role, beginning in _NAMES.items():
                 if name.startswith(beginning):
                     found.setdefault(role, []).append(int(task.name))
-    several = [role for role, threads in found.items() if len(threads) > 1 and role != INTAKE]
+    several = [role for role, threads in found.items() if len(threads) > 1]
     if several:
         raise AssertionError(f"the server has several threads of one role: {found}; expected one {', '.join(several)}")
     return found

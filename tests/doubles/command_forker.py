@@ -44,6 +44,9 @@ IMPORTED = (
 )
 """What commands import, most of it only when they need it."""
 
+CONSTANTS = "POSTSCAN_TEST_CONSTANTS"
+"""The variable with values for constants of modules, as JSON: `{"postscan.core.sources.inlet.THREADS": 1}`."""
+
 DESCRIPTORS = 5
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -129,6 +132,9 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> Non
     time.tzset()
     os.chdir(request["folder"])
     sys.path[:0] = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one and one not in sys.path]
+    for name, value in json.loads(os.environ.pop(CONSTANTS, "{}")).items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
     threading.setprofile(_name_thread)
     sys.argv = ["postscan", *request["arguments"]]
     runpy.run_module("postscan.cli", run_name="__main__", alter_sys=True)
