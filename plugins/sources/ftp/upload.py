@@ -75,7 +75,7 @@ class GrowingHash:
     def _run(self) -> None:
         try:
             self._digest.set_result(self._hash())
-        except OSError as error:
+        except BaseException as error:  # noqa: BLE001  (whatever it is, `result` waits for it)
             self._digest.set_exception(error)
 
     def _hash(self) -> str:

@@ -59,6 +59,17 @@ def test_a_file_that_becomes_shorter_while_it_comes_has_no_hash(tmp_path):
         growing.result()
 
 
+def test_any_error_of_a_hash_reaches_who_waits_for_it(tmp_path, monkeypatch):
+    """Without it, a session would wait for ever: no other thread knows."""
+    (file := tmp_path / "upload").write_bytes(b"content")
+    monkeypatch.setattr(upload, "_READ", 1 << 62)
+    growing = upload.GrowingHash(file)
+    growing.end()
+
+    with pytest.raises((MemoryError, OverflowError)):
+        growing.result()
+
+
 def test_a_file_may_have_the_most_bytes_and_not_one_more(tmp_path):
     """The byte too many is not written."""
     incoming = IncomingFile(UploadSpace(tmp_path, 1000), "ann", 6)
