@@ -20,6 +20,7 @@ from postscan.core.filters.shares import Place, Shares
 from postscan.core.filters.source.completeness import Completeness, FileState, examine
 from postscan.core.filters.source.context import JobStatus, SourceContext
 from postscan.core.filters.source.errors import Busy, Ended, Refused, Taken
+from postscan.core.filters.source.growing_hash import GrowingHash
 from postscan.core.filters.source.job import SourceJob
 from postscan.core.filters.source.messages import Destination
 from postscan.core.filters.source.page import PageWriter
@@ -41,6 +42,7 @@ __all__ = [
     "FilterFailed",
     "FilterReason",
     "FilterResult",
+    "GrowingHash",
     "JobStatus",
     "PageWriter",
     "Place",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,8 +128,8 @@ class ImageReceiver:
             resources.enter_context(self._uploads.one(job.token))
             room = self._quota.open(job.owner.name)
             resources.callback(room.release)
-            most, later = self._limits.image_bytes, examine is not None
-            writer = self._spool.open_image(job.token, document_id, format, most, room.reserve, hash_later=later)
+            most, beside = self._limits.image_bytes, examine is not None
+            writer = self._spool.open_image(job.token, document_id, format, most, room.reserve, hash_beside=beside)
             resources.callback(writer.abort)
             return ImageUpload(self, job, by, request, examine, writer, room, resources.pop_all())
 
@@ -176,7 +175,8 @@ class ImageUpload(ImageSink):
     def commit(self) -> str:
         """Make the image durable, record it, and return its SHA-256 in hex."""
         try:
-            format = None if self._examine is None else self._examined(self._examine)
+            # Another thread hashes the image meanwhile, and the disk writes it.
+            format = None if self._examine is None else self._examine(self._writer.written())
             digest = self._writer.commit()
             self._room.release()
             document = self._writer.document
@@ -200,15 +200,6 @@ class ImageUpload(ImageSink):
             self._close()
         finally:
             self._receiver.extend_deadline(self._job)
-
-    def _examined(self, examine: Examine) -> str:
-        """Let the image be examined, while another thread hashes it and the disk writes it."""
-        with ThreadPoolExecutor(1, "postscan-hash") as beside:
-            path = self._writer.written()
-            hashed = beside.submit(self._writer.hash)
-            format = examine(path)
-            hashed.result()
-        return format
 
     def _close(self) -> None:
         self._closed = True

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from postscan.core.errors import InvalidArgument, OutcomeUnknown, SpoolFull
+from postscan.core.filters.source.growing_hash import GrowingHash
 from postscan.core.model import file_names
 from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.spool.job_log import JobLogs
@@ -96,7 +97,7 @@ class ImageWriter(ImageSink):
 
     `write` raises `SpoolFull` if the disk or *reserve* refuses the bytes, `InvalidArgument` (ImageData) if there are
     more than *limit*; `commit` raises `InvalidArgument` (ImageData) if there are none. The bytes are hashed as they
-    come; with *hash_later* the caller calls `hash` between the last `write` and `commit`, from any thread.
+    come: by `write` itself, or with *hash_beside* by another thread, for which `commit` waits.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class ImageWriter(ImageSink):
         reserve: Reserve,
         prefix: str,
         *,
-        hash_later: bool = False,
+        hash_beside: bool = False,
     ) -> None:
         name = f"{prefix}{document_id}-{secrets.token_hex(4)}"
         self._document: JobDocument | None = None
@@ -119,7 +120,7 @@ class ImageWriter(ImageSink):
         self._blob = folder / name
         self._part = folder / f"{name}{PART}"
         self._digest = hashlib.sha256()
-        self._hash_later = hash_later
+        self._beside = GrowingHash(self._part) if hash_beside else None
         self._size = 0
         self._flushed = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -139,50 +140,58 @@ class ImageWriter(ImageSink):
         if self._size > self._limit:
             raise InvalidArgument("ImageData", f"{self._size} bytes and more", f"at most {self._limit} bytes")
         self._reserve(len(data))
-        if not self._hash_later:
+        if self._beside is None:
             self._digest.update(data)
         view = memoryview(data)
         with _disk_errors():
             while view:
                 view = view[os.write(self._descriptor, view) :]
+        if self._beside is not None:
+            self._beside.grown(self._size)
         if self._size - self._flushed >= EARLY:
             self._start_writeback()
 
     def written(self) -> Path:
-        """Return the path of all bytes so far, which are on their way to the disk; `commit` waits for that."""
-        self._start_writeback()
-        return self._part
+        """Return the path of all bytes, which are on their way to the disk, and being hashed; `commit` waits for both.
 
-    def hash(self) -> None:
-        """Hash all bytes, as they are in the file."""
-        with _disk_errors(), self._part.open("rb", buffering=0) as file:
-            self._digest = hashlib.file_digest(file, "sha256")
-        self._hash_later = False
+        Nothing may be written any more.
+        """
+        self._start_writeback()
+        if self._beside is not None:
+            self._beside.finish(self._size)
+        return self._part
 
     def commit(self) -> str:
         """Make the image durable under its final name, and return its SHA-256 in hex."""
         try:
+            digest = self._hashed()
             self._keep()
         except BaseException:
             self.abort()
             raise
-        digest = self._digest.hexdigest()
         self._document = replace(self._new, size=self._size, sha256=digest)
         return digest
 
     def abort(self) -> None:
         """Remove the file, unless the image is committed."""
         self._close()
+        if self._beside is not None:
+            self._beside.give_up()
         if self._document is None:
             self._part.unlink(missing_ok=True)
             self._blob.unlink(missing_ok=True)  # the sync of the folder may have failed after the rename
             _drop_if_empty(self._blob.parent)
 
-    def _keep(self) -> None:
+    def _hashed(self) -> str:
         if not self._size:
             raise InvalidArgument("ImageData", "", "the bytes of an image")
-        if self._hash_later:
-            raise AssertionError("the image is not hashed")
+        if self._beside is None:
+            return self._digest.hexdigest()
+        self._beside.finish(self._size)
+        with _disk_errors():
+            return self._beside.result()
+
+    def _keep(self) -> None:
         with _disk_errors():
             os.fsync(self._descriptor)
             self._close()
@@ -220,7 +229,7 @@ class Spool:
         reserve: Reserve = lambda _size: None,
         *,
         made: bool = False,
-        hash_later: bool = False,
+        hash_beside: bool = False,
     ) -> ImageWriter:
         """Create the file of one image of at most *limit* bytes, and return its writer; raise `SpoolFull`.
 
@@ -228,7 +237,7 @@ class Spool:
         """
         prefix = MADE if made else ""
         folder = self._job_folder(token)
-        return ImageWriter(folder, token, document_id, format, limit, reserve, prefix, hash_later=hash_later)
+        return ImageWriter(folder, token, document_id, format, limit, reserve, prefix, hash_beside=hash_beside)
 
     def free_bytes(self) -> int:
         """Return the free bytes of the spool's file system; raise `SpoolFull` if it cannot be read."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from postscan.core.errors import InvalidArgument, SpoolFull
+from postscan.core.filters.source.growing_hash import STEP
 from postscan.core.model.job import JobToken
 from postscan.core.spool.images import Spool
 
@@ -39,16 +41,26 @@ def test_an_arrived_image_has_its_bytes_its_size_and_its_hash(spool: Spool) -> N
     assert spool.path(document).read_bytes() == b"first second"
 
 
-def test_an_image_can_be_hashed_when_all_bytes_are_there(spool: Spool) -> None:
-    """By another thread; without that it is not committed, since its hash would be that of no bytes."""
-    with spool.open_image(TOKEN, 1, "png", 100, hash_later=True) as image:
-        image.write(b"all")
-        image.hash()
-    assert image.document.sha256 == hashlib.sha256(b"all").hexdigest()
+@pytest.mark.parametrize("size", [3, 2 * STEP + 1])
+def test_an_image_can_be_hashed_by_another_thread(spool: Spool, size: int) -> None:
+    """Small ones too; `commit` waits for it, whether the caller has asked for the path or not."""
+    content = os.urandom(size)
+    for number, asked in enumerate([True, False], start=1):
+        with spool.open_image(TOKEN, number, "png", size, hash_beside=True) as image:
+            for begin in range(0, size, 300_000):
+                image.write(content[begin : begin + 300_000])
+            if asked:
+                assert image.written().read_bytes() == content
+        assert image.document.sha256 == hashlib.sha256(content).hexdigest()
 
-    with pytest.raises(AssertionError, match="not hashed"), spool.open_image(TOKEN, 2, "", 9, hash_later=True) as other:
-        other.write(b"all")
-    assert [key for key, _ in spool.files()] == [image.document.blob]
+
+def test_an_image_whose_bytes_cannot_be_read_again_is_not_committed(spool: Spool) -> None:
+    """Its hash would be that of other bytes."""
+    with pytest.raises(SpoolFull), spool.open_image(TOKEN, 1, "png", 100, hash_beside=True) as image:
+        image.write(b"all")
+        os.truncate(image.written(), 1)
+
+    assert list(spool.files()) == []
 
 
 def test_a_broken_arrival_leaves_nothing(spool: Spool, folder: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import stat
 import threading
 
 import pytest
 from works import until
 
-from postscan.plugins.sources.ftp import upload
+from postscan.core.filters.source.growing_hash import STEP
 from postscan.plugins.sources.ftp.space import UploadSpace, is_full
 from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge
 
@@ -28,46 +27,13 @@ def test_a_file_is_counted_and_hashed_as_it_comes(tmp_path):
     assert stat.S_IMODE(received.path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("size", [upload.STEP - 1, upload.STEP, 3 * upload.STEP + 5])
-def test_a_large_file_is_hashed_while_it_comes(tmp_path, size):
-    """The hash is that of all bytes, wherever the last step was."""
-    content = os.urandom(size)
-    incoming = IncomingFile(UploadSpace(tmp_path, 3 * size), "ann", size)
-    for begin in range(0, size, 300_000):
-        incoming.write(content[begin : begin + 300_000])
-
-    assert incoming.finish().sha256() == hashlib.sha256(content).hexdigest()
-
-
 def test_the_hash_of_a_file_that_does_not_come_to_its_end_is_given_up(tmp_path):
     """Its thread ends."""
-    incoming = IncomingFile(UploadSpace(tmp_path, 4 * upload.STEP), "ann", 2 * upload.STEP)
-    incoming.write(bytes(upload.STEP))
+    incoming = IncomingFile(UploadSpace(tmp_path, 4 * STEP), "ann", 2 * STEP)
+    incoming.write(bytes(STEP))
     incoming.close()
 
     until(lambda: "postscan-hash" not in {thread.name for thread in threading.enumerate()})
-
-
-def test_a_file_that_becomes_shorter_while_it_comes_has_no_hash(tmp_path):
-    """What is read again must be what was written."""
-    (file := tmp_path / "upload").write_bytes(b"short")
-    growing = upload.GrowingHash(file)
-    growing.grown(6)
-    growing.end()
-
-    with pytest.raises(OSError, match="has become shorter"):
-        growing.result()
-
-
-def test_any_error_of_a_hash_reaches_who_waits_for_it(tmp_path, monkeypatch):
-    """Without it, a session would wait for ever: no other thread knows."""
-    (file := tmp_path / "upload").write_bytes(b"content")
-    monkeypatch.setattr(upload, "_READ", 1 << 62)
-    growing = upload.GrowingHash(file)
-    growing.end()
-
-    with pytest.raises((MemoryError, OverflowError)):
-        growing.result()
 
 
 def test_a_file_may_have_the_most_bytes_and_not_one_more(tmp_path):
