@@ -172,6 +172,10 @@ class ImageUpload(ImageSink):
         """Append bytes; raise `SpoolFull`, or `InvalidArgument` (ImageData) if they are too many."""
         self._writer.write(data)
 
+    def take(self, move: Callable[[Path], bool]) -> bool:
+        """Let *move* put a file in the place of the image; return False if it could not. Raises as `write` does."""
+        return self._writer.take(move)
+
     def commit(self) -> str:
         """Make the image durable, record it, and return its SHA-256 in hex."""
         try:

@@ -46,6 +46,7 @@ from postscan.core.service.origins import Offer, OpeningState, Origins
 from postscan.core.settings import Settings
 from postscan.core.sources import pages, replies
 from postscan.core.sources.open_jobs import OpenJob, OpenJobs
+from postscan.core.sources.page_file import PageFile
 from postscan.core.sources.places import JobPlaces
 from postscan.core.spool.quota import Quota
 
@@ -255,11 +256,12 @@ class SourceIntake:
             return found
 
         with (
-            pages.open_page(self._folders[request.kept], request.path) as page,
+            PageFile(self._folders[request.kept], request.path) as page,
             service.open_image(job.token, job.owner, job.pages + 1, request.format, examine=examine) as image,
         ):
-            for chunk in pages.chunks(page):
-                image.write(chunk)
+            if not (request.given and image.take(page.move_to)):
+                for chunk in page.chunks():
+                    image.write(chunk)
         job.pages += 1
         job.extended = self._ticks()
 

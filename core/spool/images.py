@@ -54,6 +54,14 @@ class ImageSink(ABC):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes."""
 
+    def take(self, move: Callable[[Path], bool]) -> bool:
+        """Let *move* put a whole file in the place of the image, before any byte is written; raises as `write` does.
+
+        *move* is called with a path, and returns whether it has done so; then the file has no other name, and is open
+        for writing nowhere. Returns what it returns; without a place, False.
+        """
+        return False
+
     @abstractmethod
     def commit(self) -> str:
         """Complete the image, and return its SHA-256 in hex. If this raises, the image is aborted."""
@@ -136,10 +144,7 @@ class ImageWriter(ImageSink):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes."""
-        self._size += len(data)
-        if self._size > self._limit:
-            raise InvalidArgument("ImageData", f"{self._size} bytes and more", f"at most {self._limit} bytes")
-        self._reserve(len(data))
+        self._count(len(data))
         if self._beside is None:
             self._digest.update(data)
         view = memoryview(data)
@@ -150,6 +155,18 @@ class ImageWriter(ImageSink):
             self._beside.grown(self._size)
         if self._size - self._flushed >= EARLY:
             self._start_writeback()
+
+    def take(self, move: Callable[[Path], bool]) -> bool:
+        """Let *move* put a file in the place of the image, unless `write` has to hash it."""
+        if self._beside is None or not move(self._part):
+            return False
+        self._close()
+        with _disk_errors():
+            self._descriptor = os.open(self._part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            size = os.fstat(self._descriptor).st_size
+        self._count(size)
+        self._beside.grown(size)
+        return True
 
     def written(self) -> Path:
         """Return the path of all bytes, which are on their way to the disk, and being hashed; `commit` waits for both.
@@ -181,6 +198,12 @@ class ImageWriter(ImageSink):
             self._part.unlink(missing_ok=True)
             self._blob.unlink(missing_ok=True)  # the sync of the folder may have failed after the rename
             _drop_if_empty(self._blob.parent)
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > self._limit:
+            raise InvalidArgument("ImageData", f"{self._size} bytes and more", f"at most {self._limit} bytes")
+        self._reserve(size)
 
     def _hashed(self) -> str:
         if not self._size:

@@ -165,12 +165,14 @@ class PageRequest(_JobRequest):
     """Store a finished file as the next page; the reply comes when the page is durable.
 
     `path` is relative to the `folder` of the inlet if `kept`, else to its `workdir`. `format` is the keyword that was
-    given, "" to go by content. `whole` says that the end mark of the protocol itself was seen.
+    given, "" to go by content. `whole` says that the end mark of the protocol itself was seen. With `given` the source
+    does nothing more with the file, whatever the reply is: the server may move it instead of copying it.
     """
 
     type: Literal["page"] = "page"
     path: Name
     kept: StrictBool = False
+    given: StrictBool = False
     format: Word = ""
     whole: StrictBool = False
 

@@ -24,8 +24,8 @@ class PageRoom(Protocol):
     def check(self) -> None:
         """Raise `Ended` if the job was cancelled, `Busy` if the server has gone."""
 
-    def store(self, path: Path, format: str, whole: bool) -> None:
-        """Store the file as the next page of the job. Raises as `leave` does."""
+    def store(self, path: Path, format: str, *, whole: bool, give: bool) -> None:
+        """Store the file as the next page of the job; with *give* it may be gone afterwards. Raises as `leave` does."""
 
 
 class PageWriter:
@@ -76,7 +76,7 @@ class PageWriter:
             if error is None:
                 with _room():
                     self._file.close()
-                self._job.store(self._path, self.format, self.whole)
+                self._job.store(self._path, self.format, whole=self.whole, give=True)
         finally:
             with contextlib.suppress(OSError):
                 self._file.close()

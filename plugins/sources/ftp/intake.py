@@ -105,7 +105,8 @@ class Intake:
                 name=submission.place.name,
                 remember_seconds=REMEMBERED,
             ) as job:
-                job.page_from(submission.received.path, whole=submission.renamed)
+                # A file that was renamed has to stay: if there is no room now, it waits for its next rename.
+                job.page_from(submission.received.path, whole=submission.renamed, give=not submission.renamed)
         except Taken as taken:
             return Reply(226, f"The file is job {taken.token} already.")
         except Busy as busy:

@@ -19,24 +19,21 @@ class UploadTooLarge(Exception):
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A file that came to its end, of *sender*; `at` is the time of the clock in seconds."""
+    """A file that came to its end; `at` is the time of the clock in seconds."""
 
     path: Path
     size: int
     at: float
-    sender: str
-    space: UploadSpace = field(compare=False, repr=False)
     hash: GrowingHash = field(compare=False, repr=False)
+    resources: contextlib.ExitStack = field(compare=False, repr=False)
 
     def sha256(self) -> str:
         """Return the SHA-256 of its bytes in hex; raise `OSError` if it cannot be read."""
         return self.hash.result()
 
     def discard(self) -> None:
-        """Remove it, and give back its space."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
-            self.space.give_back(self.sender, self.size)
+        """Remove it, if it is still there, and give back its space. Harmless when repeated."""
+        self.resources.close()
 
 
 class IncomingFile:
@@ -52,6 +49,8 @@ class IncomingFile:
         self._sender = sender
         self._most_bytes = most_bytes
         self._hash = GrowingHash(self._path)
+        self._resources = contextlib.ExitStack()
+        self._resources.callback(self._remove)
         self.size = 0
 
     def write(self, chunk: bytes | memoryview) -> None:
@@ -73,13 +72,16 @@ class IncomingFile:
             self.close()
             raise
         self._hash.finish(self.size)
-        return UploadedFile(self._path, self.size, time.time(), self._sender, self._space, self._hash)
+        return UploadedFile(self._path, self.size, time.time(), self._hash, self._resources)
 
     def close(self) -> None:
         """Remove the file, and give back its space: its transfer ended before the file did."""
         self._hash.give_up()
         with contextlib.suppress(OSError):
             self._file.close()
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        self._resources.close()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):  # a file that stays takes its space
+            self._path.unlink(missing_ok=True)
             self._space.give_back(self._sender, self.size)

@@ -149,6 +149,8 @@ class JobTable:
                 found = examine(file)
             if found.state is FileState.CUT or (found.state is FileState.UNKNOWN and not request.whole):
                 return f"the page is {found.state}: {found.reason}"
+        if request.given:
+            path.unlink()  # the server may do so, whatever its reply is
         job.pages.append(content)
         job.formats.append(request.format)
         job.whole.append(request.whole)

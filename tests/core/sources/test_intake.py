@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from postscan.core.filters.source.messages import (
     StateRequest,
 )
 from postscan.core.model.states import JobReason, JobState
+from postscan.core.settings import Settings
 from postscan.core.sources import intake as intakes
 from postscan.core.sources.intake import LyingSource
 from postscan.plugins.testing.runner import FakeClock
@@ -70,6 +72,48 @@ def test_a_page_that_is_no_whole_image_leaves_nothing(inlet: Inlet) -> None:
     assert (inlet.sources.job(job).documents, inlet.sources.spooled()) == ([], [])
     assert isinstance(inlet.page(job), RequestDone)
     assert [one.format for one in inlet.sources.job(job).documents] == ["png"]
+
+
+def test_a_page_that_is_given_is_moved(inlet: Inlet) -> None:
+    """Its bytes are written once: in the spool is the file of the source, and no copy."""
+    job, data = inlet.opened(), picture()
+    file = inlet.workdir / "given"
+    file.write_bytes(data)
+    inode = file.stat().st_ino
+
+    assert isinstance(inlet.ask(PageRequest, job=job, path="given", given=True), RequestDone)
+    [document] = inlet.sources.job(job).documents
+    stored = inlet.sources.core.spool.path(document)
+    assert (stored.stat().st_ino, stored.read_bytes(), file.exists()) == (inode, data, False)
+    assert (document.size, document.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_a_page_that_is_given_and_still_open_is_copied(inlet: Inlet) -> None:
+    """T-S4: what its source writes afterwards is not in the job."""
+    job, data = inlet.opened(), picture()
+    with (inlet.workdir / "given").open("wb", buffering=0) as file:
+        file.write(data)
+        assert isinstance(inlet.ask(PageRequest, job=job, path="given", given=True), RequestDone)
+        file.write(b"more")
+
+    [document] = inlet.sources.job(job).documents
+    assert inlet.sources.core.spool.path(document).read_bytes() == data
+
+
+@pytest.mark.parametrize("data", [picture()[:-1], picture() + bytes(2_000_000)], ids=["cut", "too large"])
+def test_a_page_that_is_given_and_refused_leaves_nothing(inlet: Inlet, data: bytes) -> None:
+    """T-S2: neither in the spool nor where it was."""
+    job = inlet.opened()
+    inlet.sources.core.service.use(with_image_bytes(inlet.sources.core.settings, 1_000_000))
+
+    assert isinstance(inlet.page(job, data, given=True), RequestRefused)
+    assert (inlet.sources.job(job).documents, inlet.sources.spooled()) == ([], [])
+    assert list(inlet.workdir.iterdir()) == []
+
+
+def with_image_bytes(settings: Settings, most: int) -> Settings:
+    """Return settings under which an image has at most so many bytes."""
+    return settings.model_copy(update={"limits": settings.limits.model_copy(update={"image_bytes": most})})
 
 
 def test_the_format_of_the_content_counts(inlet: Inlet, caplog: pytest.LogCaptureFixture) -> None:

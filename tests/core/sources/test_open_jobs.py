@@ -29,7 +29,7 @@ from postscan.core.filters.source.messages import (
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import of_source
 from postscan.core.model.states import JobState
-from postscan.core.sources import pages
+from postscan.core.sources.page_file import PageFile
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import FakeClock
 
@@ -291,14 +291,14 @@ def test_requests_about_one_job_come_one_after_the_other(inlet: Inlet, monkeypat
     job = inlet.opened()
     lock = inlet.jobs._jobs[job].lock = WatchedLock()
     copying, go_on = threading.Event(), threading.Event()
-    chunks = pages.chunks
+    chunks = PageFile.chunks
 
     def slowly(page: Any) -> Iterator[bytes]:
         copying.set()
         go_on.wait()
         yield from chunks(page)
 
-    monkeypatch.setattr(pages, "chunks", slowly)
+    monkeypatch.setattr(PageFile, "chunks", slowly)
     replies: list[Reply] = []
     page = threading.Thread(target=lambda: replies.append(inlet.page(job)))
     fail = threading.Thread(target=lambda: replies.append(inlet.ask(FailRequest, job=job, reason="reset")))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from postscan.plugins import Destination
+from postscan.plugins import Destination, GrowingHash
 from postscan.plugins.sources.ftp.files import MOST_HELD, MOST_HELD_IN_ALL, MOST_KNOWN, SECONDS, Files, KnownFile
 from postscan.plugins.sources.ftp.folders import FtpPath
 from postscan.plugins.sources.ftp.identity import Identity
@@ -34,7 +35,10 @@ class Remembered:
         path = self._folder / name
         path.write_bytes(b"content")
         self.space.take("ann", 7)
-        return UploadedFile(path, 7, 1.0, "ann", self.space)
+        resources = contextlib.ExitStack()
+        resources.callback(self.space.give_back, "ann", 7)
+        resources.callback(path.unlink)
+        return UploadedFile(path, 7, 1.0, GrowingHash(path), resources)
 
 
 @pytest.fixture
