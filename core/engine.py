@@ -29,6 +29,8 @@ from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.service.accounts.accounts import Accounts
+from postscan.core.service.accounts.sessions import Sessions
+from postscan.core.service.accounts.tokens import ApiTokens
 from postscan.core.service.administration.audit_trail import AuditTrail
 from postscan.core.service.administration.listing import JobListing
 from postscan.core.service.inlets import Inlets
@@ -83,6 +85,8 @@ class Engine:
         executor = LocalExecutor(self._pipeline.run, settings.running.slots)
         self.refusals = Refusals(self.store, settings.limits, self.clock)
         self.accounts = Accounts(settings, self.store, self.refusals, self.clock)
+        self.sessions = Sessions(self.store, self.accounts, self.refusals, self.clock)
+        self.tokens = ApiTokens(self.store, self.refusals, self.clock)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(WINDOW, self.refusals.summarize)]
         self.scheduler = Scheduler(self.store, self.clock, executor, chores, self.spool.discard)
         self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)

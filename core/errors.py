@@ -4,7 +4,7 @@
     ├── JobNotFound            no such job, or not the caller's: both raise the same
     ├── SubscriptionNotFound   no such subscription, or ended, or not the caller's
     ├── AccountNotFound        no such account
-    ├── NotAdministrator       only administrators may do this
+    ├── NotAdministrator       the caller's role does not allow this
     ├── WrongState             the job's state does not allow it
     │   └── JobCanceled        because it was cancelled
     ├── InvalidArgument        names the argument, the value, and what was expected
@@ -60,10 +60,12 @@ class AccountNotFound(PostscanError, LookupError):
 
 
 class NotAdministrator(PostscanError):
-    """Only an administrator may do this."""
+    """The caller has not the right to do this; `right` is the one that it needs (`Right`)."""
 
-    def __init__(self, who: str) -> None:
-        super().__init__(f"{who} is no administrator")
+    def __init__(self, who: str, right: str = "administer") -> None:
+        needs = "is no administrator" if right == "administer" else f"has not the right to {right}"
+        super().__init__(f"{who} {needs}")
+        self.right = right
 
 
 class WrongState(PostscanError):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from postscan import migrations
-from postscan.core.model.account import Account
+from postscan.core.model.accounts.account import Account
 from postscan.core.service.accounts.passwords import EXTRA, Passwords, is_usable
 from postscan.core.store.callers import accounts as queries
 from postscan.core.store.database.pages import in_pages

@@ -14,7 +14,7 @@ from postscan.cli.output import terminal, views
 from postscan.core.errors import PostscanError
 
 if TYPE_CHECKING:
-    from postscan.core.model.account import Account
+    from postscan.core.model.accounts.account import Account
     from postscan.core.settings import Settings
 
 COLUMNS: Final = ("NAME", "USER", "INLETS", "FROM", "CREATED", "PASSWORD SET")

@@ -15,21 +15,63 @@ class Proof(StrEnum):
     CERTIFICATE = "certificate"
     LOCAL = "local"
     SOURCE = "source"  # the origin of a source's job, over the source's own connection
+    ACCOUNT = "account"  # its password, at the console
+    LINK = "link"  # a one-time link that an administrator has made
+    API = "api"  # a token of the API
+    OIDC = "oidc"  # a provider of OpenID Connect
+    PROXY = "proxy"  # a header of the proxy before the console
+
+
+class Right(StrEnum):
+    """What a role allows with the jobs of all users, and beside jobs. `Role` lists the rights of each role."""
+
+    SEE = "see"  # all jobs, and how the server is
+    OPERATE = "operate"  # hold, release, cancel, retry, discard and test pages, and the log lines; of all jobs
+    PICTURES = "pictures"  # pictures of jobs that are not one's own
+    ADMINISTER = "administer"  # processes, plugins, subscriptions, accounts, settings, audit trail
+
+
+class Role(StrEnum):
+    """What a person at the console may do. Each role, an owner too, sees and cancels its own jobs."""
+
+    OWNER = "owner"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMINISTRATOR = "administrator"
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        """The rights of this role."""
+        return _RIGHTS[self]
+
+
+_RIGHTS: Final = {
+    Role.OWNER: frozenset[Right](),
+    Role.VIEWER: frozenset({Right.SEE}),
+    Role.OPERATOR: frozenset({Right.SEE, Right.OPERATE}),
+    Role.ADMINISTRATOR: frozenset(Right),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A caller. `name` is opaque and compared exactly: another spelling is another principal.
 
-    `sid` is set if a certificate identifies the user; `role` is the entry of `identity.administrators` that makes a
-    caller from the network an administrator.
+    `sid` is set if the user is proven: by a certificate, or by how a person came to the console. `entry` is the entry
+    of `identity.administrators` that makes a caller from the network an administrator. `role` is that of a person at
+    the console; None for all other callers.
     """
 
     name: str
     proof: Proof
     admin: bool = False
     sid: str = ""
-    role: str = ""
+    entry: str = ""
+    role: Role | None = None
+
+    def may(self, right: Right) -> bool:
+        """Return whether the caller has this right; an administrator has all."""
+        return self.admin or (self.role is not None and right in self.role.rights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +86,11 @@ class User:
 def of_source(inlet: str, subject: str) -> Principal:
     """Return the owner of the jobs that a source makes of what this subject sends through an inlet."""
     return Principal(f"{_SOURCE}{inlet}:{subject}", Proof.SOURCE)
+
+
+def at_console(name: str, proof: Proof, role: Role, sid: str = "") -> Principal:
+    """Return a person, or a token of the API, at the console; *sid* is that of the user whom it has proven to be."""
+    return Principal(name, proof, admin=role is Role.ADMINISTRATOR, sid=sid, role=role)
 
 
 def inlet_of(owner: Principal) -> str | None:

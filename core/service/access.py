@@ -2,7 +2,8 @@
 
 A job of another caller is refused exactly like one that does not exist (D1 and D2). A job that came through a source
 has an owner that no caller of the network is; the user whom it is for may see and cancel it, and nothing else, if a
-certificate proves that (D25). Each change is stored together with
+certificate proves that (D25). The own jobs of a person at the console are all those that are for the SID that it has
+proven, too; its role may let it see and change others (D26). Each change is stored together with
 its line of the audit trail and its response, so that the same request, sent again, gets the same response and has no
 second effect (D14).
 """
@@ -14,9 +15,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from postscan.core.clock import Clock
-from postscan.core.errors import JobNotFound, RequestReused, WrongState
+from postscan.core.errors import JobNotFound, NotAdministrator, RequestReused, WrongState
 from postscan.core.model.job import Job
-from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.principal import Principal, Proof, Right
 from postscan.core.model.records import AuditLine, RequestKey, StoredResponse
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.throttle import Throttle
@@ -24,6 +25,12 @@ from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
 _OF_THE_USER: Final = frozenset({"get", "cancel"})
 """What the user may do whom a source's job is for; its pages and its end are for the source alone."""
+
+_OF_PEOPLE: Final = frozenset({"get", "cancel", "hold", "release"})
+"""For what a person at the console finds the jobs that it may see; `actions.check` then asks for the right.
+
+Pages and the end of a job are for its owner alone, whatever the role.
+"""
 
 
 class RepeatedRequest(Exception):
@@ -46,7 +53,7 @@ class JobAccess:
     def load(self, token: str, by: Principal, verb: str = "get") -> Job:
         """Return the caller's job, for this verb; do not call its verbs. Raises `JobNotFound`, `Throttled`."""
         with self._uniform_refusal(token, by, "get"):
-            return self._store.load(key(token), owner_filter(by), sid_filter(by, verb))
+            return self._store.load(key(token), owner_filter(by, verb), sid_filter(by, verb))
 
     @contextlib.contextmanager
     def change(self, token: str, by: Principal, verb: str, request: RequestKey | None = None) -> Iterator[Job]:
@@ -56,7 +63,7 @@ class JobAccess:
             self._store.urgent() if verb == "cancel" else contextlib.nullcontext(),
             self._uniform_refusal(token, by, verb),
             self._repeated(by, verb, request),
-            self._store.change(key(token), *records, owner=owner_filter(by), sid=sid_filter(by, verb)) as job,
+            self._store.change(key(token), *records, owner=owner_filter(by, verb), sid=sid_filter(by, verb)) as job,
         ):
             yield job
 
@@ -100,8 +107,11 @@ class JobAccess:
         """Refuse a foreign job and an unknown one alike, with the token as the caller sent it."""
         try:
             yield
+        except NotAdministrator as error:
+            self._refusals.record(by, verb, token, f"the right to {error.right} is missing")
+            raise
         except JobNotFound:
-            if not by.admin:
+            if not by.may(Right.SEE):
                 self._refusals.record(by, verb, token)
                 self._throttle.miss(by.name)
             raise JobNotFound(token) from None
@@ -112,12 +122,35 @@ def key(token: str) -> str:
     return token.strip().removeprefix("{").removesuffix("}").lower()
 
 
+def is_visible(job: Job, by: Principal) -> bool:
+    """Return whether the caller may see a job: its own, or each one with the right to see all."""
+    return by.may(Right.SEE) or is_owned(job, by)
+
+
 def is_owned(job: Job, by: Principal) -> bool:
-    """Return whether the caller may see a job: its owner, an administrator, or by a certificate its user (D25)."""
-    if by.admin or (job.owner.name, job.owner.proof) == (by.name, by.proof):
+    """Return whether a job is the caller's own: it is the owner, or the proven user (D25, D26)."""
+    if (job.owner.name, job.owner.proof) == (by.name, by.proof):
         return True
     sid = sid_filter(by, "get")
-    return bool(sid) and job.owner.proof is Proof.SOURCE and job.user.sid == sid
+    return bool(sid) and job.user.sid == sid and (by.role is not None or job.owner.proof is Proof.SOURCE)
+
+
+def may_look(job: Job, by: Principal) -> bool:
+    """Return whether the caller may see the pictures of a job, which it may see: D26 and D27.
+
+    Those of a job that is its own by the SID, only if a certificate has proven the job's user as well. A device that
+    shows none, and the origin of a source's job, may have named anyone.
+    """
+    if by.may(Right.PICTURES) or (job.owner.name, job.owner.proof) == (by.name, by.proof):
+        return True
+    of_certificate = (f"user:{by.sid}", Proof.CERTIFICATE)
+    return is_owned(job, by) and (job.owner.name, job.owner.proof) == of_certificate
+
+
+def require(by: Principal, right: Right) -> None:
+    """Raise `NotAdministrator` if the caller has not this right."""
+    if not by.may(right):
+        raise NotAdministrator(by.name, right)
 
 
 def check_same(response: StoredResponse, sha256: str) -> None:
@@ -132,10 +165,13 @@ def _sender(by: Principal) -> str:
 
 
 def sid_filter(by: Principal, verb: str) -> str:
-    """Return the SID whose jobs of sources the caller may use for this verb; "" if there are none."""
+    """Return the SID whose jobs the caller may use for this verb, those of sources or all; "" if there are none."""
+    if by.role is not None:
+        return by.sid if verb in _OF_PEOPLE else ""
     return by.sid if by.proof is Proof.CERTIFICATE and verb in _OF_THE_USER else ""
 
 
-def owner_filter(by: Principal) -> Principal | None:
-    """Return the owner whose jobs the caller may change; None for all jobs."""
-    return None if by.admin else by
+def owner_filter(by: Principal, verb: str = "get") -> Principal | None:
+    """Return the owner whose jobs the caller finds for this verb; None for all jobs."""
+    sees_all = by.may(Right.SEE) if verb in _OF_PEOPLE else by.admin
+    return None if sees_all else by

@@ -10,7 +10,7 @@ from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, Unavailable
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Right
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings
 from postscan.core.store.callers import audit
@@ -38,11 +38,11 @@ class Inlets:
         self._store = store
         self._clock = clock
 
-    # --- for administrators; other callers find no inlet ---------------------------------------------------------
+    # --- for administrators; who may see all jobs sees the inlets, other callers find none -----------------------
 
     def list(self, by: Principal) -> dict[str, InletRow]:
         """Return the inlets of the settings by name, in their order; one that no server has had yet is empty."""
-        if not by.admin:
+        if not by.may(Right.SEE):
             return {}
         rows = self.all_rows()
         return {name: rows.get(name, InletRow(name)) for name in self._settings.sources}
@@ -118,7 +118,7 @@ class Inlets:
             return queries.take_pull(db, name, destination)
 
     def _order(self, db: Transaction, name: str, by: Principal, verb: str) -> None:
-        if not by.admin or name not in self._settings.sources:
+        if not by.may(Right.ADMINISTER) or name not in self._settings.sources:
             raise InvalidArgument("source", name, "the name of a table [sources.<name>]")
         queries.add_missing(db, [name])
         audit.write_audit(db, AuditLine.of(by, verb, f"source {name}", self._clock.now()))

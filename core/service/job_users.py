@@ -14,7 +14,7 @@ import logging
 from typing import NamedTuple, Protocol
 
 from postscan.core.errors import OriginRefused
-from postscan.core.model.account import AccountUser
+from postscan.core.model.accounts.account import AccountUser
 from postscan.core.model.principal import User, is_sid
 from postscan.core.model.records import OriginProof
 from postscan.core.settings import Settings

@@ -17,13 +17,13 @@ from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, PostscanError, StoreBusy, Unavailable, WrongState
 from postscan.core.execution.scheduler import POLL_SECONDS, Scheduler
 from postscan.core.model.job import FilterStep, Job, JobToken
-from postscan.core.model.principal import Principal, User, is_sid
+from postscan.core.model.principal import Principal, Right, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, JobLogPage, RequestKey
 from postscan.core.model.states import JobState
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.service import waiting
-from postscan.core.service.access import JobAccess, RepeatedRequest, is_owned, key
+from postscan.core.service.access import JobAccess, RepeatedRequest, is_visible, key, owner_filter, sid_filter
 from postscan.core.service.administration import reprocessing
 from postscan.core.service.administration.actions import JobAction, check, is_unfinished
 from postscan.core.service.administration.reprocessing import PlannedFilter, Reprocessing
@@ -187,7 +187,7 @@ class PostScanService:
 
     def cached(self, token: str, by: Principal) -> Job | None:
         """Return the same as `job` if it is cached, else None. Never blocks: it may be called from an event loop."""
-        return self._store.cached(key(token), lambda job: is_owned(job, by))
+        return self._store.cached(key(token), lambda job: is_visible(job, by))
 
     # --- for administrators --------------------------------------------------------------------------------------
 
@@ -238,14 +238,14 @@ class PostScanService:
         self._store.record(AuditLine.of(by, "discard", job.token, self._clock.now()))
 
     def active(self, by: Principal) -> list[Job]:
-        """Return the caller's jobs that have not ended, oldest first; an administrator sees all."""
-        jobs = self._store.open_jobs(None if by.admin else by.name)
-        return [job for job in jobs if is_owned(job, by)]
+        """Return the caller's jobs that have not ended, oldest first; all, with the right to see them."""
+        jobs = self._store.open_jobs(*_listed(by))
+        return [job for job in jobs if is_visible(job, by)]
 
     def history(self, by: Principal, limit: int = 50) -> list[Job]:
-        """Return the caller's jobs that have ended, newest first; an administrator sees all."""
-        jobs = self._store.ended_jobs(None if by.admin else by.name, limit)
-        return [job for job in jobs if is_owned(job, by)]
+        """Return the caller's jobs that have ended, newest first; all, with the right to see them."""
+        jobs = self._store.ended_jobs(*_listed(by), limit)
+        return [job for job in jobs if is_visible(job, by)]
 
     def active_and_ended(self, by: Principal, limit: int = 50) -> list[Job]:
         """Return what `active` returns, then what `history` returns, each job once."""
@@ -255,12 +255,12 @@ class PostScanService:
         return [job for job in active if job.token not in tokens] + ended
 
     def filters(self, by: Principal) -> tuple[str, ...]:
-        """Return the dialects of the usable filters to an administrator; an empty tuple to other callers."""
-        return self._filters.dialects if by.admin else ()
+        """Return the dialects of the usable filters to who may see all jobs; an empty tuple to other callers."""
+        return self._filters.dialects if by.may(Right.SEE) else ()
 
     def state(self, by: Principal) -> str:
-        """Return `Processing` while a job of the caller (any job, for an administrator) is in progress, else `Idle`."""
-        return PROCESSING if self._store.in_progress(None if by.admin else by) else IDLE
+        """Return `Processing` while a job that the caller may see is in progress, else `Idle`."""
+        return PROCESSING if self._store.in_progress(owner_filter(by), sid_filter(by, "get")) else IDLE
 
     def events(self, token: str, by: Principal) -> list[EventRow]:
         """Return the events of the job, in order."""
@@ -271,16 +271,16 @@ class PostScanService:
         return self._store.deliveries(self.job(token, by).token)
 
     def lines(self, token: str, by: Principal, after: int = 0) -> JobLogPage:
-        """Return what the job's filters have logged behind *after*, the `end` of an earlier page, to an administrator.
+        """Return what the job's filters have logged behind *after*, the `end` of an earlier page.
 
-        Other callers get no line.
+        Callers without the right to operate get no line.
         """
         job = self.job(token, by)
-        return self._logs.read(job.token, after) if by.admin else JobLogPage((), after)
+        return self._logs.read(job.token, after) if by.may(Right.OPERATE) else JobLogPage((), after)
 
     def audit(self, by: Principal, token: str | None = None, limit: int = 100) -> list[AuditLine]:
         """Return the newest lines of the audit trail, oldest first, to an administrator; no line to other callers."""
-        return self._store.audit(token, limit) if by.admin else []
+        return self._store.audit(token, limit) if by.may(Right.ADMINISTER) else []
 
     def refuse_administration(self, by: Principal, action: str) -> None:
         """Record that a caller who is no administrator called the service for administrators."""
@@ -362,6 +362,11 @@ class PostScanService:
             self._retention.remove_images(job)
         except (StoreBusy, OSError) as error:
             log.warning("images of canceled job not removed", extra={"job": job.token, "reason": str(error)})
+
+
+def _listed(by: Principal) -> tuple[str | None, str]:
+    """Return the owner whose jobs are listed to the caller, None for all; and the SID of a person at the console."""
+    return (None, "") if by.may(Right.SEE) else (by.name, by.sid if by.role is not None else "")
 
 
 def new_token() -> JobToken:

@@ -24,7 +24,7 @@ from postscan.core.errors import (
     WrongState,
 )
 from postscan.core.model.job import Job, JobToken
-from postscan.core.model.principal import Principal, Proof, User, of_source
+from postscan.core.model.principal import Principal, Proof, Right, User, of_source
 from postscan.core.model.process import ScanProcess
 from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.records import REMEMBERED, AuditLine, JobOrigin, key_hash
@@ -203,8 +203,8 @@ class Origins:
     # --- for administrators --------------------------------------------------------------------------------------
 
     def of_job(self, token: str, by: Principal) -> JobOrigin | None:
-        """Return where a job came from, to an administrator; None for a job that no source made."""
-        if not by.admin:
+        """Return where a job came from, to who may see all jobs; None for a job that no source made."""
+        if not by.may(Right.SEE):
             return None
         with self._store.reading() as db:
             return queries.of_job(db, token)

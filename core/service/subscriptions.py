@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, SubscriptionNotFound, Unavailable
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Right
 from postscan.core.model.records import AuditLine
 from postscan.core.model.snapshot import JobChange
 from postscan.core.model.subscription import EventService, Sink, Subscription
@@ -53,7 +53,7 @@ class Subscriptions:
         positive.
         """
         id, until = str(uuid.uuid4()), self._until(seconds)
-        owner, manager = queries.subscriber(owner.name, owner.proof, port, owner.role), manager_of(id)
+        owner, manager = queries.subscriber(owner.name, owner.proof, port, owner.entry), manager_of(id)
         with self._store.writing() as db:
             self._delete_expired(db)
             self._check_room(db, owner)
@@ -91,7 +91,7 @@ class Subscriptions:
         The running server, or the next one to start, notifies the subscriber and deletes the row. Raises
         `SubscriptionNotFound`, also if the caller is no administrator.
         """
-        if not by.admin:
+        if not by.may(Right.ADMINISTER):
             raise SubscriptionNotFound(id)
         with self._store.writing() as db:
             ended = queries.cancel(db, id, self._clock.ticks())

@@ -37,7 +37,7 @@ from postscan.core.filters.source.messages import (
     StateRequest,
     ToldRequest,
 )
-from postscan.core.model.account import AccountUser, canonical_name
+from postscan.core.model.accounts.account import AccountUser, canonical_name
 from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.records import OriginProof
 from postscan.core.service.job_users import Claim

@@ -40,9 +40,12 @@ _JOB: Final = sa.select(JOB).where(JOB.c.token == _TOKEN)
 IS_OWN: Final = sa.and_(JOB.c.owner == sa.bindparam("of_owner"), JOB.c.owner_proof == sa.bindparam("of_proof"))
 IS_FOR: Final = sa.and_(JOB.c.owner_proof == Proof.SOURCE, JOB.c.user_sid == sa.bindparam("of_sid"))
 """The jobs of an owner, and those of sources that are for the user with a SID."""
+OF_USER: Final = JOB.c.user_sid == sa.bindparam("of_sid")
+"""All jobs that are for the user with a SID: those of a person at the console."""
 _OWN_JOB: Final = _JOB.where(IS_OWN)
 _JOB_FOR: Final = _JOB.where(sa.or_(IS_OWN, IS_FOR))
-_QUERIES: Final = {query: query.with_for_update() for query in (_JOB, _OWN_JOB, _JOB_FOR)}
+_JOB_OF_USER: Final = _JOB.where(sa.or_(IS_OWN, OF_USER))
+_QUERIES: Final = {query: query.with_for_update() for query in (_JOB, _OWN_JOB, _JOB_FOR, _JOB_OF_USER)}
 """How a job is loaded, and how it is loaded and locked."""
 # In the order of the primary keys, so that they are not sorted, and a LIMIT ends them early.
 _JOBS: Final = sa.select(JOB).where(JOB.c.token.in_(_TOKENS))
@@ -84,6 +87,7 @@ class JobKey(NamedTuple):
     owner: str
     created: datetime
     completed: datetime | None
+    user_sid: str
 
 
 _KEYS: Final = sa.select(*(JOB.c[name] for name in JobKey._fields))
@@ -109,20 +113,30 @@ class Stored(NamedTuple):
 def load(db: sa.Connection, token: str, owner: Principal | None = None, sid: str = "", *, lock: bool = False) -> Job:
     """Return the job; raise `JobNotFound`, also if it is not the *owner*'s. *lock* locks its row.
 
-    With a *sid*, the jobs of sources that are for this user count as the owner's.
+    With a *sid*, the jobs of sources that are for this user count as the owner's; all of this user's jobs do, if the
+    owner is a person at the console.
     """
     of = {"of_token": token} | owner_parameters(owner, sid)
     query = _JOB
-    if owner is not None:
-        query = _JOB_FOR if sid else _OWN_JOB
+    if owner is not None and sid:
+        query = _JOB_FOR if owner.role is None else _JOB_OF_USER
+    elif owner is not None:
+        query = _OWN_JOB
     jobs = _with_children(db, db.execute(_QUERIES[query] if lock else query, of).all())
     if not jobs:
         raise JobNotFound(token)
     return jobs[0]
 
 
+def owned(owner: Principal, sid: str) -> sa.ColumnElement[bool]:
+    """Return the condition that selects the owner's jobs, as `load` does; `owner_parameters` are its parameters."""
+    if not sid:
+        return IS_OWN
+    return sa.or_(IS_OWN, IS_FOR if owner.role is None else OF_USER)
+
+
 def owner_parameters(owner: Principal | None, sid: str) -> dict[str, Any]:
-    """Return the parameters of `IS_OWN`, and of `IS_FOR` with a *sid*; none if *owner* is None."""
+    """Return the parameters of `owned`; none if *owner* is None."""
     if owner is None:
         return {}
     return {"of_owner": owner.name, "of_proof": owner.proof} | ({"of_sid": sid} if sid else {})
@@ -142,13 +156,19 @@ def of_tokens(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Job
     return _with_children(db, [found[token] for token in tokens if token in found], most)
 
 
-def open_keys(db: sa.Connection, owner: str | None, last: JobKey | None, most: int) -> list[JobKey]:
-    """Return at most so many jobs that have not ended, behind *last* by owner and token; of one owner, or of all."""
-    query = _KEYS.where(IS_OPEN) if owner is None else _KEYS.where(IS_OPEN, JOB.c.owner == owner)
-    if last is not None and owner is None:
-        query = query.where(sa.tuple_(JOB.c.owner, JOB.c.token) > (last.owner, last.token))
-    elif last is not None:
+def open_keys(db: sa.Connection, owner: str | None, sid: str, last: JobKey | None, most: int) -> list[JobKey]:
+    """Return at most so many jobs that have not ended, behind *last* by owner and token; of one owner, or of all.
+
+    With a *sid*, those for this user too, for which the database looks at the open jobs of all owners.
+    """
+    query = _KEYS.where(IS_OPEN)
+    if owner is not None:
+        is_own = JOB.c.owner == owner
+        query = query.where(sa.or_(is_own, JOB.c.user_sid == sid) if sid else is_own)
+    if last is not None and owner is not None and not sid:
         query = query.where(JOB.c.token > last.token)
+    elif last is not None:
+        query = query.where(sa.tuple_(JOB.c.owner, JOB.c.token) > (last.owner, last.token))
     return _keys(db, query.order_by(JOB.c.owner, JOB.c.token).limit(most))
 
 

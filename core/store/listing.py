@@ -122,8 +122,8 @@ def search(
 ) -> tuple[list[ListedJob], SearchCursor | None]:
     """Return at most *most* of the wanted jobs behind *after*, newest first, and where the search goes on.
 
-    Of the *owner*, and of the user with this *sid*, as in `jobs.load`; of all if *owner* is None. The cursor is None if
-    the search has reached the oldest job. It ends earlier if *is_over* is true behind a transaction, of which there is
+    Of the *owner*, and of the user with this *sid*, as in `jobs.owned`; of all if *owner* is None. The cursor is None
+    if the search has reached the oldest job. It ends earlier if *is_over* is true behind a transaction, of which there is
     at least one. The jobs are read after they were found, so one may be in another state by then; it is left out if
     that state is not wanted.
     """
@@ -177,11 +177,17 @@ class _Wanted(NamedTuple):
 
     @classmethod
     def of(cls, query: JobQuery, owner: Principal | None, sid: str) -> _Wanted:
-        """Return the conditions of a query for the jobs of an owner, or for all jobs."""
+        """Return the conditions of a query for the jobs of an owner, or for all jobs.
+
+        Those of a person at the console with a SID are the jobs for that user, which an index has: what such a person
+        makes itself is for that user, too.
+        """
         of_user: Conditions = [JOB.c.user_sid == query.user] if is_sid(query.user) else []
         filters = _filters(query)
-        if owner is not None:
-            filters.append(sa.or_(jobs.IS_OWN, jobs.IS_FOR) if sid else jobs.IS_OWN)
+        if owner is not None and owner.role is not None and sid:
+            of_user.append(JOB.c.user_sid == sid)
+        elif owner is not None:
+            filters.append(jobs.owned(owner, sid))
         return cls(of_user, query.begin, query.end, filters, jobs.owner_parameters(owner, sid))
 
     def part(self, db: sa.Connection, last: SearchCursor | None, most: int) -> tuple[Conditions, SearchCursor | None]:

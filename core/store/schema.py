@@ -251,8 +251,9 @@ ACCOUNT = sa.Table(
     sa.Column("inlets", sa.JSON, nullable=False),
     sa.Column("created", UtcDateTime, nullable=False),
     sa.Column("changed", UtcDateTime, nullable=False),
+    sa.Column("role", sa.String(16), nullable=False, server_default="owner"),
 )
-"""Accounts of sources that an administrator has added; `changed` is when the password was set."""
+"""Accounts that an administrator has added; `changed` is when the password was set."""
 
 AUDIT = sa.Table(
     "audit",

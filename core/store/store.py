@@ -84,8 +84,8 @@ class Store:
     def load(self, token: str, owner: Principal | None = None, sid: str = "") -> Job:
         """Return the job; raise `JobNotFound`, also if it is not the *owner*'s.
 
-        With a *sid*, the jobs of sources that are for this user count as the owner's. The database compares
-        the owner, so that a foreign job takes no more time than one that does not exist.
+        With a *sid*, jobs that are for this user count as the owner's: see `jobs.load`. The database compares the
+        owner, so that a foreign job takes no more time than one that does not exist.
         """
         seen = self._cache.seen()
         with self.reading() as db:
@@ -144,35 +144,40 @@ class Store:
 
     # --- many jobs ---------------------------------------------------------------------------------------------
 
-    def open_jobs(self, owner: str | None = None) -> list[Job]:
+    def open_jobs(self, owner: str | None = None, sid: str = "") -> list[Job]:
         """Return the jobs that have not ended, oldest first, at most `_MOST_LISTED`; of one owner, or of all.
+
+        With a *sid*, also those that are for this user.
 
         They are read some at a time. A job that ends or begins meanwhile may be missing; one that is open all the time
         is not. A job is read in one transaction, but not all jobs in the same one.
         """
-        keys = sorted(self._open_keys(owner), key=lambda key: (key.created, key.token))
+        keys = sorted(self._open_keys(owner, sid), key=lambda key: (key.created, key.token))
         found = of_jobs(self.reading, [key.token for key in keys[:_MOST_LISTED]], jobs.of_tokens)
         return [job for job in found if not job.state.ended]
 
-    def ended_jobs(self, owner: str | None = None, limit: int = 50) -> list[Job]:
+    def ended_jobs(self, owner: str | None = None, sid: str = "", limit: int = 50) -> list[Job]:
         """Return the jobs that have ended, newest first; of one owner, or of all.
+
+        With a *sid*, also those that are for this user.
 
         They are read some at a time. A job that ends meanwhile may be missing, and so may one that is deleted.
         """
         keys = in_pages(self.reading, jobs.ended_keys, limit if owner is None else math.inf)
-        tokens = (key.token for key in keys if owner in (None, key.owner))
+        tokens = (key.token for key in keys if owner in (None, key.owner) or (sid and key.user_sid == sid))
         return of_jobs(self.reading, list(islice(tokens, limit)), jobs.of_tokens)
 
-    def in_progress(self, owner: Principal | None = None) -> dict[JobToken, JobState]:
+    def in_progress(self, owner: Principal | None = None, sid: str = "") -> dict[JobToken, JobState]:
         """Return the jobs that are Started, Processing or Terminating, oldest first, also of a killed server.
 
-        Of one owner, or of all: one transaction, of as many rows as filters may run at the same time.
+        Of one owner as in `load`, or of all: one transaction, of as many rows as filters may run at the same time.
         """
         query = sa.select(JOB.c.token, JOB.c.state).where(is_in(*_IN_PROGRESS)).order_by(JOB.c.created)
         if owner is not None:
-            query = query.where(JOB.c.owner == owner.name, JOB.c.owner_proof == owner.proof)
+            query = query.where(jobs.owned(owner, sid))
         with self.reading() as db:
-            return {JobToken(row.token): JobState(row.state) for row in db.execute(query)}
+            found = db.execute(query, jobs.owner_parameters(owner, sid))
+            return {JobToken(row.token): JobState(row.state) for row in found}
 
     def idle(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed; one that begins meanwhile may be missing."""
@@ -360,8 +365,8 @@ class Store:
 
     # --- transactions --------------------------------------------------------------------------------------------
 
-    def _open_keys(self, owner: str | None = None) -> Iterator[JobKey]:
-        return in_pages(self.reading, lambda db, last, most: jobs.open_keys(db, owner, last, most))
+    def _open_keys(self, owner: str | None = None, sid: str = "") -> Iterator[JobKey]:
+        return in_pages(self.reading, lambda db, last, most: jobs.open_keys(db, owner, sid, last, most))
 
     def urgent(self) -> AbstractContextManager[None]:
         """Let the transactions of this thread go before those of others while the body runs."""

@@ -34,10 +34,10 @@ CACHED: Final = 1024
 
 
 class CertifiedCaller(NamedTuple):
-    """A caller identified by a certificate; `role` is the entry that makes it an administrator, "" if there is none."""
+    """A caller identified by a certificate; `entry` is the one that makes it an administrator, "" if there is none."""
 
     principal: Principal
-    role: str
+    entry: str
 
 
 class Identities:
@@ -69,7 +69,7 @@ class Identities:
     def may_use_tls(self, pem: str) -> bool:
         """Return whether a verified certificate names a user or an administrator, as `tls.mode = "client"` requires."""
         found = self._rules.by_pem(pem)
-        return found is not None and bool(found.principal.sid or found.role)
+        return found is not None and bool(found.principal.sid or found.entry)
 
     def administrator(self, scope: Mapping[str, Any]) -> Principal | None:
         """Return the caller with an administrator's rights, or None if it is no administrator.
@@ -77,7 +77,7 @@ class Identities:
         An administrator has a certificate: no address, and no caller over plain HTTP, is an administrator.
         """
         found = self._certified_caller(scope)
-        return replace(found.principal, admin=True, role=found.role) if found is not None and found.role else None
+        return replace(found.principal, admin=True, entry=found.entry) if found is not None and found.entry else None
 
     def _certified_caller(self, scope: Mapping[str, Any]) -> CertifiedCaller | None:
         chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", ())

@@ -14,7 +14,7 @@ from works import instructions
 from postscan.core.clock import Clock
 from postscan.core.engine import Engine
 from postscan.core.errors import StoredProcessInvalid
-from postscan.core.model.account import AccountUser
+from postscan.core.model.accounts.account import AccountUser
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof, of_source
 from postscan.core.model.process import ScanProcess

@@ -15,10 +15,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from postscan.core.clock import Clock
-from postscan.core.errors import AccountNotFound, InvalidArgument, NotAdministrator, StoreBusy, Throttled
-from postscan.core.model.account import EXPECTED_NAME, Account, AccountUser, canonical_name
-from postscan.core.model.principal import Principal, Proof, is_sid
+from postscan.core.errors import AccountNotFound, InvalidArgument, StoreBusy, Throttled
+from postscan.core.model.accounts.account import (
+    CONSOLE,
+    EXPECTED_NAME,
+    Account,
+    AccountUser,
+    canonical_name,
+    person_name,
+)
+from postscan.core.model.principal import Principal, Proof, Right, Role, is_sid
 from postscan.core.model.records import AuditLine
+from postscan.core.service.access import require
 from postscan.core.service.accounts import passwords as rules
 from postscan.core.service.accounts.attempts import Attempt, Attempts
 from postscan.core.service.accounts.passwords import Passwords
@@ -26,7 +34,8 @@ from postscan.core.service.accounts.queue import ComparisonQueue
 from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
 from postscan.core.store.callers import accounts as queries
-from postscan.core.store.callers import audit
+from postscan.core.store.callers import audit, sessions
+from postscan.core.store.database import Transaction
 from postscan.core.store.database.pages import in_pages
 from postscan.core.store.store import Store
 
@@ -65,13 +74,25 @@ class Accounts:
         fraction of a second of the processor, and may wait for others. Raises `Throttled` after too many wrong
         passwords, `Unavailable` if too many callers wait, `NotInstalled`.
         """
-        name = canonical_name(account)
-        attempt = Attempt(inlet, address, name or "")
+        found = self._verified(Attempt(inlet, address, canonical_name(account) or ""), password)
+        return found.user if found is not None else None
+
+    def sign_in(self, account: str, password: str, address: str) -> Account | None:
+        """Return the account of a person at the console, if the password is right and it counts there; else None.
+
+        It counts if it is one of all inlets, or if `console` is among its inlets. Wrong passwords count as at an inlet
+        of this name. Raises as `verify`.
+        """
+        return self._verified(Attempt(CONSOLE, address, canonical_name(account) or ""), password)
+
+    def _verified(self, attempt: Attempt, password: str) -> Account | None:
+        """Return the account if this is its password and it counts at the inlet of the attempt."""
+        inlet = attempt.inlet
         try:
             self._attempts.check(attempt)
-            found = self._find(name)
+            found = self._find(attempt.account)
             if found is not None and self._attempts.is_fresh(attempt, password, found.hash):
-                return found.user if found.counts_at(inlet) else None
+                return found if found.counts_at(inlet) else None
             refusal, renewed = self._compared(attempt, found, password)
         except Throttled:
             self._record(attempt, None, "too many wrong passwords")
@@ -93,16 +114,18 @@ class Accounts:
 
     def all(self, by: Principal) -> list[Account]:
         """Return the accounts of the settings, then those of the database, each by name; raise `NotAdministrator`."""
-        _require_administrator(by)
+        require(by, Right.ADMINISTER)
         rows = in_pages(self._store.reading, queries.load_page)
         return [*sorted(self._of_settings.values(), key=lambda one: one.name), *rows]
 
-    def add(self, name: str, password: str, sid: str, inlets: Sequence[str], by: Principal) -> Account:
-        """Store an account for a user, at these inlets (none: at all), and return it.
+    def add(
+        self, name: str, password: str, sid: str, inlets: Sequence[str], by: Principal, role: Role = Role.OWNER
+    ) -> Account:
+        """Store an account for a user, at these inlets (none: at all), with a role at the console, and return it.
 
         Raises `InvalidArgument` (name, password, user, inlet), `NotInstalled`, `NotAdministrator`.
         """
-        _require_administrator(by)
+        require(by, Right.ADMINISTER)
         canonical = canonical_name(name)
         if canonical is None:
             raise InvalidArgument("name", name, EXPECTED_NAME)
@@ -111,40 +134,55 @@ class Accounts:
         self._check_user(sid)
         self._check_inlets(inlets)
         hash, now = self._hash(canonical, password), self._clock.now()
-        added = Account(canonical, hash, sid, tuple(dict.fromkeys(inlets)), now, now)
-        detail = f"for {sid}, at {', '.join(added.inlets) or 'all inlets'}"
+        added = Account(canonical, hash, sid, tuple(dict.fromkeys(inlets)), now, now, role)
+        detail = f"for {sid}, at {', '.join(added.inlets) or 'all inlets'}, role {role}"
         with self._store.writing() as db:
             queries.insert(db, added)
             audit.write_audit(db, self._line(by, "add-account", canonical, detail))
         return added
 
     def change_password(self, name: str, password: str, by: Principal) -> None:
-        """Store another password; raise `AccountNotFound`, `InvalidArgument`, `NotInstalled`, `NotAdministrator`."""
-        _require_administrator(by)
+        """Store another password, and end the sessions; raise `AccountNotFound`, `InvalidArgument`, `NotInstalled`, `NotAdministrator`."""
+        require(by, Right.ADMINISTER)
         canonical = self._of_database(name)
         hash = self._hash(canonical, password)
         with self._store.writing() as db:
             if not queries.change_password(db, canonical, hash, self._clock.now()):
                 raise AccountNotFound(name)
+            sessions.delete_of(db, person_name(canonical))
             audit.write_audit(db, self._line(by, "change-password", canonical))
+
+    def change_role(self, name: str, role: Role, by: Principal) -> None:
+        """Store another role at the console; raise as `change_password`. The sessions of the account end."""
+        require(by, Right.ADMINISTER)
+        canonical = self._of_database(name)
+        with self._store.writing() as db:
+            if not queries.change_role(db, canonical, role):
+                raise AccountNotFound(name)
+            sessions.delete_of(db, person_name(canonical))
+            audit.write_audit(db, self._line(by, "change-role", canonical, f"role {role}"))
 
     def remove(self, name: str, by: Principal) -> None:
         """Delete an account; raise `AccountNotFound`, `InvalidArgument` if the settings have it, `NotAdministrator`."""
-        _require_administrator(by)
+        require(by, Right.ADMINISTER)
         canonical = canonical_name(name) or ""
         with self._store.writing() as db:
             if not queries.delete(db, canonical):
                 self._of_database(name)
                 raise AccountNotFound(name)
+            sessions.delete_of(db, person_name(canonical))
             audit.write_audit(db, self._line(by, "remove-account", canonical))
 
     # --- rules ---------------------------------------------------------------------------------------------------
 
+    def find_in(self, db: Transaction, name: str) -> Account | None:
+        """Return the account of this name as it counts now, in an open transaction; None if there is none."""
+        return self._of_settings.get(name, queries.find(db, name))
+
     def _find(self, name: str | None) -> Account | None:
         """Return the account of this name. The row is read whatever the name is: each answer takes the same time."""
         with self._store.reading() as db:
-            row = queries.find(db, name or "")
-        return self._of_settings.get(name or "", row)
+            return self.find_in(db, name or "")
 
     def _compared(self, attempt: Attempt, found: Account | None, password: str) -> tuple[str, str | None]:
         """Compare a password when it is its turn; return why it is refused ("" if it is right), and a newer hash of it.
@@ -174,16 +212,19 @@ class Accounts:
             return "wrong password"
         return "" if found.counts_at(inlet) else "the account does not count at this inlet"
 
-    def _still(self, found: Account, inlet: str) -> AccountUser | None:
-        """Return the account's user, unless it was removed or got another password while this one was compared."""
+    def _still(self, found: Account, inlet: str) -> Account | None:
+        """Return the account as it is now, unless it was removed or got another password while this one was compared."""
         now = self._find(found.name)
         if now is None or (now.created, now.changed) != (found.created, found.changed):
             return None
-        return now.user if now.counts_at(inlet) else None
+        return now if now.counts_at(inlet) else None
 
     def _record(self, attempt: Attempt, account: Account | None, reason: str) -> None:
-        by = Principal(attempt.caller[:_WHO], Proof.SOURCE)
-        self._refusals.record(by, "authenticate", _token(account.name) if account is not None else "", reason)
+        at_console = attempt.inlet == CONSOLE
+        by = Principal(attempt.caller[:_WHO], Proof.ADDRESS if at_console else Proof.SOURCE)
+        self._refusals.record(
+            by, "login" if at_console else "authenticate", _token(account.name) if account is not None else "", reason
+        )
 
     def _line(self, by: Principal, verb: str, name: str, detail: str = "") -> AuditLine:
         return AuditLine.of(by, verb, _token(name), self._clock.now(), detail=detail)
@@ -210,18 +251,15 @@ class Accounts:
 
     def _check_inlets(self, inlets: Sequence[str]) -> None:
         for inlet in inlets:
-            if inlet not in self._settings.sources:
-                raise InvalidArgument("inlet", inlet, "the name of a table [sources.<name>]")
+            if inlet not in self._settings.sources and inlet != CONSOLE:
+                raise InvalidArgument("inlet", inlet, f"the name of a table [sources.<name>], or {CONSOLE}")
 
 
 def _accounts_of(settings: Settings) -> dict[str, Account]:
     """Return the accounts in the settings by name."""
-    return {name: Account(name, one.hash, one.user, one.inlets) for name, one in settings.accounts.items()}
-
-
-def _require_administrator(by: Principal) -> None:
-    if not by.admin:
-        raise NotAdministrator(by.name)
+    return {
+        name: Account(name, one.hash, one.user, one.inlets, role=one.role) for name, one in settings.accounts.items()
+    }
 
 
 def _token(name: str) -> str:

@@ -19,6 +19,7 @@ from typing import Final
 
 from postscan.core.clock import Clock
 from postscan.core.errors import Throttled
+from postscan.core.model.accounts.account import CONSOLE
 from postscan.core.model.rate_limit import RateLimit
 from postscan.core.settings.engine import LimitSettings
 
@@ -55,7 +56,8 @@ class Attempt:
     @property
     def caller(self) -> str:
         """The caller in errors and in the audit trail."""
-        return f"source:{self.inlet}:{_plain(self.address)}".removesuffix(":")
+        kind = CONSOLE if self.inlet == CONSOLE else f"source:{self.inlet}"
+        return f"{kind}:{_plain(self.address)}".removesuffix(":")
 
 
 @dataclass(frozen=True, slots=True)

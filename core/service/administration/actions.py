@@ -1,20 +1,20 @@
 """What a caller may do with a job in its state. Front ends show it, and the verbs of the service apply it.
 
-The owner of a job may cancel it, and so may the user for whom a source's job is (D25); administrators may do all of it.
+The owner of a job may cancel it, and so may the user whom it is for, if proven (D25, D26); administrators and operators
+may do all of it with all jobs.
 The states that allow cancel, hold and release are those of the table in `core.model.states`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 from postscan.core.errors import JobNotFound, NotAdministrator, WrongState
 from postscan.core.model.job import Job
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Right
 from postscan.core.model.states import TRANSITIONS, JobReason, JobState, Verb
-from postscan.core.service.access import is_owned
+from postscan.core.service.access import is_owned, is_visible
 
 _UNFINISHED: Final = ((JobReason.TIMED_OUT,), (JobReason.SEND_IMAGE_FAILED,))
 """The reasons of a job that ended before its last image came."""
@@ -32,10 +32,9 @@ class JobAction(StrEnum):
 
 def actions(job: Job, by: Principal) -> tuple[JobAction, ...]:
     """Return what the caller may do with the job as it is now; nothing with a job that the caller may not see."""
-    if not is_owned(job, by):
+    if not is_visible(job, by):
         return ()
-    mine: Iterable[JobAction] = JobAction if by.admin else (JobAction.CANCEL,)
-    return tuple(action for action in mine if _is_possible(action, job))
+    return tuple(action for action in JobAction if _is_allowed(action, job, by) and _is_possible(action, job))
 
 
 def check(action: JobAction, job: Job, by: Principal) -> None:
@@ -46,10 +45,10 @@ def check(action: JobAction, job: Job, by: Principal) -> None:
     """
     if action in actions(job, by):
         return
-    if not is_owned(job, by):
+    if not is_visible(job, by):
         raise JobNotFound(job.token)
-    if not by.admin and action is not JobAction.CANCEL:
-        raise NotAdministrator(by.name)
+    if not _is_allowed(action, job, by):
+        raise NotAdministrator(by.name, Right.OPERATE)
     if action in (JobAction.CANCEL, JobAction.HOLD, JobAction.RELEASE):
         job.check(Verb(action))
     raise WrongState(action, _condition(job))
@@ -65,6 +64,11 @@ def has_failed(job: Job) -> bool:
     if job.state is JobState.COMPLETED:
         return JobReason.ERRORS in job.reasons
     return job.state is JobState.ABORTED and not is_unfinished(job)
+
+
+def _is_allowed(action: JobAction, job: Job, by: Principal) -> bool:
+    """Return whether the caller has the right to this action with a job that it may see."""
+    return by.may(Right.OPERATE) or (action is JobAction.CANCEL and is_owned(job, by))
 
 
 def _is_possible(action: JobAction, job: Job) -> bool:

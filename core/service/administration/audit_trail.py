@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Right
 from postscan.core.model.records import AuditLine
 from postscan.core.store.callers import audit
 from postscan.core.store.database import Transaction
@@ -42,7 +42,7 @@ class AuditTrail:
 
     def older_than(self, moment: datetime, by: Principal) -> Iterator[AuditLine]:
         """Yield the lines that were written before *moment*, read in pages."""
-        if not by.admin:
+        if not by.may(Right.ADMINISTER):
             return
         last = 0
         while True:
@@ -60,7 +60,7 @@ class AuditTrail:
         deletes nothing, if a line differs from the one of its number in the trail.
         """
         total = Dropped(0, 0)
-        if not by.admin:
+        if not by.may(Right.ADMINISTER):
             return total
         for page in _pages(exported()):
             with self._store.reading() as db:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model.account import Account
+from postscan.core.model.accounts.account import Account
+from postscan.core.model.principal import Role
 from postscan.core.store.schema import ACCOUNT
 
 _COLUMN: Final = ACCOUNT.c
@@ -35,6 +36,7 @@ def insert(db: sa.Connection, account: Account) -> None:
         "inlets": list(account.inlets),
         "created": account.created,
         "changed": account.changed,
+        "role": account.role,
     }
     try:
         db.execute(sa.insert(ACCOUNT), values)
@@ -46,6 +48,11 @@ def change_password(db: sa.Connection, name: str, hash: str, at: datetime) -> bo
     """Store the hash of another password; return whether there is such an account."""
     query = sa.update(ACCOUNT).where(_COLUMN.name == name)
     return db.execute(query.values(hash=hash, changed=at)).rowcount == 1
+
+
+def change_role(db: sa.Connection, name: str, role: Role) -> bool:
+    """Store another role; return whether there is such an account."""
+    return db.execute(sa.update(ACCOUNT).where(_COLUMN.name == name).values(role=role)).rowcount == 1
 
 
 def replace_hash(db: sa.Connection, account: Account, hash: str) -> None:
@@ -60,4 +67,4 @@ def delete(db: sa.Connection, name: str) -> bool:
 
 
 def _account(row: sa.Row[Any]) -> Account:
-    return Account(row.name, row.hash, row.user_sid, tuple(row.inlets), row.created, row.changed)
+    return Account(row.name, row.hash, row.user_sid, tuple(row.inlets), row.created, row.changed, Role(row.role))

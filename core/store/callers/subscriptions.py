@@ -17,9 +17,9 @@ from postscan.core.store.schema import SUBSCRIPTION
 _COLUMN: Final = SUBSCRIPTION.c
 
 
-def subscriber(name: str, proof: Proof, port: EventService, role: str) -> Principal:
+def subscriber(name: str, proof: Proof, port: EventService, entry: str) -> Principal:
     """Return the owner of a subscription; an owner of one to the configuration service is an administrator."""
-    return Principal(name, proof, admin=port is EventService.CONFIGURATION, role=role)
+    return Principal(name, proof, admin=port is EventService.CONFIGURATION, entry=entry)
 
 
 def insert(db: sa.Connection, subscription: Subscription) -> None:
@@ -30,7 +30,7 @@ def insert(db: sa.Connection, subscription: Subscription) -> None:
         "port": subscription.port,
         "owner": subscription.owner.name,
         "owner_proof": subscription.owner.proof,
-        "role": subscription.owner.role,
+        "role": subscription.owner.entry,
         "notify_url": notify.url,
         "notify_address": notify.address,
         "notify_parameters": notify.parameters,
@@ -97,7 +97,7 @@ def delete_expired(db: sa.Connection, now: float) -> None:
 
 
 def delete_without_role(db: sa.Connection, administrators: Collection[str]) -> None:
-    """Delete the subscriptions to the configuration service whose owner's role is not among *administrators*."""
+    """Delete the subscriptions to the configuration service whose owner's entry is not among *administrators*."""
     gone = (_COLUMN.port == EventService.CONFIGURATION, _COLUMN.role.not_in(list(administrators)))
     db.execute(sa.delete(SUBSCRIPTION).where(*gone))
 

@@ -18,7 +18,7 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source.connection import InletConnection
 from postscan.core.filters.source.messages import PullRequest
 from postscan.core.filters.source.source import Source
-from postscan.core.model.account import AccountUser, canonical_name
+from postscan.core.model.accounts.account import AccountUser, canonical_name
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess

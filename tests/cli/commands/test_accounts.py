@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from postscan.cli.app import app
 from postscan.core.engine import Engine
-from postscan.core.model.account import AccountUser
+from postscan.core.model.accounts.account import AccountUser
 from postscan.core.settings import load
 from postscan.core.store.store import Store
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postscan.core.model.account import LONGEST_NAME, Account, canonical_name
+from postscan.core.model.accounts.account import LONGEST_NAME, Account, canonical_name
 
 
 @pytest.mark.parametrize(

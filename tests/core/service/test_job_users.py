@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from postscan.core.errors import OriginRefused
-from postscan.core.model.account import AccountUser
+from postscan.core.model.accounts.account import AccountUser
 from postscan.core.model.records import OriginProof
 from postscan.core.service.job_users import Claim, JobUsers
 from postscan.core.settings import Settings

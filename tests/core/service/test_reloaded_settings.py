@@ -117,7 +117,7 @@ def test_subscriptions_of_former_administrators_end(core: Engine) -> None:
         manager = "http://scan.example/{}".format
         return core.subscriptions.add(port, by, sink, None, (), manager, absolute=False, seconds=60.0).id
 
-    admin = Principal(f"user:{SID}", Proof.CERTIFICATE, admin=True, sid=SID, role=SID)
+    admin = Principal(f"user:{SID}", Proof.CERTIFICATE, admin=True, sid=SID, entry=SID)
     subscribed = [subscribe(ANNA, EventService.PROCESSING), subscribe(admin, EventService.CONFIGURATION)]
     core.use(changed(core.settings, identity={"administrators": [SID]}))
     assert sorted(one.id for one in core.subscriptions.live()) == sorted(subscribed)

@@ -310,7 +310,7 @@ def test_an_end_without_its_line_in_the_audit_trail_is_none(subscriptions: Subsc
 
 def test_who_is_no_administrator_any_more_hears_no_more(subscriptions: Subscriptions) -> None:
     """T-A4: after a restart with other settings; those of devices, and of who is still listed, stay."""
-    lost, kept = (replace(ADMIN, role=role) for role in ("S-1-5-21-1-2-3-500", "serial=0A;issuer=CN=CA"))
+    lost, kept = (replace(ADMIN, entry=role) for role in ("S-1-5-21-1-2-3-500", "serial=0A;issuer=CN=CA"))
     subscribe(subscriptions, lost, port=EventService.CONFIGURATION)
     stays = [subscribe(subscriptions, kept, port=EventService.CONFIGURATION), subscribe(subscriptions)]
 

@@ -22,7 +22,7 @@ from reads import longest
 from works import instructions
 
 from postscan.core.engine import Engine
-from postscan.core.model.account import Account
+from postscan.core.model.accounts.account import Account
 from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import Instructions, ScanProcess

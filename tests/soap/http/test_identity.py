@@ -144,7 +144,7 @@ def administrator(shown: Credentials | None, *listed: str, **more: Any) -> Princ
 )
 def test_a_user_whose_sid_is_listed_is_an_administrator(shown: Credentials, name: str) -> None:
     """D3: proven by a certificate, in whichever way; under the same name as everywhere."""
-    assert administrator(shown, BORIS, ANNA) == Principal(name, Proof.CERTIFICATE, admin=True, sid=ANNA, role=ANNA)
+    assert administrator(shown, BORIS, ANNA) == Principal(name, Proof.CERTIFICATE, admin=True, sid=ANNA, entry=ANNA)
     assert administrator(shown, BORIS) is None
 
 
@@ -156,7 +156,7 @@ def test_a_certificate_may_be_listed_as_an_administrators(key: str) -> None:
     known = administrator(LISTED, key)
 
     name = f"device-cert:{certificate.read(LISTED.pem).key}"
-    assert known == Principal(name, Proof.CERTIFICATE, admin=True, role=key)
+    assert known == Principal(name, Proof.CERTIFICATE, admin=True, entry=key)
     assert administrator(ROOT.issue("anna"), key) is None
 
 
@@ -164,7 +164,7 @@ def test_a_listed_certificate_of_a_user_is_an_administrator_by_the_users_sid() -
     """The two lists work together: the certificate stands for Clara, and Clara administers."""
     by = administrator(LISTED, CLARA, certificates={f"sha256:{FINGERPRINT}": CLARA})
 
-    assert by == Principal(f"user:{CLARA}", Proof.CERTIFICATE, admin=True, sid=CLARA, role=CLARA)
+    assert by == Principal(f"user:{CLARA}", Proof.CERTIFICATE, admin=True, sid=CLARA, entry=CLARA)
 
 
 def test_without_a_certificate_there_is_no_administrator() -> None:

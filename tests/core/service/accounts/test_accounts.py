@@ -9,7 +9,7 @@ from hashers import RecordingHasher
 from known_accounts import ADMIN, OTHER_PASSWORD, OTHER_SID, PASSWORD, SID, WRONG, Made, busy, tries
 
 from postscan.core.errors import StoreBusy
-from postscan.core.model.account import AccountUser
+from postscan.core.model.accounts.account import AccountUser
 from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.service.accounts.attempts import FRESH_SECONDS
 from postscan.core.store.store import Store

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hashers import RecordingHasher
 from known_accounts import ADMIN, OTHER_PASSWORD, PASSWORD, SID, WRONG, Made, busy, tries
 
-from postscan.core.model.account import Account
+from postscan.core.model.accounts.account import Account
 from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.store.store import Store
 

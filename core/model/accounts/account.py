@@ -7,15 +7,22 @@ here, and its rule for texts in two directions is not applied: a name is compare
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from postscan.core.model.principal import Principal, Proof, Role, at_console
+
+CONSOLE: Final = "console"
+"""Stands for the console among the inlets of an account."""
+
 LONGEST_NAME: Final = 128  # characters, as the column of the database
 EXPECTED_NAME: Final = f"1 to {LONGEST_NAME} letters, digits and ASCII signs without spaces"
 
+_ACCOUNT: Final = "account:"
 _KINDS: Final = frozenset({"Ll", "Lo", "Lm", "Nd", "Mn", "Mc"})
 _WIDE_OR_NARROW: Final = ("<wide>", "<narrow>")
 _ARABIC_DIGITS: Final = "\u0660-\u0669\u06f0-\u06f9"
@@ -37,7 +44,8 @@ class AccountUser(NamedTuple):
 class Account:
     """An account. `hash` is that of its password, `inlets` are the names of the inlets where it counts; none: all.
 
-    `created`, and `changed` for its password, are None if it stands in the settings.
+    `created`, and `changed` for its password, are None if it stands in the settings. `role` is that of its user at the
+    console.
     """
 
     name: str
@@ -46,6 +54,19 @@ class Account:
     inlets: tuple[str, ...] = ()
     created: datetime | None = None
     changed: datetime | None = None
+    role: Role = Role.OWNER
+
+    @property
+    def person(self) -> Principal:
+        """Who has signed in at the console with this account."""
+        return at_console(person_name(self.name), Proof.ACCOUNT, self.role, self.sid)
+
+    @property
+    def stamp(self) -> str:
+        """What stays the same until the account gets another password, user, role or other inlets."""
+        password = self.hash if self.in_settings else (self.created, self.changed)
+        told = repr((self.name, password, self.sid, self.role.value, self.counts_at(CONSOLE)))
+        return hashlib.sha256(told.encode()).hexdigest()
 
     @property
     def in_settings(self) -> bool:
@@ -60,6 +81,16 @@ class Account:
     def counts_at(self, inlet: str) -> bool:
         """Return whether the account may be used at this inlet."""
         return not self.inlets or inlet in self.inlets
+
+
+def person_name(account: str) -> str:
+    """Return the name of the principal that has signed in with an account."""
+    return f"{_ACCOUNT}{account}"
+
+
+def account_of(person: Principal) -> str | None:
+    """Return the name of the account with which a person has signed in; None if it came another way."""
+    return person.name.removeprefix(_ACCOUNT) if person.proof is Proof.ACCOUNT else None
 
 
 def canonical_name(text: str) -> str | None:

@@ -1,0 +1,52 @@
+"""People at the console: roles of accounts, sessions, one-time links, tokens of the API."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+_TIME = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    """Add the tables; the accounts of older versions are those of owners, who see their own jobs."""
+    op.add_column("account", sa.Column("role", sa.String(16), nullable=False, server_default="owner"))
+    op.create_table(
+        "console_session",
+        sa.Column("secret_hash", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(512), nullable=False),
+        sa.Column("proof", sa.String(16), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("user_sid", sa.String(255), nullable=False),
+        sa.Column("way", sa.String(16), nullable=False),
+        sa.Column("stamp", sa.String(64), nullable=False),
+        sa.Column("begun", _TIME, nullable=False),
+        sa.Column("seen", _TIME, nullable=False),
+        sa.Column("confirmed", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("secret_hash", name="pk_console_session"),
+    )
+    op.create_table(
+        "login_link",
+        sa.Column("secret_hash", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(512), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("user_sid", sa.String(255), nullable=False),
+        sa.Column("until", _TIME, nullable=False),
+        sa.Column("used", _TIME),
+        sa.PrimaryKeyConstraint("secret_hash", name="pk_login_link"),
+    )
+    op.create_table(
+        "api_token",
+        sa.Column("label", sa.String(64), nullable=False),
+        sa.Column("secret_hash", sa.String(64), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("user_sid", sa.String(255), nullable=False),
+        sa.Column("created", _TIME, nullable=False),
+        sa.Column("created_by", sa.String(512), nullable=False),
+        sa.Column("until", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("label", name="pk_api_token"),
+        sa.UniqueConstraint("secret_hash", name="uq_api_token_secret_hash"),
+    )
