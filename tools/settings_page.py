@@ -45,14 +45,27 @@ def _sections(properties: Mapping[str, Schema], tables: Mapping[str, Schema]) ->
     plain = {name: key for name, key in properties.items() if not _inner(key) and not _is_table_of_tables(key)}
     yield f"## Top of the file\n\nBefore the first table.\n\n{_table(plain, [])}"
     for name, key in properties.items():
-        inner = _inner(key)
-        if inner:
-            heading = f"[{name}.{ENTRIES[name]}]" if "additionalProperties" in key else f"[{name}]"
-            table = tables[inner]
-            about = _sentence(table["description"].partition(": ")[2])
-            yield f"## `{heading}`\n\n{about}\n\n{_table(table['properties'], table.get('required', []))}"
+        if _inner(key):
+            yield from _section(f"{name}.{ENTRIES[name]}" if "additionalProperties" in key else name, key, tables)
     yield f"## `[filters.<plugin>]`\n\n{_sentence(properties['filters']['description'])}"
     yield "Those of the shipped filters: [filters.md](filters.md).\n"
+
+
+def _section(name: str, key: Schema, tables: Mapping[str, Schema]) -> Iterator[str]:
+    """Yield the section of a table, and those of the tables in it."""
+    table = tables[_inner(key)]
+    about = _sentence(table["description"].partition(": ")[2])
+    keys = {within: _with_choices(one, tables) for within, one in table["properties"].items()}
+    yield f"## `[{name}]`\n\n{about}\n\n{_table(keys, table.get('required', []))}"
+    for within, one in keys.items():
+        if "$ref" in one:
+            yield from _section(f"{name}.{within}", one, tables)
+
+
+def _with_choices(key: Schema, tables: Mapping[str, Schema]) -> Schema:
+    """Return a key whose choices stand elsewhere with its choices; another key as it is."""
+    found = tables.get(_inner(key), {})
+    return {**found, **{name: value for name, value in key.items() if name != "$ref"}} if "enum" in found else key
 
 
 def _inner(key: Schema) -> str:
@@ -79,6 +92,8 @@ def _kind(key: Schema) -> str:
     """Return what a value may be; one that may be left out is what it is when it is there."""
     if "anyOf" in key:
         return _kind(next(one for one in key["anyOf"] if one.get("type") != "null"))
+    if "$ref" in key:
+        return "table, see below"
     if "enum" in key:
         return " or ".join(f'`"{choice}"`' for choice in key["enum"])
     if key["type"] in ("array", "object"):
@@ -91,7 +106,7 @@ def _default(key: Schema) -> str:
     """Return the default as TOML; one that depends on another value is described in the meaning."""
     value = key.get("default")
     if value is None:
-        return "(none)" if key.get("type") == "object" else "(see there)"
+        return "(none)" if key.get("type") == "object" or "$ref" in key else "(see there)"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, int | float):

@@ -1,7 +1,8 @@
 """All settings: one TOML file, read when a command starts, and immutable after that; a server may read it again.
 
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
-`postscan.core.settings.network`, `postscan.core.settings.sources` and `postscan.core.settings.accounts`.
+`postscan.core.settings.network`, `postscan.core.settings.console`, `postscan.core.settings.sources` and
+`postscan.core.settings.accounts`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from postscan.core.errors import SettingsError
 from postscan.core.settings import accounts as account_settings
 from postscan.core.settings import sources as source_settings
 from postscan.core.settings.accounts import AccountSettings
+from postscan.core.settings.console import ConsoleSettings
 from postscan.core.settings.engine import (
     FilterSettings,
     LimitSettings,
@@ -49,6 +51,7 @@ class Settings(Table):
     events: EventSettings = Field(default_factory=EventSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     identity: IdentitySettings = Field(default_factory=IdentitySettings)
+    console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
@@ -97,6 +100,11 @@ class Settings(Table):
                 f"server.host {host!r} is not a loopback address: set tls.certificate to serve TLS on it, "
                 "or server.allow_plain_http = true to serve without it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _console_is_guarded(self) -> Settings:
+        self.console.check(is_tls=self.tls.on)
         return self
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ from postscan.core.settings.sources import DestinationSettings, SourceSettings
 
 GUIDE = "docs/writing-a-filter.md"
 SOURCES = "docs/writing-a-source.md"
-LISTED = ("core", "soap", "plugins", "migrations", "doctor", "cli")
+LISTED = ("core", "soap", "plugins", "migrations", "doctor", "console", "cli")
 MOST_ENTRIES = 13
 
 

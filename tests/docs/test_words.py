@@ -16,7 +16,7 @@ from statements import statements
 
 from postscan.core.model import states
 
-SHIPPED = ("core", "soap", "plugins", "migrations", "doctor", "cli")
+SHIPPED = ("core", "soap", "plugins", "migrations", "doctor", "console", "cli")
 GLOSSARY = "docs/glossary.md"
 
 NOT_EVEN_IN_PROSE = ("keeper", "ladder", "bury", "survivors", "strays", "errand", "courier")

@@ -85,6 +85,11 @@ class Accounts:
         """
         return self._verified(Attempt(CONSOLE, address, canonical_name(account) or ""), password)
 
+    def named_by_proxy(self, name: str) -> Account | None:
+        """Return the account that a proxy has identified, if it counts at the console; None if there is none."""
+        found = self._find(canonical_name(name))
+        return found if found is not None and found.counts_at(CONSOLE) else None
+
     def _verified(self, attempt: Attempt, password: str) -> Account | None:
         """Return the account if this is its password and it counts at the inlet of the attempt."""
         inlet = attempt.inlet

@@ -1,0 +1,154 @@
+"""What a page function gets, and the rows of the route table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Final, Protocol
+
+import jinja2
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from postscan.console.errors import PageError
+from postscan.core.clock import Clock
+from postscan.core.engine import Engine
+from postscan.core.model.accounts.account import Account
+from postscan.core.model.accounts.session import Session
+from postscan.core.model.principal import Principal, Proof, Right
+from postscan.core.settings import Settings
+from postscan.core.settings.console import ConsoleSettings
+
+ANONYMOUS: Final = Principal("anonymous", Proof.ADDRESS)
+"""Who asks for a public page without a session."""
+
+PASSWORD, LINK, CERTIFICATE, PROXY = "password", "link", "certificate", "proxy"
+"""The ways in; the last two prove who it is with each request."""
+
+
+class Identification(Protocol):
+    """Who a request proves to be without a password, and without a session."""
+
+    def by_certificate(self, http: Request) -> Principal | None:
+        """Return the person whom the client certificate of the connection identifies; None without one."""
+
+    def by_proxy(self, http: Request) -> Account | None:
+        """Return the account that the proxy names; None if it names none, or if the request is not from the proxy."""
+
+
+class Console:
+    """What all pages share: the engine, which is not running, the templates, and the route table."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        routes: Sequence[ConsoleRoute],
+        templates: jinja2.Environment,
+        identification: Identification,
+    ) -> None:
+        self.engine = engine
+        self.routes = tuple(routes)
+        self.templates = templates
+        self.identification = identification
+
+    @property
+    def settings(self) -> Settings:
+        """All settings; those of the console are `settings.console`."""
+        return self.engine.settings
+
+    @property
+    def options(self) -> ConsoleSettings:
+        """The settings of the console."""
+        return self.engine.settings.console
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the engine."""
+        return self.engine.clock
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleRequest:
+    """One request, as a page function gets it.
+
+    `session` is None for an API token and on public pages. `form` has the fields of an urlencoded POST in their order,
+    {} else; `body` has the bytes of a request to the API. `form_token` is what each form sends back. `address` is the
+    browser's. `notice` is the sentence that the page before has left.
+    """
+
+    http: Request
+    by: Principal
+    session: Session | None
+    console: Console
+    form: Mapping[str, list[str]] = field(default_factory=dict)
+    body: bytes = b""
+    form_token: str = ""
+    address: str = ""
+    notice: str = ""
+
+    def value(self, name: str, default: str = "") -> str:
+        """Return the first value of a field of the form."""
+        return next(iter(self.form.get(name, ())), default)
+
+    def query(self, name: str, default: str = "") -> str:
+        """Return the last value of a field of the URL."""
+        return self.http.query_params.get(name, default)
+
+    def path_value(self, name: str) -> str:
+        """Return a part of the path that the route names."""
+        return str(self.http.path_params[name])
+
+    @property
+    def secret(self) -> str:
+        """The secret of the session; "" without one."""
+        return str(getattr(self.http.state, "session_secret", ""))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the person has proven who it is in the last minutes; a program has no session, and never has."""
+        return self.session is not None and self.session.is_confirmed(self.console.clock.now())
+
+    def require(self, right: Right) -> None:
+        """Raise `PageError` (403) without this right. The service asks as well; this is for what only a page shows."""
+        if not self.by.may(right):
+            raise PageError.forbidden(right)
+
+
+PageFunction = Callable[[ConsoleRequest], Response]
+"""A synchronous function; it is called in one of a few threads, so it may read the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleRoute:
+    """A row of the route table: what is answered at a path, and for whom.
+
+    `right` None: any signed-in person, who then sees what is their own. `public`: anyone. `confirm`: only who has
+    signed in, or has confirmed it, in the last 15 minutes. `reads` and `returns` are the models of the JSON bodies.
+    """
+
+    path: str
+    method: str
+    function: PageFunction
+    right: Right | None = None
+    _: KW_ONLY
+    public: bool = False
+    confirm: bool = False
+    summary: str = ""
+    reads: type[BaseModel] | None = None
+    returns: type[BaseModel] | None = None
+
+    @property
+    def is_api(self) -> bool:
+        """Whether programs ask here, with an API token; errors are problem documents in JSON then."""
+        return is_api(self.path)
+
+    @property
+    def is_write(self) -> bool:
+        """Whether a request may change something."""
+        return self.method not in ("GET", "HEAD")
+
+
+def is_api(path: str) -> bool:
+    """Return whether programs ask at this path."""
+    return path.startswith("/api/") or path == "/metrics"

@@ -1,0 +1,33 @@
+"""The route table: all that the console answers, in one place. It feeds the router, OpenAPI, and the test of rights.
+
+A row without a right is for each signed-in person, who sees there what is their own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from postscan.console.pages import login, me
+from postscan.console.request import ConsoleRoute
+
+ROUTES: Final = (
+    # --- ways in and out ---
+    ConsoleRoute("/login", "GET", login.show, public=True),
+    ConsoleRoute("/login", "POST", login.sign_in, public=True),
+    ConsoleRoute("/login/link", "GET", login.show_link, public=True),
+    ConsoleRoute("/login/link", "POST", login.use_link, public=True),
+    ConsoleRoute("/login/certificate", "POST", login.by_certificate, public=True),
+    ConsoleRoute("/login/proxy", "POST", login.by_proxy, public=True),
+    ConsoleRoute("/login/confirm", "GET", login.show_confirm),
+    ConsoleRoute("/login/confirm", "POST", login.confirm),
+    ConsoleRoute("/logout", "POST", login.sign_out),
+    # --- the person ---
+    ConsoleRoute("/me", "GET", me.show),
+    # --- dashboard and jobs ---
+    ConsoleRoute("/", "GET", me.home),
+    # --- processes and plugins ---
+    # --- live ---
+    # --- pictures ---
+    # --- devices, audit, health, settings, accounts ---
+    # --- API and metrics ---
+)
