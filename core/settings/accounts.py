@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator
 
 from postscan.core.model.accounts.account import EXPECTED_NAME, canonical_name
-from postscan.core.model.principal import Role
 from postscan.core.settings.engine import Table, check_sid
 
 _Value = TypeVar("_Value")
@@ -19,7 +18,7 @@ _HASH: Final = re.compile(r"\$argon2(id|i|d)\$v=[0-9]+\$m=[0-9]+,t=[0-9]+,p=[0-9
 
 
 class AccountSettings(Table):
-    """`[accounts.<name>]`: an account of sources and of the console. Those of `postscan accounts add` are not listed here."""
+    """`[accounts.<name>]`: an account. Those of `postscan accounts add` are not listed here."""
 
     hash: str = Field(
         max_length=255, repr=False, description="argon2 hash of the password, as `postscan accounts hash` prints it"
@@ -30,7 +29,9 @@ class AccountSettings(Table):
         max_length=100,
         description="names of the inlets at which the account may be used; `console` is the console; empty: all",
     )
-    role: Role = Field(Role.OWNER, description="what the user may do at the console")
+    role: Literal["owner", "viewer", "operator", "administrator"] = Field(
+        "owner", description="what the user may do at the console"
+    )
 
     @field_validator("hash")
     @classmethod

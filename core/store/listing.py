@@ -123,8 +123,8 @@ def search(
     """Return at most *most* of the wanted jobs behind *after*, newest first, and where the search goes on.
 
     Of the *owner*, and of the user with this *sid*, as in `jobs.owned`; of all if *owner* is None. The cursor is None
-    if the search has reached the oldest job. It ends earlier if *is_over* is true behind a transaction, of which there is
-    at least one. The jobs are read after they were found, so one may be in another state by then; it is left out if
+    if the search has reached the oldest job. It ends earlier if *is_over* is true behind a transaction, of which there
+    is at least one. The jobs are read after they were found, so one may be in another state by then; it is left out if
     that state is not wanted.
     """
     found, cursor = _found(reading, _Wanted.of(query, owner, sid), after, most, is_over)

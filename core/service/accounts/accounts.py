@@ -140,14 +140,19 @@ class Accounts:
         self._check_inlets(inlets)
         hash, now = self._hash(canonical, password), self._clock.now()
         added = Account(canonical, hash, sid, tuple(dict.fromkeys(inlets)), now, now, role)
-        detail = f"for {sid}, at {', '.join(added.inlets) or 'all inlets'}, role {role}"
+        detail = f"for {sid}, at {', '.join(added.inlets) or 'all inlets'}"
+        if role is not Role.OWNER:
+            detail += f", role {role}"
         with self._store.writing() as db:
             queries.insert(db, added)
             audit.write_audit(db, self._line(by, "add-account", canonical, detail))
         return added
 
     def change_password(self, name: str, password: str, by: Principal) -> None:
-        """Store another password, and end the sessions; raise `AccountNotFound`, `InvalidArgument`, `NotInstalled`, `NotAdministrator`."""
+        """Store another password, and end the account's sessions.
+
+        Raises `AccountNotFound`, `InvalidArgument`, `NotInstalled`, `NotAdministrator`.
+        """
         require(by, Right.ADMINISTER)
         canonical = self._of_database(name)
         hash = self._hash(canonical, password)
@@ -218,7 +223,7 @@ class Accounts:
         return "" if found.counts_at(inlet) else "the account does not count at this inlet"
 
     def _still(self, found: Account, inlet: str) -> Account | None:
-        """Return the account as it is now, unless it was removed or got another password while this one was compared."""
+        """Return the account as it is now; None if it was removed or got another password during the comparison."""
         now = self._find(found.name)
         if now is None or (now.created, now.changed) != (found.created, found.changed):
             return None
@@ -263,7 +268,8 @@ class Accounts:
 def _accounts_of(settings: Settings) -> dict[str, Account]:
     """Return the accounts in the settings by name."""
     return {
-        name: Account(name, one.hash, one.user, one.inlets, role=one.role) for name, one in settings.accounts.items()
+        name: Account(name, one.hash, one.user, one.inlets, role=Role(one.role))
+        for name, one in settings.accounts.items()
     }
 
 

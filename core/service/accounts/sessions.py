@@ -168,7 +168,7 @@ class Sessions:
         *address* is the client's. Raises `Throttled` after too many links that are none.
         """
         hash = secret_hash(secret)
-        if hash is not None:
+        if hash is not None and self._is_link(hash):
             with self._store.writing() as db:
                 person = queries.use_link(db, hash, self._clock.now())
             if person is not None:
@@ -178,10 +178,15 @@ class Sessions:
         self._throttle.miss(by.name)
         return None
 
+    def _is_link(self, hash: str) -> bool:
+        """Return whether there is such a link, so that guesses are no transactions that write."""
+        with self._store.reading() as db:
+            return queries.has_link(db, hash)
+
     # --- rules ---------------------------------------------------------------------------------------------------
 
     def _stamp(self, db: Transaction, person: Principal) -> str | None:
-        """Return the stamp of the account with which a person signs in, "" without one; None if it is no such account."""
+        """Return the stamp of a person's account, "" for who came without one; None if there is no such account now."""
         name = account_of(person)
         if name is None:
             return ""

@@ -120,6 +120,11 @@ def use_link(db: sa.Connection, secret_hash: str, at: datetime) -> Principal | N
     return at_console(row.name, Proof.LINK, Role(row.role), row.user_sid)
 
 
+def has_link(db: sa.Connection, secret_hash: str) -> bool:
+    """Return whether there is a link with this secret, used or not."""
+    return db.scalar(sa.select(LINK.c.until).where(LINK.c.secret_hash == secret_hash)) is not None
+
+
 def delete_old_links(db: sa.Connection, before: datetime) -> None:
     """Delete the links whose time was over at *before*."""
     db.execute(sa.delete(LINK).where(LINK.c.until <= before))
