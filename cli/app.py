@@ -22,6 +22,7 @@ from postscan.cli.commands import (
     spool,
     subscriptions,
 )
+from postscan.cli.commands.console import command as console_command
 from postscan.cli.commands.process import command as process_command
 from postscan.cli.commands.sources import destinations, inlets
 from postscan.cli.demo import command
@@ -100,6 +101,7 @@ app.add_typer(process_command.app, name="process")
 app.add_typer(inlets.app, name="sources")
 app.add_typer(destinations.app, name="destinations")
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(console_command.app, name="console")
 app.add_typer(audit.app, name="audit")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(commands.app, name="plugin")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+RoleName = Literal["owner", "viewer", "operator", "administrator"]
+"""The values of `Role`, which is imported when a command needs it."""
 
 
 def moment(text: str) -> datetime:

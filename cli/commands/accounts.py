@@ -1,4 +1,4 @@
-"""`postscan accounts`: the accounts of sources, each of which stands for a user by a password."""
+"""`postscan accounts`: accounts of sources and of the console, each of which stands for a user by a password."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from postscan.cli.context import load_settings, local_administrator, open_engine
+from postscan.cli.options import RoleName
 from postscan.cli.output import terminal, views
 from postscan.core.errors import PostscanError
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from postscan.core.model.accounts.account import Account
     from postscan.core.settings import Settings
 
-COLUMNS: Final = ("NAME", "USER", "INLETS", "FROM", "CREATED", "PASSWORD SET")
+COLUMNS: Final = ("NAME", "USER", "INLETS", "FROM", "ROLE", "CREATED", "PASSWORD SET")
 _MOST_BYTES: Final = 4096  # of a line on standard input
 
-app = typer.Typer(no_args_is_help=True, help="List, add and remove accounts of sources, and change their passwords.")
+app = typer.Typer(no_args_is_help=True, help="List, add and remove accounts, and change their passwords and roles.")
 
 
 @app.command("list")
@@ -30,8 +31,9 @@ def list_accounts(
 ) -> None:
     """List the accounts, those of the settings first.
 
-    USER is the user for whom an account stands, INLETS where it may be used. An account of the settings is changed
-    there, and counts after `postscan reload`; it hides one of the database with the same name.
+    USER is the user for whom an account stands, INLETS where it may be used, ROLE what it may do at the console. An
+    account of the settings is changed there, and counts after `postscan reload`; it hides one of the database with the
+    same name.
 
     \b
     Examples:
@@ -55,16 +57,20 @@ def add(
     name: Annotated[str, typer.Argument(help="Name that is sent; upper and lower case are the same.")],
     user: Annotated[str, typer.Option(metavar="SID", help="User for whom the account stands.")],
     inlet: Annotated[
-        list[str] | None, typer.Option(help="Name of an inlet at which it may be used; may be repeated. Default: all.")
+        list[str] | None,
+        typer.Option(help="Name of an inlet at which it may be used, or console; may be repeated. Default: all."),
     ] = None,
+    role: Annotated[RoleName, typer.Option(help="What the user may do at the console.")] = "owner",
 ) -> None:
     """Add an account. A running server accepts it at once.
 
     The password is asked for on the terminal, twice and without echo, or read from the first line of standard input.
+    At the console, an account of all inlets counts, and one that has `console` among its inlets.
 
     \b
     Examples:
       postscan accounts add front-desk --user S-1-5-21-1-2-3-1001 --inlet mail
+      postscan accounts add boris --user S-1-5-21-1-2-3-1002 --inlet console --role operator
       pass show scans/front-desk | postscan accounts add front-desk --user S-1-5-21-1-2-3-1001
 
     \b
@@ -72,9 +78,11 @@ def add(
       0  the account is stored
       1  its name is taken or no name, its user or an inlet is not known, or the password is refused
     """
+    from postscan.core.model.principal import Role
+
     settings, chosen = load_settings(context), _read_password()
     with open_engine(settings) as engine:
-        added = engine.accounts.add(name, chosen, user, inlet or (), local_administrator())
+        added = engine.accounts.add(name, chosen, user, inlet or (), local_administrator(), Role(role))
     typer.echo(f"added {terminal.plain(added.name)}")
 
 
@@ -82,7 +90,7 @@ def add(
 def password(context: typer.Context, name: str) -> None:
     """Change the password of an account; the old one is refused at once.
 
-    A running server needs no restart. The new one is read as by `add`.
+    A running server needs no restart. Sessions of the account at the console end. The new one is read as by `add`.
 
     \b
     Example:
@@ -91,6 +99,24 @@ def password(context: typer.Context, name: str) -> None:
     settings, chosen = load_settings(context), _read_password()
     with open_engine(settings) as engine:
         engine.accounts.change_password(name, chosen, local_administrator())
+    typer.echo("changed")
+
+
+@app.command("role")
+def change_role(context: typer.Context, name: str, role: RoleName) -> None:
+    """Change what an account may do at the console.
+
+    Its sessions end, so that its user signs in again. An owner sees and cancels its own jobs. A viewer sees all jobs; an
+    operator also holds, releases, cancels, retries and discards them; an administrator may do all.
+
+    \b
+    Example:
+      postscan accounts role boris operator
+    """
+    from postscan.core.model.principal import Role
+
+    with open_engine(load_settings(context)) as engine:
+        engine.accounts.change_role(name, Role(role), local_administrator())
     typer.echo("changed")
 
 
@@ -158,6 +184,7 @@ def _record(settings: Settings, one: Account) -> dict[str, Any]:
         "inlets": list(one.inlets),
         "from": "settings" if one.in_settings else "database",
         "hidden": _is_hidden(settings, one),
+        "role": one.role,
         "created": one.created.isoformat() if one.created else None,
         "changed": one.changed.isoformat() if one.changed else None,
     }
@@ -166,7 +193,7 @@ def _record(settings: Settings, one: Account) -> dict[str, Any]:
 def _row(settings: Settings, one: Account) -> tuple[str, ...]:
     origin = "settings" if one.in_settings else "database, hidden" if _is_hidden(settings, one) else "database"
     created, changed = (views.moment(at) if at else "" for at in (one.created, one.changed))
-    return (one.name, one.sid, ", ".join(one.inlets) or "all", origin, created, changed)
+    return (one.name, one.sid, ", ".join(one.inlets) or "all", origin, one.role, created, changed)
 
 
 def _is_hidden(settings: Settings, one: Account) -> bool:

@@ -37,7 +37,8 @@ COMMANDS = (
     *("process list", "process add", "process check", "process test"),
     *("sources list", "sources show", "sources stop", "sources start", "sources scan"),
     *("destinations list", "destinations check"),
-    *("accounts list", "accounts add", "accounts password", "accounts remove", "accounts hash"),
+    *("accounts list", "accounts add", "accounts password", "accounts remove", "accounts hash", "accounts role"),
+    *("console link", "console token add", "console token list", "console token remove"),
     *("plugin list", "plugin info", "plugin check", "plugin enable", "plugin disable", "plugin new"),
 )
 HEAVY = ("sqlalchemy", "alembic", "httpx2", "lxml", "pydantic", "uvicorn", "starlette", "structlog", "argon2")

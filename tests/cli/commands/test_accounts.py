@@ -114,6 +114,8 @@ def test_a_password_that_is_refused(typed: Callable[..., Result], text: bytes, s
         (("password", "bob"), "there is no account 'bob'"),
         (("password", "console"), "expected one that is not in the settings"),
         (("remove", "bob"), "there is no account 'bob'"),
+        (("role", "bob", "viewer"), "there is no account 'bob'"),
+        (("role", "console", "viewer"), "expected one that is not in the settings"),
         (("remove", "Console"), "expected one that is not in the settings"),
     ],
 )
@@ -146,6 +148,7 @@ def test_the_list_has_no_hash(typed: Callable[..., Result], postscan: Postscan) 
         "inlets": [],
         "from": "settings",
         "hidden": False,
+        "role": "owner",
         "created": None,
         "changed": None,
     }
@@ -188,6 +191,28 @@ def test_a_running_server_refuses_what_was_changed_and_removed(typed: Callable[.
         ("change-password", "done"),
         ("remove-account", "done"),
     ]
+
+
+def test_an_account_has_a_role_at_the_console(
+    typed: Callable[..., Result], postscan: Postscan, server: Engine, settings_file: Path
+) -> None:
+    """That of an owner unless another is given; in the settings too. A change ends its sessions."""
+    typed(PASSWORD, "add", "ann", "--user", SID)
+    typed(PASSWORD, "add", "boris", "--user", SID, "--inlet", "console", "--role", "viewer")
+    boris = server.accounts.sign_in("boris", PASSWORD, "192.0.2.7")
+    assert boris is not None
+    secret = server.sessions.begin(boris.person, "password", boris.stamp)
+    changed = postscan("accounts", "role", "boris", "operator")
+    settings_file.write_text(settings_file.read_text() + 'role = "administrator"\n')
+    listed = json.loads(postscan("accounts", "list", "--json").stdout)
+
+    assert changed.stdout == "changed\n"
+    assert {one["name"]: one["role"] for one in listed} == {
+        "console": "administrator",
+        "ann": "owner",
+        "boris": "operator",
+    }
+    assert server.sessions.find(secret) is None
 
 
 def test_a_hash_for_the_settings_is_printed(settings_file: Path, typed: Callable[..., Result]) -> None:

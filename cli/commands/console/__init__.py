@@ -1,0 +1,1 @@
+"""`postscan console`: the ways into the console, and the tokens of its API."""
