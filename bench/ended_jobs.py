@@ -51,6 +51,7 @@ def settings(folder: Path, database: str = "") -> dict[str, dict[str, Any]]:
     year = 8760
     return {
         "server": {"port": 0},
+        "console": {"enabled": False},
         "storage": {"data_dir": str(folder), "database": database},
         "processes": {"lenient": True},
         "limits": {"open_jobs": 100_000},

@@ -87,8 +87,10 @@ def postscan(
     *checkout* is another checkout whose server is run, in the environment that it has in `.venv`.
     """
     config = folder / "postscan.toml"
+    has_console = checkout is None or (checkout / "console").exists()
+    console = "[console]\nenabled = false\n" if has_console else ""
     config.write_text(
-        f"[server]\nport = 0\ndrain_seconds = {drain_seconds}\n"
+        f"[server]\nport = 0\ndrain_seconds = {drain_seconds}\n{console}"
         f'[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'
         f"[limits]\nopen_jobs = 100000\n{more}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from postscan.cli import running_server
+from postscan.cli.commands.console.run import ConsoleBeside
 from postscan.cli.context import load_settings, open_engine
 from postscan.cli.output import terminal, views
 from postscan.core.errors import SettingsError
@@ -29,7 +30,8 @@ def serve(
     Prints the URL of the processing service as one line on stdout as soon as devices can reach it; the log goes to
     stderr. A new or older database is migrated first. While it stops, the server accepts no new requests and
     gives running filters `server.drain_seconds` to finish; unfinished jobs continue after the next start. At SIGHUP it
-    reads its settings again: see `postscan reload`.
+    reads its settings again: see `postscan reload`. It also starts the console, if `console.enabled` allows it; on a
+    terminal it prints a link to it on stderr while there is no account.
 
     \b
     Examples:
@@ -41,8 +43,13 @@ def serve(
 
     settings = _overridden(load_settings(context), host, port)
     logs.to_stderr(settings.log, settings.log_level)
-    with open_engine(settings) as engine:
-        server.serve(engine, settings, ready=typer.echo, source=_CommandLine(context, host, port))
+    with open_engine(settings) as engine, ConsoleBeside(context, engine) as console:
+
+        def ready(url: str) -> None:
+            typer.echo(url)
+            console.start()
+
+        server.serve(engine, settings, ready, _CommandLine(context, host, port, console))
 
 
 def reload(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -72,20 +79,22 @@ def reload(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
 class _CommandLine:
     """The settings of a server that was started with these options."""
 
-    def __init__(self, context: typer.Context, host: str | None, port: int | None) -> None:
+    def __init__(self, context: typer.Context, host: str | None, port: int | None, console: ConsoleBeside) -> None:
         self._context = context
         self._host = host
         self._port = port
+        self._console = console
 
     def read(self) -> Settings:
         """Read the file again. Raises `SettingsError`."""
         return _overridden(load_settings(self._context), self._host, self._port)
 
     def taken_over(self, settings: Settings) -> None:
-        """Log from the level of these settings on."""
+        """Log from the level of these settings on, and start the console again, which reads them itself."""
         from postscan.cli.output import logs
 
         logs.set_level(settings.log_level)
+        self._console.restart()
 
 
 def _overridden(settings: Settings, host: str | None, port: int | None) -> Settings:

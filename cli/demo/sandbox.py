@@ -183,6 +183,9 @@ class DemoSandbox:
 [server]
 port = {self._port}
 
+[console]
+enabled = false
+
 [storage]
 data_dir = "data"
 

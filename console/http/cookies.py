@@ -78,7 +78,7 @@ class Cookies:
 
 def is_secure(settings: Settings) -> bool:
     """Return whether browsers reach the console by https."""
-    return (settings.console.public_url or ("https" if settings.tls.on else "http")).startswith("https")
+    return settings.console_uses_tls or settings.console.public_url.startswith("https:")
 
 
 def form_token(secret: str) -> str:

@@ -43,7 +43,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._public = urlsplit(settings.console.public_url)
-        self._scheme = "https" if settings.tls.on else "http"
+        self._scheme = "https" if settings.console_uses_tls else "http"
         self._fields = dict(FIELDS)
         if is_secure(settings):
             self._fields["strict-transport-security"] = HSTS

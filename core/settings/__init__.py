@@ -119,6 +119,16 @@ class Settings(Table):
         return self
 
     @property
+    def console_uses_tls(self) -> bool:
+        """Whether the console serves TLS itself: not on a loopback address, where its certificate would fit no name."""
+        return self.tls.on and not is_loopback(self.console.host)
+
+    @property
+    def console_url(self) -> str:
+        """The URL of the console for browsers; where port 0 takes a free one, that of a running console differs."""
+        return self.console.public_url or _url_of_console(self.console)
+
+    @property
     def is_discoverable(self) -> bool:
         """Whether devices find the server by UDP; default: if it listens beyond loopback, under TLS with a URL."""
         if self.discovery.enabled is not None:
@@ -149,6 +159,11 @@ def load(path: Path | None = None) -> Settings:
     except ValidationError as error:
         raise SettingsError("\n".join(f"{path}: {_message(one)}" for one in error.errors())) from None
     return _rooted(settings, path.resolve().parent)
+
+
+def _url_of_console(console: ConsoleSettings) -> str:
+    host = f"[{console.host}]" if ":" in console.host else console.host
+    return f"http://{host}:{console.port}"
 
 
 def _rooted(settings: Settings, home: Path) -> Settings:

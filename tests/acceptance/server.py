@@ -65,6 +65,7 @@ class Server:
     def _defaults(self) -> Tables:
         return {
             "server": {"port": 0, "drain_seconds": 1},
+            "console": {"enabled": False},
             "storage": {"data_dir": "data"},
             "limits": {
                 "envelope_bytes": ENVELOPE_BYTES,

@@ -30,6 +30,7 @@ COMMANDS = (
         "doctor",
         "reload",
         "device",
+        "console",
     ),
     *("jobs list", "jobs counts", "jobs show", "jobs watch", "jobs log", "jobs retry"),
     *("process new", "process show", "process edit", "process remove"),

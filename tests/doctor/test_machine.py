@@ -44,7 +44,8 @@ def healthy(settings_file: Path, tmp_path: Path) -> Path:
     (tmp_path / "share").mkdir()
     share = f"'\\\\demo\\archive' = '{tmp_path / 'share'}'"
     settings_file.write_text(
-        f'[server]\nport = 0\n[storage]\ndata_dir = "data"\n[plugins]\ndisabled = {unused("fileshare")}\n'
+        '[server]\nport = 0\n[console]\nenabled = false\n[storage]\ndata_dir = "data"\n'
+        f"[plugins]\ndisabled = {unused('fileshare')}\n"
         f"[filters.fileshare.shares]\n{share}\n"
     )
     for command in (["migrate"], ["process", "add", str(ARCHIVE), "--name", "Archive"]):

@@ -1,1 +1,1 @@
-"""`postscan console`: the ways into the console, and the tokens of its API."""
+"""`postscan console`: run it, the ways into it, and the tokens of its API."""

@@ -1,4 +1,4 @@
-"""`postscan console`: its commands."""
+"""`postscan console`: run the console; links and tokens for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import typer
 
 from postscan.cli.commands.console import tokens
 from postscan.cli.commands.console.link import link
+from postscan.cli.commands.console.run import console
 
-app = typer.Typer(no_args_is_help=True, help="Sign in at the console, and manage the tokens of its API.")
+app = typer.Typer(invoke_without_command=True, callback=console)
 app.command()(link)
 app.add_typer(tokens.app, name="token")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
 
+from postscan.cli.commands.console.run import url_of
 from postscan.cli.context import load_settings, local_administrator, open_engine
 from postscan.cli.options import RoleName
-from postscan.core.errors import PostscanError
-
-if TYPE_CHECKING:
-    from postscan.core.settings import Settings
 
 
 def link(
@@ -36,18 +33,7 @@ def link(
     from postscan.core.model.principal import Role
 
     settings = load_settings(context)
-    address = _address(settings)
+    address = url_of(settings)
     with open_engine(settings) as engine:
         secret = engine.sessions.make_link(Role(role), local_administrator(), user)
     typer.echo(f"{address}/login/link?{urlencode({'secret': secret})}")
-
-
-def _address(settings: Settings) -> str:
-    """Return the URL of the console; raise `PostscanError` if these settings do not tell it."""
-    console = settings.console
-    if console.public_url:
-        return console.public_url.rstrip("/")
-    if not console.port:
-        raise PostscanError("console.port is 0, so the address of the console is not known; set console.public_url")
-    host = f"[{console.host}]" if ":" in console.host else console.host
-    return f"{'https' if settings.tls.on else 'http'}://{host}:{console.port}"

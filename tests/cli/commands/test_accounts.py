@@ -245,7 +245,7 @@ def test_without_the_library_the_extra_is_named(typed: Callable[..., Result], mo
 def test_a_server_starts_without_the_library(settings_file: Path) -> None:
     """Its accounts are of no use, and nothing else is affected."""
     settings_file.write_text(
-        f"[server]\nport = 0\n[plugins]\ndisabled = {unused()}\n"
+        f"[server]\nport = 0\n[console]\nenabled = false\n[plugins]\ndisabled = {unused()}\n"
         + settings_file.read_text().partition("[destinations")[0]
         + f'[accounts.ann]\nhash = "{HASH}"\nuser = "{SID}"\n'
     )

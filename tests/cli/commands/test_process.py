@@ -200,7 +200,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (home / "share").mkdir()
     settings = home / "postscan.toml"
     settings.write_text(
-        '[server]\nport = 0\n[storage]\ndata_dir = "data"\n'
+        '[server]\nport = 0\n[console]\nenabled = false\n[storage]\ndata_dir = "data"\n'
         f"[plugins]\ndisabled = {unused('fileshare')}\n"
         f"[filters.fileshare.shares]\n'\\\\demo\\archive' = '{home / 'share'}'\n"
     )
