@@ -106,8 +106,8 @@ def password(context: typer.Context, name: str) -> None:
 def change_role(context: typer.Context, name: str, role: RoleName) -> None:
     """Change what an account may do at the console.
 
-    Its sessions end, so that its user signs in again. An owner sees and cancels its own jobs. A viewer sees all jobs; an
-    operator also holds, releases, cancels, retries and discards them; an administrator may do all.
+    Its sessions end, so that its user signs in again. An owner sees and cancels its own jobs. A viewer sees all jobs;
+    an operator also holds, releases, cancels, retries and discards them; an administrator may do all.
 
     \b
     Example:

@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from postscan.core.settings.engine import Table
 from postscan.core.settings.network import check_networks, is_loopback
@@ -16,6 +16,8 @@ _FIELD_NAME = r"^([A-Za-z][A-Za-z0-9-]{0,63})?$"
 
 class ProxySettings(Table):
     """`[console.proxy]`: a proxy that has identified the user of the browser."""
+
+    model_config = ConfigDict(serialize_by_alias=True)  # so that what is dumped can be read again
 
     networks: tuple[str, ...] = Field(
         (),

@@ -10,7 +10,8 @@ import contextlib
 import math
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -23,15 +24,16 @@ from works import instructions
 
 from postscan.core.engine import Engine
 from postscan.core.model.accounts.account import Account
+from postscan.core.model.accounts.session import Session
 from postscan.core.model.job import Job, JobDocument, JobToken
-from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.principal import Principal, Proof, Role, at_console
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service.administration import audit_trail
 from postscan.core.service.administration.listing import JobListing, JobQuery, SearchCursor
 from postscan.core.settings import Settings
 from postscan.core.store import events, jobs, outbox
-from postscan.core.store.callers import accounts, subscriptions
+from postscan.core.store.callers import accounts, sessions, subscriptions
 from postscan.core.store.database import pages
 from postscan.core.store.schema import DELIVERY, USAGE
 from postscan.doctor import machine
@@ -44,6 +46,8 @@ MANY, LARGE = 80, 30
 
 MOST_ROWS = 5000
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
+SOON = datetime.now(UTC)
+PERSON = at_console("oidc:ann", Proof.OIDC, Role.OWNER, EXAMPLE_USER.sid)
 BEFORE, LATER = EXAMPLE_TIME - timedelta(days=1), EXAMPLE_TIME + timedelta(days=1)
 
 READS: dict[str, Callable[[Engine], object]] = {
@@ -51,6 +55,15 @@ READS: dict[str, Callable[[Engine], object]] = {
     "open jobs of a caller": lambda core: core.service.active(ANNA),
     "ended jobs": lambda core: core.service.history(ADMIN, 1000),
     "ended jobs of a caller without any": lambda core: core.service.history(BORIS),
+    "open jobs of a person": lambda core: core.service.active(PERSON),
+    "ended jobs of a person": lambda core: core.service.history(PERSON, 1000),
+    "state for a person": lambda core: core.service.state(PERSON),
+    "search of a person": lambda core: core.listing.search(PERSON),
+    "search of a person for a text": lambda core: core.listing.search(PERSON, JobQuery(text="voice")),
+    "search of a person without any": lambda core: core.listing.search(replace(PERSON, sid="S-1-5-21-1-2-3-9")),
+    "jobs of a person by state": lambda core: core.listing.counts(PERSON),
+    "sessions": lambda core: core.sessions.all(ADMIN),
+    "a session": lambda core: core.sessions.find("none"),
     "state of the server": lambda core: core.service.state(ADMIN),
     "state for a caller": lambda core: core.service.state(ANNA),
     "files of open jobs": lambda core: list(core.store.open_blobs()),
@@ -119,6 +132,8 @@ def fill(db: sa.Connection, number: int, images: int) -> None:
         jobs.insert(db, pending[-1])
         sink = Sink("http://192.0.2.1/", "192.0.2.1", "")
         accounts.insert(db, Account(name, "", "S-1-5-21-1-2-3-1001", (), EXAMPLE_TIME, EXAMPLE_TIME))
+        session = Session(PERSON, "oidc", SOON, SOON, SOON)
+        sessions.insert(db, sessions.StoredSession(name, session, ""))
         subscriptions.insert(
             db, Subscription(name, EventService.PROCESSING, BORIS, sink, None, (), "", False, math.inf, 0)
         )
