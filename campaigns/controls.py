@@ -30,7 +30,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TABLE: Final = Path(__file__).with_suffix(".toml")
-PACKAGES: Final = ("cli", "core", "doctor", "migrations", "plugins", "soap")
+PACKAGES: Final = ("cli", "console", "core", "doctor", "migrations", "plugins", "soap")
 TEST_SECONDS: Final = 300
 MOST_SECONDS: Final = 1500.0
 """For one test, and for the tests of one row: without its control a server may hang, and that is a failure too."""

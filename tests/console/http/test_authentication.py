@@ -173,3 +173,22 @@ def test_the_cookie_is_bound_to_the_host_under_https(core: Engine) -> None:
 
     assert cookie.startswith("__Host-postscan-form=")
     assert cookie.endswith("HttpOnly; Path=/; SameSite=strict; Secure")
+
+
+def test_the_api_takes_no_cookie_for_a_write(core: Engine) -> None:
+    """T-C1: it does for a read, since a page of ours may show it."""
+    rows = [ConsoleRoute("/api/v1/x", method, lambda _request: PlainTextResponse("")) for method in ("GET", "POST")]
+    one = Browser(create_app(core, rows), core).sign_in(Role.ADMINISTRATOR)
+
+    assert one.get("/api/v1/x").status_code == 200
+    assert one.post("/api/v1/x").status_code == 401
+
+
+def test_a_row_asks_for_its_right(core: Engine) -> None:
+    """Before its function is called; the page names the right."""
+    app = create_app(core, [ConsoleRoute("/x", "GET", lambda _request: PlainTextResponse("called"), Right.OPERATE)])
+    viewer, operator = (Browser(app, core).sign_in(role) for role in (Role.VIEWER, Role.OPERATOR))
+
+    assert operator.get("/x").text == "called"
+    assert viewer.get("/x").status_code == 403
+    assert viewer.sees("This needs the right to change the jobs of all users.")

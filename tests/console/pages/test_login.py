@@ -105,3 +105,28 @@ def test_the_session_cookie_is_out_of_reach_of_scripts_and_of_other_sites(browse
 
     assert cookie.startswith("postscan=")
     assert "HttpOnly; Path=/; SameSite=strict" in cookie
+
+
+def test_the_proof_is_the_own_password(browser: Open, core: Engine, ann: None) -> None:
+    """That of the account with which the person has signed in; it leads on to the page that needs it."""
+    core.accounts.add("bob", "another horse battery", SID, (), person(Role.ADMINISTRATOR), Role.OPERATOR)
+    one = browser()
+    one.get("/login")
+    one.post("/login", {"name": "ann", "password": PASSWORD})
+    one.secret = str(one.http.cookies.get("postscan"))
+    one.get("/login/confirm?next=/me")
+    wrong = one.post("/login/confirm", {"password": "another horse battery", "next": "/me"})
+    right = one.post("/login/confirm", {"password": PASSWORD, "next": "/me"})
+
+    assert wrong.status_code == 403
+    assert (right.status_code, right.headers["location"]) == (303, "/me")
+
+
+def test_a_session_by_a_link_is_confirmed_by_another_link(browser: Open) -> None:
+    """It has no password; the page names the command."""
+    one = browser(Role.ADMINISTRATOR)
+    shown = one.get("/login/confirm").text
+    sent = one.post("/login/confirm")
+
+    assert "postscan console link" in shown
+    assert sent.status_code == 403
