@@ -51,10 +51,12 @@ def show(
       postscan audit 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
       postscan audit --limit 10000 --json | jq '.[] | select(.outcome == "refused")'
     """
+    from postscan.core.service.administration.records import AuditRecord
+
     with open_engine(load_settings(context)) as engine:
         lines = engine.service.audit(local_administrator(), token, limit)
     if json:
-        typer.echo(views.as_json([views.audit_record(line) for line in lines]))
+        typer.echo(views.as_json([AuditRecord.of(line).plain() for line in lines]))
     elif lines:
         terminal.console().print(views.audited(lines))
     else:

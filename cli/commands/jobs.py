@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json as encoder
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -91,8 +92,10 @@ def _search(engine: Engine, query: JobQuery, after: str, limit: int) -> FoundJob
 
 
 def _print_found(found: FoundJobs, limit: int, json: bool) -> None:
+    from postscan.core.service.administration import records
+
     if json:
-        typer.echo(views.as_json([views.listed_record(job) for job in found.jobs]))
+        typer.echo(views.as_json([records.ListedJobRecord.of(job).plain() for job in found.jobs]))
     elif found.jobs:
         terminal.console().print(views.listed(found.jobs))
     else:
@@ -103,10 +106,12 @@ def _print_found(found: FoundJobs, limit: int, json: bool) -> None:
 
 
 def _print_listed(engine: Engine, all: bool, limit: int, json: bool) -> None:
+    from postscan.core.service.administration import records
+
     me, service = local_administrator(), engine.service
     jobs = service.active_and_ended(me, limit) if all else service.active(me)
     if json:
-        typer.echo(views.as_json([views.record(job) for job in jobs]))
+        typer.echo(views.as_json([records.JobRecord.of(job).plain() for job in jobs]))
     elif jobs:
         terminal.console().print(views.listed(jobs))
     else:
@@ -125,11 +130,13 @@ def counts(context: typer.Context, json: Json = False) -> None:
       postscan jobs counts
       postscan jobs counts --json | jq .states.Aborted
     """
+    from postscan.core.service.administration import records
+
     me = local_administrator()
     with open_engine(load_settings(context)) as engine:
         states, hours = engine.listing.counts(me), engine.listing.hours(me)
     if json:
-        typer.echo(views.as_json(views.counts_record(states, hours)))
+        typer.echo(views.as_json(records.CountsRecord.of(states, hours).plain()))
         return
     console = terminal.console()
     for part in views.counted(states, hours):
@@ -149,6 +156,7 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
     Example:
       postscan jobs show 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935
     """
+    from postscan.core.service.administration import records
     from postscan.core.service.administration.actions import actions
 
     me = local_administrator()
@@ -158,12 +166,8 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
         events = engine.service.events(token, me)
         origin = engine.origins.of_job(job.token, me)
     if json:
-        record = views.record(job)
-        record["actions"] = [str(action) for action in actions(job, me)]
-        record["origin"] = views.origin_record(origin) if origin else None
-        record["deliveries"] = [views.delivery_record(delivery) for delivery in deliveries]
-        record["events"] = [views.event_record(event) for event in events]
-        typer.echo(views.as_json(record))
+        details = records.JobDetails.of(job, actions(job, me), origin, deliveries, events)
+        typer.echo(views.as_json(details.plain()))
         return
     console = terminal.console()
     for part in views.page(job, deliveries, events, origin, actions(job, me)):
@@ -281,6 +285,8 @@ def show_log(
     Example:
       postscan jobs log 5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935 --follow
     """
+    from postscan.core.service.administration import records
+
     me = local_administrator()
     after = 0
     with open_engine(load_settings(context)) as engine, contextlib.suppress(KeyboardInterrupt):
@@ -288,7 +294,7 @@ def show_log(
             has_ended = engine.service.job(token, me).state.ended  # read first: no line follows the end
             lines, after = engine.service.lines(token, me, after)
             for line in lines:
-                typer.echo(views.log_record(line) if json else views.log_line(line))
+                typer.echo(encoder.dumps(records.LogLineRecord.of(line).plain()) if json else views.log_line(line))
             if has_ended or not follow:
                 return
             time.sleep(POLL)

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from postscan.cli.output import views
 from postscan.core.errors import InvalidArgument
 from postscan.core.filters.delivery.atomic_file import atomic_file
 from postscan.core.model.records import AuditLine
+from postscan.core.service.administration.records import AuditRecord
 
 _TYPES = {name: int if name == "seq" else str for name in AuditLine._fields}
 
@@ -23,7 +23,7 @@ def write(lines: Iterable[AuditLine], target: TextIO) -> int:
     """Write the lines; return how many."""
     count = 0
     for line in lines:
-        target.write(json.dumps(views.audit_record(line)) + "\n")
+        target.write(json.dumps(AuditRecord.of(line).plain()) + "\n")
         count += 1
     target.flush()
     return count

@@ -1,4 +1,4 @@
-"""Views of jobs, events and audit lines: text and tables for people, plain values for `--json`."""
+"""Views of jobs, events and audit lines: text and tables. Their JSON is in `core.service.administration.records`."""
 
 from __future__ import annotations
 
@@ -74,64 +74,15 @@ def counted(states: Mapping[JobState, int], hours: Iterable[HourOfJobs]) -> Iter
     yield terminal.table(("HOUR", "JOBS", "STATES"), (_hour(one) for one in hours))
 
 
-def counts_record(states: Mapping[JobState, int], hours: Iterable[HourOfJobs]) -> dict[str, Any]:
-    """Return the numbers of jobs as plain values."""
-    return {
-        "states": {str(state): number for state, number in states.items()},
-        "hours": [
-            {"begin": one.begin.isoformat(), "states": {str(state): number for state, number in one.states.items()}}
-            for one in hours
-        ],
-    }
-
-
 def as_json(value: object) -> str:
     """Return plain values as JSON text."""
     return json.dumps(value, indent=2, ensure_ascii=True)
-
-
-def record(job: Job) -> dict[str, Any]:
-    """Return a job as plain values; times in ISO 8601, sizes in bytes."""
-    return {
-        **_facts_record(job),
-        "filters": [{**_step_record(step), "receipt": _receipt_record(step)} for step in job.steps],
-        "documents": [
-            {"id": one.id, "format": one.format, "size": one.size, "sha256": one.sha256} for one in job.documents
-        ],
-    }
-
-
-def listed_record(job: ListedJob) -> dict[str, Any]:
-    """Return a job that was found as plain values: those of `record` but the receipts and the documents."""
-    return {**_facts_record(job), "filters": [_step_record(step) for step in job.steps]}
-
-
-def delivery_record(delivery: Delivery) -> dict[str, Any]:
-    """Return a delivery as plain values; `document` is null for an output of the whole job."""
-    return {**delivery._asdict(), "at": delivery.at.isoformat() if delivery.at else None}
-
-
-def origin_record(origin: JobOrigin) -> dict[str, Any]:
-    """Return the origin of a source's job as plain values, without its key."""
-    return {
-        "source": origin.inlet,
-        "proof": str(origin.proof),
-        "subject": origin.subject,
-        "account": origin.account or None,
-        "destination": origin.destination,
-        "told": origin.told or None,
-    }
 
 
 def audited(lines: Iterable[AuditLine]) -> Table:
     """Return lines of the audit trail as a table."""
     columns = ("TIME", "WHO", "PROOF", "ACTION", "JOB", "OUTCOME", "DETAIL")
     return terminal.table(columns, (_audited(one) for one in lines))
-
-
-def audit_record(one: AuditLine) -> dict[str, Any]:
-    """Return a line of the audit trail as plain values."""
-    return {**one._asdict(), "at": one.at.isoformat()}
 
 
 def log_line(line: JobLogLine) -> str:
@@ -143,16 +94,6 @@ def log_line(line: JobLogLine) -> str:
         return f"{head}({lines} of {line.dropped_bytes} bytes missing here)"
     missing = f" ({line.dropped_bytes} more bytes)" if line.dropped_bytes else ""
     return f"{terminal.plain(head + line.text)}{missing}"
-
-
-def log_record(line: JobLogLine) -> str:
-    """Return a line of the log of a job as one line of JSON."""
-    return json.dumps({**line._asdict(), "at": line.at.isoformat()})
-
-
-def event_record(event: EventRow) -> dict[str, Any]:
-    """Return an event as plain values."""
-    return {"at": event.at.isoformat(), "kind": event.kind, **event.fields}
 
 
 def _plan(one: PlannedFilter) -> str:
@@ -168,22 +109,6 @@ def _plan(one: PlannedFilter) -> str:
 def _hour(one: HourOfJobs) -> tuple[str, ...]:
     states = ", ".join(f"{state} {number}" for state, number in one.states.items())
     return (one.begin.strftime("%Y-%m-%d %H:%MZ"), str(sum(one.states.values())), states)
-
-
-def _facts_record(job: Job | ListedJob) -> dict[str, Any]:
-    return {
-        "token": job.token,
-        "state": str(job.state),
-        "reasons": list(job.reasons),
-        "owner": {"name": job.owner.name, "proof": str(job.owner.proof)},
-        "user": {"sid": job.user.sid, "name": job.user.name},
-        "process": {"id": job.process_id, "name": job.process_name},
-        "document_root": job.document_root,
-        "created": job.created.isoformat(),
-        "completed": job.completed.isoformat() if job.completed else None,
-        "images_received": job.images_received,
-        "images_kept": job.images_kept,
-    }
 
 
 def _facts(job: Job) -> Iterator[tuple[str, str]]:
@@ -252,27 +177,6 @@ def _delivery(one: Delivery) -> tuple[str, ...]:
 def _progress(step: FilterStep | ListedStep) -> str:
     """Return the progress of a filter; blank after success, which completes it."""
     return "" if step.state == "CompletedSuccessfully" else step.progress
-
-
-def _step_record(step: FilterStep | ListedStep) -> dict[str, Any]:
-    return {
-        "position": step.position,
-        "dialect": step.dialect,
-        "state": str(step.state),
-        "reasons": list(step.reasons),
-        "detail": step.detail,
-        "progress": step.progress,
-        "attempt": step.attempt,
-    }
-
-
-def _receipt_record(step: FilterStep) -> dict[str, Any]:
-    return {
-        "fate": step.receipt.status,
-        "checks": step.receipt.checks,
-        "longest_gap": step.receipt.longest_gap,
-        "stopped_after": step.receipt.stopped_after,
-    }
 
 
 def _steps(job: Job | ListedJob) -> str:
