@@ -33,6 +33,8 @@ from postscan.core.service.accounts.sessions import Sessions
 from postscan.core.service.accounts.tokens import ApiTokens
 from postscan.core.service.administration.audit_trail import AuditTrail
 from postscan.core.service.administration.listing import JobListing
+from postscan.core.service.administration.metrics.condition import Watched
+from postscan.core.service.administration.metrics.writer import Metrics
 from postscan.core.service.inlets import Inlets
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.origins import Origins
@@ -109,6 +111,16 @@ class Engine:
         places = JobPlaces(settings.limits.source_jobs)
         parts = IntakeParts(settings, self.service, self.origins, self.accounts, quota, places, self.clock)
         self.sources = SourceSupervisor(settings, self._workers, parts, self.inlets)
+        watched = Watched(
+            settings=lambda: self.settings,
+            spool=self.spool,
+            outages=self.store.outages,
+            refusals=self.refusals,
+            catalogue=lambda: self.filters.catalogue,
+            running=lambda: len(executor.running()),
+            now=self.clock.now,
+        )
+        self.metrics = Metrics(self.store, watched)
 
     def close(self) -> None:
         """Close the database connections."""
@@ -178,6 +190,7 @@ class Engine:
             _close_to_others(self.settings.storage.data_dir)
             orphans.end_orphans()
             _empty(self.settings.storage.run_dir)
+            self.metrics.begin()
             recovery.reconcile(self.store, self.spool, self.clock)
             with contextlib.closing(self._workers) as workers:
                 probe = PluginProbe(workers, self.settings)
@@ -189,7 +202,7 @@ class Engine:
                 if self.store.mark() is None:
                     self.store.reset_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
                 self._keep_time()
-                with self.filters.active(catalogue, probe.validator(self.filters)):
+                with self.filters.active(catalogue, probe.validator(self.filters)), self.metrics.written():
                     self.sweeper.start()
                     self.scheduler.start()
                     late.start(catalogue)

@@ -68,6 +68,7 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None], source
         udp_sockets = _udp_sockets(stack, settings, address)
         stack.enter_context(_free_memory_returned())
         stack.enter_context(core.running())
+        core.metrics.watch_connections(places.use)
         sys.setswitchinterval(SWITCH_SECONDS)
         sequence = app_sequence.begin(settings.storage.data_dir, core.clock.now())
         advertisement = responder.advertisement(settings, port, sequence)

@@ -49,6 +49,11 @@ class ActiveFilters:
         self.awaits = awaits
 
     @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue that is in use; empty before the first run of the engine."""
+        return self._catalogue
+
+    @property
     def dialects(self) -> tuple[str, ...]:
         """The dialects of the usable filters; empty before the first run of the engine."""
         return self._catalogue.dialects

@@ -7,6 +7,7 @@ Source: T-O1, T-O9.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import Final
 
 from postscan.core.clock import Clock
@@ -32,9 +33,18 @@ class Refusals:
         self._of_all = RateLimit(limits.refused_lines, WINDOW, clock.ticks)
         self._lock = threading.Lock()
         self._unwritten = 0
+        self._by_verb: Counter[str] = Counter()
+
+    @property
+    def by_verb(self) -> dict[str, int]:
+        """How many requests this process has refused, with a line of their own or not, by verb."""
+        with self._lock:
+            return dict(self._by_verb)
 
     def record(self, by: Principal, verb: str, token: str = "", detail: str = "") -> None:
         """Write a line about a refused request, or count it if its caller or all have too many in `WINDOW` seconds."""
+        with self._lock:
+            self._by_verb[verb] += 1
         if self._of_caller.take(f"{by.proof}:{by.name}") or self._of_all.take(""):
             self._count(1)
         else:

@@ -6,23 +6,26 @@ state of the repository too, and writes an event of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from postscan.core.model.events import (
     Event,
+    FilterStateChanged,
+    JobEnded,
     RepositoryConfigurationChanged,
     RepositoryEvent,
     RepositoryStatusChanged,
     to_record,
 )
-from postscan.core.model.job import Job
+from postscan.core.model.job import Job, JobToken, RunStatus
 from postscan.core.model.records import EventRow
-from postscan.core.model.states import JobState
-from postscan.core.store.schema import EVENT, IS_OF_REPOSITORY, IS_SWEPT, JOB, is_in
+from postscan.core.model.states import FilterState, JobState
+from postscan.core.store.database.pages import at_most
+from postscan.core.store.schema import DELIVERY, EVENT, IS_OF_REPOSITORY, IS_SWEPT, JOB, STEP, is_in
 
 IDLE: Final = "Idle"
 PROCESSING: Final = "Processing"
@@ -74,6 +77,53 @@ def select(db: sa.Connection, token: str, last: EventRow | None, most: int) -> l
     c = EVENT.c
     query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.token == token, c.seq > (last.seq if last else 0))
     return [EventRow(*row) for row in db.execute(query.order_by(c.seq).limit(most))]
+
+
+ENDING: Final = frozenset({FilterStateChanged.__name__, JobEnded.__name__})
+"""Kinds of events with which a filter or a job may have ended."""
+
+
+class EndedStep(NamedTuple):
+    """A filter of a job that has ended: `outcome` is the status of its receipt, `published` counts its outputs."""
+
+    token: JobToken
+    position: int
+    dialect: str
+    outcome: str
+    published: int
+
+
+def of_jobs_behind(db: sa.Connection, cursor: int, most: int) -> list[EventRow]:
+    """Return at most so many events of all jobs behind the cursor, in their order."""
+    c = EVENT.c
+    query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.seq > cursor, c.token.is_not(None))
+    return [EventRow(*row) for row in db.execute(query.order_by(c.seq).limit(most))]
+
+
+def ended_steps(db: sa.Connection, tokens: Sequence[str], most: float) -> list[EndedStep]:
+    """Return the filters of these jobs that have ended; raise `TooManyRows` if there are more than *most*."""
+    ended = [state for state in FilterState if state.ended]
+    query = sa.select(STEP.c.token, STEP.c.position, STEP.c.dialect, STEP.c.receipt)
+    found = at_most(db, query.where(STEP.c.token.in_(tokens), STEP.c.state.in_(ended)), most)
+    key = (DELIVERY.c.token, DELIVERY.c.position)
+    counts = sa.select(*key, sa.func.count()).where(DELIVERY.c.token.in_(tokens), DELIVERY.c.published).group_by(*key)
+    published = {(token, position): number for token, position, number in db.execute(counts)}
+    return [
+        EndedStep(
+            JobToken(row.token),
+            row.position,
+            row.dialect,
+            row.receipt or RunStatus.NOT_STARTED,
+            published.get((row.token, row.position), 0),
+        )
+        for row in found
+    ]
+
+
+def created(db: sa.Connection, tokens: Sequence[str], _most: float) -> list[tuple[JobToken, datetime]]:
+    """Return when these jobs were created."""
+    query = sa.select(JOB.c.token, JOB.c.created).where(JOB.c.token.in_(tokens))
+    return [(JobToken(row.token), row.created) for row in db.execute(query)]
 
 
 def newest(db: sa.Connection) -> int:

@@ -27,6 +27,7 @@ from postscan.core.store.schema import (
     MADE,
     STEP,
     USAGE,
+    is_in,
 )
 from postscan.core.store.sources import origins
 
@@ -154,6 +155,21 @@ def of_tokens(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Job
     """
     found = {row.token: row for row in db.execute(_JOBS, {"of_tokens": tokens})}
     return _with_children(db, [found[token] for token in tokens if token in found], most)
+
+
+class OpenJobs(NamedTuple):
+    """How many jobs are in a state, and when the oldest of them was created."""
+
+    state: JobState
+    number: int
+    oldest: datetime
+
+
+def count_open(db: sa.Connection) -> list[OpenJobs]:
+    """Return how many jobs are in each state of those that have not ended; read in an index of these jobs alone."""
+    states = [state.value for state in JobState if not state.ended]
+    query = sa.select(JOB.c.state, sa.func.count(), sa.func.min(JOB.c.created)).where(is_in(*states))
+    return [OpenJobs(JobState(state), number, at) for state, number, at in db.execute(query.group_by(JOB.c.state))]
 
 
 def open_keys(db: sa.Connection, owner: str | None, sid: str, last: JobKey | None, most: int) -> list[JobKey]:

@@ -15,6 +15,8 @@ import resource
 from collections.abc import Callable
 from typing import Final
 
+from postscan.core.service.administration.metrics.condition import ConnectionUse
+
 SHARE: Final = 3
 """Descriptors for each connection: its socket, the file of an upload, and one for the other parts of the server."""
 
@@ -97,6 +99,10 @@ class Connections:
 
     def __len__(self) -> int:
         return self._count
+
+    def use(self) -> ConnectionUse:
+        """Return how many places are taken, and how many there are."""
+        return ConnectionUse(self._count, self._most)
 
     def admit(self, address: str) -> ConnectionPlace | None:
         """Return a place for a connection from *address*; None if there is none for it."""

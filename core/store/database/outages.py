@@ -24,12 +24,19 @@ class OutageLog:
         self._lock = threading.Lock()
         self._started = False
         self._failures = {"busy": 0, "full": 0}
+        self._begun = {"busy": 0, "full": 0}
 
     @property
     def failures(self) -> int:
         """How many transactions have failed in the outages that have not ended."""
         with self._lock:
             return sum(self._failures.values())
+
+    @property
+    def begun(self) -> dict[str, int]:
+        """How many outages have begun since `start`, by kind: the database is "busy", or its disk "full"."""
+        with self._lock:
+            return dict(self._begun)
 
     def start(self) -> None:
         """Log from now on: a server runs."""
@@ -41,6 +48,7 @@ class OutageLog:
         with self._lock:
             self._failures[kind] += 1
             is_known = self._failures[kind] > 1 or not self._started
+            self._begun[kind] += not is_known
         if is_known:
             return
         if kind == "full":

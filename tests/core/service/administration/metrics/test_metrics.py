@@ -1,0 +1,268 @@
+"""The metrics of a server: what has happened is counted once, what is true is read, and the file is always whole."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from served_metrics import Series, series, value
+from works import SID, Works, instructions, until
+
+from postscan.core.engine import Engine
+from postscan.core.errors import StoreBusy, StoreFull
+from postscan.core.model.events import Event, FilterStateChanged, ImageReceived, JobEnded, JobStateChanged, to_record
+from postscan.core.model.job import JobToken
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.records import EventRow
+from postscan.core.service.administration.metrics.condition import ConnectionUse
+from postscan.core.service.administration.metrics.happenings import OTHER, Happenings
+from postscan.core.service.administration.metrics.writer import FILE
+from postscan.core.store.events import EndedStep
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ONE = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
+COPY = "urn:acme:copy"
+OPERATOR = Principal("local:root", Proof.LOCAL, admin=True)
+
+
+def at(seconds: float) -> datetime:
+    """Return the moment so many seconds after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def written(core: Engine) -> Series:
+    """Update the file, and return what it says."""
+    core.metrics.update()
+    return series((core.settings.storage.run_dir / FILE).read_text())
+
+
+def counted(*events: Event, steps: tuple[EndedStep, ...] = (), plugin: str | None = "acme") -> Series:
+    """Return what is counted of these events of one job, in one page."""
+    registry = CollectorRegistry()
+    happenings = Happenings(registry, lambda dialect: plugin if dialect == COPY else None)
+    rows = [EventRow(number, ONE, *_stored(event)) for number, event in enumerate(events, 1)]
+    happenings.count(rows, steps, {ONE: NOON})
+    return series(generate_latest(registry).decode())
+
+
+def _stored(event: Event) -> tuple[str, datetime, dict[str, object]]:
+    kind, fields = to_record(event)
+    return kind, event.at, fields
+
+
+# --- what has happened -----------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_counted_from_its_creation_to_its_end() -> None:
+    """Each of its events is an increase of one metric; the seconds are those between the events."""
+    found = counted(
+        JobStateChanged("Creating", (), NOON),
+        ImageReceived(1, 700, "", at(1)),
+        ImageReceived(2, 300, "", at(2)),
+        FilterStateChanged(0, "Processing", (), at(3)),
+        FilterStateChanged(0, "CompletedSuccessfully", (), at(5)),
+        JobEnded("Completed", ("PostScanJobCompletedSuccessfully",), at(6)),
+        steps=(EndedStep(ONE, 0, COPY, "completed", 2),),
+    )
+
+    assert value(found, "postscan_jobs_created_total") == 1
+    assert value(found, "postscan_images_received_total") == 2
+    assert value(found, "postscan_images_received_bytes_total") == 1000
+    assert value(found, "postscan_filter_runs_total", filter="acme", outcome="completed") == 1
+    assert value(found, "postscan_filter_duration_seconds_sum", filter="acme") == 2
+    assert value(found, "postscan_deliveries_total", filter="acme") == 2
+    reason = {"state": "Completed", "reason": "PostScanJobCompletedSuccessfully"}
+    assert value(found, "postscan_jobs_ended_total", **reason) == 1
+    assert value(found, "postscan_job_duration_seconds_sum", state="Completed") == 6
+
+
+def test_a_cancel_is_counted_once_with_the_time_to_its_end() -> None:
+    """A job may be cancelled again while its filters stop: that is the same cancel."""
+    found = counted(
+        JobStateChanged("Terminating", (), at(10)),
+        JobStateChanged("Terminating", (), at(11)),
+        JobEnded("Canceled", ("PostScanJobCanceled",), at(12)),
+    )
+
+    assert value(found, "postscan_cancels_total") == 1
+    assert value(found, "postscan_cancel_duration_seconds_count") == 1
+    assert value(found, "postscan_cancel_duration_seconds_sum") == 2
+
+
+def test_a_cancel_of_a_job_that_waits_is_counted_and_has_no_time_to_stop() -> None:
+    found = counted(JobEnded("Canceled", ("PostScanJobCanceled",), at(12)))
+
+    assert value(found, "postscan_cancels_total") == 1
+    assert value(found, "postscan_cancel_duration_seconds_count") == 0
+
+
+def test_dialects_of_clients_make_no_series() -> None:
+    """A lenient server takes any dialect: a client could else make as many series as it likes."""
+    numbers = random.Random(1).sample(range(10_000), 3)
+    steps = tuple(EndedStep(ONE, place, f"urn:x:{number}", "failed", 0) for place, number in enumerate(numbers))
+    ends = (FilterStateChanged(place, "CompletedWithErrors", (), NOON) for place in range(3))
+    found = counted(*ends, steps=steps)
+
+    filters = {dict(labels)["filter"] for name, labels in found if name == "postscan_filter_runs_total"}
+    assert filters == {OTHER}
+    assert value(found, "postscan_filter_runs_total", filter=OTHER, outcome="failed") == 3
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_seconds() -> None:
+    found = counted(JobEnded("Completed", ("PostScanJobCompletedSuccessfully",), at(-30)))
+
+    assert value(found, "postscan_job_duration_seconds_sum", state="Completed") == 0
+
+
+def test_each_way_to_end_has_a_series_before_the_first_job() -> None:
+    """Without it, the first job that fails would be no increase, and no alert."""
+    assert value(counted(), "postscan_jobs_ended_total", state="Aborted", reason="PostScanJobTimedOut") == 0
+
+
+# --- a server --------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_of_a_server_are_counted_once(works: Works) -> None:
+    """Also when nothing was written for a long time, and when it is written again."""
+    good, other = works.start("copy"), works.start("copy", images=2)
+    works.ended(good)
+    works.ended(other)
+    written(works.core)
+    found = written(works.core)
+
+    reason = {"state": "Completed", "reason": "PostScanJobCompletedSuccessfully"}
+    assert value(found, "postscan_jobs_created_total") == 2
+    assert value(found, "postscan_images_received_total") == 3
+    assert value(found, "postscan_jobs_ended_total", **reason) == 2
+    assert value(found, "postscan_filter_runs_total", filter="acme", outcome="completed") == 2
+    assert value(found, "postscan_filter_duration_seconds_count", filter="acme") == 2
+    assert value(found, "postscan_deliveries_total", filter="acme") == len(works.delivered())
+    assert value(found, "postscan_spool_bytes") == works.core.store.spooled_bytes(works.by.name)
+
+
+def test_what_another_process_cancels_is_counted(works: Works) -> None:
+    """The command line changes the database, not this process: the events are the only place that has both."""
+    token = works.start("sleep 600")
+    works.await_trace(token, "sleep")
+    other = Engine(works.core.settings, works.core.service._processes)
+    with contextlib.closing(other):
+        other.service.cancel(token, OPERATOR)
+    works.ended(token)
+    found = written(works.core)
+
+    assert value(found, "postscan_cancels_total") == 1
+    assert value(found, "postscan_cancel_duration_seconds_count") == 1
+    assert value(found, "postscan_filter_runs_total", filter="acme", outcome="stopped") == 1
+
+
+def test_open_jobs_slots_and_plugins_are_told_as_they_are(works: Works) -> None:
+    token = works.start("sleep 600")
+    works.await_trace(token, "sleep")
+    works.create("copy")
+    found = written(works.core)
+
+    assert value(found, "postscan_jobs", state="Processing") == 1
+    assert value(found, "postscan_jobs", state="Creating") == 1
+    assert value(found, "postscan_jobs", state="Pending") == 0
+    assert value(found, "postscan_slots_used") == 1
+    assert value(found, "postscan_slots") == works.core.settings.running.slots
+    assert value(found, "postscan_plugins", state="ready") == len(
+        [one for one in works.core.filters.catalogue.plugins if one.state == "ready"]
+    )
+
+
+def test_refused_requests_are_counted_by_verb(core: Engine) -> None:
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            core.service.job(ONE, Principal("device:192.0.2.7", Proof.ADDRESS))
+
+    assert value(written(core), "postscan_refused_requests_total", verb="get") == 3
+
+
+def test_the_age_of_the_oldest_waiting_job_grows(core: Engine) -> None:
+    by = Principal("device:192.0.2.7", Proof.ADDRESS)
+    token = core.service.create(by, SID, "P", instructions("copy"))
+    with core.service.open_image(token, by, 1, "png") as writer:
+        writer.write(b"x")
+    core.service.end(token, by)
+    before = value(written(core), "postscan_oldest_pending_seconds")
+    assert before is not None
+
+    until(lambda: (value(written(core), "postscan_oldest_pending_seconds") or 0) > before, "for the job to grow older")
+
+
+def test_connections_are_told_if_there_are_any_to_count(core: Engine) -> None:
+    before = written(core)
+    core.metrics.watch_connections(lambda: ConnectionUse(7, 100))
+    after = written(core)
+
+    assert value(before, "postscan_connections") is None
+    assert value(after, "postscan_connections") == 7
+    assert value(after, "postscan_connections_limit") == 100
+
+
+def test_an_outage_is_told_and_its_figures_are_absent(core: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old figures would look like present ones. What happens meanwhile is counted when the database answers again."""
+
+    @contextlib.contextmanager
+    def reading() -> Iterator[None]:
+        core.store.outages.failed(StoreBusy("gone"))
+        raise StoreBusy("gone")
+        yield
+
+    core.store.outages.start()
+    core.metrics.begin()
+    core.service.create(Principal("device:192.0.2.7", Proof.ADDRESS), SID, "P", instructions("copy"))
+    with monkeypatch.context() as outage:
+        outage.setattr(core.store, "reading", reading)
+        gone = written(core)
+    core.store.outages.recovered(has_room=True)
+    back = written(core)
+
+    assert value(gone, "postscan_database_up") == 0
+    assert value(gone, "postscan_jobs", state="Creating") is None
+    assert value(gone, "postscan_database_outages_total", kind="busy") == 1
+    assert value(back, "postscan_database_up") == 1
+    assert value(back, "postscan_jobs", state="Creating") == 1
+    assert value(back, "postscan_jobs_created_total") == 1
+
+
+def test_outages_are_counted_from_their_beginning(core: Engine) -> None:
+    """A hundred failures of one outage are one outage; a full disk is another kind."""
+    core.store.outages.start()
+    for _ in range(100):
+        core.store.outages.failed(StoreFull("no room"))
+    found = written(core)
+
+    assert value(found, "postscan_database_outages_total", kind="full") == 1
+    assert value(found, "postscan_database_outages_total", kind="busy") == 0
+
+
+def test_the_file_is_there_while_the_server_runs_and_gone_behind_it(core: Engine) -> None:
+    path = core.settings.storage.run_dir / FILE
+    with core.running():
+        until(path.exists, "for the metrics")
+        assert path.stat().st_mode & 0o077 == 0
+
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_line_in_the_log(
+    core: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes on; the file is there again once it can be written."""
+    path = core.settings.storage.run_dir / FILE
+    path.mkdir()
+    tries: list[None] = []
+    update = core.metrics.update
+    monkeypatch.setattr(core.metrics, "update", lambda: (tries.append(None), update()))
+    with core.metrics.written(seconds=0.01):
+        until(lambda: len(tries) > 3, "for more tries")
+        path.rmdir()
+        until(path.is_file, "for the metrics")
+
+    assert caplog.text.count("metrics not written") == 1
