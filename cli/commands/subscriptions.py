@@ -36,8 +36,10 @@ def list_subscriptions(
       postscan subscriptions list
       postscan subscriptions list --json | jq '.[] | select(.waiting > 100) | .id'
     """
+    from postscan.core.service.administration.subscription_records import described
+
     with open_engine(load_settings(context)) as engine:
-        records = [_record(engine, one) for one in engine.subscriptions.live() if not one.cancelled]
+        records = [one.plain() for one in described(engine.subscriptions)]
     if json:
         typer.echo(views.as_json(records))
     elif records:
@@ -82,20 +84,6 @@ def _result(engine: Engine, ended: Subscription) -> str:
         return "ended; it has no EndTo address, so no SubscriptionEnd is sent"
     sender = "the server" if is_served(engine.settings.storage.data_dir) else "the next server that starts"
     return f"ended; {sender} sends SubscriptionEnd to the subscriber"
-
-
-def _record(engine: Engine, one: Subscription) -> dict[str, Any]:
-    """Return a subscription as plain values; `actions` are the subscribed ones, none means all."""
-    return {
-        "id": one.id,
-        "service": str(one.port),
-        "owner": {"name": one.owner.name, "proof": str(one.owner.proof)},
-        "notify_to": one.notify_to.url,
-        "end_to": one.end_to.url if one.end_to else None,
-        "actions": list(one.actions),
-        "seconds_left": round(engine.subscriptions.left(one)),
-        "waiting": engine.subscriptions.waiting(one.scope, one.cursor),
-    }
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json as encoder
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +39,7 @@ def list_plugins(context: typer.Context, json: JSON = False) -> None:
     """
     plugins = _installed(context)
     if json:
-        typer.echo(views.as_json([_record(plugin) for plugin in plugins]))
+        typer.echo(views.as_json(_records(plugins)))
     elif plugins:
         columns = ("PLUGIN", "VERSION", "DISTRIBUTION", "STATE", "DIALECT", "TITLE", "LACKS")
         terminal.console().print(terminal.table(columns, (row for plugin in plugins for row in _plugin_rows(plugin))))
@@ -71,7 +70,7 @@ def info(
         names = ", ".join(dict.fromkeys(plugin.name for plugin in installed))
         raise PluginError(f"no plugin {name!r} is installed; installed are: {names or 'none'}")
     if json:
-        records = [_record(plugin) for plugin in plugins]
+        records = _records(plugins)
         typer.echo(views.as_json(records if len(records) > 1 else records[0]))
         return
     console = terminal.console()
@@ -90,6 +89,12 @@ def _installed(context: typer.Context) -> tuple[Plugin, ...]:
     """Return the catalogue of plugins; each is loaded in a child process, with the settings of this command."""
     with open_engine(load_settings(context)) as engine:
         return engine.catalogue().plugins
+
+
+def _records(plugins: Iterable[Plugin]) -> list[dict[str, Any]]:
+    from postscan.core.service.administration.plugin_records import PluginRecord
+
+    return [PluginRecord.of(plugin).plain() for plugin in plugins]
 
 
 def _plugin_rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
@@ -186,72 +191,3 @@ def _default(one: Parameter) -> str:
     if one.required:
         return "(required)"
     return "" if one.secret or one.default is None else encoder.dumps(one.default, ensure_ascii=False)
-
-
-def _record(plugin: Plugin) -> dict[str, Any]:
-    return {
-        "name": plugin.name,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
-        "state": plugin.state,
-        "reason": plugin.reason,
-        "traceback": plugin.traceback,
-        "filters": [
-            {
-                "dialect": one.dialect,
-                "title": one.title,
-                "summary": one.summary,
-                "grace": one.grace,
-                "lacks": list(one.lacks),
-                "instructions": _schema_record(one.instructions) if one.instructions else None,
-                "settings": [_setting_record(key) for key in one.settings],
-            }
-            for one in plugin.filters
-        ],
-        "brings": plugin.kind,
-        "source": _source_record(plugin.source) if plugin.source else None,
-    }
-
-
-def _source_record(source: SourceInfo) -> dict[str, Any]:
-    return {
-        "title": source.title,
-        "summary": source.summary,
-        "proofs": list(source.proofs),
-        "grace": source.grace,
-        "once": source.once,
-        "pulls": source.pulls,
-        "lacks": list(source.lacks),
-        "settings": [_setting_record(key) for key in source.settings],
-        "refused": dict(source.refused),
-    }
-
-
-def _schema_record(schema: Schema) -> dict[str, Any]:
-    parameters = [
-        {
-            "path": "/".join(one.path),
-            "type": one.kind,
-            "many": one.many,
-            "required": one.required,
-            "default": one.default,
-            "expected": one.expected,
-            "help": one.help,
-        }
-        for one in schema.parameters
-    ]
-    return {"element": schema.element, "help": schema.help, "judged": schema.judged, "parameters": parameters}
-
-
-def _setting_record(key: Parameter) -> dict[str, Any]:
-    shown = dataclasses.replace(key, default=None) if key.secret else key
-    return {
-        "key": shown.name,
-        "type": shown.kind,
-        "many": shown.many,
-        "required": shown.required,
-        "default": shown.default,
-        "choices": list(shown.choices),
-        "secret": shown.secret,
-        "help": shown.help,
-    }

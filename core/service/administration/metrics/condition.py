@@ -56,7 +56,6 @@ class ConditionCollector(Collector):
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
-        self._started = watched.now()
         self.stored: StoredFigures | None = None
         self.connections: Callable[[], ConnectionUse] | None = None
 
@@ -72,7 +71,6 @@ class ConditionCollector(Collector):
         watched = self._watched
         version = importlib.metadata.version("postscan")
         yield _labelled("postscan_build_info", "The version of the server; always 1.", "version", {version: 1})
-        yield _gauge("postscan_start_time_seconds", "When the server was started.", self._started.timestamp())
         yield _gauge("postscan_metrics_time_seconds", "When these figures were written.", watched.now().timestamp())
         yield _gauge("postscan_slots", "Filters that may run at once.", watched.settings().running.slots)
         yield _gauge("postscan_slots_used", "Jobs whose filters run.", watched.running())

@@ -10,11 +10,12 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from postscan.core.errors import StoreBusy
 from postscan.core.service.administration.metrics.condition import (
@@ -36,6 +37,9 @@ FILE: Final = "metrics.prom"
 SECONDS: Final = 5.0
 """Between two times at which the file is written."""
 
+OLD: Final = 30.0
+"""Seconds after which the file is not read: its server was killed."""
+
 _PAGES: Final = 50
 """Most pages of events that are counted before the file is written: a flood of them does not keep it old."""
 
@@ -49,6 +53,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._condition = ConditionCollector(watched)
         self._registry.register(self._condition)
+        ProcessCollector(namespace="postscan_server", registry=self._registry)
         self._happenings = Happenings(self._registry, lambda dialect: _plugin(watched, dialect))
         self._cursor = 0
         self._has_failed = False
@@ -122,6 +127,16 @@ class Metrics:
         self._happenings.count(rows, steps, created)
         self._cursor = rows[-1].seq
         return len(rows) >= PART
+
+
+def read(folder: Path) -> str:
+    """Return the metrics of the server with this run folder; "" if none has written them in the last `OLD` seconds."""
+    try:
+        with (folder / FILE).open(encoding="utf-8") as file:
+            age = time.time() - os.fstat(file.fileno()).st_mtime
+            return file.read() if age < OLD else ""
+    except OSError:
+        return ""
 
 
 def _plugin(watched: Watched, dialect: str) -> str | None:

@@ -1,0 +1,101 @@
+"""`/metrics`: what the server writes, figures of the database, and the console's own, for Prometheus.
+
+The figures of the database are read at most once a minute, whoever asks and how often.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from cryptography import x509
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from postscan.core.engine import Engine, is_served
+from postscan.core.errors import StoreBusy
+from postscan.core.model.principal import Principal
+from postscan.core.model.subscription import EventService
+from postscan.core.service.administration.metrics import writer
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+SECONDS: Final = 60.0
+"""For which the figures of the database are kept."""
+
+UP: Final = ("ready", "degraded")
+"""States of an inlet that takes scans."""
+
+
+class ConsoleMetrics(Collector):
+    """All metrics of one installation. Many callers may ask for the `page` at once: one of them reads for all.
+
+    *by* is the caller in whose name the figures of all jobs are read.
+    """
+
+    def __init__(self, engine: Engine, by: Principal, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._by = by
+        self._ticks = ticks
+        self._lock = threading.Lock()
+        self._read_at: float | None = None
+        self._figures: list[Metric] = []
+        self._registry = CollectorRegistry()
+        ProcessCollector(namespace="postscan_console", registry=self._registry)
+        self._registry.register(self)
+
+    def describe(self) -> list[Metric]:
+        """Return no metric: what is registered does not depend on what the database says."""
+        return []
+
+    def page(self) -> bytes:
+        """Return the page: first the metrics of the server, if one runs, then those of the console."""
+        run_dir = self._engine.settings.storage.run_dir
+        return writer.read(run_dir).encode() + generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the console but those of its process."""
+        settings = self._engine.settings
+        runs = float(is_served(settings.storage.data_dir))
+        yield GaugeMetricFamily("postscan_server_up", "1 while a server runs with this data folder, else 0.", runs)
+        yield from self._current()
+        if settings.tls.certificate is not None:
+            with contextlib.suppress(OSError, ValueError):
+                end = x509.load_pem_x509_certificate(settings.tls.certificate.read_bytes()).not_valid_after_utc
+                about = "When the certificate of the server ends."
+                yield GaugeMetricFamily("postscan_certificate_end_seconds", about, end.timestamp())
+
+    def _current(self) -> list[Metric]:
+        """Return the figures of the database; none while it does not answer."""
+        with self._lock:
+            if self._read_at is None or self._ticks() - self._read_at >= SECONDS:
+                try:
+                    self._figures = list(self._read())
+                except StoreBusy:
+                    self._figures = []
+                self._read_at = self._ticks()
+            return self._figures
+
+    def _read(self) -> Iterator[Metric]:
+        engine = self._engine
+        yield _family(
+            "postscan_jobs_stored", "Jobs in the database, by state.", "state", engine.listing.counts(self._by)
+        )
+        services = Counter(one.port for one in engine.subscriptions.live() if not one.cancelled)
+        numbers = {service: services[service] for service in EventService}
+        yield _family("postscan_subscriptions", "Subscriptions to events, by service.", "service", numbers)
+        inlets = engine.inlets.list(self._by)
+        running = {name: int(row.state in UP and not row.stopped) for name, row in inlets.items()}
+        yield _family("postscan_inlet_up", "1 while the source of this inlet takes scans, else 0.", "inlet", running)
+
+
+def _family(name: str, about: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=(label,))
+    for value, number in values.items():
+        family.add_metric((str(value),), number)
+    return family
