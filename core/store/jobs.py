@@ -157,7 +157,7 @@ def of_tokens(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Job
     return _with_children(db, [found[token] for token in tokens if token in found], most)
 
 
-class OpenJobs(NamedTuple):
+class JobsInState(NamedTuple):
     """How many jobs are in a state, and when the oldest of them was created."""
 
     state: JobState
@@ -165,11 +165,11 @@ class OpenJobs(NamedTuple):
     oldest: datetime
 
 
-def count_open(db: sa.Connection) -> list[OpenJobs]:
+def count_open(db: sa.Connection) -> list[JobsInState]:
     """Return how many jobs are in each state of those that have not ended; read in an index of these jobs alone."""
     states = [state.value for state in JobState if not state.ended]
     query = sa.select(JOB.c.state, sa.func.count(), sa.func.min(JOB.c.created)).where(is_in(*states))
-    return [OpenJobs(JobState(state), number, at) for state, number, at in db.execute(query.group_by(JOB.c.state))]
+    return [JobsInState(JobState(state), number, at) for state, number, at in db.execute(query.group_by(JOB.c.state))]
 
 
 def open_keys(db: sa.Connection, owner: str | None, sid: str, last: JobKey | None, most: int) -> list[JobKey]:

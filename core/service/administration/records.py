@@ -133,7 +133,7 @@ class DocumentRecord(JsonRecord):
         return cls(id=one.id, format=one.format, size=one.size, sha256=one.sha256)
 
 
-class JobFacts(JsonRecord):
+class JobBasics(JsonRecord):
     """What every record of a job begins with; `document_root` begins the names of its files."""
 
     token: str
@@ -149,7 +149,7 @@ class JobFacts(JsonRecord):
     images_kept: bool
 
 
-class ListedJobRecord(JobFacts):
+class ListedJobRecord(JobBasics):
     """A job that was found, without the receipts and the images."""
 
     filters: tuple[ListedStepRecord, ...]
@@ -160,7 +160,7 @@ class ListedJobRecord(JobFacts):
         return cls(**_facts(job), filters=tuple(map(ListedStepRecord.of, job.steps)))
 
 
-class WholeJob(JobFacts):
+class WholeJob(JobBasics):
     """A job with its filters and images."""
 
     filters: tuple[StepRecord, ...]

@@ -18,7 +18,7 @@ from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 from postscan.core.store.database.outages import OutageLog
-from postscan.core.store.jobs import OpenJobs
+from postscan.core.store.jobs import JobsInState
 
 
 class ConnectionUse(NamedTuple):
@@ -43,7 +43,7 @@ class Watched(NamedTuple):
 class StoredFigures(NamedTuple):
     """What the database says: the open jobs by state, and the bytes of all documents."""
 
-    open: list[OpenJobs]
+    open: list[JobsInState]
     kept_bytes: int
 
 
