@@ -10,16 +10,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.responses import Response
 
+from postscan.console.request import ConsoleRequest
 from postscan.core.engine import Engine, is_served
 from postscan.core.errors import StoreBusy
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.subscription import EventService
 from postscan.core.service.administration.metrics import writer
 
@@ -31,16 +33,22 @@ SECONDS: Final = 60.0
 UP: Final = ("ready", "degraded")
 """States of an inlet that takes scans."""
 
+_READER: Final = Principal("metrics", Proof.LOCAL, admin=True)
+"""In whose name the figures of all jobs are read; who may see them is asked before."""
+
+
+def show(request: ConsoleRequest) -> Response:
+    """Return the metrics."""
+    console = request.console
+    metrics = console.part(ConsoleMetrics, lambda: ConsoleMetrics(console.engine))
+    return Response(metrics.page(), media_type=CONTENT_TYPE)
+
 
 class ConsoleMetrics(Collector):
-    """All metrics of one installation. Many callers may ask for the `page` at once: one of them reads for all.
+    """All metrics of one installation. Many callers may ask for the `page` at once: one of them reads for all."""
 
-    *by* is the caller in whose name the figures of all jobs are read.
-    """
-
-    def __init__(self, engine: Engine, by: Principal, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, engine: Engine, ticks: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
-        self._by = by
         self._ticks = ticks
         self._lock = threading.Lock()
         self._read_at: float | None = None
@@ -84,17 +92,17 @@ class ConsoleMetrics(Collector):
     def _read(self) -> Iterator[Metric]:
         engine = self._engine
         yield _family(
-            "postscan_jobs_stored", "Jobs in the database, by state.", "state", engine.listing.counts(self._by)
+            "postscan_jobs_stored", "Jobs in the database, by state.", "state", engine.listing.counts(_READER)
         )
         services = Counter(one.port for one in engine.subscriptions.live() if not one.cancelled)
         numbers = {service: services[service] for service in EventService}
         yield _family("postscan_subscriptions", "Subscriptions to events, by service.", "service", numbers)
-        inlets = engine.inlets.list(self._by)
+        inlets = engine.inlets.list(_READER)
         running = {name: int(row.state in UP and not row.stopped) for name, row in inlets.items()}
         yield _family("postscan_inlet_up", "1 while the source of this inlet takes scans, else 0.", "inlet", running)
 
 
-def _family(name: str, about: str, label: str, values: Mapping[str, int]) -> Metric:
+def _family(name: str, about: str, label: str, values: Mapping[Any, int]) -> Metric:
     family = GaugeMetricFamily(name, about, labels=(label,))
     for value, number in values.items():
         family.add_metric((str(value),), number)

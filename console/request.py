@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import jinja2
 from pydantic import BaseModel
@@ -19,6 +20,8 @@ from postscan.core.model.accounts.session import Session
 from postscan.core.model.principal import Principal, Proof, Right
 from postscan.core.settings import Settings
 from postscan.core.settings.console import ConsoleSettings
+
+Part = TypeVar("Part")
 
 ANONYMOUS: Final = Principal("anonymous", Proof.ADDRESS)
 """Who asks for a public page without a session."""
@@ -51,6 +54,15 @@ class Console:
         self.routes = tuple(routes)
         self.templates = templates
         self.identification = identification
+        self._parts: dict[type[Any], Any] = {}
+        self._lock = threading.Lock()
+
+    def part(self, kind: type[Part], make: Callable[[], Part]) -> Part:
+        """Return what requests share beside the engine, as a cache: the one of its kind, which *make* makes once."""
+        with self._lock:
+            if kind not in self._parts:
+                self._parts[kind] = make()
+            return cast("Part", self._parts[kind])
 
     @property
     def settings(self) -> Settings:
@@ -124,7 +136,8 @@ class ConsoleRoute:
     """A row of the route table: what is answered at a path, and for whom.
 
     `right` None: any signed-in person, who then sees what is their own. `public`: anyone. `confirm`: only who has
-    signed in, or has confirmed it, in the last 15 minutes. `reads` and `returns` are the models of the JSON bodies.
+    signed in, or has confirmed it, in the last 15 minutes. `open_to` returns the networks from which anyone may ask.
+    `reads` and `returns` are the models of the JSON bodies.
     """
 
     path: str
@@ -134,6 +147,7 @@ class ConsoleRoute:
     _: KW_ONLY
     public: bool = False
     confirm: bool = False
+    open_to: Callable[[ConsoleSettings], tuple[str, ...]] | None = None
     summary: str = ""
     reads: type[BaseModel] | None = None
     returns: type[BaseModel] | None = None

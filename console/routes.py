@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from postscan.console import metrics
+from postscan.console.api.routes import API_ROUTES
 from postscan.console.pages import login, me
 from postscan.console.request import ConsoleRoute
+from postscan.core.model.principal import Right
 
 ROUTES: Final = (
     # --- ways in and out ---
@@ -30,4 +33,6 @@ ROUTES: Final = (
     # --- pictures ---
     # --- devices, audit, health, settings, accounts ---
     # --- API and metrics ---
+    *API_ROUTES,
+    ConsoleRoute("/metrics", "GET", metrics.show, Right.SEE, open_to=lambda settings: settings.metrics_from),
 )

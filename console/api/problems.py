@@ -114,8 +114,6 @@ def problem(kind: ProblemKind, detail: str, path: str, **further: Any) -> Respon
     """Return the response of a problem; *further* are members of its kind, `retry_after` also a header."""
     body = Problem(type=TYPE + kind.name, title=kind.title, status=kind.status, detail=detail, instance=path, **further)
     headers = {"Retry-After": str(further["retry_after"])} if "retry_after" in further else {}
-    if kind.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
     return Response(json.dumps(body.model_dump()), kind.status, headers, MEDIA_TYPE)
 
 
@@ -128,13 +126,12 @@ def of_error(error: PostscanError, path: str) -> Response:
     return problem(kind, detail or _detail(error), path, **_further(error, kind))
 
 
-def of_status(status: int, detail: str, path: str) -> Response:
-    """Return the response to an error of HTTP."""
+def of_status(status: int, detail: str, path: str, **further: Any) -> Response:
+    """Return the response to an error that the frame has found, by its status; *further* as in `problem`."""
     kind = next((kind for kind in KINDS if kind.status == status), None)
     if kind is None:
         phrase = HTTPStatus(status).phrase
         kind = ProblemKind(phrase.lower().replace(" ", "-"), status, phrase)
-    further = {"retry_after": RETRY_SECONDS} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     return problem(kind, detail, path, **further)
 
 

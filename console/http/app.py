@@ -30,6 +30,7 @@ from postscan.console.rendering import HtmlPage, SeeOther, environment, render, 
 from postscan.console.request import ANONYMOUS, Console, ConsoleRequest, ConsoleRoute, is_api
 from postscan.console.routes import ROUTES
 from postscan.core.engine import Engine
+from postscan.core.settings.console import is_in
 from postscan.soap.http.body import ClientDisconnected
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class FrontOfPages:
 
     def _refusal(self, row: ConsoleRoute, request: ConsoleRequest) -> Response | None:
         """Return why this caller does not get the page; None if it does. Raises `PageError`."""
-        if row.public:
+        if row.public or self._is_open(row, request):
             return None
         if request.by is ANONYMOUS:
             if row.is_api:
@@ -147,6 +148,10 @@ class FrontOfPages:
         if row.confirm and not request.is_confirmed:
             return see_other(f"/login/confirm?next={_asked_or_before(row, request.http)}", _to_confirm(row))
         return None
+
+    def _is_open(self, row: ConsoleRoute, request: ConsoleRequest) -> bool:
+        """Return whether anyone at the address of this request may ask."""
+        return row.open_to is not None and is_in(request.address, row.open_to(self._console.options))
 
     async def _answered(self, row: ConsoleRoute, request: ConsoleRequest) -> Response:
         """Read the form, and call the page's function in a thread. Raises `PageError` without the token of forms."""

@@ -1,28 +1,24 @@
-"""Errors for programs: problem details in JSON (RFC 9457)."""
+"""Errors of the frame for programs: problem details in JSON (RFC 9457)."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from postscan.console.api import problems
 from postscan.console.errors import PageError
-
-MEDIA_TYPE = "application/problem+json"
 
 
 def problem(error: PageError, path: str, reference: str = "") -> Response:
     """Return an error as a problem document; *reference* leads to the line of the log, "" if there is none."""
-    document: dict[str, object] = {
-        "type": "about:blank",
-        "title": HTTPStatus(error.status).phrase,
-        "status": error.status,
-        "detail": " ".join(part for part in (error.what, error.remedy) if part),
-        "instance": path,
-    }
-    if reference:
-        document["reference"] = reference
-    return JSONResponse(document, error.status, fields(error), media_type=MEDIA_TYPE)
+    detail = " ".join(part for part in (error.what, error.remedy) if part)
+    further: dict[str, object] = {"reference": reference} if reference else {}
+    if error.retry_seconds:
+        further["retry_after"] = error.retry_seconds
+    response = problems.of_status(error.status, detail, path, **further)
+    response.headers.update(fields(error))
+    return response
 
 
 def fields(error: PageError) -> dict[str, str]:
