@@ -158,6 +158,9 @@ def count(
 
 # --- which jobs ------------------------------------------------------------------------------------------------------
 
+_ABOVE_ALL: Final = JobToken("z")
+"""Follows each token in the order of any collation: tokens are GUIDs in lower case."""
+
 _ORDER: Final = (JOB.c.created.desc(), JOB.c.token.desc())
 _KEYS: Final = sa.select(JOB.c.created, JOB.c.token).order_by(*_ORDER)
 
@@ -169,6 +172,7 @@ def _key() -> sa.Tuple:
 class _Wanted(NamedTuple):
     """The jobs of a search: those of a user, or of all; created in a time; of these, those that pass the filters."""
 
+    is_of_one_owner: bool
     of_user: Conditions
     begin: datetime | None
     end: datetime | None
@@ -188,7 +192,7 @@ class _Wanted(NamedTuple):
             of_user.append(JOB.c.user_sid == sid)
         elif owner is not None:
             filters.append(jobs.owned(owner, sid))
-        return cls(of_user, query.begin, query.end, filters, jobs.owner_parameters(owner, sid))
+        return cls(owner is not None, of_user, query.begin, query.end, filters, jobs.owner_parameters(owner, sid))
 
     def part(self, db: sa.Connection, last: SearchCursor | None, most: int) -> tuple[Conditions, SearchCursor | None]:
         """Return the conditions for the first *most* jobs behind *last*, before any filter, and the last of these jobs.
@@ -227,16 +231,24 @@ class _Wanted(NamedTuple):
 def _found(
     reading: Reading, wanted: _Wanted, after: SearchCursor | None, most: int, is_over: Callable[[], bool]
 ) -> tuple[list[SearchCursor], SearchCursor | None]:
-    """Return what `search` returns, as cursors."""
+    """Return what `search` returns, as cursors.
+
+    Where the time is over, an owner's search stops above all jobs of that moment, since the last one that it has looked
+    at may be another caller's, whose token is not the owner's to see. The next page looks at these jobs again.
+    """
     found: list[SearchCursor] = []
+    start = after
     while True:
         with reading() as db:
             part, after = wanted.find(db, after, most + 1 - len(found))  # one more: to know whether there is one
         found += part
         if len(found) > most:
             return found[:most], found[most - 1]
-        if after is None or is_over():
-            return found, after
+        if after is None:
+            return found, None
+        stop = SearchCursor(after.created, _ABOVE_ALL) if wanted.is_of_one_owner else after
+        if is_over() and stop != start:
+            return [one for one in found if one >= stop], stop
 
 
 def _filters(query: JobQuery) -> Conditions:

@@ -292,6 +292,31 @@ def test_a_search_ends_after_a_second_and_continues_where_it_was(
     assert [cursor.token for cursor in cursors] == expected
 
 
+def test_where_a_search_goes_on_names_no_job_of_others(
+    listing: JobListing, put: Put, store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T-O1: the last job that was looked at is often another caller's, whose token must not be seen.
+
+    Several jobs have the moment at which each search ends; the own ones are found all the same, each once.
+    """
+    for number in range(8):
+        put(f"a-{number}", number // 4, owner=BORIS if number % 2 else ANNA)
+    monkeypatch.setattr(store, "reading", between(store.reading, *[lambda: clock.advance(2 * SECONDS)] * 100))
+
+    for part in (1, 2, 3):
+        monkeypatch.setattr(pages, "PART", part)
+        found, cursor = list[str](), None
+        while True:
+            page = listing.search(BORIS, after=cursor)
+            found += tokens(page)
+            cursor = page.cursor
+            if cursor is None:
+                break
+            assert cursor.token not in [f"a-{number}" for number in range(0, 8, 2)]
+
+        assert found == ["a-7", "a-5", "a-3", "a-1"]
+
+
 def test_a_job_that_leaves_the_wanted_state_meanwhile_is_not_listed(
     listing: JobListing, put: Put, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
