@@ -35,7 +35,7 @@ class SubscriptionsRecord(BaseModel):
     subscriptions: tuple[SubscriptionRecord, ...]
 
 
-class AuditQuery(ApiQuery):
+class AuditParameters(ApiQuery):
     """Which lines of the audit trail are wanted."""
 
     token: str = Field(
@@ -79,7 +79,7 @@ def end_subscription(request: ConsoleRequest, _query: NoQuery) -> ApiAnswer:
     return ApiAnswer(None)
 
 
-def list_audit(request: ConsoleRequest, query: AuditQuery) -> ApiAnswer:
+def list_audit(request: ConsoleRequest, query: AuditParameters) -> ApiAnswer:
     """Return the newest lines of the audit trail."""
     require(request.by, Right.ADMINISTER)
     lines = request.console.engine.service.audit(request.by, query.token or None, query.limit)

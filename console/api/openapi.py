@@ -68,7 +68,7 @@ def _operation(one: ApiOperation) -> dict[str, Any]:
         "description": f"{inspect.getdoc(one.run)}{needs}",
         "parameters": [*map(_in_path, one.parameters), *_in_query(one)],
         "responses": {
-            str(one.status): _answer(one),
+            str(one.status): _success(one),
             **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)},
         },
     }
@@ -107,7 +107,7 @@ def _inlined(about: Any, definitions: dict[str, Any]) -> Any:
     return found
 
 
-def _answer(one: ApiOperation) -> dict[str, Any]:
+def _success(one: ApiOperation) -> dict[str, Any]:
     about: dict[str, Any] = {"description": HTTPStatus(one.status).phrase}
     if one.answer is not None:
         schema = {"$ref": _REFERENCE.format(model=one.answer.__name__)}

@@ -71,7 +71,7 @@ OPERATIONS: Final = (
         callers.list_audit,
         "Show the audit trail",
         callers.AuditLinesRecord,
-        callers.AuditQuery,
+        callers.AuditParameters,
         Right.ADMINISTER,
     ),
 )
