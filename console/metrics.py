@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from cryptography import x509
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import Counter as RequestCounter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from postscan.console.request import ConsoleRequest
+from postscan.console.request import Console, ConsoleRequest
 from postscan.core.engine import Engine, is_served
 from postscan.core.errors import StoreBusy
 from postscan.core.model.principal import Principal, Proof
@@ -30,6 +31,9 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS: Final = 60.0
 """For which the figures of the database are kept."""
 
+OF_REQUESTS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+"""Upper bounds of the buckets, in seconds."""
+
 UP: Final = ("ready", "degraded")
 """States of an inlet that takes scans."""
 
@@ -39,9 +43,7 @@ _READER: Final = Principal("metrics", Proof.LOCAL, admin=True)
 
 def show(request: ConsoleRequest) -> Response:
     """Return the metrics."""
-    console = request.console
-    metrics = console.part(ConsoleMetrics, lambda: ConsoleMetrics(console.engine))
-    return Response(metrics.page(), media_type=CONTENT_TYPE)
+    return Response(ConsoleMetrics.of(request.console).page(), media_type=CONTENT_TYPE)
 
 
 class ConsoleMetrics(Collector):
@@ -54,12 +56,33 @@ class ConsoleMetrics(Collector):
         self._read_at: float | None = None
         self._figures: list[Metric] = []
         self._registry = CollectorRegistry()
+        self._requests = RequestCounter(
+            "postscan_console_requests", "Requests, by the class of their status.", ("status",), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "postscan_console_request_duration_seconds",
+            "Seconds from the head of a request to the head of its response.",
+            buckets=OF_REQUESTS,
+            registry=self._registry,
+        )
+        for number in range(2, 6):
+            self._requests.labels(f"{number}xx")
         ProcessCollector(namespace="postscan_console", registry=self._registry)
         self._registry.register(self)
 
     def describe(self) -> list[Metric]:
         """Return no metric: what is registered does not depend on what the database says."""
         return []
+
+    @classmethod
+    def of(cls, console: Console) -> ConsoleMetrics:
+        """Return the metrics of a console."""
+        return console.part(cls, lambda: cls(console.engine))
+
+    def count(self, status: int, seconds: float) -> None:
+        """Count a request that was answered after so many seconds."""
+        self._requests.labels(f"{status // 100}xx").inc()
+        self._seconds.observe(seconds)
 
     def page(self) -> bytes:
         """Return the page: first the metrics of the server, if one runs, then those of the console."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -26,6 +27,7 @@ from postscan.console.http.authentication import Authentication, IdentifiedCalle
 from postscan.console.http.cookies import Cookies, form_token
 from postscan.console.http.guard import Guard
 from postscan.console.http.threads import CALLERS, LOGINS, PAGES, PageThreads
+from postscan.console.metrics import ConsoleMetrics
 from postscan.console.rendering import HtmlPage, SeeOther, environment, render, safe_path, see_other
 from postscan.console.request import ANONYMOUS, Console, ConsoleRequest, ConsoleRoute, is_api
 from postscan.console.routes import ROUTES
@@ -60,7 +62,9 @@ class PageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        begin = time.monotonic()
         response = await self._front.respond(self._row, Request(scope, receive))
+        self._front.metrics.count(response.status_code, time.monotonic() - begin)
         try:
             await response(scope, receive, send)
         except OSError as error:  # the connection is closed
@@ -71,6 +75,7 @@ class FrontOfPages:
     """What all pages have in front of them."""
 
     def __init__(self, console: Console, authentication: Authentication) -> None:
+        self.metrics = ConsoleMetrics.of(console)
         self._console = console
         self._authentication = authentication
         self._cookies = Cookies(console.settings)

@@ -136,6 +136,17 @@ def test_the_database_is_read_once_a_minute(core: Engine, monkeypatch: pytest.Mo
     assert pages == [True, True, False, False, True]
 
 
+def test_requests_of_the_console_are_counted_by_the_class_of_their_status(console_app: ASGIApp, core: Engine) -> None:
+    """Each row of the route table; a client cannot make a series."""
+    for role in (None, Role.OWNER, Role.VIEWER):
+        scrape(console_app, core, role)
+    found = series(scrape(console_app, core).text)
+
+    assert value(found, "postscan_console_requests_total", status="2xx") == 1
+    assert value(found, "postscan_console_requests_total", status="4xx") == 2
+    assert value(found, "postscan_console_request_duration_seconds_count") == 3
+
+
 # --- who may read it -------------------------------------------------------------------------------------------------
 
 
