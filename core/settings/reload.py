@@ -17,6 +17,12 @@ from postscan.core.settings.engine import Table
 RELOADED: Final = (
     "accounts",
     "allow_unknown_users",
+    "console.connections",
+    "console.connections_per_address",
+    "console.metrics_from",
+    "console.pictures_of_others",
+    "console.proxy",
+    "console.public_url",
     "identity",
     "limits.caller_bytes",
     "limits.images_per_job",

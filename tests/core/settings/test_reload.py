@@ -33,6 +33,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "limits.open_jobs": ({}, {"limits": {"open_jobs": 3}}),
     "retention.job_hours": ({}, {"retention": {"job_hours": 3.0}}),
     "tls.certificate": ({"tls": {"certificate": "a.pem"}}, {"tls": {"certificate": "b.pem"}}),
+    "console.public_url": ({}, {"console": {"public_url": "https://scans.example"}}),
+    "console.proxy": ({}, {"console": {"proxy": {"from": ["192.0.2.9/32"]}}}),
     "log_level": ({}, {"log_level": "error"}),
 }
 """A key that is taken over, and tables before and after a change of it."""
@@ -44,6 +46,7 @@ RESTARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "filters.webhook": ({"filters": {"webhook": {"token": "a"}}}, {"filters": {"webhook": {"token": "b"}}}),
     "destinations.inbox": ({}, {"destinations": {"inbox": {"label": "Inbox", "process": PROCESS}}}),
     "tls.handshake_seconds": ({}, {"tls": {"handshake_seconds": 1}}),
+    "console.port": ({}, {"console": {"port": 1}}),
     "log": ({}, {"log": "json"}),
 }
 """A key that needs a restart, and tables before and after a change of it."""
