@@ -41,8 +41,8 @@ def show(
 ) -> None:
     """Show the audit trail: every change of a job, and every refused attempt.
 
-    PROOF is how the caller was authenticated: `address` (plain HTTP, the device at that address), `certificate`, or
-    `local` (an administrator at this machine). The database rejects changes of the trail; `export` and `drop` take
+    PROOF is how the caller was authenticated: `address` (the device or browser at that address), `certificate`, `local`
+    (an administrator at this machine), `source`; at the console also `account`, `link`, `oidc`, `api`. The database rejects changes of the trail; `export` and `drop` take
     old lines out of it.
 
     \b

@@ -19,7 +19,6 @@ class Proof(StrEnum):
     LINK = "link"  # a one-time link that an administrator has made
     API = "api"  # a token of the API
     OIDC = "oidc"  # a provider of OpenID Connect
-    PROXY = "proxy"  # a header of the proxy before the console
 
 
 class Right(StrEnum):

@@ -115,7 +115,7 @@ def insert(db: sa.Connection, table: str, **values: Any) -> None:
     db.execute(sa.insert(there), {name: value for name, value in values.items() if name in there.c})
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0009", "0011"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0009", "0011", "0012"])
 def test_jobs_and_their_events_survive_the_upgrade(database_url: str, revision: str) -> None:
     """Numbers and ties of events stay as they are; those from before know no version.
 
@@ -212,3 +212,20 @@ def test_what_the_spool_keeps_is_counted_from_the_rows_of_older_versions(databas
     engine.dispose()
     assert jobs == {"open": 35, "kept": 30, "failed": 30, "removed": 0, "empty": 0}
     assert [tuple(row) for row in usage] == [("device:192.0.2.7", 65, 30), ("other", 30, 0)]
+
+
+def test_accounts_of_older_versions_are_those_of_owners(database_url: str) -> None:
+    """Whoever could send a mail to the server before sees its own jobs at the console, and no others (D26)."""
+    migrations.check(database_url)
+    upgrade_to(database_url, "0012")
+    engine = sa.create_engine(database_url)
+    with engine.begin() as db:
+        values = {"name": "ann", "hash": "$argon2id$", "user_sid": "S-1-5-21-1-2-3-1001", "inlets": []}
+        insert(db, "account", **values, created=AT, changed=AT)
+
+    migrations.upgrade(database_url)
+
+    with engine.begin() as db:
+        found = db.execute(sa.text("select name, user_sid, role from account")).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [("ann", "S-1-5-21-1-2-3-1001", "owner")]

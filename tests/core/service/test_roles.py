@@ -137,7 +137,7 @@ def test_who_has_proven_no_user_sees_what_it_made_itself(core: Engine, job: Call
     """By name and proof: the same name that came another way is another person. No SID is not the SID ""."""
     by = at_console("oidc:ann", Proof.OIDC, Role.OWNER)
     core.store.insert(replace(job(token="mine", owner=by), user=User("", "")))
-    core.store.insert(replace(job(token="other", owner=replace(by, proof=Proof.PROXY)), user=User("", "")))
+    core.store.insert(replace(job(token="other", owner=replace(by, proof=Proof.LINK)), user=User("", "")))
 
     assert [found.token for found in core.listing.search(by).jobs] == ["mine"]
     assert [found.token for found in core.service.active(by)] == ["mine"]
