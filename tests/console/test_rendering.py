@@ -52,7 +52,7 @@ def test_a_date_is_shown_in_utc() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_stays_text(browser: Callable[..., Browser], text: str) -> None:
     """T-C2: here the name of a person, which is on each page."""
-    one = browser(at_console(text, Proof.PROXY, Role.VIEWER))
+    one = browser(at_console(text, Proof.LINK, Role.VIEWER))
     page = one.get("/me").text
 
     assert "<img" not in page
@@ -62,7 +62,7 @@ def test_a_hostile_text_stays_text(browser: Callable[..., Browser], text: str) -
 
 def test_a_long_text_is_cut(browser: Callable[..., Browser]) -> None:
     """A name of 500 characters, in the head of the page and in its heading."""
-    page = browser(at_console("x" * 500, Proof.PROXY, Role.VIEWER)).get("/me").text
+    page = browser(at_console("x" * 500, Proof.LINK, Role.VIEWER)).get("/me").text
 
     assert "x" * 201 not in page
     assert "x" * 39 + "…" in page
