@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from bench import servers
 from bench.cancel import ENDLESS, PLUGINS
 from bench.servers import Server, Spent
-from postscan.cli.plugin.test_page import png
+from postscan.core.model.formats.test_page import png
 from postscan.soap.processes.folder import ProcessFolder
 
 LABEL: Final = "Bench"

@@ -48,7 +48,7 @@ def process_folder(settings: Settings) -> ProcessFolder:
     """Return the stored scan processes of these settings."""
     from postscan.soap.processes.folder import ProcessFolder
 
-    return ProcessFolder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
+    return ProcessFolder.of(settings)
 
 
 def local_administrator() -> Principal:

@@ -25,7 +25,7 @@ from postscan.core.execution.scheduler import Chore, Scheduler
 from postscan.core.execution.sweeper import Sweeper
 from postscan.core.model.process import Instructions
 from postscan.core.registry.active_filters import ActiveFilters
-from postscan.core.registry.catalogue import Catalogue
+from postscan.core.registry.catalogue import Catalogue, FilterLookup
 from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.service.accounts.accounts import Accounts
@@ -165,6 +165,12 @@ class Engine:
             if sources:
                 catalogue = Catalogue((*catalogue.plugins, *probe.sources()))
             yield catalogue, probe.validator(catalogue)
+
+    @contextlib.contextmanager
+    def validating(self, filters: FilterLookup) -> Iterator[InstructionValidator]:
+        """Yield the validator for filters that were probed before; its workers end with the body."""
+        with contextlib.closing(Workers()) as workers:
+            yield PluginProbe(workers, self.settings).validator(filters)
 
     def diagnose_source(self, inlet: str) -> list[str]:
         """Return what the source of an inlet finds wrong with its settings and its surroundings. Runs no jobs."""

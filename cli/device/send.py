@@ -10,13 +10,13 @@ import typer
 from postscan.cli.context import load_settings
 from postscan.cli.device import process_files
 from postscan.cli.output import exit_codes
-from postscan.core.model.formats import UnknownFormat
+from postscan.core.model.formats import UnknownFormat, test_page
 
 if TYPE_CHECKING:
     from postscan.cli.device.scenarios.job_session import Page
     from postscan.core.settings import Settings
 
-DEFAULT_USER: Final = "S-1-5-21-1-2-3-1001"
+DEFAULT_USER: Final = test_page.USER
 """The SID of the user if `--user` is not given."""
 
 

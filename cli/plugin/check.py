@@ -13,7 +13,8 @@ import typer
 
 from postscan.cli.context import load_settings, open_engine
 from postscan.cli.output import terminal, views
-from postscan.cli.plugin import check_source, in_child, test_page
+from postscan.cli.plugin import check_source, in_child
+from postscan.core.model.formats import test_page
 
 if TYPE_CHECKING:
     from postscan.core.registry.catalogue import Plugin

@@ -16,6 +16,7 @@ from lxml import etree
 
 from postscan.core.errors import InvalidArgument, StoredProcessInvalid
 from postscan.core.model.process import Instructions, ScanProcess
+from postscan.core.settings import Settings
 from postscan.soap.processes import files, instructions, properties
 from postscan.soap.processes.files import ProcessFiles
 from postscan.soap.xml import namespaces, parser
@@ -43,6 +44,11 @@ class ProcessFolder:
         self._server_names = frozenset(map(_host, server_names))
         self._lenient = lenient
         self._known: dict[str, tuple[_Stamp, ScanProcess]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> ProcessFolder:
+        """Return the folder of these settings."""
+        return cls(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
 
     def names(self) -> list[str]:
         """Return the identifiers of all stored processes, usable or not."""

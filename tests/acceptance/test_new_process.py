@@ -8,7 +8,7 @@ from pathlib import Path
 import commands
 from acceptance.server import SHARE, Server
 
-from postscan.cli.plugin import test_page
+from postscan.core.model.formats import test_page
 
 SID = "S-1-5-21-1-2-3-1077"
 AT_ONCE = "the running server uses it for new jobs at once"

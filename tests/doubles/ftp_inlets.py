@@ -20,7 +20,6 @@ from ftp_client import FtpClient
 from PIL import Image
 from works import until
 
-from postscan.cli.plugin.test_page import png
 from postscan.core.filters.source.messages import (
     InletBusy,
     OpenRequest,
@@ -33,6 +32,7 @@ from postscan.core.filters.source.messages import (
     SourceFinished,
     SourceLogLine,
 )
+from postscan.core.model.formats.test_page import png
 from postscan.plugins.sources.ftp import FtpSource
 
 DESTINATIONS = ("Invoices", "Letters")

@@ -11,8 +11,8 @@ from destinations import open_folder
 from samba import Samba, samba
 from smb_runs import SHARES, empty
 
-from postscan.cli.plugin.test_page import png
 from postscan.core.filters.cancellation import CancellationToken
+from postscan.core.model.formats.test_page import png
 from postscan.plugins.filters.fileshare import smb
 from postscan.plugins.testing import runner
 

@@ -13,13 +13,11 @@ from postscan.cli.commands.process.show import Json
 from postscan.cli.context import load_settings, open_engine, process_folder
 from postscan.cli.device import process_files
 from postscan.cli.output import terminal, views
-from postscan.core.errors import StoredProcessInvalid
 from postscan.core.model.process import short_name
 
 if TYPE_CHECKING:
     from postscan.core.model.process import ScanProcess
     from postscan.core.settings import Settings
-    from postscan.soap.processes.folder import ProcessFolder
 
 app = typer.Typer(no_args_is_help=True, help="List, make, change, check and try the stored scan processes.")
 
@@ -35,12 +33,14 @@ def list_processes(context: typer.Context, json: Json = False) -> None:
       postscan process list
       postscan process list --json | jq '.[] | select(.problem != "")'
     """
+    from postscan.soap.processes import records
+
     folder = process_folder(load_settings(context))
-    records = [_record(folder, identifier) for identifier in folder.names()]
+    stored = [records.listed(folder, identifier) for identifier in folder.names()]
     if json:
-        typer.echo(views.as_json(records))
-    elif records:
-        terminal.console().print(terminal.table(("GUID", "NAME", "FILTERS", "USERS"), map(_row, records)))
+        typer.echo(views.as_json(stored))
+    elif stored:
+        terminal.console().print(terminal.table(("GUID", "NAME", "FILTERS", "USERS"), map(_row, stored)))
     else:
         typer.echo("no scan processes are stored; add one: postscan process add FILE --name NAME")
 
@@ -104,23 +104,6 @@ def _checked(settings: Settings, xml: bytes) -> ScanProcess:
     with open_engine(settings) as engine:
         engine.check(process.instructions)
     return process
-
-
-def _record(folder: ProcessFolder, identifier: str) -> dict[str, Any]:
-    """Return a stored process as plain values; `problem` says why no job can be made of it."""
-    process: ScanProcess | None = None
-    problem = "it names another server, or was removed just now"
-    try:
-        process = folder.find(identifier)
-    except StoredProcessInvalid as error:
-        problem = str(error)
-    return {
-        "id": identifier,
-        "name": process.display_name if process else None,
-        "filters": [one.dialect for one in process.instructions.filters] if process else None,
-        "users": sorted(process.users) if process else None,
-        "problem": "" if process else problem,
-    }
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:

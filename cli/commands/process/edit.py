@@ -14,8 +14,8 @@ from postscan.cli.output import terminal
 from postscan.core.errors import InvalidArgument, StoredProcessChanged
 
 if TYPE_CHECKING:
-    from postscan.cli.commands.process.fields import FilterFields
     from postscan.core.settings import Settings
+    from postscan.soap.processes.fields import FilterFields
 
 
 def edit(
@@ -56,7 +56,8 @@ def edit(
       0  the process is as the options ask for
       1  it cannot be, or its files have changed meanwhile; nothing is stored
     """
-    from postscan.soap.processes import changes, files, properties
+    from postscan.soap.processes import drafts
+    from postscan.soap.processes.fields import of
     from postscan.soap.processes.folder import parse
 
     if name.startswith("-"):
@@ -73,13 +74,16 @@ def edit(
     beside = {"document_root": root, "continue_on_error": continue_on_error}
     common = {name: value for name, value in beside.items() if value is not None}
     with stored.filters(settings) as (catalogue, check):
-        filters = fields.of([one.dialect for one in process.instructions.filters], catalogue)
+        filters = of([one.dialect for one in process.instructions.filters], catalogue)
         with fields.options_named(filters):
-            xml = changes.change_common(before.xml or b"", common)
-            xml = _with_values(xml, filters, _values(context.args, unset or (), filters))
-            users = user if user else () if all_users else None
-            text = properties.change(before.properties or b"", display_name=display_name, users=users)
-            after = files.ProcessFiles(xml, text)
+            after = drafts.changed(
+                before,
+                filters,
+                _values(context.args, unset or (), filters),
+                common=common,
+                display_name=display_name,
+                users=user if user else () if all_users else None,
+            )
             if after != before:
                 check(folder.check(identifier, after).instructions)
     if after == before:
@@ -127,15 +131,6 @@ def _values(
             raise InvalidArgument("--unset", field, "a field that has a default and gets no value")
         values.setdefault(one.number, {})[parameter.name] = None
     return values
-
-
-def _with_values(xml: bytes, filters: Sequence[FilterFields], values: dict[int, dict[str, Any]]) -> bytes:
-    from postscan.soap.processes import changes
-
-    for one in filters:
-        if one.number in values and one.schema:
-            xml = changes.change_filter(xml, one.number, one.schema, values[one.number])
-    return xml
 
 
 def _destinations(settings: Settings, identifier: str) -> list[str]:

@@ -7,9 +7,9 @@ the filters of the process, so they are read from the arguments that the command
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 import typer.core
@@ -19,34 +19,22 @@ from postscan.cli.context import load_settings, process_folder
 from postscan.cli.output import terminal
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.process import short_name
+from postscan.soap.processes.fields import HIDDEN, named, of, value
 
 if TYPE_CHECKING:
-    from postscan.core.filters.parameters import Parameter, Schema
+    from postscan.core.filters.parameters import Parameter
     from postscan.core.registry.catalogue import Catalogue
+    from postscan.soap.processes.fields import FilterFields
 
 UNKNOWN: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 """The context of a command that has fields: it gets the options that it does not know as `context.args`."""
 
-HIDDEN: Final = "***"
-"""What stands for a secret."""
-
 _ARGUMENTS: Final = "postscan.process.arguments"
 
 
-class FilterFields(NamedTuple):
-    """One filter of a process: its number from 1, and what stands before the point in the options of its fields.
-
-    `schema` is None for a filter that reads its XML itself, or that no ready plugin has.
-    """
-
-    number: int
-    name: str
-    dialect: str
-    schema: Schema | None
-
-    def option(self, one: Parameter) -> str:
-        """Return the whole option of a field."""
-        return f"--{self.name}.{_dashed(one)}"
+def option(filter: FilterFields, one: Parameter) -> str:
+    """Return the whole option of a field."""
+    return f"--{filter.name}.{_dashed(one)}"
 
 
 class FieldCommand(typer.core.TyperCommand):
@@ -61,17 +49,6 @@ class FieldCommand(typer.core.TyperCommand):
         """Return the help of the command, and a part for each filter."""
         fields = _asked_for(ctx, ctx.meta.get(_ARGUMENTS, ()))
         return "\n".join([super().get_help(ctx), *(line for one in fields for line in _explained(one))])
-
-
-def of(dialects: Iterable[str], catalogue: Catalogue) -> list[FilterFields]:
-    """Return the fields of the filters of a process; a dialect that occurs twice is named by the filter's number."""
-    dialects = list(dialects)
-    names = [short_name(dialect) for dialect in dialects]
-    schemas = [found[1].instructions if (found := catalogue.find(dialect)) else None for dialect in dialects]
-    return [
-        FilterFields(number, name if names.count(name) == 1 else str(number), dialect, schema)
-        for number, (name, dialect, schema) in enumerate(zip(names, dialects, schemas, strict=True), 1)
-    ]
 
 
 def dialect(catalogue: Catalogue, name: str) -> str:
@@ -99,45 +76,41 @@ def given(arguments: Sequence[str], filters: Sequence[FilterFields]) -> dict[int
     chosen: dict[str, tuple[FilterFields, Parameter]] = {}
     for word, text in _pairs(arguments):
         field = find(word, filters)
-        option = field[0].option(field[1])
-        chosen[option] = field
-        texts.setdefault(option, []).append(text)
+        name = option(*field)
+        chosen[name] = field
+        texts.setdefault(name, []).append(text)
     values: dict[int, dict[str, Any]] = {}
-    for option, (one, parameter) in chosen.items():
-        values.setdefault(one.number, {})[parameter.name] = _value(parameter, option, texts[option])
+    for name, (one, parameter) in chosen.items():
+        values.setdefault(one.number, {})[parameter.name] = value(parameter, name, texts[name])
     return values
 
 
 @contextlib.contextmanager
 def options_named(filters: Sequence[FilterFields]) -> Iterator[None]:
     """Let an `InvalidArgument` of the body name the option of a field, in place of its element, where there is one."""
-    options: dict[str, list[str]] = {}
-    for one in filters:
-        for parameter in one.schema.parameters if one.schema else ():
-            options.setdefault(f"{{{one.dialect}}}{parameter.path[-1]}", []).append(one.option(parameter))
     try:
         yield
     except InvalidArgument as error:
-        if len(found := options.get(error.argument, [])) != 1:
+        if (field := named(error.argument, filters)) is None:
             raise
-        raise InvalidArgument(found[0], error.value, error.expected) from None
+        raise InvalidArgument(option(*field), error.value, error.expected) from None
 
 
-def find(option: str, filters: Sequence[FilterFields]) -> tuple[FilterFields, Parameter]:
+def find(word: str, filters: Sequence[FilterFields]) -> tuple[FilterFields, Parameter]:
     """Return the field that an option names, with or without the filter; the name of a field may be cut.
 
     Raises `typer.BadParameter` unless there is one.
     """
-    name, _, field = option.removeprefix("--").rpartition(".")
+    name, _, field = word.removeprefix("--").rpartition(".")
     field = field.replace("_", "-")
     every = [(one, parameter) for one in filters for parameter in (one.schema.parameters if one.schema else ())]
     known = [pair for pair in every if name in ("", pair[0].name, str(pair[0].number))]
     found = [pair for pair in known if _dashed(pair[1]) == field]
     found = found or [pair for pair in known if _dashed(pair[1]).startswith(field)]
     if len(found) != 1:
-        options = ", ".join(one.option(parameter) for one, parameter in found or every) or "no fields"
+        options = ", ".join(option(one, parameter) for one, parameter in found or every) or "no fields"
         what = "more than one field has this name" if found else "there is no such option"
-        raise typer.BadParameter(f"{what}; the filters have {options}", param_hint=option)
+        raise typer.BadParameter(f"{what}; the filters have {options}", param_hint=word)
     return found[0]
 
 
@@ -169,7 +142,7 @@ def _explained(filter: FilterFields) -> Iterator[str]:
     for one in filter.schema.parameters:
         default = "required" if one.required else f"default: {_default(one)}"
         again = "; may be given again" if one.many else ""
-        yield terminal.plain(f"  {filter.option(one)} VALUE")
+        yield terminal.plain(f"  {option(filter, one)} VALUE")
         yield terminal.plain(f"      {one.help + ': ' if one.help else ''}{one.expected}{again} [{default}]")
 
 
@@ -192,27 +165,15 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield options and their values, written as `--field value` or `--field=value`."""
     rest = iter(arguments)
     for word in rest:
-        option, equals, text = word.partition("=")
-        if not option.startswith("--"):
+        name, equals, text = word.partition("=")
+        if not name.startswith("--"):
             raise typer.BadParameter("expected an option of a field, as --FIELD VALUE", param_hint=terminal.plain(word))
         if not equals:
             value = next(rest, None)
             if value is None:
-                raise typer.BadParameter("a value is missing", param_hint=terminal.plain(option))
+                raise typer.BadParameter("a value is missing", param_hint=terminal.plain(name))
             text = value
-        yield option, text
-
-
-def _value(one: Parameter, option: str, texts: list[str]) -> Any:
-    """Return the value of a field; raise `InvalidArgument` if the schema or XML cannot have it."""
-    values = tuple(one.read(option, text) for text in texts)
-    for value in values:
-        one.write(option, value)
-    if one.many:
-        return values
-    if len(values) > 1:
-        raise InvalidArgument(option, f"{len(values)} values", "one")
-    return values[0]
+        yield name, text
 
 
 def _dashed(one: Parameter) -> str:

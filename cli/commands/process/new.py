@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from postscan.cli.commands.process import fields, stored
 from postscan.cli.context import load_settings, local_administrator, process_folder
 from postscan.cli.device import process_files
-from postscan.core.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from postscan.cli.commands.process.fields import FilterFields
-    from postscan.core.model.process import FilterInstructions
+from postscan.soap.processes.fields import instructions, of
 
 
 def new(
@@ -50,48 +45,25 @@ def new(
       postscan process new --name Letters --filter pdf --filter email --title Letter --addresses ann@fabrikam.example
       postscan process new --filter pdf --filter ocr --help
     """
-    from postscan.core.model.process import Instructions
-    from postscan.soap.processes import files, new_process, properties
+    from postscan.soap.processes import drafts, files
 
     settings = load_settings(context)
     folder = process_folder(settings)
     identifier = process_files.identifier("--id", id) if id else str(uuid.uuid4()).upper()
     with stored.filters(settings) as (catalogue, check):
-        chosen = fields.of([fields.dialect(catalogue, one) for one in filter], catalogue)
+        chosen = of([fields.dialect(catalogue, one) for one in filter], catalogue)
         values = fields.given(context.args, chosen)
-        xml = new_process.write(
-            Instructions(
-                _root(root or name),
-                tuple(_instructions(one, values.get(one.number, {})) for one in chosen),
-                continue_on_error,
-            ),
-            repository=server or next(iter(settings.processes.server_names), socket.gethostname()),
-            title=name[: properties.LONGEST_NAME],
-            author=local_administrator().name.removeprefix("local:"),
-        )
-        made = files.ProcessFiles(xml, properties.write(name, user or ()))
         with fields.options_named(chosen):
+            made = drafts.new(
+                name,
+                user or (),
+                [instructions(one, values.get(one.number, {})) for one in chosen],
+                server=server or drafts.server_name(settings.processes.server_names),
+                author=local_administrator().name.removeprefix("local:"),
+                root=root,
+                continue_on_error=continue_on_error,
+            )
             check(folder.check(identifier, made).instructions)
     folder.replace(identifier, files.NONE, made)
     typer.echo(identifier)
     typer.echo(f"stored; {stored.effect(settings)}", err=True)
-
-
-def _root(text: str) -> str:
-    """Return the root name of the documents as a process can have it."""
-    from postscan.soap.processes.changes import COMMON
-
-    (root,) = (one for one in COMMON.parameters if one.name == "document_root")
-    return str(root.read("--root", text))
-
-
-def _instructions(filter: FilterFields, values: dict[str, Any]) -> FilterInstructions:
-    """Return the instructions of one filter; raise `InvalidArgument` for a field that is missing."""
-    from postscan.core.model.process import FilterInstructions
-
-    if filter.schema is None:
-        raise InvalidArgument("--filter", filter.dialect, "a filter with fields; add another one as XML: process add")
-    for one in filter.schema.parameters:
-        if one.required and one.name not in values:
-            raise InvalidArgument(filter.option(one), "", one.expected)
-    return FilterInstructions(filter.dialect, filter.schema.write(values, filter.dialect))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,10 +9,9 @@ import typer
 
 from postscan.cli.context import load_settings, local_administrator, open_engine, process_folder
 from postscan.cli.device import process_files
-from postscan.cli.device.send import DEFAULT_USER
 from postscan.cli.output import exit_codes, terminal, views
-from postscan.cli.plugin import test_page
 from postscan.core.errors import PostscanError
+from postscan.core.model.formats.test_page import USER
 
 if TYPE_CHECKING:
     from postscan.core.engine import Engine
@@ -27,7 +25,7 @@ POLL: Final = 0.1  # seconds between two reads of the job
 def send_page(
     context: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="GUID of the scan process.")],
-    user: Annotated[str, typer.Option(metavar="SID", help="SID of the user of the job.")] = DEFAULT_USER,
+    user: Annotated[str, typer.Option(metavar="SID", help="SID of the user of the job.")] = USER,
     wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Longest time to wait for the end of the job.")
     ] = 60.0,
@@ -51,7 +49,7 @@ def send_page(
     """
     settings, identifier = load_settings(context), process_files.identifier("ID", id)
     _check_served(settings)
-    me = _me(settings, user)
+    me = local_administrator()
     with open_engine(settings) as engine:
         job = _wait(engine, _create(engine, settings, identifier, user, me), me, wait)
         deliveries, events = engine.service.deliveries(job.token, me), engine.service.events(job.token, me)
@@ -71,26 +69,14 @@ def _check_served(settings: Settings) -> None:
         raise PostscanError("no server is running with this data folder; start it with: postscan serve")
 
 
-def _me(settings: Settings, user: str) -> Principal:
-    """Return the administrator, with the user's SID where the server requires client certificates."""
-    me = local_administrator()
-    return dataclasses.replace(me, sid=user) if settings.tls.mode == "client" else me
-
-
 def _create(engine: Engine, settings: Settings, identifier: str, user: str, me: Principal) -> JobToken:
     """Create the job, send its page and end it; cancel it on an error."""
+    from postscan.core.service.administration import test_job
+
     process = process_folder(settings).find(identifier)
     if process is None:
         raise PostscanError(f"no scan process {identifier} is stored; see: postscan process list")
-    token = engine.service.create(me, user, identifier, process.instructions)
-    try:
-        with engine.service.open_image(token, me, 1, "png") as image:
-            image.write(test_page.png(1))
-        engine.service.end(token, me)
-    except BaseException:
-        engine.service.cancel(token, me)
-        raise
-    return token
+    return test_job.send(engine.service, settings, process, user, me)
 
 
 def _wait(engine: Engine, token: JobToken, me: Principal, seconds: float) -> Job:

@@ -7,21 +7,26 @@ written meanwhile stay. Each drop leaves a line itself, in the same transaction.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
-from postscan.core.errors import InvalidArgument
+from postscan.core.errors import InvalidArgument, PostscanError
 from postscan.core.model.principal import Principal, Right
 from postscan.core.model.records import AuditLine
+from postscan.core.service.access import require
 from postscan.core.store.callers import audit
 from postscan.core.store.database import Transaction
 from postscan.core.store.store import Store
 
 PAGE: Final = 1000
 """Lines that one transaction reads or deletes, so that the server beside it waits for a moment only."""
+
+MOST_DETAIL: Final = 500
+"""Characters of an error in a line."""
 
 _TRAIL: Final = "audit"  # stands for the token of a job in lines about the trail
 
@@ -52,6 +57,25 @@ class AuditTrail:
             if not page:
                 return
             last = page[-1].seq
+
+    @contextlib.contextmanager
+    def recorded(self, by: Principal, verb: str, what: str, detail: str = "") -> Iterator[None]:
+        """Store a line, then run the body, which changes what is not in the database: files of the administrator.
+
+        No change lacks its line so; one that fails gets a second line, `failed`. *what* stands for the token of a job.
+        Raises `NotAdministrator` before the body.
+        """
+        require(by, Right.ADMINISTER)
+        self._write(AuditLine.of(by, verb, what, self._clock.now(), detail=detail))
+        try:
+            yield
+        except (PostscanError, OSError) as error:
+            self._write(AuditLine.of(by, verb, what, self._clock.now(), "failed", str(error)[:MOST_DETAIL]))
+            raise
+
+    def _write(self, line: AuditLine) -> None:
+        with self._store.writing() as db:
+            audit.write_audit(db, line)
 
     def drop(self, exported: Callable[[], Iterable[AuditLine]], by: Principal, source: str) -> Dropped:
         """Delete the exported lines; *source* names them in the trail.

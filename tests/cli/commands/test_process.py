@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 from postscan.cli.app import app
 from postscan.cli.demo import sandbox
 from postscan.cli.device import process_files
-from postscan.cli.plugin import test_page
 from postscan.core.errors import InvalidArgument, PostscanError
+from postscan.core.model.formats import test_page
 
 SAMPLES = Path(sandbox.__file__).parent / "samples"
 ARCHIVE = SAMPLES / "archive.xml"

@@ -14,7 +14,7 @@ from plugin_names import others
 from typer.testing import CliRunner
 
 from postscan.cli.plugin.check import check
-from postscan.cli.plugin.test_page import png
+from postscan.core.model.formats.test_page import png
 
 
 @pytest.fixture(scope="module", autouse=True)

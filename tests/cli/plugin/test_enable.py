@@ -12,6 +12,7 @@ from described_plugins import PARCEL, Install
 from typer.testing import CliRunner, Result
 
 from postscan.cli.app import app
+from postscan.core.registry import switch
 
 
 def test_a_disabled_plugin_stays_visible_and_none_of_its_code_is_imported(
@@ -64,12 +65,10 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_only_the_list_of_the_disabled_changes(layout: str) -> None:
     """Comments, blanks and line ends stay as the administrator wrote them; and the way back is a way back."""
-    from postscan.cli.plugin import enable
-
     before, after = LAYOUTS[layout]
 
-    assert enable._edited(before, "stamp", disabled=True) == after
-    back = tomllib.loads(enable._edited(after, "stamp", disabled=False))
+    assert switch.edited(before, "stamp", disabled=True) == after
+    back = tomllib.loads(switch.edited(after, "stamp", disabled=False))
     assert back.pop("plugins", {}).get("disabled") == tomllib.loads(before).get("plugins", {}).get("disabled", [])
     assert back == {key: value for key, value in tomllib.loads(before).items() if key != "plugins"}
 

@@ -9,13 +9,15 @@ import pytest
 import typer
 from schema_values import shipped
 
-from postscan.cli.commands.process import fields, show
-from postscan.cli.commands.process.fields import FilterFields
+from postscan.cli.commands.process import fields
 from postscan.core.errors import InvalidArgument
 from postscan.core.filters import parameters
 from postscan.core.filters.parameters import Schema, element
 from postscan.core.model.process import FilterInstructions
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
+from postscan.soap.processes import records
+from postscan.soap.processes.fields import FilterFields
+from postscan.soap.processes.fields import of as of_dialects
 
 SHARE = r"\\files\scans"
 
@@ -54,7 +56,7 @@ FILESHARE = shipped("fileshare")[0]
 
 def of(*dialects: str) -> list[FilterFields]:
     """Return the fields of filters with these dialects."""
-    return fields.of(dialects, CATALOGUE)
+    return of_dialects(dialects, CATALOGUE)
 
 
 def given(text: list[str], *dialects: str) -> dict[int, dict[str, Any]]:
@@ -174,8 +176,8 @@ def test_a_secret_is_never_shown() -> None:
     secret = replace(ORDER, parameters=tuple(replace(one, secret=one.name == "page_text") for one in ORDER.parameters))
     filter = FilterFields(1, "order", "urn:acme:order", secret)
     good = ORDER.write({"page_text": "my password", "copies": 3}, "urn:acme:order")
-    record = show.filter_record(filter, FilterInstructions("urn:acme:order", good))
-    broken = show.filter_record(filter, FilterInstructions("urn:acme:order", good.replace(b">3<", b">three<")))
+    record = records.of_filter(filter, FilterInstructions("urn:acme:order", good))
+    broken = records.of_filter(filter, FilterInstructions("urn:acme:order", good.replace(b">3<", b">three<")))
 
     assert (record["values"]["page_text"], record["values"]["copies"]) == ("***", 3)
     assert [fields.shown(one, "my password") for one in secret.parameters if one.secret] == ["***"]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Final
+
+USER: Final = "S-1-5-21-1-2-3-1001"
+"""The SID of the user of a test page where nothing names another one."""
 
 
 def png(bars: int, width: int = 620, height: int = 877) -> bytes:
