@@ -27,6 +27,7 @@ from postscan.core.model.process import Instructions
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue, FilterLookup
 from postscan.core.registry.probe import PluginProbe
+from postscan.core.registry.remembered import RememberedCatalogue
 from postscan.core.registry.validation import InstructionValidator
 from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.service.accounts.sessions import Sessions
@@ -107,6 +108,7 @@ class Engine:
             self.clock,
         )
         self.inlets = Inlets(settings, self.store, self.clock)
+        self.remembered_catalogue = RememberedCatalogue(self.catalogue, self.clock)
         self.origins = Origins(settings, self.store, processes, self.filters, self.accounts, self.refusals, self.clock)
         places = JobPlaces(settings.limits.source_jobs)
         parts = IntakeParts(settings, self.service, self.origins, self.accounts, quota, places, self.clock)

@@ -1,0 +1,1 @@
+"""Pages of the scan processes: list, form, XML, check, test page and removal."""
