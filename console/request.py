@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import jinja2
@@ -41,7 +42,10 @@ class Identification(Protocol):
 
 
 class Console:
-    """What all pages share: the engine, which is not running, the templates, and the route table."""
+    """What all pages share: the engine, which is not running, the templates, and the route table.
+
+    `settings_file` is the file of the settings; None for the defaults, which have none.
+    """
 
     def __init__(
         self,
@@ -49,11 +53,13 @@ class Console:
         routes: Sequence[ConsoleRoute],
         templates: jinja2.Environment,
         identification: Identification,
+        settings_file: Path | None = None,
     ) -> None:
         self.engine = engine
         self.routes = tuple(routes)
         self.templates = templates
         self.identification = identification
+        self.settings_file = settings_file
         self._parts: dict[type[Any], Any] = {}
         self._lock = threading.Lock()
 

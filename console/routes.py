@@ -10,6 +10,7 @@ from typing import Final
 from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
 from postscan.console.pages import login, me
+from postscan.console.pages.processes import editing, listing, xml
 from postscan.console.request import ConsoleRoute
 from postscan.core.model.principal import Right
 
@@ -29,6 +30,18 @@ ROUTES: Final = (
     # --- dashboard and jobs ---
     ConsoleRoute("/", "GET", me.home),
     # --- processes and plugins ---
+    ConsoleRoute("/processes", "GET", listing.show, Right.OPERATE),
+    ConsoleRoute("/processes/new", "GET", editing.show_new, Right.ADMINISTER),
+    ConsoleRoute("/processes/new", "POST", editing.create, Right.ADMINISTER),
+    ConsoleRoute("/processes/new/xml", "GET", xml.show_new, Right.ADMINISTER),
+    ConsoleRoute("/processes/new/xml", "POST", xml.create, Right.ADMINISTER),
+    ConsoleRoute("/processes/{process}", "GET", editing.show, Right.ADMINISTER),
+    ConsoleRoute("/processes/{process}", "POST", editing.save, Right.ADMINISTER),
+    ConsoleRoute("/processes/{process}/xml", "GET", xml.show, Right.ADMINISTER),
+    ConsoleRoute("/processes/{process}/xml", "POST", xml.save, Right.ADMINISTER),
+    ConsoleRoute("/processes/{process}/test", "POST", listing.send_test_page, Right.OPERATE),
+    ConsoleRoute("/processes/{process}/remove", "GET", listing.ask_to_remove, Right.ADMINISTER),
+    ConsoleRoute("/processes/{process}/remove", "POST", listing.remove, Right.ADMINISTER),
     # --- live ---
     # --- pictures ---
     # --- devices, audit, health, settings, accounts ---

@@ -59,10 +59,7 @@ def print_names(template: str, *, root: str, user: str, process: str, pages: int
     from postscan.core.model import file_names
 
     now = datetime.now(UTC)
-    names = [
-        file_names.document_name(root, user, now, number, format, process=process, template=template)
-        for number in range(1, pages + 1)
-    ]
+    names = file_names.examples(template, root=root, user=user, process=process, pages=pages, format=format, now=now)
     for name in names:
         typer.echo(terminal.plain(name))
     typer.echo(f"\nThe user's folder:  {terminal.plain(file_names.user_folder(user))}")

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -41,10 +42,10 @@ FIELD: Final = "csrf"
 LONGEST_SECRET: Final = 128  # characters of a cookie that is looked at
 
 
-def create_app(engine: Engine, rows: Sequence[ConsoleRoute] = ROUTES) -> ASGIApp:
-    """Return the ASGI application of the console on an engine."""
+def create_app(engine: Engine, rows: Sequence[ConsoleRoute] = ROUTES, *, settings_file: Path | None = None) -> ASGIApp:
+    """Return the ASGI application of the console on an engine, whose settings are from this file; None: no file."""
     authentication = Authentication(engine)
-    console = Console(engine, rows, environment(), authentication)
+    console = Console(engine, rows, environment(), authentication, settings_file)
     front = FrontOfPages(console, authentication)
     routes: list[BaseRoute] = [static_files.route()]
     routes += [Route(row.path, PageEndpoint(row, front), methods=[row.method]) for row in console.routes]

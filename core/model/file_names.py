@@ -113,6 +113,14 @@ def document_name(
     return stem + suffix
 
 
+def examples(template: str, *, root: str, user: str, process: str, pages: int, format: str, now: datetime) -> list[str]:
+    """Return the names of the documents of a job that is created now; raise `ValueError` as `pieces` does."""
+    return [
+        document_name(root, user, now, number, format, process=process, template=template)
+        for number in range(1, pages + 1)
+    ]
+
+
 def numbered(name: str, number: int) -> str:
     """Return *name* for the *number*-th try: `a.png`, `a-2.png`, `a-3.png` ..."""
     if number == 1:

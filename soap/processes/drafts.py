@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.soap.processes import arrangement, changes, new_process, properties
 from postscan.soap.processes.fields import FilterFields
 from postscan.soap.processes.files import ProcessFiles
+from postscan.soap.xml import namespaces
+
+NAMED: Final = {
+    "PSP_DisplayName": "name",
+    "users": "users",
+    "--root": "document_root",
+    namespaces.psp("DocumentRootName"): "document_root",
+    namespaces.psp("ContinueOnError"): "continue_on_error",
+    namespaces.psp("ScanRepository"): "server",
+}
+"""The values of a process beside its filters, by what an `InvalidArgument` about them names."""
 
 
 def new(

@@ -82,7 +82,7 @@ class ProcessFolder:
 
         Raises `InvalidArgument` if it is invalid. *users* are SIDs and `user@domain` names; none means all.
         """
-        name = _identifier(str(uuid.uuid4()) if identifier is None else identifier)
+        name = guid_of(str(uuid.uuid4()) if identifier is None else identifier)
         stored = ProcessFiles(xml, properties.write(display_name, users))
         process = self.check(name, stored)
         files.write(self._folder, name, stored)
@@ -90,7 +90,7 @@ class ProcessFolder:
 
     def check(self, identifier: str, stored: ProcessFiles) -> ScanProcess:
         """Return the process of these files, validated with its scan ticket; raise `InvalidArgument`."""
-        process = parse(_identifier(identifier), stored)
+        process = parse(guid_of(identifier), stored)
         _check_schema(stored.xml or b"")
         if not self._serves(process.repository):
             raise InvalidArgument(namespaces.psp("ScanRepository"), process.repository, "a name of this server")
@@ -98,7 +98,7 @@ class ProcessFolder:
 
     def stored(self, identifier: str) -> ProcessFiles:
         """Return what is stored of a process, valid or not; raise `InvalidArgument` for what is no GUID."""
-        return files.read(self._folder, _identifier(identifier))
+        return files.read(self._folder, guid_of(identifier))
 
     def replace(self, identifier: str, before: ProcessFiles, after: ProcessFiles) -> ScanProcess:
         """Validate a process and store it in place of the one *before*, which may be `files.NONE`.
@@ -111,7 +111,7 @@ class ProcessFolder:
 
     def remove(self, identifier: str, before: ProcessFiles) -> None:
         """Remove a process, valid or not; raise `StoredProcessChanged` if it is not the one *before*."""
-        files.remove(self._folder, _identifier(identifier), before)
+        files.remove(self._folder, guid_of(identifier), before)
 
     def _serves(self, repository: str) -> bool:
         return not self._server_names or _host(repository) in self._server_names
@@ -196,7 +196,8 @@ def _check_schema(xml: bytes) -> None:
         ) from None
 
 
-def _identifier(text: str) -> str:
+def guid_of(text: str) -> str:
+    """Return the GUID of a process as its files are named; raise `InvalidArgument` for what is none."""
     name = guid(text)
     if name is None:
         raise InvalidArgument("PSP_Identifier", text, "a GUID")

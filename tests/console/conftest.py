@@ -11,11 +11,14 @@ from starlette.types import ASGIApp
 from postscan.console.http.app import create_app
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Role
+from postscan.core.registry.catalogue import Catalogue
+from postscan.core.registry.remembered import RememberedCatalogue
 
 
 @pytest.fixture
 def console_app(core: Engine) -> ASGIApp:
-    """The application of the console on the engine `core`."""
+    """The application of the console on the engine `core`; it finds no plugins, so that no worker has to start."""
+    core.remembered_catalogue = RememberedCatalogue(lambda: Catalogue(()), core.clock)
     return create_app(core)
 
 

@@ -19,7 +19,6 @@ from postscan.core.registry.catalogue import FilterLookup
 from postscan.soap.processes import drafts, fields
 from postscan.soap.processes.fields import FilterFields
 from postscan.soap.processes.files import ProcessFiles
-from postscan.soap.xml import namespaces
 
 MOST_FILTERS: Final = 32
 """Filters that a form may have; a process of more is changed as XML."""
@@ -38,15 +37,6 @@ _ROOT: Final = Parameter("document_root", "text", required=True, help="begin of 
 _PROCEED: Final = Parameter(
     "continue_on_error", "true or false", required=True, help="whether the filters after one that has failed run"
 )
-_ELEMENTS: Final = {
-    "PSP_DisplayName": "name",
-    "users": "users",
-    "--root": "document_root",
-    namespaces.psp("DocumentRootName"): "document_root",
-    namespaces.psp("ContinueOnError"): "continue_on_error",
-    namespaces.psp("ScanRepository"): "server",
-}
-"""The controls of the process, by what an `InvalidArgument` names."""
 
 
 class OpenedProcess(NamedTuple):
@@ -102,7 +92,7 @@ class ProcessForm:
 
     def with_error(self, error: InvalidArgument) -> ProcessForm:
         """Return the form with an error beside the control that it is about, or as a problem of the whole form."""
-        if name := _ELEMENTS.get(error.argument):
+        if name := drafts.NAMED.get(error.argument):
             controls = [_with_error(one, name, error) for one in self.controls]
             if any(one.name == name for one in controls):
                 return replace(self, controls=controls)

@@ -3,56 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import pytest
+from stored_processes import CATALOGUE, GUID, LETTER, RAW, SCHEMA, letter
 
 from postscan.console.forms import ControlKind
 from postscan.console.pages.processes import form as process_form
 from postscan.console.pages.processes.form import OpenedProcess, ProcessForm
 from postscan.core.errors import InvalidArgument
-from postscan.core.filters import parameters
-from postscan.core.filters.parameters import element
 from postscan.core.model.process import FilterInstructions
-from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
 from postscan.soap.processes import drafts, fields
 from postscan.soap.processes.files import ProcessFiles
 from postscan.soap.processes.folder import parse
 
-GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
-LETTER, RAW, GONE = "urn:test:letter", "urn:test:raw", "urn:test:gone"
-
-
-@dataclass(frozen=True)
-class Letter:
-    """Letter: what is printed."""
-
-    text: str = element("Text", longest=20)
-    size: Literal["a4", "a5"] = element("Size", default="a4")
-    to: tuple[str, ...] = element("To", default=())
-
-
-SCHEMA = parameters.schema(Letter)
-CATALOGUE = Catalogue(
-    (
-        Plugin(
-            "printers",
-            "d",
-            "1",
-            PluginState.READY,
-            filters=(
-                FilterInfo(LETTER, "Print", "", 5.0, instructions=SCHEMA),
-                FilterInfo(RAW, "Raw", "", 5.0),
-            ),
-        ),
-    )
-)
-
-
-def letter(text: str) -> FilterInstructions:
-    """Return instructions with this text."""
-    return FilterInstructions(LETTER, SCHEMA.write({"text": text}, LETTER))
+GONE = "urn:test:gone"
 
 
 def opened(*filters: FilterInstructions, users: Sequence[str] = ()) -> OpenedProcess:
