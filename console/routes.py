@@ -9,7 +9,7 @@ from typing import Final
 
 from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
-from postscan.console.pages import login, me
+from postscan.console.pages import login, me, plugins
 from postscan.console.pages.processes import editing, listing, xml
 from postscan.console.request import ConsoleRoute
 from postscan.core.model.principal import Right
@@ -42,6 +42,11 @@ ROUTES: Final = (
     ConsoleRoute("/processes/{process}/test", "POST", listing.send_test_page, Right.OPERATE),
     ConsoleRoute("/processes/{process}/remove", "GET", listing.ask_to_remove, Right.ADMINISTER),
     ConsoleRoute("/processes/{process}/remove", "POST", listing.remove, Right.ADMINISTER),
+    ConsoleRoute("/plugins", "GET", plugins.show, Right.ADMINISTER),
+    ConsoleRoute("/plugins", "POST", plugins.load_again, Right.ADMINISTER),
+    ConsoleRoute("/plugins/{name}", "GET", plugins.show_one, Right.ADMINISTER),
+    ConsoleRoute("/plugins/{name}/disable", "POST", plugins.disable, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/plugins/{name}/enable", "POST", plugins.enable, Right.ADMINISTER, confirm=True),
     # --- live ---
     # --- pictures ---
     # --- devices, audit, health, settings, accounts ---

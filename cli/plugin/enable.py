@@ -38,11 +38,11 @@ def disable(context: typer.Context, name: Name) -> None:
 
 
 def _set_enabled(context: typer.Context, name: str, *, disabled: bool) -> None:
-    from postscan.core.registry import switch
+    from postscan.core.registry import disabled as disabled_plugins
 
     path: Path | None = context.find_root().obj
     state = "disabled" if disabled else "enabled"
-    if not switch.set_disabled(path, name, disabled=disabled):
+    if not disabled_plugins.set_disabled(path, name, disabled=disabled):
         typer.echo(f"{name} is already {state}")
     elif path is not None:
         typer.echo(f"{name} is {state} in {path.resolve()}; restart a running server")

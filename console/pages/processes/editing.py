@@ -87,7 +87,7 @@ def _handled(
     """Return the page for what a form was sent for."""
     shown = "" if before == NONE else identifier
     if request.value("do") == ADD:
-        return _page(request, form.typed(made, request.form), catalogue, shown)
+        return _page(request, form.with_texts(made, request.form), catalogue, shown)
     submitted = _checked(request, form.read(made, request.form, request.by.name), identifier)
     if submitted.files is None:
         return _page(request, submitted.form, catalogue, shown, status=400)
@@ -133,7 +133,7 @@ def _page(
         instructions, name = checked.instructions, checked.display_name
     return render(
         request,
-        "process_form.html",
+        "processes/form.html",
         status,
         id=identifier,
         name=name,
@@ -151,7 +151,7 @@ def _changed_meanwhile(request: ConsoleRequest, identifier: str, now: OpenedProc
     """Return the page that shows what is stored now beside what was sent; nothing is stored."""
     return render(
         request,
-        "process_changed.html",
+        "processes/changed.html",
         409,
         id=identifier,
         name=now.process.display_name,
@@ -162,7 +162,7 @@ def _changed_meanwhile(request: ConsoleRequest, identifier: str, now: OpenedProc
 
 def _differences(now: ProcessForm, sent: Any) -> Iterator[Difference]:
     before = [*now.controls, *(one for section in now.sections for one in section.controls)]
-    typed = form.typed(now, sent)
+    typed = form.with_texts(now, sent)
     after = [*typed.controls, *(one for section in typed.sections for one in section.controls)]
     for old, new in zip(before, after, strict=True):
         if old.text.split() != new.text.split():

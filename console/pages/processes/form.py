@@ -142,7 +142,7 @@ def new(filters: FilterLookup, added: Sequence[str], server: str) -> ProcessForm
     )
 
 
-def typed(form: ProcessForm, submitted: Form) -> ProcessForm:
+def with_texts(form: ProcessForm, submitted: Form) -> ProcessForm:
     """Return the form with the submitted texts, whether they are right or not."""
     return replace(
         form,
@@ -161,7 +161,7 @@ def typed(form: ProcessForm, submitted: Form) -> ProcessForm:
 
 def read(form: ProcessForm, submitted: Form, author: str) -> SubmittedProcess:
     """Return what a browser has submitted of this form. *author* is who makes a new process."""
-    form = typed(form, submitted)
+    form = with_texts(form, submitted)
     stored = _stored(form.opened.process) if form.opened else None
     about = forms.read("", _about(form.server), stored, submitted)
     found = {

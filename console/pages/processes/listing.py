@@ -26,7 +26,7 @@ def show(request: ConsoleRequest) -> Response:
     found = [_row(records.listed(folder, identifier)) for identifier in folder.names()]
     return render(
         request,
-        "processes.html",
+        "processes/list.html",
         processes=sorted(found, key=lambda one: (str(one["name"] or "").casefold(), one["id"])),
         may_edit=request.by.may(Right.ADMINISTER),
         is_served=is_served(request.console.settings.storage.data_dir),
@@ -52,7 +52,7 @@ def ask_to_remove(request: ConsoleRequest) -> Response:
     identifier, files = stored.files(request)
     return render(
         request,
-        "process_remove.html",
+        "processes/remove.html",
         id=identifier,
         name=stored.name(files, identifier),
         revision=files.revision,

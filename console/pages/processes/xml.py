@@ -97,7 +97,7 @@ def _page(
         problem = _problem(identifier, before)
     return render(
         request,
-        "process_xml.html",
+        "processes/xml.html",
         status,
         id=identifier,
         name=stored.name(shown, identifier),
@@ -138,7 +138,7 @@ def _changed_meanwhile(request: ConsoleRequest, identifier: str, now: ProcessFil
             lines += islice(difflib.unified_diff(old, new, "stored now", "sent", lineterm="", n=2), _MOST_LINES)
     return render(
         request,
-        "process_changed.html",
+        "processes/changed.html",
         409,
         id=identifier,
         name=stored.name(now, identifier),

@@ -12,7 +12,7 @@ from described_plugins import PARCEL, Install
 from typer.testing import CliRunner, Result
 
 from postscan.cli.app import app
-from postscan.core.registry import switch
+from postscan.core.registry import disabled as disabled_plugins
 
 
 def test_a_disabled_plugin_stays_visible_and_none_of_its_code_is_imported(
@@ -67,8 +67,8 @@ def test_only_the_list_of_the_disabled_changes(layout: str) -> None:
     """Comments, blanks and line ends stay as the administrator wrote them; and the way back is a way back."""
     before, after = LAYOUTS[layout]
 
-    assert switch.edited(before, "stamp", disabled=True) == after
-    back = tomllib.loads(switch.edited(after, "stamp", disabled=False))
+    assert disabled_plugins.edited(before, "stamp", disabled=True) == after
+    back = tomllib.loads(disabled_plugins.edited(after, "stamp", disabled=False))
     assert back.pop("plugins", {}).get("disabled") == tomllib.loads(before).get("plugins", {}).get("disabled", [])
     assert back == {key: value for key, value in tomllib.loads(before).items() if key != "plugins"}
 
