@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -103,8 +104,8 @@ def _set_disabled(request: ConsoleRequest, *, disabled: bool) -> Response:
     except OSError as error:
         raise PageError(409, f"The settings file cannot be written: {error.strerror}.", _BY_HAND) from None
     if not is_changed:
-        return see_other(f"/plugins/{name}", f"{name} is already {state} in the settings file.")
-    return see_other(f"/plugins/{name}", f"{name} is {state} in the settings file. {_effect(request.console)}")
+        return see_other(f"/plugins/{quote(name)}", f"{name} is already {state} in the settings file.")
+    return see_other(f"/plugins/{quote(name)}", f"{name} is {state} in the settings file. {_effect(request.console)}")
 
 
 _BY_HAND: Final = "Let the user of the server write it, or use: postscan plugin disable NAME"

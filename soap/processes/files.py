@@ -10,16 +10,21 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import stat
-import uuid
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from postscan.core.errors import StoredProcessChanged
+from postscan.core.errors import StoredProcessChanged, Unavailable
+from postscan.soap.processes import file_pair
+
+LOCK_SECONDS: Final = 10.0
+"""Longest wait for another change of the folder."""
 
 _LOCK: Final = ".lock"
+_PAUSE: Final = 0.02
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +54,51 @@ def path(folder: Path, identifier: str) -> Path | None:
 
 
 def read(folder: Path, identifier: str) -> ProcessFiles:
-    """Return what is stored of a process; raise `OSError` for files that cannot be read."""
-    xml = path(folder, identifier)
-    return NONE if xml is None else ProcessFiles(xml.read_bytes(), _content(xml.with_suffix(".toml")))
+    """Return what is stored of a process, both files of the same change; raise `OSError` for unreadable ones.
+
+    A change that a crash has interrupted is completed first.
+    """
+    for _ in range(_TRIES):
+        complete(folder, identifier)
+        before = _stamps(folder, identifier)
+        found = _read(folder, identifier)
+        if _stamps(folder, identifier) == before and not _record(folder, identifier).exists():
+            return found
+    return found
+
+
+def complete(folder: Path, identifier: str) -> None:
+    """Complete the change of a process that a crash has interrupted; wait for one that is under way.
+
+    Who may not write in the folder reads the files as they are.
+    """
+    record = _record(folder, identifier)
+    if record.exists():
+        with contextlib.suppress(OSError, Unavailable), _locked(folder):
+            _complete(record)
 
 
 def write(folder: Path, identifier: str, files: ProcessFiles) -> None:
-    """Replace both files of a process, the one with the users first, so that no process exists without it.
+    """Replace both files of a process together; of a new one, store that with the users first.
 
-    A file whose content stays is not written. *files* has both.
+    So no process exists without its users. A file whose content stays is not written. *files* has both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     xml = path(folder, identifier) or folder / f"{identifier}.xml"
-    for place, data in ((xml.with_suffix(".toml"), files.properties), (xml, files.xml)):
-        if data is not None and _content(place) != data:
-            _replace(place, data)
+    contents = ((xml.with_suffix(".toml"), files.properties), (xml, files.xml))
+    changed = [(place, data) for place, data in contents if data is not None and _content(place) != data]
+    if len(changed) == 2 and all(place.exists() for place, _ in changed):
+        file_pair.replace_both(_record(folder, identifier), changed)
+        return
+    for place, data in changed:
+        file_pair.replace(place, data)
 
 
 def replace(folder: Path, identifier: str, before: ProcessFiles, after: ProcessFiles) -> None:
-    """Replace the files of a process; raise `StoredProcessChanged` if they are not those *before*."""
+    """Replace the files of a process; raise `StoredProcessChanged` if they are not those *before*.
+
+    Raised by this and by `remove`: `Unavailable` if another change of the folder takes too long.
+    """
     with _locked(folder):
         _compare(folder, identifier, before)
         write(folder, identifier, after)
@@ -83,25 +114,70 @@ def remove(folder: Path, identifier: str, before: ProcessFiles) -> None:
         if (xml := path(folder, identifier)) is not None:
             xml.unlink()
             xml.with_suffix(".toml").unlink(missing_ok=True)
-            _sync(folder)
+            file_pair.sync(folder)
 
 
 def _compare(folder: Path, identifier: str, before: ProcessFiles) -> None:
-    if read(folder, identifier) != before:
+    _complete(_record(folder, identifier))
+    if _read(folder, identifier) != before:
         what = "is stored already" if before == NONE else "has changed since it was read"
         raise StoredProcessChanged(f"the scan process {identifier} {what}; nothing is changed")
 
 
+def _complete(record: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        file_pair.complete(record)
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder while the body runs; a network file system needs a file that is open for writing."""
+    """Hold the lock of the folder while the body runs; a network file system needs a file that is open for writing.
+
+    Raises `Unavailable` if another process holds it too long.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     number = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
+        _lock(number)
         yield
     finally:
         os.close(number)
+
+
+def _lock(number: int) -> None:
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Unavailable("another process is changing the scan processes") from None
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _record(folder: Path, identifier: str) -> Path:
+    """Return the record of a change of both files of a process, which is there while they are replaced."""
+    return folder / f".{identifier.upper()}.replaced"
+
+
+def _read(folder: Path, identifier: str) -> ProcessFiles:
+    xml = path(folder, identifier)
+    return NONE if xml is None else ProcessFiles(xml.read_bytes(), _content(xml.with_suffix(".toml")))
+
+
+def _stamps(folder: Path, identifier: str) -> list[tuple[int, int, int] | None]:
+    xml = path(folder, identifier)
+    return [] if xml is None else [_stamp(xml), _stamp(xml.with_suffix(".toml"))]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _content(path: Path) -> bytes | None:
@@ -109,36 +185,3 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace a file atomically and durably; it keeps its owner and its mode."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            _take_over(file.fileno(), path)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _take_over(number: int, path: Path) -> None:
-    """Give an open file the owner and the mode of the one that it replaces, if there is one."""
-    with contextlib.suppress(FileNotFoundError):
-        before = path.stat()
-        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-            os.fchown(number, before.st_uid, before.st_gid)
-        os.fchmod(number, stat.S_IMODE(before.st_mode))
-
-
-def _sync(folder: Path) -> None:
-    """Write the names in a folder to the disk."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

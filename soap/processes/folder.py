@@ -117,13 +117,15 @@ class ProcessFolder:
         return not self._server_names or _host(repository) in self._server_names
 
     def _read(self, name: str, path: Path) -> ScanProcess:
-        other = path.with_suffix(".toml")
-        stamp = (_stamp(path), _stamp(other))  # before reading, so that a later change has another stamp
+        files.complete(self._folder, name)
+        stamp = (
+            _stamp(path),
+            _stamp(path.with_suffix(".toml")),
+        )  # before reading, so that a later change has another stamp
         known = self._known.get(name)
         if known and known[0] == stamp:
             return known[1]
-        shown, users = properties.read(other.name, other.read_bytes())
-        process = _process(name, path.read_bytes(), shown, users)
+        process = parse(name, files.read(self._folder, name))
         self._known[name] = (stamp, process)
         return process
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
 from postscan.console.errors import PageError
 from postscan.console.request import Console, ConsoleRequest
 from postscan.core.engine import is_served
@@ -14,12 +19,20 @@ from postscan.soap.processes.folder import ProcessFolder, guid_of
 REVISION = "revision"
 """The control that has the revision of the files that a form was made of."""
 
+_UNWRITTEN = "Make room or grant the right to write, then send it again."
+
 NOT_STORED = PageError(404, "There is no such scan process.", "It may have been removed.")
 
 
 def folder(console: Console) -> ProcessFolder:
-    """Return the folder of the stored processes."""
-    return ProcessFolder.of(console.settings)
+    """Return the folder of the stored processes; it reads again only the files that have changed."""
+    settings = console.settings
+    return _folder(settings.processes_dir, settings.processes.server_names, settings.processes.lenient)
+
+
+@functools.lru_cache(maxsize=4)
+def _folder(place: Path, server_names: tuple[str, ...], lenient: bool) -> ProcessFolder:
+    return ProcessFolder(place, server_names, lenient)
 
 
 def identifier(request: ConsoleRequest) -> str:
@@ -53,14 +66,25 @@ def store(request: ConsoleRequest, name: str, before: ProcessFiles, after: Proce
     if before == after:
         return
     detail = "new" if before == NONE else f"revision {after.revision[:16]}"
-    with request.console.engine.audit_trail.recorded(request.by, "stored", name, detail):
+    with _recorded(request, "stored", name, detail):
         folder(request.console).replace(name, before, after)
 
 
 def remove(request: ConsoleRequest, name: str, before: ProcessFiles) -> None:
     """Remove a process; raise as `ProcessFolder.remove`."""
-    with request.console.engine.audit_trail.recorded(request.by, "removed", name, f"revision {before.revision[:16]}"):
+    with _recorded(request, "removed", name, f"revision {before.revision[:16]}"):
         folder(request.console).remove(name, before)
+
+
+@contextlib.contextmanager
+def _recorded(request: ConsoleRequest, verb: str, name: str, detail: str) -> Iterator[None]:
+    """Store a line of the audit trail, then run the body; raise `PageError` if the files cannot be written."""
+    try:
+        with request.console.engine.audit_trail.recorded(request.by, verb, name, detail):
+            yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PageError(503, f"The files of the scan process cannot be written: {reason}.", _UNWRITTEN) from None
 
 
 def effect(console: Console) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import messages
 import pytest
 
-from postscan.core.errors import InvalidArgument, PostscanError, StoredProcessChanged
+from postscan.core.errors import InvalidArgument, PostscanError, StoredProcessChanged, Unavailable
 from postscan.soap.processes import files, properties
 from postscan.soap.processes.files import NONE, ProcessFiles
 from postscan.soap.processes.folder import ProcessFolder
@@ -224,3 +225,75 @@ def test_a_name_or_a_user_that_is_no_line_is_refused(name: str) -> None:
         properties.change(TOML, display_name=name)
     with pytest.raises(InvalidArgument, match="users"):
         properties.change(TOML, users=[name])
+
+
+# --- crashes ---------------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone: it does nothing more, not even tidy up."""
+
+
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> bool:
+    """Do something until this step, a rename or a removal of a file; return whether it was done before."""
+    steps = iter(range(1000))
+
+    def until(operation: Callable[..., Any]) -> Callable[..., Any]:
+        def one(*arguments: Any, **options: Any) -> Any:
+            if next(steps) >= step:
+                raise Killed
+            return operation(*arguments, **options)
+
+        return one
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", until(Path.replace))
+        patched.setattr(Path, "unlink", until(Path.unlink))
+        try:
+            act()
+        except Killed:
+            return False
+    return True
+
+
+BOTH = ProcessFiles(OTHER.xml, TOML.replace(b"S-1-1-0", b"S-1-1-1"))
+
+
+def test_a_change_of_both_files_that_a_crash_interrupts_is_whole_or_not_there(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No reader ever has the users of one with the filters of the other; the next change finds nothing odd."""
+    before, found, step = files.read(place, GUID), [], 0
+    while not killed_at(step, monkeypatch, lambda: files.replace(place, GUID, before, BOTH)):
+        found.append(files.read(place, GUID))
+        files.replace(place, GUID, found[-1], before)
+        assert not list(place.glob("*.replaced"))
+        step += 1
+
+    assert set(found) == {before, BOTH}
+    assert found == sorted(found, key=lambda one: one == BOTH)
+    assert files.read(place, GUID) == BOTH
+
+
+@pytest.mark.parametrize("edited", ["xml", "toml"])
+def test_a_file_that_was_edited_after_a_crash_stays_as_it_was_edited(
+    place: Path, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    """What a person has written by hand is not replaced by an older change."""
+    before = files.read(place, GUID)
+    assert not killed_at(1, monkeypatch, lambda: files.replace(place, GUID, before, BOTH))
+    (place / f"{GUID}.{edited}").write_bytes(b"by hand")
+    found = files.read(place, GUID)
+
+    assert (found.xml if edited == "xml" else found.properties) == b"by hand"
+    assert names(place) == [f"{GUID}.toml", f"{GUID}.xml"]
+
+
+def test_a_lock_that_is_held_too_long_is_given_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page and a command end then; nothing is changed."""
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
+    before = files.read(place, GUID)
+    with files._locked(place), pytest.raises(Unavailable, match="another process is changing"):
+        files.replace(place, GUID, before, BOTH)
+
+    assert files.read(place, GUID) == before

@@ -186,6 +186,28 @@ def test_filters_that_no_form_has_cannot_be_added(admin: Browser, stored: Stored
     assert admin.post("/processes/new", {"new": [LETTER] * 40, "do": "add"}).status_code == 400
 
 
+def test_a_full_disk_leaves_the_process_as_it_was(
+    admin: Browser, stored: StoredProcesses, core: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says why; the audit trail has the attempt and its failure."""
+    stored.store()
+    before = stored.all()
+    admin.get(PAGE)
+    form = shown_form(admin.page) | {"name": "New", "f1.text": "new", "do": "save"}
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("postscan.soap.processes.file_pair.os.fsync", full)
+        assert admin.post(PAGE, form).status_code == 503
+    assert admin.sees("No space left on device")
+    assert stored.all() == before
+    assert [path for path in stored.folder.iterdir() if "-" in path.name and path.name not in before] == []
+    lines = list(core.audit_trail.older_than(core.clock.now() + timedelta(days=1), person(Role.ADMINISTRATOR)))
+    assert [(line.verb, line.outcome) for line in lines[-2:]] == [("stored", "done"), ("stored", "failed")]
+
+
 # --- the XML ---------------------------------------------------------------------------------------------------------
 
 
