@@ -66,15 +66,23 @@ def give_way() -> None:
         log.debug("memory of the console has no lower priority", extra={"reason": str(error)})
 
 
-def serve(engine: Engine, listener: socket.socket, ready: Callable[[str], None], watched: int | None = None) -> None:
+def serve(
+    engine: Engine,
+    listener: socket.socket,
+    ready: Callable[[str], None],
+    watched: int | None = None,
+    settings_file: Path | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT. Calls *ready* with the URL when the console accepts requests.
+
+    *settings_file* has the settings of the engine; None stands for the defaults.
 
     *watched* is the descriptor of a pipe: at its end the server that has started the console has ended, however that
     happened, and the console stops as well. Raises `SettingsError` if a file of `[tls]` cannot be used.
     """
     settings = engine.settings
     context = tls.context(settings.tls) if settings.console_uses_tls else None
-    server = _ConsoleServer(_config(engine, context), ready, url(settings, listener))
+    server = _ConsoleServer(_config(engine, settings_file, context), ready, url(settings, listener))
     if watched is not None:
         threading.Thread(target=_stop_at_end, args=(watched, server), name="console-watch", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,10 +125,10 @@ class _ConsoleConfig(uvicorn.Config):
         return functools.partial(Loop, self.accept)
 
 
-def _config(engine: Engine, context: ssl.SSLContext | None) -> uvicorn.Config:
+def _config(engine: Engine, settings_file: Path | None, context: ssl.SSLContext | None) -> uvicorn.Config:
     settings, turns = engine.settings, LoopTurns()
     config = _ConsoleConfig(
-        create_app(engine),
+        create_app(engine, settings_file=settings_file),
         http=protocol(ConnectionLimits(settings.server.head_seconds, settings.server.idle_seconds), turns),
         lifespan="off",
         ws="none",

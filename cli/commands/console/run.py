@@ -56,7 +56,7 @@ def console(
             log.info("console ready", extra={"url": url})
             typer.echo(url)
 
-        server.serve(engine, own, ready, watched)
+        server.serve(engine, own, ready, watched, context.find_root().obj)
 
 
 class ConsoleBeside:
