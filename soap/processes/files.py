@@ -79,19 +79,10 @@ def complete(folder: Path, identifier: str) -> None:
 
 
 def write(folder: Path, identifier: str, files: ProcessFiles) -> None:
-    """Replace both files of a process together; of a new one, store that with the users first.
-
-    So no process exists without its users. A file whose content stays is not written. *files* has both.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    xml = path(folder, identifier) or folder / f"{identifier}.xml"
-    contents = ((xml.with_suffix(".toml"), files.properties), (xml, files.xml))
-    changed = [(place, data) for place, data in contents if data is not None and _content(place) != data]
-    if len(changed) == 2 and all(place.exists() for place, _ in changed):
-        file_pair.replace_both(_record(folder, identifier), changed)
-        return
-    for place, data in changed:
-        file_pair.replace(place, data)
+    """Replace both files of a process together, whatever is stored; *files* has both. Raises as `replace`."""
+    with _locked(folder):
+        _complete(_record(folder, identifier))
+        _write(folder, identifier, files)
 
 
 def replace(folder: Path, identifier: str, before: ProcessFiles, after: ProcessFiles) -> None:
@@ -101,7 +92,7 @@ def replace(folder: Path, identifier: str, before: ProcessFiles, after: ProcessF
     """
     with _locked(folder):
         _compare(folder, identifier, before)
-        write(folder, identifier, after)
+        _write(folder, identifier, after)
 
 
 def remove(folder: Path, identifier: str, before: ProcessFiles) -> None:
@@ -115,6 +106,21 @@ def remove(folder: Path, identifier: str, before: ProcessFiles) -> None:
             xml.unlink()
             xml.with_suffix(".toml").unlink(missing_ok=True)
             file_pair.sync(folder)
+
+
+def _write(folder: Path, identifier: str, files: ProcessFiles) -> None:
+    """Replace both files of a process together; of a new one, store that with the users first.
+
+    So no process exists without its users. A file whose content stays is not written.
+    """
+    xml = path(folder, identifier) or folder / f"{identifier}.xml"
+    contents = ((xml.with_suffix(".toml"), files.properties), (xml, files.xml))
+    changed = [(place, data) for place, data in contents if data is not None and _content(place) != data]
+    if len(changed) == 2 and all(place.exists() for place, _ in changed):
+        file_pair.replace_both(_record(folder, identifier), changed)
+        return
+    for place, data in changed:
+        file_pair.replace(place, data)
 
 
 def _compare(folder: Path, identifier: str, before: ProcessFiles) -> None:
