@@ -155,11 +155,12 @@ def test_a_process_without_identifier_gets_one(folder):
     assert first.identifier != second.identifier
 
 
-def test_nothing_but_the_two_files_is_left(folder, tmp_path):
+def test_nothing_but_the_two_files_and_the_lock_is_left(folder, tmp_path):
     """A process is written beside its place and renamed: no reader sees half of it."""
     folder.add(XML, display_name="Notes", identifier=GUID)
 
-    assert sorted(path.name for path in (tmp_path / "processes").iterdir()) == [f"{GUID}.toml", f"{GUID}.xml"]
+    left = sorted(path.name for path in (tmp_path / "processes").iterdir())
+    assert left == [".lock", f"{GUID}.toml", f"{GUID}.xml"]
 
 
 def test_a_process_that_cannot_be_written_leaves_nothing(folder, tmp_path):
@@ -171,7 +172,8 @@ def test_a_process_that_cannot_be_written_leaves_nothing(folder, tmp_path):
     with pytest.raises(OSError, match="toml"):
         folder.add(changed("Delivery note", "Other"), display_name="Other", identifier=GUID)
     assert (tmp_path / "processes" / f"{GUID}.xml").read_bytes() == XML
-    assert sorted(path.name for path in (tmp_path / "processes").iterdir()) == [f"{GUID}.toml", f"{GUID}.xml"]
+    left = sorted(path.name for path in (tmp_path / "processes").iterdir())
+    assert left == [".lock", f"{GUID}.toml", f"{GUID}.xml"]
 
 
 def test_adding_again_replaces(folder):
