@@ -15,7 +15,7 @@ import pytest
 from documents import ROOT
 
 SOURCE = (
-    *("core", "soap", "plugins", "migrations", "doctor", "cli"),
+    *("core", "soap", "plugins", "migrations", "doctor", "console", "cli"),
     *("pyproject.toml", "requirements-server.lock", "README.md", "LICENSE"),
 )
 _UV = (sys.executable, "-m", "uv", "--quiet")
