@@ -138,7 +138,7 @@ def _field(prefix: str, one: Parameter, value: Any, stored: Mapping[str, Any] | 
         kind=kind,
         text="" if one.secret else shown(one, value),
         help=one.help,
-        expected=one.expected,
+        expected="" if kind is ControlKind.CHOICE else one.expected,
         default="" if one.required or one.secret else shown(one, one.absent),
         choices=tuple(_choices(one)) if kind is ControlKind.CHOICE else (),
         least=_text(one.least) if is_number else "",

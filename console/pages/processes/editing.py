@@ -6,7 +6,6 @@ what differs.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -48,10 +47,10 @@ def show_new(request: ConsoleRequest) -> Response:
 
 
 def create(request: ConsoleRequest) -> Response:
-    """Store a new process, under a new GUID."""
+    """Store a new process, under the GUID of the form, so that a form that is sent twice makes one process."""
     catalogue = checks.catalogue(request.console.engine)
     made = form.new(catalogue, _added(request), _server(request))
-    return _handled(request, made, catalogue, str(uuid.uuid4()).upper(), NONE)
+    return _handled(request, made, catalogue, stored.new_identifier(request), NONE)
 
 
 def show(request: ConsoleRequest) -> Response:
@@ -97,7 +96,10 @@ def _handled(
     try:
         stored.store(request, identifier, before, submitted.files)
     except StoredProcessChanged:
-        found = _opened(identifier, stored.folder(request.console).stored(identifier), catalogue)
+        now = stored.folder(request.console).stored(identifier)
+        if now == submitted.files:  # the same form was sent twice
+            return see_other(f"/processes/{identifier}", f"Saved. {stored.effect(request.console)}")
+        found = _opened(identifier, now, catalogue)
         return _changed_meanwhile(request, identifier, found, catalogue)
     if submitted.files == before:
         return see_other(f"/processes/{identifier}", "Nothing is changed.")
@@ -136,6 +138,7 @@ def _page(
         "processes/form.html",
         status,
         id=identifier,
+        new_id=stored.new_identifier(request),
         name=name,
         form=made,
         revision=made.opened.files.revision if made.opened else "",

@@ -31,7 +31,7 @@ _REMOVE: Final = ".remove"
 
 _NAME: Final = Parameter("name", "text", required=True, help="what the device shows")
 _USERS: Final = Parameter(
-    "users", "text", many=True, longest=1024, help="SIDs and user@domain names, one a line; none means all users"
+    "users", "text", many=True, longest=1024, help="SIDs and user@domain names; none means all users"
 )
 _ROOT: Final = Parameter("document_root", "text", required=True, help="begin of the names of the documents")
 _PROCEED: Final = Parameter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from postscan.soap.processes.folder import ProcessFolder, guid_of
 
 REVISION = "revision"
 """The control that has the revision of the files that a form was made of."""
+
+IDENTIFIER = "id"
+"""The control that has the GUID of a new process."""
 
 _UNWRITTEN = "Make room or grant the right to write, then send it again."
 
@@ -38,6 +42,14 @@ def _folder(place: Path, server_names: tuple[str, ...], lenient: bool) -> Proces
 def identifier(request: ConsoleRequest) -> str:
     """Return the GUID of the stored process that the path names; raise `PageError` (404) unless there is one."""
     return _read(request)[0]
+
+
+def new_identifier(request: ConsoleRequest) -> str:
+    """Return the GUID for a new process: that of the form, which its page has made, or a new one."""
+    try:
+        return guid_of(request.value(IDENTIFIER))
+    except InvalidArgument:
+        return str(uuid.uuid4()).upper()
 
 
 def files(request: ConsoleRequest) -> tuple[str, ProcessFiles]:

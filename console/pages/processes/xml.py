@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import uuid
 from itertools import islice
 from typing import Final
 
@@ -40,8 +39,8 @@ def show_new(request: ConsoleRequest) -> Response:
 
 
 def create(request: ConsoleRequest) -> Response:
-    """Store a new process of the sent text, under a new GUID."""
-    return _handled(request, str(uuid.uuid4()).upper(), NONE)
+    """Store a new process of the sent text, under the GUID of the form."""
+    return _handled(request, stored.new_identifier(request), NONE)
 
 
 def save(request: ConsoleRequest) -> Response:
@@ -73,7 +72,10 @@ def _handled(request: ConsoleRequest, identifier: str, before: ProcessFiles) -> 
     try:
         stored.store(request, identifier, before, after)
     except StoredProcessChanged:
-        return _changed_meanwhile(request, identifier, stored.folder(request.console).stored(identifier))
+        now = stored.folder(request.console).stored(identifier)
+        if now == after:  # the same form was sent twice
+            return see_other(f"/processes/{identifier}/xml", f"Saved. {stored.effect(request.console)}")
+        return _changed_meanwhile(request, identifier, now)
     said = "Nothing is changed." if after == before else f"Saved. {stored.effect(request.console)}"
     return see_other(f"/processes/{identifier}/xml", said)
 
@@ -100,6 +102,7 @@ def _page(
         "processes/xml.html",
         status,
         id=identifier,
+        new_id=stored.new_identifier(request),
         name=stored.name(shown, identifier),
         revision="" if before == NONE else before.revision,
         xml=raw_text.shown(shown.xml),

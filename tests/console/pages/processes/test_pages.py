@@ -120,6 +120,18 @@ def test_a_process_is_made_by_the_form_alone(admin: Browser, stored: StoredProce
     assert admin.sees("Saved.")
 
 
+def test_a_form_that_is_sent_twice_makes_one_process(admin: Browser, stored: StoredProcesses) -> None:
+    """A second click, or a page that is loaded again; another form with the same GUID replaces nothing."""
+    admin.get(f"/processes/new?filter={LETTER}")
+    form = shown_form(admin.page) | {"name": "Mail", "n1.text": "hello", "do": "save"}
+    first, second = (admin.post("/processes/new", form).headers["location"] for _ in range(2))
+
+    assert first == second
+    assert len(stored.all()) == 2
+    assert admin.post("/processes/new", form | {"n1.text": "other"}).status_code == 409
+    assert texts(stored, first.rpartition("/")[2]) == ["hello"]
+
+
 def test_errors_stand_beside_their_fields(admin: Browser, stored: StoredProcesses) -> None:
     """All that are wrong, with what was typed; nothing is stored."""
     stored.store()
