@@ -86,8 +86,8 @@ class ConsoleMetrics(Collector):
 
     def page(self) -> bytes:
         """Return the page: first the metrics of the server, if one runs, then those of the console."""
-        run_dir = self._engine.settings.storage.run_dir
-        return writer.read(run_dir).encode() + generate_latest(self._registry)
+        data_dir = self._engine.settings.storage.data_dir
+        return writer.read(data_dir).encode() + generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of the console but those of its process."""

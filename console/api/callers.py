@@ -48,7 +48,7 @@ class AuditParameters(ApiQuery):
 
 
 class AuditLinesRecord(BaseModel):
-    """Lines of the audit trail, the newest last."""
+    """Lines of the audit trail, the newest first."""
 
     lines: tuple[AuditRecord, ...]
 
@@ -83,4 +83,4 @@ def list_audit(request: ConsoleRequest, query: AuditParameters) -> ApiAnswer:
     """Return the newest lines of the audit trail."""
     require(request.by, Right.ADMINISTER)
     lines = request.console.engine.service.audit(request.by, query.token or None, query.limit)
-    return ApiAnswer(AuditLinesRecord(lines=tuple(map(AuditRecord.of, lines))))
+    return ApiAnswer(AuditLinesRecord(lines=tuple(map(AuditRecord.of, reversed(lines)))))

@@ -157,19 +157,18 @@ def of_tokens(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Job
     return _with_children(db, [found[token] for token in tokens if token in found], most)
 
 
-class JobsInState(NamedTuple):
-    """How many jobs are in a state, and when the oldest of them was created."""
+class OpenJob(NamedTuple):
+    """When a job was created that has not ended, and its token."""
 
-    state: JobState
-    number: int
-    oldest: datetime
+    created: datetime
+    token: JobToken
 
 
-def count_open(db: sa.Connection) -> list[JobsInState]:
-    """Return how many jobs are in each state of those that have not ended; read in an index of these jobs alone."""
-    states = [state.value for state in JobState if not state.ended]
-    query = sa.select(JOB.c.state, sa.func.count(), sa.func.min(JOB.c.created)).where(is_in(*states))
-    return [JobsInState(JobState(state), number, at) for state, number, at in db.execute(query.group_by(JOB.c.state))]
+def open_in_state(db: sa.Connection, state: JobState, last: OpenJob | None, most: int) -> list[OpenJob]:
+    """Return at most so many jobs in a state that is not the end, behind *last*, oldest first."""
+    key = sa.tuple_(JOB.c.created, JOB.c.token)
+    query = sa.select(JOB.c.created, JOB.c.token).where(is_in(state.value), *((key > tuple(last),) if last else ()))
+    return [OpenJob(*row) for row in db.execute(query.order_by(JOB.c.created, JOB.c.token).limit(most))]
 
 
 def open_keys(db: sa.Connection, owner: str | None, sid: str, last: JobKey | None, most: int) -> list[JobKey]:

@@ -103,11 +103,6 @@ def spooled_bytes(db: sa.Connection, owner: str) -> int:
     return db.scalar(sa.select(USAGE.c.kept_bytes).where(USAGE.c.owner == owner)) or 0
 
 
-def all_kept_bytes(db: sa.Connection) -> int:
-    """Return the bytes of the documents of all owners."""
-    return db.scalar(sa.select(sa.func.coalesce(sa.func.sum(USAGE.c.kept_bytes), 0))) or 0
-
-
 def usages(db: sa.Connection, last: OwnerUsage | None, most: int) -> list[OwnerUsage]:
     """Return what the spool keeps of at most so many owners behind *last*, in the order of their names."""
     query = sa.select(USAGE).order_by(USAGE.c.owner).limit(most)

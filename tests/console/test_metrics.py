@@ -96,7 +96,7 @@ def test_figures_of_server_database_and_console_are_in_one_page(works: Works) ->
 def test_the_part_of_a_server_that_was_killed_is_not_served(core: Engine) -> None:
     """Its file stays; the figures in it would look like those of now."""
     core.metrics.update()
-    path = core.settings.storage.run_dir / FILE
+    path = core.settings.storage.data_dir / FILE
     before = series(ConsoleMetrics(core).page().decode())
     old = path.stat().st_mtime - OLD - 1
     os.utime(path, (old, old))

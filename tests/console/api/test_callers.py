@@ -40,14 +40,15 @@ def test_subscriptions_are_said_as_the_command_line_says_them_and_ended(api: Api
 
 
 def test_the_audit_trail_is_said_as_the_command_line_says_it(api: Api, core: Engine) -> None:
-    """Of one job, or the newest lines of all."""
+    """The newest line first; of one job, or of all."""
     token = core.service.create(ANNA, SID, "P", instructions("copy"))
     core.service.create(ANNA, SID, "P", instructions("copy"))
     client = api(Role.ADMINISTRATOR)
-    lines = core.service.audit(ADMIN, token)
+    lines = list(reversed(core.service.audit(ADMIN)))
 
-    assert client.get("/audit", token=token).json() == {"lines": [AuditRecord.of(one).plain() for one in lines]}
-    assert len(client.get("/audit", limit=1).json()["lines"]) == 1
+    assert client.get("/audit").json() == {"lines": [AuditRecord.of(one).plain() for one in lines]}
+    assert client.get("/audit", limit=1).json()["lines"] == [AuditRecord.of(lines[0]).plain()]
+    assert [line["token"] for line in client.get("/audit", token=token).json()["lines"]] == [token]
 
 
 @pytest.mark.parametrize("path", ["/subscriptions", "/audit"])

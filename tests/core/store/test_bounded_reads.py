@@ -91,6 +91,7 @@ READS: dict[str, Callable[[Engine], object]] = {
     "search for a destination": lambda core: core.listing.search(ADMIN, JobQuery(destination="/srv")),
     "search for a device": lambda core: core.listing.search(ADMIN, JobQuery(device="192.0.2.8")),
     "search of a caller without any": lambda core: core.listing.search(BORIS),
+    "metrics": lambda core: core.metrics.update(),
     "jobs by state": lambda core: core.listing.counts(ADMIN),
     "jobs by hour": lambda core: JobListing(core.store, FakeClock()).hours(ADMIN),
     "events of many jobs": lambda core: core.subscriptions.after(None, 0, LIMIT),

@@ -18,7 +18,6 @@ from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
 from postscan.core.store.database.outages import OutageLog
-from postscan.core.store.jobs import JobsInState
 
 
 class ConnectionUse(NamedTuple):
@@ -41,9 +40,10 @@ class Watched(NamedTuple):
 
 
 class StoredFigures(NamedTuple):
-    """What the database says: the open jobs by state, and the bytes of all documents."""
+    """What the database says: the numbers of open jobs by state, when the oldest that waits was created, all bytes."""
 
-    open: list[JobsInState]
+    open: Mapping[JobState, int]
+    oldest_pending: datetime | None
     kept_bytes: int
 
 
@@ -82,11 +82,9 @@ class ConditionCollector(Collector):
     def _jobs(self) -> Iterator[Metric]:
         if self.stored is None:
             return
-        found = {one.state: one for one in self.stored.open}
-        numbers = {state: found[state].number if state in found else 0 for state in JobState if not state.ended}
-        yield _labelled("postscan_jobs", "Jobs that have not ended, by state.", "state", numbers)
-        waiting = found.get(JobState.PENDING)
-        seconds = max(0.0, (self._watched.now() - waiting.oldest).total_seconds()) if waiting else 0.0
+        yield _labelled("postscan_jobs", "Jobs that have not ended, by state.", "state", self.stored.open)
+        oldest = self.stored.oldest_pending
+        seconds = max(0.0, (self._watched.now() - oldest).total_seconds()) if oldest else 0.0
         yield _gauge(
             "postscan_oldest_pending_seconds", "Seconds since the creation of the oldest job that waits.", seconds
         )

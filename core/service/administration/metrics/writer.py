@@ -12,12 +12,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from postscan.core.errors import StoreBusy
+from postscan.core.model.states import JobState
 from postscan.core.service.administration.metrics.condition import (
     ConditionCollector,
     ConnectionUse,
@@ -25,14 +27,16 @@ from postscan.core.service.administration.metrics.condition import (
     Watched,
 )
 from postscan.core.service.administration.metrics.happenings import Happenings
-from postscan.core.store import events, jobs, retention
-from postscan.core.store.database.pages import PART, of_jobs
+from postscan.core.store import events, jobs
+from postscan.core.store.database import Transaction, pages
+from postscan.core.store.database.pages import in_pages, of_jobs
+from postscan.core.store.jobs import OpenJob
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
 
 FILE: Final = "metrics.prom"
-"""Name of the file in the run folder."""
+"""Name of the file in the data folder."""
 
 SECONDS: Final = 5.0
 """Between two times at which the file is written."""
@@ -49,7 +53,7 @@ class Metrics:
 
     def __init__(self, store: Store, watched: Watched) -> None:
         self._store = store
-        self._folder: Callable[[], Path] = lambda: watched.settings().storage.run_dir
+        self._folder: Callable[[], Path] = lambda: watched.settings().storage.data_dir
         self._registry = CollectorRegistry()
         self._condition = ConditionCollector(watched)
         self._registry.register(self._condition)
@@ -87,11 +91,23 @@ class Metrics:
             for _ in range(_PAGES):
                 if not self._count_page():
                     break
-            with self._store.reading() as db:
-                self._condition.stored = StoredFigures(jobs.count_open(db), retention.all_kept_bytes(db))
+            self._condition.stored = self._read()
         except StoreBusy:  # the store has logged it; what is not counted yet is counted next time
             self._condition.stored = None
         _replace(self._path(), generate_latest(self._registry))
+
+    def _read(self) -> StoredFigures:
+        """Return what the database says now, read in pages."""
+        numbers, oldest = dict[JobState, int](), None
+        for state in JobState:
+            if state.ended:
+                continue
+            numbers[state] = 0
+            for number, one in enumerate(in_pages(self._store.reading, partial(_open, state)), 1):
+                numbers[state] = number
+                if state is JobState.PENDING and number == 1:
+                    oldest = one.created
+        return StoredFigures(numbers, oldest, sum(one.kept for one in self._store.usages()))
 
     def _path(self) -> Path:
         return self._folder() / FILE
@@ -118,7 +134,7 @@ class Metrics:
     def _count_page(self) -> bool:
         """Count the next page of events; return whether others may follow."""
         with self._store.reading() as db:
-            rows = events.of_jobs_behind(db, self._cursor, PART)
+            rows = events.of_jobs_behind(db, self._cursor, pages.PART)
         if not rows:
             return False
         touched = sorted({row.token for row in rows if row.kind in events.ENDING})
@@ -126,17 +142,21 @@ class Metrics:
         created = dict(of_jobs(self._store.reading, touched, events.created))
         self._happenings.count(rows, steps, created)
         self._cursor = rows[-1].seq
-        return len(rows) >= PART
+        return len(rows) >= pages.PART
 
 
 def read(folder: Path) -> str:
-    """Return the metrics of the server with this run folder; "" if none has written them in the last `OLD` seconds."""
+    """Return the metrics of the server with this data folder; "" if none has written them in the last `OLD` seconds."""
     try:
         with (folder / FILE).open(encoding="utf-8") as file:
             age = time.time() - os.fstat(file.fileno()).st_mtime
             return file.read() if age < OLD else ""
     except OSError:
         return ""
+
+
+def _open(state: JobState, db: Transaction, last: OpenJob | None, most: int) -> list[OpenJob]:
+    return jobs.open_in_state(db, state, last, most)
 
 
 def _plugin(watched: Watched, dialect: str) -> str | None:

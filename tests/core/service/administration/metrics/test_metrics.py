@@ -37,7 +37,7 @@ def at(seconds: float) -> datetime:
 def written(core: Engine) -> Series:
     """Update the file, and return what it says."""
     core.metrics.update()
-    return series((core.settings.storage.run_dir / FILE).read_text())
+    return series((core.settings.storage.data_dir / FILE).read_text())
 
 
 def counted(*events: Event, steps: tuple[EndedStep, ...] = (), plugin: str | None = "acme") -> Series:
@@ -243,7 +243,7 @@ def test_outages_are_counted_from_their_beginning(core: Engine) -> None:
 
 
 def test_the_file_is_there_while_the_server_runs_and_gone_behind_it(core: Engine) -> None:
-    path = core.settings.storage.run_dir / FILE
+    path = core.settings.storage.data_dir / FILE
     with core.running():
         until(path.exists, "for the metrics")
         assert path.stat().st_mode & 0o077 == 0
@@ -255,7 +255,7 @@ def test_a_file_that_cannot_be_written_is_one_line_in_the_log(
     core: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server goes on; the file is there again once it can be written."""
-    path = core.settings.storage.run_dir / FILE
+    path = core.settings.storage.data_dir / FILE
     path.mkdir()
     tries: list[None] = []
     update = core.metrics.update
