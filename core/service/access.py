@@ -52,7 +52,7 @@ class JobAccess:
 
     def load(self, token: str, by: Principal, verb: str = "get") -> Job:
         """Return the caller's job, for this verb; do not call its verbs. Raises `JobNotFound`, `Throttled`."""
-        with self._uniform_refusal(token, by, "get"):
+        with self.refusing(token, by, "get"):
             return self._store.load(key(token), owner_filter(by, verb), sid_filter(by, verb))
 
     @contextlib.contextmanager
@@ -61,7 +61,7 @@ class JobAccess:
         records = self.records(by, verb, key(token), request)
         with (
             self._store.urgent() if verb == "cancel" else contextlib.nullcontext(),
-            self._uniform_refusal(token, by, verb),
+            self.refusing(token, by, verb),
             self._repeated(by, verb, request),
             self._store.change(key(token), *records, owner=owner_filter(by, verb), sid=sid_filter(by, verb)) as job,
         ):
@@ -103,8 +103,8 @@ class JobAccess:
         return records
 
     @contextlib.contextmanager
-    def _uniform_refusal(self, token: str, by: Principal, verb: str) -> Iterator[None]:
-        """Refuse a foreign job and an unknown one alike, with the token as the caller sent it."""
+    def refusing(self, token: str, by: Principal, verb: str) -> Iterator[None]:
+        """Refuse a foreign job and an unknown one alike, with the token as the caller sent it; record each refusal."""
         try:
             yield
         except NotAdministrator as error:

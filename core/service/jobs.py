@@ -205,7 +205,7 @@ class PostScanService:
         """
         job = self.job(token, by)
         if is_unfinished(job):
-            check(JobAction.RELEASE, job, by)
+            self._check(JobAction.RELEASE, job, by)
             return self._reprocess(job, job.steps, by, JobAction.RELEASE)
         with self._access.change(token, by, "release") as job:
             check(JobAction.RELEASE, job, by)
@@ -232,7 +232,7 @@ class PostScanService:
     def discard(self, token: str, by: Principal) -> None:
         """Remove the images and the log of a job that has ended. Raises `WrongState`."""
         job = self.job(token, by)
-        check(JobAction.DISCARD, job, by)
+        self._check(JobAction.DISCARD, job, by)
         self._retention.remove_images(job)
         self._logs.remove(job.token)
         self._store.record(AuditLine.of(by, "discard", job.token, self._clock.now()))
@@ -324,9 +324,14 @@ class PostScanService:
             raise InvalidArgument("PSP_Identifier", identifier, "the GUID of a scan process of this user")
         return process
 
+    def _check(self, action: JobAction, job: Job, by: Principal) -> None:
+        """Raise as `check`, and record that a right is missing."""
+        with self._access.refusing(job.token, by, action):
+            check(action, job, by)
+
     def _to_retry(self, token: str, by: Principal) -> Job:
         job = self.job(token, by)
-        check(JobAction.RETRY, job, by)
+        self._check(JobAction.RETRY, job, by)
         return job
 
     def _reprocess(self, job: Job, steps: Sequence[FilterStep], by: Principal, action: JobAction) -> JobToken:

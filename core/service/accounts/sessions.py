@@ -13,15 +13,16 @@ from datetime import timedelta
 from typing import Final
 
 from postscan.core.clock import Clock
-from postscan.core.errors import AccountNotFound, InvalidArgument, StoreBusy, Unavailable
+from postscan.core.errors import AccountNotFound, InvalidArgument, StoreBusy, Throttled, Unavailable
 from postscan.core.model.accounts.account import account_of
 from postscan.core.model.accounts.session import IDLE, LONGEST, Session, new_secret, secret_hash
 from postscan.core.model.principal import Principal, Proof, Right, Role, at_console, is_sid
+from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.records import AuditLine
 from postscan.core.service.access import require
 from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.service.refusals import Refusals
-from postscan.core.service.throttle import Throttle
+from postscan.core.service.throttle import WINDOW, Throttle
 from postscan.core.store.callers import audit
 from postscan.core.store.callers import sessions as queries
 from postscan.core.store.callers.sessions import StoredSession
@@ -37,6 +38,8 @@ MOST: Final = 2_000
 """Sessions in all; one more ends the oldest."""
 MISSES: Final = 10
 """Unknown secrets that a client may send in a minute."""
+LOGINS: Final = 60
+"""Sessions that one principal may begin in a minute: each is a commit, and a line in the audit trail."""
 WRITTEN_SECONDS: Final = 60.0
 """How old the stored time of the last request may be, so that not each request writes."""
 
@@ -53,6 +56,7 @@ class Sessions:
         self._refusals = refusals
         self._clock = clock
         self._throttle = Throttle(MISSES, clock)
+        self._logins = RateLimit(LOGINS, WINDOW, clock.ticks)
 
     # --- sessions ------------------------------------------------------------------------------------------------
 
@@ -60,10 +64,13 @@ class Sessions:
         """Begin a session of a person at the console, which came in this *way*, and return its secret.
 
         *stamp* is that of the account whose password was compared. Raises `AccountNotFound` if the account has changed
-        since then.
+        since then, `Throttled` after too many logins.
         """
         if principal.role is None:
             raise ValueError(f"{principal.name} has no role at the console")
+        wait = self._logins.take(f"{principal.proof}:{principal.name}")
+        if wait:
+            raise Throttled(principal.name, wait, "logins")
         secret, now = new_secret(), self._clock.now()
         session = Session(principal, way, now, now, now)
         with self._store.writing() as db:

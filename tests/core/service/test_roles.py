@@ -211,16 +211,13 @@ def test_actions_are_what_the_verbs_do(job: Callable[..., Job]) -> None:
 def test_a_refused_verb_has_a_line_in_the_audit_trail(core: Engine) -> None:
     """With the right that is missing; it changes nothing."""
     token = core.service.create(ANNA, SID, "P", instructions("copy"))
-    with pytest.raises(NotAdministrator, match="right to operate"):
-        core.service.cancel(token, person(Role.VIEWER, OTHER_SID))
+    for verb in ("cancel", *sorted(CHANGES)):
+        with pytest.raises(NotAdministrator, match="right to operate"):
+            VERBS[verb](core, token, person(Role.VIEWER, OTHER_SID))
 
-    line = core.service.audit(ROOT, token)[-1]
-    assert (line.who, line.verb, line.outcome, line.detail) == (
-        "account:ann",
-        "cancel",
-        "refused",
-        "the right to operate is missing",
-    )
+    assert [(line.who, line.verb, line.outcome, line.detail) for line in core.service.audit(ROOT, token)][1:] == [
+        ("account:ann", verb, "refused", "the right to operate is missing") for verb in ("cancel", *sorted(CHANGES))
+    ]
     assert not core.service.job(JobToken(token), ROOT).state.ended
 
 

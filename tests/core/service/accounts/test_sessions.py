@@ -17,7 +17,7 @@ from postscan.core.model.accounts.session import IDLE, LONGEST
 from postscan.core.model.principal import Principal, Proof, Role, at_console
 from postscan.core.service.accounts import sessions as rules
 from postscan.core.service.accounts.accounts import Accounts
-from postscan.core.service.accounts.sessions import LINK_LIFE, MISSES, MOST_OF_NAME, Sessions
+from postscan.core.service.accounts.sessions import LINK_LIFE, LOGINS, MISSES, MOST_OF_NAME, Sessions
 from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
 from postscan.core.store.callers.tables import LINK, SESSION
@@ -237,6 +237,19 @@ def test_rows_of_ended_sessions_are_removed(sessions: Sessions, clock: FakeClock
 
     with store.reading() as db:
         assert db.scalar(sa.select(sa.func.count()).select_from(SESSION)) == 1
+
+
+def test_logins_of_one_person_are_limited(sessions: Sessions, clock: FakeClock, store: Store) -> None:
+    """Each has a line in the audit trail, which a password that is known could else fill."""
+    for _ in range(LOGINS):
+        sessions.begin(VERA, "oidc")
+    with pytest.raises(Throttled, match="logins"):
+        sessions.begin(VERA, "oidc")
+    assert sessions.begin(at_console("oidc:otto", Proof.OIDC, Role.OWNER), "oidc")
+    clock.advance(60)
+
+    assert sessions.begin(VERA, "oidc")
+    assert len(store.audit(limit=1000)) == LOGINS + 3
 
 
 def test_only_people_at_the_console_have_sessions(sessions: Sessions) -> None:
