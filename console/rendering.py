@@ -46,7 +46,9 @@ class MenuEntry(NamedTuple):
 
 
 class HtmlPage(HTMLResponse):
-    """A page; it has shown the notice of its request."""
+    """A page; it has shown the notice of its request. `session` is as in `SeeOther`."""
+
+    session: str | None = None
 
 
 class SeeOther(RedirectResponse):
@@ -77,7 +79,7 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render(request: ConsoleRequest, name: str, status: int = 200, /, **values: Any) -> Response:
+def render(request: ConsoleRequest, name: str, status: int = 200, /, **values: Any) -> HtmlPage:
     """Return a page made of a template of `console/templates`; raise `jinja2.TemplateError` for a wrong template."""
     return HtmlPage(text(request, name, **values), status)
 

@@ -27,7 +27,7 @@ Part = TypeVar("Part")
 ANONYMOUS: Final = Principal("anonymous", Proof.ADDRESS)
 """Who asks for a public page without a session."""
 
-PASSWORD, LINK, CERTIFICATE, PROXY = "password", "link", "certificate", "proxy"
+PASSWORD, LINK, OIDC, CERTIFICATE, PROXY = "password", "link", "oidc", "certificate", "proxy"
 """The ways in; the last two prove who it is with each request."""
 
 

@@ -9,22 +9,25 @@ from typing import Final
 
 from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
-from postscan.console.pages import login, me, plugins
+from postscan.console.pages import me, plugins
+from postscan.console.pages.login import oidc, ways
 from postscan.console.pages.processes import editing, listing, xml
 from postscan.console.request import ConsoleRoute
 from postscan.core.model.principal import Right
 
 ROUTES: Final = (
     # --- ways in and out ---
-    ConsoleRoute("/login", "GET", login.show, public=True),
-    ConsoleRoute("/login", "POST", login.sign_in, public=True),
-    ConsoleRoute("/login/link", "GET", login.show_link, public=True),
-    ConsoleRoute("/login/link", "POST", login.use_link, public=True),
-    ConsoleRoute("/login/certificate", "POST", login.by_certificate, public=True),
-    ConsoleRoute("/login/proxy", "POST", login.by_proxy, public=True),
-    ConsoleRoute("/login/confirm", "GET", login.show_confirm),
-    ConsoleRoute("/login/confirm", "POST", login.confirm),
-    ConsoleRoute("/logout", "POST", login.sign_out),
+    ConsoleRoute("/login", "GET", ways.show, public=True),
+    ConsoleRoute("/login", "POST", ways.sign_in, public=True),
+    ConsoleRoute("/login/link", "GET", ways.show_link, public=True),
+    ConsoleRoute("/login/link", "POST", ways.use_link, public=True),
+    ConsoleRoute("/login/certificate", "POST", ways.by_certificate, public=True),
+    ConsoleRoute("/login/proxy", "POST", ways.by_proxy, public=True),
+    ConsoleRoute("/login/oidc", "GET", oidc.begin, public=True),
+    ConsoleRoute("/login/oidc/callback", "GET", oidc.end, public=True),
+    ConsoleRoute("/login/confirm", "GET", ways.show_confirm),
+    ConsoleRoute("/login/confirm", "POST", ways.confirm),
+    ConsoleRoute("/logout", "POST", ways.sign_out),
     # --- the person ---
     ConsoleRoute("/me", "GET", me.show),
     # --- dashboard and jobs ---

@@ -195,10 +195,12 @@ class FrontOfPages:
 
     def _finish(self, response: Response, request: ConsoleRequest) -> None:
         """Set the cookies that go with a response: the notice, and the secret of forms before there is a session."""
-        if isinstance(response, SeeOther):
-            self._redirected(response)
+        if isinstance(response, SeeOther) and response.notice:
+            self._cookies.set_notice(response, response.notice)
         elif isinstance(response, HtmlPage) and request.notice:
             self._cookies.end_notice(response)
+        if isinstance(response, SeeOther | HtmlPage):
+            self._begin_or_end(response)
         secret = getattr(request.http.state, "form_secret", "")
         if (
             isinstance(response, HtmlPage)
@@ -207,9 +209,7 @@ class FrontOfPages:
         ):
             self._cookies.set_form_secret(response, secret)
 
-    def _redirected(self, response: SeeOther) -> None:
-        if response.notice:
-            self._cookies.set_notice(response, response.notice)
+    def _begin_or_end(self, response: SeeOther | HtmlPage) -> None:
         if response.session:
             self._cookies.set_session(response, response.session)
         elif response.session == "":

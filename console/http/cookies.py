@@ -25,7 +25,7 @@ class Cookies:
     """Reads and sets the cookies of one console."""
 
     def __init__(self, settings: Settings) -> None:
-        self.is_secure = is_secure(settings)
+        self.is_secure = settings.console_is_https
         prefix = "__Host-postscan" if self.is_secure else "postscan"
         self._session, self._form, self._notice = prefix, f"{prefix}-form", f"{prefix}-notice"
         self._key = secrets.token_bytes(32)
@@ -74,11 +74,6 @@ class Cookies:
 
     def _end(self, response: Response, name: str) -> None:
         response.delete_cookie(name, path="/", secure=self.is_secure, httponly=True, samesite="strict")
-
-
-def is_secure(settings: Settings) -> bool:
-    """Return whether browsers reach the console by https."""
-    return settings.console_uses_tls or settings.console.public_url.startswith("https:")
 
 
 def form_token(secret: str) -> str:

@@ -15,7 +15,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postscan.console.errors import PageError
-from postscan.console.http.cookies import is_secure
 from postscan.console.http.problems import problem
 from postscan.console.request import is_api
 from postscan.core.settings import Settings
@@ -45,7 +44,7 @@ class Guard:
         self._public = urlsplit(settings.console.public_url)
         self._scheme = "https" if settings.console_uses_tls else "http"
         self._fields = dict(FIELDS)
-        if is_secure(settings):
+        if settings.console_is_https:
             self._fields["strict-transport-security"] = HSTS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

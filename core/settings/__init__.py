@@ -124,6 +124,11 @@ class Settings(Table):
         return self.tls.on and not is_loopback(self.console.host)
 
     @property
+    def console_is_https(self) -> bool:
+        """Whether browsers reach the console by https, its own or that of a proxy."""
+        return self.console_uses_tls or self.console.public_url.startswith("https:")
+
+    @property
     def console_url(self) -> str:
         """The URL of the console for browsers; where port 0 takes a free one, that of a running console differs."""
         return self.console.public_url or _url_of_console(self.console)

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from postscan.core.settings.engine import Table
 from postscan.core.settings.network import check_networks, is_loopback
+from postscan.core.settings.oidc import OidcSettings
 
 _FIELD_NAME = r"^([A-Za-z][A-Za-z0-9-]{0,63})?$"
 
@@ -70,6 +71,9 @@ class ConsoleSettings(Table):
     proxy: ProxySettings = Field(
         default_factory=ProxySettings, description="a proxy that has identified the user of the browser"
     )
+    oidc: OidcSettings = Field(
+        default_factory=OidcSettings, description="a provider of OpenID Connect, by which people sign in"
+    )
     pictures_of_others: bool = Field(
         True, description="whether administrators may look at pages of jobs of other users; each look is audited"
     )
@@ -95,6 +99,8 @@ class ConsoleSettings(Table):
 
     def check(self, *, is_tls: bool) -> None:
         """Raise `ValueError` if these settings would serve passwords in clear, or under a name that is not known."""
+        if self.oidc.issuer and not self.public_url:
+            raise ValueError("console.public_url is missing: the provider of console.oidc sends browsers back to it")
         if is_loopback(self.host) or not self.is_on:
             return
         if not (is_tls or self.proxy.networks):

@@ -20,6 +20,7 @@ RELOADED: Final = (
     "console.connections",
     "console.connections_per_address",
     "console.metrics_from",
+    "console.oidc",
     "console.pictures_of_others",
     "console.proxy",
     "console.public_url",

@@ -77,10 +77,11 @@ def confirm(request: ConsoleRequest) -> Response:
     session, sessions = request.session, request.console.engine.sessions
     if session is None:
         raise PageError(403, "A program cannot prove that it is a person.")
-    if session.way == LINK:
-        return _confirm_form(request, 403, wrong="A session by a link is confirmed by another link.")
-    if session.way == PASSWORD and not _is_own_password(request):
-        return _confirm_form(request, 403, wrong="The password is wrong.")
+    if session.way == PASSWORD:
+        if not _is_own_password(request):
+            return _confirm_form(request, 403, wrong="The password is wrong.")
+    elif session.way not in (CERTIFICATE, PROXY):
+        return _confirm_form(request, 403, wrong="This session is confirmed by another login.")
     sessions.confirm(request.secret)
     return SeeOther(request.value("next"))
 
@@ -117,6 +118,7 @@ def _form(request: ConsoleRequest, status: int = 200, *, wrong: str = "", name: 
         name=name,
         certificate=identification.by_certificate(request.http),
         account=account,
+        oidc=bool(request.console.options.oidc.issuer),
     )
 
 
