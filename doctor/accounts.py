@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from postscan import migrations
-from postscan.core.model.accounts.account import Account
+from postscan.core.model.accounts.account import CONSOLE, Account
 from postscan.core.service.accounts.passwords import EXTRA, Passwords, is_usable
 from postscan.core.store.callers import accounts as queries
 from postscan.core.store.database.pages import in_pages
@@ -63,7 +63,7 @@ def _of_account(one: Account, settings: Settings) -> Iterator[Finding]:
         return
     yield from _user(name, one, settings)
     for inlet in one.inlets:
-        if inlet not in settings.sources:
+        if inlet not in (CONSOLE, *settings.sources):
             sentence = f"may be used at {inlet}, and the settings have no such inlet"
             yield warning(name, sentence, f"[sources.{inlet}]")
     yield from _hash(name, one)

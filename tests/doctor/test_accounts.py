@@ -62,7 +62,7 @@ def test_without_accounts_all_is_in_order(tmp_path: Path) -> None:
 
 def test_good_accounts_are_counted(tmp_path: Path) -> None:
     """Those of the settings and those of the database."""
-    settings = made(tmp_path, users=USERS, accounts={"ann": account(inlets=["mail"])}, **INLETS)
+    settings = made(tmp_path, users=USERS, accounts={"ann": account(inlets=["mail", "console"])}, **INLETS)
     fill(settings, bob=HASH)
     (only,) = accounts.accounts(settings)
 

@@ -1,1 +1,1 @@
-"""Accounts of sources: names with passwords, each of which stands for a user."""
+"""Accounts, each of which stands for a user by a password; sessions of people at the console, and tokens of its API."""

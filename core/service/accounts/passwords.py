@@ -4,7 +4,8 @@ A password is prepared by the rule OpaqueString of RFC 8265 section 4.2: every s
 without control, format, private and unassigned characters; case counts.
 
 The parameters of a new hash are the defaults of argon2-cffi, those that RFC 9106 section 4 recommends second: argon2id,
-64 MiB, 3 passes, 4 lanes. argon2-cffi is imported when the first password is hashed, since it belongs to an extra.
+64 MiB, 3 passes, 4 lanes. argon2-cffi is imported when the first password is hashed, so that commands that hash none
+start sooner.
 """
 
 from __future__ import annotations
