@@ -87,7 +87,10 @@ class Provider:
         return self._verified(token, nonce)
 
     def _verified(self, token: str, nonce: str) -> Mapping[str, Any]:
-        """Return the claims of an ID token; raise `PageError` if it is not for this login (OpenID Connect Core 1.0, 3.1.3.7)."""
+        """Return the claims of an ID token; raise `PageError` if it is not for this login.
+
+        Source: OpenID Connect Core 1.0, 3.1.3.7.
+        """
         from joserfc import jwt
         from joserfc.errors import JoseError
 

@@ -206,7 +206,7 @@ def test_a_login_that_was_overtaken_by_a_change_begins_no_session(
     with pytest.raises(AccountNotFound):
         sessions.begin(account.person, "password")
     clock.advance(1)
-    accounts.add("ann", OTHER_PASSWORD, SID, (), ADMIN)
+    accounts.add("ann", OTHER_PASSWORD, SID, (), ADMIN, account.role)
     with pytest.raises(AccountNotFound):
         sessions.begin(account.person, "password", account.stamp)
 
