@@ -27,6 +27,7 @@ def show(request: ConsoleRequest) -> Response:
     return render(
         request,
         "processes/list.html",
+        jobs=request.console.engine.listing.processes(request.by),
         processes=sorted(found, key=lambda one: (str(one["name"] or "").casefold(), one["id"])),
         may_edit=request.by.may(Right.ADMINISTER),
         is_served=is_served(request.console.settings.storage.data_dir),

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Right
 from postscan.core.model.states import JobState
 from postscan.core.service.access import owner_filter, sid_filter
 from postscan.core.store import listing
 from postscan.core.store.database import pages
-from postscan.core.store.listing import ALL_JOBS, JobQuery, ListedJob, ListedStep, SearchCursor
+from postscan.core.store.listing import ALL_JOBS, JobQuery, JobsOfProcess, ListedJob, ListedStep, SearchCursor
 from postscan.core.store.store import Store
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "HourOfJobs",
     "JobListing",
     "JobQuery",
+    "JobsOfProcess",
     "ListedJob",
     "ListedStep",
     "SearchCursor",
@@ -36,6 +37,9 @@ SECONDS: Final = 1.0
 """After which a search returns what it has found."""
 
 HOURS: Final = 24
+
+MOST_COUNTED: Final = 10_000
+"""Jobs that are counted by their process."""
 
 _HOUR: Final = timedelta(hours=1)
 
@@ -75,6 +79,15 @@ class JobListing:
     def counts(self, by: Principal) -> dict[JobState, int]:
         """Return how many jobs are in each state, in the order of `JobState`; see `listing.count`."""
         return self._count(by)
+
+    def processes(self, by: Principal) -> dict[str, JobsOfProcess]:
+        """Return the jobs of the last 24 hours by the identifier of their scan process; nothing without `Right.SEE`.
+
+        Of more than `MOST_COUNTED` jobs, about so many of the newest.
+        """
+        if not by.may(Right.SEE):
+            return {}
+        return listing.count_of_processes(self._store.reading, self._clock.now() - HOURS * _HOUR, MOST_COUNTED)
 
     def hours(self, by: Principal) -> list[HourOfJobs]:
         """Return the jobs of the last `HOURS` hours by the hour of their creation, oldest first; the last has begun."""

@@ -78,6 +78,7 @@ READS: dict[str, Callable[[Engine], object]] = {
     "subscriptions": lambda core: core.subscriptions.live(),
     "accounts": lambda core: core.accounts.all(ADMIN),
     "an account": lambda core: core.accounts.user_of("nobody", "mail"),
+    "jobs of scan processes": lambda core: core.listing.processes(ADMIN),
     "search": lambda core: core.listing.search(ADMIN),
     "search of a user": lambda core: core.listing.search(ADMIN, JobQuery(user=EXAMPLE_USER.sid)),
     "search for a text": lambda core: core.listing.search(ADMIN, JobQuery(text="voice")),

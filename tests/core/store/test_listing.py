@@ -26,6 +26,7 @@ from postscan.core.service.administration.listing import (
     FoundJobs,
     JobListing,
     JobQuery,
+    JobsOfProcess,
     SearchCursor,
 )
 from postscan.core.store.database import pages
@@ -425,3 +426,34 @@ def test_the_jobs_of_a_day_are_counted_by_the_hour_of_their_creation(
             HOURS - 2: {JobState.CREATING: 1},
             HOURS - 1: {JobState.CREATING: 1, JobState.CANCELED: 1},
         }
+
+
+# --- jobs of scan processes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_jobs_of_a_day_are_counted_by_their_process(
+    listing: JobListing, put: Put, store: Store, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    """Those that were aborted and those with errors of filters have failed; older ones do not count."""
+    monkeypatch.setattr(pages, "PART", part)
+    put("1", state="Completed", process_id="A")
+    put("2", state="Aborted", process_id="A")
+    put("3", process_id="B")
+    put("4", state="Completed", process_id="B")
+    with store.writing() as db:
+        db.execute(sa.update(JOB).where(JOB.c.token == "4").values(reasons=[JobReason.ERRORS]))
+    put("5", -25 * 3600, state="Aborted", process_id="A")
+
+    assert listing.processes(ADMIN) == {"A": JobsOfProcess(2, 1), "B": JobsOfProcess(2, 1)}
+    assert listing.processes(ANNA) == {}
+
+
+def test_not_more_than_so_many_jobs_are_counted(listing: JobListing, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest."""
+    monkeypatch.setattr(pages, "PART", 1)
+    monkeypatch.setattr("postscan.core.service.administration.listing.MOST_COUNTED", 2)
+    for number in range(4):
+        put(str(number), number, process_id=f"P{number}")
+
+    assert set(listing.processes(ADMIN)) == {"P3", "P2"}
