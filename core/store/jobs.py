@@ -157,18 +157,18 @@ def of_tokens(db: sa.Connection, tokens: Sequence[str], most: float) -> list[Job
     return _with_children(db, [found[token] for token in tokens if token in found], most)
 
 
-class OpenJob(NamedTuple):
+class UnendedJob(NamedTuple):
     """When a job was created that has not ended, and its token."""
 
     created: datetime
     token: JobToken
 
 
-def open_in_state(db: sa.Connection, state: JobState, last: OpenJob | None, most: int) -> list[OpenJob]:
+def open_in_state(db: sa.Connection, state: JobState, last: UnendedJob | None, most: int) -> list[UnendedJob]:
     """Return at most so many jobs in a state that is not the end, behind *last*, oldest first."""
     key = sa.tuple_(JOB.c.created, JOB.c.token)
     query = sa.select(JOB.c.created, JOB.c.token).where(is_in(state.value), *((key > tuple(last),) if last else ()))
-    return [OpenJob(*row) for row in db.execute(query.order_by(JOB.c.created, JOB.c.token).limit(most))]
+    return [UnendedJob(*row) for row in db.execute(query.order_by(JOB.c.created, JOB.c.token).limit(most))]
 
 
 def open_keys(db: sa.Connection, owner: str | None, sid: str, last: JobKey | None, most: int) -> list[JobKey]:

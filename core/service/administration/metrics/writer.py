@@ -30,7 +30,7 @@ from postscan.core.service.administration.metrics.happenings import Happenings
 from postscan.core.store import events, jobs
 from postscan.core.store.database import Transaction, pages
 from postscan.core.store.database.pages import in_pages, of_jobs
-from postscan.core.store.jobs import OpenJob
+from postscan.core.store.jobs import UnendedJob
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def read(folder: Path) -> str:
         return ""
 
 
-def _open(state: JobState, db: Transaction, last: OpenJob | None, most: int) -> list[OpenJob]:
+def _open(state: JobState, db: Transaction, last: UnendedJob | None, most: int) -> list[UnendedJob]:
     return jobs.open_in_state(db, state, last, most)
 
 
