@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from postscan.console.api import callers, jobs
+from postscan.console.api import callers, jobs, processes
 from postscan.console.api.operations import ApiOperation
 from postscan.core.model.principal import Right
 from postscan.core.service.administration.records import CountsRecord, JobDetails, JobRecord
@@ -46,6 +46,52 @@ OPERATIONS: Final = (
     ),
     ApiOperation(
         "POST", "/jobs/{token}/discard", jobs.discard_job, "Discard the images", None, status=204, conflicts=True
+    ),
+    ApiOperation(
+        "GET",
+        "/processes",
+        processes.list_processes,
+        "List scan processes",
+        processes.ProcessesRecord,
+        right=Right.OPERATE,
+    ),
+    ApiOperation(
+        "GET",
+        "/processes/{process}",
+        processes.get_process,
+        "Show a scan process",
+        processes.ProcessRecord,
+        right=Right.ADMINISTER,
+        unusable=True,
+    ),
+    ApiOperation(
+        "POST",
+        "/processes/{process}/check",
+        processes.check_process,
+        "Check a scan process",
+        processes.CheckedProcessRecord,
+        right=Right.ADMINISTER,
+        conflicts=True,
+        unusable=True,
+    ),
+    ApiOperation(
+        "POST",
+        "/processes/{process}/test",
+        processes.send_test_page,
+        "Send a test page",
+        jobs.JobTokenRecord,
+        right=Right.OPERATE,
+        status=201,
+        conflicts=True,
+        unusable=True,
+    ),
+    ApiOperation(
+        "GET",
+        "/plugins",
+        processes.list_plugins,
+        "List plugins",
+        processes.PluginsRecord,
+        right=Right.ADMINISTER,
     ),
     ApiOperation("GET", "/me", callers.get_me, "Show the caller", callers.CallerRecord),
     ApiOperation(
