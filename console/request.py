@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from postscan.console.errors import PageError
+from postscan.console.state.examinations import Examinations
 from postscan.core.clock import Clock
 from postscan.core.engine import Engine
 from postscan.core.model.accounts.account import Account
@@ -53,12 +54,14 @@ class Console:
         routes: Sequence[ConsoleRoute],
         templates: jinja2.Environment,
         identification: Identification,
+        examinations: Examinations,
         settings_file: Path | None = None,
     ) -> None:
         self.engine = engine
         self.routes = tuple(routes)
         self.templates = templates
         self.identification = identification
+        self.examinations = examinations
         self.settings_file = settings_file
         self._parts: dict[type[Any], Any] = {}
         self._lock = threading.Lock()

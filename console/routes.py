@@ -10,6 +10,7 @@ from typing import Final
 from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
 from postscan.console.pages import me, plugins
+from postscan.console.pages.administration import accounts, audit, devices, health, settings
 from postscan.console.pages.login import oidc, ways
 from postscan.console.pages.processes import editing, listing, xml
 from postscan.console.request import ConsoleRoute
@@ -30,6 +31,8 @@ ROUTES: Final = (
     ConsoleRoute("/logout", "POST", ways.sign_out),
     # --- the person ---
     ConsoleRoute("/me", "GET", me.show),
+    ConsoleRoute("/me/password", "POST", me.change_password),
+    ConsoleRoute("/me/logout-everywhere", "POST", me.end_sessions),
     # --- dashboard and jobs ---
     ConsoleRoute("/", "GET", me.home),
     # --- processes and plugins ---
@@ -53,6 +56,29 @@ ROUTES: Final = (
     # --- live ---
     # --- pictures ---
     # --- devices, audit, health, settings, accounts ---
+    ConsoleRoute("/devices", "GET", devices.show, Right.ADMINISTER),
+    ConsoleRoute("/devices/sources/{name}/start", "POST", devices.start, Right.ADMINISTER),
+    ConsoleRoute("/devices/sources/{name}/stop", "POST", devices.stop, Right.ADMINISTER),
+    ConsoleRoute("/devices/sources/{name}/scan", "POST", devices.scan, Right.ADMINISTER),
+    ConsoleRoute("/devices/subscriptions/{id}/end", "GET", devices.confirm_end, Right.ADMINISTER),
+    ConsoleRoute("/devices/subscriptions/{id}/end", "POST", devices.end, Right.ADMINISTER),
+    ConsoleRoute("/audit", "GET", audit.show, Right.ADMINISTER),
+    ConsoleRoute("/audit.csv", "GET", audit.download, Right.ADMINISTER),
+    ConsoleRoute("/health", "GET", health.show, Right.SEE),
+    ConsoleRoute("/health/support.txt", "GET", health.support, Right.SEE),
+    ConsoleRoute("/health/check", "POST", health.check, Right.OPERATE),
+    ConsoleRoute("/settings", "GET", settings.show, Right.ADMINISTER),
+    ConsoleRoute("/accounts", "GET", accounts.show, Right.ADMINISTER),
+    ConsoleRoute("/accounts/new", "GET", accounts.new, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/new", "POST", accounts.add, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/edit", "GET", accounts.edit, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/role", "POST", accounts.change_role, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/password", "POST", accounts.change_password, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/remove", "POST", accounts.remove, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/sessions/end", "POST", accounts.end_sessions, Right.ADMINISTER),
+    ConsoleRoute("/accounts/tokens/new", "GET", accounts.new_token, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/tokens/new", "POST", accounts.add_token, Right.ADMINISTER, confirm=True),
+    ConsoleRoute("/accounts/tokens/remove", "POST", accounts.remove_token, Right.ADMINISTER, confirm=True),
     # --- API and metrics ---
     *API_ROUTES,
     ConsoleRoute("/metrics", "GET", metrics.show, Right.SEE, open_to=lambda settings: settings.metrics_from),

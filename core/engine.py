@@ -33,6 +33,7 @@ from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.service.accounts.sessions import Sessions
 from postscan.core.service.accounts.tokens import ApiTokens
 from postscan.core.service.administration.audit_trail import AuditTrail
+from postscan.core.service.administration.callers import Callers
 from postscan.core.service.administration.listing import JobListing
 from postscan.core.service.administration.metrics.condition import Watched
 from postscan.core.service.administration.metrics.writer import Metrics
@@ -78,6 +79,7 @@ class Engine:
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.audit_trail = AuditTrail(self.store, self.clock)
         self.listing = JobListing(self.store, self.clock)
+        self.callers = Callers(settings, self.store, self.clock)
         self.uploads = Uploads()
         self.ballast = _ballast(settings)
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
@@ -137,6 +139,7 @@ class Engine:
         self.quota.use(settings)
         self._pipeline.use(settings)
         self.accounts.use(settings)
+        self.callers.use(settings)
         self.service.use(settings)
         self.origins.use(settings)
         self.retention.use(settings.retention)

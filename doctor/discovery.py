@@ -27,8 +27,8 @@ _NAME: Final = "discovery"
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (a destination, not to listen on)
 
 
-def discovery(settings: Settings, probe: SendProbe) -> Iterator[Finding]:
-    """Check whether devices find the server by UDP, if discovery is on; *probe* sends a Probe."""
+def discovery(settings: Settings, probe: SendProbe | None) -> Iterator[Finding]:
+    """Check whether devices find the server by UDP, if discovery is on; *probe* sends a Probe, None: none is sent."""
     found, address = settings.discovery, _address(settings.server.host)
     if not settings.is_discoverable:
         yield _off(settings)
@@ -50,8 +50,10 @@ def _off(settings: Settings) -> Finding:
     return ok(_NAME, "is off: devices need the address of the server in their settings")
 
 
-def _running(address: str, port: int, probe: SendProbe) -> Iterator[Finding]:
-    if not port:
+def _running(address: str, port: int, probe: SendProbe | None) -> Iterator[Finding]:
+    if probe is None:
+        yield ok(_NAME, f"the running server has UDP port {port}; postscan doctor sends a Probe to it")
+    elif not port:
         yield ok(_NAME, "the server has no UDP port of its own to test, since discovery.directed_port is 0")
     elif probe(address, port, WAIT):
         yield ok(_NAME, f"the running server answers a Probe on UDP port {port}")

@@ -25,8 +25,8 @@ from postscan import migrations
 from postscan.core.engine import is_served
 from postscan.core.registry import redaction
 from postscan.core.spool import ballast, identity
-from postscan.core.spool.images import LOGS, LOST
-from postscan.core.spool.job_log import JobLogs
+from postscan.core.spool.images import LOST
+from postscan.core.spool.shares import shares
 from postscan.core.store import database
 from postscan.core.store.store import Store
 from postscan.doctor.findings import Finding, ok, problem, warning
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 AHEAD: Final = timedelta(days=1)
 CONNECT_SECONDS: Final = 3.0
-NEARLY: Final = 0.9  # of a caller's quota
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  (to connect to, not to listen on)
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
@@ -273,19 +272,14 @@ def _clock_by_audit(store: Store) -> Finding:
 
 def _quotas(store: Store, settings: Settings) -> Iterator[Finding]:
     """Check the quota of the spool for each caller, the logs of its jobs included."""
-    most = settings.limits.caller_bytes
     full = 0
-    logs = JobLogs(settings.storage.spool_dir / LOGS)
-    for token, owner in store.owners(logs.tokens()).items():
-        logs.count(token, owner)
-    for owner, kept, _ in store.usages():
-        used = kept + logs.bytes_of(owner)
-        sentence = f"{owner} uses {used:,} of {most:,} bytes"
-        if used >= most:
+    for share in shares(store, settings):
+        sentence = f"{share.owner} uses {share.used:,} of {share.most:,} bytes"
+        if share.is_full:
             yield problem("quota", f"{sentence}: its images are refused", "postscan jobs discard TOKEN")
-        elif used >= NEARLY * most:
+        elif share.is_nearly_full:
             yield warning("quota", sentence, "postscan jobs list --all  # or raise limits.caller_bytes")
-        full += used >= NEARLY * most
+        full += share.is_nearly_full
     if not full:
         yield ok("quota", "every caller has room for more images")
 

@@ -32,6 +32,7 @@ from postscan.console.metrics import ConsoleMetrics
 from postscan.console.rendering import HtmlPage, SeeOther, environment, render, safe_path, see_other
 from postscan.console.request import ANONYMOUS, Console, ConsoleRequest, ConsoleRoute, is_api
 from postscan.console.routes import ROUTES
+from postscan.console.state.examinations import Examinations, of_settings
 from postscan.core.engine import Engine
 from postscan.core.settings.console import is_in
 from postscan.soap.http.body import ClientDisconnected
@@ -42,10 +43,20 @@ FIELD: Final = "csrf"
 LONGEST_SECRET: Final = 128  # characters of a cookie that is looked at
 
 
-def create_app(engine: Engine, rows: Sequence[ConsoleRoute] = ROUTES, *, settings_file: Path | None = None) -> ASGIApp:
-    """Return the ASGI application of the console on an engine, whose settings are from this file; None: no file."""
+def create_app(
+    engine: Engine,
+    rows: Sequence[ConsoleRoute] = ROUTES,
+    *,
+    settings_file: Path | None = None,
+    examinations: Examinations | None = None,
+) -> ASGIApp:
+    """Return the ASGI application of the console on an engine, whose settings are from this file; None: no file.
+
+    *examinations* check the installation; None: as the settings say, without a Probe.
+    """
     authentication = Authentication(engine)
-    console = Console(engine, rows, environment(), authentication, settings_file)
+    examinations = examinations or of_settings(settings_file or engine.settings, engine.clock)
+    console = Console(engine, rows, environment(), authentication, examinations, settings_file)
     front = FrontOfPages(console, authentication)
     routes: list[BaseRoute] = [static_files.route()]
     routes += [Route(row.path, PageEndpoint(row, front), methods=[row.method]) for row in console.routes]

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from postscan.console.http.app import create_app
+from postscan.console.state.examinations import of_settings
 from postscan.core.engine import Engine
 from postscan.core.errors import SettingsError
 from postscan.core.settings import Settings
+from postscan.doctor.discovery import SendProbe
 from postscan.soap.http import connections, tls
 from postscan.soap.http.acceptor import AcceptSettings, Loop
 from postscan.soap.http.protocol import ConnectionLimits, protocol
@@ -72,17 +75,21 @@ def serve(
     ready: Callable[[str], None],
     watched: int | None = None,
     settings_file: Path | None = None,
+    probe: SendProbe | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Calls *ready* with the URL when the console accepts requests.
 
-    *settings_file* has the settings of the engine; None stands for the defaults.
+    *settings_file* has the settings of the engine; None stands for the defaults. *probe* sends a Probe for the check of
+    discovery.
 
     *watched* is the descriptor of a pipe: at its end the server that has started the console has ended, however that
     happened, and the console stops as well. Raises `SettingsError` if a file of `[tls]` cannot be used.
     """
     settings = engine.settings
     context = tls.context(settings.tls) if settings.console_uses_tls else None
-    server = _ConsoleServer(_config(engine, settings_file, context), ready, url(settings, listener))
+    examinations = of_settings(settings_file or settings, engine.clock, probe)
+    app = create_app(engine, settings_file=settings_file, examinations=examinations)
+    server = _ConsoleServer(_config(app, settings, context), ready, url(settings, listener))
     if watched is not None:
         threading.Thread(target=_stop_at_end, args=(watched, server), name="console-watch", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,10 +132,10 @@ class _ConsoleConfig(uvicorn.Config):
         return functools.partial(Loop, self.accept)
 
 
-def _config(engine: Engine, settings_file: Path | None, context: ssl.SSLContext | None) -> uvicorn.Config:
-    settings, turns = engine.settings, LoopTurns()
+def _config(app: ASGIApp, settings: Settings, context: ssl.SSLContext | None) -> uvicorn.Config:
+    turns = LoopTurns()
     config = _ConsoleConfig(
-        create_app(engine, settings_file=settings_file),
+        app,
         http=protocol(ConnectionLimits(settings.server.head_seconds, settings.server.idle_seconds), turns),
         lifespan="off",
         ws="none",

@@ -6,13 +6,15 @@ A running server finds an order within half a second. Each leaves a line in the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.model.principal import Principal, Right
 from postscan.core.model.records import AuditLine
 from postscan.core.settings import Settings
+from postscan.core.settings.sources import destinations_of
 from postscan.core.store.callers import audit
 from postscan.core.store.database import Transaction
 from postscan.core.store.sources import destinations as identifiers
@@ -20,7 +22,7 @@ from postscan.core.store.sources import inlets as queries
 from postscan.core.store.sources.inlets import InletRow
 from postscan.core.store.store import Store
 
-__all__ = ["InletRow", "Inlets"]
+__all__ = ["InletRow", "InletStatus", "Inlets"]
 
 DETAIL: Final = 2000
 """Most characters of what a source says of its health, and of the reason of a quarantine."""
@@ -28,6 +30,23 @@ DETAIL: Final = 2000
 
 RUNNING: Final = ("ready", "degraded", "away")
 """The states of an inlet whose source is loaded."""
+
+
+class InletStatus(NamedTuple):
+    """How an inlet is now, for people: that of its row beside a running server; without one, no source runs.
+
+    `since` is when the state was stored. `pulls` says that its source runs and fetches scans.
+    """
+
+    name: str
+    plugin: str
+    state: str
+    detail: str
+    since: datetime | None
+    last_job: datetime | None
+    destinations: tuple[str, ...]
+    stopped: bool
+    pulls: bool
 
 
 class Inlets:
@@ -46,6 +65,12 @@ class Inlets:
             return {}
         rows = self.all_rows()
         return {name: rows.get(name, InletRow(name)) for name in self._settings.sources}
+
+    def statuses(self, by: Principal) -> tuple[InletStatus, ...]:
+        """Return how the inlets of the settings are, in their order."""
+        rows = self.list(by)
+        is_served = bool(rows) and self._store.server() is not None
+        return tuple(self._status(row, is_served=is_served) for row in rows.values())
 
     def stop(self, name: str, by: Principal) -> None:
         """Let an inlet end, and not be started until `start`. Raises `InvalidArgument` for an unknown one."""
@@ -117,8 +142,31 @@ class Inlets:
         with self._store.writing() as db:
             return queries.take_pull(db, name, destination)
 
+    def _status(self, row: InletRow, *, is_served: bool) -> InletStatus:
+        source = self._settings.sources[row.name]
+        return InletStatus(
+            name=row.name,
+            plugin=source.plugin,
+            state=(row.state or "starting") if is_served else _resting(row, enabled=source.enabled),
+            detail=row.detail if is_served else row.quarantine,
+            since=row.changed if is_served else None,
+            last_job=row.last_job,
+            destinations=tuple(destinations_of(source, self._settings.destinations)),
+            stopped=row.stopped,
+            pulls=is_served and row.pulls and row.state in RUNNING,
+        )
+
     def _order(self, db: Transaction, name: str, by: Principal, verb: str) -> None:
         if not by.may(Right.ADMINISTER) or name not in self._settings.sources:
             raise InvalidArgument("source", name, "the name of a table [sources.<name>]")
         queries.add_missing(db, [name])
         audit.write_audit(db, AuditLine.of(by, verb, f"source {name}", self._clock.now()))
+
+
+def _resting(row: InletRow, *, enabled: bool) -> str:
+    """Return the state of an inlet without a server."""
+    if not enabled:
+        return "disabled"
+    if row.stopped:
+        return "stopped"
+    return "quarantined" if row.quarantine else "no server"

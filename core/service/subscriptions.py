@@ -7,8 +7,10 @@ receives the events of its owner's jobs only (D23). Lives are in ticks. The quer
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, SubscriptionNotFound, Unavailable
@@ -16,6 +18,7 @@ from postscan.core.model.principal import Principal, Right
 from postscan.core.model.records import AuditLine
 from postscan.core.model.snapshot import JobChange
 from postscan.core.model.subscription import EventService, Sink, Subscription
+from postscan.core.service.access import require
 from postscan.core.settings.network import EventSettings
 from postscan.core.store import events, outbox
 from postscan.core.store.callers import audit
@@ -23,6 +26,16 @@ from postscan.core.store.callers import subscriptions as queries
 from postscan.core.store.database import Transaction
 from postscan.core.store.database.pages import in_pages
 from postscan.core.store.store import Store
+
+BACKLOG_WINDOWS: Final = 1
+"""Windows of events, each of `outbox.WINDOW`, that are read for a list of many subscriptions."""
+
+
+class Backlog(NamedTuple):
+    """How many events wait for a subscriber: as many or, unless it `is_whole`, more."""
+
+    events: int
+    is_whole: bool
 
 
 class Subscriptions:
@@ -84,6 +97,13 @@ class Subscriptions:
         return max(0.0, subscription.until - self._clock.ticks())
 
     # --- for administrators --------------------------------------------------------------------------------------
+
+    def all(self, by: Principal) -> list[Subscription]:
+        """Return the subscriptions in force, by identifier; raise `NotAdministrator`. They are read in pages."""
+        require(by, Right.ADMINISTER)
+        now = self._clock.ticks()
+        found = in_pages(self._store.reading, queries.load_page)
+        return [one for one in found if one.until > now and not one.cancelled]
 
     def cancel(self, id: str, by: Principal) -> Subscription:
         """End a subscription of any owner, with a line in the audit trail; return it as stored now.
@@ -147,13 +167,19 @@ class Subscriptions:
 
     def waiting(self, owner: Principal | None, cursor: int) -> int:
         """Return how many events are behind the cursor, of one owner or of all; received images do not count."""
-        total, before = 0, -1
+        return self.backlog(owner, cursor, math.inf).events
+
+    def backlog(self, owner: Principal | None, cursor: int, windows: float = BACKLOG_WINDOWS) -> Backlog:
+        """Return what `waiting` returns, of so many windows of events alone, and whether these are all events."""
+        total, before, read = 0, -1, 0
         while before < cursor:
+            if read >= windows:
+                return Backlog(total, is_whole=False)
             before = cursor
             with self._store.reading() as db:
                 found, cursor = outbox.waiting(db, cursor, owner)
-            total += found
-        return total
+            total, read = total + found, read + 1
+        return Backlog(total, is_whole=True)
 
     # --- rules ---------------------------------------------------------------------------------------------------
 

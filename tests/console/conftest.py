@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from console_browser import Browser
 from starlette.types import ASGIApp
 
 from postscan.console.http.app import create_app
+from postscan.console.state.examinations import Examinations
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Role
 from postscan.core.registry.catalogue import Catalogue
 from postscan.core.registry.remembered import RememberedCatalogue
+from postscan.doctor import examination
 
 
 @pytest.fixture
 def console_app(core: Engine) -> ASGIApp:
-    """The application of the console on the engine `core`; it finds no plugins, so that no worker has to start."""
+    """The application of the console on the engine `core`; no worker has to start for it.
+
+    It finds no plugins, and the checks that take long find nothing.
+    """
     core.remembered_catalogue = RememberedCatalogue(lambda: Catalogue(()), core.clock)
-    return create_app(core)
+    machine = partial(examination.examine_machine, core.settings)
+    return create_app(core, examinations=Examinations(lambda: (), machine, core.clock))
 
 
 @pytest.fixture

@@ -56,7 +56,14 @@ def console(
             log.info("console ready", extra={"url": url})
             typer.echo(url)
 
-        server.serve(engine, own, ready, watched, context.find_root().obj)
+        server.serve(engine, own, ready, watched, context.find_root().obj, _probe)
+
+
+def _probe(host: str, port: int, seconds: float) -> object:
+    """Send a Probe for the check of discovery, as `postscan doctor` does."""
+    from postscan.cli.device import discovery
+
+    return discovery.on_host(host, port, seconds)
 
 
 class ConsoleBeside:

@@ -13,7 +13,7 @@ from postscan.core.errors import PostscanError
 
 if TYPE_CHECKING:
     from postscan.core.engine import Engine
-    from postscan.core.service.inlets import InletRow
+    from postscan.core.service.inlets import InletStatus
 
 COLUMNS: Final = ("NAME", "PLUGIN", "STATE", "SINCE", "LAST JOB", "DETAIL")
 
@@ -122,34 +122,20 @@ def scan(
 
 
 def _records(engine: Engine) -> list[dict[str, Any]]:
-    """Return the inlets as plain values; times in ISO 8601. Without a server, no source runs."""
-    rows = engine.inlets.list(local_administrator())
-    is_served = engine.store.server() is not None
-    return [_record(engine, row, is_served) for row in rows.values()]
+    """Return the inlets as plain values; times in ISO 8601."""
+    return [_record(one) for one in engine.inlets.statuses(local_administrator())]
 
 
-def _record(engine: Engine, row: InletRow, is_served: bool) -> dict[str, Any]:
-    from postscan.core.settings.sources import destinations_of
-
-    source = engine.settings.sources[row.name]
+def _record(inlet: InletStatus) -> dict[str, Any]:
     return {
-        "name": row.name,
-        "plugin": source.plugin,
-        "state": (row.state or "starting") if is_served else _resting(row, enabled=source.enabled),
-        "detail": row.detail if is_served else row.quarantine,
-        "since": row.changed.isoformat() if row.changed and is_served else None,
-        "last_job": row.last_job.isoformat() if row.last_job else None,
-        "destinations": list(destinations_of(source, engine.settings.destinations)),
+        "name": inlet.name,
+        "plugin": inlet.plugin,
+        "state": inlet.state,
+        "detail": inlet.detail,
+        "since": inlet.since.isoformat() if inlet.since else None,
+        "last_job": inlet.last_job.isoformat() if inlet.last_job else None,
+        "destinations": list(inlet.destinations),
     }
-
-
-def _resting(row: InletRow, *, enabled: bool) -> str:
-    """Return the state of an inlet without a server."""
-    if not enabled:
-        return "disabled"
-    if row.stopped:
-        return "stopped"
-    return "quarantined" if row.quarantine else "no server"
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from postscan.core.model.accounts.account import (
     EXPECTED_NAME,
     Account,
     AccountUser,
+    account_of,
     canonical_name,
     person_name,
 )
@@ -182,6 +183,31 @@ class Accounts:
                 raise AccountNotFound(name)
             sessions.delete_of(db, person_name(canonical))
             audit.write_audit(db, self._line(by, "remove-account", canonical))
+
+    # --- for the person ------------------------------------------------------------------------------------------
+
+    def change_own_password(self, person: Principal, old: str, new: str, address: str) -> Account:
+        """Store another password of the account with which a person has signed in, and return it as it is then.
+
+        Its sessions end. Raises `InvalidArgument` (old, password, name if the settings have the account),
+        `AccountNotFound` if the person came another way or the account has changed meanwhile, and as `sign_in`.
+        """
+        name = self._of_database(account_of(person) or "")
+        found = self.sign_in(name, old, address)
+        if found is None or found.person != person:
+            raise InvalidArgument("old", rules.HIDDEN, "the password of the account")
+        with self._queues[True].turn(Attempt(CONSOLE, address, name).client):
+            hash = self._hash(name, new)
+        with self._store.writing() as db:
+            now = queries.find(db, name)
+            if now is None or now.stamp != found.stamp:
+                raise AccountNotFound(name)
+            queries.change_password(db, name, hash, self._clock.now())
+            sessions.delete_of(db, person.name)
+            audit.write_audit(db, self._line(person, "change-password", name))
+            changed = queries.find(db, name)
+        assert changed is not None
+        return changed
 
     # --- rules ---------------------------------------------------------------------------------------------------
 

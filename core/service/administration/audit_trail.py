@@ -1,4 +1,6 @@
-"""Export and drop lines of the audit trail. For administrators; other callers find an empty trail.
+"""Search, export and drop lines of the audit trail. For administrators; other callers find an empty trail.
+
+A search returns a page of lines and where it goes on. It also ends after `SECONDS`, so that no caller waits for long.
 
 What is dropped is what was exported: each line is compared with the trail before any is deleted, and again in the
 transaction that deletes it. A dropped line therefore stands in the file that the administrator has, and lines that are
@@ -19,8 +21,17 @@ from postscan.core.model.principal import Principal, Right
 from postscan.core.model.records import AuditLine
 from postscan.core.service.access import require
 from postscan.core.store.callers import audit
-from postscan.core.store.database import Transaction
+from postscan.core.store.callers.audit import ALL_LINES, AuditQuery
+from postscan.core.store.database import Transaction, pages
 from postscan.core.store.store import Store
+
+__all__ = ["ALL_LINES", "AuditQuery", "AuditTrail", "Dropped", "FoundLines"]
+
+FOUND: Final = 50
+"""Lines of a page of a search, unless a caller asks for another number."""
+
+SECONDS: Final = 0.5
+"""After which a search returns what it has found."""
 
 PAGE: Final = 1000
 """Lines that one transaction reads or deletes, so that the server beside it waits for a moment only."""
@@ -38,15 +49,51 @@ class Dropped(NamedTuple):
     before: int
 
 
+class FoundLines(NamedTuple):
+    """A page of a search, newest first; it goes on before the line with the number `before`, None at its end."""
+
+    lines: list[AuditLine]
+    before: int | None
+
+
 class AuditTrail:
-    """The lines of all callers, oldest first. Every method may block. Raised by all: `StoreBusy`."""
+    """The lines of all callers. Every method may block. Raised by all: `StoreBusy`."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
+    def search(
+        self, by: Principal, query: AuditQuery = ALL_LINES, before: int | None = None, most: int = FOUND
+    ) -> FoundLines:
+        """Return at most *most* of the wanted lines before the one with this number, newest first."""
+        if not by.may(Right.ADMINISTER):
+            return FoundLines([], None)
+        until = self._clock.ticks() + SECONDS
+        found: list[AuditLine] = []
+        while True:
+            with self._store.reading() as db:  # one more line than wanted: to know whether there is one
+                part, before = audit.find(db, query, before, most + 1 - len(found), pages.PART)
+            found += part
+            if len(found) > most:
+                return FoundLines(found[:most], found[most - 1].seq)
+            if before is None or self._clock.ticks() >= until:
+                return FoundLines(found, before)
+
+    def every(self, by: Principal, query: AuditQuery, most: int) -> Iterator[AuditLine]:
+        """Yield at most *most* of the wanted lines, newest first, read in parts however long that takes."""
+        before: int | None = None
+        while by.may(Right.ADMINISTER) and most > 0:
+            with self._store.reading() as db:
+                part, last = audit.find(db, query, before, min(most, pages.PAGE), pages.PART)
+            yield from part
+            most -= len(part)
+            before = part[-1].seq if len(part) == pages.PAGE else last
+            if before is None:
+                return
+
     def older_than(self, moment: datetime, by: Principal) -> Iterator[AuditLine]:
-        """Yield the lines that were written before *moment*, read in pages."""
+        """Yield the lines that were written before *moment*, oldest first, read in pages."""
         if not by.may(Right.ADMINISTER):
             return
         last = 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from conftest import ANNA
 from typer.testing import Result
+from works import Works
+
+from postscan.core.engine import Engine
 
 
 def test_the_spool_of_the_database_needs_nothing(postscan: Callable[..., Result]) -> None:
@@ -38,3 +43,21 @@ def test_another_spool_is_shown_and_then_adopted(postscan: Callable[..., Result]
     assert adopted.exit_code == 0
     assert adopted.stdout.splitlines()[:2] == shown[0].stdout.splitlines()
     assert (after.exit_code, after.stdout) == (0, "the spool is that of the database\n")
+
+
+def test_each_callers_share_of_the_spool_is_listed(postscan: Callable[..., Result], core: Engine) -> None:
+    """In bytes and in per cent of what a caller may store, as JSON too."""
+    works = Works(core, ANNA)
+    works.send(works.create("copy"), data=b"x" * 3000)
+    most = core.settings.limits.caller_bytes
+    table = postscan("spool", "usage").stdout.splitlines()[-1].split()
+
+    assert table == [ANNA.name, "3,000", "0", f"{most:,}", "0%"]
+    assert json.loads(postscan("spool", "usage", "--json").stdout) == [
+        {"caller": ANNA.name, "documents": 3000, "logs": 0, "most": most, "share": round(3000 / most, 4)}
+    ]
+
+
+def test_an_empty_spool_is_said_to_be_empty(postscan: Callable[..., Result]) -> None:
+    """Without a head of a table."""
+    assert postscan("spool", "usage").stdout == "the spool keeps no document\n"

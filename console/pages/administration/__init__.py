@@ -1,0 +1,1 @@
+"""Pages about the server itself: its health, settings, callers and sources, accounts, and the audit trail."""

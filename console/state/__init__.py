@@ -1,0 +1,1 @@
+"""What the console remembers between requests, so that no request repeats what is slow."""
