@@ -42,7 +42,14 @@ _OUT_OF_MEMORY: Final = "500"
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket of the console; raise `SettingsError` if its address is taken, or is none."""
+    """Return the listening socket of the console.
+
+    Raises `SettingsError` if its address is taken, is none, or would serve passwords in clear.
+    """
+    try:
+        settings.console.check(is_tls=settings.tls.on, is_served=True)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     host, port = settings.console.host, settings.console.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -97,11 +97,14 @@ class ConsoleSettings(Table):
         """Whether `postscan serve` starts the console."""
         return is_loopback(self.host) if self.enabled is None else self.enabled
 
-    def check(self, *, is_tls: bool) -> None:
-        """Raise `ValueError` if these settings would serve passwords in clear, or under a name that is not known."""
+    def check(self, *, is_tls: bool, is_served: bool | None = None) -> None:
+        """Raise `ValueError` if these settings would serve passwords in clear, or under a name that is not known.
+
+        *is_served* says whether the console is started; None: as `postscan serve` does by these settings.
+        """
         if self.oidc.issuer and not self.public_url:
             raise ValueError("console.public_url is missing: the provider of console.oidc sends browsers back to it")
-        if is_loopback(self.host) or not self.is_on:
+        if is_loopback(self.host) or not (self.is_on if is_served is None else is_served):
             return
         if not (is_tls or self.proxy.networks):
             raise ValueError(
