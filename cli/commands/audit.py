@@ -42,8 +42,8 @@ def show(
     """Show the audit trail: every change of a job, and every refused attempt.
 
     PROOF is how the caller was authenticated: `address` (the device or browser at that address), `certificate`, `local`
-    (an administrator at this machine), `source`; at the console also `account`, `link` and `api`. The database rejects
-    changes of the trail; `export` and `drop` take old lines out of it.
+    (an administrator at this machine), `source`; at the console also `account`, `link`, `oidc` and `api`. The
+    database rejects changes of the trail; `export` and `drop` take old lines out of it.
 
     \b
     Examples:
