@@ -135,18 +135,6 @@ def is_owned(job: Job, by: Principal) -> bool:
     return bool(sid) and job.user.sid == sid and (by.role is not None or job.owner.proof is Proof.SOURCE)
 
 
-def may_look(job: Job, by: Principal) -> bool:
-    """Return whether the caller may see the pictures of a job, which it may see: D26 and D27.
-
-    Those of a job that is its own by the SID, only if a certificate has proven the job's user as well. A device that
-    shows none, and the origin of a source's job, may have named anyone.
-    """
-    if by.may(Right.PICTURES) or (job.owner.name, job.owner.proof) == (by.name, by.proof):
-        return True
-    of_certificate = (f"user:{by.sid}", Proof.CERTIFICATE)
-    return is_owned(job, by) and (job.owner.name, job.owner.proof) == of_certificate
-
-
 def require(by: Principal, right: Right) -> None:
     """Raise `NotAdministrator` if the caller has not this right."""
     if not by.may(right):

@@ -14,7 +14,6 @@ from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound, NotAdministrator, PostscanError, WrongState
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof, Right, Role, User, at_console, of_source
-from postscan.core.service.access import may_look
 from postscan.core.service.administration.actions import JobAction, actions
 from postscan.core.settings import Settings
 
@@ -153,27 +152,6 @@ def test_a_certificate_at_a_device_sees_no_more_than_before(core: Engine) -> Non
     with pytest.raises(JobNotFound):
         core.service.job(token, STRONG)
     assert core.service.job(token, at_the_console).token == token
-
-
-@pytest.mark.parametrize(
-    ("owner", "looks"),
-    [
-        (ANNA, {Role.ADMINISTRATOR}),
-        (of_source("mail", "10.0.0.9"), {Role.ADMINISTRATOR}),
-        (Principal(f"user:{OTHER_SID}", Proof.CERTIFICATE), {Role.ADMINISTRATOR}),
-        (Principal(STRONG.name, Proof.ADDRESS), {Role.ADMINISTRATOR}),
-        (STRONG, set(Role)),
-        (Principal("account:ann", Proof.ACCOUNT), set(Role)),
-    ],
-    ids=["device", "source", "other's certificate", "name without proof", "certificate", "account"],
-)
-def test_pictures_are_shown_where_the_user_is_proven_twice(
-    job: Callable[..., Job], owner: Principal, looks: set[Role]
-) -> None:
-    """D26: a device without a certificate may have named any SID. D27: administrators may look."""
-    one = replace(job(owner=owner), user=User(SID, "anna@fabrikam.example"))
-
-    assert {role for role in Role if may_look(one, person(role))} == looks
 
 
 def test_what_is_beside_jobs_is_for_the_right_that_it_needs(core: Engine) -> None:
