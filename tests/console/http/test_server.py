@@ -14,7 +14,7 @@ def test_it_serves_no_passwords_in_clear_when_it_runs_alone() -> None:
     settings = Settings.model_validate({"console": {"host": "0.0.0.0"}})
 
     assert not settings.console.is_on
-    with pytest.raises(SettingsError, match="is not a loopback address: set tls.certificate"):
+    with pytest.raises(SettingsError, match=r"is not a loopback address: set tls\.certificate"):
         server.listen(settings)
 
 
