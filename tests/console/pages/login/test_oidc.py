@@ -112,7 +112,7 @@ def test_another_value_is_no_role(one: Browser, provider: OidcDouble, claims: di
         {"sub": "x" * 256},
         {"aud": [CLIENT, "another"], "azp": "another"},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_a_token_for_another_login_does_not_count(one: Browser, provider: OidcDouble, claims: dict[str, Any]) -> None:
     """OpenID Connect Core 1.0, 3.1.3.7."""
