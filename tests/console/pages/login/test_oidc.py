@@ -147,7 +147,7 @@ def test_a_new_key_of_the_provider_is_read(one: Browser, provider: OidcDouble) -
 def test_a_login_ends_in_the_browser_that_has_begun_it(core: Engine, one: Browser, provider: OidcDouble) -> None:
     """T-C1: a link with the code of an attacker signs no one else in; nor does a code count twice."""
     back = provider.sign_in(one.get("/login/oidc").headers["location"], roles=["admins"])
-    other = Browser(create_app(core), core)
+    other = Browser(one.http.app, core)
     elsewhere = other.get(back).status_code
     first, second = one.get(back).status_code, one.get(back).status_code
 
