@@ -28,7 +28,9 @@ def show(request: ConsoleRequest) -> Response:
     identifier, files = stored.files(request)
     if _has_secrets(identifier, files, checks.catalogue(request.console.engine)):
         raise PageError(
-            403, "The XML of this scan process has secrets, which the console does not show.", "Use the form instead."
+            403,
+            "The XML of this scan process has secrets, which the console does not show.",
+            "Use the form, or an editor on the machine of the server.",
         )
     return _page(request, identifier, files, files)
 
@@ -47,7 +49,9 @@ def save(request: ConsoleRequest) -> Response:
     """Store the sent text, if the files are still those that were shown."""
     identifier, before = stored.files(request)
     if _has_secrets(identifier, before, checks.catalogue(request.console.engine)):
-        raise PageError(403, "The XML of this scan process has secrets.", "Use the form instead.")
+        raise PageError(
+            403, "The XML of this scan process has secrets.", "Use the form, or an editor on the machine of the server."
+        )
     if request.value(stored.REVISION) != before.revision:
         return _changed_meanwhile(request, identifier, before)
     return _handled(request, identifier, before)

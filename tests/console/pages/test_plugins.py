@@ -24,6 +24,7 @@ EVIL = "<img src=x onerror=alert(1)>\u202e"
 SETTINGS = (
     Parameter("folder", "text", required=True, help=f"where they go {EVIL}"),
     Parameter("password", "text", secret=True, default="swordfish"),
+    Parameter("pin", "text", secret=True),
 )
 PARCEL = Plugin(
     "acme",
@@ -54,7 +55,11 @@ class Site:
         self.file.write_text("# ours\nplugins.disabled = []\n")
         self.readings = 0
         core.settings = core.settings.model_copy(
-            update={"filters": {"acme": {"folder": "/out", "password": "hunter22", "api_key": "0123456789abcdef"}}}
+            update={
+                "filters": {
+                    "acme": {"folder": "/out", "password": "hunter22", "pin": "q7q", "api_key": "0123456789abcdef"}
+                }
+            }
         )
         core.remembered_catalogue = RememberedCatalogue(self._read, core.clock)
         self.browser = Browser(create_app(core, settings_file=self.file), core)
@@ -109,12 +114,12 @@ def test_a_change_of_the_list_is_audited_and_needs_a_new_proof(site: Site) -> No
 
 
 def test_no_secret_is_on_a_page(site: Site) -> None:
-    """Whether it is declared as one, or only has the name of one; whether it is the default or set."""
+    """Whether it is declared as one, or only has the name of one; the default or set; however short it is."""
     site.browser.get("/plugins/acme")
 
     assert site.browser.sees("/out")
     assert site.browser.sees("there is no string")
-    assert [word for word in ("swordfish", "hunter22", "0123456789abcdef") if word in site.browser.page] == []
+    assert [word for word in ("swordfish", "hunter22", "0123456789abcdef", "q7q") if word in site.browser.page] == []
 
 
 def test_texts_of_plugins_stay_text(site: Site) -> None:

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 from conftest import ANNA
+from console_browser import person
 
-from postscan.core.errors import InvalidArgument
-from postscan.core.model.principal import Principal, Proof
+from postscan.core.engine import Engine
+from postscan.core.errors import InvalidArgument, NotAdministrator
+from postscan.core.model.principal import Principal, Proof, Role
 from postscan.core.model.records import AuditLine
 from postscan.core.service.administration import audit_trail
 from postscan.core.service.administration.audit_trail import AuditTrail
@@ -157,3 +159,25 @@ def test_a_number_is_not_used_again(made: Trail) -> None:
 
     assert made.store.audit()[-1].seq == 4
     assert made.drop(exported) == (0, 2)
+
+
+# --- changes that are not in the database ----------------------------------------------------------------------------
+
+
+def test_a_change_of_files_has_its_line_before_it_is_made(core: Engine) -> None:
+    """One that fails has a second line; who may not administer makes none, and changes nothing."""
+    done: list[str] = []
+    with core.audit_trail.recorded(ADMIN, "stored", "process", "revision 1"):
+        done.append("first")
+    with pytest.raises(OSError, match="full"), core.audit_trail.recorded(ADMIN, "stored", "process"):
+        raise OSError("full")
+    with pytest.raises(NotAdministrator), core.audit_trail.recorded(person(Role.OPERATOR), "stored", "process"):
+        done.append("second")
+    lines = list(core.audit_trail.older_than(core.clock.now() + timedelta(days=1), ADMIN))
+
+    assert done == ["first"]
+    assert [(line.verb, line.token, line.outcome, line.detail) for line in lines if line.verb == "stored"] == [
+        ("stored", "process", "done", "revision 1"),
+        ("stored", "process", "done", ""),
+        ("stored", "process", "failed", "full"),
+    ]

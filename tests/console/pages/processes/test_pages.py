@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.model.principal import Role
 from postscan.core.model.process import FilterInstructions
+from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
+from postscan.core.registry.remembered import RememberedCatalogue
 from postscan.soap.processes.folder import ProcessFolder
 
 PAGE = f"/processes/{GUID}"
@@ -263,6 +266,31 @@ def test_a_new_process_is_stored_of_its_text(admin: Browser, stored: StoredProce
 
     assert made.status_code == 303
     assert len(stored.all()) == 4
+
+
+def test_secrets_in_instructions_are_on_no_page(admin: Browser, stored: StoredProcesses, core: Engine) -> None:
+    """The form says that there is one, and leaves it as it is; the XML, which has it, is not shown and not taken."""
+    secret = tuple(replace(one, secret=one.name == "text") for one in SCHEMA.parameters)
+    info = FilterInfo(LETTER, "Print", "", 5.0, instructions=replace(SCHEMA, parameters=secret))
+    catalogue = Catalogue((Plugin("printers", "d", "1", PluginState.READY, filters=(info,)),))
+    core.remembered_catalogue = RememberedCatalogue(lambda: catalogue, core.clock)
+    stored.store(letter("swordfish"))
+    before = stored.all()
+    admin.get(PAGE)
+    form = shown_form(admin.page)
+
+    assert "swordfish" not in admin.page
+    assert admin.sees("A value is set.")
+    admin.post(PAGE, form | {"do": "save"})
+    assert stored.all() == before
+    admin.post(PAGE, form | {"f1.text": "marlin", "f1.size": "a6"})
+    assert "marlin" not in admin.page
+    for broken in (False, True):
+        if broken:
+            (stored.folder / f"{GUID}.toml").write_bytes(b"oops")
+        assert admin.get(f"{PAGE}/xml").status_code == 403
+        assert admin.post(f"{PAGE}/xml", {"xml": "<a/>", "do": "save"}).status_code == 403
+        assert "swordfish" not in admin.page
 
 
 # --- removal, hostile texts ------------------------------------------------------------------------------------------
