@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC
 from typing import Final
 
 from pydantic import BaseModel, Field
 
-from postscan.console.api.operations import ApiAnswer, ApiQuery, NoQuery
+from postscan.console.api.operations import ApiAnswer, ApiQuery, NoQuery, Text, Time, next_page, paged
 from postscan.console.request import ConsoleRequest
 from postscan.core.errors import SubscriptionNotFound
 from postscan.core.model.principal import Right, Role
 from postscan.core.service.access import require
+from postscan.core.service.administration.audit_trail import AuditQuery
 from postscan.core.service.administration.records import AuditRecord
 from postscan.core.service.administration.subscription_records import SubscriptionRecord, described
 
@@ -36,21 +38,29 @@ class SubscriptionsRecord(BaseModel):
 
 
 class AuditParameters(ApiQuery):
-    """Which lines of the audit trail are wanted."""
+    """Which lines of the audit trail are wanted: those that fulfil every parameter that is given."""
 
-    token: str = Field(
-        "",
-        max_length=255,
-        pattern=r"^[^\x00]*$",
-        description="About this: the token of a job, or what the column JOB of the trail has. Default: about all.",
-    )
-    limit: int = Field(100, ge=1, le=MOST_LINES, description="Most lines, the newest.")
+    who: Text = Field("", description="With this text in the name of the caller.")
+    verb: Text = Field("", description="About this action.")
+    outcome: Text = Field("", description="With this outcome.")
+    token: Text = Field("", description="About this job, or what else the column JOB of the trail has.")
+    begin: Time | None = Field(None, alias="from", description="Written at this time or later.")
+    end: Time | None = Field(None, alias="to", description="Written before this time.")
+    before: int | None = Field(None, ge=1, le=1 << 62, description="Where the page begins: `next` has it.")
+    limit: int = Field(100, ge=1, le=MOST_LINES, description="Most lines of the page.")
+
+    @property
+    def wanted(self) -> AuditQuery:
+        """The query of the service."""
+        begin, end = (moment.astimezone(UTC) if moment else None for moment in (self.begin, self.end))
+        return AuditQuery(self.who, self.verb, self.outcome, self.token, begin, end)
 
 
 class AuditLinesRecord(BaseModel):
-    """Lines of the audit trail, the newest first."""
+    """A page of the audit trail, the newest line first; `next` is null behind the oldest one."""
 
     lines: tuple[AuditRecord, ...]
+    next: str | None
 
 
 def get_me(request: ConsoleRequest, _query: NoQuery) -> ApiAnswer:
@@ -80,7 +90,8 @@ def end_subscription(request: ConsoleRequest, _query: NoQuery) -> ApiAnswer:
 
 
 def list_audit(request: ConsoleRequest, query: AuditParameters) -> ApiAnswer:
-    """Return the newest lines of the audit trail."""
+    """Return a page of the audit trail. A search ends after a second, with the lines that it has found until then."""
     require(request.by, Right.ADMINISTER)
-    lines = request.console.engine.service.audit(request.by, query.token or None, query.limit)
-    return ApiAnswer(AuditLinesRecord(lines=tuple(map(AuditRecord.of, reversed(lines)))))
+    found = request.console.engine.audit_trail.search(request.by, query.wanted, query.before, query.limit)
+    link = next_page(request.http, before=str(found.before)) if found.before is not None else None
+    return paged(AuditLinesRecord(lines=tuple(map(AuditRecord.of, found.lines)), next=link), link)

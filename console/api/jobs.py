@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Final
+from datetime import UTC
+from typing import Final
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from postscan.console.api.operations import BASE, ApiAnswer, ApiQuery, NoQuery, next_page, paged
+from postscan.console.api.operations import BASE, ApiAnswer, ApiQuery, NoQuery, Text, Time, next_page, paged
 from postscan.console.request import ConsoleRequest
 from postscan.core.errors import JobNotFound
 from postscan.core.model.states import JobReason, JobState
@@ -29,13 +29,7 @@ from postscan.core.service.administration.records import (
 MOST_JOBS: Final = 200
 """Most jobs of a page."""
 
-_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-
 _TOKEN: Final = re.compile(r"[!-~]{1,64}")
-
-Text = Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")]
-Time = Annotated[AwareDatetime, Field(ge=_FIRST, le=_LAST)]
 
 
 class JobSearch(ApiQuery):

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, get_origin
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, get_origin
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +20,12 @@ from postscan.core.errors import PostscanError
 from postscan.core.model.principal import Right
 
 BASE: Final = "/api/v1"
+
+Text = Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")]
+"""A text in a query; no database takes a NUL."""
+
+Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(9999, 1, 1, tzinfo=UTC))]
+"""A time in a query, with its zone; each can be converted to UTC."""
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from postscan.console.api import callers, jobs, processes
+from postscan.console.api import callers, health, jobs, processes
 from postscan.console.api.operations import ApiOperation
 from postscan.core.model.principal import Right
 from postscan.core.service.administration.records import CountsRecord, JobDetails, JobRecord
@@ -93,6 +93,16 @@ OPERATIONS: Final = (
         processes.PluginsRecord,
         right=Right.ADMINISTER,
     ),
+    ApiOperation("GET", "/health", health.get_health, "Show the health", health.HealthRecord, right=Right.SEE),
+    ApiOperation(
+        "POST",
+        "/health/check",
+        health.check_health,
+        "Check plugins and destinations",
+        health.HealthRecord,
+        right=Right.OPERATE,
+        status=202,
+    ),
     ApiOperation("GET", "/me", callers.get_me, "Show the caller", callers.CallerRecord),
     ApiOperation(
         "GET",
@@ -119,5 +129,6 @@ OPERATIONS: Final = (
         callers.AuditLinesRecord,
         callers.AuditParameters,
         Right.ADMINISTER,
+        links=True,
     ),
 )

@@ -40,14 +40,19 @@ def test_subscriptions_are_said_as_the_command_line_says_them_and_ended(api: Api
 
 
 def test_the_audit_trail_is_said_as_the_command_line_says_it(api: Api, core: Engine) -> None:
-    """The newest line first; of one job, or of all."""
+    """The newest line first, page by page; of one job, or of all."""
     token = core.service.create(ANNA, SID, "P", instructions("copy"))
     core.service.create(ANNA, SID, "P", instructions("copy"))
     client = api(Role.ADMINISTRATOR)
     lines = list(reversed(core.service.audit(ADMIN)))
 
-    assert client.get("/audit").json() == {"lines": [AuditRecord.of(one).plain() for one in lines]}
-    assert client.get("/audit", limit=1).json()["lines"] == [AuditRecord.of(lines[0]).plain()]
+    assert client.get("/audit").json() == {"lines": [AuditRecord.of(one).plain() for one in lines], "next": None}
+    first = client.get("/audit", verb="create", limit=1)
+    second = client.get(first.json()["next"])
+    assert first.headers["link"] == f'<{first.json()["next"]}>; rel="next"'
+    assert [one.json()["lines"][0]["seq"] for one in (first, second)] == [
+        one.seq for one in lines if one.verb == "create"
+    ]
     assert [line["token"] for line in client.get("/audit", token=token).json()["lines"]] == [token]
 
 
