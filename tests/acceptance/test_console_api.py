@@ -32,13 +32,17 @@ def test_a_program_cancels_a_running_job_and_the_metrics_have_it(tmp_path: Path)
         ) as program:
             answer = program.post(f"/api/v1/jobs/{job}/cancel")
             ended = works.ended(job)
-            until(lambda: value(series(program.get("/metrics").text), "postscan_cancels_total"), "for the metrics")
+            stopped = {"filter": "acme", "outcome": "stopped"}
+            until(
+                lambda: value(series(program.get("/metrics").text), "postscan_filter_runs_total", **stopped),
+                "for the metrics to have the end of the filter",
+            )
             found = series(program.get("/metrics").text)
 
     assert answer.status_code == 200
     assert answer.json()["state"] in ("Terminating", "Canceled")
     assert ended.state == "Canceled"
     assert value(found, "postscan_cancels_total") == 1
-    assert value(found, "postscan_filter_runs_total", filter="acme", outcome="stopped") == 1
+    assert value(found, "postscan_filter_runs_total", **stopped) == 1
     assert value(found, "postscan_server_up") == 1
     assert (value(found, "postscan_connections_limit") or 0) > 0
