@@ -1,4 +1,4 @@
-"""Changes for subscribers: the events of one commit, folded into one `JobChange`.
+"""Changes for subscribers: the events of one commit, folded into one `JobChange`; and which jobs have changed.
 
 The event table is outbox and history at once: a change is folded out of the job's own events up to it, so it is the
 same however often, and however late, it is read.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -28,12 +28,29 @@ from postscan.core.model.snapshot import FilterSnapshot, JobChange, Snapshot
 from postscan.core.model.states import FilterState, JobState
 from postscan.core.store import events as store_events
 from postscan.core.store.database.pages import Reading, at_most, of_jobs
-from postscan.core.store.schema import EVENT, JOB, STEP
+from postscan.core.store.schema import EVENT, JOB, STEP, is_in
 
 RowList = Sequence[sa.Row[Any]]
 
 _EVENTS: Final[sa.Select[Any]] = sa.select(
     EVENT.c.seq, EVENT.c.token, EVENT.c.version, EVENT.c.kind, EVENT.c.at, EVENT.c.fields
+)
+
+
+class StepProgress(NamedTuple):
+    """How far one filter is; there is no event of it."""
+
+    position: int
+    state: str
+    attempt: int
+    progress: str
+
+
+_PROGRESS: Final = (
+    sa.select(STEP.c.token, *(STEP.c[name] for name in StepProgress._fields))
+    .join(JOB, JOB.c.token == STEP.c.token)
+    .where(is_in(*(state.value for state in JobState if state.in_progress)))
+    .order_by(STEP.c.token, STEP.c.position)
 )
 
 
@@ -88,6 +105,20 @@ def waiting(db: sa.Connection, cursor: int, owner: Principal | None) -> tuple[in
     query = sa.select(sa.func.count()).select_from(EVENT)
     query = query.where(EVENT.c.seq > cursor, EVENT.c.seq <= last, EVENT.c.kind != ImageReceived.__name__)
     return db.scalar(query if owner is None else query.where(_is_of(owner))) or 0, max(cursor, last)
+
+
+def jobs_behind(db: sa.Connection, cursor: int, newest: int) -> set[JobToken]:
+    """Return the jobs that have events behind the cursor, up to *newest*. For a short distance: each is looked at."""
+    query = sa.select(EVENT.c.token).distinct().where(EVENT.c.seq > cursor, EVENT.c.seq <= newest)
+    return {JobToken(token) for token in db.scalars(query.where(EVENT.c.token.is_not(None)))}
+
+
+def progress(db: sa.Connection) -> dict[JobToken, tuple[StepProgress, ...]]:
+    """Return how far the filters are, of each job that is Started, Processing or Terminating."""
+    found: dict[JobToken, list[StepProgress]] = {}
+    for token, *step in db.execute(_PROGRESS):
+        found.setdefault(JobToken(token), []).append(StepProgress(*step))
+    return {token: tuple(steps) for token, steps in found.items()}
 
 
 def _last(db: sa.Connection, cursor: int, newest: int) -> int:

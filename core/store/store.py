@@ -264,6 +264,13 @@ class Store:
         with self.writing() as db:
             installation.write_mark(db, mark)
 
+    def version(self) -> int | None:
+        """Return a number of SQLite that differs after each commit of any connection, without blocking.
+
+        None while SQLite is busy, and with another database.
+        """
+        return self._cache.seen().version
+
     # --- the server of the database ------------------------------------------------------------------------------
 
     @property
