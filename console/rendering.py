@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 import jinja2
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from postscan.console.request import ConsoleRequest
-from postscan.core.model.principal import Right
+from postscan.console.request import Console, ConsoleRequest
+from postscan.core.model.principal import Principal, Right
 
 STATIC: Final = files("postscan.console") / "static"
 _LONGEST_PATH: Final = 2000  # characters
@@ -91,6 +91,12 @@ def text(request: ConsoleRequest, name: str, /, **values: Any) -> str:
     macros = templates.get_template("macros.html").make_module(shared)
     # Each page has the macros as `ui`, without an import of its own; `csrf` is the field that each form needs.
     return templates.get_template(name).render(shared | {"ui": macros, "csrf": vars(macros)["csrf"]} | values)
+
+
+def region_text(console: Console, by: Principal, name: str, /, **values: Any) -> str:
+    """Return the text of a region: a part of a page that is the same in each request, and so has no form."""
+    macros = console.templates.get_template("macros.html").make_module({"by": by})
+    return console.templates.get_template(name).render({"by": by, "ui": macros} | values).strip()
 
 
 def see_other(path: str, notice: str = "") -> Response:

@@ -145,8 +145,9 @@ class ConsoleRoute:
     """A row of the route table: what is answered at a path, and for whom.
 
     `right` None: any signed-in person, who then sees what is their own. `public`: anyone. `confirm`: only who has
-    signed in, or has confirmed it, in the last 15 minutes. `open_to` returns the networks from which anyone may ask.
-    `reads` and `returns` are the models of the JSON bodies.
+    signed in, or has confirmed it, in the last 15 minutes. `background`: pages ask without the person, so this does not
+    keep the session from ending. `open_to` returns the networks from which anyone may ask. `reads` and `returns` are
+    the models of the JSON bodies.
     """
 
     path: str
@@ -157,6 +158,7 @@ class ConsoleRoute:
     public: bool = False
     confirm: bool = False
     open_to: Callable[[ConsoleSettings], tuple[str, ...]] | None = None
+    background: bool = False
     summary: str = ""
     reads: type[BaseModel] | None = None
     returns: type[BaseModel] | None = None

@@ -9,7 +9,7 @@ from typing import Final
 
 from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
-from postscan.console.pages import me, plugins
+from postscan.console.pages import live, me, plugins
 from postscan.console.pages.administration import accounts, audit, devices, health, settings
 from postscan.console.pages.login import oidc, ways
 from postscan.console.pages.processes import editing, listing, xml
@@ -54,6 +54,8 @@ ROUTES: Final = (
     ConsoleRoute("/plugins/{name}/disable", "POST", plugins.disable, Right.ADMINISTER, confirm=True),
     ConsoleRoute("/plugins/{name}/enable", "POST", plugins.enable, Right.ADMINISTER, confirm=True),
     # --- live ---
+    ConsoleRoute("/live", "GET", live.stream, background=True),
+    ConsoleRoute("/live/newest", "GET", live.newest, background=True),
     # --- pictures ---
     # --- devices, audit, health, settings, accounts ---
     ConsoleRoute("/devices", "GET", devices.show, Right.ADMINISTER),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from postscan.console.errors import PageError, page_error
 from postscan.console.http import body, problems, static_files
@@ -28,7 +28,9 @@ from postscan.console.http.authentication import Authentication, IdentifiedCalle
 from postscan.console.http.cookies import Cookies, form_token
 from postscan.console.http.guard import Guard
 from postscan.console.http.threads import CALLERS, LOGINS, PAGES, PageThreads
+from postscan.console.live.regions import Region
 from postscan.console.metrics import ConsoleMetrics
+from postscan.console.pages.regions import REGIONS, live_updates
 from postscan.console.rendering import HtmlPage, SeeOther, environment, render, safe_path, see_other
 from postscan.console.request import ANONYMOUS, Console, ConsoleRequest, ConsoleRoute, is_api
 from postscan.console.routes import ROUTES
@@ -46,13 +48,15 @@ LONGEST_SECRET: Final = 128  # characters of a cookie that is looked at
 def create_app(
     engine: Engine,
     rows: Sequence[ConsoleRoute] = ROUTES,
+    regions: Mapping[str, Region] = REGIONS,
     *,
     settings_file: Path | None = None,
     examinations: Examinations | None = None,
-) -> ASGIApp:
-    """Return the ASGI application of the console on an engine, whose settings are from this file; None: no file.
+) -> Guard:
+    """Return the ASGI application of the console on an engine; close it before the server stops.
 
-    *examinations* check the installation; None: as the settings say, without a Probe.
+    *settings_file* has the settings of the engine; None: no file. *examinations* check the installation; None: as the
+    settings say, without a Probe.
     """
     authentication = Authentication(engine)
     examinations = examinations or of_settings(settings_file or engine.settings, engine.clock)
@@ -62,7 +66,8 @@ def create_app(
     routes += [Route(row.path, PageEndpoint(row, front), methods=[row.method]) for row in console.routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: front.not_served, PageError: front.not_served})
     app.router.redirect_slashes = False
-    return Guard(app, console.settings)
+    app.state.live = live = live_updates(console, regions)
+    return Guard(app, console.settings, live.close)
 
 
 class PageEndpoint:
@@ -136,7 +141,7 @@ class FrontOfPages:
         )
 
     def _caller(self, row: ConsoleRoute, http: Request, secret: str, address: str) -> IdentifiedCaller | None:
-        return self._authentication.caller(http, secret, address, by_token=row.is_api)
+        return self._authentication.caller(http, secret, address, by_token=row.is_api, active=not row.background)
 
     def _bare(self, http: Request) -> ConsoleRequest:
         """Return the request of a client that proves nothing; its forms depend on a secret of their own."""

@@ -39,16 +39,19 @@ class Authentication:
         self._engine = engine
         self._identities = Identities(engine.settings)
 
-    def caller(self, http: Request, secret: str, address: str, *, by_token: bool) -> IdentifiedCaller | None:
+    def caller(
+        self, http: Request, secret: str, address: str, *, by_token: bool, active: bool = True
+    ) -> IdentifiedCaller | None:
         """Return who asks; None if the request proves nothing. *secret* is that of the cookie.
 
-        An API token counts if *by_token*. Raises `Throttled` after too many tokens that are none, `StoreBusy`.
+        An API token counts if *by_token*; the request keeps the session from ending if *active*. Raises `Throttled`
+        after too many tokens that are none, `StoreBusy`.
         """
         scheme, _, token = http.headers.get("authorization", "").partition(" ")
         if by_token and token:
             found = self._engine.tokens.find(token.strip(), address) if scheme.lower() == "bearer" else None
             return IdentifiedCaller(found, None) if found is not None else None
-        session = self._engine.sessions.find(secret) if secret else None
+        session = self._engine.sessions.find(secret, active=active) if secret else None
         if session is None or not self._is_proven(http, session):
             return None
         return IdentifiedCaller(session.principal, session)

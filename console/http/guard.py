@@ -7,6 +7,7 @@ A request for another name of the host is refused (DNS rebinding), and a write f
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -37,10 +38,14 @@ SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 class Guard:
-    """An ASGI application that lets through what may reach the pages, and completes their responses."""
+    """An ASGI application that lets through what may reach the pages, and completes their responses.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    `close` ends the responses that would not end by themselves.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, close: Callable[[], None] = lambda: None) -> None:
         self._app = app
+        self.close = close
         self._public = urlsplit(settings.console.public_url)
         self._scheme = "https" if settings.console_uses_tls else "http"
         self._fields = dict(FIELDS)

@@ -96,7 +96,7 @@ def serve(
     context = tls.context(settings.tls) if settings.console_uses_tls else None
     examinations = of_settings(settings_file or settings, engine.clock, probe)
     app = create_app(engine, settings_file=settings_file, examinations=examinations)
-    server = _ConsoleServer(_config(app, settings, context), ready, url(settings, listener))
+    server = _ConsoleServer(_config(app, settings, context), ready, url(settings, listener), app.close)
     if watched is not None:
         threading.Thread(target=_stop_at_end, args=(watched, server), name="console-watch", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,16 +119,24 @@ def _stop_at_end(pipe: int, server: uvicorn.Server) -> None:
 
 
 class _ConsoleServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None], url: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[str], None], url: str, close: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
         self._url = url
+        self._close = close
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start uvicorn, then call `ready`."""
         await super().startup(sockets)
         if self.started:
             self._ready(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, which would not end by themselves, then stop uvicorn."""
+        await asyncio.to_thread(self._close)
+        await super().shutdown(sockets)
 
 
 class _ConsoleConfig(uvicorn.Config):
