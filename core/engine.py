@@ -37,6 +37,7 @@ from postscan.core.service.administration.callers import Callers
 from postscan.core.service.administration.listing import JobListing
 from postscan.core.service.administration.metrics.condition import Watched
 from postscan.core.service.administration.metrics.writer import Metrics
+from postscan.core.service.administration.overview import Overview
 from postscan.core.service.inlets import Inlets
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.origins import Origins
@@ -80,6 +81,7 @@ class Engine:
         self.audit_trail = AuditTrail(self.store, self.clock)
         self.listing = JobListing(self.store, self.clock)
         self.callers = Callers(settings, self.store, self.clock)
+        self.overview = Overview(self.store, self.clock)
         self.uploads = Uploads()
         self.ballast = _ballast(settings)
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)

@@ -46,6 +46,11 @@ class RememberedCatalogue:
         """Whether the catalogue is being read now."""
         return self._is_under_way
 
+    @property
+    def newest(self) -> CatalogueReading | None:
+        """The newest reading; None before the first one. It begins none."""
+        return self._reading
+
     def current(self, seconds: float) -> CatalogueReading:
         """Return the newest reading; the first caller begins the first one, and each waits at most so many seconds.
 

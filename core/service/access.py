@@ -21,6 +21,7 @@ from postscan.core.model.principal import Principal, Proof, Right
 from postscan.core.model.records import AuditLine, RequestKey, StoredResponse
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.throttle import Throttle
+from postscan.core.store.listing import ListedJob
 from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
 _OF_THE_USER: Final = frozenset({"get", "cancel"})
@@ -122,12 +123,12 @@ def key(token: str) -> str:
     return token.strip().removeprefix("{").removesuffix("}").lower()
 
 
-def is_visible(job: Job, by: Principal) -> bool:
+def is_visible(job: Job | ListedJob, by: Principal) -> bool:
     """Return whether the caller may see a job: its own, or each one with the right to see all."""
     return by.may(Right.SEE) or is_owned(job, by)
 
 
-def is_owned(job: Job, by: Principal) -> bool:
+def is_owned(job: Job | ListedJob, by: Principal) -> bool:
     """Return whether a job is the caller's own: it is the owner, or the proven user (D25, D26)."""
     if (job.owner.name, job.owner.proof) == (by.name, by.proof):
         return True

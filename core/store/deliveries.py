@@ -1,15 +1,51 @@
-"""Progress and outputs of running filters. Functions on an open transaction, for `postscan.core.store.store` alone."""
+"""Progress and outputs of filters. Functions on an open transaction, for the store and for the service's lists."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterState, JobState
+from postscan.core.store.database import pages
+from postscan.core.store.database.pages import at_most
 from postscan.core.store.schema import DELIVERY, JOB, STEP, WHOLE_JOB
+
+
+class FilterUse(NamedTuple):
+    """An output that a filter of a job has published at a destination, or with `destination` None that it failed.
+
+    `at` is when the output was granted, or when the job of the failed filter was created.
+    """
+
+    process_id: str
+    process_name: str
+    position: int
+    dialect: str
+    destination: str | None
+    at: datetime
+    detail: str = ""
+
+
+_TOKENS: Final[sa.BindParameter[str]] = sa.bindparam("of_tokens", expanding=True)
+_OF_PROCESS: Final = (JOB.c.process_id, JOB.c.process_name, STEP.c.position, STEP.c.dialect)
+_FILTERS: Final = sa.join(STEP, JOB, STEP.c.token == JOB.c.token)
+_PUBLISHED: Final = (
+    sa.select(*_OF_PROCESS, DELIVERY.c.destination, DELIVERY.c.at, sa.literal_column("''"))
+    .select_from(
+        _FILTERS.join(DELIVERY, sa.and_(DELIVERY.c.token == STEP.c.token, DELIVERY.c.position == STEP.c.position))
+    )
+    .where(STEP.c.token.in_(_TOKENS), DELIVERY.c.published)
+)
+_FAILED: Final = (
+    sa.select(*_OF_PROCESS, sa.null(), JOB.c.created, STEP.c.detail)
+    .select_from(_FILTERS)
+    .where(STEP.c.token.in_(_TOKENS), STEP.c.state == FilterState.ERRORS)
+)
 
 
 def record_progress(db: sa.Connection, token: str, position: int, text: str) -> None:
@@ -60,6 +96,19 @@ def select(db: sa.Connection, token: str, last: Delivery | None, most: int) -> l
         Delivery(row.position, row.document or None, row.destination, row.name, row.published, row.at)
         for row in db.execute(query.order_by(*order).limit(most))
     ]
+
+
+def uses(db: sa.Connection, tokens: Sequence[str], most: float) -> list[FilterUse]:
+    """Return what the filters of these jobs have published, and which have failed.
+
+    Raises `TooManyRows` if that is more than *most*, or if several jobs have more than `pages.PAGE` outputs. Of a job
+    alone, so many of its outputs are read.
+    """
+    of = {"of_tokens": tokens}
+    failed = at_most(db, _FAILED, most, of)
+    published = _PUBLISHED.limit(pages.PAGE) if len(tokens) == 1 else _PUBLISHED
+    found = at_most(db, published, math.inf if len(tokens) == 1 else min(most - len(failed), pages.PAGE), of)
+    return [FilterUse._make(row) for row in (*failed, *found)]
 
 
 def _key(token: str, position: int, about: Delivery) -> dict[str, Any]:

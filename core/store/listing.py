@@ -7,10 +7,12 @@ begins or is deleted meanwhile may be missing; one that is there all the time is
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -22,7 +24,7 @@ from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.core.store import jobs
 from postscan.core.store.database import pages
 from postscan.core.store.database.pages import Reading, at_most, in_parts, of_jobs
-from postscan.core.store.schema import DELIVERY, DOCUMENT, JOB, STEP
+from postscan.core.store.schema import DELIVERY, DOCUMENT, HAS_ENDED, IS_FAILED, IS_OPEN, JOB, STEP
 from postscan.core.store.sources.tables import ORIGIN
 
 Conditions = list[sa.ColumnElement[bool]]
@@ -56,6 +58,14 @@ class SearchCursor(NamedTuple):
         return f"{self.created.isoformat()}/{self.token}"
 
 
+class JobGroup(StrEnum):
+    """A group of jobs that is found without a look at others: an index has the open and the failed ones."""
+
+    OPEN = "open"
+    FAILED = "failed"  # and has images that can be processed again
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class JobQuery:
     """Which jobs are wanted: those that fulfil every field that is set.
@@ -75,6 +85,7 @@ class JobQuery:
     begin: datetime | None = None
     end: datetime | None = None
     text: str = ""
+    group: JobGroup | None = None
 
 
 ALL_JOBS: Final = JobQuery()
@@ -134,25 +145,39 @@ def search(
     return [job for job in listed if not query.states or job.state in query.states], cursor
 
 
+def tokens(reading: Reading, query: JobQuery, most: int) -> list[JobToken]:
+    """Return the tokens of the newest of the wanted jobs of all owners, at most so many."""
+    wanted, after, found = _Wanted.of(query, None, ""), None, list[JobToken]()
+    while len(found) < most:
+        part, after = _found(reading, wanted, after, min(pages.PAGE, most - len(found)), lambda: False)
+        found += [one.token for one in part]
+        if after is None:
+            break
+    return found
+
+
 def count(
-    reading: Reading, owner: Principal | None, sid: str, begin: datetime | None = None, end: datetime | None = None
+    reading: Reading, query: JobQuery, owner: Principal | None, sid: str, most: float = math.inf
 ) -> Counter[JobState]:
-    """Return how many jobs are in each state: of the owner as in `search`, created at *begin* or later, before *end*.
+    """Return how many of the wanted jobs are in each state, of the owner as in `search`; about *most* at most.
 
     They are counted in several transactions, so a job that changes its state meanwhile counts once, in either state.
+    It ends behind the transaction that finds the last of *most* jobs.
     """
-    wanted = _Wanted.of(JobQuery(begin=begin, end=end), owner, sid)
+    wanted = _Wanted.of(query, owner, sid)
 
     def part(
         db: sa.Connection, last: SearchCursor | None, most: int
     ) -> tuple[Sequence[tuple[JobState, int]], SearchCursor | None]:
         within, cursor = wanted.part(db, last, most)
-        query = sa.select(JOB.c.state, sa.func.count()).where(*within, *wanted.filters).group_by(JOB.c.state)
-        return [(JobState(state), number) for state, number in db.execute(query, wanted.parameters)], cursor
+        found = sa.select(JOB.c.state, sa.func.count()).where(*within, *wanted.filters).group_by(JOB.c.state)
+        return [(JobState(state), number) for state, number in db.execute(found, wanted.parameters)], cursor
 
     total: Counter[JobState] = Counter()
     for state, number in in_parts(reading, part):
         total[state] += number
+        if total.total() >= most:
+            break
     return total
 
 
@@ -170,10 +195,10 @@ def _key() -> sa.Tuple:
 
 
 class _Wanted(NamedTuple):
-    """The jobs of a search: those of a user, or of all; created in a time; of these, those that pass the filters."""
+    """The jobs of a search: those of an index; created in a time; of these, those that pass the filters."""
 
     is_of_one_owner: bool
-    of_user: Conditions
+    indexed: Conditions
     begin: datetime | None
     end: datetime | None
     filters: Conditions
@@ -184,15 +209,16 @@ class _Wanted(NamedTuple):
         """Return the conditions of a query for the jobs of an owner, or for all jobs.
 
         Those of a person at the console with a SID are the jobs for that user, which an index has: what such a person
-        makes itself is for that user, too.
+        makes itself is for that user, too. One condition has an index, so that a part has so many jobs of it.
         """
-        of_user: Conditions = [JOB.c.user_sid == query.user] if is_sid(query.user) else []
+        conditions = [*_groups(query), *([JOB.c.user_sid == query.user] if is_sid(query.user) else [])]
         filters = _filters(query)
         if owner is not None and owner.role is not None and sid:
-            of_user.append(JOB.c.user_sid == sid)
+            conditions.insert(0, JOB.c.user_sid == sid)
         elif owner is not None:
             filters.append(jobs.owned(owner, sid))
-        return cls(owner is not None, of_user, query.begin, query.end, filters, jobs.owner_parameters(owner, sid))
+        indexed, filters = conditions[:1], [*conditions[1:], *filters]
+        return cls(owner is not None, indexed, query.begin, query.end, filters, jobs.owner_parameters(owner, sid))
 
     def part(self, db: sa.Connection, last: SearchCursor | None, most: int) -> tuple[Conditions, SearchCursor | None]:
         """Return the conditions for the first *most* jobs behind *last*, before any filter, and the last of these jobs.
@@ -216,7 +242,7 @@ class _Wanted(NamedTuple):
 
         One for each end: of two, SQLite takes the first for the range in the index, and looks at all of that.
         """
-        found = [*self.of_user]
+        found = [*self.indexed]
         if last is not None and (self.end is None or last.created < self.end):
             found.append(_key() < tuple(last))
         elif self.end is not None:
@@ -251,9 +277,17 @@ def _found(
             return [one for one in found if one >= stop], stop
 
 
+def _groups(query: JobQuery) -> Conditions:
+    """Return the condition of a group that an index has."""
+    groups = {JobGroup.OPEN: IS_OPEN, JobGroup.FAILED: IS_FAILED}
+    return [groups[query.group]] if query.group in groups else []
+
+
 def _filters(query: JobQuery) -> Conditions:
-    """Return the conditions that no index has; each looks at a few rows for one job."""
+    """Return the other conditions; each looks at a few rows for one job."""
     found: Conditions = []
+    if query.group is JobGroup.ENDED:
+        found.append(HAS_ENDED)
     if query.states:
         found.append(JOB.c.state.in_(query.states))
     if query.reason is not None:

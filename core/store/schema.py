@@ -94,6 +94,14 @@ IS_DISPOSABLE: Final = sa.and_(IS_SWEPT, HAS_FILES, IS_DONE)
 """Has images that are removed by age and size (D15)."""
 IS_UNFINISHED: Final = sa.and_(IS_SWEPT, HAS_FILES, sa.cast(JOB.c.reasons, sa.Text).in_(_UNFINISHED))
 """Has images of a device that fell silent or of a source that failed, which are removed by their own age."""
+IS_FAILED: Final = sa.and_(
+    HAS_FILES,
+    sa.or_(
+        JOB.c.state == sa.literal_column(f"'{JobState.ABORTED}'"),
+        sa.cast(JOB.c.reasons, sa.Text) == sa.literal_column(f"""'["{JobReason.ERRORS}"]'"""),
+    ),
+)
+"""Has failed, and has images that can be processed again."""
 
 
 def _index(name: str, where: sa.ColumnElement[bool], *columns: sa.ColumnElement[Any]) -> sa.Index:
@@ -106,6 +114,8 @@ _index("ix_job_ended", HAS_ENDED, JOB.c.completed)
 _index("ix_job_swept", IS_SWEPT, JOB.c.ended_ticks, JOB.c.token)
 _index("ix_job_without_files", HAS_NO_FILES, JOB.c.ended_ticks, JOB.c.token)
 _index("ix_job_disposable", IS_DISPOSABLE, JOB.c.ended_ticks, JOB.c.token)
+_index("ix_job_open_created", IS_OPEN, JOB.c.created, JOB.c.token)
+_index("ix_job_failed", IS_FAILED, JOB.c.created, JOB.c.token)
 _index("ix_job_timed_out", IS_UNFINISHED, JOB.c.ended_ticks, JOB.c.token)
 
 

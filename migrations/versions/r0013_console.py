@@ -1,4 +1,4 @@
-"""People at the console: roles of accounts, sessions, one-time links, tokens of the API."""
+"""The console: roles of accounts, sessions, one-time links, tokens of the API; indexes for pages of jobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,12 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
+_PAGES_OF_JOBS = {
+    "ix_job_open_created": "completed IS NULL",
+    "ix_job_failed": (
+        "kept_bytes > 0 AND (state = 'Aborted' OR CAST(reasons AS TEXT) = '[\"PostScanJobCompletedWithErrors\"]')"
+    ),
+}
 
 
 def upgrade() -> None:
@@ -50,3 +56,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("label", name="pk_api_token"),
         sa.UniqueConstraint("secret_hash", name="uq_api_token_secret_hash"),
     )
+    for name, where in _PAGES_OF_JOBS.items():
+        condition = sa.text(where)
+        op.create_index(name, "job", ["created", "token"], sqlite_where=condition, postgresql_where=condition)

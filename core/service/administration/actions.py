@@ -15,6 +15,7 @@ from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Right
 from postscan.core.model.states import TRANSITIONS, JobReason, JobState, Verb
 from postscan.core.service.access import is_owned, is_visible
+from postscan.core.store.listing import ListedJob
 
 _UNFINISHED: Final = ((JobReason.TIMED_OUT,), (JobReason.SEND_IMAGE_FAILED,))
 """The reasons of a job that ended before its last image came."""
@@ -30,7 +31,7 @@ class JobAction(StrEnum):
     DISCARD = "discard"
 
 
-def actions(job: Job, by: Principal) -> tuple[JobAction, ...]:
+def actions(job: Job | ListedJob, by: Principal) -> tuple[JobAction, ...]:
     """Return what the caller may do with the job as it is now; nothing with a job that the caller may not see."""
     if not is_visible(job, by):
         return ()
@@ -54,24 +55,24 @@ def check(action: JobAction, job: Job, by: Principal) -> None:
     raise WrongState(action, _condition(job))
 
 
-def is_unfinished(job: Job) -> bool:
+def is_unfinished(job: Job | ListedJob) -> bool:
     """Return whether the job ended before its last image came: it timed out, or its source failed."""
     return job.state is JobState.ABORTED and job.reasons in _UNFINISHED
 
 
-def has_failed(job: Job) -> bool:
+def has_failed(job: Job | ListedJob) -> bool:
     """Return whether the job has all of its images, and ended with the error of a filter or without a usable filter."""
     if job.state is JobState.COMPLETED:
         return JobReason.ERRORS in job.reasons
     return job.state is JobState.ABORTED and not is_unfinished(job)
 
 
-def _is_allowed(action: JobAction, job: Job, by: Principal) -> bool:
+def _is_allowed(action: JobAction, job: Job | ListedJob, by: Principal) -> bool:
     """Return whether the caller has the right to this action with a job that it may see."""
     return by.may(Right.OPERATE) or (action is JobAction.CANCEL and is_owned(job, by))
 
 
-def _is_possible(action: JobAction, job: Job) -> bool:
+def _is_possible(action: JobAction, job: Job | ListedJob) -> bool:
     """Return whether the state of the job allows the action."""
     match action:
         case JobAction.RETRY:

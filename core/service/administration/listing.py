@@ -6,6 +6,7 @@ ends after `SECONDS`, with a cursor behind the last job that it has looked at, s
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -15,13 +16,22 @@ from postscan.core.model.states import JobState
 from postscan.core.service.access import owner_filter, sid_filter
 from postscan.core.store import listing
 from postscan.core.store.database import pages
-from postscan.core.store.listing import ALL_JOBS, JobQuery, JobsOfProcess, ListedJob, ListedStep, SearchCursor
+from postscan.core.store.listing import (
+    ALL_JOBS,
+    JobGroup,
+    JobQuery,
+    JobsOfProcess,
+    ListedJob,
+    ListedStep,
+    SearchCursor,
+)
 from postscan.core.store.store import Store
 
 __all__ = [
     "ALL_JOBS",
     "FoundJobs",
     "HourOfJobs",
+    "JobGroup",
     "JobListing",
     "JobQuery",
     "JobsOfProcess",
@@ -39,7 +49,7 @@ SECONDS: Final = 1.0
 HOURS: Final = 24
 
 MOST_COUNTED: Final = 10_000
-"""Jobs that are counted by their process."""
+"""Jobs after which a count of a group ends, or one by scan process."""
 
 _HOUR: Final = timedelta(hours=1)
 
@@ -78,7 +88,11 @@ class JobListing:
 
     def counts(self, by: Principal) -> dict[JobState, int]:
         """Return how many jobs are in each state, in the order of `JobState`; see `listing.count`."""
-        return self._count(by)
+        return self._count(by, ALL_JOBS)
+
+    def group_counts(self, by: Principal, group: JobGroup) -> dict[JobState, int]:
+        """Return how many jobs of a group are in each state; `MOST_COUNTED` or more if there are more of them."""
+        return self._count(by, JobQuery(group=group), MOST_COUNTED)
 
     def processes(self, by: Principal) -> dict[str, JobsOfProcess]:
         """Return the jobs of the last 24 hours by the identifier of their scan process; nothing without `Right.SEE`.
@@ -93,8 +107,8 @@ class JobListing:
         """Return the jobs of the last `HOURS` hours by the hour of their creation, oldest first; the last has begun."""
         last = self._clock.now().replace(minute=0, second=0, microsecond=0)
         begins = [last - number * _HOUR for number in reversed(range(HOURS))]
-        return [HourOfJobs(begin, self._count(by, begin, begin + _HOUR)) for begin in begins]
+        return [HourOfJobs(begin, self._count(by, JobQuery(begin=begin, end=begin + _HOUR))) for begin in begins]
 
-    def _count(self, by: Principal, begin: datetime | None = None, end: datetime | None = None) -> dict[JobState, int]:
-        found = listing.count(self._store.reading, owner_filter(by), sid_filter(by, "get"), begin, end)
+    def _count(self, by: Principal, query: JobQuery, most: float = math.inf) -> dict[JobState, int]:
+        found = listing.count(self._store.reading, query, owner_filter(by), sid_filter(by, "get"), most)
         return {state: found[state] for state in JobState if found[state]}

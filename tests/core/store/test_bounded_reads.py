@@ -30,7 +30,8 @@ from postscan.core.model.principal import Principal, Proof, Role, at_console
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service.administration import audit_trail
-from postscan.core.service.administration.listing import JobListing, JobQuery, SearchCursor
+from postscan.core.service.administration.listing import JobGroup, JobListing, JobQuery, SearchCursor
+from postscan.core.service.administration.overview import Overview
 from postscan.core.settings import Settings
 from postscan.core.store import events, jobs, outbox
 from postscan.core.store.callers import accounts, sessions, subscriptions
@@ -96,6 +97,11 @@ READS: dict[str, Callable[[Engine], object]] = {
     "search for a device": lambda core: core.listing.search(ADMIN, JobQuery(device="192.0.2.8")),
     "search of a caller without any": lambda core: core.listing.search(BORIS),
     "metrics": lambda core: core.metrics.update(),
+    "search of open jobs": lambda core: core.listing.search(ADMIN, JobQuery(group=JobGroup.OPEN)),
+    "search of failed jobs": lambda core: core.listing.search(ADMIN, JobQuery(group=JobGroup.FAILED)),
+    "jobs of a group by state": lambda core: core.listing.group_counts(ADMIN, JobGroup.OPEN),
+    "filters of a day": lambda core: Overview(core.store, FakeClock()).filters(ADMIN),
+    "spool": lambda core: core.overview.spool(ADMIN),
     "jobs by state": lambda core: core.listing.counts(ADMIN),
     "jobs by hour": lambda core: JobListing(core.store, FakeClock()).hours(ADMIN),
     "events of many jobs": lambda core: core.subscriptions.after(None, 0, LIMIT),

@@ -19,11 +19,13 @@ from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof, User, of_source
 from postscan.core.model.records import Delivery, JobOrigin, OriginProof
 from postscan.core.model.states import JobReason, JobState
+from postscan.core.service.administration import listing as listings
 from postscan.core.service.administration.listing import (
     ALL_JOBS,
     HOURS,
     SECONDS,
     FoundJobs,
+    JobGroup,
     JobListing,
     JobQuery,
     JobsOfProcess,
@@ -194,6 +196,11 @@ QUERIES: dict[str, tuple[JobQuery, list[str]]] = {
     "text without wildcards": (JobQuery(text="0%O"), []),
     "text of a process": (JobQuery(text="lETTER"), ["named"]),
     "text of a user": (JobQuery(text="CEM@"), ["named"]),
+    "open": (JobQuery(group=JobGroup.OPEN), ["delivered", "sourced", "named", "creating"]),
+    "open of a user": (JobQuery(group=JobGroup.OPEN, user=SID, text="invoice"), ["delivered", "sourced", "creating"]),
+    "ended": (JobQuery(group=JobGroup.ENDED), ["canceled", "aborted"]),
+    "failed": (JobQuery(group=JobGroup.FAILED), ["aborted"]),
+    "failed of another user": (JobQuery(group=JobGroup.FAILED, user=CEM.sid), []),
     "two conditions": (JobQuery(user=SID, states=(JobState.PENDING, JobState.ABORTED)), ["sourced", "aborted"]),
     "two conditions that no job fulfils": (JobQuery(text="letters", states=(JobState.ABORTED,)), []),
 }
@@ -401,6 +408,23 @@ def test_jobs_are_counted_by_state(listing: JobListing, monkeypatch: pytest.Monk
             (JobState.ABORTED, 1),
             (JobState.CANCELED, 1),
         ]
+
+
+@pytest.mark.usefixtures("several")
+def test_the_jobs_of_a_group_are_counted_until_there_are_many(
+    listing: JobListing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a page can show that there are that many or more."""
+    counted = {group: listing.group_counts(ADMIN, group) for group in JobGroup}
+    monkeypatch.setattr(pages, "PART", 1)
+    monkeypatch.setattr(listings, "MOST_COUNTED", 2)
+
+    assert counted == {
+        JobGroup.OPEN: {JobState.CREATING: 2, JobState.PENDING: 1, JobState.PROCESSING: 1},
+        JobGroup.FAILED: {JobState.ABORTED: 1},
+        JobGroup.ENDED: {JobState.ABORTED: 1, JobState.CANCELED: 1},
+    }
+    assert sum(listing.group_counts(ADMIN, JobGroup.OPEN).values()) == 2
 
 
 def test_the_jobs_of_a_day_are_counted_by_the_hour_of_their_creation(
