@@ -5,16 +5,20 @@ A row without a right is for each signed-in person, who sees there what is their
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
 from postscan.console.pages import live, me, plugins
+from postscan.console.pages import dashboard, me, plugins
 from postscan.console.pages.administration import accounts, audit, devices, health, settings
+from postscan.console.pages.jobs import actions, found, job, support
 from postscan.console.pages.login import oidc, ways
 from postscan.console.pages.processes import editing, listing, xml
 from postscan.console.request import ConsoleRoute
 from postscan.core.model.principal import Right
+from postscan.core.service.administration.actions import JobAction
 
 ROUTES: Final = (
     # --- ways in and out ---
@@ -34,7 +38,21 @@ ROUTES: Final = (
     ConsoleRoute("/me/password", "POST", me.change_password),
     ConsoleRoute("/me/logout-everywhere", "POST", me.end_sessions),
     # --- dashboard and jobs ---
-    ConsoleRoute("/", "GET", me.home),
+    ConsoleRoute("/", "GET", dashboard.show),
+    ConsoleRoute("/jobs", "GET", found.show),
+    ConsoleRoute("/jobs", "POST", found.change, Right.OPERATE),
+    ConsoleRoute("/jobs/{token}", "GET", job.show),
+    ConsoleRoute("/jobs/{token}/support", "GET", support.show),
+    ConsoleRoute("/jobs/{token}/cancel", "GET", partial(actions.confirm, JobAction.CANCEL)),
+    ConsoleRoute("/jobs/{token}/cancel", "POST", partial(actions.do, JobAction.CANCEL)),
+    ConsoleRoute("/jobs/{token}/hold", "GET", partial(actions.confirm, JobAction.HOLD), Right.OPERATE),
+    ConsoleRoute("/jobs/{token}/hold", "POST", partial(actions.do, JobAction.HOLD), Right.OPERATE),
+    ConsoleRoute("/jobs/{token}/release", "GET", partial(actions.confirm, JobAction.RELEASE), Right.OPERATE),
+    ConsoleRoute("/jobs/{token}/release", "POST", partial(actions.do, JobAction.RELEASE), Right.OPERATE),
+    ConsoleRoute("/jobs/{token}/retry", "GET", partial(actions.confirm, JobAction.RETRY), Right.OPERATE),
+    ConsoleRoute("/jobs/{token}/retry", "POST", partial(actions.do, JobAction.RETRY), Right.OPERATE),
+    ConsoleRoute("/jobs/{token}/discard", "GET", partial(actions.confirm, JobAction.DISCARD), Right.OPERATE),
+    ConsoleRoute("/jobs/{token}/discard", "POST", partial(actions.do, JobAction.DISCARD), Right.OPERATE),
     # --- processes and plugins ---
     ConsoleRoute("/processes", "GET", listing.show, Right.OPERATE),
     ConsoleRoute("/processes/new", "GET", editing.show_new, Right.ADMINISTER),

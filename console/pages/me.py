@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from postscan.console.errors import RIGHTS
-from postscan.console.rendering import SeeOther, render, see_other
+from postscan.console.rendering import SeeOther, render
 from postscan.console.request import PASSWORD, ConsoleRequest
 from postscan.core.errors import AccountNotFound, InvalidArgument
 from postscan.core.model.accounts.account import account_of
@@ -17,11 +17,6 @@ PATH = "/me"
 def show(request: ConsoleRequest) -> Response:
     """Show who is signed in, how, with which rights, and in which sessions."""
     return _page(request)
-
-
-def home(_request: ConsoleRequest) -> Response:
-    """Lead to the first page."""
-    return see_other(PATH)
 
 
 def change_password(request: ConsoleRequest) -> Response:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postscan.console.charts import bar, columns, position
-from postscan.console.timeline import TimelineBar
+from postscan.console.pages.jobs.charts import bar, columns, position
+from postscan.console.pages.jobs.timeline import TimelineBar
 from postscan.plugins.testing.runner import EXAMPLE_TIME
 
 TOLERANCE = 0.02

@@ -13,7 +13,15 @@ from example_jobs import a_job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postscan.console.timeline import MOST_TICKS, RowKind, Timeline, TimelineEnd, TimelineRow, ticks, timeline
+from postscan.console.pages.jobs.timeline import (
+    MOST_TICKS,
+    RowKind,
+    Timeline,
+    TimelineEnd,
+    TimelineRow,
+    ticks,
+    timeline,
+)
 from postscan.core.model.events import FilterStateChanged, ImageReceived, JobEnded, JobStateChanged, to_record
 from postscan.core.model.job import Job, JobDocument, Receipt, RunStatus
 from postscan.core.model.records import Delivery, EventRow

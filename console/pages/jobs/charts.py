@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from postscan.console.timeline import TimelineBar
+from postscan.console.pages.jobs.timeline import TimelineBar
 
 LEAST_WIDTH: Final = 0.5
 """Percent that a bar takes at least, so that a short one can be seen."""
