@@ -1,8 +1,8 @@
 """All settings: one TOML file, read when a command starts, and immutable after that; a server may read it again.
 
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
-`postscan.core.settings.network`, `postscan.core.settings.console`, `postscan.core.settings.sources` and
-`postscan.core.settings.accounts`.
+`postscan.core.settings.network`, `postscan.core.settings.console`, `postscan.core.settings.sources`,
+`postscan.core.settings.accounts` and `postscan.core.settings.job_mail`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from postscan.core.settings.engine import (
     UserSettings,
     check_sid,
 )
+from postscan.core.settings.job_mail import JobMailSettings, is_address
 from postscan.core.settings.network import (
     DeviceSettings,
     DiscoverySettings,
@@ -59,6 +60,7 @@ class Settings(Table):
     naming: NamingSettings = Field(default_factory=NamingSettings)
     running: FilterSettings = Field(default_factory=FilterSettings)
     plugins: PluginSettings = Field(default_factory=PluginSettings)
+    job_mail: JobMailSettings = Field(default_factory=JobMailSettings)
     filters: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="one table for each plugin, by its name: see the plugin's own documentation"
     )
@@ -86,6 +88,9 @@ class Settings(Table):
     def _sids(cls, users: dict[str, UserSettings]) -> dict[str, UserSettings]:
         for sid in users:
             check_sid(sid)
+        for sid, user in users.items():
+            if user.job_mail and not is_address(user.mail):
+                raise ValueError(f"{sid}: job_mail needs a plain address in mail; got {user.mail!r}")
         named = [user.upn for user in users.values() if user.upn]
         for upn in named:
             if named.count(upn) > 1:
@@ -178,7 +183,9 @@ def _rooted(settings: Settings, home: Path) -> Settings:
         processes = processes.model_copy(update={"folder": home / processes.folder})
     files = {key: home / file for key, file in settings.tls if isinstance(file, Path)}
     tls = settings.tls.model_copy(update=files)
-    return settings.model_copy(update={"storage": storage, "processes": processes, "tls": tls})
+    files = {key: home / file for key, file in settings.job_mail if isinstance(file, Path)}
+    mail = settings.job_mail.model_copy(update=files)
+    return settings.model_copy(update={"storage": storage, "processes": processes, "tls": tls, "job_mail": mail})
 
 
 def _message(error: Any) -> str:
@@ -186,6 +193,9 @@ def _message(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"
     reason = error["msg"].removeprefix("Value error, ")
-    if isinstance(error["input"], dict) or error["loc"][:1] == ("accounts",):  # what stands there may be a password
+    if isinstance(error["input"], dict) or error["loc"][:1] in (
+        ("accounts",),
+        ("job_mail",),
+    ):  # what stands there may be a password
         return f"{key}: {reason}"
     return f"{key}: {reason} (got {error['input']!r})"

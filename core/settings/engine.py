@@ -220,6 +220,7 @@ class UserSettings(Table):
 
     name: str = Field(min_length=1, max_length=255, description="`user@domain`; the name of the user's folders")
     mail: str = Field("", max_length=255, description="mail address")
+    job_mail: bool = Field(False, description="send a mail to it when a job of the user has failed or is held")
     upn: str = Field(
         "", max_length=1024, description="user principal name as in the user's certificate; case-sensitive"
     )

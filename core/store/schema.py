@@ -289,6 +289,28 @@ AUDIT_EXPORTED = sa.Table(
 )
 """The numbers of the lines of `audit` that a transaction deletes, within that transaction; empty at other times."""
 
+JOB_MAIL = sa.Table(
+    "job_mail",
+    METADATA,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("sid", sa.String(255), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due", sa.Double, nullable=False),
+    sa.Index(None, "token"),
+)
+"""Mails to users that are to be sent, by the event that led to them; `due` is the tick of the next try."""
+
+JOB_MAIL_CURSOR = sa.Table(
+    "job_mail_cursor",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+)
+"""One row: the number of the last event that was looked at for mails; none while no mails are sent."""
+
 MARK = sa.Table(
     "mark",
     METADATA,

@@ -1,4 +1,5 @@
 """The console: roles of accounts, sessions, one-time links, tokens of the API; indexes for pages of jobs."""
+"""People at the console: roles of accounts, sessions, one-time links, tokens of the API; mails about their jobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -59,3 +60,22 @@ def upgrade() -> None:
     for name, where in _PAGES_OF_JOBS.items():
         condition = sa.text(where)
         op.create_index(name, "job", ["created", "token"], sqlite_where=condition, postgresql_where=condition)
+    op.create_table(
+        "job_mail",
+        sa.Column("seq", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("token", sa.String(36), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("sid", sa.String(255), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("due", sa.Double, nullable=False),
+        sa.PrimaryKeyConstraint("seq", name="pk_job_mail"),
+        sa.ForeignKeyConstraint(["token"], ["job.token"], name="fk_job_mail_token_job", ondelete="CASCADE"),
+    )
+    op.create_index("ix_job_mail_token", "job_mail", ["token"])
+    op.create_table(
+        "job_mail_cursor",
+        sa.Column("id", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_job_mail_cursor"),
+    )
