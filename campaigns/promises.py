@@ -16,7 +16,7 @@ from acceptance.server import Server, digest
 
 from campaigns.source_job import SourceJob, has_failed
 from campaigns.whole_job import Job
-from postscan.core.spool.images import ID, LOGS, LOST
+from postscan.core.spool.images import ID, LOGS, LOST, PICTURES
 
 END: Final = {
     "delivered": "Completed",
@@ -90,7 +90,7 @@ def tidy(server: Server, jobs: Sequence[Job | SourceJob]) -> list[str]:
             if not stored.state.ended and not (spool / document.blob).exists():
                 broken.append(f"job {stored.token} is {stored.state}, and its file {document.blob} is missing")
     for path in _files(spool):
-        if path.is_relative_to(spool / LOST) or path.is_relative_to(spool / LOGS) or path == spool / ID:
+        if path == spool / ID or any(path.is_relative_to(spool / folder) for folder in (LOST, LOGS, PICTURES)):
             continue
         if path not in rows:
             broken.append(f"no row has the file {path.relative_to(spool)}")

@@ -148,6 +148,9 @@ class ConsoleRoute:
     signed in, or has confirmed it, in the last 15 minutes. `background`: pages ask without the person, so this does not
     keep the session from ending. `open_to` returns the networks from which anyone may ask. `reads` and `returns` are
     the models of the JSON bodies.
+    signed in, or has confirmed it, in the last 15 minutes. `open_to` returns the networks from which anyone may ask.
+    `slow`: it may wait for a worker, so it has threads that no other page waits for. `reads` and `returns` are the
+    models of the JSON bodies.
     """
 
     path: str
@@ -159,6 +162,7 @@ class ConsoleRoute:
     confirm: bool = False
     open_to: Callable[[ConsoleSettings], tuple[str, ...]] | None = None
     background: bool = False
+    slow: bool = False
     summary: str = ""
     reads: type[BaseModel] | None = None
     returns: type[BaseModel] | None = None

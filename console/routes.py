@@ -12,6 +12,7 @@ from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
 from postscan.console.pages import live, me, plugins
 from postscan.console.pages import dashboard, me, plugins
+from postscan.console.pages import me, pictures, plugins
 from postscan.console.pages.administration import accounts, audit, devices, health, settings
 from postscan.console.pages.jobs import actions, found, job, support
 from postscan.console.pages.login import oidc, ways
@@ -75,6 +76,9 @@ ROUTES: Final = (
     ConsoleRoute("/live", "GET", live.stream, background=True),
     ConsoleRoute("/live/newest", "GET", live.newest, background=True),
     # --- pictures ---
+    ConsoleRoute("/jobs/{token}/pictures", "GET", pictures.show_all),
+    ConsoleRoute("/jobs/{token}/pictures/{document}/{page}", "GET", pictures.show, slow=True),
+    ConsoleRoute("/jobs/{token}/pictures/{document}/{page}/{size}", "GET", pictures.image, slow=True),
     # --- devices, audit, health, settings, accounts ---
     ConsoleRoute("/devices", "GET", devices.show, Right.ADMINISTER),
     ConsoleRoute("/devices/sources/{name}/start", "POST", devices.start, Right.ADMINISTER),

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock, SystemClock
 from postscan.core.errors import SettingsError, StoreFull
+from postscan.core.execution.job_mail.sender import JobMailSender
 from postscan.core.execution.late_plugins import LatePlugins
 from postscan.core.execution.local_executor import LocalExecutor
 from postscan.core.execution.pipeline import Pipeline
@@ -38,6 +39,8 @@ from postscan.core.service.administration.listing import JobListing
 from postscan.core.service.administration.metrics.condition import Watched
 from postscan.core.service.administration.metrics.writer import Metrics
 from postscan.core.service.administration.overview import Overview
+from postscan.core.service.administration.pictures.job_pictures import Pictures
+from postscan.core.service.administration.pictures.maker import PictureMaker
 from postscan.core.service.inlets import Inlets
 from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.origins import Origins
@@ -96,6 +99,7 @@ class Engine:
         self.tokens = ApiTokens(self.store, self.refusals, self.clock)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(WINDOW, self.refusals.summarize)]
         self.scheduler = Scheduler(self.store, self.clock, executor, chores, self.spool.discard)
+        self._job_mail = JobMailSender(settings, self.store, self.clock)
         self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
         self.service = PostScanService(
             settings,
@@ -111,6 +115,8 @@ class Engine:
             self.refusals,
             self.clock,
         )
+        maker = PictureMaker(storage.run_dir)
+        self.pictures = Pictures(settings, self.store, self.spool, self.service.job, maker, self.clock)
         self.inlets = Inlets(settings, self.store, self.clock)
         self.remembered_catalogue = RememberedCatalogue(self.catalogue, self.clock)
         self.origins = Origins(settings, self.store, processes, self.filters, self.accounts, self.refusals, self.clock)
@@ -129,7 +135,8 @@ class Engine:
         self.metrics = Metrics(self.store, watched)
 
     def close(self) -> None:
-        """Close the database connections."""
+        """Close the database connections, and end the worker that makes a picture."""
+        self.pictures.close()
         self.store.close()
 
     def use(self, settings: Settings) -> None:
@@ -142,7 +149,9 @@ class Engine:
         self._pipeline.use(settings)
         self.accounts.use(settings)
         self.callers.use(settings)
+        self._job_mail.use(settings)
         self.service.use(settings)
+        self.pictures.use(settings)
         self.origins.use(settings)
         self.retention.use(settings.retention)
         self.subscriptions.drop_without(settings.identity.administrators)
@@ -218,6 +227,7 @@ class Engine:
                 with self.filters.active(catalogue, probe.validator(self.filters)), self.metrics.written():
                     self.sweeper.start()
                     self.scheduler.start()
+                    self._job_mail.start()
                     late.start(catalogue)
                     try:
                         self.sources.start()
@@ -234,6 +244,7 @@ class Engine:
         self.sources.stop(self.settings.server.drain_seconds)
         self.sweeper.stop()
         self.scheduler.stop(max(0.0, until - time.monotonic()))
+        self._job_mail.stop()
 
     def spool_refusal(self) -> str | None:
         """Return why a server must not use this spool with this database; None if it may."""

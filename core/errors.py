@@ -12,6 +12,8 @@
     ├── Throttled              too many tokens that are not the caller's, or too many wrong passwords
     ├── StoredProcessInvalid   a stored scan process cannot be used; the server's error
     ├── StoredProcessChanged   a stored scan process is not as the caller has read it; nothing is changed
+    ├── PictureUnavailable     there is no picture of this page; the text says why
+    ├── PicturesRefused        the caller may see the job, and not its pages; the text says why
     ├── OriginRefused          a source offers what no job is made of; the text is for the origin
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
@@ -118,6 +120,14 @@ class StoredProcessInvalid(PostscanError):
 
 class StoredProcessChanged(PostscanError):
     """A stored scan process is not as the caller has read it, so it was not changed."""
+
+
+class PictureUnavailable(PostscanError):
+    """There is no picture of a page, and asking again does not help; the text is a sentence without a subject."""
+
+
+class PicturesRefused(PostscanError):
+    """The caller may see a job and not the pictures of its pages; the text is a sentence that says why."""
 
 
 class OriginRefused(PostscanError):

@@ -29,6 +29,7 @@ from postscan.console.http.cookies import Cookies, form_token
 from postscan.console.http.guard import Guard
 from postscan.console.http.threads import CALLERS, LOGINS, PAGES, PageThreads
 from postscan.console.live.regions import Region
+from postscan.console.http.threads import CALLERS, LOGINS, PAGES, SLOW, PageThreads
 from postscan.console.metrics import ConsoleMetrics
 from postscan.console.pages.regions import REGIONS, live_updates
 from postscan.console.rendering import HtmlPage, SeeOther, environment, render, safe_path, see_other
@@ -97,6 +98,7 @@ class FrontOfPages:
         self._authentication = authentication
         self._cookies = Cookies(console.settings)
         self._callers, self._pages, self._logins = PageThreads(CALLERS), PageThreads(PAGES), PageThreads(LOGINS)
+        self._slow = PageThreads(SLOW)
 
     async def respond(self, row: ConsoleRoute, http: Request) -> Response:
         """Return the response to a request for this row; errors are pages, or problem documents for programs."""
@@ -181,7 +183,8 @@ class FrontOfPages:
             request = await self._with_body(row, request)
         if row.public:
             return await self._logins.run(request.address, row.function, request)
-        return await self._pages.run(f"{request.by.proof}:{request.by.name}", row.function, request)
+        threads = self._slow if row.slow else self._pages
+        return await threads.run(f"{request.by.proof}:{request.by.name}", row.function, request)
 
     async def _with_body(self, row: ConsoleRoute, request: ConsoleRequest) -> ConsoleRequest:
         data = await body.read(request.http, self._console.settings.server)

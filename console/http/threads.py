@@ -29,6 +29,8 @@ class ThreadLimits:
 
 PAGES = ThreadLimits(running=8, running_of_caller=4, there=160, there_of_caller=32)
 """By person: eight tabs of one person that open at once have their turns."""
+SLOW = ThreadLimits(running=2, running_of_caller=1, there=240, there_of_caller=100)
+"""By person, for what waits for a worker; a page may have fifty pictures that a browser asks for."""
 CALLERS = ThreadLimits(running=4, running_of_caller=3, there=320, there_of_caller=240)
 """By address, to find out who asks, which is one read: a proxy has one address for all."""
 LOGINS = ThreadLimits(running=4, running_of_caller=2, there=24, there_of_caller=8)

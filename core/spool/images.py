@@ -26,10 +26,12 @@ from postscan.core.model import file_names
 from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.spool.job_log import JobLogs
 from postscan.core.spool.lock import SpoolLock
+from postscan.core.spool.pictures import PictureCache
 
 PART: Final = ".part"
 LOST: Final = "lost+found"
 LOGS: Final = "logs"
+PICTURES: Final = "pictures"
 ID: Final = "spool-id"
 ID_PART: Final = f"{ID}{PART}"
 MADE: Final = "made-"
@@ -234,13 +236,14 @@ class ImageWriter(ImageSink):
 class Spool:
     """The folder of all images, with one sub-folder for each job; `lock` is for files that have no row yet.
 
-    `logs` are the logs of the jobs, in a sub-folder of their own.
+    `logs` are the logs of the jobs, `pictures` what pages look like; each in a sub-folder of its own.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.lock = SpoolLock(folder)
         self.logs = JobLogs(folder / LOGS)
+        self.pictures = PictureCache(folder / PICTURES)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def open_image(
@@ -315,7 +318,7 @@ class Spool:
             return None
 
     def files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Yield every file with its key, one folder after the other, but logs, `lost+found` and the identifier."""
+        """Yield every file with its key, one folder after the other; no logs, pictures, `lost+found` or identifier."""
         root = len(str(self._folder)) + 1
         found = ((entry.path[root:], entry) for entry in _files_below(self._folder))
         yield from (file for file in found if file[0] not in (ID, ID_PART))
@@ -364,12 +367,15 @@ def _disk_errors() -> Iterator[None]:
 
 
 def _files_below(folder: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
-    """Yield everything that is no folder, except logs and `lost+found`; as `DirEntry`, since there may be many."""
+    """Yield everything that is no folder, except logs, pictures and `lost+found`.
+
+    As `DirEntry`, since there may be many.
+    """
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.is_dir(follow_symlinks=False):
                 yield entry
-            elif entry.name not in (LOST, LOGS):
+            elif entry.name not in (LOST, LOGS, PICTURES):
                 yield from _files_below(entry.path)
 
 

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 HOUR: Final = 3600.0
 
+PAGE: Final = 100
+"""Jobs with pictures that are looked at together."""
+
 
 class Retention:
     """Removes what the settings no longer keep, in transactions that change few jobs each."""
@@ -62,11 +65,13 @@ class Retention:
         yield from _repeated(lambda: self._drop_jobs(jobs_before))
         yield from _repeated(lambda: self._store.drop_responses(now - self._settings.request_hours * HOUR))
         yield from _repeated(lambda: self._store.forget_origins(now))
+        yield from self._drop_pictures()
 
     def remove_images(self, job: Job) -> None:
         """Remove the images of one ended job: the files before the record, so that no file is left without one."""
         self._spool.discard(*job.documents, *job.made)
         self._store.record_images_removed(job.token)
+        self._spool.pictures.try_to_remove(job.token)  # last: whoever makes one meanwhile looks at the record after it
         if job.documents:
             log.info("images removed", extra={"job": job.token, "images": len(job.documents)})
 
@@ -90,6 +95,17 @@ class Retention:
         for token in tokens:
             self._spool.logs.try_to_remove(token)
         return len(tokens)
+
+    def _drop_pictures(self) -> Iterator[None]:
+        """Remove the pictures of jobs without images: of a process that ended before it removed them."""
+        tokens = self._spool.pictures.tokens()
+        for begin in range(0, len(tokens), PAGE):
+            some = tokens[begin : begin + PAGE]
+            kept = {blob.token for blob in self._store.blobs(some) if blob.kept}
+            yield
+            for token in some:
+                if token not in kept:
+                    self._spool.pictures.try_to_remove(token)
 
     def _fit(self) -> Iterator[None]:
         """Remove the oldest images of Completed and Canceled jobs until the rest fits `retention.image_bytes`."""

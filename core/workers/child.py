@@ -26,7 +26,8 @@ from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed, reason_of
 from postscan.core.filters.source.connection import InletConnection
 from postscan.core.model.states import FilterReason
-from postscan.core.workers import protocol, rlimits, source
+from postscan.core.workers import protocol, rlimits
+from postscan.core.workers.orders import picture, source
 from postscan.core.workers.protocol import (
     CheckOrder,
     DiagnoseOrder,
@@ -38,6 +39,7 @@ from postscan.core.workers.protocol import (
     OrderBroken,
     OrderFailed,
     OrderWithResult,
+    PictureOrder,
     ProbeOrder,
     Result,
     RunMessage,
@@ -86,6 +88,8 @@ def _result_of(order: OrderWithResult, token: CancellationToken, connection: Ser
                 connection.send(OrderBegun())
                 _enter(order.workdir)
                 return source.diagnose(order, token)
+            case PictureOrder():
+                return picture.make(order, connection.send)
     except PluginError as error:
         return OrderBroken(error=str(error)[: protocol.SENTENCE])
     except MemoryError:

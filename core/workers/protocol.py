@@ -1,13 +1,13 @@
 """The messages between the server and a worker, as JSON lines on a socket pair; made and checked here alone.
 
     server → worker   one order             ProbeOrder, CheckOrder, DiagnoseOrder, RunOrder, SourceProbeOrder,
-                                            SourceDiagnoseOrder, SourceOrder
+                                            SourceDiagnoseOrder, SourceOrder, PictureOrder
     worker → server   any number during it  GrantRequest, OutputPublished, OutputWithdrawn, FilterProgress, LogLine,
                                             OrderBegun
     server → worker   for each GrantRequest GrantReply
     worker → server   one result            PluginDeclared, SourceProbed, InstructionsAccepted,
                                             InstructionsRefused, Diagnosed, FilterDone, FilterCancelled,
-                                            OrderFailed, OrderBroken
+                                            PictureMade, OrderFailed, OrderBroken
 
 A `SourceOrder` has no result: the messages of a source follow it.
 
@@ -50,6 +50,12 @@ MOST_UNITS: Final = (1 << 63) - 1
 
 SENTENCES: Final = 50
 """Most sentences of one diagnosis."""
+
+PICTURE: Final = "picture.webp"
+"""The name of the file that a `PictureOrder` makes."""
+
+MOST_PAGES: Final = 10_000
+"""The last page of an image of which a picture is made."""
 
 _Number = Annotated[StrictInt, Field(ge=-MOST_UNITS, le=MOST_UNITS)]
 
@@ -133,7 +139,23 @@ class SourceOrder(_Order):
     type: Literal["source"] = "source"
 
 
-OrderWithResult = ProbeOrder | CheckOrder | DiagnoseOrder | RunOrder | SourceProbeOrder | SourceDiagnoseOrder
+class PictureOrder(_Order):
+    """Make a picture of one page of an image: `page` counts from 1, `side` is its longest side in pixels.
+
+    The picture is the file `PICTURE` in the folder of the order. No code of a plugin takes part.
+    """
+
+    type: Literal["picture"] = "picture"
+    plugin: str = "picture"  # for the log
+    image: Path
+    format: str
+    page: int
+    side: int
+
+
+OrderWithResult = (
+    ProbeOrder | CheckOrder | DiagnoseOrder | RunOrder | SourceProbeOrder | SourceDiagnoseOrder | PictureOrder
+)
 Order = OrderWithResult | SourceOrder
 
 
@@ -271,6 +293,13 @@ class FilterCancelled(Message):
     type: Literal["cancelled"] = "cancelled"
 
 
+class PictureMade(Message):
+    """The picture is written; the image has so many pages."""
+
+    type: Literal["picture-made"] = "picture-made"
+    pages: Annotated[StrictInt, Field(ge=1, le=MOST_PAGES)]
+
+
 class OrderFailed(Message):
     """The order cannot be carried out, for reasons of the protocol or of the filter."""
 
@@ -304,6 +333,7 @@ Result = (
     | Diagnosed
     | FilterDone
     | FilterCancelled
+    | PictureMade
     | OrderFailed
     | OrderBroken
 )

@@ -22,7 +22,7 @@ from works import PATIENCE
 
 from postscan.core.filters.source.connection import InletConnection
 from postscan.core.filters.source.messages import Destination, InletStarted, PageRequest, Request, SourceFinished
-from postscan.core.workers import source as source_process
+from postscan.core.workers.orders import source as source_process
 from postscan.plugins import Source
 from postscan.plugins.testing.sources.server import BroughtJob, JobTable, SourceServer
 

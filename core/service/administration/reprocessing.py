@@ -84,6 +84,7 @@ class Reprocessing:
             again.end(self._clock.now())
             self._store.insert(again, line, images_from=job.token)
         self._spool.discard(*job.documents)
+        self._spool.pictures.try_to_remove(job.token)
 
 
 def _detail(job: Job, token: JobToken, steps: Sequence[FilterStep]) -> str:

@@ -24,7 +24,7 @@ from postscan.core.filters.source.connection import InletConnection
 from postscan.core.filters.source.messages import Destination, InletStarted
 from postscan.core.filters.source.source import Source
 from postscan.core.workers import orphans
-from postscan.core.workers import source as source_process
+from postscan.core.workers.orders import source as source_process
 from postscan.plugins.testing.sources.server import JobTable, SourceServer
 
 INLET: Final = "under-test"

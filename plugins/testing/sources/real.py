@@ -28,7 +28,7 @@ from postscan.core.sources.inlet import InletProcess, ProcessEnd
 from postscan.core.sources.intake import IntakeParts, SourceIntake
 from postscan.core.sources.places import JobPlaces
 from postscan.core.sources.start import start_message
-from postscan.core.workers import source as source_process
+from postscan.core.workers.orders import source as source_process
 from postscan.core.workers.slot import Limits, Slot
 from postscan.core.workers.termination import Termination
 from postscan.plugins.testing.runner import EXAMPLE_USER

@@ -106,6 +106,8 @@ def test_what_is_no_message_is_refused_with_the_reason(data: bytes, problem: str
         ({"type": "failed", "reasons": [], "error": None}, "failed.error: "),
         ({"type": "broken", "error": {"x": 1}}, "broken.error: "),
         ({"type": "broken", "error": "", "traceback": "x" * (protocol.TRACEBACK + 1)}, "broken.traceback: "),
+        ({"type": "picture-made", "pages": 0}, "picture-made.pages: "),
+        ({"type": "picture-made", "pages": "1"}, "picture-made.pages: "),
         ({"type": "diagnosed", "found": ["x"] * (protocol.SENTENCES + 1)}, "diagnosed.found: "),
         ({"type": "grant"} | ABOUT | {"document": 0}, "grant.document: "),
         ({"type": "grant"} | ABOUT | {"document": 1 << 31}, "grant.document: "),

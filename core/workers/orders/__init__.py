@@ -1,0 +1,1 @@
+"""What a worker does with orders that are not about a filter."""
