@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import textwrap
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
@@ -17,12 +16,8 @@ from postscan.console.errors import PageError
 from postscan.console.rendering import render
 from postscan.console.request import ConsoleRequest
 from postscan.core.errors import PictureUnavailable, Unavailable
-from postscan.core.model.formats import media_type
-from postscan.core.model.job import Job, JobDocument
-from postscan.core.service.administration.pictures.job_pictures import PictureSize, has_picture
-
-MOST: Final = 50
-"""Most small pictures of one page."""
+from postscan.core.model.job import Job
+from postscan.core.service.administration.pictures.job_pictures import PictureSize
 
 SIZES: Final = {"small": PictureSize.SMALL, "large": PictureSize.LARGE}
 
@@ -34,54 +29,11 @@ _FIELDS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PictureTile:
-    """A small picture: of one image of a job, that is the number `number` of so many; `kind` is its media type."""
-
-    number: int
-    document: int
-    kind: str
-    size: int
-    has_picture: bool
-
-
-@dataclass(frozen=True, slots=True)
-class JobPictures:
-    """The small pictures of a job from one image on.
-
-    `refusal` says why the person sees none, "" if it may. `is_removed`: the images are. `after` is the number of the
-    last tile if more images follow, else 0. `total` is the number of images.
-    """
-
-    token: str
-    refusal: str
-    is_removed: bool
-    total: int
-    tiles: tuple[PictureTile, ...]
-    after: int
-
-
-def of_job(request: ConsoleRequest, job: Job, after: int = 0, most: int = MOST) -> JobPictures:
-    """Return what `job_pictures.html` shows of a job, behind the image with this number; for its page as well."""
-    refusal = request.console.engine.pictures.refusal(job, request.by)
-    shown = job.documents[after : after + most]
-    tiles = tuple(_tile(number, one) for number, one in enumerate(shown, start=after + 1))
-    end = after + len(tiles)
-    return JobPictures(
-        token=job.token,
-        refusal=refusal,
-        is_removed=not job.images_kept,
-        total=len(job.documents),
-        tiles=tiles,
-        after=end if end < len(job.documents) else 0,
-    )
-
-
 def show_all(request: ConsoleRequest) -> Response:
     """Show the small pictures of a job, so many at once."""
     job = _job(request)
     after = _number(request.query("after", "0"), least=0)
-    return render(request, "pictures.html", job=job, pictures=of_job(request, job, after))
+    return render(request, "pictures.html", job=job, first_picture=after)
 
 
 def show(request: ConsoleRequest) -> Response:
@@ -140,10 +92,6 @@ def _number(text: str, least: int = 1) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 10 and least <= int(text) < _LARGEST:
         return int(text)
     raise PageError.not_found()
-
-
-def _tile(number: int, image: JobDocument) -> PictureTile:
-    return PictureTile(number, image.id, media_type(image.format), image.size, has_picture(image))
 
 
 def _before(documents: list[int], place: int, page: int) -> tuple[int, int] | None:

@@ -12,10 +12,10 @@ from PIL import Image
 from sourced import picture
 from works import instructions
 
-from postscan.console.pages.pictures import MOST
 from postscan.core.engine import Engine
 from postscan.core.errors import Unavailable
 from postscan.core.model.principal import Principal, Proof, Role
+from postscan.core.service.administration.pictures.job_pictures import SHOWN
 from postscan.core.settings import Settings
 from postscan.core.spool.pictures import StoredPicture, is_whole
 
@@ -86,14 +86,14 @@ def test_the_small_pictures_lead_to_the_large_ones(browser: Open, job: Callable[
 
 def test_a_page_shows_so_many_pictures_and_leads_to_the_others(browser: Open, job: Callable[..., str]) -> None:
     """A job may have a thousand images."""
-    path = job(*[PNG] * (MOST + 2))
+    path = job(*[PNG] * (SHOWN + 2))
     one = browser(Role.OWNER)
     one.get(f"{path}/pictures")
     first = one.page.count("<img")
-    assert f"{path}/pictures?after={MOST}" in one.page
-    one.get(f"{path}/pictures?after={MOST}")
+    assert f"{path}/pictures?after={SHOWN}" in one.page
+    one.get(f"{path}/pictures?after={SHOWN}")
 
-    assert (first, one.page.count("<img")) == (MOST, 2)
+    assert (first, one.page.count("<img")) == (SHOWN, 2)
     assert "?after=" not in one.page
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, PicturesRefused, PictureUnavailable
-from postscan.core.model.job import Job, JobDocument
+from postscan.core.model.formats import media_type
+from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof, Right
 from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.records import AuditLine
@@ -27,7 +29,10 @@ from postscan.core.store.sources import origins
 from postscan.core.store.store import Store
 from postscan.core.workers.orders.picture import decoders
 
-__all__ = ["PictureSize", "Pictures", "StoredPicture", "has_picture"]
+__all__ = ["JobPictures", "PictureSize", "PictureTile", "Pictures", "StoredPicture"]
+
+SHOWN: Final = 50
+"""Most images that are shown together."""
 
 LOOK_SECONDS: Final = 3600.0
 """Seconds in which the looks of one person at one job have one line in the audit trail."""
@@ -43,6 +48,33 @@ class PictureSize(IntEnum):
 
     SMALL = 320
     LARGE = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTile:
+    """An image of a job among others: the number `number` of so many. `document` is its id, `kind` its media type."""
+
+    number: int
+    document: int
+    kind: str
+    size: int
+    has_picture: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobPictures:
+    """Some of the images of a job, as the page of the job shows them.
+
+    `refusal` says why the person sees no picture, "" if it may. `is_removed`: the images are. `after` is the number of
+    the last tile if more images follow, else 0. `total` is the number of all images.
+    """
+
+    token: JobToken
+    refusal: str
+    is_removed: bool
+    total: int
+    tiles: tuple[PictureTile, ...]
+    after: int
 
 
 class FindJob(Protocol):
@@ -84,6 +116,22 @@ class Pictures:
             return "" if self._settings.console.pictures_of_others else _FORBIDDEN
         return _UNPROVEN if is_owned(job, by) else _OF_OTHERS
 
+    def overview(self, job: Job, by: Principal, after: int = 0) -> JobPictures:
+        """Return the images of the job behind the one with the number *after*, at most `SHOWN`; that is no look."""
+        shown = list(enumerate(job.documents, start=1))[after : after + SHOWN]
+        tiles = tuple(
+            PictureTile(number, one.id, media_type(one.format), one.size, _has_picture(one)) for number, one in shown
+        )
+        end = after + len(tiles)
+        return JobPictures(
+            token=job.token,
+            refusal=self.refusal(job, by),
+            is_removed=not job.images_kept,
+            total=len(job.documents),
+            tiles=tiles,
+            after=end if end < len(job.documents) else 0,
+        )
+
     def picture(self, token: str, by: Principal, document: int, page: int, size: PictureSize) -> StoredPicture:
         """Return the picture of one page of an image of the job; pages count from 1.
 
@@ -104,7 +152,7 @@ class Pictures:
     def _picture(self, job: Job, image: JobDocument, key: PictureKey, by: Principal) -> StoredPicture:
         if not job.images_kept:
             raise PictureUnavailable("the images of this job are removed")
-        if not has_picture(image):
+        if not _has_picture(image):
             raise PictureUnavailable(f"there are no pictures of the format {image.format}")
         found = self._spool.pictures.get(key)
         if found is not None:
@@ -164,7 +212,7 @@ _OF_OTHERS: Final = "The right to see the pages of others is missing."
 _FORBIDDEN: Final = "The settings forbid to see the pages of others: console.pictures_of_others is false."
 
 
-def has_picture(image: JobDocument) -> bool:
+def _has_picture(image: JobDocument) -> bool:
     """Return whether pictures can be made of an image of this format."""
     return bool(decoders(image.format))
 
