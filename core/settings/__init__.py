@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -188,14 +188,14 @@ def _rooted(settings: Settings, home: Path) -> Settings:
     return settings.model_copy(update={"storage": storage, "processes": processes, "tls": tls, "job_mail": mail})
 
 
+_PASSWORDS: Final = (("accounts",), ("job_mail",))  # tables whose values may be passwords
+
+
 def _message(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "(file)"
     if error["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"
     reason = error["msg"].removeprefix("Value error, ")
-    if isinstance(error["input"], dict) or error["loc"][:1] in (
-        ("accounts",),
-        ("job_mail",),
-    ):  # what stands there may be a password
+    if isinstance(error["input"], dict) or error["loc"][:1] in _PASSWORDS:
         return f"{key}: {reason}"
     return f"{key}: {reason} (got {error['input']!r})"
