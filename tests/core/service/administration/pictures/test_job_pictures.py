@@ -13,8 +13,8 @@ from sourced import OWNER, Sources, with_sources
 from works import SID, instructions
 
 from postscan.core.errors import JobNotFound, PicturesRefused, PictureUnavailable, Unavailable
-from postscan.core.model.job import JobToken
-from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.job import Job, JobToken
+from postscan.core.model.principal import Principal, Proof, Role, User, at_console
 from postscan.core.model.records import OriginProof
 from postscan.core.service.administration.pictures.job_pictures import (
     FAILED_SECONDS,
@@ -130,6 +130,28 @@ def test_pages_stay_shut_to_the_user_that_only_a_device_has_named(seen: Seen, wa
     with pytest.raises(PicturesRefused, match="has not proven"):
         seen.pictures.picture(token, ANNA, 1, 1, SMALL)
     assert seen.maker.made == 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "looks"),
+    [
+        (DEVICE, {Role.ADMINISTRATOR}),
+        (OWNER, {Role.ADMINISTRATOR}),
+        (Principal("user:S-1-5-21-1-2-3-1002", Proof.CERTIFICATE), {Role.ADMINISTRATOR}),
+        (Principal(ANNA.name, Proof.ADDRESS), {Role.ADMINISTRATOR}),
+        (ANNA, set(Role)),
+        (Principal("account:ann", Proof.ACCOUNT), set(Role)),
+    ],
+    ids=["device", "source", "other's certificate", "name without proof", "certificate", "account"],
+)
+def test_each_role_sees_what_its_user_has_proven_and_administrators_see_all(
+    seen: Seen, job: Callable[..., Job], owner: Principal, looks: set[Role]
+) -> None:
+    """D26, D27: the person at the console has proven the user of the job; who has named that user counts as well."""
+    one = replace(job(owner=owner), user=User(SID, "anna@fabrikam.example"))
+    people = {role: at_console("account:ann", Proof.ACCOUNT, role, SID) for role in Role}
+
+    assert {role for role, by in people.items() if not seen.pictures.refusal(one, by)} == looks
 
 
 @pytest.mark.parametrize("owner", [DEVICE, KNOWN_DEVICE], ids=["by address", "by certificate"])
