@@ -113,12 +113,18 @@ class ConsoleRequest:
         return next(iter(self.form.get(name, ())), default)
 
     def query(self, name: str, default: str = "") -> str:
-        """Return the last value of a field of the URL."""
-        return self.http.query_params.get(name, default)
+        """Return the last value of a field of the URL. Raises `PageError` (400) for one that no database takes."""
+        value = self.http.query_params.get(name, default)
+        if "\0" in value:
+            raise PageError(400, "The address of this page cannot be read.", "Leave out characters of value 0.")
+        return value
 
     def path_value(self, name: str) -> str:
-        """Return a part of the path that the route names."""
-        return str(self.http.path_params[name])
+        """Return a part of the path that the route names. Raises `PageError` (404) for one that no database takes."""
+        value = str(self.http.path_params[name])
+        if "\0" in value:
+            raise PageError.not_found()
+        return value
 
     @property
     def secret(self) -> str:

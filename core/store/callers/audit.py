@@ -127,7 +127,7 @@ def _part(
     if last is None:
         return within, None
     ends = sa.select(AUDIT.c.at).where(AUDIT.c.seq.in_((last, db.scalar(numbers))))
-    is_old = begin is not None and all(at < begin - _SLACK for at in db.scalars(ends))
+    is_old = begin is not None and all(at + _SLACK < begin for at in db.scalars(ends))
     return [*within, AUDIT.c.seq >= last], None if is_old else last
 
 

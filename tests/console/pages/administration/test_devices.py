@@ -136,6 +136,7 @@ def test_a_source_that_fetches_scans_has_a_button(site: Browser, core: Engine) -
 
 
 def test_an_unknown_source_is_not_there(site: Browser) -> None:
-    """Whatever is wanted of it."""
+    """Whatever is wanted of it; nor has anything a name that PostgreSQL does not take."""
+    assert site.get("/devices/subscriptions/%00/end").status_code == 404
     for verb in ("start", "stop", "scan"):
         assert site.post(f"/devices/sources/none-such/{verb}").status_code == 404
