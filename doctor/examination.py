@@ -47,10 +47,10 @@ def examine_others(source: SettingsSource, probe: SendProbe | None = None) -> It
 
 
 def secrets(settings: Settings) -> frozenset[str]:
-    """Return what must not be shown: secrets of plugins, the password of the database, hashes of passwords."""
+    """Return what must not be shown: secrets of plugins and of OIDC, the database's password, hashes of passwords."""
     quoted = urlsplit(settings.storage.database).password or ""
     hashes = {account.hash for account in settings.accounts.values()}
-    texts = {text for text in (quoted, unquote(quoted)) if text}
+    texts = {text for text in (quoted, unquote(quoted), settings.console.oidc.client_secret) if text}
     inlets = {name: source.table for name, source in settings.sources.items()}
     tables = redaction.secrets(None, settings.filters) | redaction.secrets(None, inlets)
     return tables | texts | hashes

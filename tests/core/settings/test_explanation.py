@@ -41,6 +41,7 @@ def test_every_setting_has_its_value_its_meaning_and_whether_it_is_the_default()
          "sources": {"mail": {"plugin": "smtp", "word": SECRET}}},
         {"storage": {"database": f"postgresql://ann:{SECRET}@db/x"}},
         {"storage": {"database": f"postgresql://db/x?password={SECRET}"}},
+        {"console": {"oidc": {"client_secret": SECRET}}},
         {"accounts": {"ann": {"hash": HASH, "user": SID}}},
     ],
 )  # fmt: skip
