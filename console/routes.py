@@ -10,9 +10,7 @@ from typing import Final
 
 from postscan.console import metrics
 from postscan.console.api.routes import API_ROUTES
-from postscan.console.pages import live, me, plugins
-from postscan.console.pages import dashboard, me, plugins
-from postscan.console.pages import me, pictures, plugins
+from postscan.console.pages import dashboard, live, me, pictures, plugins
 from postscan.console.pages.administration import accounts, audit, devices, health, settings
 from postscan.console.pages.jobs import actions, found, job, support
 from postscan.console.pages.login import oidc, ways

@@ -27,9 +27,8 @@ from postscan.console.http import body, problems, static_files
 from postscan.console.http.authentication import Authentication, IdentifiedCaller, address_of, no_token
 from postscan.console.http.cookies import Cookies, form_token
 from postscan.console.http.guard import Guard
-from postscan.console.http.threads import CALLERS, LOGINS, PAGES, PageThreads
-from postscan.console.live.regions import Region
 from postscan.console.http.threads import CALLERS, LOGINS, PAGES, SLOW, PageThreads
+from postscan.console.live.regions import Region
 from postscan.console.metrics import ConsoleMetrics
 from postscan.console.pages.regions import REGIONS, live_updates
 from postscan.console.rendering import HtmlPage, SeeOther, environment, render, safe_path, see_other

@@ -1,5 +1,4 @@
-"""The console: roles of accounts, sessions, one-time links, tokens of the API; indexes for pages of jobs."""
-"""People at the console: roles of accounts, sessions, one-time links, tokens of the API; mails about their jobs."""
+"""People at the console: roles, sessions, links, tokens; indexes for pages of jobs; mails about jobs."""
 
 import sqlalchemy as sa
 from alembic import op
