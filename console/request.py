@@ -152,11 +152,8 @@ class ConsoleRoute:
 
     `right` None: any signed-in person, who then sees what is their own. `public`: anyone. `confirm`: only who has
     signed in, or has confirmed it, in the last 15 minutes. `background`: pages ask without the person, so this does not
-    keep the session from ending. `open_to` returns the networks from which anyone may ask. `reads` and `returns` are
-    the models of the JSON bodies.
-    signed in, or has confirmed it, in the last 15 minutes. `open_to` returns the networks from which anyone may ask.
-    `slow`: it may wait for a worker, so it has threads that no other page waits for. `reads` and `returns` are the
-    models of the JSON bodies.
+    keep the session from ending. `slow`: it may wait for a worker, so it has threads that no other page waits for.
+    `open_to` returns the networks from which anyone may ask. `reads` and `returns` are the models of the JSON bodies.
     """
 
     path: str
