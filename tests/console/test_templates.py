@@ -13,8 +13,8 @@ from postscan.console.rendering import environment
 TEMPLATES = sorted((ROOT / "console" / "templates").rglob("*.html"))
 STATIC = sorted(path for path in (ROOT / "console" / "static").iterdir() if path.is_file())
 SOURCES = sorted((ROOT / "console").rglob("*.py"))
-NAMES = {"postscan"}
-"""Words that no language translates."""
+NAMES = {"postscan", "SHA"}
+"""Words that are the same in each language; SHA-256 is the name of a method."""
 
 FORBIDDEN = {
     "what is not escaped": r"\|\s*safe\b|\bMarkup\b|autoescape",
