@@ -33,7 +33,7 @@ def show_all(request: ConsoleRequest) -> Response:
     """Show the small pictures of a job, so many at once."""
     job = _job(request)
     after = _number(request.query("after", "0"), least=0)
-    return render(request, "pictures.html", job=job, first_picture=after)
+    return render(request, "jobs/pictures.html", job=job, first_picture=after)
 
 
 def show(request: ConsoleRequest) -> Response:
@@ -53,7 +53,7 @@ def show(request: ConsoleRequest) -> Response:
     place = numbers.index(document)
     return render(
         request,
-        "picture.html",
+        "jobs/picture.html",
         status,
         job=job,
         address=f"/jobs/{job.token}/pictures",

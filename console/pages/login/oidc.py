@@ -111,7 +111,7 @@ def end(request: ConsoleRequest) -> Response:
     session = sessions.begin(person, OIDC)
     if request.secret:
         sessions.end(request.secret)
-    page = render(request, "signed_in.html", path=state.path)
+    page = render(request, "login/signed_in.html", path=state.path)
     page.session = session
     page.headers["refresh"] = f"0; url={state.path}"
     page.delete_cookie(_cookie(request), path=CALLBACK, secure=_is_https(request), httponly=True, samesite="lax")

@@ -34,14 +34,14 @@ def sign_in(request: ConsoleRequest) -> Response:
 
 def show_link(request: ConsoleRequest) -> Response:
     """Show the button that uses up a one-time link; programs that look at links for people press none."""
-    return render(request, "login_link.html", secret=request.query("secret"), wrong="")
+    return render(request, "login/link.html", secret=request.query("secret"), wrong="")
 
 
 def use_link(request: ConsoleRequest) -> Response:
     """Begin a session by a one-time link. Raises `Throttled` after too many that are none."""
     person = request.console.engine.sessions.use_link(request.value("secret"), request.address)
     if person is None:
-        return render(request, "login_link.html", 403, secret="", wrong=_USED)
+        return render(request, "login/link.html", 403, secret="", wrong=_USED)
     return _begin(request, person, LINK)
 
 
@@ -111,7 +111,7 @@ def _form(request: ConsoleRequest, status: int = 200, *, wrong: str = "", name: 
     account: Account | None = identification.by_proxy(request.http)
     return render(
         request,
-        "login.html",
+        "login/form.html",
         status,
         next=safe_path(request.value("next") or request.query("next", "/")),
         wrong=wrong,
@@ -125,4 +125,4 @@ def _form(request: ConsoleRequest, status: int = 200, *, wrong: str = "", name: 
 def _confirm_form(request: ConsoleRequest, status: int = 200, *, wrong: str = "") -> Response:
     path = safe_path(request.value("next") or request.query("next", "/"))
     way = request.session.way if request.session is not None else ""
-    return render(request, "confirm.html", status, next=path, way=way, wrong=wrong)
+    return render(request, "login/confirm.html", status, next=path, way=way, wrong=wrong)
