@@ -37,8 +37,8 @@ from postscan.core.service.administration.audit_trail import AuditTrail
 from postscan.core.service.administration.callers import Callers
 from postscan.core.service.administration.listing import JobListing
 from postscan.core.service.administration.metrics.condition import Watched
+from postscan.core.service.administration.metrics.overview import Overview
 from postscan.core.service.administration.metrics.writer import Metrics
-from postscan.core.service.administration.overview import Overview
 from postscan.core.service.administration.pictures.job_pictures import Pictures
 from postscan.core.service.administration.pictures.maker import PictureMaker
 from postscan.core.service.inlets import Inlets

@@ -10,7 +10,7 @@ from postscan.core.engine import Engine, is_served
 from postscan.core.model.principal import Principal
 from postscan.core.model.process import short_name
 from postscan.core.registry.catalogue import PluginState
-from postscan.core.service.administration.overview import DayOfFilters
+from postscan.core.service.administration.metrics.overview import DayOfFilters
 from postscan.doctor import machine
 from postscan.doctor.certificates import certificates
 from postscan.doctor.findings import Finding, Severity, problem

@@ -20,7 +20,7 @@ from postscan.core.engine import Engine
 from postscan.core.model.principal import Role
 from postscan.core.registry.catalogue import Catalogue, Plugin, PluginState
 from postscan.core.registry.remembered import RememberedCatalogue
-from postscan.core.service.administration.overview import DayOfFilters
+from postscan.core.service.administration.metrics.overview import DayOfFilters
 from postscan.core.settings import Settings
 from postscan.doctor.findings import Severity
 

@@ -31,7 +31,7 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.subscription import EventService, Sink, Subscription
 from postscan.core.service.administration import audit_trail
 from postscan.core.service.administration.listing import JobGroup, JobListing, JobQuery, SearchCursor
-from postscan.core.service.administration.overview import Overview
+from postscan.core.service.administration.metrics.overview import Overview
 from postscan.core.settings import Settings
 from postscan.core.store import events, jobs, outbox
 from postscan.core.store.callers import accounts, sessions, subscriptions

@@ -13,8 +13,8 @@ from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterVerb
-from postscan.core.service.administration import overview as overviews
-from postscan.core.service.administration.overview import FilterOfProcess, Overview, SpoolUse
+from postscan.core.service.administration.metrics import overview as overviews
+from postscan.core.service.administration.metrics.overview import FilterOfProcess, Overview, SpoolUse
 from postscan.core.store.database import pages
 from postscan.core.store.store import Store
 from postscan.plugins.testing.runner import EXAMPLE_TIME, FakeClock
