@@ -34,7 +34,7 @@ class Region:
 
     It is rendered after a change, but not earlier than `seconds` after the last time; and again after
     `repeat_seconds` without a change, for what changes with the time alone. With `follows_jobs`, that is the case each
-    second while filters run.
+    second while filters run. Only callers with the `right` get it; None: each caller, who sees what is their own.
     """
 
     template: str
@@ -42,6 +42,7 @@ class Region:
     seconds: float = 0.25
     repeat_seconds: float = 60.0
     follows_jobs: bool = False
+    right: Right | None = None
 
 
 class RegionKey(NamedTuple):

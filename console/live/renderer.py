@@ -65,9 +65,10 @@ class RegionRenderer:
         self._entries: dict[RegionKey, _Entry] = {}
         self._lock = threading.Lock()
 
-    def __contains__(self, name: object) -> bool:
-        """Return whether there is a region of this name."""
-        return name in self._regions
+    def offers(self, name: str, by: Principal) -> bool:
+        """Return whether there is a region of this name, and this principal may see it."""
+        region = self._regions.get(name)
+        return region is not None and (region.right is None or by.may(region.right))
 
     def mark(self, change: Change) -> None:
         """Note which regions a change concerns."""

@@ -55,9 +55,9 @@ class LiveUpdates:
         self._wake = threading.Event()
         self._is_closed = False
 
-    def knows(self, region: str) -> bool:
-        """Return whether there is a region of this name."""
-        return region in self._renderer
+    def offers(self, region: str, by: Principal) -> bool:
+        """Return whether there is a region of this name, and this principal may see it."""
+        return self._renderer.offers(region, by)
 
     def __len__(self) -> int:
         """Return how many streams are open."""

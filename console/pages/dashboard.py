@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from postscan.console.live.regions import stream_url
 from postscan.console.pages.jobs import charts, found
 from postscan.console.pages.jobs.found import FoundRow
 from postscan.console.pages.problems import no_server, problems
@@ -61,6 +62,7 @@ def show(request: ConsoleRequest) -> Response:
     return render(
         request,
         "jobs/dashboard.html",
+        live=stream_url("running", "attention", "today"),
         problems=[*no_server(console.engine), *figures(console).problems.get()],
         is_empty=not (values["day_total"] or values["open_total"] or values["attention_total"] or _has_jobs(console)),
         **values,

@@ -35,8 +35,8 @@ def _keys(request: ConsoleRequest) -> Sequence[RegionKey]:
     fields = request.http.query_params
     names = list(dict.fromkeys(fields.getlist("region")))
     arguments = {name: fields.get(name, "") for name in [SERVER, *names]}
-    are_known = all(_live(request).knows(name) for name in names)
-    if not are_known or not 0 < len(names) <= MOST or any(len(one) > MOST_CHARACTERS for one in arguments.values()):
+    are_offered = all(_live(request).offers(name, request.by) for name in names)
+    if not are_offered or not 0 < len(names) <= MOST or any(len(one) > MOST_CHARACTERS for one in arguments.values()):
         raise PageError(400, "No page has such a part.")
     group = group_of(request.by)
     return [RegionKey(group, name, argument) for name, argument in arguments.items()]

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 from postscan.console.errors import PageError
+from postscan.console.live.regions import stream_url
 from postscan.console.pages.jobs import query
 from postscan.console.pages.jobs.actions import DONE, cancel_in
 from postscan.console.pages.jobs.query import SearchForm
@@ -53,6 +54,7 @@ def show(request: ConsoleRequest) -> Response:
         request,
         "jobs/found.html",
         400 if form.errors else 200,
+        live=stream_url("rows", rows=request.http.url.query),
         tabs=_tabs(request, form),
         states=JobState,
         reasons=JobReason,

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
+from postscan.console.live.regions import stream_url
 from postscan.console.pages.jobs import charts
 from postscan.console.pages.jobs.charts import ChartBar
 from postscan.console.pages.jobs.timeline import Timeline, TimelineRow, timeline
@@ -47,6 +48,7 @@ def show(request: ConsoleRequest) -> Response:
     return render(
         request,
         "jobs/job.html",
+        live=stream_url("job", job=values["job"].token),
         origin=engine.origins.of_job(values["job"].token, by),
         sees_lines=by.may(Right.OPERATE),
         lines=lines[-MOST_LINES:],

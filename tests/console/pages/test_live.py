@@ -51,6 +51,13 @@ def test_what_is_no_region_is_refused(browser: Callable[..., Browser], query: st
     assert [one.get(f"{path}{query}").status_code for path in ("/live", "/live/newest")] == [400, 400]
 
 
+def test_a_region_is_for_those_who_see_its_page(browser: Callable[..., Browser]) -> None:
+    """An owner has no dashboard: nothing of what it shows of the server, of other users, or of the disk."""
+    statuses = {role: browser(role).get("/live/newest?region=today").status_code for role in Role}
+
+    assert statuses == {Role.OWNER: 400, Role.VIEWER: 200, Role.OPERATOR: 200, Role.ADMINISTRATOR: 200}
+
+
 def test_one_stream_too_many_is_refused_without_an_error(
     browser: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
