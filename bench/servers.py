@@ -81,14 +81,17 @@ def postscan(
     plugins: Path | None = None,
     checkout: Path | None = None,
     drain_seconds: float = 30.0,
+    *,
+    has_console: bool = False,
 ) -> Iterator[Server]:
     """Run `postscan serve` with its data below *folder*, more settings, and optionally the plugins of a folder.
 
-    *checkout* is another checkout whose server is run, in the environment that it has in `.venv`.
+    *checkout* is another checkout whose server is run, in the environment that it has in `.venv`. With *has_console*
+    its console runs beside it, at a free port.
     """
     config = folder / "postscan.toml"
-    has_console = checkout is None or (checkout / "console").exists()
-    console = "[console]\nenabled = false\n" if has_console else ""
+    knows_consoles = checkout is None or (checkout / "console").exists()
+    console = f"[console]\nenabled = {str(has_console).lower()}\nport = 0\n" if knows_consoles else ""
     config.write_text(
         f"[server]\nport = 0\ndrain_seconds = {drain_seconds}\n{console}"
         f'[storage]\ndata_dir = "{folder}/data"\n[processes]\nlenient = true\n'

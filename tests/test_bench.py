@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import commit_beside_reads, ended_jobs, inlets, mails, scans, uploads
+from bench import commit_beside_reads, console, ended_jobs, inlets, mails, scans, uploads
 from postscan.core.filters.source.completeness import FileState, examine
 
 
@@ -21,6 +21,14 @@ def test_an_error_of_the_process_that_reads_ends_the_benchmark_with_its_text(tmp
 
     assert str(ended.value.code).startswith("the process that reads (open jobs) has failed: Traceback")
     assert "server.port" in str(ended.value.code)
+
+
+def test_requests_are_measured_beside_browsers_that_get_events(tmp_path: Path) -> None:
+    """Each stream has begun with a region; the benchmark checks that none is refused."""
+    [one] = console.measured(tmp_path, browsers=2, rounds=1, seconds=0.5)
+
+    assert min(one.without, one.beside) > 0
+    assert one.events >= 2
 
 
 def test_mails_become_jobs_and_files_of_the_bare_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
