@@ -112,7 +112,7 @@ def test_texts_of_devices_and_filters_stay_text(browser: Open, core: Engine) -> 
 
     for path in paths:
         assert one.get(path).status_code in (200, 409)
-        assert "<img" not in one.page
+        assert "<img" not in one.page.replace('<img src="/jobs/', "")  # that of a page of the job
         assert "60481729" not in one.page
         assert len(one.page) < 40_000
         assert "&lt;img" in one.page
