@@ -308,11 +308,12 @@ def test_the_readmes_filter_is_the_guides() -> None:
 def test_the_examples_of_settings_can_be_used() -> None:
     """They are what administrators begin with."""
     examples = [Settings.model_validate(tomllib.loads(one)) for one in blocks("docs/administration.md", "toml")]
-    first, secure, account, inlet = examples
+    first, secure, mails, account, inlet = examples
     shares = fileshare.Settings(**first.filters["fileshare"]).shares
 
     assert shares == {r"\\files\scans": "/srv/scans"}
     assert first.users[SID].name == "ann@fabrikam.example"
     assert secure.tls.on
+    assert (mails.job_mail.host, mails.users[SID].job_mail) == ("mail.fabrikam.example", True)
     assert is_usable(account.accounts["front-desk"].hash)
     assert inlet.sources["front-desk"].destinations == ("invoices-ann",)

@@ -77,6 +77,7 @@ def test_authors_have_exactly_these_names():
         "FilterFailed",
         "FilterReason",
         "FilterResult",
+        "GrowingHash",
         "JobStatus",
         "PageWriter",
         "Place",

@@ -31,7 +31,7 @@ def test_a_job_is_canceled_by_two_clicks_from_the_dashboard(browser: Open, core:
     token = put(core, "Processing")
     one = browser(Role.OPERATOR)
     one.get("/")
-    linked = f'<a href="/jobs/{token}/cancel">Cancel...</a>' in one.page
+    linked = f'<a href="/jobs/{token}/cancel" data-dialog>Cancel...</a>' in one.page
     one.get(f"/jobs/{token}/cancel")
     asked = core.store.load(token).state
     button = re.search(f'<form method="post" action="/jobs/{token}/cancel">.*?<button', one.page, re.DOTALL)
@@ -89,7 +89,7 @@ def test_a_retry_is_planned_and_leads_to_the_new_job(browser: Open, core: Engine
     token = put(core, "Failed")
     one = browser(Role.OPERATOR)
     one.get("/")
-    linked = f'<a href="/jobs/{token}/retry">Retry...</a>' in one.page
+    linked = f'<a href="/jobs/{token}/retry" data-dialog>Retry...</a>' in one.page
     one.get(f"/jobs/{token}/retry")
     planned = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", one.page))
 

@@ -23,7 +23,7 @@ OTHER = "S-1-5-21-1-2-3-2002"
 
 def listed(one: Browser) -> list[str]:
     """Return the tokens of the jobs in the last page, in their order."""
-    return re.findall(r'<tr id="row-([^"]+)">', one.page)
+    return re.findall(r'<tr id="row-([^"]+)"', one.page)
 
 
 def test_each_sees_the_jobs_that_are_theirs_to_see(browser: Open, core: Engine) -> None:
