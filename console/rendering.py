@@ -73,6 +73,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # The extension adds this method when it is loaded, so the type of the environment does not have it.
     made.install_gettext_translations(gettext.NullTranslations(), newstyle=True)  # type: ignore[attr-defined]
     made.filters |= {"moment": moment, "stamp": stamp, "duration": duration, "bytes": size, "cut": cut}
     made.globals |= {"static": static_url, "menu": menu, "Right": Right}

@@ -54,7 +54,7 @@ class LiveStream:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nobody has begun to read it in time."""
+        """Whether no browser has begun to read it in time."""
         return self._reader is None and time.monotonic() > self.made + BEGIN_SECONDS
 
     def offer(self, key: RegionKey, rendering: Rendering) -> None:

@@ -148,6 +148,7 @@ class Provider:
         with self._lock:
             if self._keys is None or self._keys[0] + kept_seconds <= self._now():
                 try:
+                    # It checks what the provider has sent; its type says that this is done already.
                     keys = KeySet.import_key_set(self._asked("GET", address))  # type: ignore[arg-type]
                 except (JoseError, ValueError, KeyError, TypeError):
                     raise _unavailable("its keys cannot be read") from None
