@@ -140,8 +140,8 @@ class Metrics:
         touched = sorted({row.token for row in rows if row.kind in events.ENDING})
         steps = of_jobs(self._store.reading, touched, events.ended_steps)
         created = dict(of_jobs(self._store.reading, touched, events.created))
+        self._cursor = rows[-1].seq  # first: an event that fails must not have those before it counted again
         self._happenings.count(rows, steps, created)
-        self._cursor = rows[-1].seq
         return len(rows) >= pages.PART
 
 

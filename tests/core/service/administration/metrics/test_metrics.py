@@ -231,6 +231,26 @@ def test_an_outage_is_told_and_its_figures_are_absent(core: Engine, monkeypatch:
     assert value(back, "postscan_jobs_created_total") == 1
 
 
+def test_an_event_that_cannot_be_counted_makes_no_other_count_twice(
+    core: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of its page that come behind it are missing; the next page is counted."""
+    core.metrics.begin()
+    core.service.create(Principal("device:192.0.2.7", Proof.ADDRESS), SID, "P", instructions("copy"))
+    count = Happenings.count
+
+    def fail(*arguments: object) -> None:
+        count(*arguments)
+        raise ValueError("an event of a kind that is not known")
+
+    with monkeypatch.context() as patched, pytest.raises(ValueError, match="a kind"):
+        patched.setattr(Happenings, "count", fail)
+        core.metrics.update()
+    core.service.create(Principal("device:192.0.2.7", Proof.ADDRESS), SID, "P", instructions("copy"))
+
+    assert value(written(core), "postscan_jobs_created_total") == 2
+
+
 def test_outages_are_counted_from_their_beginning(core: Engine) -> None:
     """A hundred failures of one outage are one outage; a full disk is another kind."""
     core.store.outages.start()
