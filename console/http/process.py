@@ -96,22 +96,17 @@ class ConsoleProcess:
 
     def _run(self) -> int | None:
         """Run one process to its end; return its exit code, None if it could not be started."""
-        reading, writing = os.pipe()
         try:
-            with self._changed:
-                if self._is_over:
-                    return 0
-                self._running = self._started(reading)
-            os.close(reading)
-            reading = -1
-            return self._running.wait()
+            reading, writing = os.pipe()
+            with open(writing, "wb"):  # noqa: PTH123  (a descriptor)
+                with open(reading, "rb"), self._changed:  # noqa: PTH123  (a descriptor)
+                    if self._is_over:
+                        return 0
+                    self._running = self._started(reading)
+                return self._running.wait()
         except OSError as error:
             log.error("console not started", extra={"reason": str(error)})  # noqa: TRY400  (no trace helps)
             return None
-        finally:
-            for one in (reading, writing):
-                if one >= 0:
-                    os.close(one)
 
     def _started(self, pipe: int) -> subprocess.Popen[bytes]:
         """Start a process in a session of its own: a Ctrl-C at the terminal is for the server, which then stops it."""

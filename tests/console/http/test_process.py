@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -78,6 +79,23 @@ def test_a_program_that_cannot_be_started_is_tried_again(
         program.write_text(f"#!/bin/sh\necho $$ >> {started}\nexec cat\n")
         program.chmod(0o700)
         until(lambda: len(numbers(started)) >= 1, "for the program that is there now")
+
+
+def test_a_server_without_a_free_descriptor_tries_again(
+    listener: socket.socket, started: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients may have taken all of them for a moment."""
+    pipe, refused = os.pipe, iter([OSError(errno.EMFILE, os.strerror(errno.EMFILE))])
+
+    def scarce() -> tuple[int, int]:
+        for error in refused:
+            raise error
+        return pipe()
+
+    monkeypatch.setattr("postscan.console.http.process.os.pipe", scarce)
+    with process(listener, started) as console:
+        console.start()
+        until(lambda: len(numbers(started)) == 1, "for the process")
 
 
 def test_a_console_ends_with_a_server_that_was_killed(listener: socket.socket, started: Path) -> None:
