@@ -1,0 +1,1 @@
+"""WS-Scan: scans that are started at the panel of a WSD scanner, as a source."""
