@@ -25,6 +25,7 @@ from postscan.core.filters.source.job import SourceJob
 from postscan.core.filters.source.messages import Destination
 from postscan.core.filters.source.page import PageWriter
 from postscan.core.filters.source.source import Source
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.filters.tools import ToolEnded
 from postscan.core.model.states import FilterReason
 
@@ -47,6 +48,7 @@ __all__ = [
     "PageWriter",
     "Place",
     "Refused",
+    "ScanTicket",
     "Shares",
     "Source",
     "SourceContext",

@@ -82,6 +82,7 @@ def test_authors_have_exactly_these_names():
         "PageWriter",
         "Place",
         "Refused",
+        "ScanTicket",
         "Shares",
         "Source",
         "SourceContext",

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StrictBool, StrictInt, TypeAdapter
 
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model import json_lines
 from postscan.core.model.json_lines import Indexed, Message, Name, Sentence, Trace, Word
 
@@ -63,10 +64,14 @@ _Seconds = Annotated[float, Field(strict=True, ge=0, le=REMEMBERED, allow_inf_na
 
 
 class Destination(Message):
-    """What a person at a device picks: `id` is random and stable, and both may be shown to a device."""
+    """What a person at a device picks: `id` is random and stable, and both may be shown to a device.
+
+    `ticket` is what its scan process asks the device for.
+    """
 
     id: Name
     label: Name
+    ticket: ScanTicket = ScanTicket()
 
 
 class InletStarted(Message):
