@@ -1,4 +1,4 @@
-"""Print docs/conformance.md: every line of the four checklists, and the tests that show it.
+"""Print docs/conformance.md: every line of the checklists, and the tests that show it.
 
 The lines are in tests/conformance/checklists.toml. A test, anywhere in tests/, shows the lines of its marker:
 `@pytest.mark.conformance("DSC-049", "DSC-050")`.
@@ -23,8 +23,11 @@ TITLES = {
     "PSP": "Scan processes and filters",
     "DPW": "DPWS: discovery, metadata, eventing and addressing",
     "DSC": "WS-DSC: the service for administrators",
+    "WSS": "WS-Scan: presses at the panel of a scanner",
+    "ESCL": "eSCL, and HP's walk-up events",
 }
-_LINE = re.compile(r"(MUST \(step\)|MUST|SHOULD|MAY|rule) (server|client|both|device): (.*)", re.DOTALL)
+_LINE = re.compile(r"(MUST \(step\)|MUST|SHOULD|MAY|rule) (server|client|both|device|source|simulator): (.*)", re.DOTALL)
+_OURS = ("server", "both", "source", "simulator")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Line:
 
     @property
     def binds_us(self) -> bool:
-        """Whether the line applies to a server."""
-        return self.side in ("server", "both")
+        """Whether the line applies to a part of postscan: the server, a source or the simulated scanner."""
+        return self.side in _OURS
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def _lines_of(test: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 
 
 def untested(lists: Checklists, tests: dict[str, list[str]]) -> list[str]:
-    """Return the lines that bind the server, and that no test shows."""
+    """Return the lines that bind postscan, and that no test shows."""
     return [
         line.id
         for lines in lists.lines.values()
@@ -102,9 +105,10 @@ def page() -> str:
 
 _INTRODUCTION = """# Conformance
 
-The requirements of the protocols for a scan server, line by line, and the tests of each. The lines are digests of
-Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile that these use (DPWS 2006/02 with
-WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM). "Section" means a section of the page that has the
+The requirements of the protocols, line by line, and the tests of each. The first four checklists bind a scan server. Their
+lines are digests of Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile that these use (DPWS 2006/02
+with WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM). The other two bind a client of scanners, which here is
+a *source*, and the *simulator*, the scanner in software that tests it. "Section" means a section of the page that has the
 line, in [protocol](protocol/README.md). Each test has the lines that it shows in its marker, `pytest.mark.conformance`;
 its path counts from `tests/`. Lines that bind the other side only are listed for completeness.
 
@@ -113,7 +117,7 @@ documents leave a choice are in [protocol-notes.md](protocol-notes.md)."""
 
 
 def _count(lists: Checklists, tests: dict[str, list[str]]) -> str:
-    rows = ["| Checklist | Lines that bind a server | Tested | Kept differently | Not yet |", "|---|---|---|---|---|"]
+    rows = ["| Checklist | Lines that bind postscan | Tested | Kept differently | Not yet |", "|---|---|---|---|---|"]
     for key, lines in lists.lines.items():
         ours = [line.id for line in lines if line.binds_us]
         due = [id for id in ours if id not in lists.later]

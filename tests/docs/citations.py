@@ -19,10 +19,17 @@ from typing import Final
 
 from statements import statements
 
-PROTOCOL: Final = {"DSP": "ws-dsp.md", "DSC": "ws-dsc.md", "DPW": "dpws.md", "PSP": "scan-process.md"}
+PROTOCOL: Final = {
+    "DSP": "ws-dsp.md",
+    "DSC": "ws-dsc.md",
+    "DPW": "dpws.md",
+    "PSP": "scan-process.md",
+    "WSS": "ws-scan.md",
+    "ESCL": "escl.md",
+}
 """The digest of each checklist."""
 
-OPEN_POINTS: Final = {"O": "ws-dsp.md", "P": "scan-process.md", "W": "dpws.md"}
+OPEN_POINTS: Final = {"O": "ws-dsp.md", "P": "scan-process.md", "W": "dpws.md", "WS": "ws-scan.md"}
 """The digest that settles the open points of each letter."""
 
 GENERATED: Final = ("docs/settings.md", "LICENSE", "requirements.lock")
@@ -37,8 +44,8 @@ _SECTION: Final = re.compile(rf"\b[Ss]ections? (?P<numbers>{_NUMBERS})")
 _QUIRK: Final = re.compile(r"\b[Qq]uirks? (?P<numbers>\d+(?:(?:,| and| to) \d+)*)")
 _PAGE: Final = re.compile(r"(?<![\w./-])(?:[\w.-]+/)*[\w-]+\.md\b(?!\.in)")
 _ID: Final = re.compile(
-    r"(?<![\w-])(?:(?P<line>(?:DSP|DSC|DPW|PSP)-\d{3})|(?P<threat>T-[A-Z]\d+)|(?P<fault>F-[RS]\d+)"
-    r"|(?P<point>[OPW]-\d{1,2})|(?P<invariant>I\d{1,2})|(?P<decision>D\d{1,2}))(?![\w-]|\.\w)"
+    r"(?<![\w-])(?:(?P<line>(?:DSP|DSC|DPW|PSP|WSS|ESCL)-\d{3})|(?P<threat>T-[A-Z]\d+)|(?P<fault>F-[RS]\d+)"
+    r"|(?P<point>(?:[OPW]|WS)-\d{1,2})|(?P<invariant>I\d{1,2})|(?P<decision>D\d{1,2}))(?![\w-]|\.\w)"
 )
 _NUMBERED: Final = re.compile(r"\b(?P<word>[Rr]uling|[Pp]romise|[Dd]ecision)s? (?P<numbers>\d+(?:(?:,| and| to) \d+)*)")
 _BARE: Final = re.compile(r"(?<![\w./~-])(?<!\d )[ACFHMOQRSX]\d{1,2}(?![\w-]|\.\w)")
@@ -55,7 +62,7 @@ _NO_IDS: Final = frozenset({"A3", "A4", "A5", "C0", "C1", "C4"})
 _CODE: Final = re.compile(r"`[^`\n]{16,}`")
 """Code within a line; what is shorter may be an ID or the name of a page."""
 
-_ROW: Final = re.compile(r"^(?:\|\s*|\*\s+)?(DSP|DSC|DPW|PSP)-\d{3}\b")
+_ROW: Final = re.compile(r"^(?:\|\s*|\*\s+)?(DSP|DSC|DPW|PSP|WSS|ESCL)-\d{3}\b")
 
 
 @dataclass(frozen=True, order=True)
