@@ -1,0 +1,1 @@
+"""What the simulated scanner tells of itself: metadata, configuration, status, and tickets."""

@@ -1,0 +1,1 @@
+"""The protocols of the simulated scanner: SOAP, HTTP, MTOM, WS-Discovery."""
