@@ -97,16 +97,18 @@ class ScannerClient:
         body: Xml,
         *,
         headers: Iterable[Xml] = (),
+        to: str = "",
         seconds: float = ANSWER_SECONDS,
         largest: int = LARGEST_ANSWER,
     ) -> Answer:
         """Send a request and return what the Body of its answer holds.
 
-        *url* is the address as the device gave it, which becomes wsa:To; of it, only port and path are connected to.
+        *url* is the address as the device gave it; of it, only port and path are connected to. It becomes wsa:To if
+        *to* is empty: the device itself is addressed by its endpoint, `urn:uuid:...`.
         *seconds* is the time until all of the answer is there. Raises `DeviceFault`, `DeviceAway` (`BadAnswer` for an
         answer that is no envelope, or larger than *largest* bytes), and `CallAborted`.
         """
-        message = envelope.write_request(url, action, body, headers)
+        message = envelope.write_request(to or url, action, body, headers)
         with self._exchange(url, message, seconds) as (response, connection):
             with _breaking_off():
                 data = _whole(iter(lambda: response.read1(_PIECE), b""), largest)
