@@ -1,0 +1,1 @@
+"""Subscriptions to the events of scanners: messages, the stored record, and the calls of their life."""
