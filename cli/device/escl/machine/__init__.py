@@ -1,0 +1,1 @@
+"""What the scanner does apart from HTTP: paper, jobs and time."""
