@@ -196,8 +196,7 @@ class Engine:
             contextlib.closing(Workers()) as workers,
             tempfile.TemporaryDirectory(prefix="ask-", dir=run_dir, ignore_cleanup_errors=True) as folder,
         ):
-            offered = self.origins.destinations(inlet)
-            start = start_message(inlet, self.settings, offered, Path(folder), Path(folder))
+            start = start_message(inlet, self.settings, self.origins, Path(folder), Path(folder))
             return PluginProbe(workers, self.settings).diagnose(start)
 
     @contextlib.contextmanager

@@ -20,6 +20,7 @@ from plugin_names import unused
 from works import PATIENCE, Works
 
 from postscan.core.engine import Engine
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
@@ -200,6 +201,10 @@ class AnyProcess:
     def find(self, identifier: str) -> ScanProcess | None:
         """Return a process of this name."""
         return ScanProcess(identifier, "Test process", "", Instructions("Invoice", ()))
+
+    def ticket(self, identifier: str) -> ScanTicket:
+        """Return an empty ticket."""
+        return ScanTicket()
 
     def admit(self, process: ScanProcess, sent: Instructions) -> None:
         """Admit everything."""

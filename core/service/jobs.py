@@ -16,6 +16,7 @@ from typing import Protocol
 from postscan.core.clock import Clock
 from postscan.core.errors import InvalidArgument, JobNotFound, PostscanError, StoreBusy, Unavailable, WrongState
 from postscan.core.execution.scheduler import POLL_SECONDS, Scheduler
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.job import FilterStep, Job, JobToken
 from postscan.core.model.principal import Principal, Right, User, is_sid
 from postscan.core.model.process import Instructions, ScanProcess
@@ -47,6 +48,9 @@ class ScanProcesses(Protocol):
 
     def find(self, identifier: str) -> ScanProcess | None:
         """Return the scan process with this GUID or None; raise `StoredProcessInvalid` if it is broken."""
+
+    def ticket(self, identifier: str) -> ScanTicket:
+        """Return what this process asks a device for, empty if there is none; raise `StoredProcessInvalid`."""
 
     def admit(self, process: ScanProcess, sent: Instructions) -> None:
         """Raise `InvalidArgument` if the sent instructions differ from the stored ones where they must not."""

@@ -23,6 +23,7 @@ from postscan.core.errors import (
     StoredProcessInvalid,
     WrongState,
 )
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof, Right, User, of_source
 from postscan.core.model.process import ScanProcess
@@ -130,6 +131,14 @@ class Origins:
     def destinations(self, inlet: str) -> dict[str, DestinationSettings]:
         """Return the destinations of an inlet by their identifiers, in the order of the settings."""
         return {id: destination for id, (_, destination) in self._by_identifier(inlet).items()}
+
+    def ticket(self, destination: DestinationSettings) -> ScanTicket:
+        """Return what the process of a destination asks a device for; if that is invalid, log it and return nothing."""
+        try:
+            return self._processes.ticket(destination.process)
+        except StoredProcessInvalid as error:
+            log.warning("scan ticket ignored", extra={"label": destination.label, "reason": str(error)})
+            return ScanTicket()
 
     # --- for one source ------------------------------------------------------------------------------------------
 

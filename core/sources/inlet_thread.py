@@ -175,8 +175,7 @@ class InletThread:
         intake = SourceIntake(self._parts, self.name, folder, workdir, self._on_job)
         limits = Limits(0.0, running.grace_seconds, running.term_seconds, Resources.of(running))
         load_seconds = self._settings.plugins.probe_seconds
-        destinations = self._parts.origins.destinations(self.name)
-        start = start_message(self.name, self._settings, destinations, folder, workdir)
+        start = start_message(self.name, self._settings, self._parts.origins, folder, workdir)
         process = InletProcess(start, intake, limits, load_seconds, self._show)
         try:
             with self._workers.slot() as slot, contextlib.ExitStack() as watched:

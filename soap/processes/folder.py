@@ -1,7 +1,7 @@
 """Stored scan processes in a folder: `<GUID>.xml` is the process, `<GUID>.toml` its display name and its users.
 
 Source: scan-process.md sections 3, 4, 8 and 10; O-4 to O-6. The scan ticket is validated when a
-process is stored, not when it is used.
+process is stored, not when a job is made of it; it is read for sources alone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Final
 from lxml import etree
 
 from postscan.core.errors import InvalidArgument, StoredProcessInvalid
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.settings import Settings
-from postscan.soap.processes import files, instructions, properties
+from postscan.soap.processes import files, instructions, properties, ticket
 from postscan.soap.processes.files import ProcessFiles
 from postscan.soap.xml import namespaces, parser
 from postscan.soap.xml.parser import XmlError
@@ -69,6 +70,18 @@ class ProcessFolder:
         except (InvalidArgument, OSError) as error:
             raise StoredProcessInvalid(f"the scan process {path} cannot be used: {error}") from error
         return process if self._serves(process.repository) else None
+
+    def ticket(self, identifier: str) -> ScanTicket:
+        """Return what the process with this GUID asks a device for; an empty ticket if there is none.
+
+        Raises `StoredProcessInvalid` if the ticket is invalid, or cannot be read. The rest of the process may be.
+        """
+        name = guid(identifier)
+        try:
+            xml = files.read(self._folder, name).xml if name else None
+            return ScanTicket() if xml is None else read_ticket(xml)
+        except (InvalidArgument, OSError) as error:
+            raise StoredProcessInvalid(f"the scan ticket of {identifier} cannot be used: {error}") from error
 
     def admit(self, process: ScanProcess, sent: Instructions) -> None:
         """Raise `InvalidArgument` if a device may not run *sent* as this process."""
@@ -143,10 +156,7 @@ def read_process(xml: bytes) -> tuple[str, Instructions, bool, bool]:
 
     The scan ticket is not read. Raises `InvalidArgument` with the Clark name of the invalid element.
     """
-    root = _parse(xml)
-    if tag(root) != namespaces.psp("PostScanProcess"):
-        raise InvalidArgument(tag(root), "", "a PostScanProcess")
-    found = children(root, namespaces.PSP, ("ScanRepository", "ScanTicket", "PostScanInstructions"))
+    root, found = _root(xml)
     repository = text(required(found, namespaces.PSP, "ScanRepository"))
     inner = required(found, namespaces.PSP, "PostScanInstructions")
     return (
@@ -155,6 +165,20 @@ def read_process(xml: bytes) -> tuple[str, Instructions, bool, bool]:
         _allows("AllowDeviceFileNameChange", root, inner),
         _allows("AllowDeviceFilePathChange", root, inner),
     )
+
+
+def read_ticket(xml: bytes) -> ScanTicket:
+    """Return the scan ticket of a PostScanProcess; raise `InvalidArgument`. The rest of it is not read."""
+    _, found = _root(xml)
+    return ticket.read(required(found, namespaces.PSP, "ScanTicket"))
+
+
+def _root(xml: bytes) -> tuple[etree._Element, dict[str, etree._Element]]:
+    """Return the root of a PostScanProcess and its three children."""
+    root = _parse(xml)
+    if tag(root) != namespaces.psp("PostScanProcess"):
+        raise InvalidArgument(tag(root), "", "a PostScanProcess")
+    return root, children(root, namespaces.PSP, ("ScanRepository", "ScanTicket", "PostScanInstructions"))
 
 
 def _allows(flag: str, *places: etree._Element) -> bool:

@@ -14,6 +14,7 @@ from works import instructions
 from postscan.core.clock import Clock
 from postscan.core.engine import Engine
 from postscan.core.errors import StoredProcessInvalid
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.accounts.account import AccountUser
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof, of_source
@@ -47,12 +48,19 @@ class Processes(AnyProcess):
     def __init__(self) -> None:
         self.process: ScanProcess | None = ScanProcess(GUID, "Invoices", "", instructions("copy"))
         self.broken = ""
+        self.scan_ticket = ScanTicket()
 
     def find(self, identifier: str) -> ScanProcess | None:
         """Return the process."""
         if self.broken:
             raise StoredProcessInvalid(self.broken)
         return self.process
+
+    def ticket(self, identifier: str) -> ScanTicket:
+        """Return the scan ticket."""
+        if self.broken:
+            raise StoredProcessInvalid(self.broken)
+        return self.scan_ticket
 
 
 class Passwords:

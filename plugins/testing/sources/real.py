@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,6 +19,7 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source.connection import InletConnection
 from postscan.core.filters.source.messages import PullRequest
 from postscan.core.filters.source.source import Source
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.accounts.account import AccountUser, canonical_name
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof
@@ -34,8 +36,7 @@ from postscan.core.workers.termination import Termination
 from postscan.plugins.testing.runner import EXAMPLE_USER
 
 INLET: Final = "under-test"
-PROCESS: Final = "5A0C3C5E-6D3C-4F0E-9D59-0B8F2F7C1A10"
-"""The name of the inlet, and the scan process of its jobs."""
+"""The name of the inlet."""
 
 ADMINISTRATOR: Final = Principal("local:test", Proof.LOCAL, admin=True)
 
@@ -44,15 +45,26 @@ _GRACE: Final = 60.0  # seconds: a source that needs longer to stop than it has 
 
 
 class RealInlet:
-    """One source on a real store, from `start` to `close`. `health` is what it has said of itself."""
+    """One source on a real store, from `start` to `close`. `health` is what it has said of itself.
 
-    def __init__(self, source: Source, home: Path, table: Mapping[str, Any], accounts: Mapping[str, str]) -> None:
+    *tickets* are those of the destinations that have one, by label.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        home: Path,
+        table: Mapping[str, Any],
+        accounts: Mapping[str, str],
+        tickets: Mapping[str, ScanTicket],
+    ) -> None:
         settings = Settings.model_validate({"storage": {"data_dir": str(home / "data")}, **table})
         migrations.upgrade(settings.storage.url)
-        self.core = Engine(settings, _AnyProcess())
+        processes = _AnyProcess({process_of(label): ticket for label, ticket in tickets.items()})
+        self.core = Engine(settings, processes)
         users = _Accounts(accounts)
         core = self.core
-        origins = Origins(settings, core.store, _AnyProcess(), core.filters, users, core.refusals, core.clock)
+        origins = Origins(settings, core.store, processes, core.filters, users, core.refusals, core.clock)
         origins.begin()
         places = JobPlaces(settings.limits.source_jobs)
         parts = IntakeParts(settings, core.service, origins, users, core.quota, places, core.clock)
@@ -61,7 +73,7 @@ class RealInlet:
         workdir.mkdir()
         self.health: list[tuple[str, str]] = []
         self._intake = SourceIntake(parts, INLET, folder, workdir)
-        start = start_message(INLET, settings, origins.destinations(INLET), folder, workdir)
+        start = start_message(INLET, settings, origins, folder, workdir)
         limits = Limits(0.0, max(_GRACE, source.grace), _GRACE)
         self._process = InletProcess(start, self._intake, limits, _GRACE, self._on_health)
         self._slot = _ThreadSlot(source)
@@ -163,11 +175,21 @@ class _HangUp:
 
 
 class _AnyProcess:
-    """A scan process under every identifier; its filter is one that no plugin has, and is not run."""
+    """A scan process under every identifier; its filter is one that no plugin has, and is not run.
+
+    *tickets* are those of processes, by identifier.
+    """
+
+    def __init__(self, tickets: Mapping[str, ScanTicket]) -> None:
+        self._tickets = tickets
 
     def find(self, identifier: str) -> ScanProcess | None:
         """Return it."""
         return ScanProcess(identifier, "Test process", "", _INSTRUCTIONS)
+
+    def ticket(self, identifier: str) -> ScanTicket:
+        """Return its ticket."""
+        return self._tickets.get(identifier, ScanTicket())
 
     def admit(self, process: ScanProcess, sent: Instructions) -> None:
         """Admit everything."""
@@ -190,14 +212,17 @@ class _Accounts:
         return AccountUser(name, EXAMPLE_USER.sid) if name in self._passwords else None
 
 
-def table_of(
-    destinations: tuple[str, ...], settings: Mapping[str, Any], server_keys: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the settings of a server with one inlet and these labels of destinations."""
+def table_of(labels: Iterable[str], settings: Mapping[str, Any], server_keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a server with one inlet and a destination for each label."""
     return {
         "destinations": {
-            f"d{number}": {"label": label, "process": PROCESS, "user": EXAMPLE_USER.sid}
-            for number, label in enumerate(destinations, start=1)
+            f"d{number}": {"label": label, "process": process_of(label), "user": EXAMPLE_USER.sid}
+            for number, label in enumerate(labels, start=1)
         },
         "sources": {INLET: {"plugin": INLET, **server_keys, **settings}},
     }
+
+
+def process_of(label: str) -> str:
+    """Return the GUID of the scan process of the destination with this label."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, label)).upper()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from postscan.core.filters import loader
 from postscan.core.filters.source.source import Source
+from postscan.core.filters.source.ticket import ScanTicket
 
 if TYPE_CHECKING:  # a test of a filter need not load a server
     from postscan.core.model.job import Job
@@ -105,13 +106,14 @@ def run_source(
     source: Source,
     *,
     settings: Mapping[str, Any] | None = None,
-    destinations: tuple[str, ...] = ("Scans",),
+    destinations: Iterable[str] | Mapping[str, ScanTicket] = ("Scans",),
     accounts: Mapping[str, str] | None = None,
     **server_keys: Any,
 ) -> Iterator[SourceRun]:
     """Run *source* in a thread of this process, on a real database and spool, and yield what can be seen of it.
 
-    *settings* is the table of an inlet. *destinations* are labels; their jobs are the example user's. *accounts* are
+    *settings* is the table of an inlet. *destinations* are labels, or labels with the tickets of their scan processes;
+    their jobs are the example user's. *accounts* are
     names and passwords. *server_keys* are the server's own keys of the inlet: `devices`, `allow_clear`, `open_jobs`,
     `job_seconds`. No filter runs: a job stays `Pending`. On leaving, the source is stopped; `AssertionError` if it has
     failed.
@@ -119,9 +121,10 @@ def run_source(
     from postscan.plugins.testing.sources import real
 
     loader.check_source(source)
+    tickets = destinations if isinstance(destinations, Mapping) else {}
     table = real.table_of(destinations, settings or {}, server_keys)
     with tempfile.TemporaryDirectory(prefix="postscan-source-", ignore_cleanup_errors=True) as home:
-        inlet = real.RealInlet(source, Path(home), table, accounts or {})
+        inlet = real.RealInlet(source, Path(home), table, accounts or {}, tickets)
         inlet.start()
         try:
             if inlet.end is not None:

@@ -19,7 +19,10 @@ SERVER: list[messages.ServerMessage] = [
         plugin="folder",
         inlet="front-desk",
         settings={"every": 2.5, "names": ["a", "b"]},
-        destinations=({"id": "d1", "label": "Invoices"},),
+        destinations=(
+            {"id": "d1", "label": "Invoices"},
+            {"id": "d2", "label": "Notes", "ticket": {"formats": ["jfif", "pdf-a"], "x_resolution": 300}},
+        ),
         folder="/var/lib/inlet",
         workdir="/run/inlet",
     ),

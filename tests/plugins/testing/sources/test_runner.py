@@ -11,7 +11,7 @@ import pytest
 from idle_sources import Idle, Pulling
 from works import PATIENCE
 
-from postscan.plugins import CancellationToken, Ended, Refused, SourceContext, Taken
+from postscan.plugins import CancellationToken, Ended, Refused, ScanTicket, SourceContext, Taken
 from postscan.plugins.testing import run_source
 from postscan.plugins.testing.runner import EXAMPLE_USER
 from postscan.plugins.testing.sources.origin import noise, page
@@ -141,6 +141,17 @@ def test_a_source_that_ends_fails_the_test() -> None:
         run.wait_for_jobs(1)
     with pytest.raises(AssertionError, match="RuntimeError: the tray is open"), run_source(failing):
         threading.Event().wait(0.5)
+
+
+def test_destinations_may_have_the_tickets_of_their_scan_processes(idle: Pulling) -> None:
+    """A source that asks a device for what they say can be tested."""
+    invoices = ScanTicket(formats=("pdf-a",), input_source="ADFDuplex")
+    with run_source(idle, destinations={"Invoices": invoices, "Letters": ScanTicket()}):
+        assert idle.ready.wait(PATIENCE)
+        assert [(one.label, one.ticket) for one in idle.inlet.destinations] == [
+            ("Invoices", invoices),
+            ("Letters", ScanTicket()),
+        ]
 
 
 def test_keys_of_the_server_and_of_the_source_are_told_apart(idle: Pulling) -> None:
