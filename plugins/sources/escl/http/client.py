@@ -106,14 +106,22 @@ class EsclClient:
             self._shut_down()
 
     def request(
-        self, method: str, path: str, content: bytes = b"", *, needs_body: bool = True, seconds: float | None = None
+        self,
+        method: str,
+        path: str,
+        content: bytes = b"",
+        *,
+        needs_body: bool = True,
+        seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> DeviceAnswer:
         """Send one request and return the whole response, whatever its status.
 
-        Without *needs_body* the head alone is read (ESCL-024). *seconds* is the longest time in all.
+        Without *needs_body* the head alone is read (ESCL-024). *seconds* is the longest time in all. *headers* are
+        sent beside those of every request.
         """
         with self._deadline(seconds or self._times.answer) as late, self._errors(late, DeviceAway):
-            response = self._send(method, path, content)
+            response = self._send(method, path, content, headers or {})
             with contextlib.closing(response):
                 body = _whole_body(response) if needs_body else b""
         return DeviceAnswer(response.status_code, _headers(response), body)
@@ -122,7 +130,7 @@ class EsclClient:
     def page(self, path: str) -> Iterator[PageStream]:
         """GET a page; its pieces raise `PageLost` if it breaks off, or is silent for too long (ESCL-029, ESCL-032)."""
         with self._deadline(self._times.silence) as late, self._errors(late, DeviceAway):
-            response = self._send("GET", path, b"")
+            response = self._send("GET", path, b"", {})
         with contextlib.closing(response):
             headers = _headers(response)
             ends = "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
@@ -132,10 +140,10 @@ class EsclClient:
         with self._errors(threading.Event(), PageLost):
             yield from _unpacked(response)
 
-    def _send(self, method: str, path: str, content: bytes) -> httpx2.Response:
+    def _send(self, method: str, path: str, content: bytes, further: Mapping[str, str]) -> httpx2.Response:
         import httpx2
 
-        headers = dict(self._headers)
+        headers = self._headers | dict(further)
         if content:
             headers |= {"Content-Type": "text/xml", "Content-Length": str(len(content))}
         silence, connect = self._times.silence, min(self._times.connect, self._times.silence)

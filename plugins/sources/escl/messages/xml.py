@@ -2,12 +2,13 @@
 
 expat is used as it is: it keeps no name when a document is read, and a document type is refused when it begins. There
 are no entities but the five of XML. Elements are found by their local names: devices put a few of them into the other
-of the two namespaces, under any prefix. Source: escl.md section 1; ESCL-006, ESCL-011, ESCL-014.
+of the two namespaces, under any prefix. The source `hp` reads documents of other namespaces with the same bounds.
+Source: escl.md section 1; ESCL-006, ESCL-011, ESCL-014.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from xml.parsers import expat
@@ -29,10 +30,13 @@ _QUOTED: Final = 80  # characters of an answer that is not what was asked for
 
 @dataclass(slots=True)
 class EsclElement:
-    """An element: its namespace, its local name, its text without outer blanks, and its children."""
+    """An element: its local name, whether its namespace is one of those looked for, its text, and its children.
 
-    namespace: str
+    The text has no outer blanks.
+    """
+
     name: str
+    is_known: bool
     text: str = ""
     children: list[EsclElement] = field(default_factory=list)
 
@@ -66,22 +70,23 @@ class EsclElement:
                 yield one
             yield from one.anywhere(*names)
 
-    @property
-    def is_known(self) -> bool:
-        """Whether it is in one of the two namespaces."""
-        return self.namespace in (SCAN, PWG)
+
+def is_escl(namespace: str) -> bool:
+    """Return whether this is one of the two namespaces."""
+    return namespace in (SCAN, PWG)
 
 
-def parse(data: bytes, root: str) -> EsclElement:
+def parse(data: bytes, root: str, is_known: Callable[[str], bool] = is_escl) -> EsclElement:
     """Return the root element, which has this local name; raise `DeviceRefused` for another document.
 
-    The error quotes the begin of what came: some devices answer with a page of their web server (ESCL-006).
+    *is_known* tells of a namespace whether its elements are looked at; those of others are extensions. The error quotes
+    the begin of what came: some devices answer with a page of their web server (ESCL-006).
     """
     if len(data) > MOST_BYTES:
         raise DeviceRefused(f"the device sent more than {MOST_BYTES} bytes where {root} was expected")
     if _is_html(data):
         raise DeviceRefused(f"the device sent a web page where {root} was expected: {quoted(data)}")
-    reader = _DocumentReader()
+    reader = _DocumentReader(is_known)
     try:
         reader.parser.Parse(data, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: an encoding that Python lacks
@@ -105,8 +110,9 @@ def _is_html(data: bytes) -> bool:
 
 
 class _DocumentReader:
-    def __init__(self) -> None:
+    def __init__(self, is_known: Callable[[str], bool]) -> None:
         self.root: EsclElement | None = None
+        self._is_known = is_known
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.buffer_text = True
         self.parser.ordered_attributes = True
@@ -128,7 +134,7 @@ class _DocumentReader:
             or len(attributes) > 2 * MOST_ATTRIBUTES
         ):
             raise DeviceRefused("the XML of the device has too many elements or attributes, or too long or deep ones")
-        element = EsclElement(namespace, local)
+        element = EsclElement(local, self._is_known(namespace))
         if self._open:
             self._open[-1][0].children.append(element)
         else:
