@@ -1,0 +1,88 @@
+"""A server with one inlet of `wsscan` for each of some simulated scanners, and what it has made of their pages."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import messages
+import sqlalchemy as sa
+from acceptance.scanning import instructions
+from acceptance.server import SHARE, Server, Tables, digest
+from plugin_names import unused
+from works import SID
+
+from postscan.core.model.job import Job
+from postscan.core.model.principal import Principal, Proof
+from postscan.core.model.states import JobState
+from postscan.core.service.inlets import InletRow
+from postscan.core.store.schema import DOCUMENT
+
+LABEL: Final = "Invoices"
+ADMIN: Final = Principal("local:root", Proof.LOCAL, admin=True)
+
+_PROCESS: Final = "3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E10"
+
+
+class Office:
+    """The server, as an administrator sees it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def jobs_of(self, page: bytes) -> list[Job]:
+        """Return the jobs that have this page, in whatever state."""
+        store = self.server.works.core.store
+        with store.reading() as db:
+            tokens = list(db.scalars(sa.select(DOCUMENT.c.token).where(DOCUMENT.c.sha256 == sha256(page))))
+        return [store.load(token) for token in tokens]
+
+    def delivered(self) -> Counter[str]:
+        """Return how often the share has each file, by its SHA-256."""
+        return Counter(digest(file) for file in self.server.share.rglob("*") if file.is_file())
+
+    def pending_at(self, job: Job) -> datetime | None:
+        """Return when a job became Pending; None if it did not."""
+        for event in self.server.works.service.events(job.token, ADMIN):
+            if event.kind == "JobStateChanged" and event.fields["state"] == JobState.PENDING:
+                return event.at
+        return None
+
+    def inlet(self, name: str) -> InletRow:
+        """Return how an inlet is."""
+        return self.server.works.core.inlets.all_rows()[name]
+
+    def order_start(self, name: str) -> None:
+        """Order an inlet to start: the ends of its source until now count no more, so that they are no quarantine."""
+        self.server.works.core.inlets.start(name, ADMIN)
+
+
+@contextlib.contextmanager
+def serving(
+    home: Path, plugin: str, inlets: dict[str, dict[str, Any]], settings: Tables | None = None
+) -> Iterator[Office]:
+    """Run a server that has these inlets of one plugin, and delivers each page to its share, while the body runs."""
+    tables: dict[str, Any] = {
+        "plugins": {"disabled": unused("fileshare", plugin)},
+        "destinations.invoices": {"label": LABEL, "process": _PROCESS, "user": SID},
+        **{f"sources.{name}": {"plugin": plugin, **table} for name, table in inlets.items()},
+        **(settings or {}),
+    }
+    server = Server(home, tables)
+    xml = messages.PROCESS.replace(messages.INSTRUCTIONS, instructions(f"share {SHARE}"))
+    server.processes.add(xml.encode(), display_name="Scans", users=(), identifier=_PROCESS)
+    try:
+        server.start()
+        yield Office(server)
+    finally:
+        server.close()
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of a page in hex."""
+    return hashlib.sha256(content).hexdigest()
