@@ -13,6 +13,9 @@ from lxml import etree
 from postscan.cli.device.wsscan.protocol.soap import WSDP, SoapWriter
 
 DEVICE_TYPES: Final = ("wsdp:Device", "wscn:ScanDeviceType")
+FIRMWARE: Final = "1.0"
+"""Optional in DPWS; the client wsd-scan reads no metadata without it."""
+
 SERVICE_ID: Final = "urn:postscan:simulated:scanner-service"
 
 
@@ -46,7 +49,12 @@ def metadata(w: SoapWriter, *, uuid: str, name: str, model: str, service: str) -
         _section(
             w,
             "ThisDevice",
-            e("wsdp:ThisDevice", e("wsdp:FriendlyName", name), e("wsdp:SerialNumber", uuid.rpartition(":")[2])),
+            e(
+                "wsdp:ThisDevice",
+                e("wsdp:FriendlyName", name),
+                e("wsdp:FirmwareVersion", FIRMWARE),
+                e("wsdp:SerialNumber", uuid.rpartition(":")[2]),
+            ),
         ),
         _section(w, "Relationship", e("wsdp:Relationship", host, hosted, Type=f"{WSDP}/host")),
     )
