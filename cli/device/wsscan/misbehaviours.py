@@ -59,7 +59,7 @@ MISBEHAVIOURS: Final = {
     "deep": WsdMisbehaviour(_MESSAGE, "CreateScanJob", "answers that operation with 100,000 nested elements"),
     "endless": WsdMisbehaviour(_MESSAGE, "CreateScanJob", "answers that operation with XML that does not end"),
     "foreign-service": WsdMisbehaviour(
-        "URL", "http://192.0.2.1:5358/wsd/scan", "names a scan service on another host in its metadata"
+        "URL", "http://198.51.100.1:5358/wsd/scan", "names a scan service on another host in its metadata"
     ),
 }
 """Every misbehaviour. MESSAGE is an operation, Get, Subscribe, Renew, Probe or ScanAvailableEvent."""

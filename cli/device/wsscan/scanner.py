@@ -25,6 +25,8 @@ from postscan.cli.device.wsscan.jobs.pages import ScannedPage
 from postscan.cli.device.wsscan.misbehaviours import WsdMisbehaviours
 from postscan.cli.device.wsscan.operations import SOURCES, ScanServiceParts
 from postscan.cli.device.wsscan.panel import PRESS_SECONDS, PanelPress, ScannerPanel
+from postscan.cli.device.wsscan.protocol import discovery
+from postscan.cli.device.wsscan.protocol.discovery import DiscoverySocket
 from postscan.cli.device.wsscan.protocol.http_server import WsdHttpServer
 from postscan.cli.device.wsscan.protocol.soap import WSCN, WSE, SoapWriter
 from postscan.cli.device.wsscan.quirks import traits_of
@@ -34,6 +36,8 @@ from postscan.core.errors import InvalidArgument
 START_SECONDS: Final = 30.0
 """Seconds for which a scanner with the trait `starts_slowly` does not respond after power-on."""
 
+ANY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  # compared, not listened at
+_ELSEWHERE: Final = "192.0.2.1"  # an address that no machine has (RFC 5737), for the route to others
 _TICK: Final = 0.05
 
 
@@ -66,7 +70,8 @@ class WsdScanner:
     *pages* are files or bytes, repeated or cut to *count*; without any there are generated ones. *source* is where
     they lie. *quirks* and *misbehaviours* are names of the tables. `first_seconds` is how long a job waits for
     RetrieveImage, `press_seconds` how long a press waits for its job, `longest_grant` the longest subscription,
-    `start_seconds` how long a slow scanner does not respond after power-on. *log* gets each line of the panel.
+    `start_seconds` how long a slow scanner does not respond after power-on. With *announce* it sends Hello and Bye,
+    and responds to Probe at the multicast group. *log* gets each line of the panel.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class WsdScanner:
         press_seconds: float = PRESS_SECONDS,
         longest_grant: float = LONGEST,
         start_seconds: float = START_SECONDS,
+        announce: bool = False,
+        discovery_port: int = discovery.PORT,
         log: Callable[[str], None] = lambda _line: None,
     ) -> None:
         if source not in SOURCES:
@@ -135,7 +142,9 @@ class WsdScanner:
         )
         self._service = ScannerService(self._parts, self._subscriptions, self)
         self._http = WsdHttpServer(host, port, self._service.handle)
-        self._host = f"[{host}]" if ":" in host else host
+        self._host = host
+        self._announce, self._discovery_port = announce, discovery_port
+        self._discovery: DiscoverySocket | None = None
         self._clock = threading.Thread(target=self._watch_the_time, name="wsd-clock", daemon=True)
 
     def __enter__(self) -> Self:
@@ -150,21 +159,28 @@ class WsdScanner:
     @property
     def url(self) -> str:
         """The address of the device, for metadata."""
-        return f"http://{self._host}:{self._http.port}{DEVICE_PATH}"
+        return self.addresses().device
 
     @property
     def service_url(self) -> str:
         """The address of the scan service."""
-        return f"http://{self._host}:{self._http.port}{SERVICE_PATH}"
+        return self.addresses().service
 
     @property
     def manager_url(self) -> str:
         """The address of the subscription manager."""
-        return f"http://{self._host}:{self._http.port}{MANAGER_PATH}"
+        return self.addresses().manager
 
-    def addresses(self) -> DeviceAddresses:
-        """Return what the scanner tells of itself in its metadata."""
-        return DeviceAddresses(self.uuid, self.url, self.service_url, self.manager_url)
+    def addresses(self, local: str = "") -> DeviceAddresses:
+        """Return what the scanner tells of itself in its metadata to a client that reaches it at the address *local*.
+
+        If it listens at one address, it tells that one; an empty *local* stands for this machine's first.
+        """
+        host = self._host
+        if host in ANY_ADDRESS:
+            host = local or discovery.local_address(_ELSEWHERE)
+        origin = f"http://{f'[{host}]' if ':' in host else host}:{self._http.port}"
+        return DeviceAddresses(self.uuid, origin + DEVICE_PATH, origin + SERVICE_PATH, origin + MANAGER_PATH)
 
     # --- power ----------------------------------------------------------------------------------------------------
 
@@ -178,6 +194,8 @@ class WsdScanner:
         self._stopped.set()
         if self._on:
             self.end_subscriptions("SourceShuttingDown")
+        if self._discovery is not None:
+            self._discovery.announce("Bye", lambda _address: self._service.bye())
         self.power_off()
         if self._clock.is_alive():
             self._clock.join()
@@ -191,6 +209,8 @@ class WsdScanner:
                 self._service.deaf = False
                 self._http.start()
                 self._on = True
+                if self._announce:
+                    self._start_discovery()
 
     def power_off(self, *, keep_subscriptions: bool = False) -> None:
         """Cut the power: connections break, jobs are forgotten, and so are subscriptions if they are not kept."""
@@ -199,6 +219,9 @@ class WsdScanner:
                 return
             self._on = False
             self._http.stop()
+            if self._discovery is not None:
+                self._discovery.close()
+                self._discovery = None
         if not keep_subscriptions:
             self._subscriptions.forget()
         with self._lock:
@@ -214,6 +237,11 @@ class WsdScanner:
     def is_on(self) -> bool:
         """True between power-on and power-off."""
         return self._on
+
+    def _start_discovery(self) -> None:
+        respond = self._service.discover
+        self._discovery = DiscoverySocket(self._writer, self.instance, respond, self._discovery_port)
+        self._discovery.announce("Hello", lambda address: self._service.match("wsd:Hello", self.addresses(address)))
 
     # --- panel and paper ------------------------------------------------------------------------------------------
 

@@ -14,12 +14,13 @@ from typing import Final, Protocol
 from lxml import etree
 
 from postscan.cli.device.wsscan import operations, transfer
-from postscan.cli.device.wsscan.description.metadata import DEVICE_TYPES, match, metadata
+from postscan.cli.device.wsscan.description.metadata import DEVICE_TYPES, match, metadata, reference
 from postscan.cli.device.wsscan.eventing.subscription_messages import expires_response, subscribe_response
 from postscan.cli.device.wsscan.eventing.subscriptions import SubscriptionTable, WsdSubscription
 from postscan.cli.device.wsscan.misbehaviours import MOMENTS
 from postscan.cli.device.wsscan.operations import ScanServiceParts
 from postscan.cli.device.wsscan.protocol import soap
+from postscan.cli.device.wsscan.protocol.discovery import local_address
 from postscan.cli.device.wsscan.protocol.http_server import ConnectionDropped, HttpRequest, HttpResponse
 from postscan.cli.device.wsscan.protocol.soap import GET, WSCN, WSD, WSE, NotSoap, WsdFault, WsdRequest, clark
 
@@ -28,7 +29,7 @@ SERVICE_PATH: Final = "/wsd/scan"
 MANAGER_PATH: Final = "/wsd/subscriptions"
 PROBE_PATH: Final = "/StableWSDiscoveryEndpoint/schemas-xmlsoap-org_ws_2005_04_discovery"
 
-FOREIGN_ADDRESS: Final = "http://192.0.2.77:8018/wsd"
+FOREIGN_ADDRESS: Final = "http://198.51.100.77:8018/wsd"
 """An address of another interface, which clients cannot reach (RFC 5737)."""
 
 _HTML: Final = b"<!DOCTYPE html><html><head><title>Login</title></head><body>Please log in.</body></html>"
@@ -56,8 +57,8 @@ class PoweredDevice(Protocol):
 
     instance: int
 
-    def addresses(self) -> DeviceAddresses:
-        """Return what the scanner tells of itself."""
+    def addresses(self, local: str = "") -> DeviceAddresses:
+        """Return what the scanner tells a client that reaches it at the address *local*."""
 
     def record(self, method: str, what: str, data: bytes) -> None:
         """Add a request to the log."""
@@ -128,13 +129,13 @@ class ScannerService:
 
     def _content(self, request: WsdRequest, http: HttpRequest) -> tuple[str, list[etree._Element]] | None:
         """Return action and body of the response; None for an empty 202."""
-        path, action = http.path, request.action
+        path, action, me = http.path, request.action, self._device.addresses(http.local)
         if action == f"{WSD}/Probe" and path in (PROBE_PATH, DEVICE_PATH, "/"):
-            return self._probe(request)
-        if action == GET and path == DEVICE_PATH and request.to in (self._me.uuid, self._me.device):
-            return f"{action}Response", [self._metadata()]
+            return self._probe(request, me)
+        if action == GET and path == DEVICE_PATH and request.to in (me.uuid, me.device):
+            return f"{action}Response", [self._metadata(me)]
         if action == f"{WSE}/Subscribe" and path == SERVICE_PATH:
-            return f"{action}Response", [self._subscribe(request, http.peer)]
+            return f"{action}Response", [self._subscribe(request, http.peer, me)]
         if action.startswith(f"{WSE}/") and path == MANAGER_PATH:
             return f"{action}Response", self._manage(request)
         if action == f"{WSCN}/{request.name}" and request.name in operations.OPERATIONS and path == SERVICE_PATH:
@@ -143,36 +144,45 @@ class ScannerService:
             raise WsdFault("wsa:ActionNotSupported", f"The action {action[:200]!r} is not supported.")
         raise WsdFault("wsa:DestinationUnreachable", "No such role at this address.")
 
-    @property
-    def _me(self) -> DeviceAddresses:
-        return self._device.addresses()
-
     def _is_known(self, action: str) -> bool:
         ours = {f"{WSCN}/{name}" for name in (*operations.OPERATIONS, "RetrieveImage")}
         return action in ours | {GET} | {f"{WSE}/{name}" for name in ("Subscribe", "Renew", "GetStatus", "Unsubscribe")}
 
-    def _probe(self, request: WsdRequest) -> tuple[str, list[etree._Element]] | None:
+    def discover(self, request: WsdRequest, peer: str) -> tuple[str, etree._Element] | None:
+        """Return action and body of the response to a Probe or Resolve by UDP from *peer*; None for none."""
+        w, me = self._parts.writer, self._device.addresses(local_address(peer))
+        if time.monotonic() < self.awake_at:
+            return None
+        if request.action == f"{WSD}/Probe" and not self._parts.traits.silent_to_probes and probe_matches(request):
+            return f"{WSD}/ProbeMatches", w.element("wsd:ProbeMatches", self.match("wsd:ProbeMatch", me))
+        wanted = soap.text(request.body, "wsa:EndpointReference/wsa:Address")
+        if request.action == f"{WSD}/Resolve" and wanted.lower() == me.uuid.lower():
+            return f"{WSD}/ResolveMatches", w.element("wsd:ResolveMatches", self.match("wsd:ResolveMatch", me))
+        return None
+
+    def match(self, name: str, me: DeviceAddresses) -> etree._Element:
+        """Return the match of a Probe, or the body of Hello, as element *name*."""
+        addresses = [FOREIGN_ADDRESS, me.device] if self._parts.traits.foreign_address else [me.device]
+        return match(self._parts.writer, name, me.uuid, addresses, self._device.instance)
+
+    def bye(self) -> etree._Element:
+        """Return the body of Bye."""
+        w = self._parts.writer
+        return w.element("wsd:Bye", reference(w, self._device.addresses().uuid))
+
+    def _probe(self, request: WsdRequest, me: DeviceAddresses) -> tuple[str, list[etree._Element]] | None:
         if not probe_matches(request):
             return None
-        w = self._parts.writer
-        matches = w.element("wsd:ProbeMatches", self.match("wsd:ProbeMatch"))
+        matches = self._parts.writer.element("wsd:ProbeMatches", self.match("wsd:ProbeMatch", me))
         return f"{WSD}/ProbeMatches", [matches]
 
-    def match(self, name: str) -> etree._Element:
-        """Return the match of a Probe as element *name*."""
-        addresses = [self._me.device]
-        if self._parts.traits.foreign_address:
-            addresses.insert(0, FOREIGN_ADDRESS)
-        return match(self._parts.writer, name, self._me.uuid, addresses, self._device.instance)
-
-    def _metadata(self) -> etree._Element:
-        me = self._me
+    def _metadata(self, me: DeviceAddresses) -> etree._Element:
         service = self._parts.misbehaviours.value("foreign-service") or me.service
         return metadata(
             self._parts.writer, uuid=me.uuid, name=self._parts.name, model="postscan simulated", service=service
         )
 
-    def _subscribe(self, request: WsdRequest, peer: str) -> etree._Element:
+    def _subscribe(self, request: WsdRequest, peer: str, me: DeviceAddresses) -> etree._Element:
         if request.body is None or request.body.tag != clark("wse:Subscribe"):
             raise WsdFault("wse:InvalidMessage", "The body has no Subscribe.")
         subscription = self._subscriptions.subscribe(
@@ -181,7 +191,7 @@ class ScannerService:
             without_token=self._parts.misbehaviours.value("no-token-for-destination"),
             replace_tokens=self._parts.traits.replaces_tokens,
         )
-        return subscribe_response(self._parts.writer, subscription, self._me.manager)
+        return subscribe_response(self._parts.writer, subscription, me.manager)
 
     def _manage(self, request: WsdRequest) -> list[etree._Element]:
         """Renew, report or end a subscription."""

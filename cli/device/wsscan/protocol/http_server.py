@@ -37,6 +37,11 @@ class HttpRequest:
     connection: socket.socket
     off: threading.Event
 
+    @property
+    def local(self) -> str:
+        """The address of this machine at which the client has reached it."""
+        return str(self.connection.getsockname()[0]).removeprefix("::ffff:")
+
     def wait(self, seconds: float | None = None) -> None:
         """Wait for so many seconds, or for ever; raise `ConnectionDropped` if the client goes or the power does."""
         left = float("inf") if seconds is None else seconds
