@@ -123,9 +123,9 @@ class _OnePull:
                     return self._outcome("canceled", error)
                 except ScannerError as error:
                     self._scanner.forget()
-                    if self._scan is not None and self._scan.path:
+                    if self._scan is not None and not (isinstance(error, FeederFault) and not self._pages):
                         raise
-                    job.cancel(str(error))  # no scan began
+                    job.cancel(str(error))  # no scan began, or none of any paper
                     return self._outcome("canceled", error)
         except Taken as error:
             return PullOutcome("taken", str(error), error.token)
