@@ -40,10 +40,16 @@ class EsclInlet:
     def run(self, token: CancellationToken) -> None:
         """Look at the device until the token is set; then let open scans end, and break off what is left."""
         every = self._settings.interval or self._settings.status_seconds
-        with token.calling(lambda: self._scans.close(DRAIN_SECONDS, LEEWAY_SECONDS)):
-            while not token.wait(0.0):
-                self._look(token)
-                token.wait(every)
+        try:
+            with token.calling(self._close):  # also while this thread scans what is in the feeder
+                while not token.wait(0.0):
+                    self._look(token)
+                    token.wait(every)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._scans.close(DRAIN_SECONDS, LEEWAY_SECONDS)
 
     def pull(self, destination: str) -> None:
         """Fetch a scan that an administrator asks for; raise `ScannerError` if none began."""

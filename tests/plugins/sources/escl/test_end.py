@@ -304,7 +304,7 @@ def test_a_device_that_asks_for_years_is_waited_for_thirty_seconds() -> None:
 def test_a_pause_stands_before_the_next_page_of_some_devices(
     device: EsclDevice, start: StartEscl, pages: list[bytes]
 ) -> None:
-    """Brother: half the time of the page before, at most a second; a page that is asked for earlier is said to be none."""
+    """Brother: half the time of the page before, at most a second; what is asked for earlier is answered with 404."""
     sent: list[float] = []
 
     def slow(exchange: Exchange) -> None:
@@ -320,7 +320,7 @@ def test_a_pause_stands_before_the_next_page_of_some_devices(
     assert start(quirks=["pause-between-pages"]).scan().pages == pages
 
 
-# --- pages that break off ----------------------------------------------------------------------------------------------
+# --- pages that break off --------------------------------------------------------------------------------------------
 
 
 def cut_page(page: bytes, size: int, *, chunked: bool, reset: bool = False) -> object:
