@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 
 from lxml import etree
 
-from postscan.plugins import CancellationToken
-from postscan.soap.wsscan.connection import DeviceConnection
+from postscan.soap.wsscan.connection import DeviceConnection, StopCheck
 from postscan.soap.wsscan.faults import BadAnswer, CallAborted, DeviceAway
 from postscan.soap.wsscan.messages import envelope
 from postscan.soap.wsscan.messages.envelope import Xml
+from postscan.soap.xml.writing import new_message_id
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 10.0
@@ -55,10 +55,12 @@ class DeviceUrl(NamedTuple):
 
 
 class StreamedAnswer:
-    """An answer whose body comes in pieces. `content_type` is the header; `status` is for the log."""
+    """An answer whose body comes in pieces, its Content-Type, and the MessageID of its request."""
 
-    def __init__(self, response: HTTPResponse, connection: DeviceConnection, idle_seconds: float) -> None:
-        self.status = response.status
+    def __init__(
+        self, message_id: str, response: HTTPResponse, connection: DeviceConnection, idle_seconds: float
+    ) -> None:
+        self.message_id = message_id
         self.content_type = response.getheader("Content-Type") or ""
         self._response = response
         self._connection = connection
@@ -81,9 +83,9 @@ class StreamedAnswer:
 
 
 class ScannerClient:
-    """Requests to one device; several threads may use it. Each raises `Cancelled` when *stop* is set."""
+    """Requests to one device; several threads may use it. A wait raises what `check` of *stop* raises: `Cancelled`."""
 
-    def __init__(self, host: str, *, stop: CancellationToken) -> None:
+    def __init__(self, host: str, *, stop: StopCheck | None) -> None:
         self._host = host
         self._stop = stop
         self._lock = threading.Lock()  # of what follows
@@ -109,9 +111,8 @@ class ScannerClient:
         answer that is no envelope, or larger than *largest* bytes), and `CallAborted`.
         """
         message = envelope.write_request(to or url, action, body, headers)
-        with self._exchange(url, message, seconds) as (response, connection):
-            with _breaking_off():
-                data = _whole(iter(lambda: response.read1(_PIECE), b""), largest)
+        with self._exchange(url, message, seconds) as (response, _), _breaking_off():
+            data = _whole(iter(lambda: response.read1(_PIECE), b""), largest)
         return _answer(response.status, data)
 
     @contextlib.contextmanager
@@ -125,9 +126,10 @@ class ScannerClient:
         idle_seconds: float = IDLE_SECONDS,
     ) -> Iterator[StreamedAnswer]:
         """Send a request and yield its answer, whose body is still to come; errors as with `call`, faults excepted."""
-        message = envelope.write_request(url, action, body)
+        message_id = new_message_id()
+        message = envelope.write_request(url, action, body, message_id=message_id)
         with self._exchange(url, message, head_seconds) as (response, connection):
-            yield StreamedAnswer(response, connection, idle_seconds)
+            yield StreamedAnswer(message_id, response, connection, idle_seconds)
 
     def abort(self) -> None:
         """End all calls, and each later one, with `CallAborted`; for another thread."""

@@ -15,13 +15,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from postscan.plugins import CancellationToken
 from postscan.soap.wsscan.faults import CallAborted, DeviceAway
 
 SLICE: Final = 0.05
 """Seconds between two looks at the token; `abort` needs none."""
+
+
+class StopCheck(Protocol):
+    """What ends a wait from outside: a `CancellationToken`, or anything else whose `check` raises."""
+
+    def check(self) -> None:
+        """Raise if the wait has to end."""
 
 
 class DeviceConnection:
@@ -30,7 +36,7 @@ class DeviceConnection:
     The owner moves `until`. `abort` may be called from another thread; every other method from one thread at a time.
     """
 
-    def __init__(self, address: str, port: int, *, stop: CancellationToken, until: float) -> None:
+    def __init__(self, address: str, port: int, *, stop: StopCheck | None, until: float) -> None:
         self.until = until
         self._address = f"{address} port {port}"
         self._host = (address, port)
@@ -67,10 +73,10 @@ class DeviceConnection:
 
     def sendall(self, data: bytes) -> None:
         """Send all of *data*; raise `DeviceAway` if the device does not read it in time."""
-        left = memoryview(data)
-        while left:
+        sent = 0
+        while sent < len(data):
             self._wait(select.POLLOUT)
-            left = left[self._call(lambda one, data=left: one.send(data)) or 0 :]
+            sent += self._call(lambda one: one.send(memoryview(data)[sent:])) or 0  # noqa: B023  (called at once)
 
     def makefile(self, *_args: Any, **_named: Any) -> io.BufferedReader:
         """Return a reader of the connection."""
@@ -139,7 +145,8 @@ class DeviceConnection:
     def _check(self) -> None:
         if self._aborted:
             raise CallAborted
-        self._stop.check()
+        if self._stop is not None:
+            self._stop.check()
 
 
 class _Received(io.RawIOBase):

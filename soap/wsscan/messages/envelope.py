@@ -7,6 +7,7 @@ section 4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,21 +23,22 @@ from postscan.soap.xml.writing import escape, new_message_id
 Xml = str | etree._Element
 """A piece of a message: XML text, or an element, which is written with the declarations that it needs."""
 
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OPEN: Final = (
     f'<soap:Envelope xmlns:soap="{namespaces.SOAP}" xmlns:wsa="{namespaces.WSA}" xmlns:wse="{namespaces.WSE}" '
     f'xmlns:wscn="{WSCN}">'
 )
 
 
-def write_request(to: str, action: str, body: Xml, headers: Iterable[Xml] = ()) -> bytes:
-    """Return a request; *headers* are further blocks, such as reference parameters.
+def write_request(to: str, action: str, body: Xml, headers: Iterable[Xml] = (), *, message_id: str = "") -> bytes:
+    """Return a request; *headers* are further blocks, such as reference parameters; "" makes a new MessageID.
 
     The prefixes `soap`, `wsa`, `wse` and `wscn` are declared on the Envelope.
     """
     blocks = "".join(map(_text, headers))
     return (
         f"{_OPEN}<soap:Header><wsa:To>{escape(to)}</wsa:To><wsa:Action>{escape(action)}</wsa:Action>"
-        f"<wsa:MessageID>{new_message_id()}</wsa:MessageID>"
+        f"<wsa:MessageID>{escape(message_id or new_message_id())}</wsa:MessageID>"
         f"<wsa:ReplyTo><wsa:Address>{namespaces.ANONYMOUS}</wsa:Address></wsa:ReplyTo>{blocks}</soap:Header>"
         f"<soap:Body>{_text(body)}</soap:Body></soap:Envelope>"
     ).encode()
@@ -68,6 +70,17 @@ def action_of(root: etree._Element) -> str:
     return "" if found is None else canonical(trim(found.text))
 
 
+def answers_other(root: etree._Element, message_id: str) -> bool:
+    """Return whether an answer says that it is one to another message.
+
+    A RelatesTo that is missing, or no UUID, says nothing: some devices leave it out or write a fixed text.
+    """
+    found = root.find(f"{namespaces.soap('Header')}/{namespaces.wsa('RelatesTo')}")
+    related = None if found is None else _UUID.search(trim(found.text))
+    ours = _UUID.search(message_id)
+    return related is not None and ours is not None and related[0].lower() != ours[0].lower()
+
+
 def body_of(root: etree._Element) -> etree._Element:
     """Return the first element in the Body, or the Body itself if it is empty; raise `BadAnswer` without a Body."""
     body = root.find(namespaces.soap("Body"))
@@ -78,7 +91,12 @@ def body_of(root: etree._Element) -> etree._Element:
 
 def read_answer(data: bytes) -> etree._Element:
     """Return what `body_of` returns for an answer; raise `DeviceFault` for a fault, whatever its HTTP status."""
-    body = body_of(read_envelope(data))
+    return answer_in(read_envelope(data))
+
+
+def answer_in(root: etree._Element) -> etree._Element:
+    """Return what `body_of` returns for the Envelope of an answer; raise `DeviceFault` for a fault."""
+    body = body_of(root)
     if body.tag == namespaces.soap("Fault"):
         raise read_fault(body)
     return body

@@ -1,0 +1,45 @@
+"""How a press ends. Source: ws-scan.md sections 8 and 9."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from postscan.soap.wsscan.scan_job.ticket import Change
+
+
+class OutcomeKind(StrEnum):
+    """What became of a press: its job is stored, cancelled or failed, or there is no new job."""
+
+    STORED = "stored"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    TAKEN = "taken"
+    BUSY = "busy"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOutcome:
+    """The end of a press: the JobToken ("" without a job), its pages, why it ended so, what differs from the ticket."""
+
+    kind: OutcomeKind
+    job: str = ""
+    pages: int = 0
+    reason: str = ""
+    changes: tuple[Change, ...] = ()
+
+
+class ScanFailed(Exception):
+    """The scan cannot go on; the text is the reason for the job."""
+
+
+class ScanCancelled(Exception):
+    """The scan ended before its first image, or was cancelled at the device; the text is the reason for the job."""
+
+
+class SourceStopped(Exception):
+    """The source is being stopped and the scan did not end in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the source was stopped")
