@@ -39,6 +39,7 @@ TRIES: Final = 30
 DELETE_SECONDS: Final = 10.0
 """For how long a device may take to answer a DELETE, for which nothing waits."""
 
+_JOBS: Final = "/ScanJobs/"
 _LOOKS: Final = 4  # at the status behind the last page: some devices are late with it
 _LOOK_PAUSE: Final = 0.5  # seconds
 _LONGEST_PAUSE: Final = 1.0  # seconds before the next page of a device with PAUSE_BETWEEN_PAGES
@@ -161,6 +162,7 @@ class DeviceScan:
         kind = stream.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind.startswith("text/") or kind.endswith("xml"):
             raise DeviceRefused(f"the device sent {kind[:80]!r} where a page was expected")
+        self._check_own(stream.headers.get("content-location", ""))
         with job.page() as page:
             for piece in stream.pieces:
                 page.write(piece)
@@ -169,6 +171,13 @@ class DeviceScan:
             if not page.size:
                 raise PageLost("the device sent a page without a byte")
             page.whole = stream.ends_itself
+
+    def _check_own(self, location: str) -> None:
+        """Raise if the device names another job as that of the page; most name none."""
+        _, names_job, behind = location.partition(_JOBS)
+        own = self.path.partition(_JOBS)[2].partition("/")[0]
+        if names_job and own and behind.partition("/")[0] != own:
+            raise DeviceRefused(f"the device sent a page of another job: {location[:80]!r}")
 
     # --- the end -------------------------------------------------------------------------------------------------
 

@@ -1,35 +1,38 @@
-"""A server with one inlet of `wsscan` for each of some simulated scanners, and what it has made of their pages."""
+"""A server with inlets for simulated scanners, and what it has made of their pages."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import commands
 import messages
 import sqlalchemy as sa
 from acceptance.scanning import instructions
 from acceptance.server import SHARE, Server, Tables, digest
 from plugin_names import unused
-from works import SID
+from works import SID, until
 
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobState
 from postscan.core.service.inlets import InletRow
-from postscan.core.store.schema import DOCUMENT
+from postscan.core.store.schema import DOCUMENT, JOB
 
+DESTINATION: Final = "invoices"
 LABEL: Final = "Invoices"
 ADMIN: Final = Principal("local:root", Proof.LOCAL, admin=True)
 
 _PROCESS: Final = "3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E10"
 
 
-class Office:
+class ScannerServer:
     """The server, as an administrator sees it."""
 
     def __init__(self, server: Server) -> None:
@@ -57,6 +60,34 @@ class Office:
         """Return how an inlet is."""
         return self.server.works.core.inlets.all_rows()[name]
 
+    def await_ready(self, name: str) -> None:
+        """Wait until an inlet takes scans."""
+        until(lambda: self.inlet(name).state == "ready", f"for {name} to be ready: {self.inlet(name)}")
+
+    def pull(self, name: str) -> None:
+        """Order a scan, as `postscan sources scan` does."""
+        self.server.works.core.inlets.scan(name, DESTINATION, ADMIN)
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, the oldest first."""
+        store = self.server.works.core.store
+        with store.reading() as db:
+            tokens = list(db.scalars(sa.select(JOB.c.token).order_by(JOB.c.created)))
+        return [store.load(token) for token in tokens]
+
+    def await_end(self, number: int = 1) -> Job:
+        """Wait until there are so many jobs, and the last one has ended; return that one."""
+        until(lambda: len(jobs := self.jobs()) >= number and jobs[number - 1].state.ended, f"for job {number} to end")
+        return self.jobs()[number - 1]
+
+    def shown(self, token: str) -> dict[str, Any]:
+        """Return what `postscan jobs show` says of a job."""
+        config = str(self.server.home / "postscan.toml")
+        record: dict[str, Any] = json.loads(
+            commands.run(["--config", config, "jobs", "show", token, "--json"], check=True).stdout
+        )
+        return record
+
     def order_start(self, name: str) -> None:
         """Order an inlet to start: the ends of its source until now count no more, so that they are no quarantine."""
         self.server.works.core.inlets.start(name, ADMIN)
@@ -65,11 +96,11 @@ class Office:
 @contextlib.contextmanager
 def serving(
     home: Path, plugin: str, inlets: dict[str, dict[str, Any]], settings: Tables | None = None
-) -> Iterator[Office]:
+) -> Iterator[ScannerServer]:
     """Run a server that has these inlets of one plugin, and delivers each page to its share, while the body runs."""
     tables: dict[str, Any] = {
         "plugins": {"disabled": unused("fileshare", plugin)},
-        "destinations.invoices": {"label": LABEL, "process": _PROCESS, "user": SID},
+        f"destinations.{DESTINATION}": {"label": LABEL, "process": _PROCESS, "user": SID},
         **{f"sources.{name}": {"plugin": plugin, **table} for name, table in inlets.items()},
         **(settings or {}),
     }
@@ -78,7 +109,7 @@ def serving(
     server.processes.add(xml.encode(), display_name="Scans", users=(), identifier=_PROCESS)
     try:
         server.start()
-        yield Office(server)
+        yield ScannerServer(server)
     finally:
         server.close()
 
