@@ -9,14 +9,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from postscan.cli.device.escl.machine.machine import PaperPath
+from postscan.cli.output.terminal import plain
 from postscan.core.errors import InvalidArgument, PostscanError
 
+if TYPE_CHECKING:
+    from postscan.cli.device.escl.panel import EsclPanel
+    from postscan.cli.device.escl.scanner import SimulatedEsclScanner
+
 HIGHEST_PORT: Final = 65535
+POLL: Final = 0.05  # seconds between two looks at what is registered
 
 
 def serve(
@@ -44,12 +50,17 @@ def serve(
     request. Commands are read from stdin, see `panel.py`. *hp* is "", "comp" (WalkupScanToComp) or "old"
     (WalkupScan). Raises `PostscanError` for files, names and addresses that cannot be used.
     """
+    from postscan.cli.device.escl.panel import EsclPanel
     from postscan.cli.device.escl.scanner import SimulatedEsclScanner
 
     if not files:
         raise PostscanError("--escl: needs at least one JPEG, PNG or PDF file")
     if source not in (one.value for one in PaperPath):
         raise InvalidArgument("--source", source, f"one of {', '.join(one.value for one in PaperPath)}")
+    if hp not in ("", "comp", "old"):
+        raise InvalidArgument("--hp", hp, "comp or old")
+    if press and not hp:
+        raise PostscanError("--press: needs --hp")
     address = _address(listen)
     try:
         scanner = SimulatedEsclScanner(
@@ -66,6 +77,7 @@ def serve(
             tls=https,
             root=root,
             name=name,
+            hp=hp,
         )
     except OSError as error:
         raise PostscanError(f"--listen: {listen}: {error.strerror or error}") from None
@@ -77,9 +89,32 @@ def serve(
             _print(f"sha256 {scanner.fingerprint}")
         if announce:
             stack.enter_context(scanner.announce())
+        scanner.listener = lambda line: _print(plain(line))
+        panel = EsclPanel(scanner)
+        threading.Thread(target=_read_commands, args=(panel, stop), daemon=True).start()
+        if press:
+            threading.Thread(target=_press_when_registered, args=(scanner, press, stop), daemon=True).start()
         with _signals(stop):
             stop.wait()
     return 0
+
+
+def _read_commands(panel: EsclPanel, stop: threading.Event) -> None:
+    """Carry out the commands of stdin until its end; that of stdin does not stop the scanner."""
+    for line in sys.stdin:
+        if line.strip() == "quit":
+            stop.set()
+            return
+        for shown in panel.run(line).splitlines():
+            _print(plain(shown))
+
+
+def _press_when_registered(scanner: SimulatedEsclScanner, name: str, stop: threading.Event) -> None:
+    """Press a name once, as soon as a computer has registered it and polls for events."""
+    while not stop.wait(POLL):
+        if scanner.walkup is not None and scanner.walkup.is_awaited(name):
+            _print(f"press {plain(name)}: event {scanner.press(name)}")
+            return
 
 
 def _address(text: str) -> tuple[str, int]:

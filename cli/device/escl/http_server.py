@@ -109,6 +109,10 @@ class BoundedHttpServer(ThreadingTCPServer):
         self.stopping.set()
         self.shutdown()
         self.server_close()
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close all connections; the server goes on listening."""
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ import ssl
 import threading
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -20,6 +20,9 @@ from postscan.cli.device.escl.machine.jobs import PulledJob
 from postscan.cli.device.escl.machine.machine import EsclMachine, PaperPath
 from postscan.cli.device.escl.machine.sides import ScannedSide, repeated
 from postscan.cli.device.escl.resources import EsclResources, ScannerAddresses, Timing
+from postscan.cli.device.escl.walkup.names import WalkupApi
+from postscan.cli.device.escl.walkup.resources import WalkupResources
+from postscan.cli.device.escl.walkup.walkup import ACTION_SECONDS, UnknownWalkupName, WalkupMachine
 from postscan.core.errors import PostscanError
 
 KEPT: Final = 100_000
@@ -29,7 +32,7 @@ NOWHERE: Final = "http://192.0.2.1/eSCL"
 """What `redirect` and `foreign-location` name, unless a test gives another: an address of RFC 5737."""
 
 
-class LoggedRequest(NamedTuple):
+class EsclLoggedRequest(NamedTuple):
     """A request in the log: monotonic seconds at which it came, method and path."""
 
     time: float
@@ -55,7 +58,8 @@ class SimulatedEsclScanner:
     on the platen. *source* is what the scanner has: "platen", "feeder" (and a platen), "duplex" (both). *number*
     repeats or cuts the pages. *resolutions* default to those of the pages: images are sent as they are, whatever
     resolution, colour and region a client asks for. With *tls*, or a quirk that needs it, there is a second port for
-    HTTPS. *root* is the path of eSCL with or without slashes.
+    HTTPS. *root* is the path of eSCL with or without slashes. *hp* adds HP's walk-up: "comp" (WalkupScanToComp) or
+    "old" (WalkupScan); *multi_page* and *action_seconds* are what its capabilities say.
 
     Raises `PostscanError` for pages that no scanner sends, `InvalidArgument` for an unknown quirk, `OSError` for an
     address that cannot be listened on.
@@ -81,6 +85,9 @@ class SimulatedEsclScanner:
         root: str = "eSCL",
         name: str = "",
         identity: str = "",
+        hp: str = "",
+        multi_page: bool = True,
+        action_seconds: float = ACTION_SECONDS,
     ) -> None:
         if not pages:
             raise PostscanError("a scanner needs at least one page")
@@ -90,7 +97,9 @@ class SimulatedEsclScanner:
         self.uuid = identity or str(uuid.uuid4())
         self.exchanges: deque[EsclExchange] = deque(maxlen=KEPT)
         """What was asked and answered, in the order of the answers."""
-        self._requests: deque[LoggedRequest] = deque(maxlen=KEPT)
+        self.listener: Callable[[str], None] = lambda _line: None
+        """Called with a line for each request that was answered."""
+        self._requests: deque[EsclLoggedRequest] = deque(maxlen=KEPT)
         self._lock = threading.Lock()
         host = listen[0]
         self._servers: list[BoundedHttpServer] = []
@@ -113,6 +122,14 @@ class SimulatedEsclScanner:
             _side(foreign_page) if foreign_page else sides[-1],
             self.stop,
         )
+        self.walkup: WalkupMachine | None = None
+        """Registered names and events of HP's walk-up, with *hp*."""
+        self._walkup_resources: WalkupResources | None = None
+        if hp:
+            api = WalkupApi[hp.upper()]
+            self.walkup = walkup = WalkupMachine(api, multi_page=multi_page, action_seconds=action_seconds)
+            self._walkup_resources = WalkupResources(walkup, self.url.removesuffix(path), path)
+            self.machine.on_change = lambda _job: _note_job(walkup)
         self._stopped = threading.Event()
 
     def _server(self, listen: tuple[str, int], tls: ssl.SSLContext | None = None) -> BoundedHttpServer:
@@ -135,6 +152,8 @@ class SimulatedEsclScanner:
                 return
             self._stopped.set()
         self.machine.stop()
+        if self.walkup is not None:
+            self.walkup.stop()
         for server in self._servers:
             server.stop()
 
@@ -152,7 +171,7 @@ class SimulatedEsclScanner:
         return self.machine.behaviour
 
     @property
-    def requests(self) -> list[LoggedRequest]:
+    def requests(self) -> list[EsclLoggedRequest]:
         """What was asked, answered or not, oldest first."""
         return list(self._requests)
 
@@ -184,8 +203,30 @@ class SimulatedEsclScanner:
         self.machine.load(None if pages is None else [_side(page) for page in pages])
 
     def reboot(self) -> None:
-        """Restart the device: it forgets its jobs."""
+        """Restart the device: it forgets its jobs and registered names, and closes all connections."""
         self.machine.reboot()
+        if self.walkup is not None:
+            self.walkup.reboot()
+        for server in self._servers:
+            server.disconnect()
+
+    def press(self, label: str, *, shortcut: str = "SavePDF", duplex: bool = False, start: bool = True) -> str:
+        """Choose a registered name at an HP panel; return the AgingStamp of the event. Raise `UnknownWalkupName`."""
+        return self._hp().press(label, shortcut=shortcut, duplex=duplex, start=start)
+
+    def next_page(self) -> str:
+        """Put the next page on the platen, and ask for it to be scanned into the same document."""
+        self.machine.turn_page()
+        return self._hp().next_page()
+
+    def done(self) -> str:
+        """Say that there is no other page."""
+        return self._hp().done()
+
+    def _hp(self) -> WalkupMachine:
+        if self.walkup is None:
+            raise UnknownWalkupName("this scanner has no walk-up")
+        return self.walkup
 
     def announce(self) -> ScannerAnnouncement:
         """Announce the scanner by mDNS, on the interface of its address; the caller closes the announcement."""
@@ -196,13 +237,19 @@ class SimulatedEsclScanner:
     # --- inside
 
     def _answer(self, request: EsclRequest) -> EsclReply:
-        self._requests.append(LoggedRequest(request.arrived, request.method, request.path))
-        reply = self.resources.answer(request)
+        self._requests.append(EsclLoggedRequest(request.arrived, request.method, request.path))
+        walkup = self._walkup_resources
+        reply = (walkup.answer(request) if walkup is not None else None) or self.resources.answer(request)
         exchange = EsclExchange(
             request.arrived, request.method, request.path, request.headers, request.secure, reply.status
         )
         self.exchanges.append(exchange)
+        self.listener(f"{request.method} {request.path} {reply.status}")
         return reply
+
+
+def _note_job(walkup: WalkupMachine) -> None:
+    walkup.note("JobEvent")
 
 
 def _side(page: bytes | Path | ScannedSide) -> ScannedSide:

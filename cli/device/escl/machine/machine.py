@@ -90,6 +90,8 @@ class EsclMachine:
         self._feeder = deque(sides)
         self._jammed = self._open = self._locked = self._stopped = False
         self._asked_status = False
+        self.on_change: Callable[[PulledJob], None] = lambda _job: None
+        """Called when a job begins or ends, with the lock held: it must not call the machine."""
 
     # --- what it shows
 
@@ -113,8 +115,13 @@ class EsclMachine:
     def status(self) -> tuple[str, str]:
         """Return pwg:State and scan:AdfState ("" without a feeder); the device remembers that it was asked."""
         with self._changed:
-            self._expire()
             self._asked_status = True
+            return self.peek()
+
+    def peek(self) -> tuple[str, str]:
+        """Return the same without a client that asks."""
+        with self._changed:
+            self._expire()
             return "Processing" if self._active() else "Idle", self._feeder_state()
 
     def _feeder_state(self) -> str:
@@ -142,10 +149,11 @@ class EsclMachine:
             now = self._clock()
             job = PulledJob(self._number, identity, settings, now, self._take(settings), name)
             job.ready, job.touched = now + self.page_seconds, now
+            self._jobs.append(job)
+            self.on_change(job)
             if self.behaviour.completed_without_images:
                 job.sides.clear()
                 self._end(job, jobs.COMPLETED, jobs.SUCCESS)
-            self._jobs.append(job)
             return job
 
     def find(self, name: str) -> PulledJob | None:
@@ -353,6 +361,7 @@ class EsclMachine:
         job.state, job.reason = state, reason
         if state == jobs.CANCELED and self.behaviour.forgets_cancelled:
             job.listed = False
+        self.on_change(job)
         self._changed.notify_all()
 
     def _expire(self) -> None:
