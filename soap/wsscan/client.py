@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from lxml import etree
 
 from postscan.soap.wsscan.connection import DeviceConnection, StopCheck
-from postscan.soap.wsscan.faults import BadAnswer, CallAborted, DeviceAway
+from postscan.soap.wsscan.faults import CallAborted, DeviceAway, InvalidAnswer
 from postscan.soap.wsscan.messages import envelope
 from postscan.soap.wsscan.messages.envelope import Xml
 from postscan.soap.xml.writing import new_message_id
@@ -107,13 +107,13 @@ class ScannerClient:
 
         *url* is the address as the device gave it; of it, only port and path are connected to. It becomes wsa:To if
         *to* is empty: the device itself is addressed by its endpoint, `urn:uuid:...`.
-        *seconds* is the time until all of the answer is there. Raises `DeviceFault`, `DeviceAway` (`BadAnswer` for an
-        answer that is no envelope, or larger than *largest* bytes), and `CallAborted`.
+        *seconds* is the time until all of the answer is there. Raises `DeviceFault`, `DeviceAway` (`InvalidAnswer` for
+        an answer that is no envelope, or larger than *largest* bytes), and `CallAborted`.
         """
         message = envelope.write_request(to or url, action, body, headers)
         with self._exchange(url, message, seconds) as (response, _), _breaking_off():
             data = _whole(iter(lambda: response.read1(_PIECE), b""), largest)
-        return _answer(response.status, data)
+        return _read_body(response.status, data)
 
     @contextlib.contextmanager
     def stream(
@@ -180,15 +180,15 @@ def _breaking_off() -> Iterator[None]:
 
 
 def parse_url(url: str) -> DeviceUrl:
-    """Return port and target of an http URL; raise `BadAnswer` for another one."""
+    """Return port and target of an http URL; raise `InvalidAnswer` for another one."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BadAnswer(f"{url[:80]!r} is no URL") from None
+        raise InvalidAnswer(f"{url[:80]!r} is no URL") from None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if parts.scheme != "http" or not parts.hostname or port == 0 or not _VISIBLE.fullmatch(target):
-        raise BadAnswer(f"{url[:80]!r} is no address of a service over HTTP")
+        raise InvalidAnswer(f"{url[:80]!r} is no address of a service over HTTP")
     return DeviceUrl(port or _DEFAULT_PORT, target)
 
 
@@ -205,18 +205,18 @@ def _whole(pieces: Iterable[bytes], largest: int) -> bytes:
     for piece in pieces:
         data += piece
         if len(data) > largest:
-            raise BadAnswer(f"the answer of the device has more than {largest} bytes")
+            raise InvalidAnswer(f"the answer of the device has more than {largest} bytes")
     return bytes(data)
 
 
-def _answer(status: int, data: bytes) -> Answer:
+def _read_body(status: int, data: bytes) -> Answer:
     """Return the answer in *data*, whatever its status; an envelope is judged first (WSS-046)."""
     successful = 200 <= status < 300
     if successful and not data.strip():
         return envelope.empty_answer()
     try:
         return envelope.read_answer(data)
-    except BadAnswer:
+    except InvalidAnswer:
         if successful:
             raise
-        raise BadAnswer(f"the device answered with the HTTP status {status}") from None
+        raise InvalidAnswer(f"the device answered with the HTTP status {status}") from None

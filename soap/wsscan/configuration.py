@@ -22,7 +22,7 @@ WARMING_UP: Final = frozenset({"LampWarming", "Calibrating"})
 
 
 @dataclass(frozen=True, slots=True)
-class InputCapabilities:
+class SourceCapabilities:
     """What one input source offers; an empty tuple and 0 are not known."""
 
     x_resolutions: tuple[int, ...] = ()
@@ -44,11 +44,11 @@ class ScannerConfiguration:
     formats: tuple[str, ...] = ()
     content_types: tuple[str, ...] = ()
     quality: tuple[int, int] | None = None
-    sources: Mapping[str, InputCapabilities] = field(default_factory=lambda: MappingProxyType({}))
+    sources: Mapping[str, SourceCapabilities] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
-class ScanRegion:
+class BedRegion:
     """A part of the bed."""
 
     x_offset: int
@@ -64,7 +64,7 @@ class MediaSide:
     color: str = ""
     x_resolution: int = 0
     y_resolution: int = 0
-    region: ScanRegion | None = None
+    region: BedRegion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class DeviceTicket:
 
 
 @dataclass(frozen=True, slots=True)
-class ScannerStatus:
+class WsdStatus:
     """The state of a scanner (`Idle`, `Processing`, `Stopped`) and the reasons beside it."""
 
     state: str = ""
@@ -122,4 +122,4 @@ class ScannerElements:
 
     configuration: ScannerConfiguration | None = None
     default_ticket: DocumentParameters | None = None
-    status: ScannerStatus | None = None
+    status: WsdStatus | None = None

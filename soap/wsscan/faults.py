@@ -1,9 +1,9 @@
 """The errors of a call to a device.
 
-    DeviceError
+    CallError
     ├── DeviceFault       the device answered with a SOAP fault
     ├── DeviceAway        there is no answer, or it breaks off
-    │   └── BadAnswer     what comes is not what was asked for, or above a limit
+    │   └── InvalidAnswer     what comes is not what was asked for, or above a limit
     └── CallAborted       this side ended the call with `abort`
     StaleToken            the device does not know the DestinationToken: subscribe again
 
@@ -18,11 +18,11 @@ LONGEST_TEXT: Final = 300
 """Most characters of a text of a device that are kept."""
 
 
-class DeviceError(Exception):
+class CallError(Exception):
     """A call to a device has no result; the text is a sentence for the log."""
 
 
-class DeviceFault(DeviceError):
+class DeviceFault(CallError):
     """The device answered with a SOAP fault.
 
     `code` and `subcode` are local names (`Sender`, `ClientErrorNoImagesAvailable`), "" where there is none; `text` is
@@ -41,15 +41,15 @@ class DeviceFault(DeviceError):
         return _SPELLINGS.get(self.subcode, self.subcode) in names
 
 
-class DeviceAway(DeviceError):
+class DeviceAway(CallError):
     """The device does not answer, or its answer breaks off."""
 
 
-class BadAnswer(DeviceAway):
+class InvalidAnswer(DeviceAway):
     """The answer is malformed, above a limit, or none to this request."""
 
 
-class CallAborted(DeviceError):
+class CallAborted(CallError):
     """This side ended the call."""
 
     def __init__(self) -> None:

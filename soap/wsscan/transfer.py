@@ -14,8 +14,8 @@ from typing import Final
 
 from postscan.plugins import Busy, CancellationToken, Ended, Refused, SourceContext, SourceJob, Taken
 from postscan.soap.wsscan.client import ScannerClient
-from postscan.soap.wsscan.faults import CallAborted, DeviceAway, DeviceError, StaleToken
-from postscan.soap.wsscan.messages.jobs import DeviceJob, read_job_status, write_get_job_status
+from postscan.soap.wsscan.faults import CallAborted, CallError, DeviceAway, StaleToken
+from postscan.soap.wsscan.messages.jobs import CreatedJob, read_job_status, write_get_job_status
 from postscan.soap.wsscan.messages.names import GET_JOB_ELEMENTS
 from postscan.soap.wsscan.model import Press, Scanner
 from postscan.soap.wsscan.scan_job.cancel import CancelAnswer, DeviceCancel
@@ -25,7 +25,7 @@ from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
 from postscan.soap.wsscan.scan_job.outcome import OutcomeKind, ScanCancelled, ScanFailed, ScanOutcome, SourceStopped
 from postscan.soap.wsscan.scan_job.pages import CANCELLED_THERE, JobPages
 from postscan.soap.wsscan.scan_job.scan_jobs import DeviceJobEnd, ScanJobs
-from postscan.soap.wsscan.scan_job.ticket import Change, ChosenTicket, choose_ticket, substituted
+from postscan.soap.wsscan.scan_job.ticket import ChosenTicket, TicketChange, choose_ticket, substituted
 
 USUAL_LIMITS: Final = ScanJobLimits()
 
@@ -70,7 +70,7 @@ def bring(
         scan.give_up()
         kind = OutcomeKind.BUSY if isinstance(error, Busy) else OutcomeKind.REFUSED
         return scan.outcome(OutcomeKind.FAILED if scan.job_id else kind, str(error))
-    except (ScanFailed, DeviceError, SourceStopped) as error:
+    except (ScanFailed, CallError, SourceStopped) as error:
         scan.give_up()
         return scan.outcome(OutcomeKind.FAILED, str(error))
     return scan.outcome(OutcomeKind.STORED)
@@ -129,7 +129,7 @@ class _Scan:
         self._cancel = DeviceCancel(scanner, self._client, self._record, limits.cancel_seconds)
         self._job: SourceJob | None = None
         self._end: DeviceJobEnd | None = None
-        self._changes: tuple[Change, ...] = ()
+        self._changes: tuple[TicketChange, ...] = ()
         self._pages = 0
         self.job_id = ""
 
@@ -181,7 +181,7 @@ class _Scan:
             if self._end is not None:
                 self._raise_end(device_job, ScanFailed("the scanner ended the job"))
 
-    def _create(self, chosen: ChosenTicket) -> tuple[DeviceJob, ChosenTicket]:
+    def _create(self, chosen: ChosenTicket) -> tuple[CreatedJob, ChosenTicket]:
         creation = JobCreation(self._client, self._scanner, self._press, self._limits, self._pause)
         self._cancel.creating()
         job_id = 0
@@ -200,7 +200,7 @@ class _Scan:
             self._end = end
             self._client.abort()
 
-    def _raise_end(self, device_job: DeviceJob, error: Exception) -> None:
+    def _raise_end(self, device_job: CreatedJob, error: Exception) -> None:
         """Raise how the device's job has ended, if it has: by the event, or else as the device answers now."""
         end = self._end or self._asked_end(device_job)
         if end is None or not end.failed:
@@ -210,10 +210,10 @@ class _Scan:
             raise ScanCancelled(CANCELLED_THERE) from error
         raise ScanFailed(f"the scanner ended the job: {end}") from error
 
-    def _asked_end(self, device_job: DeviceJob) -> DeviceJobEnd | None:
+    def _asked_end(self, device_job: CreatedJob) -> DeviceJobEnd | None:
         """Ask the device for the state of its job, after a connection broke."""
         client = ScannerClient(self._scanner.host, stop=self._stop)
-        with contextlib.suppress(DeviceError):
+        with contextlib.suppress(CallError):
             answer = client.call(
                 self._scanner.service,
                 GET_JOB_ELEMENTS,
@@ -238,7 +238,7 @@ class _Scan:
             with contextlib.suppress(Busy, Refused, Ended):
                 self._job.told(answer)
 
-    def _note_changes(self, changes: tuple[Change, ...]) -> None:
+    def _note_changes(self, changes: tuple[TicketChange, ...]) -> None:
         self._changes = changes
         for change in changes:
             self._log("scan ticket changed", "info", change=change)

@@ -13,7 +13,7 @@ from lxml import etree
 
 from postscan.soap.discovery.messages import PROBE, RESOLVE, TO_ALL
 from postscan.soap.wsscan.device_xml import child, qualified_names, text
-from postscan.soap.wsscan.faults import BadAnswer
+from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import envelope
 from postscan.soap.wsscan.messages.names import wscn
 from postscan.soap.xml import namespaces
@@ -73,7 +73,7 @@ def resolve(message_id: str, endpoint: str) -> bytes:
 
 
 def read(data: bytes) -> tuple[Announcement, ...]:
-    """Return the announcements in an envelope, none for another message; raise `BadAnswer`."""
+    """Return the announcements in an envelope, none for another message; raise `InvalidAnswer`."""
     root = envelope.read_envelope(data)
     blocks = {str(one.tag): one for one in reversed(envelope.headers_of(root))}
     sequence = blocks.get(f"{{{namespaces.WSD}}}AppSequence")
@@ -83,7 +83,7 @@ def read(data: bytes) -> tuple[Announcement, ...]:
 
 
 def announcements(body: etree._Element, instance: int = -1, relates_to: str = "") -> tuple[Announcement, ...]:
-    """Return the announcements in the element of a Body; raise `BadAnswer` for one without an endpoint."""
+    """Return the announcements in the element of a Body; raise `InvalidAnswer` for one without an endpoint."""
     uri, name = namespaces.split(str(body.tag))
     kind = _KINDS.get(name)
     if kind is None or uri != namespaces.WSD:
@@ -104,7 +104,7 @@ def _announcement(
 ) -> Announcement:
     endpoint = endpoint_of(child(entry, namespaces.wsa("EndpointReference")))
     if not endpoint:
-        raise BadAnswer("an announcement has no endpoint")
+        raise InvalidAnswer("an announcement has no endpoint")
     xaddrs = text(child(entry, f"{{{namespaces.WSD}}}XAddrs"), 8192).split()
     types = qualified_names(child(entry, f"{{{namespaces.WSD}}}Types"))
     return Announcement(kind, endpoint, types, tuple(xaddrs[:MOST_ADDRESSES]), instance, relates_to)

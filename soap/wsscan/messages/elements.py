@@ -16,12 +16,12 @@ from postscan.soap.wsscan.configuration import (
     ADF_DUPLEX,
     FILM,
     PLATEN,
-    InputCapabilities,
     ScannerConfiguration,
     ScannerElements,
-    ScannerStatus,
+    SourceCapabilities,
+    WsdStatus,
 )
-from postscan.soap.wsscan.faults import BadAnswer
+from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import fields
 from postscan.soap.wsscan.messages.names import wscn
 from postscan.soap.wsscan.messages.tickets import read_parameters
@@ -42,9 +42,9 @@ def write_get_elements(names: Iterable[str]) -> str:
 
 
 def read_elements(body: etree._Element) -> ScannerElements:
-    """Return the elements in a GetScannerElementsResponse; raise `BadAnswer` for another message."""
+    """Return the elements in a GetScannerElementsResponse; raise `InvalidAnswer` for another message."""
     if body.tag != wscn("GetScannerElementsResponse"):
-        raise BadAnswer("expected a GetScannerElementsResponse")
+        raise InvalidAnswer("expected a GetScannerElementsResponse")
     found = {
         name: element
         for data in fields.items(body, "ScannerElements", "ElementData")
@@ -87,17 +87,17 @@ def read_configuration(element: etree._Element) -> ScannerConfiguration:
     )
 
 
-def read_status(element: etree._Element) -> ScannerStatus:
+def read_status(element: etree._Element) -> WsdStatus:
     """Return the values of a ScannerStatus element."""
-    return ScannerStatus(
+    return WsdStatus(
         fields.text(element, "ScannerState"), fields.texts(element, "ScannerStateReasons", "ScannerStateReason")
     )
 
 
-def _capabilities(element: etree._Element, prefix: str) -> InputCapabilities:
+def _capabilities(element: etree._Element, prefix: str) -> SourceCapabilities:
     resolutions = f"{prefix}Resolutions"
     smallest, largest = f"{prefix}MinimumSize", f"{prefix}MaximumSize"
-    return InputCapabilities(
+    return SourceCapabilities(
         x_resolutions=fields.numbers(element, resolutions, "Widths", "Width"),
         y_resolutions=fields.numbers(element, resolutions, "Heights", "Height"),
         colors=fields.texts(element, f"{prefix}Color", "ColorEntry"),

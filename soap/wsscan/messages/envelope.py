@@ -13,7 +13,7 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.soap.wsscan.faults import BadAnswer, DeviceFault
+from postscan.soap.wsscan.faults import DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.messages.names import WSCN, canonical
 from postscan.soap.xml import namespaces
 from postscan.soap.xml.parser import XmlError, parse
@@ -45,17 +45,17 @@ def write_request(to: str, action: str, body: Xml, headers: Iterable[Xml] = (), 
 
 
 def read_envelope(data: bytes) -> etree._Element:
-    """Return the Envelope in *data*, with canonical namespaces; raise `BadAnswer` if there is none."""
+    """Return the Envelope in *data*, with canonical namespaces; raise `InvalidAnswer` if there is none."""
     try:
         root = parse(data)
     except XmlError as error:
-        raise BadAnswer(f"the device sent a message that is refused: {error}") from None
+        raise InvalidAnswer(f"the device sent a message that is refused: {error}") from None
     for element in root.iter(etree.Element):
         uri, local = namespaces.split(tag(element))
         if uri and (ours := canonical(uri)) != uri:
             element.tag = f"{{{ours}}}{local}"
     if root.tag != namespaces.soap("Envelope"):
-        raise BadAnswer(f"the device sent {namespaces.split(tag(root))[1][:80]!r} instead of a SOAP 1.2 envelope")
+        raise InvalidAnswer(f"the device sent {namespaces.split(tag(root))[1][:80]!r} instead of a SOAP 1.2 envelope")
     return root
 
 
@@ -82,10 +82,10 @@ def answers_other(root: etree._Element, message_id: str) -> bool:
 
 
 def body_of(root: etree._Element) -> etree._Element:
-    """Return the first element in the Body, or the Body itself if it is empty; raise `BadAnswer` without a Body."""
+    """Return the first element in the Body, or the Body itself if it is empty; raise `InvalidAnswer` without a Body."""
     body = root.find(namespaces.soap("Body"))
     if body is None:
-        raise BadAnswer("the device sent an envelope without a Body")
+        raise InvalidAnswer("the device sent an envelope without a Body")
     return next(iter(body.iterchildren(etree.Element)), body)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from postscan.soap.wsscan.faults import BadAnswer
+from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import fields
 from postscan.soap.wsscan.messages.names import wscn
 
@@ -57,7 +57,7 @@ ScannerEvent = ScanAvailableEvent | JobEndStateEvent | JobStatusEvent | Elements
 
 
 def read_event(body: etree._Element) -> ScannerEvent:
-    """Return the event in *body*, which the element inside the Body is; raise `BadAnswer` if a field is missing."""
+    """Return the event in *body*, which the element inside the Body is; raise `InvalidAnswer` if a field is missing."""
     if body.tag == wscn("ScanAvailableEvent"):
         return _scan_available(body)
     if body.tag == wscn("JobEndStateEvent"):
@@ -73,12 +73,14 @@ def read_event(body: etree._Element) -> ScannerEvent:
 def _scan_available(body: etree._Element) -> ScanAvailableEvent:
     context, identifier = fields.text(body, "ClientContext"), fields.text(body, "ScanIdentifier")
     if not context or not identifier:
-        raise BadAnswer("a ScanAvailableEvent without a ClientContext or a ScanIdentifier of at most 255 characters")
+        raise InvalidAnswer(
+            "a ScanAvailableEvent without a ClientContext or a ScanIdentifier of at most 255 characters"
+        )
     return ScanAvailableEvent(context, identifier, fields.text(body, "InputSource"))
 
 
 def _job(job: etree._Element | None, state: str, reasons: str) -> tuple[int, str, tuple[str, ...]]:
     job_id, found = fields.number(job, "JobId"), fields.text(job, state)
     if job_id is None or not found:
-        raise BadAnswer("an event about a job without a JobId or a state")
+        raise InvalidAnswer("an event about a job without a JobId or a state")
     return job_id, found, fields.texts(job, reasons, "JobStateReason")

@@ -10,7 +10,7 @@ from typing import Final
 from lxml import etree
 
 from postscan.soap.wsscan.configuration import DeviceTicket, DocumentParameters
-from postscan.soap.wsscan.faults import BadAnswer
+from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import fields
 from postscan.soap.wsscan.messages.names import wscn
 from postscan.soap.wsscan.messages.tickets import read_parameters, write_ticket
@@ -23,7 +23,7 @@ _SCHEME: Final = "cid:"
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceJob:
+class CreatedJob:
     """A job that the device created: its JobId and JobToken, and what it really uses."""
 
     id: int
@@ -49,18 +49,18 @@ def write_create_job(ticket: DeviceTicket, scan_identifier: str = "", token: str
     return f"<wscn:CreateScanJobRequest>{press}{write_ticket(ticket)}</wscn:CreateScanJobRequest>"
 
 
-def read_created_job(body: etree._Element) -> DeviceJob:
-    """Return the job in a CreateScanJobResponse; raise `BadAnswer` for another message, or one without a JobId."""
+def read_created_job(body: etree._Element) -> CreatedJob:
+    """Return the job in a CreateScanJobResponse; raise `InvalidAnswer` for another message, or one without a JobId."""
     job_id = fields.number(body, "JobId")
     if body.tag != wscn("CreateScanJobResponse") or not job_id:
-        raise BadAnswer("expected a CreateScanJobResponse with a JobId")
+        raise InvalidAnswer("expected a CreateScanJobResponse with a JobId")
     final = fields.find(body, "DocumentFinalParameters")
     if final is None:
         final = fields.find(body, "DocumentFinalParamters")  # as a published example spells it
-    return DeviceJob(job_id, fields.text(body, "JobToken"), read_parameters(final))
+    return CreatedJob(job_id, fields.text(body, "JobToken"), read_parameters(final))
 
 
-def write_retrieve_image(job: DeviceJob, number: int) -> str:
+def write_retrieve_image(job: CreatedJob, number: int) -> str:
     """Return the body of a RetrieveImageRequest; *number* counts the pages from 1."""
     return (
         f"<wscn:RetrieveImageRequest><wscn:JobId>{job.id}</wscn:JobId>"
@@ -70,22 +70,22 @@ def write_retrieve_image(job: DeviceJob, number: int) -> str:
 
 
 def read_image(body: etree._Element) -> ImageReference:
-    """Return the image of a RetrieveImageResponse; raise `BadAnswer` for another message, or one without an image."""
+    """Return the image of a RetrieveImageResponse; raise `InvalidAnswer` for another message, or without an image."""
     data = fields.find(body, "ScanData")
     if body.tag != wscn("RetrieveImageResponse") or data is None:
-        raise BadAnswer("expected a RetrieveImageResponse with ScanData")
+        raise InvalidAnswer("expected a RetrieveImageResponse with ScanData")
     include = data.find(_INCLUDE)
     if include is not None:
         href = trim(include.get("href"))
         if not href.startswith(_SCHEME):
-            raise BadAnswer(f"the image is at {href[:80]!r}; expected a part of the message")
+            raise InvalidAnswer(f"the image is at {href[:80]!r}; expected a part of the message")
         return ImageReference(content_id=href.removeprefix(_SCHEME))
     try:
         image = base64.b64decode("".join(trim(data.text).split()), validate=True)
     except (binascii.Error, ValueError):
-        raise BadAnswer("the ScanData are neither an Include nor base64") from None
+        raise InvalidAnswer("the ScanData are neither an Include nor base64") from None
     if not image:
-        raise BadAnswer("the ScanData are empty")
+        raise InvalidAnswer("the ScanData are empty")
     return ImageReference(data=image)
 
 
@@ -103,8 +103,8 @@ def write_get_job_status(job_id: int) -> str:
 
 
 def read_job_status(body: etree._Element) -> tuple[str, tuple[str, ...]]:
-    """Return state and reasons of a job in a GetJobElementsResponse; raise `BadAnswer` if there is no state."""
+    """Return state and reasons of a job in a GetJobElementsResponse; raise `InvalidAnswer` if there is no state."""
     for data in fields.items(body, "JobElements", "ElementData"):
         if state := fields.text(data, "JobStatus", "JobState"):
             return state, fields.texts(data, "JobStatus", "JobStateReasons", "JobStateReason")
-    raise BadAnswer("expected a GetJobElementsResponse with a JobStatus")
+    raise InvalidAnswer("expected a GetJobElementsResponse with a JobStatus")

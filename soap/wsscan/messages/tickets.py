@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from postscan.soap.wsscan.configuration import DeviceTicket, DocumentParameters, MediaSide, ScanRegion
+from postscan.soap.wsscan.configuration import BedRegion, DeviceTicket, DocumentParameters, MediaSide
 from postscan.soap.wsscan.messages import fields
 from postscan.soap.xml.writing import escape
 
@@ -48,12 +48,12 @@ def read_parameters(element: etree._Element | None) -> DocumentParameters:
     )
 
 
-def _region(element: etree._Element | None) -> ScanRegion | None:
+def _region(element: etree._Element | None) -> BedRegion | None:
     """Return a region; None if it is missing, or of width or height 0, which is the whole bed."""
     x, y, width, height = (
         fields.number(element, f"ScanRegion{name}") or 0 for name in ("XOffset", "YOffset", "Width", "Height")
     )
-    return ScanRegion(x, y, width, height) if width and height else None
+    return BedRegion(x, y, width, height) if width and height else None
 
 
 def _sides(side: MediaSide) -> str:
@@ -65,7 +65,7 @@ def _sides(side: MediaSide) -> str:
     return _element("MediaSides", _element("MediaFront", content)) if content else ""
 
 
-def _write_region(region: ScanRegion) -> str:
+def _write_region(region: BedRegion) -> str:
     return _element(
         "ScanRegion",
         _text("ScanRegionXOffset", str(region.x_offset))

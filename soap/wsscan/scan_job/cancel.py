@@ -92,13 +92,13 @@ class DeviceCancel:
         if sent or not job_id:
             return
         try:
-            answer = self._answer(job_id)
+            answer = self._call(job_id)
             if recorded:
                 self._record(answer)
         finally:
             self._answered.set()
 
-    def _answer(self, job_id: int) -> CancelAnswer:
+    def _call(self, job_id: int) -> CancelAnswer:
         client = ScannerClient(self._scanner.host, stop=None)
         try:
             client.call(self._scanner.service, CANCEL_JOB, write_cancel_job(job_id), seconds=self._seconds)

@@ -19,7 +19,7 @@ from postscan.soap.wsscan.faults import (
     DeviceFault,
     StaleToken,
 )
-from postscan.soap.wsscan.messages.jobs import DeviceJob, read_created_job, write_create_job
+from postscan.soap.wsscan.messages.jobs import CreatedJob, read_created_job, write_create_job
 from postscan.soap.wsscan.messages.names import CREATE_SCAN_JOB
 from postscan.soap.wsscan.model import Press, Scanner
 from postscan.soap.wsscan.scan_job.elements_cache import ask_status
@@ -50,7 +50,7 @@ class JobCreation:
         self._tries = 0
         self._simplified = False
 
-    def create(self, chosen: ChosenTicket) -> tuple[DeviceJob, ChosenTicket]:
+    def create(self, chosen: ChosenTicket) -> tuple[CreatedJob, ChosenTicket]:
         """Return the job of the device, and the ticket that it accepted.
 
         Raises `StaleToken`, `ScanCancelled` with the reason if the device creates none, and `DeviceAway`.
@@ -61,7 +61,7 @@ class JobCreation:
             except DeviceFault as fault:
                 chosen = self._after(fault, chosen)
 
-    def _ask(self, chosen: ChosenTicket) -> DeviceJob:
+    def _ask(self, chosen: ChosenTicket) -> CreatedJob:
         body = write_create_job(chosen.ticket, self._press.scan_identifier, self._press.token)
         answer = self._client.call(self._scanner.service, CREATE_SCAN_JOB, body, seconds=self._limits.answer_seconds)
         return read_created_job(answer)

@@ -6,8 +6,8 @@ import threading
 from typing import Final
 
 from postscan.soap.wsscan.client import ScannerClient
-from postscan.soap.wsscan.configuration import ScannerElements, ScannerStatus
-from postscan.soap.wsscan.faults import BAD_ARGUMENTS, BadAnswer, DeviceAway, DeviceFault
+from postscan.soap.wsscan.configuration import ScannerElements, WsdStatus
+from postscan.soap.wsscan.faults import BAD_ARGUMENTS, DeviceAway, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.messages import elements
 from postscan.soap.wsscan.messages.names import GET_SCANNER_ELEMENTS
 from postscan.soap.wsscan.model import Scanner
@@ -48,12 +48,12 @@ class ElementsCache:
         return found
 
 
-def ask_status(client: ScannerClient, scanner: Scanner) -> ScannerStatus:
+def ask_status(client: ScannerClient, scanner: Scanner) -> WsdStatus:
     """Return the status of the device; an unknown one if it does not state it."""
     try:
-        return _ask(client, scanner, (elements.STATUS,)).status or ScannerStatus()
+        return _ask(client, scanner, (elements.STATUS,)).status or WsdStatus()
     except (DeviceFault, DeviceAway):
-        return ScannerStatus()
+        return WsdStatus()
 
 
 def _asked(client: ScannerClient, scanner: Scanner) -> ScannerElements:
@@ -63,7 +63,7 @@ def _asked(client: ScannerClient, scanner: Scanner) -> ScannerElements:
     except DeviceFault as fault:
         if not fault.named(BAD_ARGUMENTS):
             return ScannerElements()
-    except BadAnswer:
+    except InvalidAnswer:
         pass
     except DeviceAway:
         return ScannerElements()

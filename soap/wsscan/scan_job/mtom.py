@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from postscan.soap.message import mtom
-from postscan.soap.wsscan.faults import BadAnswer
+from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import envelope
 from postscan.soap.wsscan.messages.jobs import ImageReference, read_image
 
@@ -29,8 +29,8 @@ _ROOT_TYPES: Final = ("application/xop+xml", "application/soap+xml")
 def read_image_bytes(content_type: str, pieces: Iterable[bytes], message_id: str = "") -> Iterator[bytes | memoryview]:
     """Yield the bytes of the image in an answer to the request *message_id*; returning says that it is whole.
 
-    Raises `DeviceFault` for a fault, and `BadAnswer` for an answer that is malformed, ends early, is above a limit, has
-    no image, or says that it belongs to another request.
+    Raises `DeviceFault` for a fault, and `InvalidAnswer` for an answer that is malformed, ends early, is above a limit,
+    has no image, or says that it belongs to another request.
     """
     try:
         media = mtom.media(content_type)
@@ -38,10 +38,10 @@ def read_image_bytes(content_type: str, pieces: Iterable[bytes], message_id: str
             yield from _parts(media, pieces, message_id)
             return
     except mtom.MtomError as error:
-        raise BadAnswer(f"the answer with an image is refused: {error}") from None
+        raise InvalidAnswer(f"the answer with an image is refused: {error}") from None
     image = _image_of(_document(pieces), message_id)
     if image.data is None:
-        raise BadAnswer("the answer refers to an image, and has no further part")
+        raise InvalidAnswer("the answer refers to an image, and has no further part")
     yield image.data
 
 
@@ -50,7 +50,7 @@ def _document(pieces: Iterable[bytes]) -> bytes:
     for piece in pieces:
         data += piece
         if len(data) > LARGEST_ROOT:
-            raise BadAnswer(f"the answer of the device has more than {LARGEST_ROOT} bytes")
+            raise InvalidAnswer(f"the answer of the device has more than {LARGEST_ROOT} bytes")
     return bytes(data)
 
 
@@ -58,7 +58,7 @@ def _image_of(data: bytes, message_id: str) -> ImageReference:
     root = envelope.read_envelope(data)
     body = envelope.answer_in(root)
     if envelope.answers_other(root, message_id):
-        raise BadAnswer("the answer with an image belongs to another request")
+        raise InvalidAnswer("the answer with an image belongs to another request")
     return read_image(body)
 
 
@@ -82,17 +82,17 @@ def _parts(media: mtom.Media, pieces: Iterable[bytes], message_id: str) -> Itera
             break
     splitter.close()
     if root is None or (root.data is None and started is None):
-        raise BadAnswer("the answer has no image")
+        raise InvalidAnswer("the answer has no image")
     if root.data is not None:
         yield root.data
 
 
 def _check(root: ImageReference | None, started: mtom.PartStarted | None) -> None:
-    """Raise `BadAnswer` if the root does not refer to the other part, as far as both are known."""
+    """Raise `InvalidAnswer` if the root does not refer to the other part, as far as both are known."""
     if root is None or started is None:
         return
     if root.data is not None or not mtom.same_content_id(root.content_id, started.content_id):
-        raise BadAnswer(f"the envelope refers to another image than the part {started.content_id[:80]!r}")
+        raise InvalidAnswer(f"the envelope refers to another image than the part {started.content_id[:80]!r}")
 
 
 class ImageSplitter(mtom.Splitter):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from postscan.soap.wsscan.scan_job.ticket import Change
+from postscan.soap.wsscan.scan_job.ticket import TicketChange
 
 
 class OutcomeKind(StrEnum):
@@ -27,7 +27,7 @@ class ScanOutcome:
     job: str = ""
     pages: int = 0
     reason: str = ""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[TicketChange, ...] = ()
 
 
 class ScanFailed(Exception):

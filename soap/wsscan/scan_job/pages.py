@@ -18,7 +18,7 @@ from postscan.soap.wsscan.faults import (
     TEMPORARY,
     DeviceFault,
 )
-from postscan.soap.wsscan.messages.jobs import DeviceJob, write_retrieve_image
+from postscan.soap.wsscan.messages.jobs import CreatedJob, write_retrieve_image
 from postscan.soap.wsscan.messages.names import RETRIEVE_IMAGE
 from postscan.soap.wsscan.model import Scanner
 from postscan.soap.wsscan.scan_job.cancel import DeviceCancel
@@ -40,7 +40,7 @@ class JobPages:
         self,
         client: ScannerClient,
         scanner: Scanner,
-        device_job: DeviceJob,
+        device_job: CreatedJob,
         sent: DocumentParameters,
         cancel: DeviceCancel,
         limits: ScanJobLimits,

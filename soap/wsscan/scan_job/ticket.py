@@ -1,6 +1,6 @@
 """The ticket that is sent: what a destination asks for, as far as the device offers it.
 
-Every value that differs from what was asked for is a `Change`, for the log and the job. Nothing is sent that
+Every value that differs from what was asked for is a `TicketChange`, for the log and the job. Nothing is sent that
 ScannerConfiguration does not offer; a list that the device left out forbids nothing.
 Source: ws-scan.md section 7; WSS-036 to WSS-040.
 """
@@ -18,14 +18,14 @@ from postscan.soap.wsscan.configuration import (
     ADF_DUPLEX,
     FILM,
     PLATEN,
+    BedRegion,
     DeviceTicket,
     DocumentParameters,
-    InputCapabilities,
     JobDescription,
     MediaSide,
     ScannerConfiguration,
     ScannerElements,
-    ScanRegion,
+    SourceCapabilities,
 )
 
 USUAL_RESOLUTION: Final = 300
@@ -63,7 +63,7 @@ Value = TypeVar("Value", str, int)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TicketChange:
     """A value that is sent, or used by the device, instead of the one that was asked for."""
 
     what: str
@@ -81,7 +81,7 @@ class ChosenTicket:
 
     ticket: DeviceTicket
     formats: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[TicketChange, ...] = ()
 
     def next_format(self) -> ChosenTicket | None:
         """Return the same with the next format, for a device that refused this one; None after the last."""
@@ -90,7 +90,7 @@ class ChosenTicket:
         used, *others = self.formats
         asked = self.ticket.parameters.format
         parameters = replace(self.ticket.parameters, format=used)
-        change = Change("format", asked, used, "the device refused the other")
+        change = TicketChange("format", asked, used, "the device refused the other")
         return replace(
             self,
             ticket=replace(self.ticket, parameters=parameters),
@@ -102,7 +102,9 @@ class ChosenTicket:
         """Return the same with no more than format, images and source, for a device that finds a conflict in it."""
         what = self.ticket.parameters
         parameters = DocumentParameters(format=what.format, images=what.images, input_source=what.input_source)
-        change = Change("colour, resolution and region", "those of the destination", "the device's", "they conflict")
+        change = TicketChange(
+            "colour, resolution and region", "those of the destination", "the device's", "they conflict"
+        )
         return replace(self, ticket=replace(self.ticket, parameters=parameters), changes=(*self.changes, change))
 
 
@@ -117,7 +119,7 @@ def choose_ticket(
     return _Choice(destination.ticket, elements, known_quirks).ticket(destination.label, input_source)
 
 
-def substituted(sent: DocumentParameters, final: DocumentParameters) -> tuple[Change, ...]:
+def substituted(sent: DocumentParameters, final: DocumentParameters) -> tuple[TicketChange, ...]:
     """Return what the device uses instead of what was sent, as its DocumentFinalParameters state it."""
     pairs = (
         ("format", sent.format, final.format),
@@ -126,7 +128,7 @@ def substituted(sent: DocumentParameters, final: DocumentParameters) -> tuple[Ch
         ("resolution", _dpi(sent.front), _dpi(final.front)),
     )
     return tuple(
-        Change(what, asked, used, "the device substituted it")
+        TicketChange(what, asked, used, "the device substituted it")
         for what, asked, used in pairs
         if asked and used not in ("", asked)
     )
@@ -140,11 +142,11 @@ class _Choice:
         self._offered = elements.configuration or ScannerConfiguration()
         self._default = elements.default_ticket or DocumentParameters()
         self._quirks = known_quirks
-        self._changes: list[Change] = []
+        self._changes: list[TicketChange] = []
 
     def ticket(self, label: str, input_source: str) -> ChosenTicket:
         source = self._source(input_source)
-        able = self._offered.sources.get(source, InputCapabilities())
+        able = self._offered.sources.get(source, SourceCapabilities())
         color = self._color(able)
         x, y = self._resolutions(able)
         formats = self._formats(color, max(x, y))
@@ -209,7 +211,7 @@ class _Choice:
         coarse = quirks.COARSE_TIFF in self._quirks and resolution > _COARSE
         return not (coarse and format.startswith("tiff") and format.endswith("uncompressed"))
 
-    def _color(self, able: InputCapabilities) -> str:
+    def _color(self, able: SourceCapabilities) -> str:
         asked = self._asked.color or self._default.front.color
         if not able.colors or asked in able.colors:
             return asked
@@ -218,14 +220,14 @@ class _Choice:
         self._note("colour", self._asked.color, used, "the device does not offer it")
         return used
 
-    def _bilevel(self, able: InputCapabilities, color: str, format: str) -> str:
+    def _bilevel(self, able: SourceCapabilities, color: str, format: str) -> str:
         """Return the colour for a format that has only black and white."""
         if color in ("", _BILEVEL) or (able.colors and _BILEVEL not in able.colors):
             return color
         self._note("colour", color, _BILEVEL, f"{format} has no other")
         return _BILEVEL
 
-    def _resolutions(self, able: InputCapabilities) -> tuple[int, int]:
+    def _resolutions(self, able: SourceCapabilities) -> tuple[int, int]:
         x = self._asked.x_resolution or self._asked.y_resolution
         y = self._asked.y_resolution or self._asked.x_resolution
         if not x:
@@ -237,18 +239,18 @@ class _Choice:
         self._note("resolution", f"{x} x {y} dpi", f"{used_x} x {used_y} dpi", "the device does not offer it")
         return used_x, used_y
 
-    def _region(self, able: InputCapabilities) -> ScanRegion | None:
+    def _region(self, able: SourceCapabilities) -> BedRegion | None:
         """Return the region within the bed; all of the bed if the destination names none."""
         widest, highest = able.max_width, able.max_height
         if quirks.SWAPPED_SIZE in self._quirks and widest > highest:
             widest, highest = highest, widest
         asked = self._asked
         if not (asked.width and asked.height):
-            return self._default.front.region or (ScanRegion(0, 0, widest, highest) if widest and highest else None)
-        wanted = ScanRegion(asked.x_offset, asked.y_offset, asked.width, asked.height)
+            return self._default.front.region or (BedRegion(0, 0, widest, highest) if widest and highest else None)
+        wanted = BedRegion(asked.x_offset, asked.y_offset, asked.width, asked.height)
         x, width = _within(wanted.x_offset, wanted.width, able.min_width, widest)
         y, height = _within(wanted.y_offset, wanted.height, able.min_height, highest)
-        used = ScanRegion(x, y, width, height)
+        used = BedRegion(x, y, width, height)
         self._note("region", _size(wanted), _size(used), "the bed has another size")
         return used
 
@@ -270,7 +272,7 @@ class _Choice:
 
     def _note(self, what: str, asked: str, used: str, why: str) -> None:
         if asked and asked != used:
-            self._changes.append(Change(what, asked, used, why))
+            self._changes.append(TicketChange(what, asked, used, why))
 
 
 def _fits(format: str, color: str) -> bool:
@@ -293,7 +295,7 @@ def _within(offset: int, length: int, least: int, most: int) -> tuple[int, int]:
     return min(offset, most - length), length
 
 
-def _size(region: ScanRegion) -> str:
+def _size(region: BedRegion) -> str:
     return f"{region.width} x {region.height} at {region.x_offset}, {region.y_offset}"
 
 

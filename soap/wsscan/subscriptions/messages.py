@@ -17,7 +17,7 @@ from lxml import etree
 from postscan.soap.eventing.messages import BY_ACTION, PUSH
 from postscan.soap.message.endpoint_reference import MOST_BLOCKS, MOST_BYTES
 from postscan.soap.wsscan.device_xml import child, text
-from postscan.soap.wsscan.faults import BadAnswer
+from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages.names import ELEMENTS_CHANGE, JOB_END_STATE, JOB_STATUS, SCAN_AVAILABLE, WSCN, wscn
 from postscan.soap.xml import durations, namespaces
 from postscan.soap.xml.parser import XmlError, parse
@@ -97,13 +97,13 @@ def unsubscribe() -> etree._Element:
 
 
 def read_subscribed(body: etree._Element, now: datetime) -> Granted:
-    """Return what a SubscribeResponse grants; raise `BadAnswer` if there is no manager in it."""
+    """Return what a SubscribeResponse grants; raise `InvalidAnswer` if there is no manager in it."""
     if body.tag != _wse("SubscribeResponse"):
-        raise BadAnswer("expected a SubscribeResponse")
+        raise InvalidAnswer("expected a SubscribeResponse")
     manager = child(body, _wse("SubscriptionManager"))
     address = text(child(manager, namespaces.wsa("Address")))
     if not address:
-        raise BadAnswer("the SubscribeResponse has no SubscriptionManager")
+        raise InvalidAnswer("the SubscribeResponse has no SubscriptionManager")
     tokens: dict[str, str] = {}
     for one in child(body, wscn("DestinationResponses")) or ():
         if one.tag == wscn("DestinationResponse"):
@@ -115,22 +115,22 @@ def read_subscribed(body: etree._Element, now: datetime) -> Granted:
 
 
 def read_renewed(body: etree._Element, now: datetime) -> float | None:
-    """Return the seconds that a RenewResponse grants; None if it names none. Raises `BadAnswer` for another message."""
+    """Return the seconds that a RenewResponse grants, None without any; raise `InvalidAnswer` for another message."""
     if body.tag != _wse("RenewResponse"):
-        raise BadAnswer("expected a RenewResponse")
+        raise InvalidAnswer("expected a RenewResponse")
     return _seconds(body, now)
 
 
 def reference_headers(parameters: str) -> tuple[etree._Element, ...]:
-    """Return stored reference parameters as header blocks; raise `BadAnswer` if they are no XML."""
+    """Return stored reference parameters as header blocks; raise `InvalidAnswer` if they are no XML."""
     try:
         return tuple(parse(f"<blocks>{parameters}</blocks>".encode())) if parameters else ()
     except XmlError as error:
-        raise BadAnswer(f"stored reference parameters: {error}") from None
+        raise InvalidAnswer(f"stored reference parameters: {error}") from None
 
 
 def _parameters(manager: etree._Element | None) -> str:
-    """Return the reference parameters of an endpoint as XML; raise `BadAnswer` if they are too many or too long."""
+    """Return the reference parameters of an endpoint as XML; raise `InvalidAnswer` if they are too many or too long."""
     blocks = [
         one
         for name in ("ReferenceProperties", "ReferenceParameters")
@@ -138,10 +138,10 @@ def _parameters(manager: etree._Element | None) -> str:
         if namespaces.split(str(one.tag))[0] not in (namespaces.SOAP, namespaces.WSA)
     ]
     if len(blocks) > MOST_BLOCKS:
-        raise BadAnswer(f"the SubscriptionManager has {len(blocks)} reference parameters; expected {MOST_BLOCKS}")
+        raise InvalidAnswer(f"the SubscriptionManager has {len(blocks)} reference parameters; expected {MOST_BLOCKS}")
     written = "".join(etree.tostring(copy.deepcopy(one), encoding="unicode", with_tail=False) for one in blocks)
     if len(written.encode()) > MOST_BYTES:
-        raise BadAnswer(f"the reference parameters have more than {MOST_BYTES} bytes")
+        raise InvalidAnswer(f"the reference parameters have more than {MOST_BYTES} bytes")
     return written
 
 
