@@ -170,7 +170,7 @@ def _resolution(wanted: int, input: InputCapabilities, quirks: frozenset[EsclQui
 
 def _region(ticket: ScanTicket, input: InputCapabilities, notes: list[str]) -> ScanRegion | None:
     """Return the region in 1/300 inch, clipped to the input; None if neither has a size."""
-    width, height = _units(ticket.width), _units(ticket.height)
+    width, height = (max(_units(one), one > 0) for one in (ticket.width, ticket.height))  # 0 is all there is
     x, y = _units(ticket.x_offset), _units(ticket.y_offset)
     across = _extent(x, width, input.least_width, input.most_width)
     along = _extent(y, height, input.least_height, input.most_height)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from postscan.plugins.sources.escl.device.scanner import EsclAddress, root_of
+from postscan.plugins.sources.escl.device.scanner import EsclAddress, is_loopback, root_of
 from postscan.plugins.sources.escl.errors import DeviceAway, DeviceRefused
 from postscan.plugins.sources.escl.messages.capabilities import canonical_uuid
 
@@ -125,7 +125,7 @@ class _Announced:
                 info = zeroconf.ServiceInfo(service_type, name)
                 if info.request(self._network, _RESOLVE_MILLISECONDS):
                     self._infos[service_type, name] = info
-        local = bool(interfaces) and all(_is_loopback(one) for one in interfaces)
+        local = bool(interfaces) and all(is_loopback(one) for one in interfaces)
         found = [_scanner(info, allow_loopback=local) for info in self._infos.values()]
         return _once_each(one for one in found if one is not None)
 
@@ -165,10 +165,3 @@ def _may_be_called(host: str, *, allow_loopback: bool) -> bool:
     if address.is_loopback:
         return allow_loopback
     return not (address.is_multicast or address.is_unspecified or (address.version == 6 and address.is_link_local))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

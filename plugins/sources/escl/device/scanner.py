@@ -140,9 +140,7 @@ class EsclScanner:
 
     def client(self) -> EsclClient:
         """Return a connection of its own. Raises `DeviceRefused` for a file of CAs that cannot be used."""
-        return EsclClient(
-            self.address.origin, self.tls, self.times, host=self._host(), authorization=self.authorization
-        )
+        return EsclClient(self.address.origin, self.tls, self.times, host=self.host, authorization=self.authorization)
 
     def redirected(self, location: str) -> None:
         """Follow a redirect of the capabilities; raise `DeviceRefused` for another host, and from HTTPS to HTTP."""
@@ -161,9 +159,10 @@ class EsclScanner:
             raise DeviceRefused("the device redirects to the same address")
         self.address = new
 
-    def _host(self) -> str:
-        """Return the Host field if it is not the usual one (ESCL-010)."""
-        if _is_loopback(self.address.host):
+    @property
+    def host(self) -> str:
+        """The Host field, "" for the usual one (ESCL-010)."""
+        if is_loopback(self.address.host):
             return ""
         if EsclQuirk.HOST_LOCALHOST in self.quirks:
             return "localhost"
@@ -173,7 +172,8 @@ class EsclScanner:
         return ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by an address or as localhost."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
