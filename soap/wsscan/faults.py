@@ -78,4 +78,4 @@ _SPELLINGS: Final = {
     "DocumentFormatNotSupported": BAD_FORMAT,
     "ClientErrorDocumentFormatNotSupported": BAD_FORMAT,
 }
-"""Other spellings of fault subcodes, in the published text and on devices (T-5, section 8)."""
+"""Other spellings of fault subcodes, in the published text and on devices (ws-scan.md sections 1 and 8)."""

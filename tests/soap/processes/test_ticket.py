@@ -81,7 +81,7 @@ def test_what_a_ticket_does_not_have_is_left_to_the_device() -> None:
 
 
 def test_a_resolution_without_height_is_the_same_along_both_axes() -> None:
-    """Section 4: absent = same as Width."""
+    """scan-process.md section 4: absent = same as Width."""
     found = wanted(front("<w:Resolution><w:Width>200</w:Width></w:Resolution>"))
 
     assert (found.x_resolution, found.y_resolution) == (200, 200)

@@ -58,7 +58,7 @@ def client(scanner: SimulatedEsclScanner) -> EsclTestClient:
 
 
 def test_the_discovery_tree_leads_to_manifests_and_they_to_resources(client: EsclTestClient) -> None:
-    """Section 8, step 1."""
+    """escl.md section 8, step 1."""
     tree = client.call("GET", "/DevMgmt/DiscoveryTree.xml")
     kinds = dict(zip(local(tree, "ManifestURI"), local(tree, "ResourceType")[1:], strict=True))
 
@@ -96,7 +96,7 @@ def test_a_name_is_registered_listed_and_deleted(client: EsclTestClient) -> None
     ],
 )
 def test_a_wrong_registration_is_answered_400(client: EsclTestClient, data: bytes) -> None:
-    """The namespace of the other generation is one (section 8, step 2)."""
+    """The namespace of the other generation is one (escl.md section 8, step 2)."""
     assert client.call("POST", COMP_PATH, data).status == 400
     assert local(client.call("GET", COMP_PATH), "Name") == []
 
@@ -109,7 +109,7 @@ def test_there_is_room_for_fifteen_names(client: EsclTestClient) -> None:
 
 
 def test_a_press_is_an_event_with_the_name_and_the_state(scanner: SimulatedEsclScanner, client: EsclTestClient) -> None:
-    """Section 8, steps 3 to 5: the waiting request ends with it, the destination has the shortcut."""
+    """escl.md section 8, steps 3 to 5: the waiting request ends with it, the destination has the shortcut."""
     path = client.call("POST", COMP_PATH, registration("Invoices")).headers["location"].partition("/Walkup")[2]
     before = table(client).headers["etag"]
     answers: list[EsclAnswer] = []
@@ -192,7 +192,7 @@ def test_a_restart_forgets_names_and_events(scanner: SimulatedEsclScanner, clien
 
 
 def test_an_older_device_has_urls_and_no_state() -> None:
-    """WalkupScan: section 8, steps 1 and 2."""
+    """WalkupScan: escl.md section 8, steps 1 and 2."""
     with SimulatedEsclScanner(PAGES, hp="old") as scanner:
         client = EsclTestClient(scanner.url)
         origin = scanner.url.removesuffix("/eSCL")
