@@ -169,5 +169,7 @@ def _version() -> etree._Element:
 
 
 def _bytes(root: etree._Element) -> bytes:
-    etree.cleanup_namespaces(root, keep_ns_prefixes=["dd", "wus"])
+    """Serialize with all namespaces declared at the root, as devices do: clients with text parsers rely on that."""
+    inner = {prefix: space for one in root.iter() for prefix, space in one.nsmap.items()}
+    etree.cleanup_namespaces(root, top_nsmap=inner)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
