@@ -9,6 +9,8 @@ import typer
 
 from postscan.cli.context import load_settings
 from postscan.cli.device import process_files
+from postscan.cli.device import scanner_options as scanners
+from postscan.cli.device.scanner_command import ScannerArguments, serve_escl, serve_wsscan
 from postscan.cli.device.send import DEFAULT_USER
 from postscan.cli.output import exit_codes, views
 from postscan.core.errors import InvalidArgument
@@ -45,7 +47,10 @@ def device(
     ] = None,
     misbehave: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help=f"Misbehave: {', '.join(MISBEHAVIOURS)}, or all. May be repeated."),
+        typer.Option(
+            metavar="NAME",
+            help=f"Misbehave: {', '.join(MISBEHAVIOURS)}, or all. May be repeated. For a scanner, `list` shows them.",
+        ),
     ] = None,
     pause: Annotated[
         float,
@@ -73,8 +78,19 @@ def device(
         Path | None, typer.Option("--key", metavar="FILE", help="Key of the certificate; default: in the same file.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, at the end.")] = False,
+    wsscan: scanners.WsscanOption = False,
+    escl: scanners.EsclOption = False,
+    listen: scanners.ListenOption = "127.0.0.1:0",
+    source: scanners.SourceOption = "feeder",
+    pages: scanners.PagesOption = 0,
+    quirk: scanners.QuirkOption = None,
+    press: scanners.PressOption = "",
+    announce: scanners.AnnounceOption = False,
+    name: scanners.NameOption = "",
+    https: scanners.HttpsOption = False,
+    hp: scanners.HpOption = "",
 ) -> None:
-    """Find a server as a scan device does, scan, and show the events of the job.
+    """Find a server as a scan device does, scan, and show the events of the job; or be a scanner that is on the market.
 
     Finds the server by WS-Discovery, reads its metadata, subscribes to the events of WS-DSP, sends the files as one
     job, shows the events as they arrive, and unsubscribes. Without files it finds and describes the server only.
@@ -82,6 +98,10 @@ def device(
 
     With --misbehave it scans the files once for each misbehaviour, and shows how the server reacts and whether the
     protocol requires that. With --ca or --cert it uses HTTPS only.
+
+    With --wsscan it is a WSD scanner with a panel, and with --escl an eSCL scanner: it serves the files as paper, and
+    a server comes to it. The first line is its URL. Commands at its panel are read from stdin, one a line; `help`
+    lists them. With --press it scans once, and exits with the code of the job. Ctrl-C switches it off.
 
     \b
     Misbehaviours:
@@ -102,6 +122,9 @@ def device(
       postscan device scan01.fabrikam.example *.png --process 7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7
       postscan device 127.0.0.1 page.png --process 7B0E... --misbehave cut --misbehave duplicate
       postscan device scan01 page.png --process 7B0E... --ca ca.pem --cert anna.pem --key anna.key
+      postscan device --wsscan *.jpg --listen 0.0.0.0:8018 --announce
+      postscan device --wsscan *.jpg --press Invoices --misbehave jam=3
+      postscan device --escl page.jpg --source platen --quirk list
 
     \b
     Exit codes:
@@ -110,6 +133,12 @@ def device(
       3  the job was Canceled
       4  the job was Aborted by the server
     """
+    scanners.check_options(context, wsscan=wsscan, escl=escl)
+    if wsscan or escl:
+        files = [Path(word) for word in words or []]
+        scanner = ScannerArguments(files, listen, source, pages, quirk or [], misbehave or [], press, announce, name)
+        raise typer.Exit(serve_wsscan(scanner) if wsscan else serve_escl(scanner, https=https, hp=hp, pause=pause))
+
     from postscan.cli.device import tls as device_tls
     from postscan.cli.device.scenarios.full_run import DeviceRun
     from postscan.cli.device.scenarios.progress_log import ProgressLog

@@ -206,3 +206,10 @@ class ScannerPanel:
 
 def _pages(count: int) -> str:
     return f"{count} page{'' if count == 1 else 's'}"
+
+
+def shown_destinations(labels: list[str]) -> str:
+    """Return the destinations of a panel as one line, numbered for `press`."""
+    if not labels:
+        return "no destinations"
+    return "destinations: " + ", ".join(f"{number} {label}" for number, label in enumerate(labels, 1))

@@ -24,7 +24,7 @@ from postscan.cli.device.wsscan.jobs.job_list import FIRST_SECONDS, DeviceJob, J
 from postscan.cli.device.wsscan.jobs.pages import ScannedPage
 from postscan.cli.device.wsscan.misbehaviours import WsdMisbehaviours
 from postscan.cli.device.wsscan.operations import SOURCES, ScanServiceParts
-from postscan.cli.device.wsscan.panel import PRESS_SECONDS, PanelPress, ScannerPanel
+from postscan.cli.device.wsscan.panel import PRESS_SECONDS, PanelPress, ScannerPanel, shown_destinations
 from postscan.cli.device.wsscan.protocol import discovery
 from postscan.cli.device.wsscan.protocol.discovery import DiscoverySocket
 from postscan.cli.device.wsscan.protocol.http_server import WsdHttpServer
@@ -35,6 +35,9 @@ from postscan.core.errors import InvalidArgument
 
 START_SECONDS: Final = 30.0
 """Seconds for which a scanner with the trait `starts_slowly` does not respond after power-on."""
+
+DRAIN_SECONDS: Final = 2.0
+"""Seconds that running responses get at a stop; a power cut gives them none."""
 
 ANY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  # compared, not listened at
 _ELSEWHERE: Final = "192.0.2.1"  # an address that no machine has (RFC 5737), for the route to others
@@ -115,7 +118,9 @@ class WsdScanner:
         self._bodies: dict[str, list[bytes]] = {}
         self._jobs = JobList(self._lock, self._job_changed, first_seconds)
         self._status = ScannerStatus(self._condition_raised, self._condition_cleared)
-        self._subscriptions = SubscriptionTable(lambda: None, longest_grant)
+        self._log = log
+        self._shown: list[str] = []
+        self._subscriptions = SubscriptionTable(self._destinations_changed, longest_grant)
         self._notifier = WsdNotifier(
             self._writer, self._may_send, self._sent, wants_soap_reply=self.traits.wants_soap_reply
         )
@@ -196,7 +201,7 @@ class WsdScanner:
             self.end_subscriptions("SourceShuttingDown")
         if self._discovery is not None:
             self._discovery.announce("Bye", lambda _address: self._service.bye())
-        self.power_off()
+        self.power_off(drain=DRAIN_SECONDS)
         if self._clock.is_alive():
             self._clock.join()
 
@@ -212,13 +217,16 @@ class WsdScanner:
                 if self._announce:
                     self._start_discovery()
 
-    def power_off(self, *, keep_subscriptions: bool = False) -> None:
-        """Cut the power: connections break, jobs are forgotten, and so are subscriptions if they are not kept."""
+    def power_off(self, *, keep_subscriptions: bool = False, drain: float = 0.0) -> None:
+        """Cut the power: connections break, jobs are forgotten, and so are subscriptions if they are not kept.
+
+        Responses get *drain* seconds to be sent.
+        """
         with self._power:
             if not self._on:
                 return
             self._on = False
-            self._http.stop()
+            self._http.stop(drain)
             if self._discovery is not None:
                 self._discovery.close()
                 self._discovery = None
@@ -378,6 +386,12 @@ class WsdScanner:
 
     def _sent(self, action: str) -> None:
         self._service.cut_power_at(action.rpartition("/")[2], "after")
+
+    def _destinations_changed(self) -> None:
+        labels = self.destinations
+        if labels != self._shown:
+            self._shown = labels
+            self._log(shown_destinations(labels))
 
     # --- time -----------------------------------------------------------------------------------------------------
 

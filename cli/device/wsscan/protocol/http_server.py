@@ -6,6 +6,7 @@ Source: dpws.md section 5; ws-scan.md section 2.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import sys
@@ -92,16 +93,17 @@ class WsdHttpServer:
         )
         self._thread.start()
 
-    def stop(self) -> None:
-        """Close the port and every connection at once, as without power."""
+    def stop(self, drain: float = 0.0) -> None:
+        """Close the port and every connection, as without power; responses get *drain* seconds to be sent."""
         server, thread = self._server, self._thread
         self._server = None
         if server is None or thread is None:
             return
-        server.off.set()
         server.shutdown()
         thread.join()
         server.server_close()
+        server.wait_for_responses(drain)
+        server.off.set()
         server.cut()
 
 
@@ -115,6 +117,8 @@ class _Server(ThreadingHTTPServer):
         self.off = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._handling = 0
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -131,6 +135,23 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
+
+    @contextlib.contextmanager
+    def handling(self) -> Iterator[None]:
+        """Count a request from its first byte to the last of its response."""
+        with self._lock:
+            self._handling += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._handling -= 1
+                self._idle.notify_all()
+
+    def wait_for_responses(self, seconds: float) -> None:
+        """Wait until no request is handled, at most so long."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._handling, seconds)
 
     def cut(self) -> None:
         """Shut every connection down; its thread notices and ends."""
@@ -158,6 +179,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Read one request and send its response."""
+        with self.server.handling():
+            self._handle_post()
+
+    def _handle_post(self) -> None:
         data = self._body()
         if data is None:
             self.close_connection = True
