@@ -19,7 +19,7 @@ LONGEST_POLL: Final = 300.0
 
 
 class WalkupResources:
-    """Answers requests for the paths of escl.md section 8; *origin* is scheme, host and port, *root* the path of eSCL."""
+    """Answers requests for the paths of escl.md section 8; *origin* is scheme, host, port; *root* the path of eSCL."""
 
     def __init__(self, machine: WalkupMachine, origin: str, root: str) -> None:
         self.machine = machine
