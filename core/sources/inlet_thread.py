@@ -272,14 +272,20 @@ class InletThread:
         with self._changed:
             return self._intake.jobs.tokens() if self._intake is not None else []
 
-    def look_after(self, ended: Mapping[JobToken, JobState | None]) -> None:
-        """Tell the source which jobs others have ended; fail what is left; store how the inlet is."""
+    def pass_on(self, ended: Mapping[JobToken, JobState | None]) -> None:
+        """Tell the source which jobs others have ended."""
         with self._changed:
-            process, intake, left = self._process, self._intake, list(self._left)
+            process, intake = self._process, self._intake
         if intake is not None:
             for notice in intake.jobs.ended(ended):
                 if process is not None:
                     process.notify(notice)
+
+    def look_after(self) -> None:
+        """Fail what is left; store how the inlet is."""
+        with self._changed:
+            intake, left = self._intake, list(self._left)
+        if intake is not None:
             intake.jobs.forget_late()
             intake.jobs.fail_left()
         for one in left:

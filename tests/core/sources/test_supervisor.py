@@ -21,7 +21,7 @@ from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.sources import restarts
+from postscan.core.sources import restarts, supervisor
 
 CALLER = Principal("device:192.0.2.7", Proof.ADDRESS)
 
@@ -254,7 +254,7 @@ def test_a_cancel_reaches_the_source(start: Start) -> None:
 
 
 def test_a_cancel_by_the_command_line_reaches_it_too(start: Start, settings: Settings) -> None:
-    """Another process changes the row; the server looks four times a second."""
+    """Another process changes the row, and the server looks at it several times in 100 ms."""
     with start(errand=HOLD) as running:
         token = held(running)
         with running.core.store.change(token) as job:  # as any other process does
@@ -262,6 +262,18 @@ def test_a_cancel_by_the_command_line_reaches_it_too(start: Start, settings: Set
         until(lambda: running.row().last_job is None and running.core.sources._inlets[0].tokens() == [])
 
         assert job_of(running, token)[0] is JobState.CANCELED
+
+
+def test_a_cancel_does_not_wait_for_the_next_look_at_orders(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WSS-060, ESCL-040: a scanner is told within 100 ms, and orders are looked for four times a second."""
+    with start(errand=HOLD) as running:
+        running.await_state("ready")
+        monkeypatch.setattr(supervisor, "POLL_SECONDS", 3600)
+        token = held(running)
+        running.core.service.cancel(token, ADMIN)
+
+        until(lambda: running.core.sources._inlets[0].tokens() == [], "for the source to end its job")
+    assert supervisor.CANCEL_SECONDS <= 0.05
 
 
 def test_at_the_drain_open_jobs_get_their_last_pages(start: Start, caplog: pytest.LogCaptureFixture) -> None:
