@@ -112,7 +112,17 @@ def is_device(text: str) -> bool:
 
 
 def lists_device(devices: tuple[str, ...], subject: str) -> bool:
-    """Return whether *subject*, an address or a UUID, is one of the devices or in one of the networks."""
+    """Return whether *subject* is one of the devices or in one of the networks.
+
+    It is an address, a UUID, or both as `UUID at ADDRESS`, of which one is enough.
+    """
+    identifier, _, address = subject.rpartition(" at ")
+    if identifier and _uuid(identifier) is not None and _network(address) is not None:
+        return _lists(devices, identifier) or _lists(devices, address)
+    return _lists(devices, subject)
+
+
+def _lists(devices: tuple[str, ...], subject: str) -> bool:
     identifier, address = _uuid(subject), _network(subject)
     if identifier is not None:
         return any(_uuid(device) == identifier for device in devices)

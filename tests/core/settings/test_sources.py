@@ -153,6 +153,12 @@ def test_users_are_known_where_the_settings_ask_for_that() -> None:
         ("3d5f2a90-6c1e-4b7a-9e42-0a8b6c4d2e11", False),
         ("", False),
         ("http://10.0.0.9:8018/wsd", False),
+        ("urn:uuid:3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E10 at 192.0.2.1", True),
+        ("urn:uuid:3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E11 at 10.0.0.9", True),
+        ("urn:uuid:3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E11 at 192.0.2.1", False),
+        ("urn:uuid:3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E11 at 10.0.0.0/24", False),
+        ("urn:uuid:3D5F2A90-6C1E-4B7A-9E42-0A8B6C4D2E11 at 10.0.0.9 at 192.0.2.1", False),
+        ("a scanner at 10.0.0.9", False),
     ],
 )
 def test_a_device_is_listed_by_its_address_its_network_or_its_uuid(subject: str, listed: bool) -> None:
