@@ -42,6 +42,7 @@ MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
 Answer = etree._Element
 """What the Body of an answer holds, with canonical namespaces; the empty Body of an answer without content."""
 
+_SHORT: Final = "the answer of the device ends early"
 _PIECE: Final = 64 * 1024
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _DEFAULT_PORT: Final = 80
@@ -79,7 +80,7 @@ class StreamedAnswer:
                 break
             yield piece
         if self._response.length:
-            raise DeviceAway("the answer of the device ends early")
+            raise DeviceAway(_SHORT)
 
 
 class ScannerClient:
@@ -112,7 +113,10 @@ class ScannerClient:
         """
         message = envelope.write_request(to or url, action, body, headers)
         with self._exchange(url, message, seconds) as (response, _), _breaking_off():
+            framed = response.chunked or response.length is not None
             data = _whole(iter(lambda: response.read1(_PIECE), b""), largest)
+        if response.length or not (data or framed):
+            raise DeviceAway(_SHORT)
         return _read_body(response.status, data)
 
     @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from works import until
 
+from postscan.core.store.sources.origins import of_job
 from postscan.plugins import CancellationToken, ScanTicket, Source, SourceContext
 from postscan.plugins.testing import SourceRun, run_source
 from postscan.soap.wsscan.faults import StaleToken
@@ -95,6 +96,24 @@ class Presses:
         outcome = self.source.outcomes[number - 1]
         assert isinstance(outcome, ScanOutcome), outcome
         return outcome
+
+    def states(self) -> list[str]:
+        """Return the states of all jobs; the pages of a cancelled one are gone."""
+        return [str(job.state) for job in self.run._inlet.jobs()]
+
+    def told(self) -> str:
+        """Wait for what is stored of the device's answer to the cancel of the only job, and return it."""
+        (job,) = self.run.jobs
+        answers: list[str] = []
+
+        def come() -> bool:
+            with self.run._inlet.core.store.reading() as db:
+                origin = of_job(db, job.id)
+            answers[:] = [origin.told] if origin is not None and origin.told else []
+            return bool(answers)
+
+        until(come, "for the answer to a cancel")
+        return answers[0]
 
     def stale(self) -> StaleToken:
         """Wait for the end of the first press, which is that its token is stale."""

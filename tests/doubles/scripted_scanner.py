@@ -9,6 +9,7 @@ whose last one stays. It shares nothing with the simulated scanner of the comman
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
@@ -79,10 +80,8 @@ class ScriptedScanner:
         """Lose the power: all connections break, and none is accepted."""
         self.stopped.set()
         for one in (self._server, *self._open):
-            try:
+            with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             one.close()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -125,16 +126,18 @@ def test_without_room_no_scan_is_started() -> None:
         release.wait(30)
         return image(ONE, request)
 
-    with ScriptedScanner(RetrieveImage=slowly, CreateScanJob=created(parameters=PLATEN)) as scanner:
-        with presses(scanner.service, open_jobs=1) as panel:
-            panel.press()
-            until(lambda: "RetrieveImage" in scanner.operations)
-            before = len(scanner.requests)
-            panel.press()
-            busy = panel.outcome(1)
-            asked = len(scanner.requests)
-            release.set()
-            stored = panel.outcome(2)
+    with (
+        ScriptedScanner(RetrieveImage=slowly, CreateScanJob=created(parameters=PLATEN)) as scanner,
+        presses(scanner.service, open_jobs=1) as panel,
+    ):
+        panel.press()
+        until(lambda: "RetrieveImage" in scanner.operations)
+        before = len(scanner.requests)
+        panel.press()
+        busy = panel.outcome(1)
+        asked = len(scanner.requests)
+        release.set()
+        stored = panel.outcome(2)
 
     assert (busy.kind, busy.job, asked) == ("busy", "", before)
     assert stored.kind == "stored"
@@ -319,11 +322,13 @@ def test_a_late_head_and_slow_pieces_are_waited_for() -> None:
             yield whole[at : at + len(whole) // 4]
             scanner.stopped.wait(0.4)
 
-    with ScriptedScanner(RetrieveImage=slowly, CreateScanJob=created(parameters=PLATEN)) as scanner:
-        with presses(scanner.service, limits={"head_seconds": 1.0, "idle_seconds": 1.0}) as panel:
-            panel.press()
+    with (
+        ScriptedScanner(RetrieveImage=slowly, CreateScanJob=created(parameters=PLATEN)) as scanner,
+        presses(scanner.service, limits={"head_seconds": 1.0, "idle_seconds": 1.0}) as panel,
+    ):
+        panel.press()
 
-            assert panel.outcome().kind == "stored"
+        assert panel.outcome().kind == "stored"
 
 
 @pytest.mark.conformance("WSS-042")
@@ -334,11 +339,13 @@ def test_silence_in_an_image_ends_the_scan() -> None:
         yield image(ONE, request)[:300]
         scanner.stopped.wait(30)
 
-    with ScriptedScanner(RetrieveImage=silent) as scanner:
-        with presses(scanner.service, limits={"idle_seconds": 0.3}) as panel:
-            panel.press()
-            outcome = panel.outcome()
-            (job,) = panel.run.jobs
+    with (
+        ScriptedScanner(RetrieveImage=silent) as scanner,
+        presses(scanner.service, limits={"idle_seconds": 0.3}) as panel,
+    ):
+        panel.press()
+        outcome = panel.outcome()
+        (job,) = panel.run.jobs
 
     assert (outcome.kind, job.state) == ("failed", "Aborted")
     assert "did not answer in time" in outcome.reason
@@ -352,7 +359,7 @@ def test_nothing_slow_happens_between_two_pages() -> None:
         panel.outcome()
         at = [request.at for request in scanner.requests if request.operation != "GetScannerElements"]
 
-    assert max(later - earlier for earlier, later in zip(at, at[1:], strict=False)) < 5.0
+    assert max(later - earlier for earlier, later in itertools.pairwise(at)) < 5.0
 
 
 # --- faults of CreateScanJob -------------------------------------------------------------------------------------
@@ -367,11 +374,13 @@ def test_a_device_that_warms_up_is_asked_again(reason: str) -> None:
         f"<w:ScannerStateReason>{reason}</w:ScannerStateReason></w:ScannerStateReasons>"
     )
     busy = fault("ServerErrorNotAcceptingJobs", status=500)
-    with ScriptedScanner([ONE], CreateScanJob=[busy, busy, created()], GetScannerElements=status) as scanner:
-        with presses(scanner.service) as panel:
-            panel.press()
+    with (
+        ScriptedScanner([ONE], CreateScanJob=[busy, busy, created()], GetScannerElements=status) as scanner,
+        presses(scanner.service) as panel,
+    ):
+        panel.press()
 
-            assert panel.outcome().kind == "stored"
+        assert panel.outcome().kind == "stored"
     assert len(scanner.asked("CreateScanJob")) == 3
 
 
@@ -383,11 +392,13 @@ def test_a_device_that_goes_on_warming_up_is_given_up() -> None:
         "<w:ScannerStateReason>LampWarming</w:ScannerStateReason></w:ScannerStateReasons>"
     )
     busy = fault("ServerErrorNotAcceptingJobs")
-    with ScriptedScanner(CreateScanJob=busy, GetScannerElements=status) as scanner:
-        with presses(scanner.service, limits={"warm_ups": 3, "warm_up_pause": 0.01}) as panel:
-            panel.press()
-            outcome = panel.outcome()
-            (job,) = panel.run.jobs
+    with (
+        ScriptedScanner(CreateScanJob=busy, GetScannerElements=status) as scanner,
+        presses(scanner.service, limits={"warm_ups": 3, "warm_up_pause": 0.01}) as panel,
+    ):
+        panel.press()
+        outcome = panel.outcome()
+        (job,) = panel.run.jobs
 
     assert len(scanner.asked("CreateScanJob")) == 4
     assert (outcome.kind, job.state) == ("cancelled", "Canceled")
@@ -408,11 +419,13 @@ def test_a_device_that_goes_on_warming_up_is_given_up() -> None:
 def test_a_job_that_the_device_refuses_is_cancelled(subcode: str, quirks: tuple[str, ...], reason: str) -> None:
     """No page is there, and the reason is known."""
     idle = elements(status="<w:ScannerState>Idle</w:ScannerState>")
-    with ScriptedScanner(CreateScanJob=fault(subcode), GetScannerElements=idle) as scanner:
-        with presses(scanner.service, quirks=frozenset(quirks)) as panel:
-            panel.press()
-            outcome = panel.outcome()
-            (job,) = panel.run.jobs
+    with (
+        ScriptedScanner(CreateScanJob=fault(subcode), GetScannerElements=idle) as scanner,
+        presses(scanner.service, quirks=frozenset(quirks)) as panel,
+    ):
+        panel.press()
+        outcome = panel.outcome()
+        (job,) = panel.run.jobs
 
     assert (outcome.kind, job.state) == ("cancelled", "Canceled")
     assert reason in outcome.reason
@@ -450,10 +463,12 @@ def test_the_next_format_follows_one_that_is_refused() -> None:
     """In the order of the destination."""
     ticket = ScanTicket(formats=("png", "jfif"))
     refused = fault("ClientErrorFormatNotSupported")
-    with ScriptedScanner([ONE], CreateScanJob=[refused, created()]) as scanner:
-        with presses(scanner.service, ticket=ticket) as panel:
-            panel.press()
-            outcome = panel.outcome()
+    with (
+        ScriptedScanner([ONE], CreateScanJob=[refused, created()]) as scanner,
+        presses(scanner.service, ticket=ticket) as panel,
+    ):
+        panel.press()
+        outcome = panel.outcome()
 
     assert [request.text("Format") for request in scanner.asked("CreateScanJob")] == ["png", "jfif"]
     assert outcome.kind == "stored"
@@ -464,10 +479,12 @@ def test_a_conflict_is_answered_with_the_least_ticket_once() -> None:
     """Format, number and source of the images stay."""
     ticket = ScanTicket(formats=("jfif",), color="RGB48", x_resolution=1200)
     conflict = fault("ClientErrorConflictingRequiredParameters")
-    with ScriptedScanner([ONE], CreateScanJob=[conflict, created()]) as scanner:
-        with presses(scanner.service, ticket=ticket) as panel:
-            panel.press()
-            outcome = panel.outcome()
+    with (
+        ScriptedScanner([ONE], CreateScanJob=[conflict, created()]) as scanner,
+        presses(scanner.service, ticket=ticket) as panel,
+    ):
+        panel.press()
+        outcome = panel.outcome()
 
     first, second = scanner.asked("CreateScanJob")
     assert first.names("DocumentParameters")[-1] == "MediaSides"
@@ -520,10 +537,12 @@ def test_a_device_that_refuses_the_pair_is_asked_for_the_configuration_alone() -
         "<w:DeviceSettings><w:FormatsSupported><w:FormatValue>png</w:FormatValue></w:FormatsSupported>"
         "</w:DeviceSettings>"
     )
-    with ScriptedScanner([ONE], GetScannerElements=[fault("InvalidArgs"), offered]) as scanner:
-        with presses(scanner.service) as panel:
-            panel.press()
-            panel.outcome()
+    with (
+        ScriptedScanner([ONE], GetScannerElements=[fault("InvalidArgs"), offered]) as scanner,
+        presses(scanner.service) as panel,
+    ):
+        panel.press()
+        panel.outcome()
 
     assert [request.names("RequestedElements") for request in scanner.asked("GetScannerElements")] == [
         ["Name", "Name"],
