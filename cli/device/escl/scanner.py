@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -201,6 +202,10 @@ class SimulatedEsclScanner:
     def load(self, pages: Sequence[bytes | Path | ScannedSide] | None = None) -> None:
         """Put paper into the feeder: *pages*, else those of the start."""
         self.machine.load(None if pages is None else [_side(page) for page in pages])
+
+    def cut(self, at: int, page: int = 1) -> None:
+        """Close the connection after *at* bytes of this page of each job; -1 ends that."""
+        self.resources.timing = replace(self.resources.timing, cut_at=at, cut_page=page)
 
     def reboot(self) -> None:
         """Restart the device: it forgets its jobs and registered names, and closes all connections."""
