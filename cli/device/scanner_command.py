@@ -44,7 +44,8 @@ def serve_escl(given: ScannerArguments, *, https: bool, hp: str, pause: float) -
     if "list" in given.quirks:
         _show({name: f"{row.model}: {row.title}" for name, row in quirks.QUIRKS.items()})
     if "list" in given.misbehaviours:
-        _show({name: title for name, (title, _changes) in misbehaviours.MISBEHAVIOURS.items()})
+        plain = {name: title for name, (title, _changes) in misbehaviours.MISBEHAVIOURS.items()}
+        _show({**plain, **misbehaviours.PARAMETERS})
     if "list" in (*given.quirks, *given.misbehaviours):
         return 0
     return command.serve(**given._asdict(), https=https, hp=hp, pause=pause)

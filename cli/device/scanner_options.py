@@ -13,9 +13,7 @@ EsclOption = Annotated[bool, typer.Option("--escl", help="Be an eSCL scanner, fr
 ListenOption = Annotated[
     str, typer.Option(metavar="HOST:PORT", help="Scanner: address to listen at; port 0 is a free one.")
 ]
-SourceOption = Annotated[
-    str, typer.Option(metavar="PLACE", help="Scanner: where paper is: platen, feeder or duplex.")
-]
+SourceOption = Annotated[str, typer.Option(metavar="PLACE", help="Scanner: where paper is: platen, feeder or duplex.")]
 PagesOption = Annotated[
     int, typer.Option(min=0, metavar="N", help="Scanner: number of pages; the files are repeated or cut. 0: each once.")
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from postscan.cli.device.escl.behaviour.misbehaviours import parameters_of
 from postscan.cli.device.escl.machine.machine import PaperPath
 from postscan.cli.output.terminal import plain
 from postscan.core.errors import InvalidArgument, PostscanError
@@ -33,10 +34,7 @@ def serve(
     pages: int = 0,
     quirks: Sequence[str] = (),
     misbehaviours: Sequence[str] = (),
-    page_seconds: float = 0.0,
     pause: float = 20.0,
-    cut_at: int = -1,
-    cut_page: int = 1,
     https: bool = False,
     announce: bool = False,
     hp: str = "",
@@ -62,17 +60,17 @@ def serve(
     if press and not hp:
         raise PostscanError("--press: needs --hp")
     address = _address(listen)
+    plain_names, cut, seconds = parameters_of(tuple(misbehaviours))
     try:
         scanner = SimulatedEsclScanner(
             list(files),
             source=source,
             number=pages,
             quirks=quirks,
-            misbehaviours=misbehaviours,
-            page_seconds=page_seconds,
+            misbehaviours=plain_names,
+            page_seconds=seconds,
             pause=pause,
-            cut_at=cut_at,
-            cut_page=cut_page,
+            cut_at=cut,
             listen=address,
             tls=https,
             root=root,

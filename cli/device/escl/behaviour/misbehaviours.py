@@ -41,6 +41,12 @@ _ROWS: Final = (
 MISBEHAVIOURS: Final = {name: (title, changes) for name, title, changes in _ROWS}
 """Title and switches, by name."""
 
+PARAMETERS: Final = {
+    "cut=BYTES": "closes the connection after so many bytes of the first page of each job",
+    "scan=SECONDS": "takes so long for the scan of each page",
+}
+"""Names with a value that `--misbehave` takes as well."""
+
 
 def behaviour_of(quirks: tuple[str, ...], misbehaviours: tuple[str, ...]) -> EsclBehaviour:
     """Return the device with these quirks and misbehaviours; a later one overrides an earlier one.
@@ -57,3 +63,23 @@ def behaviour_of(quirks: tuple[str, ...], misbehaviours: tuple[str, ...]) -> Esc
             raise InvalidArgument("--misbehave", name, f"one of {', '.join(MISBEHAVIOURS)}")
         behaviour = behaviour.with_changes(MISBEHAVIOURS[name][1])
     return behaviour
+
+
+def parameters_of(names: tuple[str, ...]) -> tuple[tuple[str, ...], int, float]:
+    """Split *names* into those without a value, the bytes of `cut` (-1: none) and the seconds of `scan` (0: none).
+
+    Raises `InvalidArgument` for a value that is no number.
+    """
+    plain = []
+    cut, seconds = -1, 0.0
+    for name in names:
+        key, equals, value = name.partition("=")
+        if not equals:
+            plain.append(name)
+        elif key == "cut" and value.isascii() and value.isdecimal():
+            cut = int(value)
+        elif key == "scan" and value.replace(".", "", 1).isdecimal() and value.isascii():
+            seconds = float(value)
+        else:
+            raise InvalidArgument("--misbehave", name, f"one of {', '.join((*MISBEHAVIOURS, *PARAMETERS))}")
+    return tuple(plain), cut, seconds
