@@ -1,4 +1,4 @@
-"""SANE's scanimage scans from the simulated devices.
+"""SANE's scanimage scans from the simulated devices, as `postscan device` runs them.
 
 What it received is compared with the pages of the device: byte by byte as it came over the network, which its trace
 keeps, and pixel by pixel as it decoded and wrote it.
@@ -6,11 +6,16 @@ keeps, and pixel by pixel as it decoded and wrote it.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import re
 import signal
-from collections.abc import Callable, Sequence
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import commands
 import pytest
 from PIL import Image
 from sample_files import noise, saved
@@ -37,19 +42,23 @@ def pictures(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def escl(files: Sequence[Path], source: str = "feeder", **more: float) -> SimulatedEsclScanner:
-    """Return a simulated eSCL scanner with these pages."""
-    return SimulatedEsclScanner(files, source=source, **more)
-
-
-def wsd(files: Sequence[Path], source: str = "feeder") -> WsdScanner:
-    """Return a simulated WSD scanner with these pages."""
-    return WsdScanner(files, source=source)
-
-
-def url_of(scanner: SimulatedEsclScanner | WsdScanner) -> str:
-    """Return the address for airscan.conf: of the scan service, not of the device."""
-    return scanner.service_url if isinstance(scanner, WsdScanner) else scanner.url
+@contextlib.contextmanager
+def device(option: str, source: str, files: Sequence[Path]) -> Iterator[str]:
+    """Run `postscan device` while the body runs; lend the URL for airscan.conf: of the scan service."""
+    arguments = ["device", option, "--source", source, *map(str, files)]
+    with commands.start(arguments, stdout=subprocess.PIPE) as command:
+        assert command.stdout
+        url = command.stdout.readline().strip()
+        if option == "--wsscan":
+            (url,) = re.findall(r"the scan service is (\S+);", command.stdout.readline())
+        rest = threading.Thread(target=command.stdout.read)  # so that the device is never held up by its output
+        rest.start()
+        try:
+            yield url
+        finally:
+            command.send_signal(signal.SIGINT)
+            command.wait(PATIENCE)
+            rest.join()
 
 
 def asked(scanner: SimulatedEsclScanner | WsdScanner) -> list[str]:
@@ -72,7 +81,7 @@ def assert_same(scans: Scans, files: Sequence[Path]) -> None:
     assert list(scans.received) == sent
 
 
-PROTOCOLS = {"eSCL": escl, "WSD": wsd}
+PROTOCOLS = {"eSCL": "--escl", "WSD": "--wsscan"}
 SCANS = {"feeder": ("ADF", 10), "platen": ("Flatbed", 1), "duplex": ("ADF Duplex", 10)}
 """Where the paper is: what scanimage calls it, and how many sides there are."""
 
@@ -84,8 +93,8 @@ def test_it_scans_what_lies_in_the_device(tmp_path: Path, protocol: str, source:
     """Ten pages of the feeder, one of the platen, and the ten sides of five sheets, equal to the byte."""
     chosen, sides = SCANS[source]
     files = pictures(tmp_path, sides)
-    with PROTOCOLS[protocol](files, source) as scanner:
-        program = ScanImage(tmp_path / "sane", url_of(scanner), protocol)
+    with device(PROTOCOLS[protocol], source, files) as url:
+        program = ScanImage(tmp_path / "sane", url, protocol)
         scans = program.scan(chosen, *AS_SCANNED, pages=1 if source == "platen" else 0)
 
     assert_same(scans, files)
@@ -117,7 +126,8 @@ def stopped(
     tmp_path: Path, protocol: str, scanner: SimulatedEsclScanner | WsdScanner, has_begun: Callable[[], object]
 ) -> None:
     """Let scanimage scan until something has begun, and send it SIGTERM."""
-    program = ScanImage(tmp_path / "sane", url_of(scanner), protocol)
+    url = scanner.service_url if isinstance(scanner, WsdScanner) else scanner.url
+    program = ScanImage(tmp_path / "sane", url, protocol)
     with program.start("ADF", *AS_SCANNED) as process:
         until(has_begun, "for the first image to begin")
         process.send_signal(signal.SIGTERM)
