@@ -165,7 +165,7 @@ def test_jobs_are_listed_before_and_after_their_end(begin: Begin) -> None:
     created = client.create()
     id, _ = client.job(created)
     asked = f"<w:JobId>{id}</w:JobId><w:RequestedElements><w:Name>w:JobStatus</w:Name></w:RequestedElements>"
-    path = ".//{%s}JobState" % WSCN
+    path = f".//{{{WSCN}}}JobState"
 
     def states(reply: WsdReply) -> list[str | None]:
         return [one.text for one in reply.root.iterfind(path)]
