@@ -102,20 +102,19 @@ def read_subscribed(body: etree._Element, now: datetime) -> Granted:
         raise InvalidAnswer("expected a SubscribeResponse")
     manager = child(body, _wse("SubscriptionManager"))
     address = text(child(manager, namespaces.wsa("Address")))
-    if not address:
+    if manager is None or not address:
         raise InvalidAnswer("the SubscribeResponse has no SubscriptionManager")
     tokens: dict[str, str] = {}
-    for one in child(body, wscn("DestinationResponses")) or ():
-        if one.tag == wscn("DestinationResponse"):
-            context = text(child(one, wscn("ClientContext")), LONGEST_CONTEXT)
-            token = text(child(one, wscn("DestinationToken")), LONGEST_TOKEN)
-            if context and token:
-                tokens.setdefault(context, token)
+    for one in body.iterfind(f"{wscn('DestinationResponses')}/{wscn('DestinationResponse')}"):
+        context = text(child(one, wscn("ClientContext")), LONGEST_CONTEXT)
+        token = text(child(one, wscn("DestinationToken")), LONGEST_TOKEN)
+        if context and token:
+            tokens.setdefault(context, token)
     return Granted(address, _parameters(manager), _seconds(body, now), tokens)
 
 
 def read_renewed(body: etree._Element, now: datetime) -> float | None:
-    """Return the seconds that a RenewResponse grants, None without any; raise `InvalidAnswer` for another message."""
+    """Return the seconds that a RenewResponse grants; None if it names none. Raises `InvalidAnswer` for another message."""
     if body.tag != _wse("RenewResponse"):
         raise InvalidAnswer("expected a RenewResponse")
     return _seconds(body, now)
@@ -129,12 +128,12 @@ def reference_headers(parameters: str) -> tuple[etree._Element, ...]:
         raise InvalidAnswer(f"stored reference parameters: {error}") from None
 
 
-def _parameters(manager: etree._Element | None) -> str:
+def _parameters(manager: etree._Element) -> str:
     """Return the reference parameters of an endpoint as XML; raise `InvalidAnswer` if they are too many or too long."""
     blocks = [
         one
         for name in ("ReferenceProperties", "ReferenceParameters")
-        for one in (child(manager, namespaces.wsa(name)) if manager is not None else None) or ()
+        for one in manager.iterfind(f"{namespaces.wsa(name)}/*")
         if namespaces.split(str(one.tag))[0] not in (namespaces.SOAP, namespaces.WSA)
     ]
     if len(blocks) > MOST_BLOCKS:

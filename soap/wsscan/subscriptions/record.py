@@ -59,16 +59,23 @@ class StoredSubscription(_Stored):
 
 
 class StoredPress(_Stored):
-    """A press: its identifier, the id of the destination, and whether its scan has begun.
+    """A press: its identifier, the path of its subscription, the id of the destination, whether its scan has begun.
 
-    `at` is the time of the event in seconds since 1970.
+    A device may count presses from 1 again when it starts, and then has another subscription. `at` is the time of the
+    event in seconds since 1970.
     """
 
     scan_identifier: _Text
+    path: _Text
     destination: _Text
     input_source: _Text = ""
     at: float = 0.0
     state: Literal["waiting", "begun"] = "waiting"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it has for itself among the presses of its device."""
+        return self.path, self.scan_identifier
 
 
 class DeviceRecord(_Stored):
@@ -82,6 +89,7 @@ class DeviceRecord(_Stored):
     host: _Text
     service: _Text
     name: _Text = ""
+    model: _Text = ""
     configured: _Text = ""
     instance: int = -1
     scans: StoredSubscription | None = None
@@ -90,12 +98,12 @@ class DeviceRecord(_Stored):
 
     def with_press(self, press: StoredPress) -> DeviceRecord:
         """Return the record with this press in place of the older one of its identifier, or behind all others."""
-        others = [one for one in self.presses if one.scan_identifier != press.scan_identifier]
+        others = [one for one in self.presses if one.key != press.key]
         return self.model_copy(update={"presses": (*others, press)[-MOST_PRESSES:]})
 
-    def press(self, scan_identifier: str) -> StoredPress | None:
-        """Return the press with this identifier; None if it is not remembered."""
-        return next((one for one in self.presses if one.scan_identifier == scan_identifier), None)
+    def has_press(self, press: StoredPress) -> bool:
+        """Return whether this press is remembered."""
+        return any(one.key == press.key for one in self.presses)
 
 
 def new_subscription(origin: str, destinations: tuple[tuple[str, str], ...] = ()) -> StoredSubscription:
