@@ -27,7 +27,7 @@ from postscan.soap.wsscan.devices.parts import InletParts, same_address
 from postscan.soap.wsscan.devices.search import DeviceSearch
 from postscan.soap.wsscan.devices.subscriber import Subscriber
 from postscan.soap.wsscan.event_sink import CannotListen
-from postscan.soap.wsscan.faults import InvalidAnswer, CallAborted, DeviceAway, CallError, DeviceFault
+from postscan.soap.wsscan.faults import CallAborted, CallError, DeviceAway, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.finding.messages import Announcement
 from postscan.soap.wsscan.subscriptions.calls import SubscriptionCalls
 from postscan.soap.wsscan.subscriptions.messages import JOBS, PRESSES

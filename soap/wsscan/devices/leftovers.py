@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from postscan.soap.wsscan.devices.paced_client import PacedClient
 from postscan.soap.wsscan.devices.parts import InletParts
-from postscan.soap.wsscan.faults import InvalidAnswer, CallError, DeviceFault
+from postscan.soap.wsscan.faults import CallError, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.subscriptions.calls import SubscriptionCalls
 from postscan.soap.wsscan.subscriptions.record import DeviceRecord
 

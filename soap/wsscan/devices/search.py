@@ -15,7 +15,7 @@ from typing import Final
 from postscan.soap.wsscan.client import Answer
 from postscan.soap.wsscan.devices.paced_client import PacedClient
 from postscan.soap.wsscan.devices.parts import InletParts, same_address
-from postscan.soap.wsscan.faults import DeviceAway, CallError
+from postscan.soap.wsscan.faults import CallError, DeviceAway
 from postscan.soap.wsscan.finding import locate
 from postscan.soap.wsscan.finding.locate import FoundDevice
 from postscan.soap.wsscan.finding.messages import Announcement

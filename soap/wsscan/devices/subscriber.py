@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from postscan.soap.wsscan.devices.device_state import DeviceState
 from postscan.soap.wsscan.devices.parts import InletParts
 from postscan.soap.wsscan.event_sink import CannotListen, EventReceiver
-from postscan.soap.wsscan.faults import TEMPORARY, InvalidAnswer, DeviceFault
+from postscan.soap.wsscan.faults import TEMPORARY, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.subscriptions.calls import SubscriptionCalls
 from postscan.soap.wsscan.subscriptions.record import StoredSubscription, new_subscription
 

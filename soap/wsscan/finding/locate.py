@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from postscan.soap.discovery.messages import DIRECTED_PATH, PROBE, TO_ALL
 from postscan.soap.wsscan.client import Answer
-from postscan.soap.wsscan.faults import InvalidAnswer, DeviceAway, CallError, DeviceFault
+from postscan.soap.wsscan.faults import CallError, DeviceAway, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.finding.messages import Announcement, announcements
 from postscan.soap.wsscan.finding.metadata import GET, read_metadata
 from postscan.soap.xml import namespaces

@@ -114,7 +114,7 @@ def read_subscribed(body: etree._Element, now: datetime) -> Granted:
 
 
 def read_renewed(body: etree._Element, now: datetime) -> float | None:
-    """Return the seconds that a RenewResponse grants; None if it names none. Raises `InvalidAnswer` for another message."""
+    """Return the seconds that a RenewResponse grants; None if it names none. Raises `InvalidAnswer`."""
     if body.tag != _wse("RenewResponse"):
         raise InvalidAnswer("expected a RenewResponse")
     return _seconds(body, now)
