@@ -26,7 +26,9 @@ TITLES = {
     "WSS": "WS-Scan: presses at the panel of a scanner",
     "ESCL": "eSCL, and HP's walk-up events",
 }
-_LINE = re.compile(r"(MUST \(step\)|MUST|SHOULD|MAY|rule) (server|client|both|device|source|simulator): (.*)", re.DOTALL)
+_LINE = re.compile(
+    r"(MUST \(step\)|MUST|SHOULD|MAY|rule) (server|client|both|device|source|simulator): (.*)", re.DOTALL
+)
 _OURS = ("server", "both", "source", "simulator")
 
 

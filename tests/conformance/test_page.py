@@ -22,7 +22,7 @@ def test_the_page_is_what_the_checklists_and_the_tests_say(tool: dict[str, Any])
     assert page("docs/conformance.md") == tool["page"]()
 
 
-def test_every_line_that_binds_the_server_is_shown_by_a_test(tool: dict[str, Any]) -> None:
+def test_every_line_that_binds_postscan_is_shown_by_a_test(tool: dict[str, Any]) -> None:
     """All but those of a part that is openly not built yet."""
     assert tool["untested"](tool["checklists"](), tool["marked_tests"]()) == []
 

@@ -84,7 +84,14 @@ def test_everything_that_a_shipped_filter_takes_is_documented(entry: EntryPoint)
 
 
 SHIPPED_SOURCES = [
-    entry for entry in loader.installed(hookspecs.SOURCE_ENTRY_POINTS) if entry.value.startswith("postscan.plugins.")
+    entry for entry in loader.installed(hookspecs.SOURCE_ENTRY_POINTS) if entry.value.startswith("postscan.")
+]
+INLETS = [
+    (name, f"{path}: {inlet}", table)
+    for path in ("docs/sources.md", "docs/connect-your-scanner.md", "docs/panels.md")
+    for block in blocks(path, "toml")
+    for inlet, table in tomllib.loads(block).get("sources", {}).items()
+    for name in [table["plugin"]]
 ]
 
 
@@ -97,6 +104,16 @@ def test_everything_that_a_shipped_source_takes_is_documented(entry: EntryPoint)
 
     assert text
     assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize(("plugin", "table"), [pytest.param(one, table, id=id) for one, id, table in INLETS])
+def test_every_inlet_of_the_pages_has_settings_that_its_source_takes(plugin: str, table: dict[str, typing.Any]) -> None:
+    """A reader copies them; the source reads them as it does when it starts."""
+    (entry,) = (entry for entry in SHIPPED_SOURCES if entry.name == plugin)
+    (source,) = entry.load().postscan_sources()
+    settings = SourceSettings(**table)
+
+    assert loader.source_settings("shown", source, settings.table) is not None
 
 
 def commands(group: typing.Any, words: str = "postscan") -> Iterator[str]:
