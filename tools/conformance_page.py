@@ -107,12 +107,13 @@ def page() -> str:
 
 _INTRODUCTION = """# Conformance
 
-The requirements of the protocols, line by line, and the tests of each. The first four checklists bind a scan server. Their
-lines are digests of Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile that these use (DPWS 2006/02
-with WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM). The other two bind a client of scanners, which here is
-a *source*, and the *simulator*, the scanner in software that tests it. "Section" means a section of the page that has the
-line, in [protocol](protocol/README.md). Each test has the lines that it shows in its marker, `pytest.mark.conformance`;
-its path counts from `tests/`. Lines that bind the other side only are listed for completeness.
+The requirements of the protocols, line by line, and the tests of each. The first four checklists bind a scan server.
+Their lines are digests of Microsoft's documents on WS-DSP and WS-DSC ([MS-BDSRR]) and of the profile that these use
+(DPWS 2006/02 with WS-Discovery, WS-Addressing, WS-Eventing, WS-Transfer and MTOM). The other two bind a client of
+scanners, here a *source*, and the *simulator*, a scanner in software that tests it. "Section" means a section of the
+page that has the line, in [protocol](protocol/README.md). Each test has the lines that it shows in its marker,
+`pytest.mark.conformance`; its path counts from `tests/`. Lines that bind the other side only are listed for
+completeness.
 
 This page is generated: `python tools/conformance_page.py > docs/conformance.md`. The decisions where the
 documents leave a choice are in [protocol-notes.md](protocol-notes.md)."""

@@ -10,6 +10,7 @@ import tomllib
 import typing
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -107,11 +108,15 @@ def test_everything_that_a_shipped_source_takes_is_documented(entry: EntryPoint)
 
 
 @pytest.mark.parametrize(("plugin", "table"), [pytest.param(one, table, id=id) for one, id, table in INLETS])
-def test_every_inlet_of_the_pages_has_settings_that_its_source_takes(plugin: str, table: dict[str, typing.Any]) -> None:
-    """A reader copies them; the source reads them as it does when it starts."""
+def test_every_inlet_of_the_pages_has_settings_that_its_source_takes(
+    plugin: str, table: dict[str, typing.Any], tmp_path: Path
+) -> None:
+    """A reader copies them; the source reads them as it does when it starts. The certificates are another file."""
     (entry,) = (entry for entry in SHIPPED_SOURCES if entry.name == plugin)
     (source,) = entry.load().postscan_sources()
-    settings = SourceSettings(**table)
+    file = tmp_path / "certificate.pem"
+    file.touch()
+    settings = SourceSettings(**{key: str(file) if key == "certificate" else value for key, value in table.items()})
 
     assert loader.source_settings("shown", source, settings.table) is not None
 
