@@ -6,7 +6,9 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -15,6 +17,7 @@ import typer
 
 from postscan.cli.device.escl.behaviour.misbehaviours import parameters_of
 from postscan.cli.device.escl.machine.machine import PaperPath
+from postscan.cli.output import exit_codes
 from postscan.cli.output.terminal import plain
 from postscan.core.errors import InvalidArgument, PostscanError
 
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from postscan.cli.device.escl.scanner import SimulatedEsclScanner
 
 HIGHEST_PORT: Final = 65535
-POLL: Final = 0.05  # seconds between two looks at what is registered
+POLL: Final = 0.05  # seconds between two looks at what has changed
+QUIET: Final = 2.0  # seconds without a request after which a client has finished
 
 
 def serve(
@@ -42,7 +46,7 @@ def serve(
     root: str = "eSCL",
     name: str = "",
 ) -> int:
-    """Serve until SIGINT, SIGTERM or the command `quit`; return the exit code 0.
+    """Serve until SIGINT, SIGTERM, the command `quit`, or the end of the job of *press*; return the exit code.
 
     Prints the URL of eSCL as the first line, with TLS then the URL and the fingerprint of HTTPS; then a line for each
     request. Commands are read from stdin, see `panel.py`. *hp* is "", "comp" (WalkupScanToComp) or "old"
@@ -79,8 +83,8 @@ def serve(
         )
     except OSError as error:
         raise PostscanError(f"--listen: {listen}: {error.strerror or error}") from None
-    stop = threading.Event()
-    with scanner, contextlib.ExitStack() as stack:
+    end = ServingEnd()
+    with scanner, _signals(end.stop), contextlib.ExitStack() as stack:
         _print(scanner.url)
         if scanner.secure_url:
             _print(scanner.secure_url)
@@ -88,31 +92,52 @@ def serve(
         if announce:
             stack.enter_context(scanner.announce())
         scanner.listener = lambda line: _print(plain(line))
-        panel = EsclPanel(scanner)
-        threading.Thread(target=_read_commands, args=(panel, stop), daemon=True).start()
+        threading.Thread(target=_read_commands, args=(EsclPanel(scanner), end), daemon=True).start()
         if press:
-            threading.Thread(target=_press_when_registered, args=(scanner, press, stop), daemon=True).start()
-        with _signals(stop):
-            stop.wait()
-    return 0
+            threading.Thread(target=_press, args=(scanner, press, end), daemon=True).start()
+        end.stop.wait()
+    return end.code
 
 
-def _read_commands(panel: EsclPanel, stop: threading.Event) -> None:
+@dataclass
+class ServingEnd:
+    """Whether the scanner is to stop, and the exit code."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    code: int = 0
+
+
+def _read_commands(panel: EsclPanel, end: ServingEnd) -> None:
     """Carry out the commands of stdin until its end; that of stdin does not stop the scanner."""
     for line in sys.stdin:
         if line.strip() == "quit":
-            stop.set()
+            end.stop.set()
             return
         for shown in panel.run(line).splitlines():
             _print(plain(shown))
 
 
-def _press_when_registered(scanner: SimulatedEsclScanner, name: str, stop: threading.Event) -> None:
-    """Press a name once, as soon as a computer has registered it and polls for events."""
-    while not stop.wait(POLL):
-        if scanner.walkup is not None and scanner.walkup.is_awaited(name):
-            _print(f"press {plain(name)}: event {scanner.press(name)}")
+def _press(scanner: SimulatedEsclScanner, name: str, end: ServingEnd) -> None:
+    """Press a name once a computer has registered it and polls for events; stop when the scan of it has ended.
+
+    There is one page from the platen; what the client does afterwards (DELETE, a look at the state) is waited for.
+    """
+    walkup = scanner.walkup
+    while walkup is None or not walkup.is_awaited(name):
+        if end.stop.wait(POLL):
             return
+    before = len(scanner.jobs)
+    _print(f"press {plain(name)}: event {scanner.press(name)}")
+    while not (jobs := scanner.jobs[before:]) or not jobs[0].ended:
+        if end.stop.wait(POLL):
+            return
+    _print(f"job {jobs[0].state} {jobs[0].reason}, {jobs[0].images} images")
+    scanner.done()
+    while time.monotonic() - max(one.time for one in scanner.requests) < QUIET:
+        if end.stop.wait(POLL):
+            return
+    end.code = exit_codes.of_job(jobs[0].state)
+    end.stop.set()
 
 
 def _address(text: str) -> tuple[str, int]:
