@@ -30,7 +30,7 @@ from postscan.cli.device.wsscan.protocol.discovery import DiscoverySocket
 from postscan.cli.device.wsscan.protocol.http_server import WsdHttpServer
 from postscan.cli.device.wsscan.protocol.soap import WSCN, WSE, SoapWriter
 from postscan.cli.device.wsscan.quirks import traits_of
-from postscan.cli.device.wsscan.service import DEVICE_PATH, MANAGER_PATH, SERVICE_PATH, DeviceAddresses, ScannerService
+from postscan.cli.device.wsscan.service import DEVICE_PATH, MANAGER_PATH, SERVICE_PATH, DeviceEndpoints, ScannerService
 from postscan.core.errors import InvalidArgument
 
 START_SECONDS: Final = 30.0
@@ -164,19 +164,19 @@ class WsdScanner:
     @property
     def url(self) -> str:
         """The address of the device, for metadata."""
-        return self.addresses().device
+        return self.endpoints().device
 
     @property
     def service_url(self) -> str:
         """The address of the scan service."""
-        return self.addresses().service
+        return self.endpoints().service
 
     @property
     def manager_url(self) -> str:
         """The address of the subscription manager."""
-        return self.addresses().manager
+        return self.endpoints().manager
 
-    def addresses(self, local: str = "") -> DeviceAddresses:
+    def endpoints(self, local: str = "") -> DeviceEndpoints:
         """Return what the scanner tells of itself in its metadata to a client that reaches it at the address *local*.
 
         If it listens at one address, it tells that one; an empty *local* stands for this machine's first.
@@ -185,7 +185,7 @@ class WsdScanner:
         if host in ANY_ADDRESS:
             host = local or discovery.local_address(_ELSEWHERE)
         origin = f"http://{f'[{host}]' if ':' in host else host}:{self._http.port}"
-        return DeviceAddresses(self.uuid, origin + DEVICE_PATH, origin + SERVICE_PATH, origin + MANAGER_PATH)
+        return DeviceEndpoints(self.uuid, origin + DEVICE_PATH, origin + SERVICE_PATH, origin + MANAGER_PATH)
 
     # --- power ----------------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class WsdScanner:
     def _start_discovery(self) -> None:
         respond = self._service.discover
         self._discovery = DiscoverySocket(self._writer, self.instance, respond, self._discovery_port)
-        self._discovery.announce("Hello", lambda address: self._service.match("wsd:Hello", self.addresses(address)))
+        self._discovery.announce("Hello", lambda address: self._service.match("wsd:Hello", self.endpoints(address)))
 
     # --- panel and paper ------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from postscan.cli.device.wsscan.misbehaviours import MOMENTS
 from postscan.cli.device.wsscan.operations import ScanServiceParts
 from postscan.cli.device.wsscan.protocol import soap
 from postscan.cli.device.wsscan.protocol.discovery import local_address
-from postscan.cli.device.wsscan.protocol.http_server import ConnectionDropped, HttpRequest, HttpResponse
+from postscan.cli.device.wsscan.protocol.http_server import ConnectionDropped, WsdHttpRequest, WsdHttpResponse
 from postscan.cli.device.wsscan.protocol.soap import GET, WSCN, WSD, WSE, NotSoap, WsdFault, WsdRequest, clark
 
 DEVICE_PATH: Final = "/wsd"
@@ -43,7 +43,7 @@ _DEPTH: Final = 100_000
 
 
 @dataclass(frozen=True)
-class DeviceAddresses:
+class DeviceEndpoints:
     """The endpoint of the device (`urn:uuid:`), and the addresses of device, scan service and manager."""
 
     uuid: str
@@ -57,7 +57,7 @@ class PoweredDevice(Protocol):
 
     instance: int
 
-    def addresses(self, local: str = "") -> DeviceAddresses:
+    def endpoints(self, local: str = "") -> DeviceEndpoints:
         """Return what the scanner tells a client that reaches it at the address *local*."""
 
     def record(self, method: str, what: str, data: bytes) -> None:
@@ -79,13 +79,13 @@ class ScannerService:
         self.awake_at = 0.0
         self._switching = threading.Lock()
 
-    def handle(self, http: HttpRequest) -> HttpResponse:
+    def handle(self, http: WsdHttpRequest) -> WsdHttpResponse:
         """Return the response to a request; raise `ConnectionDropped` for none."""
         try:
             request = soap.read(http.data)
         except NotSoap:
             self._device.record(http.method, http.path, http.data)
-            return HttpResponse(400)
+            return WsdHttpResponse(400)
         self._device.record(http.method, request.action or http.path, http.data)
         http.wait(max(0.0, self.awake_at - time.monotonic()))
         name = request.name
@@ -112,7 +112,7 @@ class ScannerService:
 
     # --- the response ---------------------------------------------------------------------------------------------
 
-    def _response(self, request: WsdRequest, http: HttpRequest) -> HttpResponse:
+    def _response(self, request: WsdRequest, http: WsdHttpRequest) -> WsdHttpResponse:
         try:
             _check_headers(request)
             if request.action == f"{WSCN}/RetrieveImage" and http.path == SERVICE_PATH:
@@ -121,15 +121,15 @@ class ScannerService:
         except WsdFault as fault:
             good = self._parts.traits.faults_with_200 or self._parts.misbehaviours.has("fault-200")
             status = 200 if good else 400 if fault.sender else 500
-            return HttpResponse(status, self._parts.writer.fault(fault, request.message_id))
+            return WsdHttpResponse(status, self._parts.writer.fault(fault, request.message_id))
         if content is None:
-            return HttpResponse(202)
+            return WsdHttpResponse(202)
         action, elements = content
-        return HttpResponse(200, self._parts.writer.envelope(action, elements, relates_to=request.message_id))
+        return WsdHttpResponse(200, self._parts.writer.envelope(action, elements, relates_to=request.message_id))
 
-    def _content(self, request: WsdRequest, http: HttpRequest) -> tuple[str, list[etree._Element]] | None:
+    def _content(self, request: WsdRequest, http: WsdHttpRequest) -> tuple[str, list[etree._Element]] | None:
         """Return action and body of the response; None for an empty 202."""
-        path, action, me = http.path, request.action, self._device.addresses(http.local)
+        path, action, me = http.path, request.action, self._device.endpoints(http.local)
         if action == f"{WSD}/Probe" and path in (PROBE_PATH, DEVICE_PATH, "/"):
             return self._probe(request, me)
         if action == GET and path == DEVICE_PATH and request.to in (me.uuid, me.device):
@@ -150,7 +150,7 @@ class ScannerService:
 
     def discover(self, request: WsdRequest, peer: str) -> tuple[str, etree._Element] | None:
         """Return action and body of the response to a Probe or Resolve by UDP from *peer*; None for none."""
-        w, me = self._parts.writer, self._device.addresses(local_address(peer))
+        w, me = self._parts.writer, self._device.endpoints(local_address(peer))
         if time.monotonic() < self.awake_at:
             return None
         if request.action == f"{WSD}/Probe" and not self._parts.traits.silent_to_probes and probe_matches(request):
@@ -160,7 +160,7 @@ class ScannerService:
             return f"{WSD}/ResolveMatches", w.element("wsd:ResolveMatches", self.match("wsd:ResolveMatch", me))
         return None
 
-    def match(self, name: str, me: DeviceAddresses) -> etree._Element:
+    def match(self, name: str, me: DeviceEndpoints) -> etree._Element:
         """Return the match of a Probe, or the body of Hello, as element *name*."""
         addresses = [FOREIGN_ADDRESS, me.device] if self._parts.traits.foreign_address else [me.device]
         return match(self._parts.writer, name, me.uuid, addresses, self._device.instance)
@@ -168,21 +168,21 @@ class ScannerService:
     def bye(self) -> etree._Element:
         """Return the body of Bye."""
         w = self._parts.writer
-        return w.element("wsd:Bye", reference(w, self._device.addresses().uuid))
+        return w.element("wsd:Bye", reference(w, self._device.endpoints().uuid))
 
-    def _probe(self, request: WsdRequest, me: DeviceAddresses) -> tuple[str, list[etree._Element]] | None:
+    def _probe(self, request: WsdRequest, me: DeviceEndpoints) -> tuple[str, list[etree._Element]] | None:
         if not probe_matches(request):
             return None
         matches = self._parts.writer.element("wsd:ProbeMatches", self.match("wsd:ProbeMatch", me))
         return f"{WSD}/ProbeMatches", [matches]
 
-    def _metadata(self, me: DeviceAddresses) -> etree._Element:
+    def _metadata(self, me: DeviceEndpoints) -> etree._Element:
         service = self._parts.misbehaviours.value("foreign-service") or me.service
         return metadata(
             self._parts.writer, uuid=me.uuid, name=self._parts.name, model="postscan simulated", service=service
         )
 
-    def _subscribe(self, request: WsdRequest, peer: str, me: DeviceAddresses) -> etree._Element:
+    def _subscribe(self, request: WsdRequest, peer: str, me: DeviceEndpoints) -> etree._Element:
         if request.body is None or request.body.tag != clark("wse:Subscribe"):
             raise WsdFault("wse:InvalidMessage", "The body has no Subscribe.")
         subscription = self._subscriptions.subscribe(
@@ -216,16 +216,16 @@ class ScannerService:
 
     # --- wrong responses ------------------------------------------------------------------------------------------
 
-    def _wrong_response(self, name: str) -> HttpResponse | None:
+    def _wrong_response(self, name: str) -> WsdHttpResponse | None:
         bad = self._parts.misbehaviours
         if bad.concerns("html", name):
-            return HttpResponse(200, _HTML, "text/html; charset=utf-8")
+            return WsdHttpResponse(200, _HTML, "text/html; charset=utf-8")
         if bad.concerns("dtd", name):
-            return HttpResponse(200, _DTD)
+            return WsdHttpResponse(200, _DTD)
         if bad.concerns("deep", name):
-            return HttpResponse(200, _HEAD + b"<a>" * _DEPTH + b"</a>" * _DEPTH + b"</e:Body></e:Envelope>")
+            return WsdHttpResponse(200, _HEAD + b"<a>" * _DEPTH + b"</a>" * _DEPTH + b"</e:Body></e:Envelope>")
         if bad.concerns("endless", name):
-            return HttpResponse(200, _endless())
+            return WsdHttpResponse(200, _endless())
         return None
 
 

@@ -15,7 +15,7 @@ from lxml import etree
 from postscan.cli.device.wsscan.jobs.job_list import DeviceJob, WsdJobState
 from postscan.cli.device.wsscan.jobs.pages import ScannedPage, generated
 from postscan.cli.device.wsscan.operations import ScanServiceParts, checked_body
-from postscan.cli.device.wsscan.protocol.http_server import ConnectionDropped, HttpRequest, HttpResponse
+from postscan.cli.device.wsscan.protocol.http_server import ConnectionDropped, WsdHttpRequest, WsdHttpResponse
 from postscan.cli.device.wsscan.protocol.mtom import PIECE, MultipartImage, pieces
 from postscan.cli.device.wsscan.protocol.soap import SoapWriter, WsdFault, WsdRequest, text
 
@@ -23,7 +23,7 @@ FOREIGN_BARS = 8
 """Bars of the test page that another job would have."""
 
 
-def retrieve_image(parts: ScanServiceParts, request: WsdRequest, http: HttpRequest) -> HttpResponse:
+def retrieve_image(parts: ScanServiceParts, request: WsdRequest, http: WsdHttpRequest) -> WsdHttpResponse:
     """Return the response with the next page; raise `WsdFault` if there is none."""
     job, page = _next_page(parts, checked_body(request))
     try:
@@ -41,7 +41,7 @@ def retrieve_image(parts: ScanServiceParts, request: WsdRequest, http: HttpReque
     w = parts.writer
     envelope = w.envelope(f"{request.action}Response", [_scan_data(w, content_id)], relates_to=request.message_id)
     image = MultipartImage(envelope, page.media_type, content_id)
-    return HttpResponse(200, _content(parts, job, image, page.data, http), image.type)
+    return WsdHttpResponse(200, _content(parts, job, image, page.data, http), image.type)
 
 
 def _next_page(parts: ScanServiceParts, request: etree._Element) -> tuple[DeviceJob, ScannedPage]:
@@ -65,7 +65,7 @@ def _next_page(parts: ScanServiceParts, request: etree._Element) -> tuple[Device
 
 
 def _content(
-    parts: ScanServiceParts, job: DeviceJob, image: MultipartImage, data: bytes, http: HttpRequest
+    parts: ScanServiceParts, job: DeviceJob, image: MultipartImage, data: bytes, http: WsdHttpRequest
 ) -> Iterator[bytes]:
     """Yield the body; abort the job if the client leaves, stop without the end boundary if the job has ended."""
     done = False
@@ -96,7 +96,7 @@ def _content(
             _lost(parts, job)
 
 
-def _wait(http: HttpRequest, job: DeviceJob, seconds: float) -> None:
+def _wait(http: WsdHttpRequest, job: DeviceJob, seconds: float) -> None:
     """Wait; raise `ConnectionDropped` if the job, the client or the power ends."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:

@@ -28,7 +28,7 @@ class ConnectionDropped(Exception):
 
 
 @dataclass(frozen=True)
-class HttpRequest:
+class WsdHttpRequest:
     """A request: method, path, body, address of the client; `connection` is its socket."""
 
     method: str
@@ -61,7 +61,7 @@ class HttpRequest:
 
 
 @dataclass(frozen=True)
-class HttpResponse:
+class WsdHttpResponse:
     """A response; a body that is an iterator is sent in chunks as it comes."""
 
     status: int = 200
@@ -71,7 +71,7 @@ class HttpResponse:
     """What is called when the response was sent."""
 
 
-HandleRequest = Callable[[HttpRequest], HttpResponse]
+HandleRequest = Callable[[WsdHttpRequest], WsdHttpResponse]
 
 
 class WsdHttpServer:
@@ -81,12 +81,12 @@ class WsdHttpServer:
         self._host = host
         self.port = port
         self._handle = handle
-        self._server: _Server | None = None
+        self._server: _ScannerSocket | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listen; raise `OSError` if the port is taken."""
-        self._server = _Server(self._host, self.port, self._handle)
+        self._server = _ScannerSocket(self._host, self.port, self._handle)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="wsd-http", daemon=True
@@ -107,7 +107,7 @@ class WsdHttpServer:
         server.cut()
 
 
-class _Server(ThreadingHTTPServer):
+class _ScannerSocket(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
@@ -119,7 +119,7 @@ class _Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._handling = 0
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), _ScannerConnection)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -168,10 +168,10 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ScannerConnection(BaseHTTPRequestHandler):
     """One connection."""
 
-    server: _Server
+    server: _ScannerSocket
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
     disable_nagle_algorithm = True
@@ -186,9 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
         data = self._body()
         if data is None:
             self.close_connection = True
-            self._send(HttpResponse(413))
+            self._send(WsdHttpResponse(413))
             return
-        request = HttpRequest(
+        request = WsdHttpRequest(
             self.command, self.path, data, str(self.client_address[0]), self.connection, self.server.off
         )
         try:
@@ -200,9 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Refuse: the scanner has no page."""
-        self._send(HttpResponse(405))
+        self._send(WsdHttpResponse(405))
 
-    def _send(self, response: HttpResponse) -> None:
+    def _send(self, response: WsdHttpResponse) -> None:
         self.send_response_only(response.status)
         if response.body or response.status == 200:
             self.send_header("Content-Type", response.type)

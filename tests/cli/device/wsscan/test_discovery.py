@@ -14,6 +14,7 @@ from postscan.cli.device.wsscan.service import PROBE_PATH
 
 Begin = Callable[..., tuple[WsdScanner, WsdComputer]]
 PROBE = f"{NAMES['d']}/Probe"
+PORT = 37021
 GET = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get"
 
 
@@ -78,8 +79,9 @@ class Ear:
 
 
 @pytest.fixture
-def network() -> tuple[ThreadedWSDiscovery, Ear]:
-    """The foreign client, with its ears open."""
+def network(monkeypatch: pytest.MonkeyPatch) -> tuple[ThreadedWSDiscovery, Ear]:
+    """The foreign client, with its ears open; at another port than other tests, which hear the standard one."""
+    monkeypatch.setattr("wsdiscovery.threaded.MULTICAST_PORT", PORT)
     client, ear = ThreadedWSDiscovery(), Ear()
     client.setRemoteServiceHelloCallback(lambda service: ear.here.append(service.getEPR()))
     client.setRemoteServiceByeCallback(lambda epr: ear.gone.append(epr))
@@ -93,7 +95,7 @@ def test_a_foreign_client_hears_hello_and_bye_and_finds_it(
     client, ear = network
     client.start()
     try:
-        scanner, _ = begin(announce=True)
+        scanner, _ = begin(announce=True, discovery_port=PORT)
         until(lambda: scanner.uuid in ear.here)
         found = {one.getEPR(): one for one in client.searchServices(timeout=1)}
         scanner.stop()
@@ -108,8 +110,8 @@ def test_a_foreign_client_hears_hello_and_bye_and_finds_it(
 def test_a_silent_one_is_not_found(begin: Begin, network: tuple[ThreadedWSDiscovery, Ear]) -> None:
     """Samsung M288x; another scanner is found by the same Probe."""
     client, _ = network
-    silent, _ = begin(announce=True, quirks=["samsung-m288x"], start_seconds=0.0)
-    other, _ = begin(announce=True)
+    silent, _ = begin(announce=True, discovery_port=PORT, quirks=["samsung-m288x"], start_seconds=0.0)
+    other, _ = begin(announce=True, discovery_port=PORT)
     client.start()
     try:
         until(lambda: other.uuid in {one.getEPR() for one in client.searchServices(timeout=1)})
