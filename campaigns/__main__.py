@@ -19,6 +19,8 @@ ALL: Final = {
     "cuts": "campaigns.cuts.campaign",
     "sources": "campaigns.hostile_sources.campaign",
     "reset": "campaigns.log_reset",
+    "presses": "campaigns.panels.presses",
+    "panel_cancels": "campaigns.panels.cancels",
 }
 
 
