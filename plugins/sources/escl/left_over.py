@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from postscan.plugins import Busy, Refused, SourceContext
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.device.scanner import EsclScanner
 from postscan.plugins.sources.escl.device.session import EsclSession
 from postscan.plugins.sources.escl.errors import ScannerError
@@ -59,7 +59,7 @@ def _tidy_up_one(inlet: SourceContext, scanner: EsclScanner, job: str, path: str
     with EsclSession(scanner) as session:
         session.capabilities()
         if is_stored:
-            if EsclQuirk.NO_DELETE in scanner.quirks:
+            if DeviceQuirk.NO_DELETE in scanner.quirks:
                 return
         else:
             found = session.status().job(path)

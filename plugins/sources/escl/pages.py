@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from postscan.plugins import SourceJob
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.device.session import EsclSession, retry_after
 from postscan.plugins.sources.escl.errors import (
     CancelledAtDevice,
@@ -28,6 +28,7 @@ from postscan.plugins.sources.escl.errors import (
     ScannerError,
 )
 from postscan.plugins.sources.escl.http.client import PageStream
+from postscan.plugins.sources.escl.messages import xml
 from postscan.plugins.sources.escl.messages.scan_settings import EsclScanSettings
 from postscan.plugins.sources.escl.messages.status import EMPTY, DeviceJobInfo, DeviceStatus
 
@@ -125,7 +126,7 @@ class DeviceScan:
 
     def finish(self) -> None:
         """Tidy up behind a good end; what the device says to it does not matter (ESCL-031)."""
-        if EsclQuirk.NO_DELETE not in self.scanner.quirks and self.path:
+        if DeviceQuirk.NO_DELETE not in self.scanner.quirks and self.path:
             with contextlib.suppress(ScannerError), EsclSession(self.scanner) as session:
                 session.delete_job(self.path, DELETE_SECONDS)
 
@@ -139,17 +140,17 @@ class DeviceScan:
     def _next(self, job: SourceJob) -> bool:
         """Bring the next page; return False if there is none. Asks again while the device is not ready."""
         quirks = self.scanner.quirks
-        for _ in range(TRIES * 3 if EsclQuirk.OFTEN_BUSY in quirks else TRIES):
+        for _ in range(TRIES * 3 if DeviceQuirk.OFTEN_BUSY in quirks else TRIES):
             began = time.monotonic()
             with self._session.client.page(f"{self.path}/NextDocument") as stream:
                 if stream.status == 200:
                     self._store(job, stream)
                     self.pages += 1
-                    if EsclQuirk.PAUSE_BETWEEN_PAGES in quirks and self._has_feeder:
+                    if DeviceQuirk.PAUSE_BETWEEN_PAGES in quirks and self._has_feeder:
                         self._session.wait(min((time.monotonic() - began) / 2, _LONGEST_PAUSE))
                     return True
                 status, pause = stream.status, retry_after(stream.headers)
-            may_come = status == 503 or (status in (404, 410) and EsclQuirk.NOT_READY_IS_404 in quirks)
+            may_come = status == 503 or (status in (404, 410) and DeviceQuirk.NOT_READY_IS_404 in quirks)
             if not may_come:
                 self._check_no_page(status)
                 return False
@@ -159,12 +160,11 @@ class DeviceScan:
         raise DeviceBusy(f"the device was not ready with page {self.pages + 1}, however often it was asked")
 
     def _store(self, job: SourceJob, stream: PageStream) -> None:
-        kind = stream.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind.startswith("text/") or kind.endswith("xml"):
-            raise DeviceRefused(f"the device sent {kind[:80]!r} where a page was expected")
         self._check_own(stream.headers.get("content-location", ""))
         with job.page() as page:
             for piece in stream.pieces:
+                if not page.size and xml.is_markup(piece):  # whatever media type it names (ESCL-033)
+                    raise DeviceRefused(f"the device sent a web page where a page was expected: {xml.quoted(piece)}")
                 page.write(piece)
                 if page.size > self._limits.bytes:
                     raise DeviceRefused(f"a page of the device has more than {self._limits.bytes} bytes")
@@ -230,7 +230,7 @@ class DeviceScan:
     def _check_feeder(self, status: DeviceStatus, *, at_the_end: bool = False) -> None:
         if not self._has_feeder:
             return
-        if EsclQuirk.JAM_IS_EMPTY in self.scanner.quirks and status.feeder == "ScannerAdfJam":
+        if DeviceQuirk.JAM_IS_EMPTY in self.scanner.quirks and status.feeder == "ScannerAdfJam":
             return
         found = self._find(status)
         if at_the_end and found is not None and found.is_completed:
@@ -242,7 +242,7 @@ class DeviceScan:
         """Return whether there is no more paper, or no feeder; also if the device does not say."""
         if not self._has_feeder or not status.feeder or status.feeder in EMPTY:
             return True
-        return EsclQuirk.JAM_IS_EMPTY in self.scanner.quirks and status.feeder == "ScannerAdfJam"
+        return DeviceQuirk.JAM_IS_EMPTY in self.scanner.quirks and status.feeder == "ScannerAdfJam"
 
     def _check_could_begin(self) -> None:
         """Raise `FeederFault` if the feeder is why a scan did not begin."""

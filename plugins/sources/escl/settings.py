@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from postscan.plugins import SourceContext, setting
 from postscan.plugins.sources.escl.device import scanner
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.device.scanner import EsclAddress, EsclScanner
 from postscan.plugins.sources.escl.http.client import HttpTimes
 from postscan.plugins.sources.escl.http.tls import TlsPolicy, canonical_fingerprint
@@ -69,8 +69,8 @@ class Settings:
             raise ValueError(f"silence_seconds: {self.silence_seconds}; expected 60 or less")
         self._check_trust()
         for quirk in self.quirks:
-            if quirk not in tuple(EsclQuirk):
-                raise ValueError(f"quirks: {quirk!r}; expected some of {', '.join(EsclQuirk)}")
+            if quirk not in tuple(DeviceQuirk):
+                raise ValueError(f"quirks: {quirk!r}; expected some of {', '.join(DeviceQuirk)}")
 
     @property
     def address(self) -> EsclAddress:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from postscan.plugins import ScanTicket
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.errors import DeviceRefused
 from postscan.plugins.sources.escl.messages.capabilities import EsclCapabilities, InputCapabilities, InputName
 from postscan.plugins.sources.escl.messages.scan_settings import EsclScanSettings, ScanRegion
@@ -74,7 +74,7 @@ def plan(
     choice: ScanChoice,
     offered: EsclCapabilities,
     status: DeviceStatus,
-    quirks: frozenset[EsclQuirk] = frozenset(),
+    quirks: frozenset[DeviceQuirk] = frozenset(),
 ) -> ScanPlan:
     """Return what to ask for. Raises `DeviceRefused` if the device has no input at all."""
     notes: list[str] = []
@@ -150,8 +150,8 @@ def _fallback(formats: tuple[str, ...]) -> str:
     return next((one for one in _USUAL if one in formats), formats[0])
 
 
-def _resolution(wanted: int, input: InputCapabilities, quirks: frozenset[EsclQuirk], notes: list[str]) -> int:
-    most = 300 if EsclQuirk.MOST_300_DPI in quirks else 1 << 30
+def _resolution(wanted: int, input: InputCapabilities, quirks: frozenset[DeviceQuirk], notes: list[str]) -> int:
+    most = 300 if DeviceQuirk.MOST_300_DPI in quirks else 1 << 30
     near = wanted or RESOLUTION
     offered = [one for one in input.resolutions if one <= most]
     if offered:

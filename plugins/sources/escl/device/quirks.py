@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class EsclQuirk(StrEnum):
+class DeviceQuirk(StrEnum):
     """One deviation."""
 
     PAUSE_BETWEEN_PAGES = "pause-between-pages"
@@ -49,7 +49,7 @@ class QuirkRow:
     """A device, by patterns of its model or of its Server field, and what it does otherwise."""
 
     device: str
-    quirks: tuple[EsclQuirk, ...]
+    quirks: tuple[DeviceQuirk, ...]
     model: str = ""
     server: str = ""
 
@@ -59,25 +59,25 @@ class QuirkRow:
 
 
 TABLE: Final = (
-    QuirkRow("Brother", (EsclQuirk.PAUSE_BETWEEN_PAGES,), r"^brother\b"),
+    QuirkRow("Brother", (DeviceQuirk.PAUSE_BETWEEN_PAGES,), r"^brother\b"),
     QuirkRow(
         "Xerox B205, B215, WorkCentre 3345",
-        (EsclQuirk.NOT_READY_IS_404, EsclQuirk.NO_DELETE, EsclQuirk.JAM_IS_EMPTY),
+        (DeviceQuirk.NOT_READY_IS_404, DeviceQuirk.NO_DELETE, DeviceQuirk.JAM_IS_EMPTY),
         r"\b(b205|b215|workcentre 3345)\b",
     ),
-    QuirkRow("HP with HP_Compact_Server", (EsclQuirk.HOST_LOCALHOST,), server=r"HP_Compact_Server"),
-    QuirkRow("HP M630 and M578", (EsclQuirk.HOST_LOCALHOST,), r"\bhp\b.*\b(m630|m578)"),
-    QuirkRow("Epson", (EsclQuirk.HOST_WITH_PORT,), r"^epson\b"),
-    QuirkRow("HP LaserJet M28w", (EsclQuirk.OFTEN_BUSY,), r"\bm28w\b"),
-    QuirkRow("Canon iR2625 and iR2630", (EsclQuirk.MOST_300_DPI,), r"\bir ?26(25|30)\b"),
-    QuirkRow("Ricoh SP C261SFNw", (EsclQuirk.HANGS_OVER_HTTP,), r"\bsp c261sfnw\b"),
+    QuirkRow("HP with HP_Compact_Server", (DeviceQuirk.HOST_LOCALHOST,), server=r"HP_Compact_Server"),
+    QuirkRow("HP M630 and M578", (DeviceQuirk.HOST_LOCALHOST,), r"\bhp\b.*\b(m630|m578)"),
+    QuirkRow("Epson", (DeviceQuirk.HOST_WITH_PORT,), r"^epson\b"),
+    QuirkRow("HP LaserJet M28w", (DeviceQuirk.OFTEN_BUSY,), r"\bm28w\b"),
+    QuirkRow("Canon iR2625 and iR2630", (DeviceQuirk.MOST_300_DPI,), r"\bir ?26(25|30)\b"),
+    QuirkRow("Ricoh SP C261SFNw", (DeviceQuirk.HANGS_OVER_HTTP,), r"\bsp c261sfnw\b"),
 )
 
 
-def of(model: str, server: str, named: Iterable[str] = ()) -> frozenset[EsclQuirk]:
+def of(model: str, server: str, named: Iterable[str] = ()) -> frozenset[DeviceQuirk]:
     """Return the quirks of a device with this model and this Server field, and those that are *named*."""
     found = {quirk for row in TABLE if row.fits(model, server) for quirk in row.quirks}
-    return frozenset(found | {EsclQuirk(one) for one in named})
+    return frozenset(found | {DeviceQuirk(one) for one in named})
 
 
 def _found(pattern: str, text: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from postscan.plugins.sources.escl.device import quirks
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.errors import DeviceRefused
 from postscan.plugins.sources.escl.http.client import EsclClient, HttpTimes
 from postscan.plugins.sources.escl.http.tls import TlsPolicy
@@ -119,7 +119,7 @@ class EsclScanner:
         return f"{self.id} at {self.address.authority}"
 
     @property
-    def quirks(self) -> frozenset[EsclQuirk]:
+    def quirks(self) -> frozenset[DeviceQuirk]:
         """What it does otherwise than others."""
         return quirks.of(self.model, self.server, self.named_quirks)
 
@@ -164,9 +164,9 @@ class EsclScanner:
         """The Host field, "" for the usual one (ESCL-010)."""
         if is_loopback(self.address.host):
             return ""
-        if EsclQuirk.HOST_LOCALHOST in self.quirks:
+        if DeviceQuirk.HOST_LOCALHOST in self.quirks:
             return "localhost"
-        if EsclQuirk.HOST_WITH_PORT in self.quirks:
+        if DeviceQuirk.HOST_WITH_PORT in self.quirks:
             name = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
             return f"{name}:{self.address.port}"
         return ""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.device.scanner import EsclScanner
 from postscan.plugins.sources.escl.errors import DeviceBusy, DeviceRefused, ScanBrokenOff
 from postscan.plugins.sources.escl.http.client import DeviceAnswer
@@ -75,7 +75,7 @@ class EsclSession:
         self.scanner.learn(found)
         if self.scanner.quirks != before:
             self._connect_again()  # with another Host field
-        if EsclQuirk.HANGS_OVER_HTTP in self.scanner.quirks and self.scanner.address.scheme == "http":
+        if DeviceQuirk.HANGS_OVER_HTTP in self.scanner.quirks and self.scanner.address.scheme == "http":
             self.scanner.report(f"{self.scanner.model} is known to hang over http; give its https address")
         return found
 

@@ -104,9 +104,17 @@ def quoted(data: bytes) -> str:
     return repr(shown[:_QUOTED])
 
 
+def is_markup(data: bytes) -> bool:
+    """Return whether bytes begin as HTML or XML does; no image does."""
+    return _begin(data).startswith(b"<")
+
+
 def _is_html(data: bytes) -> bool:
-    begin = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return begin.startswith((b"<!doctype html", b"<html", b"<head"))
+    return _begin(data).startswith((b"<!doctype html", b"<html", b"<head"))
+
+
+def _begin(data: bytes) -> bytes:
+    return data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
 
 
 class _DocumentReader:

@@ -227,14 +227,14 @@ def test_a_page_above_the_most_bytes_is_ended(device: EsclDevice, start: StartEs
     assert "more than 100 bytes" in job.reason
 
 
-@pytest.mark.parametrize("kind", ["text/html", "text/xml", "application/xml"])
+@pytest.mark.parametrize("kind", ["text/html", "image/jpeg", ""])
 def test_a_web_page_is_no_page(device: EsclDevice, start: StartEscl, kind: str) -> None:
     """Although it came with 200 and its whole length."""
     device.on("NextDocument", lambda one: one.answer(200, b"<html>Please log in</html>", kind))
     job = start().scan()
 
     assert (job.state, job.pages) == ("Aborted", [])
-    assert kind in job.reason
+    assert "Please log in" in job.reason
 
 
 # --- not ready -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postscan.plugins import ScanTicket
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.errors import DeviceRefused
 from postscan.plugins.sources.escl.messages import capabilities as messages
 from postscan.plugins.sources.escl.messages.capabilities import EsclCapabilities, InputCapabilities, ResolutionRange
@@ -117,7 +117,7 @@ def test_the_resolution_is_a_step_of_the_range(wanted: int, found: int) -> None:
 @pytest.mark.conformance("ESCL-021")
 def test_a_resolution_that_is_only_claimed_is_not_asked_for() -> None:
     """Canon iR2625 claims 600 dpi."""
-    got = plan(ScanTicket(x_resolution=600), ScanChoice(), DEVICE, EMPTY, frozenset({EsclQuirk.MOST_300_DPI}))
+    got = plan(ScanTicket(x_resolution=600), ScanChoice(), DEVICE, EMPTY, frozenset({DeviceQuirk.MOST_300_DPI}))
 
     assert got.settings.resolution == 300
 

@@ -7,7 +7,7 @@ from escl_device import UUID, EsclDevice, Exchange, capabilities, status
 from escl_inlet import StartEscl
 
 from postscan.plugins.sources.escl.device import scanner as scanners
-from postscan.plugins.sources.escl.device.quirks import EsclQuirk
+from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.device.scanner import EsclScanner, address, root_of
 from postscan.plugins.sources.escl.device.session import EsclSession
 from postscan.plugins.sources.escl.errors import DeviceRefused
@@ -80,15 +80,15 @@ def test_a_device_is_named_by_its_uuid_else_by_that_of_mdns_else_by_its_url() ->
 @pytest.mark.parametrize(
     ("url", "quirk", "host"),
     [
-        ("http://10.0.0.9/eSCL", EsclQuirk.HOST_LOCALHOST, "localhost"),
-        ("http://127.0.0.1:80/eSCL", EsclQuirk.HOST_LOCALHOST, ""),
-        ("http://localhost/eSCL", EsclQuirk.HOST_WITH_PORT, ""),
-        ("http://10.0.0.9/eSCL", EsclQuirk.HOST_WITH_PORT, "10.0.0.9:80"),
-        ("https://[fd00::9]/eSCL", EsclQuirk.HOST_WITH_PORT, "[fd00::9]:443"),
-        ("http://10.0.0.9:8080/eSCL", EsclQuirk.NO_DELETE, ""),
+        ("http://10.0.0.9/eSCL", DeviceQuirk.HOST_LOCALHOST, "localhost"),
+        ("http://127.0.0.1:80/eSCL", DeviceQuirk.HOST_LOCALHOST, ""),
+        ("http://localhost/eSCL", DeviceQuirk.HOST_WITH_PORT, ""),
+        ("http://10.0.0.9/eSCL", DeviceQuirk.HOST_WITH_PORT, "10.0.0.9:80"),
+        ("https://[fd00::9]/eSCL", DeviceQuirk.HOST_WITH_PORT, "[fd00::9]:443"),
+        ("http://10.0.0.9:8080/eSCL", DeviceQuirk.NO_DELETE, ""),
     ],
 )
-def test_some_devices_want_another_host_field(url: str, quirk: EsclQuirk, host: str) -> None:
+def test_some_devices_want_another_host_field(url: str, quirk: DeviceQuirk, host: str) -> None:
     """Not on loopback, where a simulator is."""
     assert EsclScanner(address(url), named_quirks=[quirk]).host == host
 

@@ -150,7 +150,7 @@ def spoiled(body: bytes, coding: str = "") -> Script:
 def test_a_lying_device_is_one_sentence_in_the_health(device: EsclDevice, start: StartEscl, script: Script) -> None:
     """The source goes on, and no scan begins."""
     device.on("ScannerCapabilities", script, always=True)
-    inlet = start()
+    inlet = start(answer_seconds=0.5)
 
     assert inlet.server.health[-1][0] in ("away", "degraded")
     assert inlet.refused()
