@@ -66,6 +66,8 @@ class EsclReply:
     silent: bool = False
     """No answer at all, until the client closes."""
     interrupted: Callable[[], bool] = lambda: False
+    if_interrupted: EsclReply | None = None
+    """The answer if that happens during `delay`."""
     sent: Callable[[bool], None] = lambda _whole: None
 
 
@@ -90,6 +92,7 @@ class BoundedHttpServer(ThreadingTCPServer):
         self.server_name = server_name
         self.tls = tls
         self.stopping = threading.Event()
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._peers: Counter[str] = Counter()
         self._open: set[socket.socket] = set()
@@ -102,12 +105,14 @@ class BoundedHttpServer(ThreadingTCPServer):
 
     def start(self) -> None:
         """Serve in a thread of its own."""
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """Close the listening socket and all connections."""
+        """Close the listening socket and all connections; also of a server that was never started."""
         self.stopping.set()
-        self.shutdown()
+        if self._thread is not None:
+            self.shutdown()
         self.server_close()
         self.disconnect()
 
@@ -198,11 +203,13 @@ class _EsclHandler(BaseHTTPRequestHandler):
         reply = self.server.answer(request)
         whole = False
         try:
-            if reply.silent or not self._pause(reply.delay):
+            if reply.silent or not self._pause(reply.delay, reply.interrupted):
                 self._pause(float("inf"))
                 self.close_connection = True
-                return
-            whole = self._write(reply)
+            elif reply.if_interrupted is not None and reply.interrupted():
+                self._write(reply.if_interrupted)
+            else:
+                whole = self._write(reply)
         finally:
             reply.sent(whole)
 
@@ -247,10 +254,10 @@ class _EsclHandler(BaseHTTPRequestHandler):
         except (OSError, ValueError):
             return True
 
-    def _pause(self, seconds: float) -> bool:
-        """Wait; return False as soon as the client has gone."""
+    def _pause(self, seconds: float, interrupted: Callable[[], bool] = lambda: False) -> bool:
+        """Wait, until *interrupted* at most; return False as soon as the client has gone."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0 and not interrupted():
             if self._gone():
                 return False
             self.server.stopping.wait(min(left, TICK))

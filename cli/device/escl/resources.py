@@ -5,6 +5,7 @@ Source: escl.md section 2; where models differ, `EsclBehaviour` decides.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import zlib
@@ -263,6 +264,7 @@ class EsclResources:
         if behaviour.endless_page:
             reply.stream = itertools.chain((data,), itertools.repeat(bytes(64 * 1024)))
         reply.interrupted = lambda: self.machine.interrupted(job)
+        reply.if_interrupted = EsclReply(behaviour.cancelled)
         reply.sent = lambda whole: self._sent(job, request.arrived, whole)
         return reply
 
@@ -297,6 +299,7 @@ def _endless_document() -> Iterator[bytes]:
         yield b"<scan:Padding>" + b"x" * 16_000 + b"</scan:Padding>"
 
 
+@functools.cache
 def _compressed_bomb() -> bytes:
     """Compress a document of `COMPRESSED_BOMB_BYTES`, in pieces."""
 

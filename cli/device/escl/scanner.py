@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import threading
 import uuid
@@ -102,7 +104,7 @@ class SimulatedEsclScanner:
         """Called with a line for each request that was answered."""
         self._requests: deque[EsclLoggedRequest] = deque(maxlen=KEPT)
         self._lock = threading.Lock()
-        host = listen[0]
+        host = _reachable(listen[0])
         self._servers: list[BoundedHttpServer] = []
         self._plain = self._server(listen)
         path = f"/{root.strip('/')}".rstrip("/")
@@ -112,7 +114,7 @@ class SimulatedEsclScanner:
         """The same over HTTPS, with SHA-256 of the certificate, and that in PEM form; "" without TLS."""
         if tls or behaviour.to_https or behaviour.http_hangs:
             context, self.fingerprint, self.certificate = certificate.self_signed(host)
-            secure = self._server((host, 0), context)
+            secure = self._server((listen[0], 0), context)
             self.secure_url = f"https://{_bracketed(host)}:{secure.port}{path}"
         self.identity = _identity(behaviour, name, self.uuid)
         self.offered = OfferedSettings.of(tuple(sides), resolutions or _resolutions(sides, behaviour))
@@ -277,6 +279,19 @@ def _identity(behaviour: EsclBehaviour, name: str, identity: str) -> DeviceIdent
         "postscan-0001",
         identity,
     )
+
+
+def _reachable(host: str) -> str:
+    """Return the address that others reach; for a wildcard that of the route to the outside, else loopback."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - it is looked for, not bound
+        return host
+    family, outside, loopback = (
+        (socket.AF_INET6, "2001:db8::1", "::1") if ":" in host else (socket.AF_INET, "192.0.2.1", "127.0.0.1")
+    )
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((outside, 9))  # of UDP: nothing is sent
+        return str(probe.getsockname()[0])
+    return loopback
 
 
 def _bracketed(host: str) -> str:

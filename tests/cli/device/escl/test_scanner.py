@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.client
+import socket
+import ssl
 import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
-from escl_client import EsclTestClient, eventually, jpeg_page
+from escl_client import PWG, SCAN, SETTINGS, EsclTestClient, eventually, jpeg_page
 
 from postscan.cli.device.escl.scanner import SimulatedEsclScanner
 
@@ -104,3 +109,187 @@ def test_the_log_has_each_request_with_its_time() -> None:
         ]
         assert scanner.requests[0].time <= scanner.requests[1].time <= time.monotonic()
         assert [one.status for one in scanner.exchanges] == [200, 404]
+
+
+def test_a_cancel_during_a_late_answer_is_answered_as_one() -> None:
+    """Not by a page whose connection is closed."""
+    with SimulatedEsclScanner(PAGES, misbehaviours=("late",), pause=30) as scanner:
+        client = EsclTestClient(scanner.url)
+        job = client.job()
+        statuses: list[int] = []
+        waiting = threading.Thread(target=lambda: statuses.append(client.next(job).status))
+        waiting.start()
+        eventually(lambda: scanner.jobs[0].sending)
+        client.call("DELETE", job)
+        waiting.join(10)
+
+        assert statuses == [410]
+
+
+def test_a_cancel_at_the_panel_cuts_a_page_that_is_being_sent() -> None:
+    """The client sees less than Content-Length, and then the state of the job."""
+    with SimulatedEsclScanner(PAGES, misbehaviours=("slow",), pause=30) as scanner:
+        client = EsclTestClient(scanner.url)
+        job = client.job()
+        connection = client.connection()
+        connection.request("GET", f"{job}/NextDocument")
+        answer = connection.getresponse()
+        answer.read(1)
+        scanner.cancel()
+
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
+        connection.close()
+        assert client.job_state(job) == ("Canceled", "JobCanceledAtDevice")
+        assert client.status().texts("//pwg:ImagesCompleted") == ["0"]
+
+
+@pytest.mark.parametrize(("trouble", "state"), [("jam", "ScannerAdfJam"), ("open_door", "ScannerAdfDoorOpen")])
+def test_trouble_with_the_feeder_aborts_its_job_and_leaves_the_rest_of_the_paper(trouble: str, state: str) -> None:
+    """409 and AdfState; after it is cleared the next job goes on with the next sheet."""
+    with SimulatedEsclScanner(PAGES) as scanner:
+        client = EsclTestClient(scanner.url)
+        job = client.job()
+        client.next(job)
+        assert getattr(scanner, trouble)()
+
+        assert client.next(job).status == 409
+        assert client.status().texts("//scan:AdfState") == [state]
+        assert client.job_state(job) == ("Aborted", "AbortedBySystem")
+        assert client.next(client.job()).status == 409
+        scanner.clear()
+        assert client.pages(client.job()) == (PAGES[1:], 404)
+
+
+def test_an_empty_feeder_yields_409_and_its_state() -> None:
+    """The job is made, and Aborted as soon as a page is asked for."""
+    with SimulatedEsclScanner(PAGES) as scanner:
+        scanner.load([])
+        client = EsclTestClient(scanner.url)
+        job = client.job()
+
+        assert client.next(job).status == 409
+        assert client.status().texts("//scan:AdfState") == ["ScannerAdfEmpty"]
+        assert client.job_state(job)[0] == "Aborted"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (("Feeder", "Tray"), 400),
+        (("<pwg:Version>", "<pwg:Vers"), 400),
+        (("<scan:ScanSettings", '<!DOCTYPE a [<!ENTITY b "c">]><scan:ScanSettings'), 400),
+        (("scan:ScanSettings", "scan:ScannerStatus"), 400),
+        (("<scan:XResolution>300", "<scan:XResolution>400"), 400),
+        (("300", "1200"), 409),
+        (("RGB24", "RGB48"), 409),
+        (("image/jpeg", "image/tiff"), 409),
+        (("false</scan:Duplex>", "true</scan:Duplex>"), 409),
+    ],
+)
+def test_settings_that_are_not_understood_or_offered_are_refused(change: tuple[str, str], status: int) -> None:
+    """400 for the former, 409 for the latter (escl.md section 2); there is no job."""
+    with SimulatedEsclScanner(PAGES) as scanner:
+        body = SETTINGS.format(source="Feeder", dots=300, duplex="<scan:Duplex>false</scan:Duplex>")
+        answer = EsclTestClient(scanner.url).call("POST", "ScanJobs", body.replace(*change).encode())
+
+        assert answer.status == status
+        assert scanner.jobs == []
+
+
+def test_any_prefix_and_any_order_of_settings_is_read() -> None:
+    """As node-hp-scan-to writes them: default namespaces, and the log has the order in which they came."""
+    body = (
+        f'<ScanSettings xmlns="{SCAN}"><Version xmlns="{PWG}">2.62</Version><DocumentFormatExt>image/jpeg'
+        f'</DocumentFormatExt><InputSource xmlns="{PWG}">Feeder</InputSource><ColorMode>Grayscale8</ColorMode>'
+        "</ScanSettings>"
+    )
+    with SimulatedEsclScanner(PAGES) as scanner:
+        assert EsclTestClient(scanner.url).call("POST", "ScanJobs", body.encode()).status == 201
+        settings = scanner.jobs[0].settings
+
+        assert (settings.source, settings.color, settings.media_type) == ("Feeder", "Grayscale8", "image/jpeg")
+        assert settings.elements == ("Version", "DocumentFormatExt", "InputSource", "ColorMode")
+
+
+@pytest.mark.parametrize("root", ["", "eSCL", "/eSCL/", "a/b"])
+def test_the_root_may_be_anywhere(root: str) -> None:
+    """Empty, bare, with slashes (escl.md section 1)."""
+    with SimulatedEsclScanner(PAGES[:1], root=root) as scanner:
+        client = EsclTestClient(scanner.url)
+
+        assert not scanner.url.endswith("/")
+        assert client.pages(client.job()) == (PAGES[:1], 404)
+        assert client.call("GET", f"/{root.strip('/')}x/ScannerStatus").status == 404
+
+
+def test_wrong_methods_and_sizes_are_refused() -> None:
+    """405, 413; the device goes on."""
+    with SimulatedEsclScanner(PAGES) as scanner:
+        client = EsclTestClient(scanner.url)
+
+        assert client.call("POST", "ScannerStatus").status == 405
+        assert client.call("GET", "ScanJobs").status == 405
+        assert client.call("PUT", client.job()).status == 405
+        assert client.call("POST", "ScanJobs", b" " * 70_000).status == 413
+        assert client.call("POST", "ScanJobs", b"", **{"Content-Length": "-1"}).status == 413
+        assert client.call("POST", "ScanJobs", b"ffff0\r\n", **{"Transfer-Encoding": "chunked"}).status == 413
+        assert client.status().status == 200
+
+
+def test_connections_have_a_limit_and_a_place_that_is_free_again_is_used() -> None:
+    """48 for one client: more are closed without an answer."""
+    with SimulatedEsclScanner(PAGES) as scanner:
+        client = EsclTestClient(scanner.url)
+        parts = urlsplit(scanner.url)
+        idle = [socket.create_connection((parts.hostname, parts.port)) for _ in range(48)]
+
+        def refused() -> bool:
+            try:
+                client.status()
+            except (OSError, http.client.HTTPException):
+                return True
+            return False
+
+        eventually(refused)
+        idle.pop().close()
+        eventually(lambda: not refused())
+        for one in idle:
+            one.close()
+
+
+def test_a_scanner_on_all_addresses_names_one_that_can_be_reached() -> None:
+    """Its URL, and the Location of its jobs."""
+    with SimulatedEsclScanner(PAGES[:1], listen=("0.0.0.0", 0)) as scanner:
+        client = EsclTestClient(scanner.url)
+
+        assert "0.0.0.0" not in scanner.url
+        assert client.post().headers["location"] == f"{scanner.url}/ScanJobs/1"
+
+
+def test_a_scanner_that_was_never_started_can_be_stopped() -> None:
+    """At once."""
+    scanner = SimulatedEsclScanner(PAGES)
+    stopping = threading.Thread(target=scanner.stop, daemon=True)
+    stopping.start()
+    stopping.join(5)
+
+    assert not stopping.is_alive()
+
+
+def test_https_serves_the_same_with_a_certificate_of_its_own() -> None:
+    """A client that trusts the certificate needs nothing else; the fingerprint is that of it."""
+    with SimulatedEsclScanner(PAGES, tls=True) as scanner:
+        context = ssl.create_default_context(cadata=scanner.certificate)
+        parts = urlsplit(scanner.secure_url)
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=10)
+        connection.request("GET", "/eSCL/ScannerStatus")
+
+        assert connection.getresponse().status == 200
+        assert connection.sock is not None
+        der = connection.sock.getpeercert(binary_form=True)
+        assert hashlib.sha256(der or b"").digest().hex(":") == scanner.fingerprint
+        connection.close()
+        client = EsclTestClient(scanner.secure_url)
+        assert client.pages(client.job()) == (PAGES, 404)
+        assert {one.secure for one in scanner.exchanges} == {True}
