@@ -196,8 +196,9 @@ class _Choice:
 
     def _formats(self, color: str, resolution: int) -> list[str]:
         """Return the formats to try, the best first: the destination's as far as they are offered, then usual ones."""
-        offered = [one for one in self._offered.formats if self._is_sound(one, resolution)]
-        asked = [one for one in self._asked.formats if not self._offered.formats or one in offered]
+        all_offered = self._offered.formats
+        offered = [one for one in all_offered if self._is_sound(one, resolution)] or list(all_offered)
+        asked = [one for one in self._asked.formats if not all_offered or one in offered]
         usual = [one for one in (self._default.format, *_USUAL_FORMATS) if one in offered]
         if not self._asked.formats or not asked:
             asked = usual or offered or [self._default.format or _USUAL_FORMATS[0]]
