@@ -68,6 +68,7 @@ def running(
     **settings: Any,
 ) -> Iterator[PanelInlet]:
     """Run an inlet for a scanner, or with this setting `device`; without events of jobs unless they are asked for."""
+    tmp_path.mkdir(exist_ok=True)
     url = device if isinstance(device, str) else device.url
     source = WsScanSource()
     table = {"device": url, "job_events": False, **settings}
