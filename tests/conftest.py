@@ -64,6 +64,7 @@ LONGEST_FIRST = (
     "conformance/test_dpw_notifying.py",
     "docs/test_first_scan.py",
     "docs/test_connect.py",
+    "docs/test_panels.py",
     "acceptance/test_restart.py",
     "plugins/testing/test_contract.py",
     "cli/plugin/test_check.py",
