@@ -183,7 +183,7 @@ class EsclMachine:
             job.last_seconds = now - began
             job.ready = now + self.page_seconds
             if whole and not job.ended:
-                job.images += 1
+                job.images += not job.repeated  # an image that is sent again is not another image
                 if not job.sides and not self._holds_back(job):
                     self._end(job, jobs.COMPLETED, jobs.SUCCESS)
             self._changed.notify_all()

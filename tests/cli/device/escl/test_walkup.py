@@ -245,3 +245,80 @@ def test_a_scanner_without_walk_up_has_none_of_it() -> None:
         assert table(client).status == 404
         with pytest.raises(PostscanError, match="no walk-up"):
             scanner.press("Invoices")
+
+
+SCAN_SETTINGS: Final = """<?xml version="1.0" encoding="UTF-8"?>
+<ScanSettings xmlns="http://schemas.hp.com/imaging/escl/2011/05/03" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+	<Version xmlns="http://www.pwg.org/schemas/2010/12/sm">2.62</Version>
+	<Intent>Photo</Intent>
+	<ScanRegions xmlns="http://www.pwg.org/schemas/2010/12/sm" xmlns:n0="http://www.pwg.org/schemas/2010/12/sm" \
+n0:MustHonor="false">
+		<ScanRegion><Height>160</Height><Width>120</Width><XOffset>0</XOffset><YOffset>0</YOffset>
+		<ContentRegionUnits>escl:ThreeHundredthsOfInches</ContentRegionUnits></ScanRegion>
+	</ScanRegions>
+	<DocumentFormatExt>image/jpeg</DocumentFormatExt>
+	<InputSource xmlns="http://www.pwg.org/schemas/2010/12/sm">Feeder</InputSource>
+	<XResolution>300</XResolution><YResolution>300</YResolution><ColorMode>RGB24</ColorMode><Duplex>false</Duplex>
+	<MultipickDetection>true</MultipickDetection><AutoCrop>false</AutoCrop><Brightness>996</Brightness>
+	<CompressionFactor>0</CompressionFactor><Gamma>180</Gamma><Overscan>true</Overscan>
+</ScanSettings>"""
+"""The settings of node-hp-scan-to 1.10.0, with some of its elements left out."""
+
+
+@pytest.mark.conformance("ESCL-063")
+@pytest.mark.parametrize(("hp", "space", "folder"), [("comp", COMP, "WalkupScanToComp"), ("old", OLD, "WalkupScan")])
+def test_the_dialogue_of_node_hp_scan_to_brings_all_pages(hp: str, space: str, folder: str) -> None:
+    """Its requests, in its order, as recorded from release 1.10.0: it registers, is pressed, and fetches the pages."""
+    with SimulatedEsclScanner(PAGES, hp=hp) as scanner:
+        client = EsclTestClient(scanner.url)
+
+        def get(path: str) -> EsclAnswer:
+            answer = client.call("GET", path)
+            assert answer.status == 200, path
+            return answer
+
+        get("/DevMgmt/DiscoveryTree.xml")
+        get(f"/{folder}/{folder}Manifest.xml")
+        if hp == "comp":
+            get(f"/{folder}/{folder}Caps")
+        get("/eSCL/eSclManifest.xml")
+        get("/eSCL/ScannerCapabilities")
+        get(f"/{folder}/{folder}Destinations")
+        body = registration("Invoices", space, f"{folder}Destination")
+        added = client.call("POST", f"/{folder}/{folder}Destinations", body)
+        path = f"/{folder}{added.headers['location'].partition(f'/{folder}')[2]}"
+        etag = table(client).headers["etag"]
+        waiting = threading.Timer(0.1, scanner.press, ["Invoices"])
+        waiting.start()
+        event = table(client, etag, 1200)
+        assert any(one.endswith(path) for one in local(event, "ResourceURI"))
+        if hp == "comp":
+            get(local(event, "ResourceURI")[-1])
+        assert local(get(path), "Shortcut") == ["SavePDF"]
+        assert local(get("/eSCL/ScannerStatus"), "AdfState") == ["ScannerAdfLoaded"]
+        created = client.call("POST", "/eSCL/ScanJobs", SCAN_SETTINGS.encode(), **{"Content-Type": "text/xml"})
+        job = created.headers["location"].removeprefix(scanner.url.removesuffix("/eSCL"))
+        pages = []
+        for _ in PAGES:
+            pages.append(get(f"{job}/NextDocument").data)
+            assert local(get(f"{job}/ScanImageInfo"), "JobUri") == [job]
+            get("/eSCL/ScannerStatus")
+
+        assert pages == PAGES
+        assert client.job_state(job) == ("Completed", "JobCompletedSuccessfully")
+        assert client.call("DELETE", path).status == 204
+
+
+def test_documents_declare_namespaces_at_their_root_only(scanner: SimulatedEsclScanner, client: EsclTestClient) -> None:
+    """The XML reader of node-hp-scan-to takes a declaration on an element with text for part of its content."""
+    location = client.call("POST", COMP_PATH, registration("Invoices")).headers["location"]
+    scanner.press("Invoices")
+    paths = [
+        *("/DevMgmt/DiscoveryTree.xml", "/EventMgmt/EventTable", "/eSCL/eSclManifest.xml"),
+        *(f"/WalkupScanToComp/WalkupScanToComp{one}" for one in ("Manifest.xml", "Caps", "Destinations", "Event")),
+        *("/eSCL/ScannerCapabilities", "/eSCL/ScannerStatus"),
+        location.removeprefix(client.url.removesuffix("/eSCL")),
+    ]
+    for path in paths:
+        root = client.call("GET", path).data.partition(b"?>")[2].strip()
+        assert b"xmlns" not in root.partition(b">")[2], path
