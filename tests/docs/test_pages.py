@@ -103,8 +103,11 @@ def test_everything_that_a_shipped_source_takes_is_documented(entry: EntryPoint)
     text = page("docs/sources.md").partition(f"\n## {one.title}\n")[2].partition("\n## ")[0]
     keys = [f"sources.{entry.name}.{field.name}" for field in dataclasses.fields(one.Settings)] if one.Settings else []
 
+    shown = set(re.findall(rf"`(sources\.{entry.name}\.\w+)`", text))
+
     assert text
     assert [key for key in keys if f"`{key}`" not in text] == []
+    assert shown == set(keys)
 
 
 @pytest.mark.parametrize(("plugin", "table"), [pytest.param(one, table, id=id) for one, id, table in INLETS])
