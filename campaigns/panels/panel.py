@@ -6,12 +6,14 @@ import contextlib
 import io
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 from acceptance.scanner_inlets import LABEL, ScannerServer, sha256
 from PIL import Image
@@ -145,11 +147,22 @@ class PressedPanel:
     # --- checks --------------------------------------------------------------------------------------------------
 
     def await_destination(self) -> None:
-        """Wait until the panel shows the destination again; check that one live subscription has it."""
-        until(lambda: self.scanner.destinations == [LABEL], f"for the panel of {self.name}", AWAKE_SECONDS)
+        """Wait until the panel shows the destination again, and the source takes events for it."""
+        what = f"for the panel of {self.name}"
+        until(lambda: self.scanner.destinations == [LABEL] and self._is_heard(), what, AWAKE_SECONDS)
+
+    def _is_heard(self) -> bool:
+        """Return whether exactly one live subscription is for presses, and something listens at its address."""
         live = [one for one in self.scanner.subscriptions if one.wants(SCAN_AVAILABLE)]
         if len(live) != 1:
-            self._totals.violations.append(f"{self.name} has {len(live)} live subscriptions for presses")
+            return False
+        sink = urlsplit(live[0].notify_to.address)
+        assert sink.hostname
+        try:
+            socket.create_connection((sink.hostname, sink.port or 80), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def check_subscribes(self) -> None:
         """Check that there was one Subscribe at the begin, and at most one for each restart."""
