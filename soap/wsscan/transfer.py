@@ -19,11 +19,11 @@ from postscan.soap.wsscan.messages.jobs import CreatedJob, read_job_status, writ
 from postscan.soap.wsscan.messages.names import GET_JOB_ELEMENTS
 from postscan.soap.wsscan.model import Press, Scanner
 from postscan.soap.wsscan.scan_job.cancel import CancelAnswer, DeviceCancel
-from postscan.soap.wsscan.scan_job.creation import JobCreation
+from postscan.soap.wsscan.scan_job.creation import CANCELLED_THERE, JobCreation
 from postscan.soap.wsscan.scan_job.elements_cache import ElementsCache
 from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
 from postscan.soap.wsscan.scan_job.outcome import OutcomeKind, ScanCancelled, ScanFailed, ScanOutcome, SourceStopped
-from postscan.soap.wsscan.scan_job.pages import CANCELLED_THERE, JobPages
+from postscan.soap.wsscan.scan_job.pages import JobPages
 from postscan.soap.wsscan.scan_job.scan_jobs import DeviceJobEnd, ScanJobs
 from postscan.soap.wsscan.scan_job.ticket import ChosenTicket, TicketChange, choose_ticket, substituted
 

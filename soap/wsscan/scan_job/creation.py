@@ -13,6 +13,7 @@ from postscan.soap.wsscan.faults import (
     BAD_IDENTIFIER,
     BAD_TOKEN,
     CONFLICT,
+    JOB_CANCELLED,
     NO_IMAGES,
     NOT_ACCEPTING,
     TEMPORARY,
@@ -27,6 +28,7 @@ from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
 from postscan.soap.wsscan.scan_job.outcome import ScanCancelled
 from postscan.soap.wsscan.scan_job.ticket import ChosenTicket
 
+CANCELLED_THERE: Final = "cancelled at the scanner"
 NO_PAPER: Final = "there is no paper in the scanner"
 
 
@@ -82,6 +84,8 @@ class JobCreation:
         if fault.named(NOT_ACCEPTING):
             self._await_warm_up(fault, chosen)
             return chosen
+        if fault.named(JOB_CANCELLED):
+            raise ScanCancelled(CANCELLED_THERE) from fault
         raise ScanCancelled(NO_PAPER if fault.named(NO_IMAGES) else str(fault)) from fault
 
     def _await_warm_up(self, fault: DeviceFault, chosen: ChosenTicket) -> None:

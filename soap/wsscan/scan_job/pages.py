@@ -22,12 +22,10 @@ from postscan.soap.wsscan.messages.jobs import CreatedJob, write_retrieve_image
 from postscan.soap.wsscan.messages.names import RETRIEVE_IMAGE
 from postscan.soap.wsscan.model import Scanner
 from postscan.soap.wsscan.scan_job.cancel import DeviceCancel
-from postscan.soap.wsscan.scan_job.creation import NO_PAPER
+from postscan.soap.wsscan.scan_job.creation import CANCELLED_THERE, NO_PAPER
 from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
 from postscan.soap.wsscan.scan_job.mtom import read_image_bytes
 from postscan.soap.wsscan.scan_job.outcome import ScanCancelled, ScanFailed
-
-CANCELLED_THERE: Final = "cancelled at the scanner"
 
 _MULTI_PAGE: Final = ("tiff-multi", "pdf-a", "xps")
 _KEYWORD: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
