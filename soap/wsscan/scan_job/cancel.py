@@ -87,10 +87,10 @@ class DeviceCancel:
 
     def _send(self) -> None:
         with self._lock:
-            job_id, sent, self._sent = self._job_id, self._sent, True
-            recorded = self._requested
-        if sent or not job_id:
-            return
+            job_id, recorded = self._job_id, self._requested
+            if self._sent or not job_id:
+                return
+            self._sent = True
         try:
             answer = self._call(job_id)
             if recorded:
