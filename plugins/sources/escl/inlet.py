@@ -72,9 +72,7 @@ class EsclInlet:
             scanner = self._find()
             if self._scans.is_used(scanner.address.url):
                 return
-            if not self._is_tidy:
-                left_over.tidy_up(self.inlet, scanner)
-                self._is_tidy = True
+            self._tidy_up(scanner)
             with EsclSession(scanner) as session, token.calling(session.stop):
                 session.capabilities()
                 status = session.status()
@@ -87,6 +85,14 @@ class EsclInlet:
         self.inlet.health("degraded" if obstacle else "ready", f"{where}: {obstacle}" if obstacle else where)
         if self._settings.interval:
             self._feed(scanner, status)
+
+    def _tidy_up(self, scanner: EsclScanner) -> None:
+        """Delete what is left at the device of scans whose end it has not been told."""
+        if not self._is_tidy:
+            with self._scans.device(scanner.address.url) as free:  # so that no record is one of a scan that runs
+                if free:
+                    self._is_tidy = True
+                    left_over.tidy_up(self.inlet, scanner)
 
     def _find(self) -> EsclScanner:
         """Return the device, found by mDNS if it is not configured. Raises `ScannerError`."""
@@ -136,6 +142,7 @@ class EsclInlet:
         return self.inlet.destinations[0]
 
     def _report(self, outcome: PullOutcome, chosen: Destination) -> None:
+        self._is_tidy = outcome.state == "stored" and self._is_tidy
         level = "info" if outcome.state == "stored" else "warning"
         text = {"stored": "scan fetched"}.get(outcome.state, "scan not fetched")
         self.inlet.log(

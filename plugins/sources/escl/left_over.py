@@ -1,4 +1,4 @@
-"""Jobs that a killed process has left at a device: remembered in the folder of the inlet, and tidied up at a start.
+"""Jobs that were left at a device, mostly by a killed process: remembered in the folder of the inlet, and tidied up.
 
 A device keeps a job open until its client has closed it, some of them for minutes. A job whose pages are stored is
 deleted, which is its acknowledgement; another one is deleted only while the device still works on it. A record that is

@@ -21,9 +21,10 @@ class OpenScans:
         self._closed = False
 
     @contextlib.contextmanager
-    def device(self, id: str) -> Iterator[bool]:
-        """Take a device for the body; yield False if another scan has it, or if the process ends."""
+    def device(self, id: str, seconds: float = 5.0) -> Iterator[bool]:
+        """Take a device for the body; yield False if another one has it for *seconds*, or if the process ends."""
         with self._changed:
+            self._changed.wait_for(lambda: id not in self._devices or self._closed, seconds)
             free = id not in self._devices and not self._closed
             if free:
                 self._devices.add(id)
@@ -64,6 +65,7 @@ class OpenScans:
         until = time.monotonic() + seconds
         with self._changed:
             self._closed = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._devices, seconds)
             left = list(self._open)
         for scan in left:

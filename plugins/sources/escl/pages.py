@@ -57,7 +57,8 @@ class PageLimits:
 class DeviceScan:
     """One job of a device; `stop` may be called from any thread, the others from that of the session.
 
-    `path` is its path from `begin` on, `pages` the number of its pages so far. All but `stop` and `finish` raise
+    `path` is its path from `begin` on, `pages` the number of its pages so far; `is_over` says that it has ended well at
+    the device. All but `stop` and `finish` raise
     `ScannerError`s.
     """
 
@@ -65,6 +66,7 @@ class DeviceScan:
         self.scanner = session.scanner
         self.path = ""
         self.pages = 0
+        self.is_over = False
         self._session, self._limits = session, limits
         self._has_feeder = False
         self._lock = threading.Lock()  # of what follows
@@ -100,12 +102,13 @@ class DeviceScan:
         `PageLost`, `FeederFault` and the other `ScannerError`s, and what the pages of the job raise.
         """
         most = (images or self._limits.pages) if self._has_feeder else 1
-        is_over = False
-        while self.pages < most and not is_over:
-            is_over = not self._next(job)
-        if self._has_feeder and not images and not is_over:
+        has_more = True
+        while self.pages < most and has_more:
+            has_more = self._next(job)
+        if self._has_feeder and not images and has_more:
             raise DeviceRefused(f"the device sent {most} pages and did not come to an end")
-        self._check_end(self._session.status(), limited=bool(images) and not is_over)
+        self._check_end(self._session.status(), limited=bool(images) and has_more)
+        self.is_over = True
         return self.pages
 
     def stop(self, on_deleted: Callable[[DeleteOutcome], object] | None = None) -> None:

@@ -92,6 +92,7 @@ class _OnePull:
         self._limits, self._choice = puller.limits, choice
         self._destination, self._another = destination, another
         self._job = ""
+        self._source_job: SourceJob | None = None
         self._pages = 0
         self._scan: DeviceScan | None = None  # the one whose device has not been told of its end
         self._record: LeftOverRecord | None = None
@@ -104,8 +105,9 @@ class _OnePull:
             if outcome.state == "stored":
                 scan.finish()
                 self._forget()
-            else:
-                scan.stop(self._forget)
+            elif outcome.state == "canceled" or not scan.is_over:
+                scan.stop(self._told)
+            # Else the record stays: whether the job was stored is not known, and a DELETE would say that it was.
         return outcome
 
     def _bring(self, key: str, subject: str) -> PullOutcome:
@@ -113,7 +115,7 @@ class _OnePull:
         try:
             # Before the device is asked (ESCL-020): without room for the job no scan is begun.
             with self._inlet.job(key, self._destination, "device", subject, name) as job:
-                self._job = job.id
+                self._job, self._source_job = job.id, job
                 try:
                     self._bring_scans(job)
                 except CancelledAtDevice as error:
@@ -154,14 +156,9 @@ class _OnePull:
                 self._forget()
 
     def _bring_scan(self, job: SourceJob) -> EsclScanSettings:
-        def told(outcome: DeleteOutcome) -> None:
-            self._forget()
-            with contextlib.suppress(Busy, Refused, Ended):
-                job.told(outcome)
-
         with EsclSession(self._scanner) as session:
             scan = DeviceScan(session, self._limits)
-            with self._scans.running(scan), job.token.calling(lambda: scan.stop(told)):
+            with self._scans.running(scan), job.token.calling(lambda: scan.stop(self._told)):
                 planned = self._plan(session)
                 try:
                     scan.begin(planned.settings)
@@ -186,7 +183,14 @@ class _OnePull:
             self._inlet.log("scan ticket changed", job=self._job, destination=self._destination.label, reason=note)
         return planned
 
-    def _forget(self, _outcome: object = None) -> None:
+    def _told(self, outcome: DeleteOutcome) -> None:
+        """Keep what the device said to the DELETE of a job that did not end well (ESCL-042)."""
+        self._forget()
+        if self._source_job is not None:
+            with contextlib.suppress(Busy, Refused, Ended):
+                self._source_job.told(outcome)
+
+    def _forget(self) -> None:
         record, self._record = self._record, None
         if record is not None:
             record.remove()
