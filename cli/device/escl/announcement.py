@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from postscan.cli.device.escl.documents import COLORS, DeviceIdentity, OfferedSettings
-from postscan.cli.device.escl.machine.machine import PaperPath
+from postscan.cli.device.escl.machine.paper import PaperPath
 
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from postscan.cli.device.escl.behaviour.misbehaviours import parameters_of
-from postscan.cli.device.escl.machine.machine import PaperPath
+from postscan.cli.device.escl.machine.paper import PaperPath
 from postscan.cli.output import exit_codes
 from postscan.cli.output.terminal import plain
 from postscan.core.errors import InvalidArgument, PostscanError
@@ -64,17 +64,19 @@ def serve(
     if press and not hp:
         raise PostscanError("--press: needs --hp")
     address = _address(listen)
-    plain_names, cut, seconds = parameters_of(tuple(misbehaviours))
+    names, values = parameters_of(tuple(misbehaviours))
     try:
         scanner = SimulatedEsclScanner(
             list(files),
             source=source,
             number=pages,
             quirks=quirks,
-            misbehaviours=plain_names,
-            page_seconds=seconds,
+            misbehaviours=names,
+            page_seconds=values.scan,
             pause=pause,
-            cut_at=cut,
+            cut_at=values.cut,
+            jam_after=values.jam,
+            cancel_after=values.cancel,
             listen=address,
             tls=https,
             root=root,

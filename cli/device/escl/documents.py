@@ -12,7 +12,7 @@ from lxml import etree
 from lxml.builder import ElementMaker
 
 from postscan.cli.device.escl.machine.jobs import PulledJob
-from postscan.cli.device.escl.machine.machine import PaperPath
+from postscan.cli.device.escl.machine.paper import PaperPath
 from postscan.cli.device.escl.machine.sides import ScannedSide
 from postscan.cli.device.escl.settings_reader import PWG, SCAN
 

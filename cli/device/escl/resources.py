@@ -5,31 +5,20 @@ Source: escl.md section 2; where models differ, `EsclBehaviour` decides.
 
 from __future__ import annotations
 
-import functools
 import gzip
 import itertools
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-from postscan.cli.device.escl import documents, settings_reader
+from postscan.cli.device.escl import documents, hostile_documents, settings_reader
 from postscan.cli.device.escl.behaviour.behaviour import EsclBehaviour, HostRule, LocationStyle
 from postscan.cli.device.escl.documents import DeviceIdentity, OfferedSettings
-from postscan.cli.device.escl.http_server import EsclReply, EsclRequest
+from postscan.cli.device.escl.http.messages import EsclReply, EsclRequest
 from postscan.cli.device.escl.machine import jpeg
+from postscan.cli.device.escl.machine.fetch import FetchEnd
 from postscan.cli.device.escl.machine.jobs import FEEDER, PulledJob
-from postscan.cli.device.escl.machine.machine import EsclMachine, FetchEnd, MachineBusy, PullRefused
+from postscan.cli.device.escl.machine.machine import EsclMachine, MachineBusy, PullRefused
 from postscan.cli.device.escl.machine.sides import JPEG, ScannedSide
-
-HTML: Final = b"<!DOCTYPE html><html><head><title>Embedded Web Server</title></head><body>Home</body></html>"
-BOMB: Final = (
-    b'<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "aaaaaaaaaa">'
-    + b"".join(b'<!ENTITY %c "%b">' % (code, b"&%c;" % (code - 1) * 10) for code in range(ord("b"), ord("k")))
-    + b'<!ENTITY z SYSTEM "file:///etc/hostname">]><scan:ScannerCapabilities xmlns:scan="%b">&j;&z;'
-    b"</scan:ScannerCapabilities>" % settings_reader.SCAN.encode()
-)
-COMPRESSED_BOMB_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +96,21 @@ class EsclResources:
     def _capabilities(self) -> EsclReply:
         behaviour = self.behaviour
         if behaviour.html:
-            return EsclReply(200, HTML, "text/html")
+            return EsclReply(200, hostile_documents.HTML, "text/html")
         if behaviour.redirects_elsewhere:
             return EsclReply(302, headers=(("Location", f"{self._addresses.elsewhere}/ScannerCapabilities"),))
         if behaviour.entity_bomb:
-            return EsclReply(200, BOMB)
+            return EsclReply(200, hostile_documents.BOMB)
         if behaviour.huge_capabilities:
-            return EsclReply(200, stream=_endless_document())
+            return EsclReply(200, stream=hostile_documents.endless_document())
         if behaviour.compressed_bomb:
-            return EsclReply(200, _compressed_bomb(), headers=(("Content-Encoding", "gzip"),))
+            return EsclReply(200, hostile_documents.compressed_bomb(), headers=(("Content-Encoding", "gzip"),))
         data = documents.capabilities(self._identity, self._offered, self.machine.path)
         return self._xml(data)
 
     def _status(self) -> EsclReply:
         if self.behaviour.html:
-            return EsclReply(200, HTML, "text/html")
+            return EsclReply(200, hostile_documents.HTML, "text/html")
         states = self.machine.status()
         listed = self.machine.listed()
         now = self.machine.now()
@@ -231,6 +220,8 @@ class EsclResources:
                 return EsclReply(behaviour.feeder_end)
             case FetchEnd.EMPTY | FetchEnd.TROUBLE:
                 return EsclReply(409)
+            case FetchEnd.FAILED:
+                return EsclReply(500)
             case FetchEnd.CANCELED:
                 return EsclReply(behaviour.cancelled)
             case FetchEnd.GONE:
@@ -291,20 +282,3 @@ def _host_fits(request: EsclRequest, rule: HostRule) -> bool:
     if rule is HostRule.PORT:
         return host.rpartition(":")[2].isdecimal() and not host.endswith("]")
     return True
-
-
-def _endless_document() -> Iterator[bytes]:
-    yield b'<scan:ScannerCapabilities xmlns:scan="%b">' % settings_reader.SCAN.encode()
-    while True:
-        yield b"<scan:Padding>" + b"x" * 16_000 + b"</scan:Padding>"
-
-
-@functools.cache
-def _compressed_bomb() -> bytes:
-    """Compress a document of `COMPRESSED_BOMB_BYTES`, in pieces."""
-
-    packer = zlib.compressobj(9, wbits=31)
-    piece = b" " * (1024 * 1024)
-    data = packer.compress(b"<scan:ScannerCapabilities>")
-    data += b"".join(packer.compress(piece) for _ in range(COMPRESSED_BOMB_BYTES // len(piece)))
-    return data + packer.flush()

@@ -18,9 +18,12 @@ from postscan.cli.device.escl.announcement import ScannerAnnouncement, text_reco
 from postscan.cli.device.escl.behaviour.behaviour import EsclBehaviour
 from postscan.cli.device.escl.behaviour.misbehaviours import behaviour_of
 from postscan.cli.device.escl.documents import DeviceIdentity, OfferedSettings
-from postscan.cli.device.escl.http_server import BoundedHttpServer, EsclReply, EsclRequest
+from postscan.cli.device.escl.http.handler import EsclHandler
+from postscan.cli.device.escl.http.messages import EsclReply, EsclRequest
+from postscan.cli.device.escl.http.server import BoundedHttpServer
 from postscan.cli.device.escl.machine.jobs import PulledJob
-from postscan.cli.device.escl.machine.machine import EsclMachine, PaperPath
+from postscan.cli.device.escl.machine.machine import EsclMachine
+from postscan.cli.device.escl.machine.paper import PaperPath
 from postscan.cli.device.escl.machine.sides import ScannedSide, repeated
 from postscan.cli.device.escl.resources import EsclResources, ScannerAddresses, Timing
 from postscan.cli.device.escl.walkup.names import WalkupApi
@@ -80,6 +83,8 @@ class SimulatedEsclScanner:
         pause: float = 20.0,
         cut_at: int = -1,
         cut_page: int = 1,
+        jam_after: int = 0,
+        cancel_after: int = 0,
         elsewhere: str = NOWHERE,
         foreign_page: bytes = b"",
         resolutions: tuple[int, ...] = (),
@@ -97,6 +102,7 @@ class SimulatedEsclScanner:
         sides = repeated([_side(page) for page in pages], number)
         behaviour = behaviour_of(tuple(quirks), tuple(misbehaviours))
         self.machine = EsclMachine(sides, PaperPath(source), behaviour, page_seconds=page_seconds)
+        self.machine.jam_after, self.machine.cancel_after = jam_after, cancel_after
         self.uuid = identity or str(uuid.uuid4())
         self.exchanges: deque[EsclExchange] = deque(maxlen=KEPT)
         """What was asked and answered, in the order of the answers."""
@@ -136,7 +142,9 @@ class SimulatedEsclScanner:
         self._stopped = threading.Event()
 
     def _server(self, listen: tuple[str, int], tls: ssl.SSLContext | None = None) -> BoundedHttpServer:
-        server = BoundedHttpServer(listen, self._answer, server_name=lambda: self.machine.behaviour.server, tls=tls)
+        server = BoundedHttpServer(
+            listen, EsclHandler, self._answer, server_name=lambda: self.machine.behaviour.server, tls=tls
+        )
         self._servers.append(server)
         return server
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Final
 
 from postscan.cli.device.escl.behaviour.behaviour import EsclBehaviour, LocationStyle
@@ -44,8 +45,20 @@ MISBEHAVIOURS: Final = {name: (title, changes) for name, title, changes in _ROWS
 PARAMETERS: Final = {
     "cut=BYTES": "closes the connection after so many bytes of the first page of each job",
     "scan=SECONDS": "takes so long for the scan of each page",
+    "jam=PAGES": "jams after so many pages of a job",
+    "cancel=PAGES": "is cancelled at the panel after so many pages of a job",
 }
 """Names with a value that `--misbehave` takes as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class MisbehaviourValues:
+    """The values of `PARAMETERS`; the defaults change nothing."""
+
+    cut: int = -1
+    scan: float = 0.0
+    jam: int = 0
+    cancel: int = 0
 
 
 def behaviour_of(quirks: tuple[str, ...], misbehaviours: tuple[str, ...]) -> EsclBehaviour:
@@ -65,21 +78,21 @@ def behaviour_of(quirks: tuple[str, ...], misbehaviours: tuple[str, ...]) -> Esc
     return behaviour
 
 
-def parameters_of(names: tuple[str, ...]) -> tuple[tuple[str, ...], int, float]:
-    """Split *names* into those without a value, the bytes of `cut` (-1: none) and the seconds of `scan` (0: none).
+def parameters_of(names: tuple[str, ...]) -> tuple[tuple[str, ...], MisbehaviourValues]:
+    """Split *names* into those without a value and the values of the others.
 
-    Raises `InvalidArgument` for a value that is no number.
+    Raises `InvalidArgument` for a name that takes none, and for a value that is no number.
     """
-    plain = []
-    cut, seconds = -1, 0.0
+    plain: list[str] = []
+    values = MisbehaviourValues()
     for name in names:
         key, equals, value = name.partition("=")
         if not equals:
             plain.append(name)
-        elif key == "cut" and value.isascii() and value.isdecimal():
-            cut = int(value)
-        elif key == "scan" and value.replace(".", "", 1).isdecimal() and value.isascii():
-            seconds = float(value)
+        elif key == "scan" and value.isascii() and value.replace(".", "", 1).isdecimal():
+            values = replace(values, scan=float(value))
+        elif key in ("cut", "jam", "cancel") and value.isascii() and value.isdecimal():
+            values = replace(values, **{key: int(value)})
         else:
             raise InvalidArgument("--misbehave", name, f"one of {', '.join((*MISBEHAVIOURS, *PARAMETERS))}")
-    return tuple(plain), cut, seconds
+    return tuple(plain), values

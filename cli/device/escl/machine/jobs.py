@@ -25,6 +25,7 @@ BY_USER: Final = "JobCanceledByUser"
 AT_DEVICE: Final = "JobCanceledAtDevice"
 TIMED_OUT: Final = "JobTimedOut"
 BY_SYSTEM: Final = "AbortedBySystem"
+NO_PAPER: Final = "ResourcesAreNotReady"
 
 
 @dataclass(frozen=True, slots=True)

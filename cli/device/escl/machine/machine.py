@@ -13,41 +13,20 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from postscan.cli.device.escl.behaviour.behaviour import EsclBehaviour
 from postscan.cli.device.escl.machine import jobs
+from postscan.cli.device.escl.machine.fetch import FetchEnd, fetch_end, stays_open
 from postscan.cli.device.escl.machine.jobs import PulledJob, PullSettings
+from postscan.cli.device.escl.machine.paper import PaperPath, ScannerPaper
 from postscan.cli.device.escl.machine.sides import ScannedSide
 
 LISTED: Final = 20  # jobs that the status shows
 KEPT: Final = 10_000  # jobs in memory, for tests
 PATIENCE: Final = 120.0  # seconds after which a job that no client fetches is aborted
 LONGEST_WAIT: Final = 90.0  # seconds of one request for an image
-EARLY_AT_MOST: Final = 1.0  # escl.md section 7, Brother
 _TICK: Final = 0.1  # seconds between two looks at whether the client has gone
-
-
-class PaperPath(Enum):
-    """What the scanner has: a platen; with a feeder; with a feeder that scans both sides."""
-
-    PLATEN = "platen"
-    FEEDER = "feeder"
-    DUPLEX = "duplex"
-
-
-class FetchEnd(Enum):
-    """How a request for an image ends."""
-
-    SIDE = "an image"
-    NOT_READY = "come back"
-    EARLY = "too soon after the last image"
-    FINISHED = "no more images"
-    EMPTY = "the feeder was empty from the start"
-    CANCELED = "cancelled"
-    TROUBLE = "jam or open door"
-    GONE = "the client has gone"
 
 
 class MachineBusy(Exception):
@@ -82,14 +61,15 @@ class EsclMachine:
         self.behaviour = behaviour
         self.page_seconds = max(page_seconds, behaviour.least_page_seconds)
         self.sides = tuple(sides)
+        self._paper = ScannerPaper(sides, path, behaviour.empty_state)
         self._clock = clock
         self._changed = threading.Condition()
         self._jobs: deque[PulledJob] = deque(maxlen=KEPT)
         self._number = 0
-        self._glass = 0
-        self._feeder = deque(sides)
-        self._jammed = self._open = self._locked = self._stopped = False
+        self._locked = self._stopped = False
         self._asked_status = False
+        self.jam_after = self.cancel_after = 0
+        """Images of a job after which the paper jams, or the user presses Cancel; 0: never. The last one ends it."""
         self.on_change: Callable[[PulledJob], None] = lambda _job: None
         """Called when a job begins or ends, with the lock held: it must not call the machine."""
 
@@ -122,16 +102,7 @@ class EsclMachine:
         """Return the same without a client that asks."""
         with self._changed:
             self._expire()
-            return "Processing" if self._active() else "Idle", self._feeder_state()
-
-    def _feeder_state(self) -> str:
-        if self.path is PaperPath.PLATEN:
-            return ""
-        if self._jammed:
-            return "ScannerAdfJam"
-        if self._open:
-            return "ScannerAdfDoorOpen"
-        return "ScannerAdfLoaded" if self._feeder else self.behaviour.empty_state
+            return "Processing" if self._active() else "Idle", self._paper.state
 
     # --- what a client does
 
@@ -147,7 +118,7 @@ class EsclMachine:
             identity = str(uuid.uuid4())
             name = f"urn:uuid:{identity}" if self.behaviour.urn_jobs else str(self._number)
             now = self._clock()
-            job = PulledJob(self._number, identity, settings, now, self._take(settings), name)
+            job = PulledJob(self._number, identity, settings, now, self._paper.sides_for(settings), name)
             job.ready, job.touched = now + self.page_seconds, now
             self._jobs.append(job)
             self.on_change(job)
@@ -167,7 +138,7 @@ class EsclMachine:
         with self._changed:
             while True:
                 now = job.touched = self._clock()
-                if (found := self._ready(job, now)) is not None:
+                if (found := self._serve(job, now)) is not None:
                     return found
                 if now >= deadline:
                     return Fetched(FetchEnd.NOT_READY)
@@ -184,8 +155,12 @@ class EsclMachine:
             job.ready = now + self.page_seconds
             if whole and not job.ended:
                 job.images += not job.repeated  # an image that is sent again is not another image
-                if not job.sides and not self._holds_back(job):
+                if not job.sides and not stays_open(job, self.behaviour):
                     self._end(job, jobs.COMPLETED, jobs.SUCCESS)
+                elif job.images == self.jam_after:
+                    self.jam()
+                elif job.images == self.cancel_after:
+                    self.cancel()
             self._changed.notify_all()
 
     def delete(self, job: PulledJob) -> None:
@@ -217,34 +192,34 @@ class EsclMachine:
     def jam(self) -> bool:
         """Jam the paper; return whether that aborted a job."""
         with self._changed:
-            self._jammed = True
+            self._paper.jammed = True
             return self._trouble()
 
     def open_door(self) -> bool:
         """Open the door of the feeder; return whether that aborted a job."""
         with self._changed:
-            self._open = True
+            self._paper.open = True
             return self._trouble()
 
     def clear(self) -> None:
         """Take out jammed paper and close the door; what was not scanned stays in the feeder."""
         with self._changed:
-            self._jammed = self._open = False
+            self._paper.jammed = self._paper.open = False
 
     def load(self, sides: list[ScannedSide] | None = None) -> None:
         """Put paper into the feeder: *sides*, else the same as at the start."""
         with self._changed:
-            self._feeder = deque(self.sides if sides is None else sides)
+            self._paper.feeder = deque(self.sides if sides is None else sides)
 
     def empty(self) -> None:
         """Take the paper out of the feeder."""
         with self._changed:
-            self._feeder.clear()
+            self._paper.feeder.clear()
 
     def turn_page(self) -> None:
         """Put the next side on the platen."""
         with self._changed:
-            self._glass += 1
+            self._paper.turn_page()
 
     def reboot(self) -> None:
         """Forget all jobs; the paper stays."""
@@ -273,74 +248,35 @@ class EsclMachine:
         if feeder and self.behaviour.status_before_feeder and not asked_status:
             raise PullRefused(409)
 
-    def _take(self, settings: PullSettings) -> deque[ScannedSide]:
-        """Return the sides of a new job: that on the platen, or all in the feeder (only the fronts without duplex)."""
-        if settings.source == jobs.PLATEN:
-            return deque([self.sides[self._glass % len(self.sides)]])
-        taken = list(self._feeder)
-        return deque(taken[::2] if self.path is PaperPath.DUPLEX and not settings.duplex else taken)
-
-    def _ready(self, job: PulledJob, now: float) -> Fetched | None:
-        """Return how a request for an image ends now, or None if it has to wait."""
+    def _serve(self, job: PulledJob, now: float) -> Fetched | None:
+        """Decide how a request for an image ends now, and carry that out; None if it has to wait."""
         if self._stopped:
             return Fetched(FetchEnd.GONE)
-        if job.state == jobs.CANCELED:
-            return Fetched(FetchEnd.CANCELED)
-        if job.state == jobs.ABORTED:
-            return Fetched(FetchEnd.TROUBLE if self._jammed or self._open else FetchEnd.CANCELED)
-        feeder = job.settings.source == jobs.FEEDER
-        if feeder and (self._jammed or self._open):
-            self._end(job, jobs.ABORTED, jobs.BY_SYSTEM)
-            return Fetched(FetchEnd.TROUBLE)
-        if not job.sides:
-            return self._without_sides(job, feeder)
-        if self.behaviour.early_is_not_found and feeder and job.images:
-            pause = min(job.last_seconds / 2, EARLY_AT_MOST)
-            if now < job.last_end + pause:
-                return Fetched(FetchEnd.EARLY)
-        if job.sending:
-            return None
-        if self._refuses(job):
-            job.refusals += 1
-            return Fetched(FetchEnd.NOT_READY)
-        if now < job.ready:
-            return None
-        job.refusals = 0
-        job.sending = True
-        job.last = job.sides.popleft()
-        if feeder:
-            self._feed(job)
-        return Fetched(FetchEnd.SIDE, job.last)
-
-    def _without_sides(self, job: PulledJob, feeder: bool) -> Fetched | None:
-        if job.sending:
-            return None
-        behaviour = self.behaviour
-        if job.last is not None and (behaviour.endless_pages or (behaviour.repeats_last_page and not job.repeated)):
-            job.repeated = job.sending = True
-            return Fetched(FetchEnd.SIDE, job.last)
-        if not job.ended and not job.images:
-            self._end(job, jobs.ABORTED, jobs.BY_SYSTEM)
-            return Fetched(FetchEnd.EMPTY if feeder and job.last is None else FetchEnd.FINISHED)
-        if not job.ended and not behaviour.processing_until_delete:
-            self._end(job, jobs.COMPLETED, jobs.SUCCESS)
-        return Fetched(FetchEnd.FINISHED)
-
-    def _feed(self, job: PulledJob) -> None:
-        """Take the sheet of the side that is being sent out of the feeder."""
-        if self._feeder:
-            self._feeder.popleft()
-        if self._feeder and self.path is PaperPath.DUPLEX and not job.settings.duplex:
-            self._feeder.popleft()
-
-    def _refuses(self, job: PulledJob) -> bool:
-        return job.refusals < self.behaviour.not_ready_times and job.settings.resolution >= self.behaviour.busy_from
-
-    def _holds_back(self, job: PulledJob) -> bool:
-        """Tell whether the job stays in progress after its last image."""
-        behaviour = self.behaviour
-        again = behaviour.repeats_last_page and not job.repeated
-        return behaviour.processing_until_delete or behaviour.endless_pages or again
+        end = fetch_end(job, self._paper, self.behaviour, now)
+        match end:
+            case None:
+                return None
+            case FetchEnd.NOT_READY:
+                job.refusals += 1
+            case FetchEnd.SIDE:
+                job.refusals = 0
+                job.sending = True
+                job.last = job.sides.popleft()
+                if job.settings.source == jobs.FEEDER:
+                    self._paper.feed(job.settings)
+                return Fetched(FetchEnd.SIDE, job.last)
+            case FetchEnd.AGAIN:
+                job.repeated = job.sending = True
+                return Fetched(FetchEnd.SIDE, job.last)
+            case FetchEnd.TROUBLE if not job.ended:
+                self._end(job, jobs.ABORTED, jobs.BY_SYSTEM)
+            case FetchEnd.EMPTY if not job.ended:
+                self._end(job, jobs.ABORTED, jobs.NO_PAPER)
+            case FetchEnd.FINISHED if not job.ended and not job.images:
+                self._end(job, jobs.ABORTED, jobs.BY_SYSTEM)
+            case FetchEnd.FINISHED if not job.ended and not self.behaviour.processing_until_delete:
+                self._end(job, jobs.COMPLETED, jobs.SUCCESS)
+        return Fetched(end)
 
     def _trouble(self) -> bool:
         job = self._active()

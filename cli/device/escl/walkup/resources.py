@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qs
 
-from postscan.cli.device.escl.http_server import EsclReply, EsclRequest
+from postscan.cli.device.escl.http.messages import EsclReply, EsclRequest
 from postscan.cli.device.escl.settings_reader import BadSettings
 from postscan.cli.device.escl.walkup import documents, names
 from postscan.cli.device.escl.walkup.names import WalkupApi

@@ -161,6 +161,36 @@ def test_trouble_with_the_feeder_aborts_its_job_and_leaves_the_rest_of_the_paper
         assert client.pages(client.job()) == (PAGES[1:], 404)
 
 
+def test_a_job_that_the_device_gave_up_is_answered_500_once_the_trouble_is_over() -> None:
+    """It was not cancelled: 410 would say so."""
+    with SimulatedEsclScanner(PAGES) as scanner:
+        client = EsclTestClient(scanner.url)
+        job = client.job()
+        client.next(job)
+        scanner.jam()
+        scanner.clear()
+
+        assert client.next(job).status == 500
+        assert client.job_state(job) == ("Aborted", "AbortedBySystem")
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "state"),
+    [("jam_after", 409, "Aborted"), ("cancel_after", 410, "Canceled")],
+)
+def test_trouble_and_cancel_can_come_after_a_number_of_pages(option: str, status: int, state: str) -> None:
+    """Between two pages; after the last page the job has ended, and neither comes."""
+    with SimulatedEsclScanner(PAGES, **{option: 2}) as scanner:  # type: ignore[arg-type]
+        client = EsclTestClient(scanner.url)
+        job = client.job()
+
+        assert client.pages(job) == (PAGES[:2], status)
+        assert client.job_state(job)[0] == state
+        scanner.clear()
+        scanner.load(PAGES[:2])
+        assert client.pages(client.job()) == (PAGES[:2], 404)
+
+
 def test_an_empty_feeder_yields_409_and_its_state() -> None:
     """The job is made, and Aborted as soon as a page is asked for."""
     with SimulatedEsclScanner(PAGES) as scanner:
@@ -170,7 +200,8 @@ def test_an_empty_feeder_yields_409_and_its_state() -> None:
 
         assert client.next(job).status == 409
         assert client.status().texts("//scan:AdfState") == ["ScannerAdfEmpty"]
-        assert client.job_state(job)[0] == "Aborted"
+        assert client.job_state(job) == ("Aborted", "ResourcesAreNotReady")
+        assert client.next(job).status == 409
 
 
 @pytest.mark.parametrize(

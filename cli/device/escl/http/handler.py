@@ -1,163 +1,28 @@
-"""The scanner's HTTP server: bounded, and able to send answers that break.
+"""Reads requests and writes replies on one connection.
 
-A handler returns an `EsclReply`; this module writes it, in pieces, cut, slowly or never, as the reply says.
+Source: RFC 9112; bodies above `LARGEST_BODY` are answered 413.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import select
 import socket
 import ssl
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from socketserver import ThreadingTCPServer
 from typing import Any, Final
 
-CONNECTIONS: Final = 64
-PER_PEER: Final = 48
-SILENCE: Final = 60.0  # seconds that a connection may be idle
+from postscan.cli.device.escl.http.messages import EsclReply, EsclRequest
+from postscan.cli.device.escl.http.server import SILENCE, BoundedHttpServer
+
 LARGEST_BODY: Final = 64 * 1024
 PIECE: Final = 16 * 1024
 TICK: Final = 0.05  # seconds between two looks at a client that is kept waiting
 
-_NOT_SENT: Final = -1
 
-
-@dataclass(frozen=True, slots=True)
-class EsclRequest:
-    """A request as it came. `gone` tells whether the client has closed its connection since."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
-    secure: bool
-    on_loopback: bool
-    arrived: float
-    gone: Callable[[], bool]
-
-
-@dataclass(slots=True)
-class EsclReply:
-    """An answer, and how it is sent.
-
-    `stream` replaces `body`, and is sent in chunks. After `cut_at` bytes of the body the connection is closed, or, if
-    `stalls`, left silent. `seconds` is how long a body takes. `interrupted` closes the connection in the middle;
-    `sent` is called with whether the client was sent all of it.
-    """
-
-    status: int
-    body: bytes = b""
-    media_type: str = "text/xml"
-    headers: tuple[tuple[str, str], ...] = ()
-    stream: Iterable[bytes] | None = None
-    chunked: bool = False
-    cut_at: int = _NOT_SENT
-    stalls: bool = False
-    seconds: float = 0.0
-    delay: float = 0.0
-    silent: bool = False
-    """No answer at all, until the client closes."""
-    interrupted: Callable[[], bool] = lambda: False
-    if_interrupted: EsclReply | None = None
-    """The answer if that happens during `delay`."""
-    sent: Callable[[bool], None] = lambda _whole: None
-
-
-class BoundedHttpServer(ThreadingTCPServer):
-    """One listening socket, with or without TLS; at most `CONNECTIONS` connections, `PER_PEER` from one address."""
-
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 32
-
-    def __init__(
-        self,
-        address: tuple[str, int],
-        answer: Callable[[EsclRequest], EsclReply],
-        *,
-        server_name: Callable[[], str],
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.answer = answer
-        self.server_name = server_name
-        self.tls = tls
-        self.stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._peers: Counter[str] = Counter()
-        self._open: set[socket.socket] = set()
-        super().__init__(address, _EsclHandler)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self.server_address[1])
-
-    def start(self) -> None:
-        """Serve in a thread of its own."""
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the listening socket and all connections; also of a server that was never started."""
-        self.stopping.set()
-        if self._thread is not None:
-            self.shutdown()
-        self.server_close()
-        self.disconnect()
-
-    def disconnect(self) -> None:
-        """Close all connections; the server goes on listening."""
-        with self._lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Refuse a connection beyond the limits, without an answer."""
-        with self._lock:
-            peer = str(client_address[0])
-            if self._peers.total() >= CONNECTIONS or self._peers[peer] >= PER_PEER:
-                return False
-            self._peers[peer] += 1
-            self._open.add(request)
-        return True
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection; the handshake of TLS is part of it, so that a silent client blocks no other."""
-        connection = request
-        try:
-            request.settimeout(SILENCE)
-            if self.tls is not None:
-                connection = self.tls.wrap_socket(request, server_side=True)
-                with self._lock:
-                    self._open.add(connection)
-            self.finish_request(connection, client_address)
-        except (OSError, ValueError):  # the client's connection, not ours
-            pass
-        finally:
-            with self._lock:
-                peer = str(client_address[0])
-                self._peers[peer] -= 1
-                self._peers += Counter()  # drops peers without a connection
-                self._open -= {request, connection}
-            self.shutdown_request(connection)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing: a broken connection is usual here."""
-
-
-class _EsclHandler(BaseHTTPRequestHandler):
+class EsclHandler(BaseHTTPRequestHandler):
     """Reads requests and writes replies on one connection."""
 
     protocol_version = "HTTP/1.1"

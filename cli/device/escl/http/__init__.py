@@ -1,0 +1,1 @@
+"""The scanner's HTTP: bounded, and able to send answers that break."""
