@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 from postscan.core.clock import Clock
 from postscan.core.model.principal import Principal, Right
 from postscan.core.model.states import JobReason, JobState
-from postscan.core.store import deliveries, events, listing
+from postscan.core.store import deliveries, events
 from postscan.core.store.database.pages import of_jobs
 from postscan.core.store.deliveries import FilterUse
 from postscan.core.store.events import StateTime
-from postscan.core.store.listing import JobQuery
+from postscan.core.store.listing import search
+from postscan.core.store.listing.query import JobQuery
 from postscan.core.store.store import Store
 
 DAY: Final = timedelta(days=1)
@@ -101,7 +102,7 @@ class Overview:
         if not by.may(Right.SEE):
             return DayOfFilters([], [], 0)
         query = JobQuery(begin=self._clock.now() - DAY)
-        tokens = listing.tokens(self._store.reading, query, MOST_JOBS)
+        tokens = search.tokens(self._store.reading, query, MOST_JOBS)
         return DayOfFilters(*summary(of_jobs(self._store.reading, tokens, deliveries.uses)), len(tokens))
 
     def times(self, by: Principal) -> DayOfTimes:
@@ -109,7 +110,7 @@ class Overview:
         if not by.may(Right.SEE):
             return DayOfTimes(0, 0, None, None, None)
         query = JobQuery(begin=self._clock.now() - DAY)
-        tokens = listing.tokens(self._store.reading, query, MOST_TIMED)
+        tokens = search.tokens(self._store.reading, query, MOST_TIMED)
         return times(of_jobs(self._store.reading, tokens, events.state_times), len(tokens))
 
     def spool(self, by: Principal) -> SpoolUse:
