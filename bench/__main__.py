@@ -17,6 +17,7 @@ from bench import (
     mails,
     oracle,
     pairs,
+    screens,
     send_image,
     uploads,
 )
@@ -30,6 +31,7 @@ ALL = {
     "events": events.run,
     "commit_beside_reads": commit_beside_reads.run,
     "console": console.run,
+    "screens": screens.run,
     "growth": growth.run,
     "growth_on_postgresql": growth.run_on_postgresql,
     "pairs": pairs.run,

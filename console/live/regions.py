@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from postscan.console.request import Console
 from postscan.core.engine import server_process
+from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Right
 
 MOST: Final = 8
@@ -34,7 +35,9 @@ class Region:
 
     It is rendered after a change, but not earlier than `seconds` after the last time; and again after
     `repeat_seconds` without a change, for what changes with the time alone. With `follows_jobs`, that is the case each
-    second while filters run. Only callers with the `right` get it; None: each caller, who sees what is their own.
+    second while filters run. The argument of one that `is_of_job` begins with the token of a job, and ends there or
+    goes on behind a slash; other jobs do not change it. Only callers with the `right` get it; None: each caller, who
+    sees what is their own.
     """
 
     template: str
@@ -42,18 +45,24 @@ class Region:
     seconds: float = 0.25
     repeat_seconds: float = 60.0
     follows_jobs: bool = False
+    is_of_job: bool = False
     right: Right | None = None
 
 
 class RegionKey(NamedTuple):
     """One rendering of a region: for whom, of what.
 
-    `argument` is the token of a job, the query of a list, or "".
+    `argument` is the token of a job, with or without a number behind it, the query of a list, or "".
     """
 
     group: Hashable
     name: str
     argument: str
+
+    @property
+    def job(self) -> JobToken:
+        """The job of a region that is of one."""
+        return JobToken(self.argument.partition("/")[0])
 
 
 def group_of(by: Principal) -> Hashable:

@@ -13,7 +13,6 @@ from typing import Any, Final
 from postscan.console.live.regions import Region, RegionKey
 from postscan.console.request import Console
 from postscan.core.errors import PostscanError, StoreBusy
-from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.service.administration.changes import Change
 
@@ -74,14 +73,15 @@ class RegionRenderer:
         """Note which regions a change concerns."""
         with self._lock:
             for key, entry in self._entries.items():
-                entry.is_stale |= key.name != "job" or change.is_of(JobToken(key.argument))
+                entry.is_stale |= not self._regions[key.name].is_of_job or change.is_of(key.job)
 
     def follow(self, in_progress: Collection[str]) -> None:
         """Note that time has passed for these jobs, whose filters run."""
         with self._lock:
             for key, entry in self._entries.items():
-                if in_progress and self._regions[key.name].follows_jobs:
-                    entry.is_stale |= key.name != "job" or key.argument in in_progress
+                region = self._regions[key.name]
+                if in_progress and region.follows_jobs:
+                    entry.is_stale |= not region.is_of_job or key.job in in_progress
 
     def forget(self, wanted: Collection[RegionKey]) -> None:
         """Drop renderings that no stream shows, the oldest first, where there are many of them."""

@@ -44,6 +44,7 @@ class DashboardFigures:
         engine, ticks = console.engine, console.clock.ticks
         self.hours = Remembered(lambda: engine.listing.hours(_SERVER), 10, ticks)
         self.day = Remembered(lambda: engine.overview.filters(_SERVER), 60, ticks)
+        self.times = Remembered(lambda: engine.overview.times(_SERVER), 30, ticks)
         self.spool = Remembered(lambda: engine.overview.spool(_SERVER), 30, ticks)
         self.problems = Remembered(lambda: problems(engine, _SERVER, self.day.get()), 60, ticks)
 
@@ -113,6 +114,7 @@ def today(console: Console, by: Principal) -> dict[str, Any]:
         "destinations": day.destinations[:MOST_DESTINATIONS] if by.may(Right.SEE) else [],
         "more_destinations": max(len(day.destinations) - MOST_DESTINATIONS, 0),
         "day_jobs": day.jobs,
+        "times": kept.times.get(),
         "spool": kept.spool.get(),
         "disk": shutil.disk_usage(folder) if folder.exists() else None,
         "short_name": short_name,

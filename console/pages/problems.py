@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from postscan.core.engine import Engine, is_served
-from postscan.core.model.principal import Principal
+from postscan.core.model.principal import Principal, Right
 from postscan.core.model.process import short_name
 from postscan.core.registry.catalogue import PluginState
 from postscan.core.service.administration.metrics.overview import DayOfFilters
@@ -17,12 +17,13 @@ from postscan.doctor.findings import Finding, Severity, problem
 
 
 class DashboardProblem(NamedTuple):
-    """One problem or warning: what is wrong, what corrects it, and where the console has more about it."""
+    """One problem or warning: what is wrong, what corrects it, and where the console has more, for whom."""
 
     severity: Severity
     sentence: str
     fix: str
     url: str = ""
+    right: Right = Right.SEE
 
 
 def problems(engine: Engine, by: Principal, day: DayOfFilters) -> list[DashboardProblem]:
@@ -64,16 +65,16 @@ def _of_plugins(engine: Engine) -> Iterator[DashboardProblem]:
         if one.state is PluginState.QUARANTINED:
             url = f"/plugins/{quote(one.name, safe='')}"
             sentence = f"Plugin {one.name} is in quarantine: {one.reason}"
-            yield DashboardProblem(Severity.PROBLEM, sentence, "Correct what it says, or disable the plugin.", url)
+            fix = "Correct what it says, or disable the plugin."
+            yield DashboardProblem(Severity.PROBLEM, sentence, fix, url, Right.ADMINISTER)
 
 
 def _of_inlets(engine: Engine, by: Principal) -> Iterator[DashboardProblem]:
     for name, row in engine.inlets.list(by).items():
         if row.quarantine:
             fix = f"postscan sources start {name}"
-            yield DashboardProblem(
-                Severity.PROBLEM, f"Source {name} is in quarantine: {row.quarantine}", fix, "/devices"
-            )
+            sentence = f"Source {name} is in quarantine: {row.quarantine}"
+            yield DashboardProblem(Severity.PROBLEM, sentence, fix, "/devices", Right.ADMINISTER)
 
 
 def _of_filters(day: DayOfFilters) -> Iterator[DashboardProblem]:

@@ -40,7 +40,10 @@ REGIONS: Final[Mapping[str, Region]] = {
         "regions/today.html", lambda console, by, _: dashboard.today(console, by), seconds=5.0, right=Right.SEE
     ),
     "rows": Region("regions/rows.html", _listed, seconds=0.5),
-    "job": Region("regions/job.html", job.region, follows_jobs=True),
+    "job": Region("regions/job.html", job.region, follows_jobs=True, is_of_job=True),
+    "log": Region(
+        "regions/log.html", job.log_region, seconds=0.5, follows_jobs=True, is_of_job=True, right=Right.OPERATE
+    ),
 }
 
 

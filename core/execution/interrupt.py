@@ -32,6 +32,12 @@ class Interrupt:
         """True once `shutdown` was called."""
         return self._stopping.is_set()
 
+    @property
+    def set(self) -> bool:
+        """True once `cancel` or `shutdown` was called."""
+        with self._lock:
+            return bool(self._reason)
+
     def wait_shutdown(self, seconds: float) -> bool:
         """Sleep for *seconds* or until `shutdown`, whichever is first; return whether it was called."""
         return self._stopping.wait(seconds)

@@ -27,11 +27,13 @@ from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.results import reason_of
 from postscan.core.model import file_names
 from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
+from postscan.core.model.principal import inlet_of
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
 from postscan.core.registry import redaction
 from postscan.core.registry.catalogue import FilterInfo, FilterLookup, Plugin
 from postscan.core.settings import Settings
+from postscan.core.spool import page_check
 from postscan.core.spool.images import Reserve, Spool
 from postscan.core.spool.job_log import JobLogWriter
 from postscan.core.spool.quota import Quota
@@ -107,6 +109,10 @@ class Pipeline:
         if not any(self._filters.find(step.dialect) for step in job.steps):
             self._close(stored, JobReason.NO_VALID_INSTRUCTIONS)
             return
+        if changed := self._changed_page(job, interrupt):
+            log.error("page is not what its source sent", extra={"job": token, "page": changed})
+            self._close(stored, JobReason.PROCESSING_FAILED)
+            return
         for step in job.steps:
             # One that ended before a crash counts like one that ends now: its error may not have closed the job yet.
             state = step.state if step.state.ended else self._run_step(stored, step.position, interrupt)
@@ -116,6 +122,15 @@ class Pipeline:
                 self._close(stored, JobReason.PROCESSING_FAILED)
                 return
         self._close(stored)
+
+    def _changed_page(self, job: Job, interrupt: Interrupt) -> int | None:
+        """Return the number of the first page that does not have the hash that its source gave.
+
+        None if all have it, if no source made the job, if a filter has run already, or if the job should stop.
+        """
+        if inlet_of(job.owner) is None or any(step.attempt for step in job.steps):
+            return None
+        return page_check.first_changed(job.documents, self._spool.path, lambda: interrupt.set)
 
     def _check_filters(self, job: Job) -> None:
         """Raise `FiltersAwaited` if a step that has not ended has no filter."""

@@ -21,7 +21,7 @@ from postscan.core.model.principal import Principal, Proof, Right
 from postscan.core.model.records import AuditLine, RequestKey, StoredResponse
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.throttle import Throttle
-from postscan.core.store.listing import ListedJob
+from postscan.core.store.listing.listed_jobs import ListedJob
 from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
 _OF_THE_USER: Final = frozenset({"get", "cancel"})

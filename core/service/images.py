@@ -172,9 +172,9 @@ class ImageUpload(ImageSink):
         """Append bytes; raise `SpoolFull`, or `InvalidArgument` (ImageData) if they are too many."""
         self._writer.write(data)
 
-    def take(self, move: Callable[[Path], bool]) -> bool:
+    def take(self, move: Callable[[Path], bool], sha256: str = "") -> bool:
         """Let *move* put a file in the place of the image; return False if it could not. Raises as `write` does."""
-        return self._writer.take(move)
+        return self._writer.take(move, sha256)
 
     def commit(self) -> str:
         """Make the image durable, record it, and return its SHA-256 in hex."""

@@ -259,7 +259,7 @@ class SourceIntake:
             PageFile(self._folders[request.kept], request.path) as page,
             service.open_image(job.token, job.owner, job.pages + 1, request.format, examine=examine) as image,
         ):
-            if not (request.given and image.take(page.move_to)):
+            if not (request.given and image.take(page.move_to, request.sha256)):
                 for chunk in page.chunks():
                     image.write(chunk)
         job.pages += 1

@@ -56,11 +56,12 @@ class ImageSink(ABC):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes."""
 
-    def take(self, move: Callable[[Path], bool]) -> bool:
+    def take(self, move: Callable[[Path], bool], sha256: str = "") -> bool:
         """Let *move* put a whole file in the place of the image, before any byte is written; raises as `write` does.
 
         *move* is called with a path, and returns whether it has done so; then the file has no other name, and is open
-        for writing nowhere. Returns what it returns; without a place, False.
+        for writing nowhere. With *sha256*, its hash in hex by whoever wrote it, it is not hashed again. Returns what
+        *move* returns; without a place, False.
         """
         return False
 
@@ -131,6 +132,7 @@ class ImageWriter(ImageSink):
         self._part = folder / f"{name}{PART}"
         self._digest = hashlib.sha256()
         self._beside = GrowingHash(self._part) if hash_beside else None
+        self._given_hash = ""
         self._size = 0
         self._flushed = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -158,16 +160,18 @@ class ImageWriter(ImageSink):
         if self._size - self._flushed >= EARLY:
             self._start_writeback()
 
-    def take(self, move: Callable[[Path], bool]) -> bool:
+    def take(self, move: Callable[[Path], bool], sha256: str = "") -> bool:
         """Let *move* put a file in the place of the image, unless `write` has to hash it."""
         if self._beside is None or not move(self._part):
             return False
+        self._given_hash = sha256
         self._close()
         with _disk_errors():
             self._descriptor = os.open(self._part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             size = os.fstat(self._descriptor).st_size
         self._count(size)
-        self._beside.grown(size)
+        if not sha256:
+            self._beside.grown(size)
         return True
 
     def written(self) -> Path:
@@ -176,7 +180,7 @@ class ImageWriter(ImageSink):
         Nothing may be written any more.
         """
         self._start_writeback()
-        if self._beside is not None:
+        if self._beside is not None and not self._given_hash:
             self._beside.finish(self._size)
         return self._part
 
@@ -210,6 +214,8 @@ class ImageWriter(ImageSink):
     def _hashed(self) -> str:
         if not self._size:
             raise InvalidArgument("ImageData", "", "the bytes of an image")
+        if self._given_hash:
+            return self._given_hash
         if self._beside is None:
             return self._digest.hexdigest()
         self._beside.finish(self._size)

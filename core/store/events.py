@@ -16,6 +16,7 @@ from postscan.core.model.events import (
     Event,
     FilterStateChanged,
     JobEnded,
+    JobStateChanged,
     RepositoryConfigurationChanged,
     RepositoryEvent,
     RepositoryStatusChanged,
@@ -98,6 +99,25 @@ def of_jobs_behind(db: sa.Connection, cursor: int, most: int) -> list[EventRow]:
     c = EVENT.c
     query = sa.select(c.seq, c.token, c.kind, c.at, c.fields).where(c.seq > cursor, c.token.is_not(None))
     return [EventRow(*row) for row in db.execute(query.order_by(c.seq).limit(most))]
+
+
+class StateTime(NamedTuple):
+    """When a job came into a state, and why: the reasons that it had then."""
+
+    token: JobToken
+    state: JobState
+    reasons: tuple[str, ...]
+    at: datetime
+
+
+def state_times(db: sa.Connection, tokens: Sequence[str], most: float) -> list[StateTime]:
+    """Return the changes of the states of these jobs, in their order; raise `TooManyRows` for more than *most*."""
+    c = EVENT.c
+    query = sa.select(c.token, c.fields, c.at).where(c.token.in_(tokens), c.kind == JobStateChanged.__name__)
+    return [
+        StateTime(JobToken(row.token), JobState(row.fields["state"]), tuple(row.fields["reasons"]), row.at)
+        for row in at_most(db, query.order_by(c.seq), most)
+    ]
 
 
 def ended_steps(db: sa.Connection, tokens: Sequence[str], most: float) -> list[EndedStep]:

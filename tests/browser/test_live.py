@@ -56,6 +56,19 @@ def test_events_are_on_the_screen_fast(site: Site, admin: Person) -> None:
     assert statistics.median(took) < EVENT_MS, took
 
 
+def test_lines_of_the_log_are_on_the_screen_by_themselves(site: Site, admin: Person) -> None:
+    """A reader who is at the last line stays there."""
+    lines = " ".join(f"line-{number}" for number in range(60))
+    token = site.scanner.start("sleep until woken", f"log {lines}")
+    site.server.works.await_trace(token, "sleep")
+    page = admin.open(f"/jobs/{token}")
+    site.server.works.wake(token)
+
+    seen(page, "#lines", "line-59")
+    shown = page.locator("#lines .tail")
+    assert shown.evaluate("one => one.scrollHeight > one.clientHeight && one.scrollTop === 0")  # counted from the end
+
+
 def test_what_a_reader_does_survives_an_update(site: Site, admin: Person) -> None:
     """Focus, text that is being typed, details that are open, boxes that are checked, and a selection."""
     page = admin.open("/jobs?tab=all")

@@ -71,16 +71,24 @@ def test_a_process_is_tested_in_2_clicks(site: Site, someone: Person) -> None:
     expect(clicks.page.locator("#job")).to_be_visible()
 
 
-def test_a_plugin_is_read_and_disabled_in_3_clicks(site: Site, someone: Person) -> None:
-    """From the dashboard: on Plugins, on the plugin, whose page has its state, and on the switch."""
-    clicks = Clicks(someone.open("/"))
-    clicks.on(clicks.page.get_by_role("navigation").get_by_role("link", name="Plugins"))
-    enabled = clicks.page.locator("tr", has_not_text="disabled").get_by_role("link")
-    clicks.on(enabled.first)
-    clicks.on(clicks.page.get_by_role("button", name="Disable"))
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_the_reason_of_a_quarantine_is_read_and_the_plugin_disabled_in_3_clicks(
+    tmp_path: Path, browser: Browser, scripts: bool
+) -> None:
+    """From the dashboard: on Plugins, on the plugin, whose page has the reason, and on the switch."""
+    with (
+        open_site(tmp_path, {"filters.stamp": {"colour": "red"}}) as site,
+        at_console(site, browser, java_script_enabled=scripts) as admin,
+    ):
+        clicks = Clicks(admin.open("/"))
+        clicks.on(clicks.page.get_by_role("navigation").get_by_role("link", name="Plugins"))
+        clicks.on(clicks.page.get_by_role("row", name="stamp").get_by_role("link"))
+        expect(clicks.page.get_by_role("main")).to_contain_text("colour")
+        clicks.on(clicks.page.get_by_role("button", name="Disable"))
 
-    assert clicks.count == 3
-    expect(clicks.page.get_by_role("button", name="Enable")).to_be_visible()
+        assert clicks.count == 3
+        expect(clicks.page.get_by_role("button", name="Enable")).to_be_visible()
+        assert admin.reports == []
 
 
 def test_what_ends_soon_is_shown_with_its_fix_in_1_click(tmp_path: Path, browser: Browser) -> None:

@@ -21,10 +21,12 @@ class ShownTexts:
     """The regions `running`, `rows`, `job` and `server`, and what they show now; an error is raised instead."""
 
     def __init__(self, **how: Any) -> None:
-        self.texts: dict[str, str | Exception] = {name: name for name in ("running", "rows", "job", SERVER)}
+        self.texts: dict[str, str | Exception] = {name: name for name in ("running", "rows", "job", "log", SERVER)}
         self.reads: Counter[tuple[str, str]] = Counter()
         settings = {"seconds": 0.0, **how}
-        regions = {name: Region(name, self._reader(name), **settings) for name in self.texts}
+        regions = {
+            name: Region(name, self._reader(name), is_of_job=name in ("job", "log"), **settings) for name in self.texts
+        }
         self.renderer = RegionRenderer(
             cast("Console", None), regions, lambda _name, _by, values: f"<p>{values['text']}</p>"
         )

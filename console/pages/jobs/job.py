@@ -41,21 +41,21 @@ class Tick(NamedTuple):
 
 def show(request: ConsoleRequest) -> Response:
     """Show one job."""
-    token, engine, by = request.path_value("token"), request.console.engine, request.by
-    values = region(request.console, by, token)
-    position = _position(request)
-    lines = [line for line in engine.service.lines(token, by).lines if position in (None, line.position)]
+    console, engine, by = request.console, request.console.engine, request.by
+    values = region(console, by, request.path_value("token"))
+    token, position = values["job"].token, _position(request.query("log"))
+    live = {"job": token}
+    if by.may(Right.OPERATE):
+        live["log"] = token if position is None else f"{token}/{position + 1}"
+        values |= log_region(console, by, live["log"])
     return render(
         request,
         "jobs/job.html",
-        live=stream_url("job", job=values["job"].token),
-        origin=engine.origins.of_job(values["job"].token, by),
+        live=stream_url(*live, **live),
+        origin=engine.origins.of_job(token, by),
         sees_lines=by.may(Right.OPERATE),
-        lines=lines[-MOST_LINES:],
-        earlier=max(len(lines) - MOST_LINES, 0),
-        line_text=line_text,
         position=position,
-        audited=engine.service.audit(by, values["job"].token, MOST_ROWS),
+        audited=engine.service.audit(by, token, MOST_ROWS),
         most=MOST_ROWS,
         **values,
     )
@@ -79,6 +79,17 @@ def region(console: Console, by: Principal, token: str) -> dict[str, Any]:
         "event_text": event_text,
         "short_name": short_name,
     }
+
+
+def log_region(console: Console, by: Principal, argument: str) -> dict[str, Any]:
+    """Return the values of `regions/log.html`: the last lines of a job, or of one of its filters (`TOKEN/2`).
+
+    Raises as `region`.
+    """
+    token, _, number = argument.partition("/")
+    position = _position(number)
+    lines = [line for line in console.engine.service.lines(token, by).lines if position in (None, line.position)]
+    return {"lines": lines[-MOST_LINES:], "earlier": max(len(lines) - MOST_LINES, 0), "line_text": line_text}
 
 
 def event_text(event: EventRow) -> str:
@@ -105,7 +116,6 @@ def _drawn(row: TimelineRow, scale: Timeline) -> DrawnRow:
     return DrawnRow(row, bar, tuple(charts.position(mark, scale.seconds) for mark in row.marks))
 
 
-def _position(request: ConsoleRequest) -> int | None:
-    """Return the position of the filter whose lines are asked for; None for all."""
-    text = request.query("log")
-    return int(text) - 1 if text.isdecimal() and len(text) < 5 else None
+def _position(number: str) -> int | None:
+    """Return the position of the filter with this number; None for all filters."""
+    return int(number) - 1 if number.isdecimal() and len(number) < 5 else None

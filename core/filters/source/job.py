@@ -69,15 +69,18 @@ class SourceJob:
             remind_seconds=self._started.job_seconds / _REMINDERS,
         )
 
-    def page_from(self, path: Path, format: str = "", *, whole: bool = False, give: bool = False) -> None:
+    def page_from(
+        self, path: Path, format: str = "", *, whole: bool = False, give: bool = False, sha256: str = ""
+    ) -> None:
         """Store a finished file of the `folder` or the `workdir` as the next page; the file stays where it is.
 
         With *give* a file of the `workdir` may be gone afterwards, also after an error: the server moves it, instead of
-        copying it, where that is possible. Nothing may have it open for writing.
+        copying it, where that is possible. Nothing may have it open for writing. With *sha256*, the hash of its bytes
+        in hex, the server does not hash it now, but before the first filter runs: the job fails there if it differs.
 
         Raises `ValueError` for a path that leads elsewhere, and as leaving the block of `page` does.
         """
-        self.store(Path(path), format, whole=whole, give=give)
+        self.store(Path(path), format, whole=whole, give=give, sha256=sha256)
 
     def cancel(self, why: str) -> None:
         """Cancel the job, since the origin says so. The block may then be left in any way. Raises `Ended` or `Busy`."""
@@ -100,11 +103,19 @@ class SourceJob:
         if error is not None:
             raise error
 
-    def store(self, path: Path, format: str, *, whole: bool, give: bool) -> None:
+    def store(self, path: Path, format: str, *, whole: bool, give: bool, sha256: str = "") -> None:
         """Store the file as the next page, and return when it is durable."""
         kept, below = self._place(path)
-        given = give and not kept
-        self._connection.ask(PageRequest, job=self.id, path=below, kept=kept, format=format, whole=whole, given=given)
+        self._connection.ask(
+            PageRequest,
+            job=self.id,
+            path=below,
+            kept=kept,
+            given=give and not kept,
+            format=format,
+            whole=whole,
+            sha256=sha256,
+        )
         self._has_pages = True
 
     def _place(self, path: Path) -> tuple[bool, str]:

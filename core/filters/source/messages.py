@@ -171,7 +171,8 @@ class PageRequest(_JobRequest):
 
     `path` is relative to the `folder` of the inlet if `kept`, else to its `workdir`. `format` is the keyword that was
     given, "" to go by content. `whole` says that the end mark of the protocol itself was seen. With `given` the source
-    does nothing more with the file, whatever the reply is: the server may move it instead of copying it.
+    does nothing more with the file, whatever the reply is: the server may move it instead of copying it. `sha256` is
+    the hash of its bytes in hex, if the source has it; the server checks it before the first filter runs.
     """
 
     type: Literal["page"] = "page"
@@ -180,6 +181,7 @@ class PageRequest(_JobRequest):
     given: StrictBool = False
     format: Word = ""
     whole: StrictBool = False
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
 class EndRequest(_JobRequest):

@@ -15,7 +15,7 @@ from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Right
 from postscan.core.model.states import TRANSITIONS, JobReason, JobState, Verb
 from postscan.core.service.access import is_owned, is_visible
-from postscan.core.store.listing import ListedJob
+from postscan.core.store.listing.listed_jobs import ListedJob
 
 _UNFINISHED: Final = ((JobReason.TIMED_OUT,), (JobReason.SEND_IMAGE_FAILED,))
 """The reasons of a job that ended before its last image came."""

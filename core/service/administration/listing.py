@@ -14,17 +14,11 @@ from postscan.core.clock import Clock
 from postscan.core.model.principal import Principal, Right
 from postscan.core.model.states import JobState
 from postscan.core.service.access import owner_filter, sid_filter
-from postscan.core.store import listing
 from postscan.core.store.database import pages
-from postscan.core.store.listing import (
-    ALL_JOBS,
-    JobGroup,
-    JobQuery,
-    JobsOfProcess,
-    ListedJob,
-    ListedStep,
-    SearchCursor,
-)
+from postscan.core.store.listing import processes, search
+from postscan.core.store.listing.listed_jobs import ListedJob, ListedStep
+from postscan.core.store.listing.processes import JobsOfProcess
+from postscan.core.store.listing.query import ALL_JOBS, JobGroup, JobQuery, SearchCursor
 from postscan.core.store.store import Store
 
 __all__ = [
@@ -83,11 +77,11 @@ class JobListing:
         owner, sid = owner_filter(by), sid_filter(by, "get")
         most = min(most, pages.PAGE)
         return FoundJobs(
-            *listing.search(self._store.reading, query, owner, sid, after, most, lambda: self._clock.ticks() >= until)
+            *search.search(self._store.reading, query, owner, sid, after, most, lambda: self._clock.ticks() >= until)
         )
 
     def counts(self, by: Principal) -> dict[JobState, int]:
-        """Return how many jobs are in each state, in the order of `JobState`; see `listing.count`."""
+        """Return how many jobs are in each state, in the order of `JobState`; see `search.count`."""
         return self._count(by, ALL_JOBS)
 
     def group_counts(self, by: Principal, group: JobGroup) -> dict[JobState, int]:
@@ -101,7 +95,7 @@ class JobListing:
         """
         if not by.may(Right.SEE):
             return {}
-        return listing.count_of_processes(self._store.reading, self._clock.now() - HOURS * _HOUR, MOST_COUNTED)
+        return processes.count_of_processes(self._store.reading, self._clock.now() - HOURS * _HOUR, MOST_COUNTED)
 
     def hours(self, by: Principal) -> list[HourOfJobs]:
         """Return the jobs of the last `HOURS` hours by the hour of their creation, oldest first; the last has begun."""
@@ -110,5 +104,5 @@ class JobListing:
         return [HourOfJobs(begin, self._count(by, JobQuery(begin=begin, end=begin + _HOUR))) for begin in begins]
 
     def _count(self, by: Principal, query: JobQuery, most: float = math.inf) -> dict[JobState, int]:
-        found = listing.count(self._store.reading, query, owner_filter(by), sid_filter(by, "get"), most)
+        found = search.count(self._store.reading, query, owner_filter(by), sid_filter(by, "get"), most)
         return {state: found[state] for state in JobState if found[state]}

@@ -93,7 +93,8 @@ class FileIntake:
             key = self._key(place, name, version, sha256)
             try:
                 with self._inlet.job(key, destination, "local", self._subject(place), names.shown(name)) as job:
-                    job.page_from(path, whole=self._settings.end_mark == "rename")
+                    whole = self._settings.end_mark == "rename"
+                    job.page_from(path, whole=whole, give=True, sha256=sha256)
                 return job.id
             except Taken as taken:
                 self._check_taken(taken)

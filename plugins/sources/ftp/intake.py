@@ -106,7 +106,12 @@ class Intake:
                 remember_seconds=REMEMBERED,
             ) as job:
                 # A file that was renamed has to stay: if there is no room now, it waits for its next rename.
-                job.page_from(submission.received.path, whole=submission.renamed, give=not submission.renamed)
+                job.page_from(
+                    submission.received.path,
+                    whole=submission.renamed,
+                    give=not submission.renamed,
+                    sha256=submission.received.sha256(),
+                )
         except Taken as taken:
             return Reply(226, f"The file is job {taken.token} already.")
         except Busy as busy:

@@ -86,17 +86,18 @@ def test_a_region_rests_in_proportion_to_what_it_costs(monkeypatch: pytest.Monke
     assert shown.reads["rows", "text=a"] == 1
 
 
-def test_the_page_of_a_job_is_rendered_for_its_own_changes() -> None:
+@pytest.mark.parametrize("region", [("job", "one"), ("log", "one"), ("log", "one/2")])
+def test_the_page_of_a_job_is_rendered_for_its_own_changes(region: tuple[str, str]) -> None:
     """Not for those of the other jobs of a busy server."""
     shown = ShownTexts()
-    shown.renderer.update(key("job", "one"), ANN)
+    shown.renderer.update(key(*region), ANN)
     shown.renderer.mark(Change(frozenset({JobToken("two")}), frozenset()))
-    shown.renderer.update(key("job", "one"), ANN)
-    before = shown.reads["job", "one"]
+    shown.renderer.update(key(*region), ANN)
+    before = shown.reads[region]
     shown.renderer.mark(Change(frozenset({JobToken("one")}), frozenset()))
-    shown.renderer.update(key("job", "one"), ANN)
+    shown.renderer.update(key(*region), ANN)
 
-    assert (before, shown.reads["job", "one"]) == (1, 2)
+    assert (before, shown.reads[region]) == (1, 2)
 
 
 def test_jobs_that_run_are_followed_without_a_change() -> None:

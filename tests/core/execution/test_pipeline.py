@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from works import PATIENCE, Works, alive, until
 
 from postscan.core.errors import JobNotFound
 from postscan.core.model.job import RunStatus
+from postscan.core.model.principal import of_source
 from postscan.core.model.states import FilterState, JobReason, JobState
 from postscan.core.settings import Settings
 
@@ -55,6 +57,26 @@ def test_filters_run_one_after_another_in_the_order_of_the_instructions(works: W
     works.ended(token)
 
     assert [line[0] for line in works.trace(token)] == ["sleep", "slept", "copy", "sleep", "slept"]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_page_reaches_a_filter_only_if_it_has_the_hash_that_its_source_gave(
+    works: Works, caplog: pytest.LogCaptureFixture, right: bool
+) -> None:
+    """T-S2: the server has taken the hash without a look."""
+    works.by, data = of_source("mail", "10.0.0.9"), b"a page"
+    sha256 = hashlib.sha256(data if right else b"another page").hexdigest()
+    token = works.create("copy")
+    with works.service.open_image(token, works.by, 1, "png", examine=lambda path: "png") as image:
+        assert image.take(lambda target: bool(target.write_bytes(data)), sha256)
+    works.service.end(token, works.by)
+    until(lambda: works.core.store.load(token).state.ended)
+
+    job = works.core.store.load(token)
+    outcome = (JobState.COMPLETED, JobReason.SUCCEEDED) if right else (JobState.ABORTED, JobReason.PROCESSING_FAILED)
+    assert (job.state, *job.reasons) == outcome
+    assert bool(works.trace(token)) is right
+    assert ("page is not what its source sent" in caplog.messages) is not right
 
 
 def test_nothing_runs_before_the_end_of_the_images(works: Works) -> None:

@@ -88,6 +88,23 @@ def test_a_page_that_is_given_is_moved(inlet: Inlet) -> None:
     assert (document.size, document.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
+def test_a_page_that_is_given_with_its_hash_is_not_hashed_again(inlet: Inlet) -> None:
+    """So no byte of it is read at its end: whether the hash is right is looked at before a filter runs."""
+    job, sha256 = inlet.opened(), "0" * 64
+    (inlet.workdir / "given").write_bytes(picture())
+
+    inlet.ask(PageRequest, job=job, path="given", given=True, sha256=sha256)
+    assert [one.sha256 for one in inlet.sources.job(job).documents] == [sha256]
+
+
+def test_a_page_that_is_copied_is_hashed_whatever_its_source_says(inlet: Inlet) -> None:
+    """The copy is read in any case."""
+    job, data = inlet.opened(), picture()
+
+    assert isinstance(inlet.page(job, data, given=False, sha256="0" * 64), RequestDone)
+    assert [one.sha256 for one in inlet.sources.job(job).documents] == [hashlib.sha256(data).hexdigest()]
+
+
 def test_a_page_that_is_given_and_still_open_is_copied(inlet: Inlet) -> None:
     """T-S4: what its source writes afterwards is not in the job."""
     job, data = inlet.opened(), picture()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,16 +10,23 @@ from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock
 from postscan.core.model.principal import Principal, Right
-from postscan.core.store import deliveries, listing
+from postscan.core.model.states import JobReason, JobState
+from postscan.core.store import deliveries, events
 from postscan.core.store.database.pages import of_jobs
 from postscan.core.store.deliveries import FilterUse
-from postscan.core.store.listing import JobQuery
+from postscan.core.store.events import StateTime
+from postscan.core.store.listing import search
+from postscan.core.store.listing.query import JobQuery
 from postscan.core.store.store import Store
 
 DAY: Final = timedelta(days=1)
 
 MOST_JOBS: Final = 5000
 """Jobs of the last day that are looked at, the newest first."""
+
+
+MOST_TIMED: Final = 1000
+"""Jobs of the last day whose times are read, the newest first."""
 
 
 class FilterOfProcess(NamedTuple):
@@ -62,6 +70,19 @@ class DayOfFilters(NamedTuple):
     jobs: int
 
 
+class DayOfTimes(NamedTuple):
+    """The times of so many jobs of a day, in seconds: until their filters began, and from then on to their end.
+
+    None if no job has such a time. `with_errors` are those that completed although a filter failed.
+    """
+
+    jobs: int
+    with_errors: int
+    wait_median: float | None
+    run_median: float | None
+    run_p99: float | None
+
+
 class SpoolUse(NamedTuple):
     """Bytes of images and documents that the spool keeps, and how many of them retention may remove."""
 
@@ -81,13 +102,45 @@ class Overview:
         if not by.may(Right.SEE):
             return DayOfFilters([], [], 0)
         query = JobQuery(begin=self._clock.now() - DAY)
-        tokens = listing.tokens(self._store.reading, query, MOST_JOBS)
+        tokens = search.tokens(self._store.reading, query, MOST_JOBS)
         return DayOfFilters(*summary(of_jobs(self._store.reading, tokens, deliveries.uses)), len(tokens))
+
+    def times(self, by: Principal) -> DayOfTimes:
+        """Return how long jobs of the last day have waited and run, the newest of them."""
+        if not by.may(Right.SEE):
+            return DayOfTimes(0, 0, None, None, None)
+        query = JobQuery(begin=self._clock.now() - DAY)
+        tokens = search.tokens(self._store.reading, query, MOST_TIMED)
+        return times(of_jobs(self._store.reading, tokens, events.state_times), len(tokens))
 
     def spool(self, by: Principal) -> SpoolUse:
         """Return what the spool keeps of all callers."""
         usages = list(self._store.usages()) if by.may(Right.SEE) else []
         return SpoolUse(sum(one.kept for one in usages), sum(one.disposable for one in usages))
+
+
+def times(changes: Iterable[StateTime], jobs: int) -> DayOfTimes:
+    """Return what the changes of the states of so many jobs say; those of one job are in their order."""
+    waits, runs, with_errors = [], [], 0
+    waiting: dict[str, datetime] = {}
+    running: dict[str, datetime] = {}
+    for one in changes:
+        if one.state is JobState.PENDING:
+            waiting[one.token] = one.at
+        elif one.state is JobState.STARTED:
+            running[one.token] = one.at
+            if one.token in waiting:
+                waits.append((one.at - waiting.pop(one.token)).total_seconds())
+        elif one.state.ended:
+            with_errors += JobReason.ERRORS in one.reasons
+            if one.token in running:
+                runs.append((one.at - running.pop(one.token)).total_seconds())
+    return DayOfTimes(jobs, with_errors, _quantile(waits, 0.5), _quantile(runs, 0.5), _quantile(runs, 0.99))
+
+
+def _quantile(values: list[float], part: float) -> float | None:
+    """Return the smallest of the values that is not below this part of them."""
+    return sorted(values)[math.ceil(part * len(values)) - 1] if values else None
 
 
 def summary(uses: Iterable[FilterUse]) -> tuple[list[DestinationUse], list[FilterFailures]]:

@@ -84,7 +84,7 @@ class Jobs:
                 remember_seconds=seconds,
             ) as job:
                 for file in files:
-                    job.page_from(file.path, whole=True)
+                    job.page_from(file.path, whole=True, give=True, sha256=file.sha256)
         except Taken as taken:
             return Delivered(taken.token, self.address(caller, taken.token), is_repeated=True)
         except Ended as ended:

@@ -64,6 +64,28 @@ def put(store: Store, job: Callable[..., Job]) -> Put:
     return insert
 
 
+@pytest.fixture
+def timed(store: Store, job: Callable[..., Job]) -> Put:
+    """Store a job that has waited and run for so many seconds; *fails* says that its filter failed."""
+
+    def insert(token: str, waited: float, ran: float, *, fails: bool = False) -> None:
+        ended, begun, ends = (at(10) + timedelta(seconds=seconds) for seconds in (0, waited, waited + ran))
+        made = job("urn:acme:copy", token=token)
+        made.continue_on_error = True
+        made.created = at(11)
+        made.receive(JobDocument(1, "png", 10, "0" * 64, f"{token}/1"), at(11))
+        made.end(ended)
+        made.claim(begun)
+        store.insert(made)
+        with store.change(token) as stored:
+            stored.start(0, begun)
+        with store.change(token) as stored:
+            stored.report(0, FilterVerb.FAIL if fails else FilterVerb.SUCCEED, ends)
+            stored.finish(ends)
+
+    return insert
+
+
 def test_destinations_are_judged_by_what_was_delivered_in_a_day(overview: Overview, put: Put) -> None:
     """Each with its last delivery, and with the failures of the filters that deliver to it."""
     put("old", 60 * 25, "/srv/old")
@@ -151,3 +173,36 @@ def test_other_callers_find_nothing(overview: Overview, put: Put) -> None:
 
     assert overview.filters(ANNA) == ([], [], 0)
     assert overview.spool(ANNA) == SpoolUse(0, 0)
+
+
+def test_the_times_of_a_day_are_those_of_its_newest_jobs(overview: Overview, timed: Put, put: Put) -> None:
+    """Until the filters began, and from then on to the end; one that still runs has waited, and no more."""
+    put("old", 60 * 25)
+    for token, waited, ran in (("a", 1, 4), ("b", 2, 6), ("c", 3, 8)):
+        timed(token, waited, ran)
+    put("open", 5)
+
+    found = overview.times(ADMIN)
+
+    assert (found.jobs, found.with_errors) == (4, 0)
+    assert (found.wait_median, found.run_median, found.run_p99) == (1.0, 6.0, 8.0)
+
+
+def test_jobs_that_completed_with_errors_are_counted(overview: Overview, timed: Put) -> None:
+    """Those where the other filters went on."""
+    timed("a", 1, 4)
+    timed("b", 1, 4, fails=True)
+
+    assert overview.times(ADMIN)[:2] == (2, 1)
+
+
+def test_a_day_without_jobs_has_no_times(overview: Overview) -> None:
+    """And not zero."""
+    assert overview.times(ADMIN) == (0, 0, None, None, None)
+
+
+def test_the_times_of_all_jobs_are_for_those_who_may_see_them(overview: Overview, timed: Put) -> None:
+    """Another caller finds nothing."""
+    timed("a", 1, 4)
+
+    assert overview.times(ANNA).jobs == 0

@@ -1,0 +1,1 @@
+"""Search and count jobs: which are wanted, how they are found, and what is shown of each."""
