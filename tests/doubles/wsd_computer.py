@@ -11,7 +11,7 @@ import http.client
 import queue
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,6 +101,8 @@ class WsdComputer:
         self.sink = sink
         self.events: queue.Queue[HeardEvent] = queue.Queue()
         self.status = 202
+        self.replies: list[WsdReply] = []
+        self.on_event: Callable[[], object] = lambda: None
 
     def call(self, action: str, body: str, *, url: str = "", to: str = "", headers: str = "") -> WsdReply:
         """Send one request on a connection of its own."""
@@ -116,7 +118,10 @@ class WsdComputer:
         try:
             connection.request("POST", parts.path, data, {"Content-Type": "application/soap+xml"})
             response = connection.getresponse()
-            return WsdReply(response.status, response.headers.get("Content-Type", ""), response.read(), id)
+            self.replies.append(
+                WsdReply(response.status, response.headers.get("Content-Type", ""), response.read(), id)
+            )
+            return self.replies[-1]
         finally:
             connection.close()
 
@@ -243,6 +248,7 @@ def computer(service: str) -> Iterator[WsdComputer]:
 
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["Content-Length"]))
+            one.on_event()
             one.events.put(HeardEvent(self.path, etree.fromstring(data)))
             self.send_response_only(one.status)
             self.send_header("Content-Length", "0")

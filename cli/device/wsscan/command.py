@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,9 @@ from postscan.cli.output import exit_codes, terminal
 from postscan.core.errors import InvalidArgument, PostscanError
 
 HIGHEST_PORT: Final = 65535
+HUMAN_SECONDS: Final = 0.5
+"""Seconds from the moment when the panel shows a destination until `--press` chooses it."""
+
 _POLL: Final = 0.05
 _MAX_LINE: Final = 1000
 
@@ -81,10 +85,15 @@ def serve(
 def _run(scanner: WsdScanner, commands: PanelCommands, stop: threading.Event, label: str, log: ProgressLog) -> int:
     lines = _StdinLines()
     chosen: PanelPress | None = None
+    shown_at = float("inf")
     if label:
         log.write(f"waiting for the destination {label!r}")
     while not stop.wait(0 if lines.is_open else _POLL):
-        if label and chosen is None and label in scanner.destinations:
+        if label not in scanner.destinations:
+            shown_at = float("inf")
+        elif label and chosen is None:
+            shown_at = min(shown_at, time.monotonic())
+        if chosen is None and time.monotonic() - shown_at >= HUMAN_SECONDS:
             with contextlib.suppress(PanelError):  # busy with a scan of another client: the panel is tried again
                 chosen = scanner.press(label)
         if chosen is not None and chosen.ended.is_set():

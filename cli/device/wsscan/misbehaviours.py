@@ -51,6 +51,7 @@ MISBEHAVIOURS: Final = {
         "LABEL", "", "gives that destination no token; without LABEL, none has"
     ),
     "dead-event": WsdMisbehaviour("", "", "sends no event when a destination is pressed"),
+    "early-event": WsdMisbehaviour("", "", "presses the first destination before Subscribe is answered, once"),
     "double-event": WsdMisbehaviour("", "", "sends each ScanAvailableEvent twice"),
     "deny-cancel": WsdMisbehaviour("", "", "refuses CancelJob, and goes on"),
     "fault-200": WsdMisbehaviour("", "", "sends faults with HTTP status 200"),

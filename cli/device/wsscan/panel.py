@@ -49,7 +49,10 @@ class PressState(StrEnum):
 
 @dataclass(eq=False)
 class PanelPress:
-    """A destination was chosen; `why` is the reason of a failed delivery, `job` the job that the client made of it."""
+    """A destination was chosen; `why` is the reason of a failed delivery, `job` the job that the client made of it.
+
+    `told` is set when the event was delivered or has failed, `ended` at the end of the press.
+    """
 
     destination: PanelDestination
     subscription: WsdSubscription
@@ -59,6 +62,7 @@ class PanelPress:
     why: str = ""
     job: DeviceJob | None = None
     deadline: float = 0.0
+    told: threading.Event = field(default_factory=threading.Event, repr=False)
     ended: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def wait(self, seconds: float) -> PressState:
@@ -188,6 +192,7 @@ class ScannerPanel:
         self._notifier.notify(press.subscription, SCAN_AVAILABLE, content, lambda why: self._delivered(press, why))
 
     def _delivered(self, press: PanelPress, why: str) -> None:
+        press.told.set()
         if why:
             with self._lock:
                 press.why = why

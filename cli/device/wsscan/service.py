@@ -15,10 +15,11 @@ from lxml import etree
 
 from postscan.cli.device.wsscan import operations, transfer
 from postscan.cli.device.wsscan.description.metadata import DEVICE_TYPES, match, metadata, reference
+from postscan.cli.device.wsscan.eventing.notifier import SECONDS
 from postscan.cli.device.wsscan.eventing.subscription_messages import expires_response, subscribe_response
 from postscan.cli.device.wsscan.eventing.subscriptions import SubscriptionTable, WsdSubscription
 from postscan.cli.device.wsscan.misbehaviours import MOMENTS
-from postscan.cli.device.wsscan.operations import ScanServiceParts
+from postscan.cli.device.wsscan.operations import SOURCES, ScanServiceParts
 from postscan.cli.device.wsscan.protocol import soap
 from postscan.cli.device.wsscan.protocol.discovery import local_address
 from postscan.cli.device.wsscan.protocol.http_server import ConnectionDropped, WsdHttpRequest, WsdHttpResponse
@@ -191,7 +192,14 @@ class ScannerService:
             without_token=self._parts.misbehaviours.value("no-token-for-destination"),
             replace_tokens=self._parts.traits.replaces_tokens,
         )
+        if subscription.destinations and self._parts.misbehaviours.use("early-event"):
+            self._press_early(subscription)
         return subscribe_response(self._parts.writer, subscription, me.manager)
+
+    def _press_early(self, subscription: WsdSubscription) -> None:
+        """Press the first destination, and wait until the event is delivered."""
+        press = self._parts.panel.press(subscription.destinations[0].label, SOURCES[self._parts.paper.source])
+        press.told.wait(SECONDS)
 
     def _manage(self, request: WsdRequest) -> list[etree._Element]:
         """Renew, report or end a subscription."""

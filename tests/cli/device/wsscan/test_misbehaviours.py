@@ -227,6 +227,19 @@ def test_dead_event_is_a_press_without_event(playing: Begin) -> None:
     assert client.events.empty()
 
 
+def test_early_event_comes_before_the_tokens(playing: Begin) -> None:
+    """The event is answered before Subscribe is; its token is in that answer then."""
+    scanner, client = playing("early-event")
+    heard: list[int] = []
+    client.on_event = lambda: heard.append(len(client.replies))
+    grant = client.subscribe(LABELS)
+    event = client.next_event()
+
+    assert heard == [0]
+    assert client.create(press=event, token=grant.tokens["ctx-1"]).fault == ""
+    assert len(scanner.jobs) == 1
+
+
 def test_double_event_is_one_press_twice(playing: Begin) -> None:
     """The same identifier in two messages."""
     scanner, client = playing("double-event")
