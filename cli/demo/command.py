@@ -16,7 +16,15 @@ from typing import Annotated, Final
 
 import typer
 
-from postscan.cli.demo.sandbox import ACCOUNT, ACCOUNT_FILE, DESTINATION, INLET, USER, DemoSandbox
+from postscan.cli.demo.sandbox import (
+    ACCOUNT,
+    ACCOUNT_FILE,
+    DESTINATION,
+    INLET,
+    PANEL_DESTINATION,
+    USER,
+    DemoSandbox,
+)
 from postscan.core.errors import PostscanError
 
 ARCHIVE: Final = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
@@ -61,8 +69,14 @@ def demo(
         if keep:
             typer.echo(f"\nAll files are kept in {folder}; go on with:\n")
             typer.echo(f"$ cd {shlex.quote(str(folder))} && export POSTSCAN_CONFIG=postscan.toml\n$ postscan serve")
+            typer.echo("\nIn another terminal, in that folder, a press at the panel of a scanner:\n")
+            typer.echo(f"$ {sandbox.press(f'pages/{UPLOADED}', PANEL_DESTINATION)}")
         else:
             typer.echo("\nAll files are removed; to keep them: postscan demo --keep DIR")
+            typer.echo("\nA press at the panel of a scanner, with these lines in the settings of a running server:\n")
+            typer.echo(sandbox.panel_settings)
+            typer.echo(f"$ {sandbox.press('page.jpg', 'LABEL')}")
+            typer.echo("\nLABEL is the label of a destination of these settings that has a user.")
         if sandbox.failures:
             raise PostscanError("\n".join(["the results of the demo are not as expected:", *sandbox.failures]))
     typer.echo("As expected: two jobs Completed, one Canceled, each archived file equal to the page that was sent.")

@@ -29,6 +29,8 @@ USER: Final = "S-1-5-21-1-2-3-1001"
 SHARES: Final = ("archive", "stamped", "afterwards")
 INLET: Final = "web"
 DESTINATION: Final = "Archive"
+PANEL_INLET: Final = "panel"
+PANEL_DESTINATION: Final = "Scanned"
 ACCOUNT: Final = "front-desk"
 ACCOUNT_FILE: Final = "front-desk.password"  # in the folder; has the password of the account
 _LONGEST: Final = 45.0  # seconds for one command, for the start of the server and of the inlet, and for the stop
@@ -38,14 +40,15 @@ _POLL: Final = 0.25  # seconds between two looks at the inlet
 class DemoSandbox:
     """A folder, and the commands that run in it. `failures` has the results that are not as expected.
 
-    The inlet takes files by HTTP for one destination, whose scan process has the GUID *process*.
+    One inlet takes files by HTTP for one destination, and another one scans from a WSD scanner that is not there yet,
+    for a second one; the scan process of both has the GUID *process*.
     """
 
     def __init__(self, folder: Path, process: str) -> None:
         self.folder = folder
         self.failures: list[str] = []
         self._process = process
-        self._port, self._inlet_port = _free_ports(2)
+        self._port, self._inlet_port, self._panel_port = _free_ports(3)
         self._environment = os.environ | {"POSTSCAN_CONFIG": "postscan.toml", "PYTHONUNBUFFERED": "1"}
 
     def build(self, pictures: Path, pages: Sequence[str], processes: Sequence[str]) -> None:
@@ -62,6 +65,16 @@ class DemoSandbox:
         (self.folder / ACCOUNT_FILE).write_text(f"{secrets.token_urlsafe(16)}\n", "utf-8")
         (self.folder / "postscan.toml").write_text(self._settings(), "utf-8")
         typer.echo(f"$ cd {shlex.quote(str(self.folder))} && export POSTSCAN_CONFIG=postscan.toml")
+
+    @property
+    def panel_settings(self) -> str:
+        """The settings of the inlet for a scanner with a panel, without its destinations."""
+        return f'[sources.{PANEL_INLET}]\nplugin = "wsscan"\ndevice = "http://127.0.0.1:{self._panel_port}/wsd"\n'
+
+    def press(self, page: str, destination: str) -> str:
+        """Return the command that plays a press at the panel of that scanner."""
+        address = f"127.0.0.1:{self._panel_port}"
+        return shlex.join(["postscan", "device", "--wsscan", page, "--listen", address, "--press", destination])
 
     @contextlib.contextmanager
     def server(self) -> Iterator[None]:
@@ -177,7 +190,7 @@ class DemoSandbox:
             time.sleep(_POLL)
 
     def _settings(self) -> str:
-        """Return the settings: data folder, free ports, shares, a user with a name, a destination and its inlet."""
+        """Return the settings: data folder, free ports, shares, a user with a name, destinations and their inlets."""
         shares = {share: json.dumps(str(self.folder / "share" / share), ensure_ascii=False) for share in SHARES}
         return rf"""
 [server]
@@ -202,10 +215,18 @@ name = "ann@demo.example"
 label = "{DESTINATION}"
 process = "{self._process}"
 
+[destinations.{PANEL_INLET}]
+label = "{PANEL_DESTINATION}"
+process = "{self._process}"
+user = "{USER}"  # a scanner does not tell who is at its panel
+
 [sources.{INLET}]
 plugin = "web"
+destinations = ["archive"]
 port = {self._inlet_port}
 allow_clear = true  # the password comes without TLS; the inlet listens on loopback alone
+
+{self.panel_settings}destinations = ["{PANEL_INLET}"]
 """.lstrip()
 
 

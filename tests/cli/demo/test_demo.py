@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from elsewhere import Elsewhere
+from works import until
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,26 @@ def test_the_demo_keeps_its_promises(shell: Elsewhere) -> None:
     assert not list((kept / "share").rglob("*.part"))
     assert (kept / "front-desk.password").stat().st_mode & 0o077 == 0
     assert password(kept) not in finished.stdout
+    press_as_printed(shell, kept, finished.stdout)
+
+
+def press_as_printed(shell: Elsewhere, kept: Path, output: str) -> None:
+    """The command at the end plays a press at a panel, and its page is in the archive."""
+    (command,) = (line[2:] for line in output.splitlines() if line.startswith("$ postscan device --wsscan"))
+    variables = shell.variables | {"POSTSCAN_CONFIG": "postscan.toml"}
+    archive = kept / "share" / "archive"
+    before = len(list(archive.rglob("*.png")))
+    with subprocess.Popen(["postscan", "serve"], cwd=kept, env=variables, stderr=subprocess.DEVNULL) as server:
+        try:
+            pressed = subprocess.run(
+                command, shell=True, cwd=kept, env=variables, capture_output=True, text=True, timeout=120
+            )
+            until(lambda: len(list(archive.rglob("*.png"))) == before + 1)
+        finally:
+            server.terminate()
+
+    assert pressed.returncode == 0, pressed.stdout
+    assert "Scanned: Completed (JobCompletedSuccessfully), 1 page sent" in pressed.stdout
 
 
 def completed_uploads(output: str) -> list[str]:
