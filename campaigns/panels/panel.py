@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import random
 import signal
 import socket
 import time
@@ -28,8 +29,8 @@ PAGES: Final = 3
 TRIES: Final = 10
 """How often a person presses for the same pages."""
 
-AWAKE_SECONDS: Final = 90.0
-"""Within these a destination is on the panel again after a restart, on a busy machine."""
+PATIENCE: Final = 90.0
+"""Seconds within which a destination is on the panel again after a restart, on a busy machine."""
 
 NOT_PRESSED: Final = "not pressed"
 
@@ -51,11 +52,10 @@ class PressTotals:
 
 
 def picture(number: int, page: int = 0) -> bytes:
-    """Return a page that no other press has, as a JPEG."""
-    image = Image.frombytes("RGB", (64, 64), number.to_bytes(3, "big") * 4096)
-    image.putpixel((0, 0), (page, 0, 0))
+    """Return a page that no other press has, as a JPEG of about 15 KB."""
+    pixels = random.Random(f"{number} {page}").randbytes(3 * 96 * 96)
     content = io.BytesIO()
-    image.save(content, "JPEG", comment=f"press {number}, page {page}".encode())
+    Image.frombytes("RGB", (96, 96), pixels).save(content, "JPEG")
     return content.getvalue()
 
 
@@ -116,7 +116,7 @@ class PressedPanel:
             end = NOT_PRESSED
         else:
             disturb()
-            end = str(press.wait(AWAKE_SECONDS))
+            end = str(press.wait(PATIENCE))
         self._totals.ends[end] += 1
         return end
 
@@ -149,7 +149,7 @@ class PressedPanel:
     def await_destination(self) -> None:
         """Wait until the panel shows the destination again, and the source takes events for it."""
         what = f"for the panel of {self.name}"
-        until(lambda: self.scanner.destinations == [LABEL] and self._is_heard(), what, AWAKE_SECONDS)
+        until(lambda: self.scanner.destinations == [LABEL] and self._is_heard(), what, PATIENCE)
 
     def _is_heard(self) -> bool:
         """Return whether exactly one live subscription is for presses, and something listens at its address."""
@@ -181,7 +181,7 @@ class PressedPanel:
             found.update({job.token: job for page in pages for job in self.server.jobs_of(page)})
             return all(job.state.ended for job in found.values())
 
-        until(ended, f"for the jobs of {self.name} to end", AWAKE_SECONDS)
+        until(ended, f"for the jobs of {self.name} to end", PATIENCE)
         return list(found.values())
 
     def _check_disturbed(self, number: int, pages: Sequence[bytes]) -> None:

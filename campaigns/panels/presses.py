@@ -39,6 +39,9 @@ from postscan.cli.device.wsscan import WsdScanner
 GRANT_SECONDS: Final = 6.0
 """The longest subscription: a scanner that restarts without a Hello is noticed at the next Renew."""
 
+IDLE_SECONDS: Final = 5.0
+"""For so long a scanner waits for the next request of a job, or for the job of a press; real ones wait for 60 s."""
+
 SCAN_SECONDS: Final = 0.4
 """Restarts come within so many seconds of the press."""
 
@@ -77,7 +80,14 @@ def campaign(home: Path, count: int, scanners: int, every: int, seed: int) -> Pr
     dice = random.Random(seed)
     with contextlib.ExitStack() as stack:
         devices = {
-            f"scanner{n}": stack.enter_context(WsdScanner([picture(0)], longest_grant=GRANT_SECONDS))
+            f"scanner{n}": stack.enter_context(
+                WsdScanner(
+                    [picture(0)],
+                    longest_grant=GRANT_SECONDS,
+                    first_seconds=IDLE_SECONDS,
+                    press_seconds=IDLE_SECONDS,
+                )
+            )
             for n in range(scanners)
         }
         server = stack.enter_context(

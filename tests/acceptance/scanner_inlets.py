@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +64,11 @@ class ScannerServer:
         """Wait until an inlet takes scans."""
         until(lambda: self.inlet(name).state == "ready", f"for {name} to be ready: {self.inlet(name)}")
 
+    def has_run_filters(self, job: Job) -> bool:
+        """Return whether a filter of a job was started."""
+        events = self.server.works.service.events(job.token, ADMIN)
+        return any(one.kind == "FilterStateChanged" and one.fields["state"] == "Processing" for one in events)
+
     def pull(self, name: str) -> None:
         """Order a scan, as `postscan sources scan` does."""
         self.server.works.core.inlets.scan(name, DESTINATION, ADMIN)
@@ -95,9 +100,13 @@ class ScannerServer:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, plugin: str, inlets: dict[str, dict[str, Any]], settings: Tables | None = None
+    home: Path,
+    plugin: str,
+    inlets: dict[str, dict[str, Any]],
+    settings: Tables | None = None,
+    filters: Sequence[str] = (f"share {SHARE}",),
 ) -> Iterator[ScannerServer]:
-    """Run a server that has these inlets of one plugin, and delivers each page to its share, while the body runs."""
+    """Run a server that has these inlets of one plugin while the body runs; it delivers each page to its share."""
     tables: dict[str, Any] = {
         "plugins": {"disabled": unused("fileshare", plugin)},
         f"destinations.{DESTINATION}": {"label": LABEL, "process": _PROCESS, "user": SID},
@@ -105,7 +114,7 @@ def serving(
         **(settings or {}),
     }
     server = Server(home, tables)
-    xml = messages.PROCESS.replace(messages.INSTRUCTIONS, instructions(f"share {SHARE}"))
+    xml = messages.PROCESS.replace(messages.INSTRUCTIONS, instructions(*filters))
     server.processes.add(xml.encode(), display_name="Scans", users=(), identifier=_PROCESS)
     try:
         server.start()
