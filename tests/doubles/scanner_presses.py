@@ -11,6 +11,7 @@ from typing import Any
 
 from works import until
 
+from postscan.core.model.records import JobOrigin
 from postscan.core.store.sources.origins import of_job
 from postscan.plugins import CancellationToken, ScanTicket, Source, SourceContext
 from postscan.plugins.testing import SourceRun, run_source
@@ -103,17 +104,16 @@ class Presses:
 
     def told(self) -> str:
         """Wait for what is stored of the device's answer to the cancel of the only job, and return it."""
-        (job,) = self.run.jobs
-        answers: list[str] = []
+        until(lambda: self.origin().told, "for the answer to a cancel")
+        return self.origin().told
 
-        def come() -> bool:
-            with self.run._inlet.core.store.reading() as db:
-                origin = of_job(db, job.id)
-            answers[:] = [origin.told] if origin is not None and origin.told else []
-            return bool(answers)
-
-        until(come, "for the answer to a cancel")
-        return answers[0]
+    def origin(self) -> JobOrigin:
+        """Return where the only job came from, as it is stored."""
+        (job,) = self.run._inlet.jobs()
+        with self.run._inlet.core.store.reading() as db:
+            origin = of_job(db, job.token)
+        assert origin is not None
+        return origin
 
     def stale(self) -> StaleToken:
         """Wait for the end of the first press, which is that its token is stale."""

@@ -26,6 +26,7 @@ from scripted_scanner import (
 from works import until
 
 from postscan.plugins import ScanTicket
+from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
 
 ONE = image_files.baseline()
 TWO = image_files.progressive()
@@ -39,7 +40,9 @@ def test_a_press_becomes_a_job_with_every_page_of_the_feeder() -> None:
         panel.press()
         (job,) = panel.run.wait_for_jobs(1)
         outcome = panel.outcome()
+        origin = panel.origin()
 
+    assert (origin.proof, origin.subject, origin.destination) == ("device", f"{UUID} at 127.0.0.1", "d1")
     assert job.pages == [ONE, TWO, ONE]
     assert job.owner == f"source:under-test:{UUID} at 127.0.0.1"
     assert (outcome.kind, outcome.pages, outcome.job) == ("stored", 3, job.id)
@@ -329,6 +332,16 @@ def test_a_late_head_and_slow_pieces_are_waited_for() -> None:
         panel.press()
 
         assert panel.outcome().kind == "stored"
+
+
+@pytest.mark.conformance("WSS-042", "WSS-047")
+def test_the_limits_are_those_of_the_protocol() -> None:
+    """An answer after 59 s is in time, a minute may pass in an image, and a device may warm up for 30 attempts."""
+    limits = ScanJobLimits()
+
+    assert limits.head_seconds > 60.0
+    assert limits.idle_seconds == 60.0
+    assert (limits.warm_ups, limits.warm_up_pause) == (30, 1.0)
 
 
 @pytest.mark.conformance("WSS-042")
