@@ -66,13 +66,16 @@ class WantedDestination:
 
 
 class Registrations:
-    """The registrations of one inlet; `notes` are sentences about what the device does not show."""
+    """The registrations of one inlet; `notes` are sentences about what the device does not show.
+
+    `check` makes them at a device, and may be repeated as often as one likes.
+    """
 
     def __init__(self, folder: Path, wanted: Iterable[WantedDestination]) -> None:
         self._file = folder / FILE
         self._all = list(wanted)
         self._recorded = _read(self._file)
-        self._posted: Counter[str] = Counter()
+        self._unlisted: Counter[str] = Counter()
         self._paths: dict[str, Destination] = {}
         self.notes: tuple[str, ...] = ()
 
@@ -93,17 +96,18 @@ class Registrations:
             notes.append(f"the device takes {limits.destinations} destinations of {len(self._all)}")
         listed = list(client.destinations(kind))
         found = self._found(client, wanted, listed)
+        made = []
         for each in wanted:
-            if each.id in found:
-                self._posted.pop(each.id, None)
-                continue
-            try:
-                made = self._register(client, kind, limits, each, listed)
-            except DeviceRefused as error:
-                notes.append(str(error))
-            else:
-                found[each.id] = made
-                listed.append(made)
+            if each.id not in found:
+                try:
+                    found[each.id] = self._register(client, kind, limits, each, listed)
+                except DeviceRefused as error:
+                    notes.append(str(error))
+                else:
+                    listed.append(found[each.id])
+                    made.append(each)
+        if made:
+            self._look_for(made, client.destinations(kind), found)
         self._paths = {found[each.id].path: each.destination for each in wanted if each.id in found}
         self._write(found.values())
         self.notes = tuple(notes)
@@ -145,23 +149,37 @@ class Registrations:
     ) -> RegisteredDestination:
         if len(listed) >= limits.destinations:
             raise DeviceRefused(f"the panel has no room for {each.name!r}: other computers fill it")
-        if self._posted[each.id] >= TRIES:
+        if self._unlisted[each.id] >= TRIES:
             raise DeviceRefused(f"the device does not list {each.name!r}, however often it takes it")
         taken = {one.name for one in listed}
         name = each.other_name if each.name in taken else each.name
         if name in taken:
             raise DeviceRefused(f"other computers have {each.name!r} and {each.other_name!r} at the panel")
         self._write([*self._recorded, RegisteredDestination("", name, each.host)])
-        self._posted[each.id] += 1
-        path = client.register(kind, name, each.host)
-        if not path:  # the device does not say where it is
-            records = (each.record(one, ()) for one in client.destinations(kind))
-            path = next((one.path for one in records if one is not None), "")
-        if not path:
-            raise DeviceRefused(f"the device does not say where the destination {name!r} is")
-        made = RegisteredDestination(path, name, each.host)
+        made = RegisteredDestination(client.register(kind, name, each.host), name, each.host)
         self._write([*self._recorded, made])
         return made
+
+    def _look_for(
+        self,
+        made: Iterable[WantedDestination],
+        listed: Iterable[RegisteredDestination],
+        found: dict[str, RegisteredDestination],
+    ) -> None:
+        """Take from a list of the device what was registered just now, and count what is not in it.
+
+        A device that took it every time and never listed it would be full of it at last.
+        """
+        for each in made:
+            records = (each.record(one, self._recorded) for one in listed)
+            record = next((one for one in records if one is not None), None)
+            if record is not None:
+                found[each.id] = record
+                del self._unlisted[each.id]
+            else:
+                self._unlisted[each.id] += 1
+                if not found[each.id].path:
+                    del found[each.id]
 
     def _is_left_over(self, found: RegisteredDestination) -> bool:
         """Return whether it is one that an earlier process has registered, for a destination that is gone."""

@@ -231,3 +231,30 @@ def test_a_press_is_one_job_although_the_process_is_killed_behind_it(
         second.server.wait_for_jobs(2)
 
     assert [one.pages for one in table.jobs] == [pages[:1]] * 2
+
+
+def test_a_device_that_does_not_say_where_it_has_put_a_destination_is_looked_at(
+    device: HpDevice, start: StartHp
+) -> None:
+    """Its list has the path."""
+
+    def take(exchange: Exchange) -> None:
+        device.registered[f"{PATH}/1"] = ("Invoices", HOST)
+        exchange.answer(201)
+
+    device.on("POST", take)
+    server = start()
+    device.scan("Invoices")
+
+    server.wait_for_jobs(1)
+    assert posts(device) == 1
+
+
+def test_a_device_may_lose_its_registrations_as_often_as_it_likes(device: HpDevice, start: StartHp) -> None:
+    """Each time they are made again: it lists what it takes."""
+    start(wait_seconds=0.1)
+    for number in range(1, 7):
+        until(lambda: device.names == ["Invoices"] and posts(device) == number)  # noqa: B023
+        device.registered.clear()
+
+    until(lambda: device.names == ["Invoices"])
