@@ -7,7 +7,7 @@ the inlet, which the panel then shows, and fetches the pages when the button is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from postscan.plugins import CancellationToken, Refused, Source, SourceContext, hookimpl
 from postscan.soap.wsscan import diagnosis
@@ -16,24 +16,28 @@ from postscan.soap.wsscan.settings import WsScanSettings
 
 
 class WsScanSource(Source):
-    """Offer destinations on the panels of scanners that speak WS-Scan, and make a job of each press."""
+    """Offer destinations on the panels of scanners that speak WS-Scan, and make a job of each press.
+
+    *addresses* are those of this machine at which scanners are looked for by multicast; None: all that do multicast.
+    """
 
     title = "WSD scanner"
     proofs = ("device",)
     grace = 10.0
     Settings = WsScanSettings
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: Sequence[str] | None = None) -> None:
+        self._addresses = addresses
         self._lock = threading.Lock()
         self._scanners: ScannerSet | None = None
 
     def diagnose(self, inlet: SourceContext) -> Iterable[str]:
         """Read the metadata and the status of the scanner; subscribe to nothing, and scan nothing."""
-        return diagnosis.problems(inlet)
+        return diagnosis.problems(inlet, self._addresses)
 
     def run(self, inlet: SourceContext, token: CancellationToken) -> None:
         """Serve the panels until the token is set."""
-        scanners = ScannerSet(inlet)
+        scanners = ScannerSet(inlet, self._addresses)
         with self._lock:
             self._scanners = scanners
         try:

@@ -6,7 +6,7 @@ Source: ws-scan.md sections 3 and 12.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from postscan.plugins import SourceContext
@@ -28,8 +28,8 @@ PROBE_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 2.0
 
 
-def problems(inlet: SourceContext) -> Iterator[str]:
-    """Yield one sentence for each obstacle."""
+def problems(inlet: SourceContext, addresses: Sequence[str] | None = None) -> Iterator[str]:
+    """Yield one sentence for each obstacle; *addresses* as in `DiscoveryClient`."""
     settings: WsScanSettings = inlet.settings
     if not is_limited(inlet):
         yield NO_DEVICES
@@ -39,12 +39,12 @@ def problems(inlet: SourceContext) -> Iterator[str]:
     elif len(inlet.destinations) > MOST_DESTINATIONS:
         yield f"{len(inlet.destinations)} destinations: a panel may show only the first {MOST_DESTINATIONS}"
     if settings.kind in ("any", "endpoint"):
-        yield from _of_network(inlet)
+        yield from _of_network(inlet, addresses)
     else:
         yield from _of_address(inlet)
 
 
-def _of_network(inlet: SourceContext) -> Iterator[str]:
+def _of_network(inlet: SourceContext, addresses: Sequence[str] | None) -> Iterator[str]:
     """Probe the network, and check each scanner that answers and may be taken."""
     settings: WsScanSettings = inlet.settings
     found: dict[str, tuple[Announcement, str]] = {}
@@ -62,7 +62,9 @@ def _of_network(inlet: SourceContext) -> Iterator[str]:
         else:
             strangers.add(sender)
 
-    client = DiscoveryClient(on_found, port=settings.discovery_port, networks=networks(inlet), log=inlet.log)
+    client = DiscoveryClient(
+        on_found, port=settings.discovery_port, networks=networks(inlet), addresses=addresses, log=inlet.log
+    )
     client.start()
     wanted.wait(PROBE_SECONDS)
     client.stop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from source_server import SourceServer
 from works import until
 
 from postscan.cli.device.wsscan.scanner import WsdScanner
+from postscan.core.filters.source.messages import Destination
+from postscan.plugins.testing.sources.process import SourceProcess
+from postscan.plugins.testing.sources.server import JobTable
 from postscan.soap.wsscan import WsScanSource
 from postscan.soap.wsscan.subscriptions.record import DeviceRecord
 from postscan.soap.wsscan.subscriptions.store import RecordStore
@@ -65,17 +68,41 @@ def running(
     destinations: tuple[str, ...] = ("Invoices",),
     devices: tuple[str, ...] = (),
     stops: bool = True,
+    addresses: tuple[str, ...] | None = None,
     **settings: Any,
 ) -> Iterator[PanelInlet]:
     """Run an inlet for a scanner, or with this setting `device`; without events of jobs unless they are asked for."""
     tmp_path.mkdir(exist_ok=True)
     url = device if isinstance(device, str) else device.url
-    source = WsScanSource()
+    source = WsScanSource(addresses)
     table = {"device": url, "job_events": False, **settings}
     with source_server.running(
         source, tmp_path, table, destinations=destinations, devices=devices, stops=stops
     ) as server:
         yield PanelInlet(server, source, server.started.folder)
+
+
+def killed(
+    tmp_path: Path,
+    scanner: WsdScanner,
+    label: str = "Invoices",
+    meanwhile: Callable[[SourceServer], None] | None = None,
+) -> None:
+    """Run an inlet in a process of its own until it has subscribed, do something, and kill it.
+
+    `running` with the same *tmp_path* takes up its folder.
+    """
+    home = tmp_path / "killed"
+    home.mkdir()
+    (tmp_path / "inlet-folder").mkdir(exist_ok=True)
+    (home / "folder").symlink_to(tmp_path / "inlet-folder")
+    about = {"destinations": (Destination(id="d1", label=label),)}
+    settings = {"device": scanner.url, "job_events": False}
+    with SourceProcess(WsScanSource(), JobTable(), home, settings, about) as process:
+        process.server.wait_for(lambda: process.server.health[-1:] and process.server.health[-1][0] == "ready")
+        if meanwhile is not None:
+            meanwhile(process.server)
+    assert len(scanner.subscriptions) == 1
 
 
 def counted(scanner: WsdScanner, operation: str) -> int:

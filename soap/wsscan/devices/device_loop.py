@@ -72,7 +72,7 @@ class DeviceLoop:
         self._over = False
         self._must_search = record is None
         self._ended: set[str] = set()
-        self._is_stale = False
+        self._stale: set[str] = set()
         self._must_check = False
         self._has_left = False
         self._new_instance: int | None = None
@@ -113,8 +113,8 @@ class DeviceLoop:
         record = self._state.record
         is_elsewhere = record is not None and not same_address(sender, record.host)
         if is_elsewhere and self._parts.settings.kind in ("url", "host"):
-            return
-        if announcement.kind != "bye":
+            is_elsewhere = False  # the scanner stays where the settings say
+        elif announcement.kind != "bye":
             self._search.add(announcement, sender)
         with self._changed:
             if record is None or self._must_search:
@@ -134,9 +134,9 @@ class DeviceLoop:
             self._ended.add(path)
             self._changed.notify_all()
 
-    def _on_stale(self) -> None:
+    def _on_stale(self, path: str) -> None:
         with self._changed:
-            self._is_stale = True
+            self._stale.add(path)
             self._changed.notify_all()
 
     # --- the thread ----------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class DeviceLoop:
         """Do what is due, and return the seconds until something is."""
         with self._changed:
             ended, self._ended = self._ended, set()
-            stale, self._is_stale = self._is_stale, False
+            stale, self._stale = self._stale, set()
             check = self._must_check and time.monotonic() >= self._check_at
             if check:
                 self._must_check = False
@@ -176,7 +176,7 @@ class DeviceLoop:
             if one.subscription is not None and one.subscription.path in ended:
                 self._log("the scanner has ended a subscription")
                 one.forget()
-        if stale and self._scans.is_granted:
+        if self._scans.subscription is not None and self._scans.subscription.path in stale:
             self._scans.end()
         self._keep_scans(check=check)
         self._report_ready()
@@ -308,7 +308,7 @@ class DeviceLoop:
         with self._changed:
             while not self._over and (left := until - time.monotonic()) > 0:
                 check = self._must_check and time.monotonic() >= self._check_at
-                if interrupted and (self._ended or self._is_stale or check):
+                if interrupted and (self._ended or self._stale or check):
                     return
                 if self._must_check:
                     left = min(left, max(0.01, self._check_at - time.monotonic()))

@@ -21,7 +21,7 @@ from postscan.soap.wsscan.device_xml import text
 from postscan.soap.wsscan.devices.device_state import DeviceState
 from postscan.soap.wsscan.devices.parts import InletParts, same_address
 from postscan.soap.wsscan.devices.press_queue import PressQueue
-from postscan.soap.wsscan.faults import StaleToken
+from postscan.soap.wsscan.faults import NOT_ACCEPTING, StaleToken
 from postscan.soap.wsscan.messages import envelope, events
 from postscan.soap.wsscan.messages.events import ElementsChangeEvent, JobEndStateEvent, ScanAvailableEvent
 from postscan.soap.wsscan.model import Press, Scanner
@@ -43,11 +43,11 @@ _IDENTIFIER: Final = f"{{{namespaces.WSE}}}Identifier"
 
 
 class PanelReports(NamedTuple):
-    """What a panel reports: the path of a subscription that the device ends, a press whose token the device does not
-    know, and one that went well."""
+    """What a panel reports: the path of a subscription that the device ends, and of one whose token it does not know at
+    a press; and a press that went well."""
 
     ended: Callable[[str], None]
-    stale: Callable[[], None]
+    stale: Callable[[str], None]
     brought: Callable[[], None]
 
 
@@ -152,7 +152,8 @@ class Panel:
         if outcome.kind is OutcomeKind.BUSY:
             raise Busy(why=outcome.reason)
         if outcome.kind is not OutcomeKind.STORED:
-            raise Refused(outcome.reason)
+            remedy = "; it may scan only when it is started at its panel" if NOT_ACCEPTING in outcome.reason else ""
+            raise Refused(outcome.reason + remedy)
 
     def _bring_press(self, press: StoredPress) -> None:
         """Bring one press, whatever comes of it."""
@@ -161,7 +162,7 @@ class Panel:
                 self._bring_waiting(press)
         except StaleToken as error:
             self._note(f"a press failed: {error}")
-            self._reports.stale()
+            self._reports.stale(press.path)
         except Exception as error:  # noqa: BLE001  (the next press must be brought)
             self._note(f"a press failed: {type(error).__name__}: {error}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from postscan.core.filters.cancellation import CancelSource
@@ -28,10 +29,11 @@ _SLEEP: Final = 3600.0
 
 
 class ScannerSet:
-    """The running scanners of one inlet."""
+    """The running scanners of one inlet; *addresses* as in `DiscoveryClient`."""
 
-    def __init__(self, inlet: SourceContext) -> None:
+    def __init__(self, inlet: SourceContext, addresses: Sequence[str] | None = None) -> None:
         self._inlet = inlet
+        self._addresses = addresses
         self._settings: WsScanSettings = inlet.settings
         self._lock = threading.Lock()
         self._loops: dict[str, DeviceLoop] = {}
@@ -54,6 +56,7 @@ class ScannerSet:
                 port=settings.discovery_port,
                 asks=settings.kind in ("any", "endpoint"),
                 networks=networks(inlet),
+                addresses=self._addresses,
                 log=inlet.log,
             )
             store = RecordStore(inlet.folder)

@@ -13,10 +13,6 @@ from panel_inlets import RENEW, SUBSCRIBE, UNSUBSCRIBE, counted
 from works import until
 
 from postscan.cli.device.wsscan.scanner import WsdScanner
-from postscan.core.filters.source.messages import Destination
-from postscan.plugins.testing.sources.process import SourceProcess
-from postscan.plugins.testing.sources.server import JobTable
-from postscan.soap.wsscan import WsScanSource
 
 LABELS = ("Invoices", "Letters", "Contracts")
 
@@ -110,7 +106,7 @@ def test_scanners_are_left_side_by_side(tmp_path: Path) -> None:
 def test_changed_destinations_end_the_old_subscription_first(tmp_path: Path) -> None:
     """After a process that could not end it."""
     with WsdScanner() as scanner:
-        _killed(tmp_path, scanner, "Invoices")
+        panel_inlets.killed(tmp_path, scanner)
         with panel_inlets.running(tmp_path, scanner, destinations=("Letters",)) as inlet:
             inlet.wait_ready()
             until(lambda: scanner.destinations == ["Letters"])
@@ -124,7 +120,7 @@ def test_changed_destinations_end_the_old_subscription_first(tmp_path: Path) -> 
 def test_a_restart_after_kill_9_renews_and_subscribes_to_nothing(tmp_path: Path) -> None:
     """The subscription was stored, and its events arrive at the same URL."""
     with WsdScanner() as scanner:
-        _killed(tmp_path, scanner, "Invoices")
+        panel_inlets.killed(tmp_path, scanner)
         with panel_inlets.running(tmp_path, scanner) as inlet:
             inlet.wait_ready()
             until(lambda: counted(scanner, RENEW) == 1)
@@ -139,7 +135,7 @@ def test_a_restart_after_kill_9_renews_and_subscribes_to_nothing(tmp_path: Path)
 def test_a_restart_of_both_ends_with_one_subscription(tmp_path: Path) -> None:
     """The scanner has forgotten the one before; the source finds that out by Renew."""
     with WsdScanner() as scanner:
-        _killed(tmp_path, scanner, "Invoices")
+        panel_inlets.killed(tmp_path, scanner)
         scanner.reboot()
         with panel_inlets.running(tmp_path, scanner) as inlet:
             until(lambda: counted(scanner, SUBSCRIBE) == 2)
@@ -238,7 +234,7 @@ def test_more_destinations_than_a_panel_may_show_are_warned_of(tmp_path: Path) -
 def test_a_stored_port_that_is_taken_leads_to_another_subscription(tmp_path: Path) -> None:
     """The old one is ended: its events would arrive elsewhere."""
     with WsdScanner() as scanner:
-        _killed(tmp_path, scanner, "Invoices")
+        panel_inlets.killed(tmp_path, scanner)
         port = int(scanner.subscriptions[0].notify_to.address.split(":")[2].split("/")[0])
         with socket.create_server(("127.0.0.1", port)), panel_inlets.running(tmp_path, scanner) as inlet:
             until(lambda: counted(scanner, SUBSCRIBE) == 2)
@@ -252,21 +248,8 @@ def test_a_stored_port_that_is_taken_leads_to_another_subscription(tmp_path: Pat
 def test_a_scanner_of_former_settings_is_left(tmp_path: Path) -> None:
     """Its panel no longer shows our destinations."""
     with WsdScanner() as former, WsdScanner() as scanner:
-        _killed(tmp_path, former, "Invoices")
+        panel_inlets.killed(tmp_path, former)
         with panel_inlets.running(tmp_path, scanner) as inlet:
             inlet.wait_ready()
             until(lambda: not former.subscriptions)
             until(lambda: len(inlet.records) == 1)
-
-
-def _killed(tmp_path: Path, scanner: WsdScanner, label: str) -> None:
-    """Run an inlet in a process of its own until it has subscribed, and kill it."""
-    home = tmp_path / "killed"
-    home.mkdir()
-    (tmp_path / "inlet-folder").mkdir(exist_ok=True)
-    (home / "folder").symlink_to(tmp_path / "inlet-folder")
-    about = {"destinations": (Destination(id="d1", label=label),)}
-    settings = {"device": scanner.url, "job_events": False}
-    with SourceProcess(WsScanSource(), JobTable(), home, settings, about) as process:
-        process.server.wait_for(lambda: process.server.health[-1:] and process.server.health[-1][0] == "ready")
-    assert len(scanner.subscriptions) == 1
