@@ -10,31 +10,17 @@ import typer
 import typer.core
 import typer.main
 
-from postscan.cli.commands import (
-    accounts,
-    audit,
-    cancel,
-    doctor,
-    jobs,
-    migrate,
-    naming,
-    serve,
-    spool,
-    subscriptions,
-)
-from postscan.cli.commands.console import command as console_command
-from postscan.cli.commands.process import command as process_command
-from postscan.cli.commands.sources import destinations, inlets
-from postscan.cli.demo import command
-from postscan.cli.device import command as device_command
-from postscan.cli.device import send
+from postscan.cli.command_table import CommandTable
 from postscan.cli.output import exit_codes, terminal
-from postscan.cli.plugin import commands
 from postscan.core.errors import PostscanError
 
 
 class Commands(typer.core.TyperGroup):
-    """The group of all commands."""
+    """The group of all commands; each is built when it is needed."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about)
+        self.commands = CommandTable()
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; print expected errors on stderr and exit with 1."""
@@ -90,25 +76,5 @@ def postscan(
     context.obj = config
 
 
-app.command()(serve.serve)
-app.command()(serve.reload)
-app.command()(command.demo)
-app.command()(send.send)
-app.command()(device_command.device)
-app.add_typer(jobs.app, name="jobs")
-app.command()(cancel.cancel)
-app.add_typer(process_command.app, name="process")
-app.add_typer(inlets.app, name="sources")
-app.add_typer(destinations.app, name="destinations")
-app.add_typer(accounts.app, name="accounts")
-app.add_typer(console_command.app, name="console")
-app.add_typer(audit.app, name="audit")
-app.add_typer(subscriptions.app, name="subscriptions")
-app.add_typer(commands.app, name="plugin")
-app.add_typer(naming.app, name="naming")
-app.add_typer(spool.app, name="spool")
-app.command()(migrate.migrate)
-app.command()(doctor.doctor)
-
 cli = typer.main.get_command(app)
-"""All commands. They are built once; calling `app` builds them for each call."""
+"""All commands. The group is built once; calling `app` builds it for each call."""

@@ -86,6 +86,17 @@ def test_the_shell_completes_commands() -> None:
     assert finished.stdout.split() == ["jobs"]
 
 
+def test_a_command_is_imported_and_built_when_it_is_called() -> None:
+    """Typer reads the signature of each function of each command that it builds."""
+    code = (
+        "import sys; from postscan.cli.app import cli; cli.get_command(None, 'cancel'); "
+        "print([name for name in sys.modules if name.startswith('postscan.cli.commands.')])"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert finished.stdout == "['postscan.cli.commands.cancel']\n"
+
+
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     """`postscan --help` answers at once: databases, HTTP and XML wait for the command that needs them."""
     code = f"import sys, postscan.cli.app; print([name for name in {HEAVY} if name in sys.modules])"

@@ -21,6 +21,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,18 @@ _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def _of_commands() -> Iterator[str]:
+    """Yield the modules of all commands."""
+    from postscan.cli.command_table import COMMANDS
+
+    for place in COMMANDS.values():
+        yield place.partition(":")[0]
+
+
 def main() -> None:
     """Serve requests until nobody can send one any more; the commands die with this process."""
     requests = socket.socket(fileno=int(sys.argv[1]))
-    for name in IMPORTED:
+    for name in (*IMPORTED, *_of_commands()):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
