@@ -26,6 +26,7 @@ BROWSE_SECONDS: Final = 3.0
 TYPES: Final = {"_uscan._tcp.local.": "http", "_uscans._tcp.local.": "https"}
 
 _MOST: Final = 64  # announcements that are read
+_MOST_REQUESTS: Final = 2  # for the address of one
 _RESOLVE_MILLISECONDS: Final = 1000
 _TWIN_SECONDS: Final = 0.5  # that the announcement of the same device over HTTPS may come later
 _LONGEST: Final = 127  # characters of a name
@@ -56,7 +57,11 @@ def find(name: str, interfaces: Sequence[str] = (), seconds: float = BROWSE_SECO
     *interfaces* are addresses of this machine; empty for all of its networks.
     """
     enough = (lambda found: any(one.is_called(name) for one in found)) if name else (lambda _found: False)
-    found = browse(interfaces, seconds, enough)
+    return choose(browse(interfaces, seconds, enough), name)
+
+
+def choose(found: list[FoundScanner], name: str) -> FoundScanner:
+    """Return the one of this name, or the only one if it is ""; raise `DeviceAway` or `DeviceRefused`."""
     fitting = [one for one in found if one.is_called(name)] if name else found
     names = "; ".join(map(str, found))
     if not fitting:
@@ -84,10 +89,10 @@ def browse(
     except (OSError, RuntimeError) as error:
         raise DeviceRefused(f"mDNS cannot be used on this machine: {error}") from None
     with network:
-        announced = _Announced(network)
+        until = time.monotonic() + seconds
+        announced = _Announced(network, until + seconds)
         browser = zeroconf.ServiceBrowser(network, list(TYPES), handlers=[announced.add])
         try:
-            until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0 and not enough(announced.scanners(interfaces)):
                 announced.wait(left)
             announced.wait(min(_TWIN_SECONDS, seconds))
@@ -97,18 +102,18 @@ def browse(
 
 
 class _Announced:
-    """The services that were announced so far."""
+    """The services that were announced so far; none is asked for its address behind *until*, or more than twice."""
 
-    def __init__(self, network: zeroconf.Zeroconf) -> None:
-        self._network = network
+    def __init__(self, network: zeroconf.Zeroconf, until: float) -> None:
+        self._network, self._until = network, until
         self._changed = threading.Event()
-        self._names: dict[tuple[str, str], None] = {}
+        self._names: dict[tuple[str, str], int] = {}  # how often each was asked
         self._infos: dict[tuple[str, str], zeroconf.ServiceInfo] = {}
 
     def add(self, *, name: str, service_type: str, state_change: Any, **_rest: object) -> None:
         """Take an announcement; zeroconf calls this in a thread of its own."""
         if getattr(state_change, "name", "") != "Removed" and len(self._names) < _MOST:
-            self._names[service_type, name] = None
+            self._names.setdefault((service_type, name), 0)
             self._changed.set()
 
     def wait(self, seconds: float) -> None:
@@ -120,11 +125,12 @@ class _Announced:
         """Return what is known, each device once, over HTTPS where it has that (ESCL-002)."""
         import zeroconf
 
-        for service_type, name in list(self._names):
-            if (service_type, name) not in self._infos:
-                info = zeroconf.ServiceInfo(service_type, name)
+        for key, asked in list(self._names.items()):
+            if key not in self._infos and asked < _MOST_REQUESTS and time.monotonic() < self._until:
+                self._names[key] = asked + 1
+                info = zeroconf.ServiceInfo(*key)
                 if info.request(self._network, _RESOLVE_MILLISECONDS):
-                    self._infos[service_type, name] = info
+                    self._infos[key] = info
         local = bool(interfaces) and all(is_loopback(one) for one in interfaces)
         found = [_scanner(info, allow_loopback=local) for info in self._infos.values()]
         return _once_each(one for one in found if one is not None)
@@ -136,7 +142,7 @@ def _scanner(info: zeroconf.ServiceInfo, *, allow_loopback: bool) -> FoundScanne
         name.decode("utf-8", "replace").lower(): (value or b"").decode("utf-8", "replace").strip()[:_LONGEST]
         for name, value in info.properties.items()
     }
-    hosts = [one for one in info.parsed_addresses() if _may_be_called(one, allow_loopback=allow_loopback)]
+    hosts = [one for one in info.parsed_addresses() if may_be_called(one, allow_loopback=allow_loopback)]
     if not hosts or not info.port:
         return None
     host = next((one for one in hosts if ":" not in one), hosts[0])
@@ -159,9 +165,10 @@ def _once_each(found: Iterable[FoundScanner]) -> list[FoundScanner]:
     return sorted(best.values(), key=lambda one: one.name)
 
 
-def _may_be_called(host: str, *, allow_loopback: bool) -> bool:
+def may_be_called(host: str, *, allow_loopback: bool) -> bool:
     """Return whether an announced address is one of a device: anything on the link can announce any address."""
     address = ipaddress.ip_address(host.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
     if address.is_loopback:
         return allow_loopback
     return not (address.is_multicast or address.is_unspecified or (address.version == 6 and address.is_link_local))

@@ -201,7 +201,10 @@ class EsclClient:
             raise ScanBrokenOff("the scan was broken off")
         try:
             yield
-        except (httpx2.TransportError, httpx2.StreamError, CertificateRefused, _BadPacking, OSError) as error:
+        except (
+            httpx2.TransportError, httpx2.StreamError, httpx2.InvalidURL, CertificateRefused, _BadPacking, OSError,
+            UnicodeError,
+        ) as error:  # fmt: skip
             if self._aborted:
                 raise ScanBrokenOff("the scan was broken off") from None
             raise _device_error(self.origin, error, late=late.is_set(), broken=broken) from None

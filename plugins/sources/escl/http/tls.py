@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+_LONGEST: Final = 200  # characters of the file of a fingerprint
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,11 +56,16 @@ class TlsPolicy:
             with contextlib.suppress(FileExistsError):
                 _write_new(self.first_use, found)
                 self.report(found)
-            self._compare(found, self.first_use.read_text().strip(), "the first connection")
+            pinned = self.first_use.read_text("utf-8", "replace")[:_LONGEST].strip()
+            self._compare(found, pinned, f"the first connection ({self.first_use})")
 
     @staticmethod
     def _compare(found: str, pinned: str, where: str) -> None:
-        if found != canonical_fingerprint(pinned):
+        try:
+            fits = found == canonical_fingerprint(pinned)
+        except ValueError:
+            fits = False  # the file was damaged
+        if not fits:
             raise CertificateRefused(f"its certificate has the fingerprint {found}, and that of {where} is {pinned}")
 
 
