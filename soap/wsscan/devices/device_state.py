@@ -14,7 +14,7 @@ class DeviceState:
 
     def __init__(self, store: RecordStore, record: DeviceRecord | None) -> None:
         self._store = store
-        self._lock = threading.RLock()
+        self._lock = threading.Condition(threading.RLock())
         self._record = record
 
     @property
@@ -46,7 +46,14 @@ class DeviceState:
             if record != self._record:
                 self._store.save(record)
                 self._record = record
+                self._lock.notify_all()
             return record
+
+    def wait_for(self, true: Callable[[DeviceRecord], bool], seconds: float) -> DeviceRecord | None:
+        """Wait until *true* holds for the record, at most so many seconds; return the record as it is then."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._record is not None and true(self._record), seconds)
+            return self._record
 
     def set_subscription(self, kind: str, subscription: StoredSubscription | None) -> DeviceRecord:
         """Store the subscription of a kind, `scans` or `jobs`; raise `OSError`."""

@@ -29,12 +29,15 @@ from postscan.soap.wsscan.quirks import quirks_of
 from postscan.soap.wsscan.scan_job.elements_cache import ElementsCache
 from postscan.soap.wsscan.scan_job.outcome import OutcomeKind, ScanOutcome
 from postscan.soap.wsscan.scan_job.scan_jobs import ScanJobs
-from postscan.soap.wsscan.subscriptions.record import StoredPress, StoredSubscription
+from postscan.soap.wsscan.subscriptions.record import DeviceRecord, StoredPress, StoredSubscription
 from postscan.soap.wsscan.transfer import bring
 from postscan.soap.xml import namespaces
 
 PRESS_SECONDS: Final = 60.0
 """Seconds after which a press that waits is dropped: its device has given up by then."""
+
+GRANT_SECONDS: Final = 15.0
+"""Seconds for which a press waits for its token: its event may come before the answer to Subscribe."""
 
 SOURCES: Final = ("Platen", "ADF", "ADFDuplex", "Film")
 
@@ -110,7 +113,7 @@ class Panel:
 
     def _press(self, subscription: StoredSubscription, event: ScanAvailableEvent) -> bool:
         chosen = next((one for one in subscription.destinations if one.context == event.client_context), None)
-        if chosen is None or not chosen.token:
+        if chosen is None or (subscription.manager and not chosen.token):
             self._log("press ignored: its destination is not one of the subscription", "warning")
             return True
         source = event.input_source if event.input_source in SOURCES else ""
@@ -167,7 +170,7 @@ class Panel:
             self._note(f"a press failed: {type(error).__name__}: {error}")
 
     def _bring_waiting(self, press: StoredPress) -> None:
-        record, scanner = self._state.record, self._scanner()
+        record, scanner = self._state.wait_for(_is_granted, GRANT_SECONDS), self._scanner()
         chosen = next((one for one in self._parts.inlet.destinations if one.id == press.destination), None)
         subscription = record.scans if record is not None else None
         if subscription is None or subscription.path != press.path:
@@ -211,3 +214,8 @@ class Panel:
         record = self._state.record
         where = {"scanner": record.endpoint, "source": record.host} if record is not None else {}
         self._parts.inlet.log(text, level, **where, **fields)
+
+
+def _is_granted(record: DeviceRecord) -> bool:
+    """Return whether no answer to a Subscribe is missing."""
+    return record.scans is None or bool(record.scans.manager)

@@ -118,6 +118,16 @@ def test_a_press_is_remembered_across_a_restart(tmp_path: Path) -> None:
             assert inlet.server.jobs == []
 
 
+def test_a_press_before_the_answer_to_subscribe_is_brought(tmp_path: Path) -> None:
+    """Its token comes with the answer."""
+    scanner = WsdScanner(misbehaviours=["early-event"])
+    with scanner, panel_inlets.running(tmp_path, scanner) as inlet:
+        inlet.server.wait_for_jobs(1)
+
+        assert len(scanner.jobs) == 1
+        assert counted(scanner, "Subscribe") == 1
+
+
 @pytest.mark.conformance("WSS-028")
 def test_without_room_nothing_is_started(tmp_path: Path) -> None:
     """The health says so, until a press went well."""
