@@ -27,6 +27,9 @@ from postscan.cli.device.wsscan.quirks import WsdTraits
 SOURCES: Final = {"platen": "Platen", "feeder": "ADF", "duplex": "ADFDuplex"}
 """Where the paper lies, and the InputSource of that."""
 
+MOST_DEVIATIONS: Final = 10_000
+"""Deviations that are kept."""
+
 _SCANNER_ELEMENTS: Final = ("ScannerDescription", "ScannerConfiguration", "ScannerStatus", "DefaultScanTicket")
 _JOB_ELEMENTS: Final = ("JobStatus", "ScanTicket", "Documents")
 
@@ -61,9 +64,15 @@ class ScanServiceParts:
         """Return the ticket that is used for what a client leaves out."""
         return FinalTicket(format=self.formats()[0], input_source=SOURCES[self.paper.source])
 
+    def configuration(self) -> etree._Element:
+        """Return ScannerConfiguration."""
+        duplex, swapped = not self.traits.undeclared_duplex, self.traits.swapped_size
+        return scanner_configuration(self.writer, self.formats(), says_duplex=duplex, swapped=swapped)
+
     def deviates(self, operation: str, what: str) -> None:
         """Record what a client does differently from the protocol."""
         self.deviations.append(f"{operation}: {what}")
+        del self.deviations[:-MOST_DEVIATIONS]
 
 
 Operation = Callable[[ScanServiceParts, etree._Element], etree._Element]
@@ -77,9 +86,7 @@ def get_scanner_elements(parts: ScanServiceParts, request: etree._Element) -> et
         raise WsdFault("wscn:InvalidArgs", "These elements cannot be asked for at once.")
     makers: dict[str, Callable[[], etree._Element]] = {
         "ScannerDescription": lambda: scanner_description(w, parts.name),
-        "ScannerConfiguration": lambda: scanner_configuration(
-            w, parts.formats(), says_duplex=not parts.traits.undeclared_duplex, swapped=parts.traits.swapped_size
-        ),
+        "ScannerConfiguration": parts.configuration,
         "ScannerStatus": lambda: scanner_status(w, parts.status, parts.jobs.active is not None),
         "DefaultScanTicket": lambda: scan_ticket(
             w, "wscn:DefaultScanTicket", parts.default_ticket(), region=(0, 0) if parts.traits.region_unset else A4

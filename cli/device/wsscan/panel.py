@@ -155,9 +155,9 @@ class ScannerPanel:
             press = next((one for one in self._presses if one.job is job), None)
         if press is None:
             return
-        if not job.has_ended:
+        if not job.has_ended and job.whole:
             self._log(f"{press.destination.label}: {_pages(job.whole)} sent")
-        else:
+        elif job.has_ended:
             self._end(press, PressState(job.state.value), f"{job.state} ({job.reason}), {_pages(job.whole)} sent")
 
     def cancel(self) -> bool:

@@ -73,6 +73,15 @@ class WsdTraits:
     odd_names: bool = False
     """Other prefixes than usual, and no RelatesTo."""
 
+    https_namespaces: bool = False
+    """Namespaces begin with https instead of http."""
+
+    odd_mtom: bool = False
+    """The image comes before the envelope, the boundary has no quotes, and XOP has its namespace of 2003."""
+
+    inline_images: bool = False
+    """Images are base64 in the envelope."""
+
     refuses_all_elements: bool = False
     """GetScannerElements with DefaultScanTicket among others is answered InvalidArgs."""
 
@@ -131,6 +140,15 @@ QUIRKS: Final = {
         "Lexmark MB2236adw, Xerox WorkCentre 3225", "faults with HTTP 200", WsdTraits(faults_with_200=True)
     ),
     "odd-names": WsdQuirk("some devices", "other prefixes, and no RelatesTo", WsdTraits(odd_names=True)),
+    "https-namespaces": WsdQuirk(
+        "devices made from the pages on the web", "namespaces with https", WsdTraits(https_namespaces=True)
+    ),
+    "odd-mtom": WsdQuirk(
+        "some devices",
+        "the image before the envelope, a boundary without quotes, XOP as in the document's example",
+        WsdTraits(odd_mtom=True),
+    ),
+    "inline-images": WsdQuirk("some devices", "images as base64 in the envelope", WsdTraits(inline_images=True)),
     "epson-elements": WsdQuirk(
         "Epson WF-3640", "InvalidArgs when all elements are asked for at once", WsdTraits(refuses_all_elements=True)
     ),
@@ -138,7 +156,7 @@ QUIRKS: Final = {
         "some devices", "wants 200 with a SOAP body as answer to an event", WsdTraits(wants_soap_reply=True)
     ),
 }
-"""The rows of ws-scan.md section 10, and two more of its sections 5 and 6."""
+"""The rows of ws-scan.md section 10, and more of its sections 1, 5 and 6."""
 
 
 def traits_of(names: Iterable[str]) -> WsdTraits:

@@ -36,6 +36,9 @@ from postscan.core.errors import InvalidArgument
 START_SECONDS: Final = 30.0
 """Seconds for which a scanner with the trait `starts_slowly` does not respond after power-on."""
 
+MOST_LOGGED: Final = 100_000
+"""Requests and events that are kept."""
+
 DRAIN_SECONDS: Final = 2.0
 """Seconds that running responses get at a stop; a power cut gives them none."""
 
@@ -108,7 +111,7 @@ class WsdScanner:
         self.instance = int(time.time())
         """InstanceId of WS-Discovery: it grows with each start."""
         self._feeder = LoadedFeeder(source, paper.load(pages, count))
-        self._writer = SoapWriter(self.traits.odd_names)
+        self._writer = SoapWriter(self.traits.odd_names, self.traits.https_namespaces)
         self._lock = threading.RLock()
         self._power = threading.RLock()
         self._on = False
@@ -283,10 +286,13 @@ class WsdScanner:
         return self._status.clear("CoverOpen")
 
     def load(self, pages: Iterable[Path | bytes], source: str | None = None) -> None:
-        """Put other paper in, or none."""
-        given = list(pages)
+        """Put other paper in, or none; subscribers learn of a change of the formats."""
+        given, formats = list(pages), self._parts.formats()
         self._feeder.pages = paper.load(given) if given else ()
         self._feeder.source = source or self._feeder.source
+        if formats != self._parts.formats():
+            change = events.elements_change_event
+            self._tell("ScannerElementsChangeEvent", lambda: change(self._writer, self._parts.configuration()))
 
     @property
     def pages(self) -> Sequence[ScannedPage]:
@@ -327,6 +333,7 @@ class WsdScanner:
     def record(self, method: str, what: str, data: bytes) -> None:
         """Add a request to the log."""
         self.requests.append(LoggedRequest(time.monotonic(), method, what))
+        del self.requests[:-MOST_LOGGED]
         name = what.rpartition("/")[2]
         self._bodies[name] = [*self._bodies.get(name, [])[-99:], data]
 
@@ -382,6 +389,7 @@ class WsdScanner:
         self._service.cut_power_at(name, "before")
         if self._on:
             self.events.append(LoggedEvent(time.monotonic(), action))
+            del self.events[:-MOST_LOGGED]
         return self._on
 
     def _sent(self, action: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Final
 
 from lxml import etree
 
@@ -16,10 +17,13 @@ from postscan.cli.device.wsscan.jobs.job_list import DeviceJob, WsdJobState
 from postscan.cli.device.wsscan.jobs.pages import ScannedPage, generated
 from postscan.cli.device.wsscan.operations import ScanServiceParts, checked_body
 from postscan.cli.device.wsscan.protocol.http_server import ConnectionDropped, WsdHttpRequest, WsdHttpResponse
-from postscan.cli.device.wsscan.protocol.mtom import PIECE, MultipartImage, pieces
-from postscan.cli.device.wsscan.protocol.soap import SoapWriter, WsdFault, WsdRequest, text
+from postscan.cli.device.wsscan.protocol.mtom import PIECE, ImageResponse, InlineImage, MultipartImage, pieces
+from postscan.cli.device.wsscan.protocol.soap import WsdFault, WsdRequest, text
 
-FOREIGN_BARS = 8
+SLOW_PIECE: Final = 3072
+"""Bytes that are sent at a time by a slow scanner."""
+
+FOREIGN_BARS: Final = 8
 """Bars of the test page that another job would have."""
 
 
@@ -37,11 +41,19 @@ def retrieve_image(parts: ScanServiceParts, request: WsdRequest, http: WsdHttpRe
     except ConnectionDropped:
         _lost(parts, job)
         raise
-    content_id = f"{uuid.uuid4()}@wsscan"
-    w = parts.writer
-    envelope = w.envelope(f"{request.action}Response", [_scan_data(w, content_id)], relates_to=request.message_id)
-    image = MultipartImage(envelope, page.media_type, content_id)
+    image = _image(parts, request, page)
     return WsdHttpResponse(200, _content(parts, job, image, page.data, http), image.type)
+
+
+def _image(parts: ScanServiceParts, request: WsdRequest, page: ScannedPage) -> ImageResponse:
+    w, content_id = parts.writer, f"{uuid.uuid4()}@wsscan"
+    inline = parts.traits.inline_images
+    data = w.element("wscn:ScanData", content_id if inline else w.element("xop:Include", href=f"cid:{content_id}"))
+    content = [w.element("wscn:RetrieveImageResponse", data)]
+    envelope = w.envelope(f"{request.action}Response", content, relates_to=request.message_id)
+    if inline:
+        return InlineImage(envelope, content_id.encode("ascii"))
+    return MultipartImage(envelope, page.media_type, content_id, odd=parts.traits.odd_mtom)
 
 
 def _next_page(parts: ScanServiceParts, request: etree._Element) -> tuple[DeviceJob, ScannedPage]:
@@ -65,7 +77,7 @@ def _next_page(parts: ScanServiceParts, request: etree._Element) -> tuple[Device
 
 
 def _content(
-    parts: ScanServiceParts, job: DeviceJob, image: MultipartImage, data: bytes, http: WsdHttpRequest
+    parts: ScanServiceParts, job: DeviceJob, image: ImageResponse, data: bytes, http: WsdHttpRequest
 ) -> Iterator[bytes]:
     """Yield the body; abort the job if the client leaves, stop without the end boundary if the job has ended."""
     done = False
@@ -77,10 +89,10 @@ def _content(
         yield image.head
         sent = 0
         start = time.monotonic()
-        for piece in pieces(data[: len(data) // 2] if broken or short else data, 4096 if pace else PIECE):
+        for piece in pieces(data[: len(data) // 2] if broken or short else data, SLOW_PIECE if pace else PIECE):
             if job.over.is_set():
                 raise ConnectionDropped
-            yield piece
+            yield image.encoded(piece)
             sent += len(piece)
             if pace:
                 _wait(http, job, start + sent / pace - time.monotonic())
@@ -108,11 +120,3 @@ def _wait(http: WsdHttpRequest, job: DeviceJob, seconds: float) -> None:
 def _lost(parts: ScanServiceParts, job: DeviceJob) -> None:
     """Abort a job whose page did not arrive: nothing can be fetched twice."""
     parts.jobs.end(job, WsdJobState.ABORTED, "ImageTransferError")
-
-
-def _scan_data(w: SoapWriter, content_id: str) -> etree._Element:
-    e = w.element
-    return e(
-        "wscn:RetrieveImageResponse",
-        e("wscn:ScanData", e("xop:Include", href=f"cid:{content_id}")),
-    )

@@ -33,6 +33,11 @@ def scan_available(w: SoapWriter, context: str, scan_identifier: str, input_sour
     )
 
 
+def elements_change_event(w: SoapWriter, configuration: etree._Element) -> etree._Element:
+    """Return ScannerElementsChangeEvent with a new ScannerConfiguration."""
+    return w.element("wscn:ScannerElementsChangeEvent", w.element("wscn:ElementChanges", configuration))
+
+
 def job_status_event(w: SoapWriter, job: DeviceJob) -> etree._Element:
     """Return JobStatusEvent."""
     return w.element("wscn:JobStatusEvent", job_status(w, job))

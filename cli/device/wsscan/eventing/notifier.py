@@ -70,17 +70,18 @@ class WsdNotifier:
     ) -> None:
         """Queue an event for a subscriber; with too many queued, it is a failure at once."""
         notification = self.message(subscription.notify_to, action, content, delivered)
-        with self._lock:
-            waiting = self._queues.get(subscription.identifier)
-            if waiting is None:
-                waiting = self._queues[subscription.identifier] = queue.Queue(_MAX_QUEUED)
-                threading.Thread(
-                    target=self._deliver_all, args=(subscription, waiting), name="wsd-events", daemon=True
-                ).start()
         try:
-            waiting.put_nowait(notification)
+            with self._lock:  # the thread that empties a queue removes it under this lock, so that no event is lost
+                waiting = self._queues.get(subscription.identifier) or self._start(subscription)
+                waiting.put_nowait(notification)
         except queue.Full:
             delivered("too many events wait for this subscriber")
+
+    def _start(self, subscription: WsdSubscription) -> queue.Queue[WsdNotification]:
+        waiting: queue.Queue[WsdNotification] = queue.Queue(_MAX_QUEUED)
+        self._queues[subscription.identifier] = waiting
+        threading.Thread(target=self._deliver_all, args=(subscription, waiting), name="wsd-events", daemon=True).start()
+        return waiting
 
     def message(
         self, to: SubscriberEndpoint, action: str, content: etree._Element, delivered: Delivered = lambda _why: None
@@ -106,8 +107,9 @@ class WsdNotifier:
                 self.post(waiting.get(timeout=0.05))
         with self._lock:
             self._queues.pop(subscription.identifier, None)
-        while not waiting.empty():
-            waiting.get_nowait().delivered("the subscription has ended")
+            left = [waiting.get_nowait() for _ in range(waiting.qsize())]
+        for notification in left:
+            notification.delivered("the subscription has ended")
 
 
 def _post(url: str, data: bytes, wants_soap_reply: bool) -> str:

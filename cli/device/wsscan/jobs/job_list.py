@@ -21,8 +21,8 @@ from postscan.cli.device.wsscan.protocol.soap import WsdFault
 FIRST_SECONDS: Final = 60.0
 """Seconds from CreateScanJob to the first RetrieveImage, and from one page to the next (ws-scan.md section 6)."""
 
-HISTORY: Final = 1000
-"""Ended jobs that are kept."""
+HISTORY: Final = 10_000
+"""Jobs that are kept."""
 
 
 class WsdJobState(StrEnum):
@@ -117,7 +117,8 @@ class JobList:
     def active(self) -> DeviceJob | None:
         """The job that has not ended."""
         with self._lock:
-            return next((job for job in self._jobs if not job.has_ended), None)
+            last = self._jobs[-1] if self._jobs else None
+            return None if last is None or last.has_ended else last
 
     def create(self, ticket: FinalTicket, pages: Sequence[ScannedPage], scan_identifier: str) -> DeviceJob:
         """Add a job; raise `WsdFault` while another is active."""
@@ -126,14 +127,15 @@ class JobList:
                 raise WsdFault("wscn:ServerErrorNotAcceptingJobs", "The scanner has another job.", sender=False)
             job = DeviceJob(next(self._ids), secrets.token_urlsafe(16), ticket, tuple(pages), scan_identifier)
             job.deadline = time.monotonic() + self._first_seconds
-            self._jobs = [*self._jobs[-HISTORY + 1 :], job]
+            self._jobs.append(job)
+            del self._jobs[:-HISTORY]
             self._changed(job)
             return job
 
     def find(self, identifier: str) -> DeviceJob:
         """Return the job with this JobId; raise `WsdFault`."""
         with self._lock:
-            for job in self._jobs:
+            for job in reversed(self._jobs):
                 if str(job.id) == identifier:
                     return job
         raise WsdFault("wscn:ClientErrorJobIdNotFound", f"There is no job {identifier[:20]!r}.")

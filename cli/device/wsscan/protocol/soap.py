@@ -6,6 +6,7 @@ Source: dpws.md sections 2 and 4; ws-scan.md sections 1 and 8.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ ODD_PREFIXES: Final = {"soap": "SOAP-ENV", "wsa": "a1", "wse": "e", "wsd": "disc
 """Other prefixes for the same namespaces, as some devices use them (ws-scan.md section 10)."""
 
 _MAX_DEPTH: Final = 64
+_DECLARATION: Final = re.compile(rb'(xmlns(?::[\w-]+)?=")http:')
 
 
 class NotSoap(PostscanError):
@@ -84,10 +86,10 @@ class WsdRequest:
 class SoapWriter:
     """Build elements and envelopes with the prefixes of one scanner."""
 
-    def __init__(self, odd: bool = False) -> None:
+    def __init__(self, odd: bool = False, https: bool = False) -> None:
         self._prefixes = {prefix: ODD_PREFIXES.get(prefix, prefix) if odd else prefix for prefix in NAMESPACES}
         self._names = {self._prefixes[prefix]: uri for prefix, uri in NAMESPACES.items()}
-        self._odd = odd
+        self._odd, self._https = odd, https
 
     def element(self, name: str, *content: str | etree._Element, **attributes: str) -> etree._Element:
         """Return an element `prefix:name` with this text and these children; attributes have no namespace."""
@@ -126,7 +128,8 @@ class SoapWriter:
             addressing.append(e("wsa:RelatesTo", relates_to))
         root = e("soap:Envelope", e("soap:Header", *addressing, *headers), e("soap:Body", *content))
         etree.cleanup_namespaces(root, keep_ns_prefixes=list(self._names))
-        return etree.tostring(root, xml_declaration=True, encoding="utf-8")
+        data = etree.tostring(root, xml_declaration=True, encoding="utf-8")
+        return _DECLARATION.sub(rb"\1https:", data) if self._https else data
 
     def fault(self, fault: WsdFault, relates_to: str) -> bytes:
         """Return the envelope of a fault."""

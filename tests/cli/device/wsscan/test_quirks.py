@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -214,6 +215,36 @@ def test_odd_names_are_other_prefixes_without_relates_to(like: Begin, paper: lis
     assert b"RelatesTo" not in created.data
     assert image_of(client.retrieve(created)) == paper[0]
     assert client.elements("ScannerStatus").root.xpath("string(//@Name)") == "i0:ScannerStatus"
+
+
+def test_https_namespaces_are_in_declarations_only(like: Begin) -> None:
+    """Actions and other values stay as they are."""
+    _, client = like("https-namespaces")
+    data = client.scan("GetActiveJobs").data
+
+    assert b'xmlns:wscn="https://schemas.microsoft.com/windows/2006/08/wdp/scan"' in data
+    assert b'"http:' not in data
+    assert b">http://schemas.microsoft.com/windows/2006/08/wdp/scan/GetActiveJobsResponse<" in data
+
+
+def test_odd_mtom_has_the_image_first(like: Begin, paper: list[bytes]) -> None:
+    """`start` names the envelope; the boundary has no quotes; XOP is that of 2003."""
+    _, client = like("odd-mtom")
+    reply = client.retrieve(client.create())
+
+    assert "boundary=wsscan-" in reply.type
+    assert reply.data.index(paper[0]) < reply.data.index(b"<soap@wsscan>") < reply.data.index(b"/2003/12/xop/include")
+    assert reply.data.endswith(b"--\r\n")
+
+
+def test_inline_images_are_base64(like: Begin, paper: list[bytes]) -> None:
+    """No multipart; the page is in ScanData, in pieces that fit together."""
+    _, client = like("inline-images", pages=[paper[0] + bytes(100_001)])
+    reply = client.retrieve(client.create())
+
+    assert reply.type == "application/soap+xml; charset=utf-8"
+    found = reply.text("s:Body/w:RetrieveImageResponse/w:ScanData")
+    assert base64.b64decode(found, validate=True) == paper[0] + bytes(100_001)
 
 
 def test_epson_refuses_all_elements_at_once(like: Begin) -> None:

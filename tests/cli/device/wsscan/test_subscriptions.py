@@ -10,6 +10,7 @@ from works import until
 from wsd_computer import WSE, WsdComputer
 
 from postscan.cli.device.wsscan import WsdScanner
+from postscan.cli.device.wsscan.jobs.pages import generated
 
 Begin = Callable[..., tuple[WsdScanner, WsdComputer]]
 LABELS = {"ctx-1": "Invoices (Ann)", "ctx-2": "Archive"}
@@ -149,6 +150,19 @@ def test_there_is_a_limit_of_subscriptions(begin: Begin) -> None:
     replies = [client.ask_subscribe({}, "PT1H", ("JobStatusEvent",)).fault for _ in range(33)]
 
     assert replies == [""] * 32 + ["EventSourceUnableToProcess"]
+
+
+def test_other_paper_is_told_if_it_has_other_formats(begin: Begin, paper: list[bytes]) -> None:
+    """ScannerElementsChangeEvent has the new configuration."""
+    scanner, client = begin()
+    client.subscribe({}, events=("ScannerElementsChangeEvent",))
+    scanner.load(paper[:1])
+    scanner.load([generated(1)[0].data])
+    event = client.next_event("ScannerElementsChangeEvent")
+    values = event.root.xpath("//*[local-name()='FormatValue']/text()")
+
+    assert values == ["png"]
+    assert client.events.empty()
 
 
 def test_events_come_in_their_order_with_the_identifier(begin: Begin) -> None:
