@@ -92,6 +92,14 @@ class ScanEvent:
     destination: str
     state: str = ""
 
+    @property
+    def key(self) -> str:
+        """The name of the press at its device.
+
+        A device that counts its events from 1 again has lost its registrations too, and names new ones otherwise.
+        """
+        return f"{self.stamp}/{self.destination.rpartition('/')[2]}"
+
 
 def kind_in_tree(data: bytes) -> WalkupKind | None:
     """Return the interface that a DiscoveryTree names, the newer one of both; None if it names none."""

@@ -9,7 +9,7 @@ from postscan.plugins.sources.hp.client import WalkupClient
 from postscan.plugins.sources.hp.documents import ScanEvent
 
 REMEMBERED: Final = 1000
-"""How many AgingStamps are remembered beside those of the table."""
+"""How many presses are remembered beside those of the table."""
 
 
 class EventTable:
@@ -38,10 +38,10 @@ class EventTable:
         self._etag = answer.etag
         if answer.events is None:
             return []
-        new = {one.stamp: one for one in answer.events if one.stamp not in self._known}
+        new = {one.key: one for one in answer.events if one.key not in self._known}
         for event in answer.events:
-            self._known[event.stamp] = None
-            self._known.move_to_end(event.stamp)
+            self._known[event.key] = None
+            self._known.move_to_end(event.key)
         while len(self._known) > len(answer.events) + REMEMBERED:
             self._known.popitem(last=False)
         return list(new.values())

@@ -69,7 +69,7 @@ class PressScan:
         choice = self._puller.choice
         if chosen.plex == "Duplex" and choice.source == "auto" and self._has_paper():
             choice = replace(choice, source="duplex")
-        key = f"{self._puller.scanner.id}/{self._press.event.stamp}"
+        key = f"{self._puller.scanner.id}/{self._press.event.key}"
         until = time.monotonic() + self._panel.limits.action_seconds
         while True:
             outcome = self._puller.pull(destination, key=key, choice=choice, another=self._another)
