@@ -11,7 +11,6 @@ from typing import Final
 
 from postscan.plugins import SourceContext
 from postscan.soap.wsscan.client import Answer, ScannerClient
-from postscan.soap.wsscan.configuration import IDLE
 from postscan.soap.wsscan.devices.admission import NO_DEVICES, is_admitted, is_limited, networks
 from postscan.soap.wsscan.devices.device_loop import MOST_DESTINATIONS
 from postscan.soap.wsscan.devices.parts import local_address
@@ -21,6 +20,7 @@ from postscan.soap.wsscan.finding.locate import FoundDevice
 from postscan.soap.wsscan.finding.messages import Announcement
 from postscan.soap.wsscan.finding.network import DiscoveryClient
 from postscan.soap.wsscan.messages import elements
+from postscan.soap.wsscan.messages.configuration import IDLE
 from postscan.soap.wsscan.messages.names import GET_SCANNER_ELEMENTS
 from postscan.soap.wsscan.settings import WsScanSettings
 

@@ -17,17 +17,17 @@ from lxml import etree
 
 from postscan.plugins import Busy, Destination, Refused
 from postscan.soap.eventing.messages import SUBSCRIPTION_END
-from postscan.soap.wsscan.device_xml import text
 from postscan.soap.wsscan.devices.device_state import DeviceState
 from postscan.soap.wsscan.devices.parts import InletParts, same_address
 from postscan.soap.wsscan.devices.press_queue import PressQueue
 from postscan.soap.wsscan.faults import NOT_ACCEPTING, StaleToken
 from postscan.soap.wsscan.messages import envelope, events
+from postscan.soap.wsscan.messages.device_xml import text
 from postscan.soap.wsscan.messages.events import ElementsChangeEvent, JobEndStateEvent, ScanAvailableEvent
 from postscan.soap.wsscan.model import Press, Scanner
-from postscan.soap.wsscan.quirks import quirks_of
 from postscan.soap.wsscan.scan_job.elements_cache import ElementsCache
 from postscan.soap.wsscan.scan_job.outcome import OutcomeKind, ScanOutcome
+from postscan.soap.wsscan.scan_job.quirks import quirks_of
 from postscan.soap.wsscan.scan_job.scan_jobs import ScanJobs
 from postscan.soap.wsscan.subscriptions.record import DeviceRecord, StoredPress, StoredSubscription
 from postscan.soap.wsscan.transfer import bring

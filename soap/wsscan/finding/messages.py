@@ -12,9 +12,9 @@ from typing import Final, Literal
 from lxml import etree
 
 from postscan.soap.discovery.messages import PROBE, RESOLVE, TO_ALL
-from postscan.soap.wsscan.device_xml import child, qualified_names, text
 from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import envelope
+from postscan.soap.wsscan.messages.device_xml import child, qualified_names, text
 from postscan.soap.wsscan.messages.names import wscn
 from postscan.soap.xml import namespaces
 from postscan.soap.xml.writing import escape

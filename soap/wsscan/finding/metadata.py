@@ -12,8 +12,8 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.soap.wsscan.device_xml import child, qualified_names, text
 from postscan.soap.wsscan.finding.messages import endpoint_of
+from postscan.soap.wsscan.messages.device_xml import child, qualified_names, text
 from postscan.soap.wsscan.messages.names import wscn
 from postscan.soap.xml import namespaces
 

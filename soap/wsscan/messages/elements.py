@@ -11,7 +11,9 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.soap.wsscan.configuration import (
+from postscan.soap.wsscan.faults import InvalidAnswer
+from postscan.soap.wsscan.messages import fields
+from postscan.soap.wsscan.messages.configuration import (
     ADF,
     ADF_DUPLEX,
     FILM,
@@ -21,8 +23,6 @@ from postscan.soap.wsscan.configuration import (
     SourceCapabilities,
     WsdStatus,
 )
-from postscan.soap.wsscan.faults import InvalidAnswer
-from postscan.soap.wsscan.messages import fields
 from postscan.soap.wsscan.messages.names import wscn
 from postscan.soap.wsscan.messages.tickets import read_parameters
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from lxml import etree
 
-from postscan.soap.wsscan.configuration import DeviceTicket, DocumentParameters
 from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import fields
+from postscan.soap.wsscan.messages.configuration import DeviceTicket, DocumentParameters
 from postscan.soap.wsscan.messages.names import wscn
 from postscan.soap.wsscan.messages.tickets import read_parameters, write_ticket
 from postscan.soap.xml import namespaces

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lxml import etree
 
-from postscan.soap.wsscan.configuration import BedRegion, DeviceTicket, DocumentParameters, MediaSide
 from postscan.soap.wsscan.messages import fields
+from postscan.soap.wsscan.messages.configuration import BedRegion, DeviceTicket, DocumentParameters, MediaSide
 from postscan.soap.xml.writing import escape
 
 

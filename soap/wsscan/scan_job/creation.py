@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from postscan.soap.wsscan import quirks
 from postscan.soap.wsscan.client import ScannerClient
-from postscan.soap.wsscan.configuration import IDLE, PLATEN
 from postscan.soap.wsscan.faults import (
     BAD_FORMAT,
     BAD_IDENTIFIER,
@@ -20,9 +18,11 @@ from postscan.soap.wsscan.faults import (
     DeviceFault,
     StaleToken,
 )
+from postscan.soap.wsscan.messages.configuration import IDLE, PLATEN
 from postscan.soap.wsscan.messages.jobs import CreatedJob, read_created_job, write_create_job
 from postscan.soap.wsscan.messages.names import CREATE_SCAN_JOB
 from postscan.soap.wsscan.model import Press, Scanner
+from postscan.soap.wsscan.scan_job import quirks
 from postscan.soap.wsscan.scan_job.elements_cache import ask_status
 from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
 from postscan.soap.wsscan.scan_job.outcome import ScanCancelled

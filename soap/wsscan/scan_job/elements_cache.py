@@ -6,9 +6,9 @@ import threading
 from typing import Final
 
 from postscan.soap.wsscan.client import ScannerClient
-from postscan.soap.wsscan.configuration import ScannerElements, WsdStatus
 from postscan.soap.wsscan.faults import BAD_ARGUMENTS, DeviceAway, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.messages import elements
+from postscan.soap.wsscan.messages.configuration import ScannerElements, WsdStatus
 from postscan.soap.wsscan.messages.names import GET_SCANNER_ELEMENTS
 from postscan.soap.wsscan.model import Scanner
 

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from postscan.plugins import Ended, PageWriter, SourceJob
-from postscan.soap.wsscan import quirks
 from postscan.soap.wsscan.client import ScannerClient
-from postscan.soap.wsscan.configuration import PLATEN, DocumentParameters
 from postscan.soap.wsscan.faults import (
     JOB_CANCELLED,
     NO_IMAGES,
@@ -18,9 +16,11 @@ from postscan.soap.wsscan.faults import (
     TEMPORARY,
     DeviceFault,
 )
+from postscan.soap.wsscan.messages.configuration import PLATEN, DocumentParameters
 from postscan.soap.wsscan.messages.jobs import CreatedJob, write_retrieve_image
 from postscan.soap.wsscan.messages.names import RETRIEVE_IMAGE
 from postscan.soap.wsscan.model import Scanner
+from postscan.soap.wsscan.scan_job import quirks
 from postscan.soap.wsscan.scan_job.cancel import DeviceCancel
 from postscan.soap.wsscan.scan_job.creation import CANCELLED_THERE, NO_PAPER
 from postscan.soap.wsscan.scan_job.limits import ScanJobLimits

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from postscan.plugins import Destination, ScanTicket
-from postscan.soap.wsscan import quirks
-from postscan.soap.wsscan.configuration import (
+from postscan.soap.wsscan.messages.configuration import (
     ADF,
     ADF_DUPLEX,
     FILM,
@@ -27,6 +26,7 @@ from postscan.soap.wsscan.configuration import (
     ScannerElements,
     SourceCapabilities,
 )
+from postscan.soap.wsscan.scan_job import quirks
 
 USUAL_RESOLUTION: Final = 300
 """Dots per inch where neither the destination nor the device names a resolution."""

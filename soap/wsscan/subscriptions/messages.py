@@ -16,8 +16,8 @@ from lxml import etree
 
 from postscan.soap.eventing.messages import BY_ACTION, PUSH
 from postscan.soap.message.endpoint_reference import MOST_BLOCKS, MOST_BYTES
-from postscan.soap.wsscan.device_xml import child, text
 from postscan.soap.wsscan.faults import InvalidAnswer
+from postscan.soap.wsscan.messages.device_xml import child, text
 from postscan.soap.wsscan.messages.names import ELEMENTS_CHANGE, JOB_END_STATE, JOB_STATUS, SCAN_AVAILABLE, WSCN, wscn
 from postscan.soap.xml import durations, namespaces
 from postscan.soap.xml.parser import XmlError, parse

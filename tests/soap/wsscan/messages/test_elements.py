@@ -6,10 +6,10 @@ import pytest
 from lxml import etree
 from scripted_scanner import envelope
 
-from postscan.soap.wsscan.configuration import BedRegion, WsdStatus
 from postscan.soap.wsscan.faults import InvalidAnswer
 from postscan.soap.wsscan.messages import elements as codec
 from postscan.soap.wsscan.messages import envelope as messages
+from postscan.soap.wsscan.messages.configuration import BedRegion, WsdStatus
 
 FRONT = (
     "<w:ADFResolutions><w:Widths><w:Width>300</w:Width><w:Width>200</w:Width></w:Widths><w:Heights>"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postscan.plugins import Destination, ScanTicket
-from postscan.soap.wsscan.configuration import (
+from postscan.soap.wsscan.messages.configuration import (
     BedRegion,
     DocumentParameters,
     MediaSide,
@@ -21,7 +21,7 @@ from postscan.soap.wsscan.configuration import (
     SourceCapabilities,
 )
 from postscan.soap.wsscan.messages.tickets import write_ticket
-from postscan.soap.wsscan.quirks import NAMES, QUIRKS, quirks_of
+from postscan.soap.wsscan.scan_job.quirks import NAMES, QUIRKS, quirks_of
 from postscan.soap.wsscan.scan_job.ticket import ChosenTicket, choose_ticket
 
 BED = SourceCapabilities(
