@@ -154,7 +154,7 @@ class EsclMachine:
             job.last_seconds = now - began
             job.ready = now + self.page_seconds
             if whole and not job.ended:
-                job.images += not job.repeated  # an image that is sent again is not another image
+                job.images += 1
                 if not job.sides and not stays_open(job, self.behaviour):
                     self._end(job, jobs.COMPLETED, jobs.SUCCESS)
                 elif job.images == self.jam_after:

@@ -98,11 +98,11 @@ def slow(_scanner: SimulatedEsclScanner, client: EsclTestClient) -> None:
 
 
 def repeat_page(_scanner: SimulatedEsclScanner, client: EsclTestClient) -> None:
-    """One page too many; the job counts the images that were scanned, and says that all is well."""
+    """One page too many, which the job counts as one: nothing in the protocol tells it from a page."""
     job = client.job()
 
     assert client.pages(job) == ([*PAGES, PAGES[-1]], 404)
-    assert client.status().texts("//pwg:ImagesCompleted") == ["3"]
+    assert client.status().texts("//pwg:ImagesCompleted") == ["4"]
     assert client.job_state(job) == ("Completed", "JobCompletedSuccessfully")
 
 
