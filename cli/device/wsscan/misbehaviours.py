@@ -41,7 +41,9 @@ MISBEHAVIOURS: Final = {
         _PAGE, "1", "ends the response in the middle of that page as if it were whole, once"
     ),
     "repeat-page": WsdMisbehaviour(_PAGE, "2", "sends the page before it again instead of that page"),
-    "foreign-image": WsdMisbehaviour(_PAGE, "2", "sends the page of another job instead of that page"),
+    "foreign-image": WsdMisbehaviour(
+        _PAGE, "2", "sends the response to another request instead of that page, with a page of another job"
+    ),
     "jam": WsdMisbehaviour(_PAGE, "2", "jams at that page, once"),
     "wrong-token": WsdMisbehaviour(_COUNT, "1", "answers CreateScanJob with InvalidDestinationToken so many times"),
     "not-accepting": WsdMisbehaviour(_COUNT, "3", "calibrates, and answers CreateScanJob NotAcceptingJobs, as often"),

@@ -41,16 +41,18 @@ def retrieve_image(parts: ScanServiceParts, request: WsdRequest, http: WsdHttpRe
     except ConnectionDropped:
         _lost(parts, job)
         raise
-    image = _image(parts, request, page)
+    foreign = parts.misbehaviours.page("foreign-image", job.taken)
+    answered = f"urn:uuid:{uuid.uuid4()}" if foreign else request.message_id  # a response that was meant for another
+    image = _image(parts, request, page, answered)
     return WsdHttpResponse(200, _content(parts, job, image, page.data, http), image.type)
 
 
-def _image(parts: ScanServiceParts, request: WsdRequest, page: ScannedPage) -> ImageResponse:
+def _image(parts: ScanServiceParts, request: WsdRequest, page: ScannedPage, answered: str) -> ImageResponse:
     w, content_id = parts.writer, f"{uuid.uuid4()}@wsscan"
     inline = parts.traits.inline_images
     data = w.element("wscn:ScanData", content_id if inline else w.element("xop:Include", href=f"cid:{content_id}"))
     content = [w.element("wscn:RetrieveImageResponse", data)]
-    envelope = w.envelope(f"{request.action}Response", content, relates_to=request.message_id)
+    envelope = w.envelope(f"{request.action}Response", content, relates_to=answered)
     if inline:
         return InlineImage(envelope, content_id.encode("ascii"))
     return MultipartImage(envelope, page.media_type, content_id, odd=parts.traits.odd_mtom)

@@ -152,12 +152,14 @@ def test_repeat_page_sends_the_one_before(playing: Begin, paper: list[bytes]) ->
 
 
 def test_foreign_image_is_the_page_of_another_job(playing: Begin, paper: list[bytes]) -> None:
-    """It is whole, and none of the paper."""
-    _, client = playing("foreign-image=1")
-    got = image_of(client.retrieve(client.create()))
+    """It is whole, and none of the paper; the response is to another request."""
+    scanner, client = playing("foreign-image=1")
+    reply = client.retrieve(client.create())
 
-    assert got == generated(8)[-1].data
-    assert got not in paper
+    assert image_of(reply) == generated(8)[-1].data
+    assert image_of(reply) not in paper
+    (related,) = re.findall(rb"RelatesTo>([^<]+)<", reply.data)
+    assert related not in scanner.bodies("RetrieveImage")[0]
 
 
 def test_jam_stops_at_that_page(playing: Begin) -> None:
