@@ -53,7 +53,7 @@ _END: Final = "/end"
 _CLOSE_SECONDS: Final = 1.0
 
 
-class CannotListen(Exception):
+class SinkUnavailable(Exception):
     """The address or the port cannot be used; the text says why."""
 
 
@@ -113,7 +113,7 @@ class EventSink:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def listen(self, address: str, port: int = 0) -> int:
-        """Listen at an address and return the port, the same one for each call with port 0; raise `CannotListen`."""
+        """Listen at an address and return the port, the same one for each call with port 0; raise `SinkUnavailable`."""
         with self._lock:
             for known, used in self._listeners:
                 if known == address and port in (0, used):
@@ -122,7 +122,7 @@ class EventSink:
             try:
                 listener = socket.create_server((address, port), family=family, backlog=CONNECTIONS)
             except OSError as error:
-                raise CannotListen(f"cannot listen on {address}, port {port}: {error.strerror or error}") from None
+                raise SinkUnavailable(f"cannot listen on {address}, port {port}: {error.strerror or error}") from None
             number: int = listener.getsockname()[1]
             self._listeners[address, number] = asyncio.run_coroutine_threadsafe(
                 self._accept(listener), self._loop

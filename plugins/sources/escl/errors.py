@@ -7,7 +7,7 @@ class ScannerError(Exception):
     """Base of the errors of a device: it is reported in the detail of the job, in the health and in the log."""
 
 
-class DeviceAway(ScannerError):
+class ScannerAway(ScannerError):
     """Nothing answers, or the connection broke."""
 
 

@@ -11,7 +11,7 @@ from postscan.plugins.sources.escl import left_over
 from postscan.plugins.sources.escl.device import finding
 from postscan.plugins.sources.escl.device.scanner import EsclScanner
 from postscan.plugins.sources.escl.device.session import EsclSession
-from postscan.plugins.sources.escl.errors import DeviceAway, ScannerError
+from postscan.plugins.sources.escl.errors import ScannerAway, ScannerError
 from postscan.plugins.sources.escl.messages.status import LOADED, DeviceStatus
 from postscan.plugins.sources.escl.open_scans import OpenScans
 from postscan.plugins.sources.escl.scan import EsclPuller, PullOutcome
@@ -62,7 +62,7 @@ class EsclInlet:
         outcome = self._puller(scanner).pull(chosen)
         self._report(outcome, chosen)
         if not outcome.job:
-            raise DeviceAway(outcome.text)
+            raise ScannerAway(outcome.text)
 
     # --- how the device is ---------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class EsclInlet:
                 status = session.status()
         except ScannerError as error:
             self._lose()
-            self.inlet.health("away" if isinstance(error, DeviceAway) else "degraded", str(error))
+            self.inlet.health("away" if isinstance(error, ScannerAway) else "degraded", str(error))
             return
         where = f"{scanner.model or 'a scanner'} at {scanner.address.url}"
         obstacle = status.obstacle or status.feeder_fault

@@ -19,12 +19,12 @@ from postscan.plugins.sources.escl.device.quirks import DeviceQuirk
 from postscan.plugins.sources.escl.device.session import EsclSession, retry_after
 from postscan.plugins.sources.escl.errors import (
     CancelledAtDevice,
-    DeviceAway,
     DeviceBusy,
     DeviceRefused,
     FeederFault,
     PageLost,
     ScanBrokenOff,
+    ScannerAway,
     ScannerError,
 )
 from postscan.plugins.sources.escl.http.client import PageStream
@@ -274,7 +274,7 @@ class DeviceScan:
 
     def _delete(self) -> None:
         outcome: DeleteOutcome = "away"
-        with contextlib.suppress(DeviceRefused, DeviceAway), EsclSession(self.scanner) as session:
+        with contextlib.suppress(DeviceRefused, ScannerAway), EsclSession(self.scanner) as session:
             status = session.delete_job(self.path, DELETE_SECONDS)
             outcome = "stopped" if 200 <= status < 300 or status in (404, 410) else "refused"
         self._on_deleted(outcome)

@@ -6,7 +6,7 @@ import re
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from postscan.plugins.sources.escl.errors import DeviceAway, DeviceBusy, DeviceRefused
+from postscan.plugins.sources.escl.errors import DeviceBusy, DeviceRefused, ScannerAway
 from postscan.plugins.sources.escl.http.client import DeviceAnswer, EsclClient
 from postscan.plugins.sources.escl.messages import xml
 from postscan.plugins.sources.hp import documents
@@ -128,5 +128,5 @@ def _body(answer: DeviceAnswer, path: str) -> bytes:
     if answer.status == 503:
         raise DeviceBusy(f"the device is busy: it answered {path} with 503")
     if answer.status >= 500:
-        raise DeviceAway(f"the device answered {path} with {answer.status}")
+        raise ScannerAway(f"the device answered {path} with {answer.status}")
     raise DeviceRefused(f"the device answered {path} with {answer.status}: {xml.quoted(answer.body)}")

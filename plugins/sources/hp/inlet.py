@@ -17,13 +17,13 @@ from postscan.plugins.sources.escl import left_over
 from postscan.plugins.sources.escl.device import finding
 from postscan.plugins.sources.escl.device.scanner import EsclScanner
 from postscan.plugins.sources.escl.device.session import EsclSession
-from postscan.plugins.sources.escl.errors import DeviceAway, ScannerError
+from postscan.plugins.sources.escl.errors import ScannerAway, ScannerError
 from postscan.plugins.sources.escl.http.client import EsclClient, HttpTimes
 from postscan.plugins.sources.escl.open_scans import OpenScans
 from postscan.plugins.sources.escl.scan import EsclPuller, PullOutcome
 from postscan.plugins.sources.hp.client import LEEWAY_SECONDS, WalkupClient
 from postscan.plugins.sources.hp.event_table import EventTable
-from postscan.plugins.sources.hp.press import Panel, Press, PressScan
+from postscan.plugins.sources.hp.press import HpPanel, HpPress, PressScan
 from postscan.plugins.sources.hp.registrations import Registrations, WantedDestination
 from postscan.plugins.sources.hp.settings import HpSettings
 
@@ -87,7 +87,7 @@ class HpInlet:
         with self._client(scanner) as client:
             kind = client.kind()
             limits = client.limits(kind)
-            panel = Panel(client, EventTable(client), kind, limits)
+            panel = HpPanel(client, EventTable(client), kind, limits)
             panel.table.begin()
             while not token.wait(0.0):
                 self._registrations.check(client, kind, limits)
@@ -119,7 +119,7 @@ class HpInlet:
             self._scanner.forget()
         if not self._settings.device:
             self._scanner = None
-        self._inlet.health("away" if isinstance(error, DeviceAway) else "degraded", str(error))
+        self._inlet.health("away" if isinstance(error, ScannerAway) else "degraded", str(error))
 
     def _client(self, scanner: EsclScanner) -> WalkupClient:
         """Return the connection that waits for presses; the stop ends it."""
@@ -154,19 +154,19 @@ class HpInlet:
 
     # --- presses -------------------------------------------------------------------------------------------------
 
-    def _presses(self, panel: Panel, seconds: float) -> list[Press]:
+    def _presses(self, panel: HpPanel, seconds: float) -> list[HpPress]:
         """Return the new presses of our destinations, at most one of each: a panel has one at a time."""
         found = {}
         for event in panel.table.wait(seconds):
             destination = self._registrations.destination(event.destination)
             if destination is not None:
-                found[destination.id] = Press(event, destination)
+                found[destination.id] = HpPress(event, destination)
         return list(found.values())
 
     def _puller(self, scanner: EsclScanner) -> EsclPuller:
         return EsclPuller(self._inlet, scanner, self._scans, self._settings.choice, self._settings.limits)
 
-    def _bring(self, scan: PressScan, press: Press) -> None:
+    def _bring(self, scan: PressScan, press: HpPress) -> None:
         about = {"destination": press.destination.label, "press": press.event.stamp}
         try:
             outcome = scan.bring()

@@ -11,16 +11,16 @@ from typing import Final
 
 from postscan.plugins import CancellationToken, Destination, SourceJob
 from postscan.plugins.sources.escl.device.session import EsclSession
-from postscan.plugins.sources.escl.errors import DeviceAway, DeviceBusy, ScanBrokenOff
+from postscan.plugins.sources.escl.errors import DeviceBusy, ScanBrokenOff, ScannerAway
 from postscan.plugins.sources.escl.messages.status import LOADED
 from postscan.plugins.sources.escl.scan import EsclPuller, PullOutcome
 from postscan.plugins.sources.hp.client import WalkupClient
 from postscan.plugins.sources.hp.documents import (
     PanelChoice,
-    PressState,
     ScanEvent,
     WalkupKind,
     WalkupLimits,
+    WalkupState,
     is_same,
 )
 from postscan.plugins.sources.hp.event_table import EventTable
@@ -35,7 +35,7 @@ _JPEG: Final = ("SaveJPEG", "EmailJPEG", "SavePhoto1")
 
 
 @dataclass(frozen=True)
-class Panel:
+class HpPanel:
     """The panel of a device: its interface and limits, and the requests to it."""
 
     client: WalkupClient
@@ -45,7 +45,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Press:
+class HpPress:
     """A press: its event, and the destination that was chosen."""
 
     event: ScanEvent
@@ -55,7 +55,7 @@ class Press:
 class PressScan:
     """What one press starts; *token* is that of the source. For one thread."""
 
-    def __init__(self, panel: Panel, puller: EsclPuller, press: Press, token: CancellationToken) -> None:
+    def __init__(self, panel: HpPanel, puller: EsclPuller, press: HpPress, token: CancellationToken) -> None:
         self._panel, self._puller, self._press, self._token = panel, puller, press, token
         self._client = panel.client
         self._has_changed = True  # since the last sheet: what the person asks for now is not what is scanned already
@@ -87,10 +87,10 @@ class PressScan:
         until = time.monotonic() + self._panel.limits.action_seconds
         while True:
             state = self._client.press_state(self._press.event.state)
-            if state in (PressState.REQUESTED, PressState.NEW_PAGE):
-                self._has_changed = state == PressState.REQUESTED
+            if state in (WalkupState.REQUESTED, WalkupState.NEW_PAGE):
+                self._has_changed = state == WalkupState.REQUESTED
                 return True
-            if state == PressState.COMPLETE or time.monotonic() >= until or self._token.wait(LOOK_SECONDS):
+            if state == WalkupState.COMPLETE or time.monotonic() >= until or self._token.wait(LOOK_SECONDS):
                 return False
 
     def _chosen(self) -> PanelChoice:
@@ -112,7 +112,7 @@ class PressScan:
     def _another(self, job: SourceJob) -> bool:
         """Wait for the next sheet (ESCL-055); return False if there is none.
 
-        Raises `DeviceAway` if the device does not say it any more, `ScanBrokenOff` at the stop, and what a job raises
+        Raises `ScannerAway` if the device does not say it any more, `ScanBrokenOff` at the stop, and what a job raises
         that has ended.
         """
         limits = self._panel.limits
@@ -123,7 +123,7 @@ class PressScan:
             job.leave(0)  # the server would take a person who turns sheets for silence
             try:
                 further = self._is_further()
-            except (DeviceAway, DeviceBusy):
+            except (ScannerAway, DeviceBusy):
                 if time.monotonic() >= until:
                     raise
                 further = None
@@ -144,9 +144,9 @@ class PressScan:
         self._has_changed |= any(
             is_same(one.destination, self._press.event.destination) for one in self._panel.table.look()
         )
-        if state == PressState.COMPLETE:
+        if state == WalkupState.COMPLETE:
             return False
-        if state != PressState.NEW_PAGE:
+        if state != WalkupState.NEW_PAGE:
             self._has_changed = True
             return None
         is_new, self._has_changed = self._has_changed, False

@@ -26,7 +26,7 @@ from postscan.soap.wsscan.devices.panel import Panel, PanelReports
 from postscan.soap.wsscan.devices.parts import InletParts, same_address
 from postscan.soap.wsscan.devices.search import DeviceSearch
 from postscan.soap.wsscan.devices.subscriber import Subscriber
-from postscan.soap.wsscan.event_sink import CannotListen
+from postscan.soap.wsscan.event_sink import SinkUnavailable
 from postscan.soap.wsscan.faults import CallAborted, CallError, DeviceAway, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.finding.messages import Announcement
 from postscan.soap.wsscan.subscriptions.calls import SubscriptionCalls
@@ -149,7 +149,7 @@ class DeviceLoop:
                 pause.reset()
             except CallAborted:
                 continue
-            except (CallError, CannotListen, OSError) as error:
+            except (CallError, SinkUnavailable, OSError) as error:
                 seconds = pause.next()
                 self._report_failure(error)
             except Exception as error:  # noqa: BLE001  (a defect must not end the loop in silence)

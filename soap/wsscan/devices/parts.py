@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from postscan.plugins import CancellationToken, SourceContext
 from postscan.soap.wsscan.devices.health import InletHealth
-from postscan.soap.wsscan.event_sink import CannotListen, EventSink
+from postscan.soap.wsscan.event_sink import EventSink, SinkUnavailable
 from postscan.soap.wsscan.faults import DeviceAway
 from postscan.soap.wsscan.settings import WsScanSettings
 from postscan.soap.wsscan.subscriptions.store import RecordStore
@@ -35,7 +35,7 @@ class InletParts:
     def event_origin(self, host: str, port: int = 0) -> str:
         """Listen where the device *host* can send events to, and return scheme, host and port.
 
-        With *port*, at this port alone. Raises `CannotListen`, and `DeviceAway` if there is no way to the device.
+        With *port*, at this port alone. Raises `SinkUnavailable`, and `DeviceAway` if there is no way to the device.
         """
         address = self.settings.host
         bound = address
@@ -44,7 +44,7 @@ class InletParts:
             bound = bound or address
         wanted = self.settings.port or port
         if port and port != wanted:
-            raise CannotListen(f"the settings say port {wanted}, not {port}")
+            raise SinkUnavailable(f"the settings say port {wanted}, not {port}")
         number = self.sink.listen(bound, wanted)
         return f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
 

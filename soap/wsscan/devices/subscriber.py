@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from postscan.soap.wsscan.devices.device_state import DeviceState
 from postscan.soap.wsscan.devices.parts import InletParts
-from postscan.soap.wsscan.event_sink import CannotListen, EventReceiver
+from postscan.soap.wsscan.event_sink import EventReceiver, SinkUnavailable
 from postscan.soap.wsscan.faults import TEMPORARY, DeviceFault, InvalidAnswer
 from postscan.soap.wsscan.subscriptions.calls import SubscriptionCalls
 from postscan.soap.wsscan.subscriptions.record import StoredSubscription, new_subscription
@@ -29,7 +29,7 @@ _AGAIN: Final = (TEMPORARY, "ServerErrorInternalError", "ServerErrorNotAccepting
 
 
 class Subscriber:
-    """Keeps the subscription of one kind. All methods raise `CallError`, `OSError` or `CannotListen`."""
+    """Keeps the subscription of one kind. All methods raise `CallError`, `OSError` or `SinkUnavailable`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Subscriber:
         there = urlsplit(found.notify_to)
         try:
             origin = self._parts.event_origin(host, there.port or 0)
-        except CannotListen:
+        except SinkUnavailable:
             return False
         if found.notify_to != f"{origin}{there.path}":
             return False

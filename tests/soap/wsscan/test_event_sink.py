@@ -18,8 +18,8 @@ from postscan.soap.wsscan.event_sink import (
     BODY_BYTES,
     CONNECTIONS_PER_ADDRESS,
     EVENTS,
-    CannotListen,
     EventSink,
+    SinkUnavailable,
 )
 from postscan.soap.wsscan.messages import envelope
 
@@ -244,7 +244,7 @@ def test_a_port_that_is_taken_is_named(receiver: Receiver, log: list[str]) -> No
     """With the reason."""
     with sinking(receiver, log) as (sink, _url), socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(CannotListen, match=str(port)):
+        with pytest.raises(SinkUnavailable, match=str(port)):
             sink.listen("127.0.0.1", port)
 
 

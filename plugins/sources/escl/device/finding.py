@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from postscan.plugins.sources.escl.device.scanner import EsclAddress, is_loopback, root_of
-from postscan.plugins.sources.escl.errors import DeviceAway, DeviceRefused
+from postscan.plugins.sources.escl.errors import DeviceRefused, ScannerAway
 from postscan.plugins.sources.escl.messages.capabilities import canonical_uuid
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class FoundScanner:
 
 
 def find(name: str, interfaces: Sequence[str] = (), seconds: float = BROWSE_SECONDS) -> FoundScanner:
-    """Return the device of this name, or the only one if it is ""; raise `DeviceAway` or `DeviceRefused`.
+    """Return the device of this name, or the only one if it is ""; raise `ScannerAway` or `DeviceRefused`.
 
     *interfaces* are addresses of this machine; empty for all of its networks.
     """
@@ -61,11 +61,11 @@ def find(name: str, interfaces: Sequence[str] = (), seconds: float = BROWSE_SECO
 
 
 def choose(found: list[FoundScanner], name: str) -> FoundScanner:
-    """Return the one of this name, or the only one if it is ""; raise `DeviceAway` or `DeviceRefused`."""
+    """Return the one of this name, or the only one if it is ""; raise `ScannerAway` or `DeviceRefused`."""
     fitting = [one for one in found if one.is_called(name)] if name else found
     names = "; ".join(map(str, found))
     if not fitting:
-        raise DeviceAway(f"no scanner {name!r} is announced by mDNS" + (f", only {names}" if names else ""))
+        raise ScannerAway(f"no scanner {name!r} is announced by mDNS" + (f", only {names}" if names else ""))
     if len(fitting) > 1:
         raise DeviceRefused(f"several scanners are announced by mDNS; set name or device to one of them: {names}")
     return fitting[0]

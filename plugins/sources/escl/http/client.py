@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from postscan.plugins.sources.escl.errors import DeviceAway, DeviceRefused, PageLost, ScanBrokenOff
+from postscan.plugins.sources.escl.errors import DeviceRefused, PageLost, ScanBrokenOff, ScannerAway
 from postscan.plugins.sources.escl.http.tls import CertificateRefused, TlsPolicy
 from postscan.plugins.sources.escl.messages.xml import MOST_BYTES
 
@@ -66,7 +66,7 @@ class EsclClient:
     """Requests to one origin, one after another; leaving its block closes the connection.
 
     *host* replaces the Host field; "" for the usual one. *authorization* is sent only over HTTPS. After `abort` each
-    request, also the one that waits, raises `ScanBrokenOff`. Requests raise `DeviceAway` if nothing answers, and
+    request, also the one that waits, raises `ScanBrokenOff`. Requests raise `ScannerAway` if nothing answers, and
     `DeviceRefused` for what is no HTTP, and for a certificate that is not the right one.
     """
 
@@ -120,7 +120,7 @@ class EsclClient:
         Without *needs_body* the head alone is read (ESCL-024). *seconds* is the longest time in all. *headers* are
         sent beside those of every request.
         """
-        with self._deadline(seconds or self._times.answer) as late, self._errors(late, DeviceAway):
+        with self._deadline(seconds or self._times.answer) as late, self._errors(late, ScannerAway):
             response = self._send(method, path, content, headers or {})
             with contextlib.closing(response):
                 body = _whole_body(response) if needs_body else b""
@@ -129,7 +129,7 @@ class EsclClient:
     @contextlib.contextmanager
     def page(self, path: str) -> Iterator[PageStream]:
         """GET a page; its pieces raise `PageLost` if it breaks off, or is silent for too long (ESCL-029, ESCL-032)."""
-        with self._deadline(self._times.silence) as late, self._errors(late, DeviceAway):
+        with self._deadline(self._times.silence) as late, self._errors(late, ScannerAway):
             response = self._send("GET", path, b"", {})
         with contextlib.closing(response):
             headers = _headers(response)
@@ -193,7 +193,7 @@ class EsclClient:
             timer.cancel()
 
     @contextlib.contextmanager
-    def _errors(self, late: threading.Event, broken: type[DeviceAway | PageLost]) -> Iterator[None]:
+    def _errors(self, late: threading.Event, broken: type[ScannerAway | PageLost]) -> Iterator[None]:
         """Turn the errors of the library into those of a device; *broken* is that of a connection that ends."""
         import httpx2
 
@@ -217,8 +217,8 @@ class EsclClient:
 
 
 def _device_error(
-    origin: str, error: Exception, *, late: bool, broken: type[DeviceAway | PageLost]
-) -> DeviceAway | DeviceRefused | PageLost:
+    origin: str, error: Exception, *, late: bool, broken: type[ScannerAway | PageLost]
+) -> ScannerAway | DeviceRefused | PageLost:
     import httpx2
 
     if isinstance(error, CertificateRefused):
@@ -233,8 +233,8 @@ def _device_error(
         cause = cause.__cause__ or cause.__context__
     if late or isinstance(error, httpx2.TimeoutException):
         return broken(f"{origin} was silent for too long, or did not end its answer in time")
-    if isinstance(error, httpx2.RemoteProtocolError) and broken is DeviceAway:
-        return DeviceAway(f"{origin} broke off its answer, or answered with what is no HTTP: {error}")
+    if isinstance(error, httpx2.RemoteProtocolError) and broken is ScannerAway:
+        return ScannerAway(f"{origin} broke off its answer, or answered with what is no HTTP: {error}")
     if isinstance(error, _BadPacking):
         return broken(f"{origin}: its body cannot be unpacked: {error}")
     return broken(f"{origin}: {error or type(error).__name__}")

@@ -16,7 +16,7 @@ from postscan.plugins.sources.escl import Escl
 from postscan.plugins.sources.escl.device import finding
 from postscan.plugins.sources.escl.device.finding import FoundScanner
 from postscan.plugins.sources.escl.device.scanner import EsclAddress
-from postscan.plugins.sources.escl.errors import DeviceAway, DeviceRefused
+from postscan.plugins.sources.escl.errors import DeviceRefused, ScannerAway
 
 zeroconf = pytest.importorskip("zeroconf", reason="finding scanners needs the extra [sources]")
 
@@ -87,7 +87,7 @@ def test_the_resources_are_where_rs_says(name: str, rs: str, end: str) -> None:
 @pytest.mark.parametrize("address", ["224.0.0.1", "0.0.0.0", "fe80::1"])
 def test_an_address_that_is_that_of_no_device_is_not_called(name: str, address: str) -> None:
     """Anything on the link may announce anything."""
-    with announced(http(name, str(uuid.uuid4())), address=address), pytest.raises(DeviceAway):
+    with announced(http(name, str(uuid.uuid4())), address=address), pytest.raises(ScannerAway):
         finding.find(name, LOOPBACK, 2.0)
 
 
@@ -134,9 +134,9 @@ def test_which_of_several_is_asked_and_not_guessed() -> None:
 
 def test_a_name_that_is_not_announced_is_away() -> None:
     """The error says what is there."""
-    with pytest.raises(DeviceAway, match="Acme Scan"):
+    with pytest.raises(ScannerAway, match="Acme Scan"):
         finding.choose([scanner()], "Other")
-    with pytest.raises(DeviceAway, match="announced"):
+    with pytest.raises(ScannerAway, match="announced"):
         finding.choose([], "")
 
 
