@@ -22,7 +22,14 @@ from postscan.soap.wsscan.scan_job.cancel import CancelAnswer, DeviceCancel
 from postscan.soap.wsscan.scan_job.creation import CANCELLED_THERE, JobCreation
 from postscan.soap.wsscan.scan_job.elements_cache import ElementsCache
 from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
-from postscan.soap.wsscan.scan_job.outcome import OutcomeKind, ScanCancelled, ScanFailed, ScanOutcome, SourceStopped
+from postscan.soap.wsscan.scan_job.outcome import (
+    OutcomeKind,
+    ScanCancelled,
+    ScanFailed,
+    ScanNotStarted,
+    ScanOutcome,
+    SourceStopped,
+)
 from postscan.soap.wsscan.scan_job.pages import JobPages
 from postscan.soap.wsscan.scan_job.scan_jobs import DeviceJobEnd, ScanJobs
 from postscan.soap.wsscan.scan_job.ticket import ChosenTicket, TicketChange, choose_ticket, substituted
@@ -63,7 +70,8 @@ def bring(
         scan.tell_late()
         return scan.outcome(OutcomeKind.CANCELLED, ended.reason)
     except ScanCancelled as cancelled:
-        return scan.outcome(OutcomeKind.CANCELLED, str(cancelled))
+        kind = OutcomeKind.FAILED if isinstance(cancelled, ScanNotStarted) else OutcomeKind.CANCELLED
+        return scan.outcome(kind, str(cancelled))
     except StaleToken:
         raise
     except (Busy, Refused) as error:
@@ -189,7 +197,7 @@ class _Scan:
             device_job, chosen = creation.create(chosen)
             job_id = device_job.id
         except DeviceAway as error:
-            raise ScanCancelled(str(error)) from error
+            raise ScanNotStarted(str(error)) from error
         finally:
             self._cancel.created(job_id)
         return device_job, chosen

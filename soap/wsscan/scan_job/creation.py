@@ -25,7 +25,7 @@ from postscan.soap.wsscan.model import Press, Scanner
 from postscan.soap.wsscan.scan_job import quirks
 from postscan.soap.wsscan.scan_job.elements_cache import ask_status
 from postscan.soap.wsscan.scan_job.limits import ScanJobLimits
-from postscan.soap.wsscan.scan_job.outcome import ScanCancelled
+from postscan.soap.wsscan.scan_job.outcome import ScanCancelled, ScanNotStarted
 from postscan.soap.wsscan.scan_job.ticket import ChosenTicket
 
 CANCELLED_THERE: Final = "cancelled at the scanner"
@@ -55,7 +55,7 @@ class JobCreation:
     def create(self, chosen: ChosenTicket) -> tuple[CreatedJob, ChosenTicket]:
         """Return the job of the device, and the ticket that it accepted.
 
-        Raises `StaleToken`, `ScanCancelled` with the reason if the device creates none, and `DeviceAway`.
+        Raises `StaleToken`, `ScanNotStarted` or `ScanCancelled` if the device creates none, and `DeviceAway`.
         """
         while True:
             try:
@@ -86,10 +86,12 @@ class JobCreation:
             return chosen
         if fault.named(JOB_CANCELLED):
             raise ScanCancelled(CANCELLED_THERE) from fault
-        raise ScanCancelled(NO_PAPER if fault.named(NO_IMAGES) else str(fault)) from fault
+        if fault.named(NO_IMAGES):
+            raise ScanCancelled(NO_PAPER) from fault
+        raise ScanNotStarted(str(fault)) from fault
 
     def _await_warm_up(self, fault: DeviceFault, chosen: ChosenTicket) -> None:
-        """Wait for a device that warms up; raise `ScanCancelled` for one that is in another state."""
+        """Wait for a device that warms up; raise `ScanNotStarted` for one that is in another state."""
         status = ask_status(self._client, self._scanner)
         if status.warming_up and self._warm_ups < self._limits.warm_ups:
             self._warm_ups += 1
@@ -98,4 +100,4 @@ class JobCreation:
         from_feeder = chosen.ticket.parameters.input_source != PLATEN
         if quirks.EMPTY_FEEDER_BUSY in self._scanner.quirks and status.state == IDLE and from_feeder:
             raise ScanCancelled(NO_PAPER) from fault
-        raise ScanCancelled(f"{fault}; the scanner is {status}") from fault
+        raise ScanNotStarted(f"{fault}; the scanner is {status}") from fault

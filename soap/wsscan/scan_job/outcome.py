@@ -9,7 +9,11 @@ from postscan.soap.wsscan.scan_job.ticket import TicketChange
 
 
 class OutcomeKind(StrEnum):
-    """What became of a press: its job is stored, cancelled or failed, or there is no new job."""
+    """What became of a press: its job is stored, cancelled or failed, or there is no new job.
+
+    `CANCELLED` is what people did: here, at the panel, or by an empty feeder. `FAILED` is everything else; its job is
+    Aborted, or Canceled if the device created none.
+    """
 
     STORED = "stored"
     CANCELLED = "cancelled"
@@ -36,6 +40,10 @@ class ScanFailed(Exception):
 
 class ScanCancelled(Exception):
     """The scan ended before its first image, or was cancelled at the device; the text is the reason for the job."""
+
+
+class ScanNotStarted(ScanCancelled):
+    """The device created no job: ours is cancelled, and the press has failed."""
 
 
 class SourceStopped(Exception):
