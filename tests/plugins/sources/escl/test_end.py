@@ -219,6 +219,19 @@ def test_an_endless_feeder_is_ended(device: EsclDevice, start: StartEscl, pages:
     assert len(job.pages) == 5
 
 
+def test_a_page_with_the_bytes_of_the_one_before_counts_and_is_noted(
+    device: EsclDevice, start: StartEscl, pages: list[bytes]
+) -> None:
+    """Blank sides are equal; a page too much is seen, and a page too little is not."""
+    device.pages = [pages[0], pages[0], pages[1]]
+    inlet = start()
+
+    assert inlet.scan().pages == [pages[0], pages[0], pages[1]]
+    assert [one.message for one in inlet.server.log].count(
+        "page 2 of the device has the bytes of the page before it"
+    ) == 1
+
+
 def test_a_page_above_the_most_bytes_is_ended(device: EsclDevice, start: StartEscl) -> None:
     """While it comes."""
     job = start(most_bytes=100).scan()
