@@ -47,7 +47,7 @@ def read(element: etree._Element) -> ScanTicket:
     without Height has it from Width. Raises `InvalidArgument` with the Clark name of the invalid element.
     """
     names = {namespaces.split(tag(child))[0] for child in element}
-    reader = _TicketReader(next((one for one in _NAMESPACES if one in names), _NAMESPACES[0]))
+    reader = _ProcessTicketReader(next((one for one in _NAMESPACES if one in names), _NAMESPACES[0]))
     top = reader.below(element, "JobDescription", "DocumentParameters")
     job = reader.child(top, "JobDescription", *_DESCRIPTION)
     wanted = reader.child(top, "DocumentParameters", *_PARAMETERS)
@@ -74,7 +74,7 @@ def read(element: etree._Element) -> ScanTicket:
     )
 
 
-class _TicketReader:
+class _ProcessTicketReader:
     """Reads elements of one of the two namespaces."""
 
     def __init__(self, namespace: str) -> None:

@@ -49,7 +49,7 @@ class WalkupKind(StrEnum):
         return "http://www.hp.com/schemas/imaging/con/rest/walkupscan/2009/09/21"
 
 
-class WalkupState(StrEnum):
+class WalkupPressState(StrEnum):
     """What the person at a panel with WalkupScanToComp has done last; devices may have further words."""
 
     SELECTED = "HostSelected"
@@ -153,7 +153,7 @@ def scan_events(data: bytes) -> tuple[ScanEvent, ...]:
 
 
 def press_state(data: bytes) -> str:
-    """Return the state in a WalkupScanToCompEvent, usually a `WalkupState`."""
+    """Return the state in a WalkupScanToCompEvent, usually a `WalkupPressState`."""
     return _parse(data, "WalkupScanToCompEvent").value("WalkupScanToCompEventType")[:_LONGEST]
 
 

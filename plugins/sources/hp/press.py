@@ -20,7 +20,7 @@ from postscan.plugins.sources.hp.documents import (
     ScanEvent,
     WalkupKind,
     WalkupLimits,
-    WalkupState,
+    WalkupPressState,
     is_same,
 )
 from postscan.plugins.sources.hp.event_table import EventTable
@@ -87,10 +87,10 @@ class PressScan:
         until = time.monotonic() + self._panel.limits.action_seconds
         while True:
             state = self._client.press_state(self._press.event.state)
-            if state in (WalkupState.REQUESTED, WalkupState.NEW_PAGE):
-                self._has_changed = state == WalkupState.REQUESTED
+            if state in (WalkupPressState.REQUESTED, WalkupPressState.NEW_PAGE):
+                self._has_changed = state == WalkupPressState.REQUESTED
                 return True
-            if state == WalkupState.COMPLETE or time.monotonic() >= until or self._token.wait(LOOK_SECONDS):
+            if state == WalkupPressState.COMPLETE or time.monotonic() >= until or self._token.wait(LOOK_SECONDS):
                 return False
 
     def _chosen(self) -> PanelChoice:
@@ -144,9 +144,9 @@ class PressScan:
         self._has_changed |= any(
             is_same(one.destination, self._press.event.destination) for one in self._panel.table.look()
         )
-        if state == WalkupState.COMPLETE:
+        if state == WalkupPressState.COMPLETE:
             return False
-        if state != WalkupState.NEW_PAGE:
+        if state != WalkupPressState.NEW_PAGE:
             self._has_changed = True
             return None
         is_new, self._has_changed = self._has_changed, False
