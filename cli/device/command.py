@@ -9,8 +9,8 @@ import typer
 
 from postscan.cli.context import load_settings
 from postscan.cli.device import process_files
-from postscan.cli.device import scanner_options as scanners
-from postscan.cli.device.scanner_command import ScannerArguments, serve_escl, serve_wsscan
+from postscan.cli.device.scanners import scanner_options as scanners
+from postscan.cli.device.scanners.scanner_command import ScannerArguments, serve_escl, serve_wsscan
 from postscan.cli.device.send import DEFAULT_USER
 from postscan.cli.output import exit_codes, views
 from postscan.core.errors import InvalidArgument

@@ -12,14 +12,14 @@ from typing import Any, Final
 from postscan.cli.device import discovery, metadata
 from postscan.cli.device.client import Device, ReportedJob
 from postscan.cli.device.discovery import Match
-from postscan.cli.device.event_listener import EventListener, ReceivedEvent, local_address_for
-from postscan.cli.device.events import EndStateEvent, StatusEvent
+from postscan.cli.device.eventing.event_listener import EventListener, ReceivedEvent, local_address_for
+from postscan.cli.device.eventing.events import EndStateEvent, StatusEvent
+from postscan.cli.device.eventing.subscription import DeviceSubscription
 from postscan.cli.device.metadata import Description
 from postscan.cli.device.scenarios import misbehaviour
 from postscan.cli.device.scenarios.job_session import JobSession, ScanJob
 from postscan.cli.device.scenarios.misbehaviour import Assessment, Scenario
 from postscan.cli.device.scenarios.progress_log import ProgressLog
-from postscan.cli.device.subscription import DeviceSubscription
 from postscan.cli.device.transport import DSP, DeviceError, SoapFault, Transport, Unreachable
 from postscan.core.errors import PostscanError
 

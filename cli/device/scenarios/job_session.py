@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from postscan.cli.device.client import Device, ReportedJob
-from postscan.cli.device.event_listener import ReceivedEvent
-from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
+from postscan.cli.device.eventing.event_listener import ReceivedEvent
+from postscan.cli.device.eventing.events import EndStateEvent, StatusEvent, SubscriptionEnd
+from postscan.cli.device.eventing.subscription import DeviceSubscription
 from postscan.cli.device.scenarios import progress_log
 from postscan.cli.device.scenarios.progress_log import ProgressLog
-from postscan.cli.device.subscription import DeviceSubscription
 from postscan.cli.device.transport import BadAnswer, DeviceError, SoapFault, Unreachable
 from postscan.core.model import formats
 

@@ -15,11 +15,11 @@ from typing import Final
 from lxml import etree
 
 from postscan.cli.device.client import Device, ReportedJob
-from postscan.cli.device.event_listener import EventListener, ListenerMode, local_address_for
+from postscan.cli.device.eventing.event_listener import EventListener, ListenerMode, local_address_for
+from postscan.cli.device.eventing.subscription import DeviceSubscription
 from postscan.cli.device.scenarios import job_session
 from postscan.cli.device.scenarios.job_session import ScanJob
 from postscan.cli.device.scenarios.progress_log import sentence
-from postscan.cli.device.subscription import DeviceSubscription
 from postscan.cli.device.transport import (
     SOAP,
     BadAnswer,

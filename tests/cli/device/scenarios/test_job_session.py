@@ -9,10 +9,10 @@ import pytest
 from hosted import TOKEN, Hosted, end_event, hosting
 
 from postscan.cli.device.client import Device
-from postscan.cli.device.event_listener import EventListener
+from postscan.cli.device.eventing.event_listener import EventListener
+from postscan.cli.device.eventing.subscription import DeviceSubscription
 from postscan.cli.device.scenarios.job_session import JobSession, Page, ScanJob, Stop
 from postscan.cli.device.scenarios.progress_log import ProgressLog
-from postscan.cli.device.subscription import DeviceSubscription
 from postscan.cli.device.transport import HttpTransport
 
 

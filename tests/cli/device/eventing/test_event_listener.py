@@ -30,11 +30,11 @@ from hosted import (
 )
 from works import until
 
-from postscan.cli.device import subscription as subscriptions
 from postscan.cli.device.client import ReportedFilter, ReportedJob
-from postscan.cli.device.event_listener import EventListener, ListenerMode, local_address_for
-from postscan.cli.device.events import EndStateEvent, StatusEvent, SubscriptionEnd
-from postscan.cli.device.subscription import DeviceSubscription, duration
+from postscan.cli.device.eventing import subscription as subscriptions
+from postscan.cli.device.eventing.event_listener import EventListener, ListenerMode, local_address_for
+from postscan.cli.device.eventing.events import EndStateEvent, StatusEvent, SubscriptionEnd
+from postscan.cli.device.eventing.subscription import DeviceSubscription, duration
 from postscan.cli.device.transport import BadAnswer, HttpReply, HttpTransport, OutgoingRequest, SoapFault, Unreachable
 
 PATIENCE = 60.0

@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from postscan.cli.device import events
-from postscan.cli.device.events import EventContent
+from postscan.cli.device.eventing import events
+from postscan.cli.device.eventing.events import EventContent
 from postscan.cli.device.transport import BadAnswer, Unreachable
 
 EVENTS: Final = "/events"

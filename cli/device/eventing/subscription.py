@@ -14,8 +14,8 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
-from postscan.cli.device.event_listener import EventListener
-from postscan.cli.device.events import END_STATE, STATUS, WSE
+from postscan.cli.device.eventing.event_listener import EventListener
+from postscan.cli.device.eventing.events import END_STATE, STATUS, WSE
 from postscan.cli.device.transport import WSA, BadAnswer, DeviceError, Transport, Unreachable, call, envelope
 
 PUSH: Final = f"{WSE}/DeliveryModes/Push"

@@ -1,0 +1,1 @@
+"""WS-Eventing of the simulated device: its subscription, and the events of its job."""

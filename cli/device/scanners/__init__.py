@@ -1,0 +1,1 @@
+"""`postscan device --wsscan` and `--escl`: their options, and which simulated scanner serves."""
