@@ -67,7 +67,7 @@ class EsclResources:
         """The switches of this device."""
         return self.machine.behaviour
 
-    def answer(self, request: EsclRequest) -> EsclReply:
+    def respond(self, request: EsclRequest) -> EsclReply:
         """Return the reply for a path below the root; 404 for all others."""
         root = f"{self._addresses.root}/"
         if not request.path.startswith(root):

@@ -143,7 +143,7 @@ class SimulatedEsclScanner:
 
     def _server(self, listen: tuple[str, int], tls: ssl.SSLContext | None = None) -> BoundedHttpServer:
         server = BoundedHttpServer(
-            listen, EsclHandler, self._answer, server_name=lambda: self.machine.behaviour.server, tls=tls
+            listen, EsclHandler, self._respond, server_name=lambda: self.machine.behaviour.server, tls=tls
         )
         self._servers.append(server)
         return server
@@ -251,10 +251,10 @@ class SimulatedEsclScanner:
 
     # --- inside
 
-    def _answer(self, request: EsclRequest) -> EsclReply:
+    def _respond(self, request: EsclRequest) -> EsclReply:
         self._requests.append(EsclLoggedRequest(request.arrived, request.method, request.path))
         walkup = self._walkup_resources
-        reply = (walkup.answer(request) if walkup is not None else None) or self.resources.answer(request)
+        reply = (walkup.respond(request) if walkup is not None else None) or self.resources.respond(request)
         exchange = EsclExchange(
             request.arrived, request.method, request.path, request.headers, request.secure, reply.status
         )

@@ -65,7 +65,7 @@ class EsclHandler(BaseHTTPRequestHandler):
             arrived=arrived,
             gone=self._gone,
         )
-        reply = self.server.answer(request)
+        reply = self.server.respond(request)
         whole = False
         try:
             if reply.silent or not self._pause(reply.delay, reply.interrupted):

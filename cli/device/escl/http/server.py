@@ -30,13 +30,13 @@ class BoundedHttpServer(ThreadingTCPServer):
         self,
         address: tuple[str, int],
         handler: type[BaseRequestHandler],
-        answer: Callable[[EsclRequest], EsclReply],
+        respond: Callable[[EsclRequest], EsclReply],
         *,
         server_name: Callable[[], str],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.answer = answer
+        self.respond = respond
         self.server_name = server_name
         self.tls = tls
         self.stopping = threading.Event()

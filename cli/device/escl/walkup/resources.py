@@ -26,7 +26,7 @@ class WalkupResources:
         self._origin = origin
         self._root = root
 
-    def answer(self, request: EsclRequest) -> EsclReply | None:
+    def respond(self, request: EsclRequest) -> EsclReply | None:
         """Return the reply, or None for a path that is not of this interface."""
         api, words = self.machine.api, self.machine.api.value
         comp = api is WalkupApi.COMP
