@@ -46,6 +46,7 @@ class ScanServiceParts:
     """What the operations work with. `lock` is held while a press becomes a job."""
 
     name: str
+    model: str
     writer: SoapWriter
     paper: LoadedPaper
     jobs: JobList

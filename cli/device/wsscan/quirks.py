@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from postscan.core.errors import InvalidArgument
 
+USUAL_MODEL: Final = "postscan simulated"
+"""ModelName of a scanner without the quirks of a model."""
+
 
 @dataclass(frozen=True)
 class WsdTraits:
@@ -91,33 +94,50 @@ class WsdTraits:
 
 @dataclass(frozen=True)
 class WsdQuirk:
-    """A row: the device, what it does, and the traits for that."""
+    """A row: the device, what it does, the traits for that, and the ModelName that it tells; "" for any device."""
 
     device: str
     text: str
     traits: WsdTraits
+    model: str = ""
 
 
 QUIRKS: Final = {
     "kyocera-panel-only": WsdQuirk(
-        "Kyocera ECOSYS, TASKalfa, FS", "scans only when started at the panel", WsdTraits(panel_only=True)
+        "Kyocera ECOSYS, TASKalfa, FS",
+        "scans only when started at the panel",
+        WsdTraits(panel_only=True),
+        "Kyocera ECOSYS",
     ),
     "kyocera-swapped-region": WsdQuirk(
-        "Kyocera M2040dn", "largest width and height exchanged; the region is ignored", WsdTraits(swapped_size=True)
+        "Kyocera M2040dn",
+        "largest width and height exchanged; the region is ignored",
+        WsdTraits(swapped_size=True),
+        "ECOSYS M2040dn",
     ),
     "brother-duplex": WsdQuirk(
-        "Brother MFC-9340CDW", "denies duplex, and has an ADFBack", WsdTraits(undeclared_duplex=True)
+        "Brother MFC-9340CDW",
+        "denies duplex, and has an ADFBack",
+        WsdTraits(undeclared_duplex=True),
+        "MFC-9340CDW",
     ),
     "ricoh-mp201": WsdQuirk(
         "Ricoh Aficio MP 201",
         "0 images are none; the end of the pages is ClientErrorJobIdNotFound",
         WsdTraits(zero_is_none=True, end_is_unknown_job=True),
+        "RICOH Aficio MP 201",
     ),
     "canon-tr7500": WsdQuirk(
-        "Canon TR7500", "InvalidArgs without JobInformation", WsdTraits(information_required=True)
+        "Canon TR7500",
+        "InvalidArgs without JobInformation",
+        WsdTraits(information_required=True),
+        "Canon TR7500 series",
     ),
     "canon-mf410": WsdQuirk(
-        "Canon MF410", "an empty feeder is ServerErrorNotAcceptingJobs", WsdTraits(empty_feeder_refuses=True)
+        "Canon MF410",
+        "an empty feeder is ServerErrorNotAcceptingJobs",
+        WsdTraits(empty_feeder_refuses=True),
+        "Canon MF410 Series",
     ),
     "samsung-m288x": WsdQuirk(
         "Samsung M288x",
@@ -133,11 +153,15 @@ QUIRKS: Final = {
             deaf_after_lost_client=True,
             starts_slowly=True,
         ),
+        "Samsung M288x Series",
     ),
-    "oki-mc362": WsdQuirk("OKI MC362dn", "one scan, then busy until restarted", WsdTraits(one_scan=True)),
-    "xerox-b225": WsdQuirk("Xerox B225, B235", "RetrieveImage is never answered", WsdTraits(hangs=True)),
+    "oki-mc362": WsdQuirk("OKI MC362dn", "one scan, then busy until restarted", WsdTraits(one_scan=True), "OKI MC362"),
+    "xerox-b225": WsdQuirk("Xerox B225, B235", "RetrieveImage is never answered", WsdTraits(hangs=True), "Xerox B225"),
     "lexmark-http200": WsdQuirk(
-        "Lexmark MB2236adw, Xerox WorkCentre 3225", "faults with HTTP 200", WsdTraits(faults_with_200=True)
+        "Lexmark MB2236adw, Xerox WorkCentre 3225",
+        "faults with HTTP 200",
+        WsdTraits(faults_with_200=True),
+        "Lexmark MB2236adw",
     ),
     "odd-names": WsdQuirk("some devices", "other prefixes, and no RelatesTo", WsdTraits(odd_names=True)),
     "https-namespaces": WsdQuirk(
@@ -150,7 +174,10 @@ QUIRKS: Final = {
     ),
     "inline-images": WsdQuirk("some devices", "images as base64 in the envelope", WsdTraits(inline_images=True)),
     "epson-elements": WsdQuirk(
-        "Epson WF-3640", "InvalidArgs when all elements are asked for at once", WsdTraits(refuses_all_elements=True)
+        "Epson WF-3640",
+        "InvalidArgs when all elements are asked for at once",
+        WsdTraits(refuses_all_elements=True),
+        "WF-3640 Series",
     ),
     "event-200": WsdQuirk(
         "some devices", "wants 200 with a SOAP body as answer to an event", WsdTraits(wants_soap_reply=True)
@@ -167,6 +194,11 @@ def traits_of(names: Iterable[str]) -> WsdTraits:
             raise InvalidArgument("--quirk", name, f"one of {', '.join(QUIRKS)}")
         traits = replace(traits, **_set(QUIRKS[name].traits))
     return traits
+
+
+def model_of(names: Iterable[str]) -> str:
+    """Return the ModelName of the first of these quirks that has one, else that of a device without quirks."""
+    return next((QUIRKS[name].model for name in names if name in QUIRKS and QUIRKS[name].model), USUAL_MODEL)
 
 
 def _set(traits: WsdTraits) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from postscan.cli.device.wsscan.protocol import discovery
 from postscan.cli.device.wsscan.protocol.discovery import DiscoverySocket
 from postscan.cli.device.wsscan.protocol.http_server import WsdHttpServer
 from postscan.cli.device.wsscan.protocol.soap import WSCN, WSE, SoapWriter
-from postscan.cli.device.wsscan.quirks import traits_of
+from postscan.cli.device.wsscan.quirks import model_of, traits_of
 from postscan.cli.device.wsscan.service import DEVICE_PATH, MANAGER_PATH, SERVICE_PATH, DeviceEndpoints, ScannerService
 from postscan.core.errors import InvalidArgument
 
@@ -104,7 +104,9 @@ class WsdScanner:
             raise InvalidArgument("--source", source, f"one of {', '.join(SOURCES)}")
         self.uuid = identity or f"urn:uuid:{uuid.uuid4()}"
         self.name = name
+        quirks = tuple(quirks)
         self.traits = traits_of(quirks)
+        self.model = model_of(quirks)
         self.misbehaviours = WsdMisbehaviours(misbehaviours)
         self.requests: list[LoggedRequest] = []
         self.events: list[LoggedEvent] = []
@@ -139,6 +141,7 @@ class WsdScanner:
         )
         self._parts = ScanServiceParts(
             name,
+            self.model,
             self._writer,
             self._feeder,
             self._jobs,

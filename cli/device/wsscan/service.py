@@ -180,7 +180,7 @@ class ScannerService:
     def _metadata(self, me: DeviceEndpoints) -> etree._Element:
         service = self._parts.misbehaviours.value("foreign-service") or me.service
         return metadata(
-            self._parts.writer, uuid=me.uuid, name=self._parts.name, model="postscan simulated", service=service
+            self._parts.writer, uuid=me.uuid, name=self._parts.name, model=self._parts.model, service=service
         )
 
     def _subscribe(self, request: WsdRequest, peer: str, me: DeviceEndpoints) -> etree._Element:

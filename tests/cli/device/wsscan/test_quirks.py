@@ -276,6 +276,17 @@ def test_each_trait_belongs_to_a_row() -> None:
     assert used == {one.name for one in fields(WsdTraits)}
 
 
+@pytest.mark.parametrize(
+    ("quirk", "model"), [("ricoh-mp201", "RICOH Aficio MP 201"), ("odd-names", "postscan simulated")]
+)
+def test_the_metadata_have_the_name_of_the_model(like: Begin, quirk: str, model: str) -> None:
+    """Clients know some models by it; a quirk of any device has none."""
+    scanner, client = like(quirk)
+    reply = client.call(GET, "", url=scanner.url, to=scanner.uuid)
+
+    assert reply.root.xpath("string(//*[local-name()='ModelName'])") == model
+
+
 def test_quirks_add_up() -> None:
     """A scanner may have several."""
     traits = traits_of(["oki-mc362", "odd-names"])
