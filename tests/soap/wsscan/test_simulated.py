@@ -150,6 +150,7 @@ def test_what_is_waited_for_or_taken(misbehaviour: str, pages: list[bytes]) -> N
         ("half-image=2", "Aborted", 1),
         ("no-boundary=1", "Aborted", 0),
         ("no-boundary=2", "Aborted", 1),
+        ("foreign-image=2", "Aborted", 1),
         ("jam=2", "Aborted", 1),
         ("vanish=RetrieveImage:before", "Aborted", 0),
         ("vanish=RetrieveImage:after", "Aborted", 1),
