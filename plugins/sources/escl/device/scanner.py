@@ -6,6 +6,7 @@ Source: escl.md sections 1 and 7; ESCL-001, ESCL-003, ESCL-004, ESCL-010, ESCL-0
 from __future__ import annotations
 
 import ipaddress
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ ROOT: Final = "/eSCL"
 FRESH_SECONDS: Final = 600.0
 """For how long capabilities are believed."""
 
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -105,8 +107,7 @@ class EsclScanner:
     @property
     def id(self) -> str:
         """The name of the device for ever: its UUID, else its base URL (ESCL-004)."""
-        stated = self.capabilities.uuid if self.capabilities is not None else ""
-        return stated or self.uuid or self.address.url
+        return self._uuid or self.address.url
 
     @property
     def model(self) -> str:
@@ -115,8 +116,16 @@ class EsclScanner:
 
     @property
     def subject(self) -> str:
-        """Who is proven by a scan: the device, by its name and the address at which it answered."""
-        return f"{self.id} at {self.address.authority}"
+        """Who is proven by a scan: the device, by its UUID, if it has one, and the host at which it answered.
+
+        So `devices` of the inlet may list either of them.
+        """
+        return f"{self._uuid} at {self.address.host}" if _UUID.fullmatch(self._uuid) else self.address.host
+
+    @property
+    def _uuid(self) -> str:
+        stated = self.capabilities.uuid if self.capabilities is not None else ""
+        return stated or self.uuid
 
     @property
     def quirks(self) -> frozenset[DeviceQuirk]:

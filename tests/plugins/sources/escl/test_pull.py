@@ -57,7 +57,7 @@ def test_who_is_proven_is_the_device_by_its_uuid_and_its_address(device: EsclDev
     request = start().scan().request
 
     assert request.proof == "device"
-    assert request.subject == f"{UUID} at 127.0.0.1:{device.port}"
+    assert request.subject == f"{UUID} at 127.0.0.1"
     assert request.name == "Acme Scan 1"
 
 
