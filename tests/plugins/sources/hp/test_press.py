@@ -14,6 +14,9 @@ from works import until
 
 from postscan.core.filters.source.messages import InletBusy, OpenRequest, Reply, Request
 from postscan.core.model.states import JobState
+from postscan.plugins import ScanTicket
+from postscan.plugins.sources.hp import HpWalkup
+from postscan.plugins.testing import run_source
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def test_a_press_becomes_a_job_of_the_destination_that_was_chosen(
     assert job.pages == pages[:1]
     assert job.request.destination == "d2"
     assert job.request.key == f"{UUID}/{stamp}/{device.pressed.rpartition('/')[2]}"
-    assert (job.request.proof, job.request.subject) == ("device", f"{UUID} at 127.0.0.1:{device.port}")
+    assert (job.request.proof, job.request.subject) == ("device", f"{UUID} at 127.0.0.1")
 
 
 def test_a_press_of_the_older_interface_becomes_a_job(older: HpDevice, start: StartHp, pages: list[bytes]) -> None:
@@ -338,3 +341,31 @@ def test_a_device_that_counts_its_events_from_the_beginning_again_has_new_presse
     server.wait_for_jobs(2)
 
     assert first == second
+
+
+def test_the_ticket_of_the_destination_is_asked_for(device: HpDevice) -> None:
+    """At a real server: colour and resolution of its scan process."""
+    ticket = ScanTicket(formats=("jfif",), color="Grayscale8", x_resolution=150, y_resolution=150)
+    settings = {"device": device.url, "hostname": "scan7"}
+    with run_source(HpWalkup(), settings=settings, destinations={"Letters": ScanTicket(), "Invoices": ticket}) as run:
+        device.scan("Invoices")
+        (job,) = run.wait_for_jobs(1)
+
+    assert job.owner == f"source:under-test:{UUID} at 127.0.0.1"
+    assert b">Grayscale8<" in device.jobs[0].settings
+    assert b">150<" in device.jobs[0].settings
+
+
+@pytest.mark.parametrize(("listed", "expected"), [("127.0.0.0/8", "stored"), (UUID, "stored"), ("10.0.0.9", "refused")])
+def test_devices_of_the_inlet_are_listed_by_address_or_uuid(device: HpDevice, listed: str, expected: str) -> None:
+    """At a real server; without room in the list no scan begins."""
+    settings = {"device": device.url, "hostname": "scan7"}
+    with run_source(HpWalkup(), settings=settings, destinations=("Invoices",), devices=(listed,)) as run:
+        if expected == "stored":
+            device.scan("Invoices")
+            run.wait_for_jobs(1)
+        else:
+            device.press("Invoices")
+            run.wait_for(lambda: device.asked("WalkupScanToCompEvent") and device.waiting)
+
+    assert len(device.jobs) == (expected == "stored")
