@@ -45,10 +45,10 @@ ROWS: Final = {
     "AirSane": {"airsane"},
     "HP, some": {"hp-scan-disabled"},
 }
-"""The devices of section 7, and the quirks that play them."""
+"""The devices of escl.md section 7, and the quirks that play them."""
 
 ELSEWHERE: Final = {"kyocera-m6526", "hp-deskjet-3520"}
-"""Quirks of section 6."""
+"""Quirks of escl.md section 6."""
 
 
 def playing(*quirks: str, source: str = "feeder", **options: float) -> SimulatedEsclScanner:
@@ -58,7 +58,7 @@ def playing(*quirks: str, source: str = "feeder", **options: float) -> Simulated
 
 @pytest.mark.conformance("ESCL-062")
 def test_each_row_of_the_digest_has_its_quirk_and_each_quirk_its_test() -> None:
-    """A row that is added to section 7 without one fails here."""
+    """A row that is added to escl.md section 7 without one fails here."""
     section = DIGEST.read_text().partition("## 7. Quirks")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (.+?) \|", section, re.MULTILINE)
 
