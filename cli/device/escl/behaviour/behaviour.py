@@ -43,6 +43,7 @@ class EsclBehaviour:
     retry_after: str = ""
     early_is_not_found: bool = False  # NextDocument too soon after a page is answered 404
     always_busy: bool = False
+    warm_up: int = 0  # POST ScanJobs that are answered 503 first, with the state Testing
 
     # --- ends
     feeder_end: int = 404

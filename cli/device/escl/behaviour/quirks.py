@@ -66,6 +66,12 @@ _ROWS: Final = (
         {"server": "HP_Compact_Server", "host_rule": HostRule.LOCALHOST},
     ),
     EsclQuirk(
+        "hp-m630",
+        "HP LaserJet MFP M630",
+        "the same; and it warms up: 503 to the first two POST ScanJobs, with the state Testing",
+        {"host_rule": HostRule.LOCALHOST, "warm_up": 2},
+    ),
+    EsclQuirk(
         "epson",
         "EPSON XP-7100 Series",
         "POST ScanJobs needs a Host with the port, port 80 included; else 400",

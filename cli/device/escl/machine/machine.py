@@ -67,6 +67,7 @@ class EsclMachine:
         self._jobs: deque[PulledJob] = deque(maxlen=KEPT)
         self._number = 0
         self._locked = self._stopped = False
+        self._cold = behaviour.warm_up
         self._asked_status = False
         self.jam_after = self.cancel_after = 0
         """Images of a job after which the paper jams, or the user presses Cancel; 0: never. The last one ends it."""
@@ -102,7 +103,8 @@ class EsclMachine:
         """Return the same without a client that asks."""
         with self._changed:
             self._expire()
-            return "Processing" if self._active() else "Idle", self._paper.state
+            state = "Processing" if self._active() else "Testing" if self._cold else "Idle"
+            return state, self._paper.state
 
     # --- what a client does
 
@@ -112,6 +114,9 @@ class EsclMachine:
             self._expire()
             asked, self._asked_status = self._asked_status, False
             if self._locked or self._stopped or self._active():
+                raise MachineBusy
+            if self._cold:
+                self._cold -= 1
                 raise MachineBusy
             self._check(settings, asked)
             self._number += 1
@@ -229,6 +234,7 @@ class EsclMachine:
             for job in self._jobs:
                 job.listed = False
             self._locked = False
+            self._cold = self.behaviour.warm_up
 
     def stop(self) -> None:
         """End every waiting request."""

@@ -40,8 +40,8 @@ class ScannedSide:
             except jpeg.NotJpeg as error:
                 raise PostscanError(f"not a JPEG file that a scanner sends: {error}") from None
             return cls(data, JPEG, found.width, found.height, found.density if found.density > 1 else DENSITY)
-        if media_type == PNG and len(data) >= 24:
-            return cls(data, PNG, int.from_bytes(data[16:20]), int.from_bytes(data[20:24]))
+        if media_type == PNG and len(data) >= 33:
+            return cls(data, PNG, int.from_bytes(data[16:20]), int.from_bytes(data[20:24]), _png_density(data))
         if media_type == PDF:
             return cls(data, PDF, *A4)
         raise PostscanError("not a JPEG, PNG or PDF file")
@@ -60,6 +60,16 @@ class ScannedSide:
     def region(self) -> tuple[int, int]:
         """Width and height in 1/300 inch, rounded."""
         return round(self.width * DENSITY / self.density), round(self.height * DENSITY / self.density)
+
+
+def _png_density(data: bytes) -> int:
+    """Return the dots per inch of the chunk pHYs, which counts dots per metre; else `DENSITY`."""
+    at = 33  # behind the signature and IHDR
+    while at + 21 <= len(data) and data[at + 4 : at + 8] not in (b"pHYs", b"IDAT"):
+        at += 12 + int.from_bytes(data[at : at + 4])
+    if data[at + 4 : at + 8] != b"pHYs" or data[at + 16 : at + 17] != b"\1":
+        return DENSITY
+    return round(int.from_bytes(data[at + 8 : at + 12]) * 0.0254) or DENSITY
 
 
 def repeated(sides: list[ScannedSide], number: int) -> list[ScannedSide]:

@@ -29,7 +29,7 @@ DIGEST: Final = Path(__file__).parents[4] / "docs" / "protocol" / "escl.md"
 ROWS: Final = {
     "Brother (all)": {"brother"},
     "Xerox B205/B215, WorkCentre 3345": {"xerox-b205", "xerox-3345"},
-    "HP with `Server: HP_Compact_Server`, M630, M578": {"hp-compact-server"},
+    "HP with `Server: HP_Compact_Server`, M630, M578": {"hp-compact-server", "hp-m630"},
     "Epson": {"epson"},
     "HP LaserJet M28w": {"hp-m28w"},
     "Canon iR2625/2630": {"canon-ir2625"},
@@ -143,6 +143,17 @@ def hp_compact_server(name: str) -> None:
         assert client.call("GET", "ScannerCapabilities").headers["server"] == "HP_Compact_Server"
         assert client.post().status == 403
         assert client.post(Host="localhost").status == 201
+
+
+def hp_m630(name: str) -> None:
+    """It is Testing until it is warm; its Host has to be localhost as well."""
+    with SimulatedEsclScanner(PAGES, quirks=(name,), listen=(own_address(), 0)) as scanner:
+        client = EsclTestClient(scanner.url)
+
+        assert client.post().status == 403
+        assert client.status().texts("//pwg:State") == ["Testing"]
+        assert [client.post(Host="localhost").status for _ in range(3)] == [503, 503, 201]
+        assert client.status().texts("//pwg:State") == ["Processing"]
 
 
 def epson(name: str) -> None:
@@ -352,7 +363,7 @@ def hp_scan_disabled(name: str) -> None:
 PLAYS: Final[dict[str, Callable[[str], None]]] = {
     play.__name__.replace("_", "-"): play
     for play in (
-        *(brother, xerox_b205, xerox_3345, hp_compact_server, epson, hp_m28w, canon_ir2625, canon_mf410),
+        *(brother, xerox_b205, xerox_3345, hp_compact_server, hp_m630, epson, hp_m28w, canon_ir2625, canon_mf410),
         *(hp_officejet_6600, hp_adf_dnl, hp_smart_tank_570, hp_html, hp_https, ricoh_c261, kyocera_m2030),
         *(kyocera_m6526, hp_deskjet_3520, naps2, naps2_no_images, airsane, hp_scan_disabled),
     )

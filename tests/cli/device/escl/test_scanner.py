@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import io
 import socket
 import ssl
 import threading
@@ -12,7 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from escl_client import PWG, SCAN, SETTINGS, EsclTestClient, eventually, jpeg_page
+from PIL import Image
 
+from postscan.cli.device.escl.machine.sides import ScannedSide
 from postscan.cli.device.escl.scanner import SimulatedEsclScanner
 
 PAGES = [jpeg_page(number) for number in range(4)]
@@ -324,3 +327,26 @@ def test_https_serves_the_same_with_a_certificate_of_its_own() -> None:
         client = EsclTestClient(scanner.secure_url)
         assert client.pages(client.job()) == (PAGES, 404)
         assert {one.secure for one in scanner.exchanges} == {True}
+
+
+def test_the_size_and_resolution_of_each_kind_of_file_is_read() -> None:
+    """JPEG with and without a resolution, PNG with pHYs and without; a PDF counts as A4."""
+    image = Image.new("L", (30, 60))
+
+    def file(kind: str, **options: object) -> bytes:
+        data = io.BytesIO()
+        image.save(data, kind, **options)
+        return data.getvalue()
+
+    sides = [
+        ScannedSide.of(one)
+        for one in (
+            *(file("JPEG", dpi=(150, 150)), file("JPEG"), file("JPEG", progressive=True, dpi=(600, 600))),
+            *(file("PNG", dpi=(75, 75)), file("PNG"), b"%PDF-1.7"),
+        )
+    ]
+
+    assert [one.density for one in sides] == [150, 300, 600, 75, 300, 300]
+    assert {(one.width, one.height) for one in sides[:5]} == {(30, 60)}
+    assert sides[0].region == (60, 120)
+    assert sides[5].region == (2480, 3508)
