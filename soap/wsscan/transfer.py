@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 from postscan.plugins import Busy, CancellationToken, Ended, Refused, SourceContext, SourceJob, Taken
@@ -49,12 +50,14 @@ def bring(
     settings: ScanJobLimits = USUAL_LIMITS,
     jobs: ScanJobs | None = None,
     elements: ElementsCache | None = None,
+    opened: Callable[[], object] = lambda: None,
 ) -> ScanOutcome:
     """Make a job of one press, with all its pages, and return how it ended.
 
     *token* is the one of the source: a scan that runs then has `stop_seconds` to end. *jobs* and *elements* belong to
     the device and are shared by all its scans: events reach a running scan through the first, the second keeps what the
-    device offers.
+    device offers. *opened* is called when the job is there and the device was not asked for anything yet; what it
+    raises fails the job and is raised here.
 
     Raises `StaleToken` if the device does not know the press's token: its job is cancelled, and the caller subscribes
     again. Raises nothing else for what a device does.
@@ -63,6 +66,7 @@ def bring(
     subject, key = scanner.subject, _key(scanner, press)
     try:
         with inlet.job(key, press.destination, "device", subject) as job:
+            opened()
             scan.run(job)
     except Taken as taken:
         return scan.outcome(OutcomeKind.TAKEN, str(taken), job=taken.token)

@@ -55,6 +55,8 @@ class DeviceLoop:
     """One device from `start` to `join`; *endpoint* is "" for one that is configured and was not found yet."""
 
     def __init__(self, parts: InletParts, endpoint: str, record: DeviceRecord | None) -> None:
+        self.since = time.monotonic()
+        """When it was announced, or taken up."""
         self._parts = parts
         self._key = endpoint or parts.settings.device
         self._state = DeviceState(parts.store, record)
@@ -83,6 +85,11 @@ class DeviceLoop:
         """The endpoint of the device; "" as long as it is not known."""
         record = self._state.record
         return record.endpoint if record is not None else self._search.endpoint
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the device has answered, now or in an earlier process."""
+        return self._state.record is not None
 
     @property
     def host(self) -> str:
@@ -170,6 +177,7 @@ class DeviceLoop:
                 self._check_at = self._next_check()
         record = self._found()
         if not self._offered:
+            self._scans.end()
             self._parts.health.set(self._key, "degraded", f"{record.name}: there is no destination to offer")
             return _CALM_SECONDS
         for one in (self._scans, self._jobs):
@@ -214,11 +222,11 @@ class DeviceLoop:
         if self._scans.is_granted and not self._scans.fits(host, self._offered):
             self._scans.end()
         if self._scans.is_granted and (check or time.monotonic() >= self._scans.renew_at):
-            self._renew_scans(check=check)
+            self._renew_scans()
         if not self._scans.is_granted:
             self._subscribe_scans()
 
-    def _renew_scans(self, *, check: bool) -> None:
+    def _renew_scans(self) -> None:
         with self._changed:
             instance, self._new_instance = self._new_instance, None
             has_left, self._has_left = self._has_left, False
@@ -344,6 +352,9 @@ class DeviceLoop:
 
     def _report_failure(self, error: Exception) -> None:
         record = self._state.record
+        if record is None and self._parts.settings.kind == "any":
+            self._log("scanner not found", "info", reason=error)
+            return  # its announcement may be forged
         name = f"{record.name} at {record.host}" if record is not None else self._key
         away = isinstance(error, DeviceAway) and not isinstance(error, InvalidAnswer)
         self._parts.health.set(self._key, "away" if away else "degraded", f"{name}: {error}")

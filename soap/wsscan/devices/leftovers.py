@@ -5,10 +5,12 @@ A scanner that is away keeps its record until its subscriptions are over by them
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
 
+from postscan.plugins import Cancelled
 from postscan.soap.wsscan.devices.paced_client import PacedClient
 from postscan.soap.wsscan.devices.parts import InletParts
 from postscan.soap.wsscan.faults import CallError, DeviceFault, InvalidAnswer
@@ -29,9 +31,10 @@ class Leftovers:
             threading.Thread(target=self._run, name="wsscan-leftovers", daemon=True).start()
 
     def _run(self) -> None:
-        for record in self._records:
-            if self._is_ended(record):
-                self._parts.store.remove(record.endpoint)
+        with contextlib.suppress(Cancelled):  # the source stops
+            for record in self._records:
+                if self._is_ended(record):
+                    self._parts.store.remove(record.endpoint)
 
     def _is_ended(self, record: DeviceRecord) -> bool:
         """Unsubscribe; return whether the device keeps no subscription."""

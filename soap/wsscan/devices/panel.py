@@ -1,8 +1,9 @@
 """The panel of one scanner: its events are checked, and each press becomes one scan, in the order of the presses.
 
 An event counts if it comes from the device to the path of a live subscription, with the identifier and a ClientContext
-that were issued for it; all others are ignored. A press is stored before its event is answered, and marked before its
-scan begins: after a crash a press that waited is brought, and one that had begun is not begun again.
+that were issued for it; all others are ignored. A press is stored before its event is answered, and marked when its
+job is there and the scanner was not asked for anything yet: after a crash a press that waited is brought, and no scan
+is asked for twice.
 Source: ws-scan.md sections 5 and 11; WSS-025 to WSS-029.
 """
 
@@ -178,12 +179,16 @@ class Panel:
         offered = subscription.destinations if subscription is not None else ()
         token = next((one.token for one in offered if one.id == press.destination), "")
         is_late = time.time() - press.at > PRESS_SECONDS
-        self._state.change(lambda record: record.with_press(press.model_copy(update={"state": "begun"})))
         if scanner is None or chosen is None or not token or is_late:
+            self._mark_begun(press)
             why = "it waited too long" if is_late else "its destination is not offered any more"
             self._note(f"a press was dropped: {why}")
             return
-        outcome = self._bring(scanner, Press(chosen, press.scan_identifier, token, press.input_source))
+        whole = Press(chosen, press.scan_identifier, token, press.input_source)
+        try:
+            outcome = self._bring(scanner, whole, lambda: self._mark_begun(press))
+        finally:
+            self._mark_begun(press)
         if outcome.kind in _WENT_WELL:
             self._note("")
             self._reports.brought()
@@ -192,9 +197,13 @@ class Panel:
         else:
             self._note(f"a press failed: {outcome.reason}")
 
-    def _bring(self, scanner: Scanner, press: Press) -> ScanOutcome:
+    def _bring(self, scanner: Scanner, press: Press, opened: Callable[[], object] = lambda: None) -> ScanOutcome:
         inlet = self._parts.inlet
-        return bring(inlet, scanner, press, inlet.token, jobs=self._jobs, elements=self._elements)
+        return bring(inlet, scanner, press, inlet.token, jobs=self._jobs, elements=self._elements, opened=opened)
+
+    def _mark_begun(self, press: StoredPress) -> None:
+        """Store that a press is not to be brought again; raise `OSError`."""
+        self._state.change(lambda record: record.with_press(press.model_copy(update={"state": "begun"})))
 
     def _scanner(self) -> Scanner | None:
         record = self._state.record

@@ -25,6 +25,10 @@ from postscan.soap.wsscan.subscriptions.store import RecordStore
 STOP_SECONDS: Final = 8.0
 """Seconds for the loops to end: those for Unsubscribe, and for a scan that is being cancelled."""
 
+SEARCH_SECONDS: Final = 30.0
+MOST_UNKNOWN: Final = 8
+"""Seconds for which an announced scanner is looked for, and most of those that were not found yet."""
+
 _SLEEP: Final = 3600.0
 
 
@@ -83,7 +87,7 @@ class ScannerSet:
         records = store.load()
         used: list[DeviceRecord] = []
         if self._settings.kind == "any":
-            used = [one for one in records if is_admitted(self._inlet, one.endpoint, one.host)]
+            used = [one for one in records if _is_live(one) and is_admitted(self._inlet, one.endpoint, one.host)]
             used = used[: self._settings.most_devices]
             for record in used:
                 self._add(record.endpoint, record)
@@ -102,10 +106,10 @@ class ScannerSet:
         with self._lock:
             self._over = True
             loops = list(self._loops.values())
-        if self._network is not None:
-            self._network.stop()
         for loop in loops:
             loop.stop()
+        if self._network is not None:
+            self._network.stop()
         until = time.monotonic() + STOP_SECONDS
         for loop in loops:
             loop.join(max(0.0, until - time.monotonic()))
@@ -145,10 +149,28 @@ class ScannerSet:
             if self._network is not None:
                 self._network.probe(sender)
             return False
-        return announcement.is_scanner and len(self._loops) < self._settings.most_devices
+        return announcement.is_scanner and self._has_room()
+
+    def _has_room(self) -> bool:
+        """Return whether one more scanner may be looked for; end the search for those that do not answer.
+
+        An announcement may be forged: what was not found has few places, and none that is found loses its own.
+        """
+        unknown = {endpoint: loop for endpoint, loop in self._loops.items() if not loop.is_found}
+        for endpoint, loop in unknown.items():
+            if time.monotonic() > loop.since + SEARCH_SECONDS:
+                loop.stop()
+                del self._loops[endpoint]
+        unknown = {endpoint: loop for endpoint, loop in unknown.items() if endpoint in self._loops}
+        return len(unknown) < MOST_UNKNOWN and len(self._loops) < self._settings.most_devices
 
     @property
     def _parts_now(self) -> InletParts:
         if self._parts is None:
             raise RuntimeError("the scanners are not running")
         return self._parts
+
+
+def _is_live(record: DeviceRecord) -> bool:
+    """Return whether the device may have a subscription; another one is found again if it is still there."""
+    return any(one is not None and one.until > time.time() for one in (record.scans, record.jobs))

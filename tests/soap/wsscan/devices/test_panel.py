@@ -182,28 +182,40 @@ def test_presses_at_one_scanner_wait_for_one_another(tmp_path: Path) -> None:
         go.set()
 
 
-def test_a_press_that_waited_when_the_process_was_killed_is_brought(tmp_path: Path) -> None:
-    """It was stored before its event was answered, and its scan had not begun; the one before it is not repeated."""
+@pytest.mark.conformance("WSS-027")
+def test_a_press_whose_job_was_being_opened_when_the_process_was_killed_is_brought(tmp_path: Path) -> None:
+    """The scanner was not asked for anything yet."""
 
     def wait(server: SourceServer) -> None:
         server.on_request = _held(threading.Event())
-        stored = RecordStore(tmp_path / "inlet-folder").load()[0].scans
-        assert stored is not None
-        data = device_events.press(stored.destinations[0].context, "first", stored.identifier)
-        assert device_events.post(stored.notify_to, data)[0] == 202
-        server.wait_for(lambda: any(isinstance(one, OpenRequest) for one in server.requests))
         scanner.press("Invoices")
-        until(lambda: len(RecordStore(tmp_path / "inlet-folder").load()[0].presses) == 2)
+        server.wait_for(lambda: any(isinstance(one, OpenRequest) for one in server.requests))
 
     with WsdScanner() as scanner:
         panel_inlets.killed(tmp_path, scanner, meanwhile=wait)
         with panel_inlets.running(tmp_path, scanner) as inlet:
             inlet.server.wait_for_jobs(1)
-            until(lambda: counted(scanner, "Renew") == 1)
 
             assert len(inlet.server.jobs) == 1
             assert len(scanner.jobs) == 1
-            assert [one.state for one in inlet.records[0].presses] == ["begun", "begun"]
+
+
+@pytest.mark.conformance("WSS-027")
+def test_a_press_whose_scan_had_begun_when_the_process_was_killed_is_not_begun_again(tmp_path: Path) -> None:
+    """Its job has failed with the process, and the person at the panel scans again."""
+
+    def wait(server: SourceServer) -> None:
+        scanner.press("Invoices")
+        until(lambda: counted(scanner, "RetrieveImage") == 1)
+
+    with WsdScanner(misbehaviours=["late=3"]) as scanner:
+        panel_inlets.killed(tmp_path, scanner, meanwhile=wait)
+        with panel_inlets.running(tmp_path, scanner) as inlet:
+            until(lambda: counted(scanner, "Renew") == 1)
+            inlet.wait_state("ready")
+
+            assert inlet.server.jobs == []
+            assert counted(scanner, "CreateScanJob") == 1
 
 
 def test_a_press_that_waited_too_long_is_dropped(tmp_path: Path) -> None:

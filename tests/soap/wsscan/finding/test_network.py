@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from panel_inlets import RENEW, SUBSCRIBE, counted
 from works import until
 
 from postscan.cli.device.wsscan.scanner import WsdScanner
+from postscan.soap.wsscan.devices import scanners
 from postscan.soap.wsscan.finding.messages import Announcement
 from postscan.soap.wsscan.finding.network import GROUP, IN_ALL, LARGEST, PER_SENDER, DiscoveryClient
 
@@ -289,9 +292,33 @@ def test_a_hello_leads_to_no_other_host_than_its_sender(tmp_path: Path, port: in
         panel_inlets.running(tmp_path, "", devices=("127.0.0.0/8",), addresses=LOOPBACK, discovery_port=port) as inlet,
     ):
         url = f"http://127.0.0.2:{elsewhere.getsockname()[1]}/wsd"
-        until(lambda: group.sendto(hello(xaddr=url), (GROUP, port)) and UUID in str(inlet.server.health))
-        inlet.wait_state("away", "cannot be reached")
+        until(lambda: group.sendto(hello(xaddr=url), (GROUP, port)) and inlet.logged("scanner not found"))
+        assert "127.0.0.1" in inlet.logged("scanner not found")[0]["reason"]
 
         elsewhere.settimeout(0.5)
         with pytest.raises(TimeoutError):
             elsewhere.accept()
+
+
+def test_forged_scanners_keep_no_place_from_a_real_one(
+    tmp_path: Path, port: int, group: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of them have few threads, and are forgotten when they do not answer."""
+    monkeypatch.setattr(scanners, "SEARCH_SECONDS", 1.0)
+    before = threading.active_count()
+    with (
+        WsdScanner() as scanner,
+        panel_inlets.running(tmp_path, "", devices=("127.0.0.0/8",), addresses=LOOPBACK, discovery_port=port) as inlet,
+    ):
+        address = scanner.url
+
+        def announced() -> bool:
+            for _ in range(5):
+                group.sendto(hello(endpoint=uuid.uuid4().urn, xaddr="http://127.0.0.1:9/wsd"), (GROUP, port))
+            group.sendto(hello(endpoint=scanner.uuid, xaddr=address), (GROUP, port))
+            assert threading.active_count() < before + 60
+            return bool(scanner.subscriptions)
+
+        until(announced)
+        inlet.wait_ready()
+        assert [one.endpoint for one in inlet.records] == [scanner.uuid]
