@@ -11,13 +11,12 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from postscan.cli.device.wsscan.description.status import DeviceCondition, ScannerStatus, state_of
-from postscan.cli.device.wsscan.eventing import events
 from postscan.cli.device.wsscan.eventing.durations import LONGEST
+from postscan.cli.device.wsscan.eventing.event_source import WsdEventSource
 from postscan.cli.device.wsscan.eventing.notifier import WsdNotifier
-from postscan.cli.device.wsscan.eventing.subscription_messages import subscription_end
 from postscan.cli.device.wsscan.eventing.subscriptions import SubscriptionTable, WsdSubscription
 from postscan.cli.device.wsscan.jobs import pages as paper
 from postscan.cli.device.wsscan.jobs.job_list import FIRST_SECONDS, DeviceJob, JobList, WsdJobState
@@ -28,16 +27,14 @@ from postscan.cli.device.wsscan.panel import PRESS_SECONDS, PanelPress, ScannerP
 from postscan.cli.device.wsscan.protocol import discovery
 from postscan.cli.device.wsscan.protocol.discovery import DiscoverySocket
 from postscan.cli.device.wsscan.protocol.http_server import WsdHttpServer
-from postscan.cli.device.wsscan.protocol.soap import WSCN, WSE, SoapWriter
+from postscan.cli.device.wsscan.protocol.soap import SoapWriter
 from postscan.cli.device.wsscan.quirks import model_of, traits_of
+from postscan.cli.device.wsscan.request_log import LoggedEvent, LoggedRequest, RequestLog
 from postscan.cli.device.wsscan.service import DEVICE_PATH, MANAGER_PATH, SERVICE_PATH, DeviceEndpoints, ScannerService
 from postscan.core.errors import InvalidArgument
 
 START_SECONDS: Final = 30.0
 """Seconds for which a scanner with the trait `starts_slowly` does not respond after power-on."""
-
-MOST_LOGGED: Final = 100_000
-"""Requests and events that are kept."""
 
 DRAIN_SECONDS: Final = 2.0
 """Seconds that running responses get at a stop; a power cut gives them none."""
@@ -45,21 +42,6 @@ DRAIN_SECONDS: Final = 2.0
 ANY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  # compared, not listened at
 _ELSEWHERE: Final = "192.0.2.1"  # an address that no machine has (RFC 5737), for the route to others
 _TICK: Final = 0.05
-
-
-class LoggedRequest(NamedTuple):
-    """A request: when it arrived (monotonic seconds), its method, and its action, or its path without one."""
-
-    at: float
-    method: str
-    what: str
-
-
-class LoggedEvent(NamedTuple):
-    """An event that is being sent: when (monotonic seconds), and its action."""
-
-    at: float
-    action: str
 
 
 @dataclass
@@ -108,8 +90,7 @@ class WsdScanner:
         self.traits = traits_of(quirks)
         self.model = model_of(quirks)
         self.misbehaviours = WsdMisbehaviours(misbehaviours)
-        self.requests: list[LoggedRequest] = []
-        self.events: list[LoggedEvent] = []
+        self._record = RequestLog()
         self.instance = int(time.time())
         """InstanceId of WS-Discovery: it grows with each start."""
         self._feeder = LoadedFeeder(source, paper.load(pages, count))
@@ -118,9 +99,7 @@ class WsdScanner:
         self._power = threading.RLock()
         self._on = False
         self._stopped = threading.Event()
-        self._state = "Idle"
         self._start_seconds = start_seconds
-        self._bodies: dict[str, list[bytes]] = {}
         self._jobs = JobList(self._lock, self._job_changed, first_seconds)
         self._status = ScannerStatus(self._condition_raised, self._condition_cleared)
         self._log = log
@@ -129,6 +108,7 @@ class WsdScanner:
         self._notifier = WsdNotifier(
             self._writer, self._may_send, self._sent, wants_soap_reply=self.traits.wants_soap_reply
         )
+        self._events = WsdEventSource(self._writer, self._subscriptions, self._notifier)
         self._panel = ScannerPanel(
             self._subscriptions,
             self._jobs,
@@ -294,8 +274,7 @@ class WsdScanner:
         self._feeder.pages = paper.load(given) if given else ()
         self._feeder.source = source or self._feeder.source
         if formats != self._parts.formats():
-            change = events.elements_change_event
-            self._tell("ScannerElementsChangeEvent", lambda: change(self._writer, self._parts.configuration()))
+            self._events.configuration_changed(self._parts.configuration)
 
     @property
     def pages(self) -> Sequence[ScannedPage]:
@@ -329,24 +308,27 @@ class WsdScanner:
         """What is wrong with the scanner."""
         return [one.name for one in self._status.conditions]
 
+    @property
+    def requests(self) -> list[LoggedRequest]:
+        """The requests of clients."""
+        return self._record.requests
+
+    @property
+    def events(self) -> list[LoggedEvent]:
+        """The events that were sent."""
+        return self._record.events
+
     def bodies(self, operation: str) -> list[bytes]:
         """Return the last hundred requests of an operation as they were received."""
-        return list(self._bodies.get(operation, ()))
+        return self._record.bodies(operation)
 
     def record(self, method: str, what: str, data: bytes) -> None:
         """Add a request to the log."""
-        self.requests.append(LoggedRequest(time.monotonic(), method, what))
-        del self.requests[:-MOST_LOGGED]
-        name = what.rpartition("/")[2]
-        self._bodies[name] = [*self._bodies.get(name, [])[-99:], data]
+        self._record.add_request(method, what, data)
 
     def end_subscriptions(self, status: str = "SourceCancelling") -> None:
         """End all subscriptions, with SubscriptionEnd to those that have an EndTo."""
-        for one in self._subscriptions.live:
-            self._subscriptions.remove(one)
-            if one.end_to is not None:
-                content = subscription_end(self._writer, one, self.manager_url, status)
-                self._notifier.post(self._notifier.message(one.end_to, f"{WSE}/SubscriptionEnd", content))
+        self._events.end_subscriptions(self.manager_url, status)
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -357,42 +339,27 @@ class WsdScanner:
         self._status.set(condition)
 
     def _job_changed(self, job: DeviceJob) -> None:
-        w = self._writer
-        self._tell("JobStatusEvent", lambda: events.job_status_event(w, job))
-        if job.has_ended:
-            self._tell("JobEndStateEvent", lambda: events.job_end_state_event(w, job))
+        self._events.job_changed(job)
         self._panel.job_changed(job)
-        self._tell_state()
+        self._state_may_have_changed()
 
     def _condition_raised(self, condition: DeviceCondition) -> None:
-        self._tell("ScannerStatusConditionEvent", lambda: events.condition_event(self._writer, condition))
-        self._tell_state()
+        self._events.condition_raised(condition)
+        self._state_may_have_changed()
 
     def _condition_cleared(self, condition: DeviceCondition) -> None:
-        cleared = events.condition_cleared_event
-        self._tell("ScannerStatusConditionClearedEvent", lambda: cleared(self._writer, condition))
-        self._tell_state()
+        self._events.condition_cleared(condition)
+        self._state_may_have_changed()
 
-    def _tell_state(self) -> None:
+    def _state_may_have_changed(self) -> None:
         with self._lock:
-            busy = self._jobs.active is not None
-            state, self._state = self._state, state_of(self._status, busy)
-            if state != self._state:
-                summary = events.status_summary_event
-                self._tell("ScannerStatusSummaryEvent", lambda: summary(self._writer, self._status, busy))
-
-    def _tell(self, name: str, content: Callable[[], events.Content]) -> None:
-        action = f"{WSCN}/{name}"
-        for subscription in self._subscriptions.live:
-            if subscription.wants(action):
-                self._notifier.notify(subscription, action, content())
+            self._events.state_may_have_changed(self._status, self._jobs.active is not None)
 
     def _may_send(self, action: str) -> bool:
         name = action.rpartition("/")[2]
         self._service.cut_power_at(name, "before")
         if self._on:
-            self.events.append(LoggedEvent(time.monotonic(), action))
-            del self.events[:-MOST_LOGGED]
+            self._record.add_event(action)
         return self._on
 
     def _sent(self, action: str) -> None:

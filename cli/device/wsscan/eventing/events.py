@@ -18,9 +18,6 @@ from postscan.cli.device.wsscan.jobs.job_elements import job_end_state, job_stat
 from postscan.cli.device.wsscan.jobs.job_list import DeviceJob
 from postscan.cli.device.wsscan.protocol.soap import SoapWriter
 
-Content = etree._Element
-"""The body of an event."""
-
 
 def scan_available(w: SoapWriter, context: str, scan_identifier: str, input_source: str) -> etree._Element:
     """Return ScanAvailableEvent: a destination was chosen at the panel."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import random
+import threading
 from collections.abc import Callable
 
 import pytest
 from works import until
-from wsd_computer import HeardEvent, WsdComputer, WsdGrant, image_of
+from wsd_computer import HeardEvent, WsdComputer, WsdGrant, WsdReply, image_of
 
 from postscan.cli.device.wsscan import WsdScanner
 from postscan.cli.device.wsscan.panel import PanelError, PanelPress
@@ -203,3 +206,39 @@ def test_the_panel_shows_what_comes_and_goes(begin: Begin) -> None:
     assert lines[:2] == ["destinations: 1 Invoices, 2 Archive", "Archive: pressed"]
     assert lines[2] == "Archive: scanning, job 1"
     assert lines[-2] == "Archive: Completed (JobCompletedSuccessfully), 1 page sent"
+
+
+def test_a_cancel_at_any_moment_is_either_in_time_or_told_to_be_late(begin: Begin, paper: list[bytes]) -> None:
+    """In time, the client does not see the end of the pages; late, it has all of them, and the panel shows the end."""
+    scanner, client = begin()
+    grant = client.subscribe(LABELS)
+    generator = random.Random(15)
+    seen: set[bool] = set()
+    while seen != {True, False} or len(scanner.jobs) < 40:
+        press = scanner.press("Archive")
+        created = client.create(press=client.next_event(), token=grant.tokens["ctx-2"])
+        results: list[bool] = []
+        timer = threading.Timer(generator.uniform(0, 0.03), lambda to=results: to.append(scanner.cancel()))
+        timer.start()
+        pages, fault = fetched(client, created)
+        timer.join()
+        seen.add(results[0])
+
+        if results[0]:
+            assert (fault, press.wait(PATIENCE)) == ("ClientErrorJobCancelled", "Canceled")
+        else:
+            assert (fault, press.wait(PATIENCE)) == ("ClientErrorNoImagesAvailable", "Completed")
+            assert pages == paper
+
+
+def fetched(client: WsdComputer, created: WsdReply) -> tuple[list[bytes], str]:
+    """Fetch pages until a fault; a connection that breaks off counts as no page."""
+    pages: list[bytes] = []
+    while True:
+        try:
+            reply = client.retrieve(created)
+        except (OSError, http.client.HTTPException):
+            continue
+        if reply.fault:
+            return pages, reply.fault
+        pages.append(image_of(reply))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from wsd_computer import WSE, WsdComputer
 
 from postscan.cli.device.wsscan import WsdScanner
 from postscan.cli.device.wsscan.jobs.pages import generated
+from postscan.cli.device.wsscan.request_log import RequestLog
 
 Begin = Callable[..., tuple[WsdScanner, WsdComputer]]
 LABELS = {"ctx-1": "Invoices (Ann)", "ctx-2": "Archive"}
@@ -183,3 +185,28 @@ def test_events_come_in_their_order_with_the_identifier(begin: Begin) -> None:
     assert heard[5].text("w:JobEndStateEvent/w:JobEndState/w:JobCompletedState") == "Canceled"
     assert heard[6].text("w:ScannerStatusSummaryEvent/w:StatusSummary/w:ScannerState") == "Idle"
     assert scanner.events[0].at <= time.monotonic()
+
+
+def test_a_computer_that_does_not_answer_does_not_hold_up_the_stop(begin: Begin) -> None:
+    """All SubscriptionEnd messages together have two seconds."""
+    scanner, client = begin()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client.sink = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for _ in range(3):
+            client.ask_subscribe({}, "PT1H", ("JobStatusEvent",))
+        start = time.monotonic()
+        scanner.stop()
+
+    assert time.monotonic() - start < 8  # one after the other they would take thirty
+
+
+def test_the_log_of_requests_does_not_grow_with_what_clients_invent() -> None:
+    """Bodies are kept of some operations, and some of each."""
+    log = RequestLog()
+    for number in range(300):
+        log.add_request("POST", f"urn:x/{number % 150}", b"%d" % number)
+        log.add_request("POST", "urn:x/0", b"")
+
+    assert sum(bool(log.bodies(str(number))) for number in range(150)) == 50
+    assert len(log.bodies("0")) == 100
+    assert len(log.requests) == 600
