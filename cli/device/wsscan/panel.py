@@ -131,7 +131,8 @@ class ScannerPanel:
         """Return the press that a CreateScanJob belongs to; raise `WsdFault`."""
         with self._lock:
             press = next((one for one in self._presses if one.scan_identifier == scan_identifier), None)
-            if press is None or press.job is not None or press.state is PressState.NOT_ANSWERED:
+            over = (PressState.NOT_ANSWERED, PressState.ABORTED)
+            if press is None or press.job is not None or press.state in over:
                 raise WsdFault("wscn:ClientErrorInvalidScanIdentifier", "No scan waits under this identifier.")
             if press.state is PressState.CANCELED:
                 raise WsdFault("wscn:ClientErrorJobCancelled", "The scan was cancelled at the panel.")

@@ -193,6 +193,16 @@ def test_a_restart_ends_the_press_and_the_job(begin: Begin) -> None:
     assert [job.state for job in scanner.jobs] == ["Aborted"]
 
 
+def test_a_press_from_before_a_restart_gets_no_job(begin: Begin) -> None:
+    """The panel has shown that it ended: its pages would come a second time when the person presses again."""
+    scanner, client = begin()
+    _, event, grant = pressed(scanner, client)
+    scanner.reboot(keep_subscriptions=True)
+
+    assert client.create(press=event, token=grant.tokens["ctx-2"]).fault == "ClientErrorInvalidScanIdentifier"
+    assert scanner.jobs == []
+
+
 def test_the_panel_shows_what_comes_and_goes(begin: Begin) -> None:
     """Destinations by number, the press, the pages, the end."""
     lines: list[str] = []
