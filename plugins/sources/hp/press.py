@@ -75,7 +75,7 @@ class PressScan:
             outcome = self._puller.pull(destination, key=key, choice=choice, another=self._another)
             if outcome.state != "busy" or outcome.job or time.monotonic() >= until:
                 return outcome
-            if self._token.wait(min(outcome.seconds, _LONGEST_BUSY)):
+            if self._token.wait(min(outcome.seconds, _LONGEST_BUSY)) or not self._is_requested():
                 return outcome
 
     # --- before the scan -----------------------------------------------------------------------------------------

@@ -236,6 +236,24 @@ def test_without_room_at_the_server_no_scan_begins_and_it_is_tried_again(device:
     assert len(set(opened(server))) == 1
 
 
+def test_a_person_who_gives_up_while_the_server_has_no_room_gets_no_scan(device: HpDevice, start: StartHp) -> None:
+    """What lies on the platen then may be of someone else."""
+    server = start()
+
+    def always_busy(request: Request) -> Reply | None:
+        if isinstance(request, OpenRequest):
+            device.ask("ScanPagesComplete")
+            return InletBusy(id=request.id, seconds=0.1)
+        return None
+
+    server.on_request = always_busy
+    device.press("Invoices")
+    server.wait_for(lambda: any(one.message == "scan not fetched" for one in server.log))
+
+    assert len(opened(server)) == 1
+    assert device.jobs == []
+
+
 def test_what_was_chosen_at_the_panel_is_the_format_unless_the_ticket_has_one(device: HpDevice, start: StartHp) -> None:
     """SavePDF is a PDF."""
     device.shortcut = "SaveJPEG"
