@@ -114,11 +114,18 @@ class ScannerSet:
         for loop in loops:
             loop.join(max(0.0, until - time.monotonic()))
 
-    def _add(self, endpoint: str, record: DeviceRecord | None) -> DeviceLoop:
-        loop = DeviceLoop(self._parts_now, endpoint, record)
-        self._loops[endpoint] = loop
+    def _add(
+        self,
+        endpoint: str,
+        record: DeviceRecord | None,
+        announcement: Announcement | None = None,
+        sender: str = "",
+    ) -> None:
+        """Start the loop of a device, with the announcement that it was found by."""
+        loop = self._loops[endpoint] = DeviceLoop(self._parts_now, endpoint, record)
+        if announcement is not None:
+            loop.announce(announcement, sender)
         loop.start()
-        return loop
 
     def _on_found(self, announcement: Announcement, sender: str) -> None:
         """Take an announcement; called by the thread of discovery, one after another."""
@@ -127,7 +134,7 @@ class ScannerSet:
                 return
             loop = self._loop_of(announcement, sender)
             if loop is None and self._is_new(announcement, sender):
-                loop = self._add(announcement.endpoint, None)
+                self._add(announcement.endpoint, None, announcement, sender)
         if loop is not None:
             loop.announce(announcement, sender)
 
