@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from postscan.cli.device.escl.behaviour.misbehaviours import parameters_of
+from postscan.cli.device.escl.machine.jobs import PLATEN
 from postscan.cli.device.escl.machine.paper import PaperPath
+from postscan.cli.device.escl.walkup.names import WalkupApi
 from postscan.cli.output import exit_codes
 from postscan.cli.output.terminal import plain
 from postscan.core.errors import InvalidArgument, PostscanError
@@ -134,7 +136,8 @@ def _press(scanner: SimulatedEsclScanner, name: str, end: ServingEnd) -> None:
         if end.stop.wait(POLL):
             return
     _print(f"job {jobs[0].state} {jobs[0].reason}, {jobs[0].images} images")
-    scanner.done()
+    if walkup.api is WalkupApi.COMP and jobs[0].settings.source == PLATEN:
+        scanner.done()
     while time.monotonic() - max(one.time for one in scanner.requests) < QUIET:
         if end.stop.wait(POLL):
             return

@@ -228,6 +228,8 @@ class WalkupMachine:
 
     def _go_on(self, state: WalkupState) -> str:
         with self._changed:
+            if self.api is WalkupApi.OLD:  # an event would be another press
+                raise UnknownWalkupName("the older walk-up has one scan for each press")
             self._require_press()
             self._set(state)
             return self._add(SCAN_EVENT, self._pressed)

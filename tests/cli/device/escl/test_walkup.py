@@ -208,6 +208,10 @@ def test_an_older_device_has_urls_and_no_state() -> None:
         assert client.call("GET", "/WalkupScanToComp/WalkupScanToCompCaps").status == 404
         assert etree.fromstring(chosen.data).tag == f"{{{OLD}}}WalkupScanDestinations"
         assert local(chosen, "Shortcut") == ["SavePDF"]
+        for further in (scanner.next_page, scanner.done):
+            with pytest.raises(UnknownWalkupName, match="one scan for each press"):
+                further()
+        assert local(table(client), "UnqualifiedEventCategory") == ["PowerUpEvent", "ScanEvent"]
 
 
 def test_a_press_without_an_action_is_over_after_its_timeout() -> None:
