@@ -68,6 +68,10 @@ def marked_tests() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for file in sorted(TESTS.rglob("test_*.py")):
         text = file.read_text("utf-8")
+        if re.search(rf"^pytestmark = .*{re.escape(MARKER)}", text, re.MULTILINE):
+            raise ValueError(
+                f"{file.relative_to(TESTS)}: {MARKER} belongs to single tests, so that the page names them"
+            )
         for node in ast.walk(ast.parse(text)) if MARKER in text else ():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for line in _lines_of(node):

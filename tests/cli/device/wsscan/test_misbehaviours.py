@@ -106,6 +106,7 @@ def test_vanish_cuts_the_power_around_an_event(playing: Begin, moment: str) -> N
     assert client.events.qsize() == (moment == "after")
 
 
+@pytest.mark.conformance("WSS-081")
 def test_forget_subscriptions_is_a_restart_in_the_middle(playing: Begin) -> None:
     """Once: the scanner is there again, as another instance, without job and subscription."""
     scanner, client = playing("forget-subscriptions=RetrieveImage")

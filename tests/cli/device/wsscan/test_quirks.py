@@ -15,8 +15,6 @@ from postscan.cli.device.wsscan import WsdScanner
 from postscan.cli.device.wsscan.quirks import QUIRKS, WsdTraits, traits_of
 from postscan.core.errors import InvalidArgument
 
-pytestmark = pytest.mark.conformance("WSS-081")
-
 Begin = Callable[..., tuple[WsdScanner, WsdComputer]]
 LABELS = {"ctx-1": "Invoices"}
 GET = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get"
@@ -263,6 +261,7 @@ def test_event_200_wants_a_soap_message(like: Begin) -> None:
     assert scanner.press("Invoices").wait(PATIENCE) == "NotDelivered"
 
 
+@pytest.mark.conformance("WSS-081")
 @pytest.mark.parametrize("name", QUIRKS)
 def test_each_row_is_played_by_a_test(name: str) -> None:
     """A test of this file gives it to `like`."""
