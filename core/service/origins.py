@@ -137,7 +137,8 @@ class Origins:
         try:
             return self._processes.ticket(destination.process)
         except StoredProcessInvalid as error:
-            log.warning("scan ticket ignored", extra={"label": destination.label, "reason": str(error)})
+            if not self._reports.take(f"ticket of {destination.label}"):
+                log.warning("scan ticket ignored", extra={"label": destination.label, "reason": str(error)})
             return ScanTicket()
 
     # --- for one source ------------------------------------------------------------------------------------------

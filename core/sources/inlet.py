@@ -115,6 +115,11 @@ class InletProcess:
         self._is_late = False
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the source is loaded, and has read the start."""
+        return self._declared is not None
+
+    @property
     def pulls(self) -> bool:
         """Whether the source fetches a scan when it is asked to."""
         return self._declared is not None and self._declared.pulls

@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from postscan.core.filters.source.messages import PullRequest
+from postscan.core.filters.source.messages import Destination, DestinationsChanged, PullRequest
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobState
 from postscan.core.service.inlets import InletRow, Inlets
@@ -27,7 +27,7 @@ from postscan.core.sources.inlet import InletProcess, ProcessEnd
 from postscan.core.sources.intake import IntakeParts, SourceIntake
 from postscan.core.sources.open_jobs import OpenJobs
 from postscan.core.sources.restarts import Restarts
-from postscan.core.sources.start import start_message
+from postscan.core.sources.start import destinations, start_message
 from postscan.core.workers import work_folder
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.rlimits import Resources
@@ -90,6 +90,7 @@ class InletThread:
         self._stored_at = 0.0
         self._stored_quarantine = ""
         self._has_job = False
+        self._offered: tuple[Destination, ...] = ()
 
     def start(self) -> None:
         """Begin to run processes."""
@@ -176,6 +177,7 @@ class InletThread:
         limits = Limits(0.0, running.grace_seconds, running.term_seconds, Resources.of(running))
         load_seconds = self._settings.plugins.probe_seconds
         start = start_message(self.name, self._settings, self._parts.origins, folder, workdir)
+        self._offered = start.destinations
         process = InletProcess(start, intake, limits, load_seconds, self._show)
         try:
             with self._workers.slot() as slot, contextlib.ExitStack() as watched:
@@ -280,6 +282,17 @@ class InletThread:
             for notice in intake.jobs.ended(ended):
                 if process is not None:
                     process.notify(notice)
+
+    def send_tickets(self) -> None:
+        """Tell the source the scan tickets that are stored now, if some have changed; may wait for the files."""
+        with self._changed:
+            process = self._process
+        if process is None or not process.has_begun:
+            return
+        found = destinations(self.name, self._parts.origins)
+        if found != self._offered:
+            self._offered = found
+            process.notify(DestinationsChanged(destinations=found))
 
     def look_after(self) -> None:
         """Fail what is left; store how the inlet is."""

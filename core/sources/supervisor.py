@@ -29,6 +29,9 @@ POLL_SECONDS: Final = 0.25
 CANCEL_SECONDS: Final = 0.03
 """Seconds between two looks at the jobs that take pages: a scanner is told of a cancel within 100 ms (WSS-060)."""
 
+TICKET_SECONDS: Final = 2.0
+"""Seconds between two looks at the scan tickets of destinations."""
+
 DRAIN_SECONDS: Final = 0.05
 """Seconds between two looks at the open jobs while the server stops."""
 
@@ -43,6 +46,7 @@ class SourceSupervisor:
         self._running = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="postscan-sources", daemon=True)
+        self._tickets = threading.Thread(target=self._send_tickets, name="postscan-tickets", daemon=True)
 
     def start(self) -> None:
         """Fail what the sources of the last server left open, and start the inlets."""
@@ -55,6 +59,7 @@ class SourceSupervisor:
         for inlet in self._inlets:
             inlet.start()
         self._thread.start()
+        self._tickets.start()
 
     def stop(self, drain_seconds: float) -> None:
         """Take no new origin, let open jobs get their last pages within *drain_seconds*, and end the sources."""
@@ -68,6 +73,7 @@ class SourceSupervisor:
             inlet.join()
         self._over.set()
         self._thread.join()
+        self._tickets.join(TICKET_SECONDS)
         with contextlib.suppress(StoreBusy):  # the next start fails what is left
             for inlet in self._inlets:
                 inlet.look_after()
@@ -87,6 +93,17 @@ class SourceSupervisor:
                 pass  # the store has logged it
             except Exception:
                 log.exception("look after sources failed")
+
+    def _send_tickets(self) -> None:
+        """Look at the stored scan processes; in a thread of its own, since a file system may not answer."""
+        while not self._over.wait(TICKET_SECONDS):
+            try:
+                for inlet in self._inlets:
+                    inlet.send_tickets()
+            except StoreBusy:
+                pass  # the store has logged it
+            except Exception:
+                log.exception("look at scan tickets failed")
 
     def _obey(self) -> None:
         rows = self._rows.all_rows()

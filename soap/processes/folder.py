@@ -45,6 +45,7 @@ class ProcessFolder:
         self._server_names = frozenset(map(_host, server_names))
         self._lenient = lenient
         self._known: dict[str, tuple[_Stamp, ScanProcess]] = {}
+        self._tickets: dict[str, tuple[_Stamp, ScanTicket]] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> ProcessFolder:
@@ -78,8 +79,16 @@ class ProcessFolder:
         """
         name = guid(identifier)
         try:
-            xml = files.read(self._folder, name).xml if name else None
-            return ScanTicket() if xml is None else read_ticket(xml)
+            path = files.path(self._folder, name) if name else None
+            if name is None or path is None:
+                return ScanTicket()
+            stamp = (_stamp(path),)  # before reading, so that a later change has another stamp
+            known = self._tickets.get(name)
+            if known is None or known[0] != stamp:
+                xml = files.read(self._folder, name).xml
+                known = stamp, ScanTicket() if xml is None else read_ticket(xml)
+                self._tickets[name] = known
+            return known[1]
         except (InvalidArgument, OSError) as error:
             raise StoredProcessInvalid(f"the scan ticket of {identifier} cannot be used: {error}") from error
 

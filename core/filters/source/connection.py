@@ -25,6 +25,8 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source import messages
 from postscan.core.filters.source.errors import Busy, Ended, Refused, Taken
 from postscan.core.filters.source.messages import (
+    Destination,
+    DestinationsChanged,
     HealthReport,
     InletBusy,
     InletStarted,
@@ -58,6 +60,8 @@ log = logging.getLogger(__name__)
 class InletConnection:
     """The socket of one inlet; several threads may use it. `stopping` is the source of the token of `run`.
 
+    `destinations` are those of the start, with the tickets that the server has sent last.
+
     *lines* is the file that reads the socket, if something was read from it before.
     """
 
@@ -72,6 +76,7 @@ class InletConnection:
         self._left_out = 0
         self._health: HealthReport | None = None
         self._numbers = itertools.count(1)
+        self.destinations: tuple[Destination, ...] = ()
         self._set_places(messages.REQUESTS)
         self._lines_pace = RateLimit(_SHARE, 1.0, time.monotonic)
         self._pulls: queue.Queue[str] = queue.Queue(PULLS)
@@ -87,6 +92,7 @@ class InletConnection:
         if not isinstance(started, InletStarted):
             raise json_lines.BadMessage(f"expected the start of an inlet, got {started.type}")
         self._set_places(started.requests)
+        self.destinations = started.destinations
         return started
 
     def listen(self) -> None:
@@ -223,6 +229,8 @@ class InletConnection:
                 self._cancel(job, reason)
             case InletStop(reason=reason):
                 self.stopping.cancel(reason or "the source is being stopped")
+            case DestinationsChanged(destinations=destinations):
+                self.destinations = destinations
             case PullRequest(destination=destination):
                 with contextlib.suppress(queue.Full):
                     self._pulls.put_nowait(destination)

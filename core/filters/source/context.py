@@ -65,8 +65,11 @@ class SourceContext:
 
     @property
     def destinations(self) -> tuple[Destination, ...]:
-        """What a person may pick. Ids and labels may be shown; the user behind one stays with the server."""
-        return self.started.destinations
+        """What a person may pick. Ids and labels may be shown; the user behind one stays with the server.
+
+        Their tickets may be others the next time; all else stays.
+        """
+        return self.connection.destinations or self.started.destinations
 
     @property
     def folder(self) -> Path:

@@ -7,7 +7,7 @@
     server → source   one for each        JobOpened, KeyTaken, InletBusy, RequestRefused, RequestDone, RequestLate,
                                           AccountChecked, StateReply
     source → server   without a reply     HealthReport, SourceLogLine
-    server → source   at any time         JobCancelled, InletStop, PullRequest
+    server → source   at any time         JobCancelled, InletStop, PullRequest, DestinationsChanged
     source → server   last                SourceFinished, or SourceFailed
 
 A request has an `id`, unique among those without a reply, and gets exactly one reply with the same `id`. `InletBusy`
@@ -325,6 +325,13 @@ class PullRequest(Message):
     destination: str = ""
 
 
+class DestinationsChanged(Message):
+    """The tickets of the destinations are these from now on; identifiers and labels are the same."""
+
+    type: Literal["destinations"] = "destinations"
+    destinations: tuple[Destination, ...]
+
+
 Request = (
     OpenRequest
     | LeaveRequest
@@ -338,7 +345,7 @@ Request = (
 )
 SourceMessage = SourceDeclared | SourceFinished | SourceFailed | Request | HealthReport | SourceLogLine
 Reply = JobOpened | KeyTaken | InletBusy | RequestRefused | RequestLate | RequestDone | AccountChecked | StateReply
-ServerMessage = InletStarted | Reply | JobCancelled | InletStop | PullRequest
+ServerMessage = InletStarted | Reply | JobCancelled | InletStop | PullRequest | DestinationsChanged
 
 _SOURCES: Final[TypeAdapter[SourceMessage]] = TypeAdapter(Annotated[SourceMessage, Field(discriminator="type")])
 _SERVERS: Final[TypeAdapter[ServerMessage]] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])

@@ -158,8 +158,9 @@ class HpInlet:
         """Return the new presses of our destinations, at most one of each: a panel has one at a time."""
         found = {}
         for event in panel.table.wait(seconds):
-            destination = self._registrations.destination(event.destination)
-            if destination is not None:
+            registered = self._registrations.destination(event.destination)
+            if registered is not None:
+                destination = self._inlet.destination(registered.id)  # with the ticket that is stored now
                 found[destination.id] = HpPress(event, destination)
         return list(found.values())
 

@@ -17,6 +17,7 @@ from works import SID, alive, until
 
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, Unavailable
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobReason, JobState
@@ -84,6 +85,17 @@ def test_the_destinations_of_a_source_are_shown_without_their_names_and_users(st
         assert ANNA not in seen
         assert "Invoices (Anna)" in seen
         assert str(running.folder("other")) not in seen
+
+
+def test_a_changed_scan_ticket_reaches_a_source_that_runs(start: Start) -> None:
+    """An administrator who edits a scan process need not start the inlet again."""
+    with start(errand={}) as running:
+        running.process()
+        (before,) = follow(running, "inlet.destinations[0].ticket.images")
+        running.core.origins._processes.scan_ticket = ScanTicket(images=3)  # type: ignore[attr-defined]  # the double
+        until(lambda: follow(running, "inlet.destinations[0].ticket.images") == ["3"])
+
+    assert before == "0"
 
 
 def test_a_source_has_a_private_folder_that_is_kept_and_one_that_is_removed(start: Start) -> None:

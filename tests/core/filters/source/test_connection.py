@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from works import PATIENCE
+from works import PATIENCE, until
 
+from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source import messages
 from postscan.core.filters.source.connection import PULLS, InletConnection
+from postscan.core.filters.source.context import SourceContext
 from postscan.core.filters.source.errors import Busy, Ended, Refused
 from postscan.core.filters.source.messages import (
+    Destination,
+    DestinationsChanged,
     EndRequest,
     InletStarted,
     InletStop,
@@ -23,6 +27,7 @@ from postscan.core.filters.source.messages import (
     RequestDone,
     RequestLate,
 )
+from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.json_lines import LONGEST, BadMessage
 
 OPEN = {"key": "k", "destination": "d", "proof": "device", "subject": "10.0.0.9"}
@@ -168,3 +173,20 @@ def test_pulls_that_nothing_takes_are_dropped(begun: Pair) -> None:
     assert begun.connection.stopping.wait(PATIENCE)
 
     assert [begun.connection.next_pull() for _ in range(PULLS)] == [str(number) for number in range(PULLS)]
+
+
+def test_the_tickets_of_the_destinations_are_those_that_the_server_has_sent_last(pair: Pair) -> None:
+    """A source that looks a destination up when a scan begins asks for what is stored now."""
+    destination = Destination(id="d1", label="Invoices")
+    changed = destination.model_copy(update={"ticket": ScanTicket(images=3)})
+    pair.send(STARTED.model_copy(update={"destinations": (destination,)}))
+    started = pair.connection.receive_start()
+    assert started
+    with CancelSource() as stop:
+        inlet = SourceContext(pair.connection, started, None, stop.token())
+        first = inlet.destination("Invoices")
+        pair.connection.listen()
+        pair.send(DestinationsChanged(destinations=(changed,)))
+        until(lambda: inlet.destination("Invoices") == changed)
+
+    assert first == destination

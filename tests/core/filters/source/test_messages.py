@@ -37,6 +37,7 @@ SERVER: list[messages.ServerMessage] = [
     messages.JobCancelled(job="7B0E", reason="by an administrator"),
     messages.InletStop(reason="the server stops"),
     messages.PullRequest(destination="d1"),
+    messages.DestinationsChanged(destinations=({"id": "d1", "label": "Invoices", "ticket": {"images": 2}},)),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from mail_inlet import LABELS, Certified, MailInlet
 
 from postscan.core.filters.cancellation import CancelSource
+from postscan.core.filters.source.connection import InletConnection
 from postscan.core.filters.source.messages import InletStarted
 from postscan.plugins import Destination, SourceContext
 from postscan.plugins.sources import smtp
@@ -31,9 +33,9 @@ def problems(inlet: MailInlet, tmp_path: Path, destinations: tuple[str, ...] = L
         workdir=tmp_path,
         **about,
     )
-    with CancelSource() as source:
-        inlet_seen = SourceContext(None, started, settings, source.token())  # type: ignore[arg-type]  # it calls no server
-        return list(Smtp().diagnose(inlet_seen))
+    ours, theirs = socket.socketpair()
+    with ours, theirs, CancelSource() as source, contextlib.closing(InletConnection(theirs)) as connection:
+        return list(Smtp().diagnose(SourceContext(connection, started, settings, source.token())))
 
 
 def test_the_doctor_finds_nothing_where_mails_are_received(inlet: MailInlet, tmp_path: Path) -> None:
