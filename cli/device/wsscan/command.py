@@ -17,13 +17,14 @@ from typing import Final
 import typer
 
 from postscan.cli.device.scenarios.progress_log import ProgressLog
-from postscan.cli.device.wsscan.panel import PanelError, PanelPress, PressState
+from postscan.cli.device.wsscan.panel import PanelError, PanelPress, PressState, page_count
 from postscan.cli.device.wsscan.panel_commands import PanelCommands
 from postscan.cli.device.wsscan.scanner import WsdScanner
 from postscan.cli.output import exit_codes, terminal
 from postscan.core.errors import InvalidArgument, PostscanError
 
 HIGHEST_PORT: Final = 65535
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 HUMAN_SECONDS: Final = 0.5
 """Seconds from the moment when the panel shows a destination until `--press` chooses it."""
 
@@ -76,7 +77,9 @@ def serve(
             raise PostscanError(f"--listen: {listen}: {error.strerror or error}") from None
         typer.echo(scanner.url)
         sys.stdout.flush()
-        log.write(f"the scan service is {scanner.service_url}; {len(scanner.pages)} pages ({source})")
+        log.write(f"the scan service is {scanner.service_url}; {page_count(len(scanner.pages))} ({source})")
+        if announce and host in LOOPBACK:
+            log.write("only this machine reaches it: it listens at a loopback address; see --listen")
         commands = PanelCommands(scanner, log.write, stop)
         log.write("type help for what the panel can do" if sys.stdin.isatty() else "commands are read from stdin")
         return _run(scanner, commands, stop, press, log)

@@ -157,9 +157,9 @@ class ScannerPanel:
         if press is None:
             return
         if not job.has_ended and job.whole:
-            self._log(f"{press.destination.label}: {_pages(job.whole)} sent")
+            self._log(f"{press.destination.label}: {page_count(job.whole)} sent")
         elif job.has_ended:
-            self._end(press, PressState(job.state.value), f"{job.state} ({job.reason}), {_pages(job.whole)} sent")
+            self._end(press, PressState(job.state.value), f"{job.state} ({job.reason}), {page_count(job.whole)} sent")
 
     def cancel(self) -> bool:
         """Press Stop: cancel the active job or the waiting press; false if the scan has ended."""
@@ -210,7 +210,8 @@ class ScannerPanel:
         press.ended.set()
 
 
-def _pages(count: int) -> str:
+def page_count(count: int) -> str:
+    """Return a number of pages as text."""
     return f"{count} page{'' if count == 1 else 's'}"
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from postscan.cli.device.wsscan.panel import PanelError, shown_destinations
+from postscan.cli.device.wsscan.panel import PanelError, page_count, shown_destinations
 from postscan.cli.device.wsscan.scanner import WsdScanner
 
 PanelLog = Callable[[str], None]
@@ -68,15 +68,15 @@ class PanelCommands:
 
     def _done(self, changed: bool) -> None:
         if not changed:
-            self._log("it is not so")
+            self._log("there is nothing to do")
 
     def _status(self) -> None:
         scanner = self._scanner
         state = ", ".join((scanner.state, *scanner.conditions)) if scanner.is_on else "off"
-        self._log(f"{state}; {len(scanner.pages)} pages; {len(scanner.subscriptions)} subscriptions")
+        self._log(f"{state}; {page_count(len(scanner.pages))}; subscriptions: {len(scanner.subscriptions)}")
         self._log(shown_destinations(scanner.destinations))
         for job in scanner.jobs[-5:]:
-            self._log(f"job {job.id}: {job.state} ({job.reason}), {job.whole} pages sent, {job.ticket.job_name}")
+            self._log(f"job {job.id}: {job.state} ({job.reason}), {page_count(job.whole)} sent, {job.ticket.job_name}")
 
     def _help(self) -> None:
         for name, command in self.table.items():

@@ -147,7 +147,7 @@ def test_the_panel_takes_commands(files: list[Path], paper: list[bytes]) -> None
         shown.line("dance: unknown")
         shown.type("jam")
         shown.type("status")
-        shown.line("Stopped, MediaJam; 3 pages; 1 subscriptions")
+        shown.line("Stopped, MediaJam; 3 pages; subscriptions: 1")
         shown.type("clear")
         shown.type("reboot")
         shown.line("no destinations")
