@@ -90,7 +90,7 @@ def device(
     https: scanners.HttpsOption = False,
     hp: scanners.HpOption = "",
 ) -> None:
-    """Find a server as a scan device does, scan, and show the events of the job; or be a scanner that is on the market.
+    """Find a server as a scan device does, and scan; or be a scanner.
 
     Finds the server by WS-Discovery, reads its metadata, subscribes to the events of WS-DSP, sends the files as one
     job, shows the events as they arrive, and unsubscribes. Without files it finds and describes the server only.

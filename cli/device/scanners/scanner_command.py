@@ -25,7 +25,8 @@ class ScannerArguments(NamedTuple):
 
 def serve_wsscan(given: ScannerArguments) -> int:
     """Serve a WSD scanner; return the exit code."""
-    from postscan.cli.device.wsscan import command, misbehaviours, quirks
+    from postscan.cli.device.wsscan import command
+    from postscan.cli.device.wsscan.behaviour import misbehaviours, quirks
 
     if "list" in given.quirks:
         _show({name: f"{row.device}: {row.text}" for name, row in quirks.QUIRKS.items()})

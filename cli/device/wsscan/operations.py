@@ -12,6 +12,8 @@ from typing import Final, Protocol
 
 from lxml import etree
 
+from postscan.cli.device.wsscan.behaviour.misbehaviours import WsdMisbehaviours
+from postscan.cli.device.wsscan.behaviour.quirks import WsdTraits
 from postscan.cli.device.wsscan.description.configuration import scanner_configuration, scanner_description
 from postscan.cli.device.wsscan.description.status import ScannerStatus, scanner_status
 from postscan.cli.device.wsscan.description.ticket import A4, FinalTicket, read_ticket
@@ -19,10 +21,8 @@ from postscan.cli.device.wsscan.description.ticket_elements import final_paramet
 from postscan.cli.device.wsscan.jobs.job_elements import documents, job_status, job_summary
 from postscan.cli.device.wsscan.jobs.job_list import DeviceJob, JobList, WsdJobState
 from postscan.cli.device.wsscan.jobs.pages import ScannedPage
-from postscan.cli.device.wsscan.misbehaviours import WsdMisbehaviours
 from postscan.cli.device.wsscan.panel import PanelPress, ScannerPanel
 from postscan.cli.device.wsscan.protocol.soap import SoapWriter, WsdFault, WsdRequest, child, clark, qname_value, text
-from postscan.cli.device.wsscan.quirks import WsdTraits
 
 SOURCES: Final = {"platen": "Platen", "feeder": "ADF", "duplex": "ADFDuplex"}
 """Where the paper lies, and the InputSource of that."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from postscan.cli.device.wsscan.behaviour.misbehaviours import WsdMisbehaviours
 from postscan.cli.device.wsscan.eventing import events
 from postscan.cli.device.wsscan.eventing.notifier import WsdNotifier
 from postscan.cli.device.wsscan.eventing.subscriptions import (
@@ -23,7 +24,6 @@ from postscan.cli.device.wsscan.eventing.subscriptions import (
     WsdSubscription,
 )
 from postscan.cli.device.wsscan.jobs.job_list import DeviceJob, JobList, WsdJobState
-from postscan.cli.device.wsscan.misbehaviours import WsdMisbehaviours
 from postscan.cli.device.wsscan.protocol.soap import SoapWriter, WsdFault
 from postscan.core.errors import PostscanError
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from postscan.cli.device.wsscan.behaviour.misbehaviours import WsdMisbehaviours
+from postscan.cli.device.wsscan.behaviour.quirks import model_of, traits_of
 from postscan.cli.device.wsscan.description.status import DeviceCondition, ScannerStatus, state_of
 from postscan.cli.device.wsscan.eventing.durations import LONGEST
 from postscan.cli.device.wsscan.eventing.event_source import WsdEventSource
@@ -21,15 +23,13 @@ from postscan.cli.device.wsscan.eventing.subscriptions import SubscriptionTable,
 from postscan.cli.device.wsscan.jobs import pages as paper
 from postscan.cli.device.wsscan.jobs.job_list import FIRST_SECONDS, DeviceJob, JobList, WsdJobState
 from postscan.cli.device.wsscan.jobs.pages import ScannedPage
-from postscan.cli.device.wsscan.misbehaviours import WsdMisbehaviours
 from postscan.cli.device.wsscan.operations import SOURCES, ScanServiceParts
 from postscan.cli.device.wsscan.panel import PRESS_SECONDS, PanelPress, ScannerPanel, shown_destinations
 from postscan.cli.device.wsscan.protocol import discovery
 from postscan.cli.device.wsscan.protocol.discovery import DiscoverySocket
 from postscan.cli.device.wsscan.protocol.http_server import WsdHttpServer
+from postscan.cli.device.wsscan.protocol.request_log import LoggedEvent, LoggedRequest, RequestLog
 from postscan.cli.device.wsscan.protocol.soap import SoapWriter
-from postscan.cli.device.wsscan.quirks import model_of, traits_of
-from postscan.cli.device.wsscan.request_log import LoggedEvent, LoggedRequest, RequestLog
 from postscan.cli.device.wsscan.service import DEVICE_PATH, MANAGER_PATH, SERVICE_PATH, DeviceEndpoints, ScannerService
 from postscan.core.errors import InvalidArgument
 

@@ -14,11 +14,11 @@ from typing import Final, Protocol
 from lxml import etree
 
 from postscan.cli.device.wsscan import operations, transfer
+from postscan.cli.device.wsscan.behaviour.misbehaviours import MOMENTS
 from postscan.cli.device.wsscan.description.metadata import DEVICE_TYPES, match, metadata, reference
 from postscan.cli.device.wsscan.eventing.notifier import SECONDS
 from postscan.cli.device.wsscan.eventing.subscription_messages import expires_response, subscribe_response
 from postscan.cli.device.wsscan.eventing.subscriptions import SubscriptionTable, WsdSubscription
-from postscan.cli.device.wsscan.misbehaviours import MOMENTS
 from postscan.cli.device.wsscan.operations import SOURCES, ScanServiceParts
 from postscan.cli.device.wsscan.protocol import soap
 from postscan.cli.device.wsscan.protocol.discovery import local_address

@@ -16,8 +16,8 @@ from typer.testing import Result
 from wsd_computer import WsdComputer, WsdGrant, computer, image_of
 
 from postscan.cli.device.escl.behaviour.quirks import QUIRKS as ESCL_QUIRKS
-from postscan.cli.device.wsscan.misbehaviours import MISBEHAVIOURS
-from postscan.cli.device.wsscan.quirks import QUIRKS
+from postscan.cli.device.wsscan.behaviour.misbehaviours import MISBEHAVIOURS
+from postscan.cli.device.wsscan.behaviour.quirks import QUIRKS
 
 Run = Callable[..., Result]
 LABELS = {"ctx-1": "Invoices", "ctx-2": "Archive"}

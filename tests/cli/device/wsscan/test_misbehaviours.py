@@ -13,8 +13,8 @@ from works import until
 from wsd_computer import WsdComputer, image_of
 
 from postscan.cli.device.wsscan import WsdScanner
+from postscan.cli.device.wsscan.behaviour.misbehaviours import MISBEHAVIOURS, WsdMisbehaviours
 from postscan.cli.device.wsscan.jobs.pages import generated
-from postscan.cli.device.wsscan.misbehaviours import MISBEHAVIOURS, WsdMisbehaviours
 from postscan.core.errors import InvalidArgument
 
 Begin = Callable[..., tuple[WsdScanner, WsdComputer]]

@@ -12,7 +12,7 @@ from works import until
 from wsd_computer import WsdComputer, image_of
 
 from postscan.cli.device.wsscan import WsdScanner
-from postscan.cli.device.wsscan.quirks import QUIRKS, WsdTraits, traits_of
+from postscan.cli.device.wsscan.behaviour.quirks import QUIRKS, WsdTraits, traits_of
 from postscan.core.errors import InvalidArgument
 
 Begin = Callable[..., tuple[WsdScanner, WsdComputer]]

@@ -12,7 +12,7 @@ from wsd_computer import WSE, WsdComputer
 
 from postscan.cli.device.wsscan import WsdScanner
 from postscan.cli.device.wsscan.jobs.pages import generated
-from postscan.cli.device.wsscan.request_log import RequestLog
+from postscan.cli.device.wsscan.protocol.request_log import RequestLog
 
 Begin = Callable[..., tuple[WsdScanner, WsdComputer]]
 LABELS = {"ctx-1": "Invoices (Ann)", "ctx-2": "Archive"}

@@ -1,0 +1,1 @@
+"""What the simulated scanner does differently: quirks of known models, and misbehaviours."""
