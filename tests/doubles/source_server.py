@@ -35,13 +35,13 @@ def running(
     tmp_path: Path,
     settings: Mapping[str, Any] | None = None,
     *,
-    destinations: tuple[str, ...] = ("Invoices",),
+    destinations: tuple[str | Destination, ...] = ("Invoices",),
     accounts: Mapping[str, str] | None = None,
     stops: bool = True,
     examined: bool = False,
     **about: Any,
 ) -> Iterator[SourceServer]:
-    """Run a source in a thread of this process; *destinations* are labels, their ids are d1, d2 ...
+    """Run a source in a thread of this process; *destinations* are labels, whose ids are d1, d2 ..., or whole ones.
 
     *about* are other fields of `InletStarted`. At the end the source is stopped, and has to end; with *stops* it must
     not have failed before. With *examined*, a page has to be a whole image, as the server wants it.
@@ -53,7 +53,10 @@ def running(
         plugin="under-test",
         inlet="inlet",
         settings=dict(settings or {}),
-        destinations=tuple(Destination(id=f"d{n}", label=label) for n, label in enumerate(destinations, start=1)),
+        destinations=tuple(
+            one if isinstance(one, Destination) else Destination(id=f"d{number}", label=one)
+            for number, one in enumerate(destinations, start=1)
+        ),
         folder=folder,
         workdir=workdir,
         **about,

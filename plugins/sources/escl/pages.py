@@ -68,6 +68,7 @@ class DeviceScan:
         self.path = ""
         self.pages = 0
         self.is_over = False
+        self._has_more = True
         self._last_page = b""
         self._session, self._limits = session, limits
         self._has_feeder = False
@@ -104,12 +105,11 @@ class DeviceScan:
         `PageLost`, `FeederFault` and the other `ScannerError`s, and what the pages of the job raise.
         """
         most = (images or self._limits.pages) if self._has_feeder else 1
-        has_more = True
-        while self.pages < most and has_more:
-            has_more = self._next(job)
-        if self._has_feeder and not images and has_more:
+        while self.pages < most and self._has_more:
+            self._has_more = self._next(job)
+        if self._has_feeder and not images and self._has_more:
             raise DeviceRefused(f"the device sent {most} pages and did not come to an end")
-        self._check_end(self._session.status(), limited=bool(images) and has_more)
+        self._check_end(self._session.status(), limited=bool(images) and self._has_more)
         self.is_over = True
         return self.pages
 
@@ -131,7 +131,8 @@ class DeviceScan:
 
     def finish(self) -> None:
         """Tidy up behind a good end; what the device says to it does not matter (ESCL-031)."""
-        if DeviceQuirk.NO_DELETE not in self.scanner.quirks and self.path:
+        has_ended = not (self._has_feeder and self._has_more)
+        if self.path and not (has_ended and DeviceQuirk.NO_DELETE in self.scanner.quirks):
             with contextlib.suppress(ScannerError), EsclSession(self.scanner) as session:
                 session.delete_job(self.path, DELETE_SECONDS)
 

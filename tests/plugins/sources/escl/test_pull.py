@@ -11,6 +11,7 @@ from escl_inlet import StartEscl
 from works import until
 
 from postscan.core.filters.source.messages import (
+    Destination,
     EndRequest,
     InletBusy,
     OpenRequest,
@@ -19,6 +20,7 @@ from postscan.core.filters.source.messages import (
     Request,
     RequestRefused,
 )
+from postscan.plugins import ScanTicket
 
 
 def test_the_pages_of_the_feeder_become_one_job(device: EsclDevice, start: StartEscl, pages: list[bytes]) -> None:
@@ -59,6 +61,23 @@ def test_who_is_proven_is_the_device_by_its_uuid_and_its_address(device: EsclDev
     assert request.proof == "device"
     assert request.subject == f"{UUID} at 127.0.0.1"
     assert request.name == "Acme Scan 1"
+
+
+@pytest.mark.conformance("ESCL-021")
+def test_a_scan_is_as_the_ticket_of_its_destination_says(
+    device: EsclDevice, start: StartEscl, pages: list[bytes]
+) -> None:
+    """What the device does not offer is in the log; pages beyond the number of the ticket stay in the feeder."""
+    wanted = ScanTicket(input_source="ADF", color="Grayscale8", x_resolution=200, images=2)
+    inlet = start(about={"destinations": (Destination(id="d1", label="Bills", ticket=wanted),)}, quirks=["no-delete"])
+    job = inlet.scan()
+    sent = device.jobs[0].settings
+
+    assert job.pages == pages[:2]
+    assert b"<scan:ColorMode>Grayscale8<" in sent
+    assert b"<scan:XResolution>150<" in sent
+    assert any("150 dpi in place of 200 dpi" in one.fields.get("reason", "") for one in inlet.server.log)
+    until(lambda: device.jobs[0].deleted)  # also where none is sent behind the end: the device has more
 
 
 def test_each_pull_is_an_origin_of_its_own(device: EsclDevice, start: StartEscl, pages: list[bytes]) -> None:
