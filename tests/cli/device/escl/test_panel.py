@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from escl_client import EsclTestClient, jpeg_page
+from escl_client import EsclTestClient, eventually, jpeg_page
 
 from postscan.cli.device.escl.panel import HELP, EsclPanel
 from postscan.cli.device.escl.scanner import SimulatedEsclScanner
@@ -70,6 +70,7 @@ def test_paper_trouble_and_jobs_are_shown(scanner: SimulatedEsclScanner, panel: 
     """State, feeder, and a line for each job."""
     client = EsclTestClient(scanner.url)
     client.next(client.job())
+    eventually(lambda: scanner.jobs[0].images == 1)
 
     assert panel.run("status") == "Processing ScannerAdfLoaded\njob 1: Processing JobScanning, 1 images"
     assert panel.run("door") == "open, job aborted"

@@ -309,7 +309,7 @@ def test_the_dialogue_of_node_hp_scan_to_brings_all_pages(hp: str, space: str, f
             get("/eSCL/ScannerStatus")
 
         assert pages == PAGES
-        assert client.job_state(job) == ("Completed", "JobCompletedSuccessfully")
+        eventually(lambda: client.job_state(job) == ("Completed", "JobCompletedSuccessfully"))
         assert client.call("DELETE", path).status == 204
 
 
