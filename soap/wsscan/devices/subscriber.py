@@ -68,15 +68,16 @@ class Subscriber:
         found = self.subscription
         if found is None or found.offered != offered:
             return False
+        self._parts.sink.add(found.path, self._receiver)  # first, since events may come as soon as anything listens
         there = urlsplit(found.notify_to)
         try:
             origin = self._parts.event_origin(host, there.port or 0)
         except SinkUnavailable:
-            return False
-        if found.notify_to != f"{origin}{there.path}":
-            return False
-        self._parts.sink.add(found.path, self._receiver)
-        return True
+            origin = ""
+        if found.notify_to == f"{origin}{there.path}":
+            return True
+        self._parts.sink.remove(found.path)
+        return False
 
     def subscribe(self, host: str, service: str, offered: tuple[tuple[str, str], ...]) -> None:
         """Subscribe; an attempt without an answer is repeated as it was, so that its events have one path."""
