@@ -104,6 +104,13 @@ class DeviceScan:
         *images* is the number of pages after which no more are asked for; 0 for all. Raises `CancelledAtDevice`,
         `PageLost`, `FeederFault` and the other `ScannerError`s, and what the pages of the job raise.
         """
+        try:
+            return self._fetch_all(job, images)
+        except (PageLost, ScannerAway, DeviceRefused):
+            self._check_cancelled()
+            raise
+
+    def _fetch_all(self, job: SourceJob, images: int) -> int:
         most = (images or self._limits.pages) if self._has_feeder else 1
         while self.pages < most and self._has_more:
             self._has_more = self._next(job)
@@ -254,6 +261,11 @@ class DeviceScan:
         if not self._has_feeder or not status.feeder or status.feeder in EMPTY:
             return True
         return DeviceQuirk.JAM_IS_EMPTY in self.scanner.quirks and status.feeder == "ScannerAdfJam"
+
+    def _check_cancelled(self) -> None:
+        """Raise `CancelledAtDevice` if that is why something went wrong: some devices close the connection for it."""
+        with contextlib.suppress(ScannerAway, DeviceRefused, DeviceBusy, ScanBrokenOff):
+            self._info(self._session.status())
 
     def _check_could_begin(self) -> None:
         """Raise `FeederFault` if the feeder is why a scan did not begin."""

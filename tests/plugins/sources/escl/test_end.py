@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from escl_device import EsclDevice, Exchange, status
+from escl_device import EsclDevice, Exchange, Script, status
 from escl_inlet import StartEscl
 from works import until
 
@@ -336,7 +336,7 @@ def test_a_pause_stands_before_the_next_page_of_some_devices(
 # --- pages that break off --------------------------------------------------------------------------------------------
 
 
-def cut_page(page: bytes, size: int, *, chunked: bool, reset: bool = False) -> object:
+def cut_page(page: bytes, size: int, *, chunked: bool, reset: bool = False) -> Script:
     """Return a script that sends a part of a page and closes the connection."""
 
     def cut(exchange: Exchange) -> None:
@@ -366,6 +366,27 @@ def test_a_page_that_breaks_off_fails_the_job(
     assert job.pages == pages[:1]
     assert "PageLost" in job.reason
     until(lambda: device.asked("DELETE"))
+
+
+@pytest.mark.conformance("ESCL-041")
+@pytest.mark.parametrize("end", ["page", "status"])
+def test_a_connection_that_ends_for_a_cancel_at_the_device_is_a_cancel(
+    device: EsclDevice, start: StartEscl, pages: list[bytes], end: str
+) -> None:
+    """The list says so; without it the job would be aborted."""
+
+    def cancelled(exchange: Exchange) -> None:
+        device.jobs[0].state, device.jobs[0].reasons = "Canceled", ("JobCanceledAtDevice",)
+        if end == "page":
+            cut_page(pages[1], 100, chunked=False)(exchange)
+        else:
+            exchange.answer(500)
+
+    device.on("NextDocument", device.next, cancelled)
+    job = start().scan()
+
+    assert job.state == "Canceled"
+    assert "cancelled at the device" in job.reason
 
 
 @pytest.mark.conformance("ESCL-029")
