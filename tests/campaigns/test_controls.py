@@ -25,6 +25,7 @@ THREATS = {"T-A1", "T-A2", "T-A3", "T-A4", "T-A5", "T-A6", "T-D1", "T-D2", "T-D3
     "T-S3",
     "T-S4",
     "T-S5",
+    *(f"T-S{number}" for number in range(60, 67)),
 }
 
 
@@ -59,7 +60,7 @@ def test_every_test_of_the_table_is_there() -> None:
 
 
 def test_every_threat_of_the_wire_has_its_controls() -> None:
-    """T-A1 to T-A6, T-D1 to T-D4, T-F4, T-O1, T-O4, T-O8, T-P4, T-P6, and T-S1 to T-S5; faults have theirs too."""
+    """T-A1 to T-A6, T-D1 to T-D4, T-F4, T-O1, T-O4, T-O8, T-P4, T-P6, T-S1 to T-S5, and T-S60 to T-S66; faults too."""
     assert {one.threat for one in rows()} >= THREATS
 
 
