@@ -61,6 +61,8 @@ LONGEST_FIRST = (
     "cli/commands/test_process.py",
     "cli/commands/process/test_making.py",
     "compatibility/test_plugins_of_older_versions.py",
+    "campaigns/test_panels.py",
+    "threats/test_scanners.py",
     "conformance/test_dpw_notifying.py",
     "docs/test_first_scan.py",
     "docs/test_connect.py",

@@ -23,6 +23,9 @@ INLET: Final = "scanner"
 GRANT_SECONDS: Final = 6.0
 """The longest subscription: a scanner that was switched off gets the next one at the next Renew."""
 
+PRESS_SECONDS: Final = 0.6
+"""Seconds between two presses: the source takes 20 events of a subscription in 10 s."""
+
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -169,6 +172,7 @@ class _CancelledScan:
             self._violation(f"jobs show has {said[0]!r} as the answer of the device")
 
     def _prepare(self) -> None:
+        time.sleep(PRESS_SECONDS)
         until(lambda: LABEL in self._scanner.destinations and self._is_idle(), "for the panel", PATIENCE)
         self._scanner.load([picture(next(_NUMBERS))])
         for given in self._situation.misbehaviours:

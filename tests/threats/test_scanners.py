@@ -31,6 +31,7 @@ from postscan.cli.device.wsscan.eventing.subscriptions import SCAN_AVAILABLE
 from postscan.soap.wsscan.client import ScannerClient
 from postscan.soap.wsscan.faults import CallError
 from postscan.soap.wsscan.finding import locate
+from postscan.soap.wsscan.finding.network import DiscoveryClient
 from postscan.soap.xml import namespaces
 
 PAGE = saved(noise(size=(60, 40)), "JPEG")
@@ -269,6 +270,36 @@ def test_a_hello_from_another_network_is_not_followed(wire: Cable, found: Scanne
             one.setblocking(False)
             with pytest.raises(BlockingIOError):
                 one.accept()
+
+
+def test_a_datagram_from_another_network_is_not_read(wire: Cable) -> None:
+    """T-D2: before it is parsed, whoever is admitted; the neighbour's Hello behind it is."""
+    heard: list[str] = []
+
+    def start() -> DiscoveryClient:
+        client = DiscoveryClient(
+            lambda _found, sender: heard.append(sender),
+            port=DISCOVERY + 1,
+            asks=False,
+            addresses=(SERVER,),
+            log=lambda *_a, **_k: None,
+        )
+        client.start()
+        return client
+
+    client = wire.at_server(start)
+    group = GROUP[0], DISCOVERY + 1
+
+    def is_heard() -> bool:
+        wire.at_client(sent, STRANGER, group, hello(1, f"http://{STRANGER}:9/wsd"))
+        wire.at_client(sent, CLIENT, group, hello(2, f"http://{CLIENT}:9/wsd"))
+        return bool(heard)
+
+    try:
+        until(is_heard, "for the neighbour to be heard")
+    finally:
+        wire.at_server(client.stop)
+    assert set(heard) == {CLIENT}
 
 
 def test_questions_get_silence_and_a_flood_of_hellos_few_connections(wire: Cable, found: ScannerServer) -> None:
