@@ -16,6 +16,7 @@ from acceptance.scanner_inlets import LABEL, ScannerServer, serving, sha256
 from works import until
 
 from campaigns.panels.cancel_totals import CancelTotals
+from campaigns.panels.cancels_from_here import PRESS_SECONDS
 from campaigns.panels.panel import PATIENCE, picture
 from postscan.cli.device.wsscan import WsdScanner
 from postscan.core.model.job import Job
@@ -64,6 +65,7 @@ def _press_and_stop(scanner: WsdScanner, numbers: Sequence[int], dice: random.Ra
         pages = tuple(picture(number + 1, page) for page in range(PAGES))
         scanner.load(pages)
         after = dice.uniform(0, MOST_SECONDS)
+        time.sleep(PRESS_SECONDS)
         press = scanner.press(LABEL)
         time.sleep(after)  # a random moment of the scan
         is_cancelled = scanner.cancel()
