@@ -5,7 +5,6 @@ It shares no code with the server.
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import struct
@@ -16,6 +15,7 @@ import xml.etree.ElementTree as ET
 from acceptance.networks import CLIENT
 from acceptance.server import Server, Tables
 from device import Device
+from free_ports import free_port
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 WSA = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
@@ -125,10 +125,11 @@ def is_closed(port: int) -> bool:
 
 
 def free_ports(number: int) -> list[int]:
-    """Return UDP ports that nobody has."""
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(asking("127.0.0.1")) for _ in range(number)]
-        return [one.getsockname()[1] for one in found]
+    """Return different UDP ports that nobody has."""
+    found: set[int] = set()
+    while len(found) < number:
+        found.add(free_port())
+    return list(found)
 
 
 def discovered(port: int, directed_port: int) -> Tables:

@@ -164,8 +164,12 @@ class Server:
         return self._log.read_text()
 
     def tracebacks(self) -> list[str]:
-        """Return the first line of each error of its own in the log; those of filters are values within a line."""
-        return [line for line in self.log().splitlines() if line.startswith("Traceback")]
+        """Return the first line of each error of its own in the log; those of filters are values within a line.
+
+        The fork server of Python writes one if its server was killed between two parts of a message: it is none.
+        """
+        found = re.findall(r"^Traceback.*\n(?: .*\n)*.*", self.log(), re.MULTILINE)
+        return [one.partition("\n")[0] for one in found if not ("forkserver.py" in one and one.endswith("EOFError"))]
 
     def forget_peak_memory(self) -> None:
         """Let `peak_memory` begin anew (proc(5), clear_refs)."""

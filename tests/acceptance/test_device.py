@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -21,21 +20,13 @@ from acceptance.networks import SERVER, Cable, cable
 from acceptance.scanning import instructions, leads_to
 from acceptance.server import Server, Tables, running
 from certificates import Authority, sid_extension
+from free_ports import free_port
 
 from postscan.cli.device.command import MISBEHAVIOURS
 
 ANNA = "S-1-5-21-1-2-3-1001"
 PATIENCE = 300
 CUT_OR_REPEATED = ("cut", "duplicate", "hang-up", "slow")
-
-
-def free_port() -> int:
-    """Return a port that nobody has, neither by UDP nor by TCP."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
-            udp.bind(("127.0.0.1", 0))
-            with socket.create_server(udp.getsockname()):
-                return int(udp.getsockname()[1])
 
 
 def found_by_name(port: int, directed_port: int) -> Tables:

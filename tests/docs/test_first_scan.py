@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 from elsewhere import Elsewhere
+from free_ports import free_port
 from page_shell import PageShell, ShownCommand
-from samba import free_port
 
 Image = pytest.importorskip("PIL.Image", reason="the page of the mail needs the extra [image]")
 pikepdf = pytest.importorskip("pikepdf", reason="the pdf filter needs the extra [pdf]")

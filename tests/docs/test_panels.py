@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from documents import blocks
-from listeners import free_port
+from free_ports import free_port
 from page_shell import PageShell, ShownCommand
 from plugin_names import unused
 from watched_folders import png

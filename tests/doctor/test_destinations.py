@@ -12,8 +12,9 @@ import messages
 import pytest
 from destinations import open_folder
 from findings import bad, made, the
+from free_ports import free_port
 from plugin_names import others
-from samba import NAME, free_port, samba
+from samba import NAME, samba
 from smtp import MailServer
 
 from postscan.cli.demo import sandbox

@@ -18,8 +18,8 @@ from certificates import DAY, NOW, SERVER, Authority, Credentials
 from cryptography import x509
 from destinations import open_folder, without_privileges
 from findings import bad, made, the
+from free_ports import free_port
 from plugin_names import unused
-from samba import free_port
 from typer.testing import CliRunner, Result
 from works import SID, instructions
 

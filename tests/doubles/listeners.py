@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -166,10 +165,3 @@ def summary(message: bytes) -> tuple[str, str]:
     names = ("JobState", "JobCompletedState", "RepositoryState", "Status")
     found = [(one.text or "") for one in body.iter() if etree.QName(one).localname in names]
     return etree.QName(body).localname, found[0] if found else ""
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port: int = closed.getsockname()[1]
-    return port

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from destinations import NOBODY
 from documents import blocks
+from free_ports import free_port
 
 NAME = "files02.fabrikam.example"
 PASSWORD = "right-horse-battery"
@@ -147,13 +148,6 @@ def is_here() -> bool:
 def bound() -> dict[str, str]:
     """Return the options of a share whose user is bound by the permissions of its files, even if smbd is root's."""
     return {"force user": pwd.getpwuid(NOBODY).pw_name} if os.geteuid() == 0 else {}
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _lines(options: dict[str, str]) -> list[str]:

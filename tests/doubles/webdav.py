@@ -120,13 +120,6 @@ def serve(root: Path, certificate: Path | None = None) -> Iterator[WebDav]:
         thread.join()
 
 
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @dataclass
 class _Faulty:
     """The layer before WsgiDAV: it notes each request, and lets a fault have it if there is one."""

@@ -11,7 +11,8 @@ import certificates
 import pytest
 from conftest import ANNA, BORIS
 from cryptography import x509
-from listeners import Listener, Telling, free_port
+from free_ports import free_port
+from listeners import Listener, Telling
 from subscribed import CANCELED, CREATED, create, live_and_end, subscribe, with_events
 from works import until
 

@@ -13,7 +13,7 @@ import httpx2
 import psutil
 import pytest
 import uvloop
-from listeners import free_port
+from free_ports import free_port
 from works import until
 
 from postscan.core.model.subscription import Sink

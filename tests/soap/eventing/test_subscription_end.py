@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from conftest import ANNA, BORIS
-from listeners import Listener, Telling, free_port
+from free_ports import free_port
+from listeners import Listener, Telling
 from schemas import assert_valid
 from subscribed import BLOCK, CANCELED, CREATED, create, live_and_end, subscribe, with_events
 from works import until

@@ -84,7 +84,7 @@ def test_vanish_cuts_the_power_between_any_two_messages(playing: Begin, message:
         answered.append("Renew")
         client.cancel(created)
         answered.append("CancelJob")
-        client.scan("GetActiveJobs")
+        until(lambda: client.scan("GetActiveJobs").status != 200, "for the power to be off")
 
     with pytest.raises(BROKEN):
         converse()

@@ -11,8 +11,9 @@ import time
 import pytest
 from cancelled import run_until
 from destinations import open_folder
+from free_ports import free_port
 from relay import Relay, silent
-from samba import free_port, samba
+from samba import samba
 from smb_runs import NAMES, ONE, TWO, USER, calls, empty, run, stored
 
 from postscan.core.model.states import FilterState
