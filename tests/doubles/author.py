@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elsewhere import Elsewhere
+from free_ports import free_port
 
 NAME = "acme-letter"
 PAGE = b"\x89PNG\r\n\x1a\n" + b"a page that nobody looks at" * 100
@@ -48,7 +48,7 @@ class Author:
         self._elsewhere.do("postscan", "plugin", "new", NAME, *options)
         (self.package / "page.png").write_bytes(PAGE)
         with (self.package / "try" / "postscan.toml").open("a") as settings:
-            settings.write(f"\n[server]\nport = {_free_port()}  # the usual one may be taken here\n")
+            settings.write(f"\n[server]\nport = {free_port()}  # the usual one may be taken here\n")
 
     def read(self) -> list[Step]:
         """Do what the README says, from top to bottom."""
@@ -109,13 +109,6 @@ class Author:
             finally:
                 server.terminate()
                 assert server.wait(60) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def step(steps: list[Step], beginning: str, *, last: bool = False) -> Step:
