@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import certificates
 import pytest
-import samba
 from acceptance.seeking import NS, ask, directed, discovered, free_ports, message, probe, resolve, text
 from acceptance.server import Server, running
 from certificates import Authority
 from cryptography import x509
 from device import Device
+from free_ports import free_port
 from lxml import etree
 from works import until
 
@@ -46,7 +46,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     """A server with a certificate for its name, that can be found."""
     folder, ca = tmp_path_factory.mktemp("secure"), Authority()
     shown = ca.issue("scan server", usage=[certificates.SERVER], names=[x509.DNSName(NAME)])
-    port = samba.free_port()
+    port = free_port()
     place = {"port": port, "drain_seconds": 1, "public_url": f"https://{NAME}:{port}"}
     tls = {"certificate": str(shown.write(folder, "server"))}
     with running(folder, {"server": place, "tls": tls, **discovered(*free_ports(2))}) as server:

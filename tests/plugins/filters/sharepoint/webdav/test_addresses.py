@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import webdav
 from certificates import Authority
+from free_ports import free_port
 from webdav_runs import run, settings, stored
 
 from postscan.core.model.states import FilterState
@@ -79,7 +80,7 @@ def test_a_redirect_is_not_followed(dav, pages, tmp_path, method):
 def test_no_variable_of_the_environment_sends_it_elsewhere(dav, pages, monkeypatch):
     """A proxy of the environment is not for us (I30)."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{webdav.free_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
 
     assert run(dav, pages[:1]).outcome is FilterState.SUCCEEDED
 

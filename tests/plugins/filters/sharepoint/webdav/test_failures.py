@@ -7,6 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 import webdav
+from free_ports import free_port
 from webdav_runs import FOLDER, NAMES, run, settings, stored
 
 from postscan.core.model.states import FilterState
@@ -72,7 +73,7 @@ def test_a_library_that_failed_is_not_tried_for_the_next_document(dav, pages):
 
 def test_a_server_that_is_gone_is_given_up_after_its_time(dav, pages):
     """And the sentence says for how long it was tried."""
-    url = f"http://127.0.0.1:{webdav.free_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     table = {"sites": {url: {"kind": "webdav", "seconds": 0.5}}}
     result = run(dav, pages, f"{url}/docs", table=table)
 
