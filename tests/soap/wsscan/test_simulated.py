@@ -178,14 +178,14 @@ def test_nothing_half_is_delivered(misbehaviour: str, state: str, stored: int) -
         assert outcome.reason
 
 
-def test_a_scanner_that_vanishes_behind_its_answer_leaves_no_pages() -> None:
-    """Whether the answer has arrived decides between Canceled and Aborted."""
+def test_a_scanner_that_vanishes_behind_its_answer_leaves_no_job_that_runs() -> None:
+    """Whether the answer has arrived decides between Canceled and Aborted; the first page may come before it is off."""
     with scanning([ONE, TWO], misbehaviours=("vanish=CreateScanJob:after",)) as (_scanner, panel):
         panel.pull()
         outcome = panel.outcome()
 
         assert (outcome.kind, panel.states()) in [("failed", ["Aborted"]), ("failed", ["Canceled"])]
-        assert outcome.pages == 0
+        assert outcome.pages < 2
 
 
 @pytest.mark.conformance("WSS-060", "WSS-063")
