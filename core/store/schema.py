@@ -66,11 +66,14 @@ JOB = sa.Table(
     sa.Column("ended_ticks", sa.Double),
     sa.Column("images_kept", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("kept_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("holder", sa.String(36), nullable=False, server_default=sa.text("''")),
+    sa.Column("turn", sa.Integer, nullable=False, server_default="0"),
     # For searches, which look at jobs of any state.
     sa.Index(None, "created", "token"),
     sa.Index(None, "user_sid", "created", "token"),
 )
-"""`kept_bytes` is `Job.kept_bytes`; `ended_ticks` the tick at which the first sweep after its end found the job."""
+"""`kept_bytes` is `Job.kept_bytes`; `ended_ticks` the tick at which the first sweep after its end found the job;
+`holder` the process that runs it or ran it last, `turn` how often it was taken in hand."""
 
 # Most jobs have ended long ago, so each of these indexes holds the rows of one question alone. A query uses it if it
 # has the condition of the index word for word, which is why these conditions have no parameters.

@@ -26,6 +26,8 @@ from postscan.core.model.states import JobState
 from postscan.core.store import deliveries, events, installation, jobs, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.callers import audit, requests
+from postscan.core.store.cluster import members
+from postscan.core.store.cluster.members import MemberBeat
 from postscan.core.store.database import CONNECTIONS, Database
 from postscan.core.store.database.pages import PAGE, in_pages, in_parts, of_jobs
 from postscan.core.store.jobs import NOTHING, JobKey
@@ -285,6 +287,13 @@ class Store:
     def server(self) -> str | None:
         """Return the name of the process that serves the database; None if there is none."""
         return self._database.server()
+
+    def members(self) -> Sequence[MemberBeat]:
+        """Return the members of the cluster, by name; none on SQLite."""
+        if self._database.file is not None:
+            return ()
+        with self.reading() as db:
+            return members.select(db)
 
     # --- retention -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What processes that share a database store about themselves. Functions on an open transaction."""
