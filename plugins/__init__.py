@@ -6,11 +6,16 @@ A plugin is a module, named by an entry point of the group `postscan.filters`, w
     def postscan_filters():
         return [MyFilter()]
 
-A source has an entry point of the group `postscan.sources`, and `postscan_sources`, which returns one.
+A source has an entry point of the group `postscan.sources`, and `postscan_sources`, which returns one. A plugin of
+hooks is a class derived from `Hooks`, named by an entry point of the group `postscan.hooks`.
 """
 
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.context import FilterContext
+from postscan.core.filters.directory.context import HooksContext
+from postscan.core.filters.directory.errors import AccessRefused, DirectoryAway
+from postscan.core.filters.directory.hooks import Hooks
+from postscan.core.filters.directory.values import DirectoryProcess, DirectoryUser
 from postscan.core.filters.facts import Document
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.hookspecs import hookimpl
@@ -30,11 +35,15 @@ from postscan.core.filters.tools import ToolEnded
 from postscan.core.model.states import FilterReason
 
 __all__ = [
+    "AccessRefused",
     "Busy",
     "CancellationToken",
     "Cancelled",
     "Completeness",
     "Destination",
+    "DirectoryAway",
+    "DirectoryProcess",
+    "DirectoryUser",
     "Document",
     "Ended",
     "FileState",
@@ -44,6 +53,8 @@ __all__ = [
     "FilterReason",
     "FilterResult",
     "GrowingHash",
+    "Hooks",
+    "HooksContext",
     "JobStatus",
     "PageWriter",
     "Place",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.filters import changes
+from postscan.core.filters.delivery import changes
 from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.settings.engine import LimitSettings
 from postscan.core.spool.images import ImageWriter, Reserve, Spool

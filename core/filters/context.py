@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from postscan.core.filters import tools
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
-from postscan.core.filters.changes import Changes
 from postscan.core.filters.delivery import folder as delivery_folder
+from postscan.core.filters.delivery.changes import Changes
 from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.results import FilterFailed, reason_of
 from postscan.core.model import file_names

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from postscan.core.errors import PluginError
-from postscan.core.filters import changes, loader, parameters
+from postscan.core.filters import loader, parameters
 from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.context import FilterContext, Parent
+from postscan.core.filters.delivery import changes
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed, reason_of
 from postscan.core.filters.source.connection import InletConnection

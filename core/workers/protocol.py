@@ -280,7 +280,7 @@ class Diagnosed(Message):
 
 
 class FilterDone(Message):
-    """The filter has done its work; `postscan.core.filters.changes` checks the documents that it made."""
+    """The filter has done its work; `postscan.core.filters.delivery.changes` checks the documents that it made."""
 
     type: Literal["done"] = "done"
     warnings: tuple[Sentence, ...] = ()

@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from postscan.core.filters import changes, parameters
+from postscan.core.filters import parameters
 from postscan.core.filters.cancellation import CancellationToken, Cancelled, CancelSource, Checks
 from postscan.core.filters.context import FilterContext
+from postscan.core.filters.delivery import changes
 from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.filter import Filter
 from postscan.core.filters.results import FilterFailed

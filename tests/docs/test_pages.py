@@ -42,7 +42,8 @@ def test_every_hook_has_its_page_with_its_exact_arguments() -> None:
 
     assert hooks
     for hook in hooks:
-        assert f"## `{hook.__name__}{re.sub(chr(39), '', str(inspect.signature(hook)))}`" in page("docs/hooks.md")
+        signature = re.sub(r"(?<=[:>] )'([^']+)'", r"\1", str(inspect.signature(hook)))
+        assert f"## `{hook.__name__}{signature}`" in page("docs/hooks.md")
 
 
 def test_the_settings_page_is_what_the_settings_say() -> None:

@@ -64,11 +64,15 @@ def imported(path):
 def test_authors_have_exactly_these_names():
     """Every one of them is a promise; a new one is a decision."""
     assert postscan.plugins.__all__ == [
+        "AccessRefused",
         "Busy",
         "CancellationToken",
         "Cancelled",
         "Completeness",
         "Destination",
+        "DirectoryAway",
+        "DirectoryProcess",
+        "DirectoryUser",
         "Document",
         "Ended",
         "FileState",
@@ -78,6 +82,8 @@ def test_authors_have_exactly_these_names():
         "FilterReason",
         "FilterResult",
         "GrowingHash",
+        "Hooks",
+        "HooksContext",
         "JobStatus",
         "PageWriter",
         "Place",

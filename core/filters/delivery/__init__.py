@@ -1,1 +1,1 @@
-"""Copy a document into a folder so that it appears complete or not at all."""
+"""What a filter makes: files in folders, complete or not at all, and documents for the filters after it."""

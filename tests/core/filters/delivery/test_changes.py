@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from postscan.core.filters import changes
-from postscan.core.filters.changes import Changes, Entry
+from postscan.core.filters.delivery import changes
+from postscan.core.filters.delivery.changes import Changes, Entry
 
 
 @pytest.fixture
