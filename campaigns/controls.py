@@ -1,41 +1,31 @@
 """Remove the controls that protect the server, one at a time, and check that tests fail.
 
     python -m campaigns controls [ID ...]      all threats of the table, or those that are named
+    python -m campaigns controls --copies 3    three rows at a time
 
 `controls.toml` is the table: the threat, the control, its source lines, their replacement, and the tests that must fail
-then. The campaign works in a copy of the tree with an environment of its own, so that the tests, and the servers that
-they start, import the copy.
+then. The campaign works in copies of the tree, so several rows can be tried at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.util
-import os
-import shutil
-import signal
-import subprocess
+import queue
 import sys
-import sysconfig
 import tempfile
 import time
 import tomllib
-import venv
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-TABLE: Final = Path(__file__).with_suffix(".toml")
-PACKAGES: Final = ("cli", "console", "core", "doctor", "migrations", "plugins", "soap")
-TEST_SECONDS: Final = 300
-MOST_SECONDS: Final = 1500.0
-"""For one test, and for the tests of one row: without its control a server may hang, and that is a failure too."""
+from campaigns.tree_copy import FAILED, PASSED, Copy
 
-_REMOVED_VARIABLES: Final = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+TABLE: Final = Path(__file__).with_suffix(".toml")
+TESTS_AT_ONCE: Final = 50
 
 
 class NotThere(ValueError):
@@ -75,15 +65,49 @@ class Totals:
     survived: list[str] = field(default_factory=list)
 
 
+class Copies:
+    """Copies of the tree; a thread that needs one waits until one is free."""
+
+    def __init__(self, copies: Sequence[Copy]) -> None:
+        self._copies = tuple(copies)
+        self._free: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for copy in self._copies:
+            self._free.put(copy)
+
+    @contextmanager
+    def one(self) -> Iterator[Copy]:
+        """Lend a copy to the body."""
+        copy = self._free.get()
+        try:
+            yield copy
+        finally:
+            self._free.put(copy)
+
+    @contextmanager
+    def threads(self) -> Iterator[ThreadPoolExecutor]:
+        """Provide a thread for each copy; if the body is interrupted, end the tests that run and begin no others."""
+        with ThreadPoolExecutor(len(self._copies)) as pool:
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for copy in self._copies:
+                    copy.interrupt()
+                raise
+
+
 def run(*arguments: str) -> int:
     """Run the campaign, print each row and the totals; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m campaigns controls")
     parser.add_argument("threat", nargs="*", help="T-A1, T-D1, T-O4 ...")
-    rows = table(parser.parse_args(arguments).threat)
+    parser.add_argument("--copies", type=int, default=1, help="how many rows are tried at a time (default: 1)")
+    options = parser.parse_args(arguments)
+    rows = table(options.threat)
     print(f"{len(rows)} controls against {', '.join(dict.fromkeys(row.threat for row in rows))}")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="controls-") as home:
-        totals = campaign(Copy(Path(home).resolve()), rows, print)
+        copies = [Copy(Path(home).resolve() / str(number)) for number in range(max(1, options.copies))]
+        totals = campaign(copies, rows, lambda line: print(line, flush=True))
     for sentence in totals.survived:
         print(f"SURVIVED: {sentence}")
     print(f"{time.monotonic() - begun:.0f} s; {totals.noticed} noticed, {len(totals.survived)} survived")
@@ -99,123 +123,49 @@ def table(threats: Sequence[str] = ()) -> list[Control]:
     return [row for row in rows if not threats or row.threat in threats]
 
 
-def campaign(copy: Copy, rows: Sequence[Control], report: Callable[[str], object]) -> Totals:
-    """Check each row; raise `NotThere` for an outdated row, `RuntimeError` if a test fails with all controls."""
+def campaign(copies: Sequence[Copy], rows: Sequence[Control], report: Callable[[str], object]) -> Totals:
+    """Check each row, as many at a time as there are copies, and report it in the table's order.
+
+    Raises:
+        NotThere: a row is outdated.
+        RuntimeError: a test fails although all controls are present.
+    """
     for row in rows:
-        row.removed_from((copy.root / row.file).read_text())
-    tests = tuple(dict.fromkeys(test for row in rows for test in row.tests))
-    unfit = other_than(PASSED, tests, copy.outcomes(tests))
-    if unfit:
-        raise RuntimeError(f"{copy.output()}\nalthough all controls are present: {'; '.join(unfit)}")
+        row.removed_from((copies[0].root / row.file).read_text())
+    shared = Copies(copies)
     totals = Totals()
-    for row in rows:
-        with copy.without(row):
-            missed = other_than(FAILED, row.tests, copy.outcomes(row.tests))
-        totals.survived += [f"{row.threat}, {row.what}: {one}" for one in missed]
-        totals.noticed += not missed
-        report(f"{row.threat:4} {'SURVIVED' if missed else 'noticed '} {row.what}")
+    with shared.threads() as pool:
+        for unfit in pool.map(lambda tests: _unfit(shared, tests), _parts(rows)):
+            if unfit:
+                raise RuntimeError(unfit)
+        for row, missed in zip(rows, pool.map(lambda row: _missed(shared, row), rows), strict=True):
+            totals.survived += [f"{row.threat}, {row.what}: {one}" for one in missed]
+            totals.noticed += not missed
+            report(f"{row.threat:4} {'SURVIVED' if missed else 'noticed '} {row.what}")
     return totals
+
+
+def _parts(rows: Sequence[Control]) -> list[list[str]]:
+    """Divide the tests of all rows, each once, into parts; those of one file may share a server."""
+    tests = sorted({test for row in rows for test in row.tests})
+    return [tests[begin : begin + TESTS_AT_ONCE] for begin in range(0, len(tests), TESTS_AT_ONCE)]
+
+
+def _unfit(copies: Copies, tests: Sequence[str]) -> str:
+    """Run tests with all controls; return what went wrong, or an empty text."""
+    with copies.one() as copy:
+        unfit = other_than(PASSED, tests, copy.outcomes(tests))
+        return f"{copy.output()}\nalthough all controls are present: {'; '.join(unfit)}" if unfit else ""
+
+
+def _missed(copies: Copies, row: Control) -> list[str]:
+    """Run a row's tests without its control; return a sentence for each test that did not fail."""
+    with copies.one() as copy:
+        spoilt = row.removed_from((copy.root / row.file).read_text())
+        with copy.changed(row.file, spoilt):
+            return other_than(FAILED, row.tests, copy.outcomes(row.tests))
 
 
 def other_than(expected: str, tests: Sequence[str], outcomes: Mapping[str, str]) -> list[str]:
     """Return a sentence for each test with another outcome."""
     return [f"{test} {outcomes.get(test, 'did not run')}" for test in tests if outcomes.get(test) != expected]
-
-
-PASSED, FAILED, UNFIT = "passed", "failed", "could not be run"
-
-
-class Copy:
-    """A copy of the tree, uncommitted files included, in a folder of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        made = (line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())
-        shutil.copytree(ROOT, root, symlinks=True, ignore=shutil.ignore_patterns(".git", *made), dirs_exist_ok=True)
-        self._python = _environment(root)
-        self._output = root / "output.txt"
-
-    @contextlib.contextmanager
-    def without(self, control: Control) -> Iterator[None]:
-        """Leave a control out while the body runs."""
-        file = self.root / control.file
-        whole = file.read_text()
-        try:
-            _write(file, control.removed_from(whole))
-            yield
-        finally:
-            _write(file, whole)
-
-    def outcomes(self, tests: Sequence[str]) -> dict[str, str]:
-        """Run tests in one process, and return the outcome of each; the worst one of a test with parameters."""
-        report = self.root / "outcomes.xml"
-        report.unlink(missing_ok=True)
-        options = ["-q", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}", f"--junitxml={report}"]
-        command = [str(self._python), "-m", "pytest", *options, *tests]
-        with self._output.open("w") as output:
-            _finish(subprocess.Popen(command, cwd=self.root, env=_variables(), stdout=output, stderr=output))
-        found: dict[str, str] = {}
-        for case in ET.parse(report).iter("testcase") if report.exists() else ():
-            name = _name(case)
-            found[name] = max(found.get(name, PASSED), _outcome(case), key=(PASSED, UNFIT, FAILED).index)
-        return found
-
-    def output(self) -> str:
-        """Return the end of the output of the last tests."""
-        return self._output.read_text(errors="replace")[-4000:]
-
-
-def _name(case: ET.Element) -> str:
-    return f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').partition('[')[0]}"
-
-
-def _outcome(case: ET.Element) -> str:
-    """Return the outcome of one test; an error in its setup, or a skip, is no failure."""
-    if case.find("failure") is not None:
-        return FAILED
-    return PASSED if case.find("error") is None and case.find("skipped") is None else UNFIT
-
-
-def _environment(root: Path) -> Path:
-    """Create an environment in which `postscan` is this copy; all other packages are those installed here."""
-    links = root / ".types" / "postscan"
-    links.mkdir(parents=True)
-    for package in PACKAGES:
-        (links / package).symlink_to(root / package)
-    home = root / ".venv"
-    venv.EnvBuilder(symlinks=True).create(home)
-    installed = sysconfig.get_path("purelib")
-    (packages,) = home.glob("lib/python*/site-packages")
-    (packages / "copy.pth").write_text(f"{links.parent}\nimport site; site.addsitedir({installed!r})\n")
-    return home / "bin" / "python"
-
-
-def _variables() -> dict[str, str]:
-    """Return the environment variables of the tests, without those that refer to the original tree."""
-    return {name: value for name, value in os.environ.items() if name not in _REMOVED_VARIABLES}
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a module, and remove its compiled form: Python does not notice two changes within a second."""
-    file.write_text(text)
-    Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
-
-
-def _finish(tests: subprocess.Popen[bytes]) -> None:
-    """Wait for the tests; on a timeout or an interrupt, let them end their servers."""
-    try:
-        tests.wait(MOST_SECONDS)
-    except subprocess.TimeoutExpired:
-        _interrupt(tests)
-    except BaseException:
-        _interrupt(tests)
-        raise
-
-
-def _interrupt(tests: subprocess.Popen[bytes]) -> None:
-    tests.send_signal(signal.SIGINT)
-    try:
-        tests.wait(60)
-    except subprocess.TimeoutExpired:
-        tests.kill()
-        tests.wait()

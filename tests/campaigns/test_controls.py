@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from campaigns import controls
-from campaigns.controls import ROOT, Control, Copy, NotThere
+from campaigns.controls import Control, NotThere
+from campaigns.tree_copy import ROOT, Copy
 
 THREATS = {"T-A1", "T-A2", "T-A3", "T-A4", "T-A5", "T-A6", "T-D1", "T-D2", "T-D3", "T-D4"} | {
     "T-F4",
@@ -68,14 +69,15 @@ def test_a_control_that_is_gone_is_noticed_and_a_line_that_controls_nothing_is_n
     """A campaign that never finds a survivor would prove nothing; nor would a test that fails anyway."""
     real = row("T-D3", "an answer is remembered")
     idle = replace(real, what="a line for the log", lines='log.info("answer too large ', instead='log.info("too large ')
-    copy, told = Copy(tmp_path), []
+    copies, told = [Copy(tmp_path / "one"), Copy(tmp_path / "two")], []
 
-    totals = controls.campaign(copy, [real, idle], told.append)
+    totals = controls.campaign(copies, [real, idle], told.append)
 
     assert (totals.noticed, len(totals.survived)) == (1, 1)
     assert totals.survived[0] == f"T-D3, a line for the log: {real.tests[0]} passed"
     assert told == ["T-D3 noticed  an answer is remembered", "T-D3 SURVIVED a line for the log"]
-    assert (tmp_path / real.file).read_text() == (ROOT / real.file).read_text()
+    for copy in copies:
+        assert (copy.root / real.file).read_text() == (ROOT / real.file).read_text()
 
 
 def test_what_was_skipped_or_broke_around_the_test_has_noticed_nothing() -> None:
