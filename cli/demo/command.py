@@ -29,13 +29,13 @@ from postscan.core.errors import PostscanError
 
 ARCHIVE: Final = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 ARCHIVE_AND_STAMP: Final = "C2A6F0D1-5E39-4B87-A0D4-3F1E7B92C865"
-FEW: Final = ("page.png", "text.png", "coffee.png", "retina.jpg")
-UPLOADED: Final = "text.png"
+FEW: Final = ("letter.png", "invoice.png", "contract.tif", "poster.jpg")
+UPLOADED: Final = "minutes.png"
 PAGES: Final = (  # the fast ones first: grey before colour
-    *("page.png", "text.png", "camera.png", "moon.png", "coins.png", "brick.png", "gravel.png", "cell.png"),
-    *("rocket.jpg", "coffee.png", "retina.jpg", "astronaut.png"),
+    *("letter.png", "minutes.png", "invoice.png", "delivery-note.png", "price-list.png", "receipt.png", "form.png"),
+    *("contract.tif", "chart.jpg", "plan.jpg", "poster.jpg"),
 )
-CANCEL_AFTER: Final = 3  # seconds after the end of the images
+CANCEL_AFTER: Final = 2  # seconds after the end of the images
 
 
 def demo(
@@ -46,7 +46,7 @@ def demo(
     """Run a demonstration: two jobs are completed, one is cancelled.
 
     Starts a server on free loopback ports, with a folder for its data, and sends pages to it with `postscan send`.
-    Each command is printed before it runs, so that you can repeat it. The pages are photographs from scikit-image
+    Each command is printed before it runs, so that you can repeat it. One filter needs Pillow
     (pip install 'postscan[demo]').
 
     The second job comes by HTTP, from an account: a PUT that the source `web` takes.
@@ -62,10 +62,9 @@ def demo(
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped on exit
     _check_installed()
-    pictures = _pictures()
     with _folder(keep) as folder:
         sandbox = DemoSandbox(folder, ARCHIVE)
-        _run(sandbox, pictures)
+        _run(sandbox)
         if keep:
             typer.echo(f"\nAll files are kept in {folder}; go on with:\n")
             typer.echo(f"$ cd {shlex.quote(str(folder))} && export POSTSCAN_CONFIG=postscan.toml\n$ postscan serve")
@@ -82,9 +81,9 @@ def demo(
     typer.echo("As expected: two jobs Completed, one Canceled, each archived file equal to the page that was sent.")
 
 
-def _run(sandbox: DemoSandbox, pictures: Path) -> None:
+def _run(sandbox: DemoSandbox) -> None:
     typer.echo("A folder with pages, shares, settings, two scan processes and the password of an account.\n")
-    sandbox.build(pictures, PAGES, ("archive.xml", "archive-and-stamp.xml"))
+    sandbox.build(PAGES, ("archive.xml", "archive-and-stamp.xml"))
     sandbox.run("process", "add", "archive.xml", "--name", "Archive", "--id", ARCHIVE)
     sandbox.run("process", "add", "archive-and-stamp.xml", "--name", "Archive and stamp", "--id", ARCHIVE_AND_STAMP)
     sandbox.run("accounts", "add", ACCOUNT, "--user", USER, "--inlet", INLET, stdin=ACCOUNT_FILE)
@@ -153,18 +152,11 @@ def _check_archive(sandbox: DemoSandbox, sent: Iterable[str]) -> None:
 
 
 def _check_installed() -> None:
-    """Raise `PostscanError` without what the account needs; importing it would take longer."""
-    if importlib.util.find_spec("argon2") is None:
-        raise PostscanError("the demo needs argon2-cffi for its account; install it with: pip install 'postscan[demo]'")
-
-
-def _pictures() -> Path:
-    """Return the folder of pictures in scikit-image, without importing it."""
-    spec = importlib.util.find_spec("skimage")
-    for package in (spec.submodule_search_locations or ()) if spec else ():
-        if all((Path(package) / "data" / name).is_file() for name in PAGES):
-            return Path(package) / "data"
-    raise PostscanError("the demo needs the pictures of scikit-image; install them with: pip install 'postscan[demo]'")
+    """Raise `PostscanError` without what the filter that stamps pages needs; importing it would take longer."""
+    if importlib.util.find_spec("PIL") is None:
+        raise PostscanError(
+            "the demo needs Pillow for one of its filters; install it with: pip install 'postscan[demo]'"
+        )
 
 
 @contextlib.contextmanager

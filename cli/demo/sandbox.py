@@ -10,7 +10,6 @@ import os
 import secrets
 import select
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -51,16 +50,16 @@ class DemoSandbox:
         self._port, self._inlet_port, self._panel_port = _free_ports(3)
         self._environment = os.environ | {"POSTSCAN_CONFIG": "postscan.toml", "PYTHONUNBUFFERED": "1"}
 
-    def build(self, pictures: Path, pages: Sequence[str], processes: Sequence[str]) -> None:
+    def build(self, pages: Sequence[str], processes: Sequence[str]) -> None:
         """Create the pages, the share folders, the settings, the scan processes, and a password for the account."""
         (self.folder / "pages").mkdir()
+        demo = importlib.resources.files("postscan.cli.demo")
         for page in pages:
-            shutil.copyfile(pictures / page, self.folder / "pages" / page)
+            (self.folder / "pages" / page).write_bytes((demo / "pages" / page).read_bytes())
         for share in SHARES:
             (self.folder / "share" / share).mkdir(parents=True)
         for process in processes:
-            sample = importlib.resources.files("postscan.cli.demo") / "samples" / process
-            (self.folder / process).write_bytes(sample.read_bytes())
+            (self.folder / process).write_bytes((demo / "samples" / process).read_bytes())
         (self.folder / ACCOUNT_FILE).touch(0o600)
         (self.folder / ACCOUNT_FILE).write_text(f"{secrets.token_urlsafe(16)}\n", "utf-8")
         (self.folder / "postscan.toml").write_text(self._settings(), "utf-8")

@@ -24,7 +24,7 @@ from postscan.core.model.states import FilterState, JobState
 
 Image = pytest.importorskip("PIL.Image", reason="the pages need the extra [image]")
 pikepdf = pytest.importorskip("pikepdf", reason="the pdf filter needs the extra [pdf]")
-data = pytest.importorskip("skimage.data", reason="the photographed pages come with the extra [demo]")
+data = pytest.importorskip("skimage.data", reason="scikit-image has the photographed pages")
 words = pytest.importorskip("pdfminer.high_level", reason="pdfminer reads the text that was found")
 pytest.importorskip("ocrmypdf", reason="the ocr filter needs the extra [ocr]")
 pytest.importorskip("smbprotocol", reason="the share needs the extra [smb]")

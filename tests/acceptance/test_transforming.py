@@ -18,7 +18,7 @@ from postscan.plugins.filters.pdf import NAMESPACE
 
 Image = pytest.importorskip("PIL.Image", reason="the pdf filter needs the extra [pdf]")
 pikepdf = pytest.importorskip("pikepdf", reason="the pdf filter needs the extra [pdf]")
-data = pytest.importorskip("skimage.data", reason="the photographed pages come with the extra [demo]")
+data = pytest.importorskip("skimage.data", reason="scikit-image has the photographed pages")
 
 
 @pytest.fixture

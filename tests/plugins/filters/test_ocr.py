@@ -21,7 +21,7 @@ from postscan.plugins.testing import run_filter
 Image = pytest.importorskip("PIL.Image", reason="the ocr filter needs the extra [ocr]")
 pikepdf = pytest.importorskip("pikepdf", reason="the ocr filter needs the extra [ocr]")
 pytest.importorskip("ocrmypdf", reason="the ocr filter needs the extra [ocr]")
-data = pytest.importorskip("skimage.data", reason="the photographed page comes with the extra [demo]")
+data = pytest.importorskip("skimage.data", reason="scikit-image has the photographed pages")
 words = pytest.importorskip("pdfminer.high_level", reason="pdfminer reads the text that was found")
 needs_tesseract = pytest.mark.skipif(
     shutil.which("tesseract") is None, reason="tesseract is not here; on Debian: apt-get install tesseract-ocr"

@@ -18,7 +18,7 @@ from postscan.plugins.testing import assert_filter_contract, run_filter
 Image = pytest.importorskip("PIL.Image", reason="the pdf filter needs the extra [pdf]")
 pikepdf = pytest.importorskip("pikepdf", reason="the pdf filter needs the extra [pdf]")
 pytest.importorskip("img2pdf", reason="the pdf filter needs the extra [pdf]")
-data = pytest.importorskip("skimage.data", reason="the photographed pages come with the extra [demo]")
+data = pytest.importorskip("skimage.data", reason="scikit-image has the photographed pages")
 
 MM = 72 / 25.4
 
