@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 SERVER := --extra image --extra oidc --extra ocr --extra pdf --extra postgres --extra sharepoint --extra smb --extra sources
 LINKED := core soap plugins migrations doctor console cli
 
-.PHONY: help demo test test-services check types layers lint format lock bench clean
+.PHONY: help demo test test-services check types layers lint format docs lock bench clean
 
 help:            ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ format: $(READY) ## Format the code with ruff
 bench: $(READY)  ## The measurements in docs/benchmarks.md (minutes)
 	@$(BIN)/python -m bench
 
+docs: $(READY)   ## The documents as a site, in site/<version>/
+	@$(BIN)/python tools/docs_site.py
+
 lock: $(READY)   ## Pin the dependencies again
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
 	    --all-extras --group dev --python-version 3.11 pyproject.toml -o requirements.lock
@@ -49,7 +52,7 @@ lock: $(READY)   ## Pin the dependencies again
 	    $(SERVER) --group build --python-version 3.11 --constraint requirements.lock pyproject.toml -o requirements-server.lock
 
 clean:           ## Remove what the other commands made
-	rm -rf $(VENV) .types build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .types build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment: pinned, hashed, and made again when the pins change.
 # The type checkers cannot follow the mapped layout of an editable install, so .types/ shows them the packages as links.
