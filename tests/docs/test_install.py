@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 
 import pytest
 from documents import ROOT, blocks
@@ -59,3 +60,12 @@ def test_the_lock_has_the_hashes_of_uv() -> None:
 
     assert re.fullmatch(r"[0-9.]+", version)
     assert hashes
+
+
+def test_the_newest_heading_of_the_changelog_is_the_version() -> None:
+    """Or what was not released yet, above it."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert [name for name in headings if name != "Unreleased"][0] == version
+    assert "Unreleased" not in headings[1:]
