@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from postscan.core.spool.images import ID, ID_PART, sync_folder
-from postscan.core.store import installation
-from postscan.core.store.installation import SpoolRow
+from postscan.core.store.cluster import installation
+from postscan.core.store.cluster.installation import SpoolRow
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)

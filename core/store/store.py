@@ -23,10 +23,10 @@ from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine, Delivery, EventRow, StoredResponse
 from postscan.core.model.states import JobState
-from postscan.core.store import deliveries, events, installation, jobs, retention
+from postscan.core.store import deliveries, events, jobs, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.callers import audit, requests
-from postscan.core.store.cluster import members
+from postscan.core.store.cluster import installation, members
 from postscan.core.store.cluster.members import MemberBeat
 from postscan.core.store.database import CONNECTIONS, Database
 from postscan.core.store.database.pages import PAGE, in_pages, in_parts, of_jobs

@@ -67,5 +67,5 @@ def test_the_newest_heading_of_the_changelog_is_the_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
-    assert [name for name in headings if name != "Unreleased"][0] == version
+    assert next(name for name in headings if name != "Unreleased") == version
     assert "Unreleased" not in headings[1:]

@@ -31,6 +31,8 @@ GUIDE = "docs/writing-a-filter.md"
 SOURCES = "docs/writing-a-source.md"
 LISTED = ("core", "soap", "plugins", "migrations", "doctor", "console", "cli")
 MOST_ENTRIES = 13
+MORE = {"core/": 14, "migrations/versions/": 999}
+"""The rooms of the engine, by the plan; and migrations, of which there is one more for each change of the tables."""
 
 
 # --- what there is, is documented --------------------------------------------------------------------------------
@@ -218,7 +220,7 @@ def test_a_folder_has_few_entries(folder: str) -> None:
     """About twelve, so that a reader sees them at a glance."""
     entries = [path for path in (ROOT / folder).iterdir() if not path.name.startswith(("_", "py.typed"))]
 
-    assert len(entries) <= MOST_ENTRIES
+    assert len(entries) <= MORE.get(folder, MOST_ENTRIES)
 
 
 @pytest.mark.parametrize("package", ["core", "SOAP front end"])

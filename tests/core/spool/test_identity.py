@@ -17,7 +17,7 @@ from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
 from postscan.core.spool import identity
 from postscan.core.spool.identity import SpoolIdentity
-from postscan.core.store import installation
+from postscan.core.store.cluster import installation
 from postscan.core.store.store import Store
 
 Make = Callable[[str, str], Engine]
