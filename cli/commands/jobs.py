@@ -150,7 +150,8 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
     Shows owner, user, filters, receipts, documents, deliveries and events, with times in UTC. Actions are the
     commands that the job allows now: cancel, hold, release, retry, discard. The owner is the device (identified by
     its address) or the user (identified by a certificate) that created the job. Of a job that came through a source,
-    the origin says how its sender was proven, and what it has chosen.
+    the origin says how its sender was proven, and what it has chosen; a note says what the device did not scan as
+    it was asked to.
 
     \b
     Example:
@@ -165,12 +166,13 @@ def show(context: typer.Context, token: str, json: Json = False) -> None:
         deliveries = engine.service.deliveries(token, me)
         events = engine.service.events(token, me)
         origin = engine.origins.of_job(job.token, me)
+        notes = engine.service.notes(token, me)
     if json:
-        details = records.JobDetails.of(job, actions(job, me), origin, deliveries, events)
+        details = records.JobDetails.of(job, actions(job, me), origin, notes, deliveries, events)
         typer.echo(views.as_json(details.plain()))
         return
     console = terminal.console()
-    for part in views.page(job, deliveries, events, origin, actions(job, me)):
+    for part in views.page(job, deliveries, events, origin, actions(job, me), notes):
         console.print(part)
 
 

@@ -39,9 +39,10 @@ def page(
     events: Sequence[EventRow],
     origin: JobOrigin | None = None,
     actions: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Iterator[str | Table]:
     """Yield the parts of a job's page: facts, filters, receipts, documents, deliveries, events."""
-    for name, value in (*_facts(job), *_origin(origin), *_actions(actions)):
+    for name, value in (*_facts(job), *_origin(origin), *(("Note", note) for note in notes), *_actions(actions)):
         yield f"{name + ':':<11} {terminal.plain(value)}"
     yield "\nFilters"
     yield terminal.table(

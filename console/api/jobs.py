@@ -151,6 +151,7 @@ def get_job(request: ConsoleRequest, _query: NoQuery) -> ApiAnswer:
         job,
         actions(job, by),
         engine.origins.of_job(job.token, by),
+        engine.service.notes(token, by),
         engine.service.deliveries(token, by),
         engine.service.events(token, by),
     )

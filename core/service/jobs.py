@@ -274,6 +274,10 @@ class PostScanService:
         """Return the outputs that the job's filters were granted, published or not."""
         return self._store.deliveries(self.job(token, by).token)
 
+    def notes(self, token: str, by: Principal) -> tuple[str, ...]:
+        """Return what the source of the job has noted about it; nothing for a job that no source made."""
+        return self._store.notes(self.job(token, by).token)
+
     def lines(self, token: str, by: Principal, after: int = 0) -> JobLogPage:
         """Return what the job's filters have logged behind *after*, the `end` of an earlier page.
 

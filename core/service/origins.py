@@ -196,6 +196,12 @@ class Origins:
             if not queries.record_told(db, inlet, token, outcome):
                 raise OriginRefused("there is no such job")
 
+    def note(self, inlet: str, token: str, notes: Sequence[str]) -> None:
+        """Store all notes about a job, each one line; raise `OriginRefused` if it is no job of this inlet."""
+        with self._store.writing() as db:
+            if not queries.record_notes(db, inlet, token, notes):
+                raise OriginRefused("there is no such job")
+
     def state(self, inlet: str, token: str) -> Job:
         """Return a job of this inlet; raise `OriginRefused` if it is none, or was deleted."""
         with self._store.reading() as db:

@@ -26,6 +26,7 @@ from postscan.core.filters.source.messages import (
     JobOpened,
     KeyTaken,
     LeaveRequest,
+    NoteRequest,
     OpenRequest,
     PageRequest,
     PasswordRequest,
@@ -199,13 +200,15 @@ class SourceIntake:
 
     # --- requests about an open job ------------------------------------------------------------------------------
 
-    def _with_job(self, request: LeaveRequest | PageRequest | EndRequest | FailRequest | CancelRequest) -> Reply:
+    def _with_job(
+        self, request: LeaveRequest | PageRequest | EndRequest | FailRequest | CancelRequest | NoteRequest
+    ) -> Reply:
         with self.jobs.held(request.job) as job:
             try:
                 self._carry_out(job, request)
             except (WrongState, JobNotFound) as error:
                 late = self.jobs.why_late(job, str(error))
-                if not isinstance(request, LeaveRequest | PageRequest):
+                if not isinstance(request, LeaveRequest | PageRequest | NoteRequest):
                     self.jobs.close(job)
                 return RequestLate(id=request.id, reason=late)
         return RequestDone(id=request.id)
@@ -218,6 +221,8 @@ class SourceIntake:
                 self._page(job, request)
             case EndRequest():
                 self._end(job)
+            case NoteRequest():
+                self._note(job, request.text)
             case FailRequest():
                 self.jobs.fail(job, request.reason)
             case CancelRequest():
@@ -264,6 +269,14 @@ class SourceIntake:
                     image.write(chunk)
         job.pages += 1
         job.extended = self._ticks()
+
+    def _note(self, job: OpenJob, text: str) -> None:
+        if job.late:
+            raise WrongState("note", job.late)
+        notes = job.notes_with(text)
+        if notes != job.notes:
+            self._parts.origins.note(self._inlet, job.token, notes)
+            job.notes = notes
 
     def _end(self, job: OpenJob) -> None:
         if not job.pages:

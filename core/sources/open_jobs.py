@@ -11,9 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from postscan.core.errors import JobNotFound, OriginRefused, StoreBusy, WrongState
-from postscan.core.filters.source.messages import JobCancelled
+from postscan.core.filters.source.messages import NOTES, JobCancelled
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal
 from postscan.core.model.states import JobState
@@ -22,6 +23,9 @@ from postscan.core.sources.places import JobPlaces
 from postscan.core.spool.quota import Reservation
 
 log = logging.getLogger(__name__)
+
+MORE: Final = "further notes are left out"
+"""The note behind the last one that is kept."""
 
 
 @dataclass(eq=False)
@@ -36,10 +40,17 @@ class OpenJob:
     extended: float = 0.0
     room: Reservation | None = None
     closed: bool = False
+    notes: tuple[str, ...] = ()
     late: str = ""
     """Why it takes no pages any more; the source has been told, at the tick `late_since`."""
 
     late_since: float = 0.0
+
+    def notes_with(self, text: str) -> tuple[str, ...]:
+        """Return the notes with one more: each is there once, and there are at most `NOTES` and the line about more."""
+        if text in self.notes or len(self.notes) > NOTES:
+            return self.notes
+        return (*self.notes, text if len(self.notes) < NOTES else MORE)
 
     def give_back_room(self) -> None:
         """Give back the room that was reserved for the page that is being written."""

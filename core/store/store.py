@@ -210,6 +210,11 @@ class Store:
         """Return all events of a job in their order."""
         return list(in_pages(self.reading, lambda db, last, most: events.select(db, token, last, most)))
 
+    def notes(self, token: str) -> tuple[str, ...]:
+        """Return what the source of a job has noted about it; nothing if no source made it."""
+        with self.reading() as db:
+            return origins.notes_of(db, token)
+
     # --- running filters -----------------------------------------------------------------------------------------
 
     def record_progress(self, token: str, position: int, text: str) -> None:

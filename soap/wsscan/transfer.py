@@ -178,7 +178,7 @@ class _Scan:
         device_job, chosen = self._create(chosen)
         job.token.check()
         sent = chosen.ticket.parameters
-        self._note_changes(chosen.changes + substituted(sent, device_job.parameters))
+        self._note_changes(job, chosen.changes + substituted(sent, device_job.parameters))
         with self._jobs.running(device_job.id, self._ended_there):
             pages = JobPages(self._client, self._scanner, device_job, sent, self._cancel, self._limits, self._pause)
             try:
@@ -250,10 +250,11 @@ class _Scan:
             with contextlib.suppress(Busy, Refused, Ended):
                 self._job.told(answer)
 
-    def _note_changes(self, changes: tuple[TicketChange, ...]) -> None:
+    def _note_changes(self, job: SourceJob, changes: tuple[TicketChange, ...]) -> None:
         self._changes = changes
         for change in changes:
             self._log("scan ticket changed", "info", change=change)
+            job.note(str(change))
 
     def _note_repeated(self, pages: list[int]) -> None:
         for page in pages:

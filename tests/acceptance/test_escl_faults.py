@@ -102,3 +102,19 @@ def test_a_page_that_comes_again_is_a_page_of_its_own(port: tuple[ScannerServer,
 
     assert found == ("Completed", ["PostScanJobCompletedSuccessfully"], files(*PAGES, PAGES[-1]))
     assert device.jobs[-1].images == 4
+
+
+def test_what_the_device_does_not_offer_is_shown_with_the_job(port: tuple[ScannerServer, int]) -> None:
+    """The scan process asks for both sides, a colour of its own, 300 dpi, and more; `postscan jobs show` has each."""
+    with scanner(port):
+        scanned(port[0])
+    notes = port[0].shown(port[0].jobs()[-1].token)["notes"]
+
+    for begin in (
+        "the input feeder in place of duplex",
+        "the color mode RGB24 in place of acme:Sepia",
+        "the format image/jpeg in place of ",
+        "150 dpi in place of 300 dpi",
+        "a region of ",
+    ):
+        assert [note for note in notes if note.startswith(begin)], (begin, notes)

@@ -104,3 +104,12 @@ def test_a_page_that_comes_again_is_a_page(server: ScannerServer, panel: WsdScan
 
     assert pressed(server, panel) == (*COMPLETED, files(PAGES[0], PAGES[0], PAGES[2]))
     assert "page has the bytes of the one before" in server.server.log()
+
+
+def test_what_the_device_does_not_offer_is_shown_with_the_job(server: ScannerServer, panel: WsdScanner) -> None:
+    """The scan process asks for both sides and a colour of its own; `postscan jobs show` has what was taken instead."""
+    pressed(server, panel)
+
+    notes = server.shown(server.jobs()[-1].token)["notes"]
+    for begin in ("input source ADF instead of ADFDuplex", "colour RGB24 instead of acme:Sepia"):
+        assert [note for note in notes if note.startswith(begin)], (begin, notes)

@@ -152,6 +152,26 @@ class GoesOnAfterACancel(Desk):
         return pages[0]
 
 
+class NotesItsSecret(Basket):
+    """Writes its password into a note about a job."""
+
+    def take(self, inlet: SourceContext, path: Path) -> None:
+        """Make a job of one file."""
+        try:
+            with self.job(inlet, path) as job:
+                job.note(f"fetched with {inlet.settings.phrase}")
+                with job.page() as page:
+                    page.write(path.read_bytes())
+        except (Busy, Ended):
+            return
+        except Refused:
+            self.refused(path)
+            return
+        except Taken:
+            pass
+        path.unlink()
+
+
 class TellsItsSecret(Basket):
     """Writes its password into the log."""
 

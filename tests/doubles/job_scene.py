@@ -11,9 +11,11 @@ from works import SID, instructions
 from postscan.core.engine import Engine
 from postscan.core.model.job import Job, JobToken, Receipt, RunStatus
 from postscan.core.model.principal import Principal
-from postscan.core.model.records import Delivery
+from postscan.core.model.records import Delivery, JobOrigin, OriginProof
 from postscan.core.model.states import FilterVerb, JobReason
 from postscan.core.spool.job_log import JobLogWriter
+from postscan.core.store.sources import origins
+from postscan.core.store.sources.origins import OriginRow
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e'\"&{{ 7777 * 7777 }}"
 """What a device or a filter may write: markup, a mark that turns the direction, quotes, a template."""
@@ -72,3 +74,11 @@ def write_line(core: Engine, token: str, text: str) -> None:
     """Let the first filter of a job log a line."""
     with contextlib.closing(JobLogWriter(core.spool.logs, JobToken(token), ANNA.name, 0, 1, core.clock, 0)) as log:
         log.append("info", text)
+
+
+def note(core: Engine, token: JobToken, *notes: str) -> None:
+    """Let a source have brought a job, and noted something about it."""
+    origin = JobOrigin(token, "front-desk", "key", OriginProof.DEVICE, "10.0.0.9", "", "letters", 0.0, False)
+    with core.store.writing() as db:
+        origins.write_origin(db, OriginRow(origin, 0.0))
+        origins.record_notes(db, "front-desk", token, notes)

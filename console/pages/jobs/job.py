@@ -75,6 +75,7 @@ def region(console: Console, by: Principal, token: str) -> dict[str, Any]:
         "drawn": [_drawn(row, found) for row in found.rows],
         "ticks": [Tick(charts.position(one, found.seconds), one) for one in found.ticks],
         "deliveries": deliveries,
+        "notes": service.notes(token, by),
         "events": events,
         "event_text": event_text,
         "short_name": short_name,

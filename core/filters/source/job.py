@@ -12,11 +12,13 @@ from postscan.core.filters.cancellation import CancellationToken, Cancelled
 from postscan.core.filters.source.connection import GONE, InletConnection
 from postscan.core.filters.source.errors import Busy, Ended, Refused
 from postscan.core.filters.source.messages import (
+    NOTE,
     CancelRequest,
     EndRequest,
     FailRequest,
     InletStarted,
     LeaveRequest,
+    NoteRequest,
     Outcome,
     PageRequest,
     ToldRequest,
@@ -86,6 +88,15 @@ class SourceJob:
         """Cancel the job, since the origin says so. The block may then be left in any way. Raises `Ended` or `Busy`."""
         self._connection.ask(CancelRequest, job=self.id, reason=_sentence(why))
         self._over = True
+
+    def note(self, text: str) -> None:
+        """Keep a sentence with the job for all who see it, as that the device has no colour.
+
+        It is stored when this returns. At most 300 characters of it are kept, in one line, and 20 notes of a job; one
+        that the job has already is kept once. Raises `Ended`, or `Busy` as a page does.
+        """
+        if line := " ".join(text.split())[:NOTE]:
+            self._connection.ask(NoteRequest, job=self.id, text=line)
 
     def told(self, outcome: Outcome) -> None:
         """Record what the origin said to a cancel: `stopped`, `refused` or `away`; also after the block."""

@@ -3,7 +3,7 @@
     server → source   first               InletStarted
     source → server   first               SourceDeclared, or SourceFailed
     source → server   any number          OpenRequest, LeaveRequest, PageRequest, EndRequest, FailRequest,
-                                          CancelRequest, ToldRequest, PasswordRequest, StateRequest
+                                          CancelRequest, NoteRequest, ToldRequest, PasswordRequest, StateRequest
     server → source   one for each        JobOpened, KeyTaken, InletBusy, RequestRefused, RequestDone, RequestLate,
                                           AccountChecked, StateReply
     source → server   without a reply     HealthReport, SourceLogLine
@@ -13,7 +13,7 @@
 A request has an `id`, unique among those without a reply, and gets exactly one reply with the same `id`. `InletBusy`
 and `RequestRefused` may be the reply to each of them, `RequestLate` to each that names a job, the rest is:
 
-    open → opened, taken        leave, page, end, fail, cancel, told → done
+    open → opened, taken        leave, page, end, fail, cancel, note, told → done
     password → account          state → state
 
 `type` is the tag of each union. `postscan.core.model.json_lines` has what is the same for all messages.
@@ -21,10 +21,11 @@ and `RequestRefused` may be the reply to each of them, `RequestLate` to each tha
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StrictBool, StrictInt, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, TypeAdapter
 
 from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model import json_lines
@@ -48,6 +49,12 @@ LEAVE: Final = 8 << 20
 REQUESTS: Final = 64
 """Most requests of a source that have no reply yet."""
 
+NOTE: Final = 300
+"""Most characters of one note."""
+
+NOTES: Final = 20
+"""Notes of a job that are kept."""
+
 FIELDS: Final = 20
 """Most fields of one log line."""
 
@@ -57,6 +64,13 @@ A_SECOND: Final = 200
 _BYTES: Final = (1 << 63) - 1
 _ID = Annotated[StrictInt, Field(ge=0, le=_BYTES)]
 _Secret = Annotated[str, Field(strict=True, max_length=json_lines.NAME, repr=False)]
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_Line = Annotated[
+    str,
+    Field(strict=True, min_length=1, max_length=NOTE),
+    BeforeValidator(json_lines.storable),
+    AfterValidator(lambda text: _CONTROL.sub("?", text)),
+]
 _Seconds = Annotated[float, Field(strict=True, ge=0, le=REMEMBERED, allow_inf_nan=False)]
 
 
@@ -204,6 +218,13 @@ class CancelRequest(_JobRequest):
     reason: Sentence
 
 
+class NoteRequest(_JobRequest):
+    """The people who see the job are to know this: the device did something else than the scan ticket asks for."""
+
+    type: Literal["note"] = "note"
+    text: _Line
+
+
 class ToldRequest(_JobRequest):
     """A cancel was passed on to the origin, and this is what it said; the job may have ended."""
 
@@ -339,6 +360,7 @@ Request = (
     | EndRequest
     | FailRequest
     | CancelRequest
+    | NoteRequest
     | ToldRequest
     | PasswordRequest
     | StateRequest

@@ -230,10 +230,14 @@ class EventRecord(JsonRecord):
 
 
 class JobDetails(WholeJob):
-    """A job with all that is stored with it; `actions` is what the caller may do with it now."""
+    """A job with all that is stored with it; `actions` is what the caller may do with it now.
+
+    `notes` are sentences of its source, as that the device did not scan what was asked for.
+    """
 
     actions: tuple[JobAction, ...]
     origin: OriginRecord | None
+    notes: tuple[str, ...]
     deliveries: tuple[DeliveryRecord, ...]
     events: tuple[EventRecord, ...]
 
@@ -243,6 +247,7 @@ class JobDetails(WholeJob):
         job: Job,
         actions: Sequence[JobAction],
         origin: JobOrigin | None,
+        notes: Sequence[str],
         deliveries: Iterable[Delivery],
         events: Iterable[EventRow],
     ) -> JobDetails:
@@ -251,6 +256,7 @@ class JobDetails(WholeJob):
             **_whole(job),
             actions=tuple(actions),
             origin=OriginRecord.of(origin) if origin else None,
+            notes=tuple(notes),
             deliveries=tuple(map(DeliveryRecord.of, deliveries)),
             events=tuple(map(EventRecord.of, events)),
         )

@@ -118,6 +118,18 @@ def record_told(db: sa.Connection, inlet: str, token: str, outcome: str) -> bool
     return db.execute(query.values(told=outcome)).rowcount == 1
 
 
+def record_notes(db: sa.Connection, inlet: str, token: str, notes: Sequence[str]) -> bool:
+    """Store all notes about a job, each one line; return whether the job came through this inlet."""
+    query = sa.update(ORIGIN).where(ORIGIN.c.token == token, ORIGIN.c.inlet == inlet)
+    return db.execute(query.values(notes="\n".join(notes))).rowcount == 1
+
+
+def notes_of(db: sa.Connection, token: str) -> tuple[str, ...]:
+    """Return the notes about a job in their order; none if no source made it."""
+    found = db.scalar(sa.select(ORIGIN.c.notes).where(ORIGIN.c.token == token))
+    return tuple(found.split("\n")) if found else ()
+
+
 def ended_of(db: sa.Connection, tokens: Sequence[str]) -> dict[JobToken, JobState | None]:
     """Return those of a few jobs that take no pages any more, with their states; None for one that was deleted."""
     rows = db.execute(sa.select(JOB.c.token, JOB.c.state).where(JOB.c.token.in_(tokens)))

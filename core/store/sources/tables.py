@@ -19,11 +19,13 @@ ORIGIN = sa.Table(
     sa.Column("until", sa.Double, nullable=False),
     sa.Column("with_job", sa.Boolean, nullable=False),
     sa.Column("told", sa.String(16), nullable=False, server_default=sa.text("''")),
+    sa.Column("notes", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.Index("uq_origin_inlet_key_hash", "inlet", "key_hash", unique=True),
     sa.Index(None, "until"),
 )
 """The origin of each job that a source made. A row may outlive its job, so `token` refers to nothing; `key_hash` is
-null when the key is free. `until` is the tick at which the row is looked at again, or the key is forgotten."""
+null when the key is free. `until` is the tick at which the row is looked at again, or the key is forgotten. `notes` has
+a line for each note of the source."""
 
 DESTINATION = sa.Table(
     "destination",

@@ -159,7 +159,7 @@ class _OnePull:
         with EsclSession(self._scanner) as session:
             scan = DeviceScan(session, self._limits)
             with self._scans.running(scan), job.token.calling(lambda: scan.stop(self._told)):
-                planned = self._plan(session)
+                planned = self._plan(session, job)
                 try:
                     scan.begin(planned.settings)
                 finally:
@@ -172,8 +172,8 @@ class _OnePull:
                     self._pages += scan.pages
         return planned.settings
 
-    def _plan(self, session: EsclSession) -> ScanPlan:
-        """Return what to ask for; raise if the device cannot scan now."""
+    def _plan(self, session: EsclSession, job: SourceJob) -> ScanPlan:
+        """Return what to ask for, and note what the device does not offer; raise if it cannot scan now."""
         status = session.status()
         if status.obstacle:
             raise (FeederFault if status.feeder_fault else DeviceRefused)(status.obstacle)
@@ -181,6 +181,7 @@ class _OnePull:
         planned = ticket.plan(wanted, self._choice, session.capabilities(), status, self._scanner.quirks)
         for note in planned.notes:
             self._inlet.log("scan ticket changed", job=self._job, destination=self._destination.label, reason=note)
+            job.note(note)
         return planned
 
     def _told(self, outcome: DeleteOutcome) -> None:

@@ -120,7 +120,7 @@ def _run_all(examination: Examination, has_origin: bool, cuts: int, faults: Iter
 def _defects(drive: Drive, secrets: frozenset[str]) -> Iterator[SourceDefect]:
     found = dict(drive.found)
     if redaction.contains_secret(secrets, drive.texts):
-        sentence = "a secret of its settings is in a log line, its health or an error, or it prints one"
+        sentence = "a secret of its settings is in a log line, a note, its health or an error, or it prints one"
         found[SourceDefectKind.SECRET] = sentence
     for kind in SourceDefectKind:
         if kind in found:

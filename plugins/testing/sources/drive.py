@@ -144,6 +144,7 @@ class Drive:
         server = process.server
         self.texts += [process.printed, *(text for _, text in server.health)]
         self.texts += [text for line in server.log for text in (line.message, *line.fields.values())]
+        self.texts += [note for job in self.table.jobs for note in job.notes]
         self.texts += [server.end.error, server.end.traceback] if isinstance(server.end, SourceFailed) else []
 
 

@@ -12,6 +12,7 @@ from postscan.core.filters.source.messages import (
     EndRequest,
     InletBusy,
     LeaveRequest,
+    NoteRequest,
     OpenRequest,
     PageRequest,
     Reply,
@@ -58,7 +59,7 @@ def is_step(request: Request) -> bool:
     """Return whether a request is a step of a job: no question, no reminder, no end by the source itself."""
     if isinstance(request, LeaveRequest):
         return request.bytes > 0
-    return isinstance(request, OpenRequest | PageRequest | EndRequest)
+    return isinstance(request, OpenRequest | PageRequest | EndRequest | NoteRequest)
 
 
 class FaultAtStep:

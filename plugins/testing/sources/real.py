@@ -107,6 +107,10 @@ class RealInlet:
         """Return the pages of a job that are in the spool."""
         return [self.core.spool.path(document).read_bytes() for document in job.documents]
 
+    def notes(self, job: Job) -> tuple[str, ...]:
+        """Return what the source has noted about a job."""
+        return self.core.service.notes(job.token, ADMINISTRATOR)
+
     def cancel(self, job: str) -> None:
         """Cancel a job as an administrator, and tell the source."""
         self.core.service.cancel(job, ADMINISTRATOR)

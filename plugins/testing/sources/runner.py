@@ -28,7 +28,8 @@ _PAUSE: Final = 0.02
 class StoredScan:
     """A job as the server has it: its JobToken, state and reasons, who owns it, and its pages with their formats.
 
-    `owner` is made of the inlet and the subject, `user` is the name of the user for whom it is.
+    `owner` is made of the inlet and the subject, `user` is the name of the user for whom it is. `notes` are what the
+    source has noted about it.
     """
 
     id: str
@@ -38,6 +39,7 @@ class StoredScan:
     user: str
     pages: list[bytes]
     formats: list[str]
+    notes: tuple[str, ...] = ()
 
 
 class SourceRun:
@@ -98,6 +100,7 @@ class SourceRun:
             user=job.user.name,
             pages=self._inlet.pages(job),
             formats=[document.format for document in job.documents],
+            notes=self._inlet.notes(job),
         )
 
 

@@ -32,6 +32,7 @@ from postscan.core.filters.source.messages import (
     JobOpened,
     KeyTaken,
     LeaveRequest,
+    NoteRequest,
     OpenRequest,
     PageRequest,
     PasswordRequest,
@@ -72,6 +73,7 @@ class BroughtJob:
     state: JobState = JobState.CREATING
     reason: str = ""
     told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class JobTable:
@@ -111,6 +113,8 @@ class JobTable:
                     return RequestRefused(id=request.id, reason=reason)
             case LeaveRequest(bytes=size):
                 job.leave += size
+            case NoteRequest(text=text):
+                job.notes.append(text)
             case EndRequest():
                 job.state = JobState.PENDING
             case FailRequest(reason=reason):

@@ -131,6 +131,22 @@ def test_what_the_origin_said_to_a_cancel_is_shown(postscan: Postscan, sources: 
     assert json.loads(postscan("jobs", "show", token, "--json").stdout)["origin"]["told"] == "refused"
 
 
+def test_what_a_source_has_noted_is_shown(postscan: Postscan, sources: Sources) -> None:
+    """Why the pages are not what the destination asks for."""
+    token = sources.open()
+    sources.origins.note("mail", token, ("no colour", "150 dpi in place of 200 dpi"))
+    lines = postscan("jobs", "show", token).stdout.splitlines()
+
+    assert [line for line in lines if line.startswith("Note:")] == [
+        "Note:       no colour",
+        "Note:       150 dpi in place of 200 dpi",
+    ]
+    assert json.loads(postscan("jobs", "show", token, "--json").stdout)["notes"] == [
+        "no colour",
+        "150 dpi in place of 200 dpi",
+    ]
+
+
 def test_a_job_of_a_device_has_no_origin(postscan: Postscan, core: Engine) -> None:
     """Its owner is the device itself."""
     token = a_job(core)

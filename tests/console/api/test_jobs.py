@@ -62,7 +62,7 @@ def test_a_job_is_said_as_the_command_line_says_it(api: Api, works: Works) -> No
 
     job = core.service.job(token, ADMIN)
     deliveries, events = core.service.deliveries(token, ADMIN), core.service.events(token, ADMIN)
-    said = JobDetails.of(job, actions(job, ADMIN), None, deliveries, events).plain()
+    said = JobDetails.of(job, actions(job, ADMIN), None, (), deliveries, events).plain()
     assert response.status_code == 200
     assert response.text == json.dumps(said)
     assert said["deliveries"]

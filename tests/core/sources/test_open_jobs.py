@@ -20,6 +20,7 @@ from postscan.core.filters.source.messages import (
     JobCancelled,
     KeyTaken,
     LeaveRequest,
+    NoteRequest,
     Reply,
     RequestDone,
     RequestLate,
@@ -195,6 +196,19 @@ def test_a_job_that_its_source_has_opened_is_not_ended_by_the_same_key(
 
     assert isinstance(reply, InletBusy)
     assert inlet.sources.job(job).state is JobState.CREATING
+
+
+def test_a_note_that_cannot_be_stored_now_is_busy_and_may_come_again(
+    inlet: Inlet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for one that is there already."""
+    job, outage = inlet.opened(), Outage(monkeypatch)
+    outage.error = StoreBusy
+    assert isinstance(inlet.ask(NoteRequest, job=job, text="no colour"), InletBusy)
+
+    outage.error = None
+    assert isinstance(inlet.ask(NoteRequest, job=job, text="no colour"), RequestDone)
+    assert inlet.sources.core.service.notes(job, ADMIN) == ("no colour",)
 
 
 # --- what happens beside the requests -----------------------------------------------------------------------------

@@ -215,6 +215,17 @@ def test_what_an_origin_said_is_recorded_for_jobs_of_its_inlet_alone(store: Stor
     assert found.told == "stopped"
 
 
+def test_notes_are_stored_for_jobs_of_their_inlet_alone(store: Store) -> None:
+    """All at once, in their order; a job that no source made has none."""
+    insert(store, "first")
+    notes = ("600 dpi in place of 1200 dpi", "no colour")
+    with store.writing() as db:
+        stored = [origins.record_notes(db, inlet, "first", notes) for inlet in ("mail", "other")]
+
+    assert stored == [True, False]
+    assert (store.notes("first"), store.notes("unknown")) == (notes, ())
+
+
 def test_a_destination_keeps_its_identifier(store: Store) -> None:
     """Random, different, and the same after each start."""
     with store.writing() as db:

@@ -87,6 +87,20 @@ def test_a_device_with_a_quirk_scans(quirk: str, source: str, known: str) -> Non
         assert scanner.deviations == []
 
 
+def test_what_the_device_does_not_offer_is_noted_with_the_job() -> None:
+    """The person who gets the pages sees why they are not what the destination asks for."""
+    asked = ScanTicket(formats=("xps",), input_source="ADF", x_resolution=1234)
+    with scanning([ONE], ticket=asked) as (_, panel):
+        panel.pull()
+        panel.outcome()
+        (job,) = panel.run.wait_for_jobs(1)
+
+    assert job.notes == (
+        "resolution 600 x 600 dpi instead of 1234 x 1234 dpi: the device does not offer it",
+        "format jfif instead of xps: the device offers none of those",
+    )
+
+
 def test_an_empty_feeder_that_refuses_is_no_paper() -> None:
     """As one Canon."""
     known = frozenset({"empty-feeder-busy"})

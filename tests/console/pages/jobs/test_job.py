@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from console_browser import Browser
-from job_scene import HOSTILE, WAYS, deliver, put, write_line
+from job_scene import HOSTILE, WAYS, deliver, note, put, write_line
 from works import SID, Works
 
 from postscan.core.engine import Engine
@@ -55,6 +55,19 @@ def test_the_page_of_a_job_that_ran_shows_receipts_and_deliveries(browser: Open,
     row = re.search(rf"<tr><td>1</td><td>1</td><td>.*?{re.escape(name)}.*?</tr>", one.page, re.DOTALL)
     assert row
     assert "<time" in row[0]
+
+
+def test_what_a_device_did_not_offer_stands_beside_its_pages(browser: Open, core: Engine) -> None:
+    """Also for the user of the job: the row *receiving* has the notes of its source."""
+    token = put(core)
+    note(core, token, "the color mode Grayscale8 in place of RGB24", "150 dpi in place of 300 dpi")
+    one = browser(Role.OWNER)
+    one.get(f"/jobs/{token}")
+
+    assert re.search(
+        r"receiving from .* 1 image, [\d.]+ m?s the color mode Grayscale8 in place of RGB24 150 dpi in place of 300",
+        shown(one),
+    )
 
 
 def test_a_cancel_is_drawn_with_its_receipts(browser: Open, works: Works) -> None:
@@ -106,6 +119,8 @@ def test_texts_of_devices_and_filters_stay_text(browser: Open, core: Engine) -> 
     deliver(core, other, HOSTILE, HOSTILE)
     core.store.record_progress(other, 0, HOSTILE)
     write_line(core, token, HOSTILE)
+    note(core, token, HOSTILE)
+    note(core, other, HOSTILE)
     one = browser(Role.ADMINISTRATOR)
     paths = [f"/jobs/{token}", f"/jobs/{token}/retry", f"/jobs/{other}", f"/jobs/{other}/cancel", "/jobs", "/"]
     paths += ["/jobs?text=%3Cimg%20src%3Dx%3E", "/jobs?destination=%3Cimg%3E&process=%22%3E%3Cimg%3E"]

@@ -11,7 +11,7 @@ from idle_sources import Idle, Job, bring
 from source_server import SourceServer
 from works import PATIENCE
 
-from postscan.plugins import Busy, Refused, Taken
+from postscan.plugins import Busy, Ended, Refused, Taken
 
 
 def test_a_job_is_stored_with_its_pages_when_its_block_was_left(server: SourceServer, job: Job) -> None:
@@ -144,3 +144,23 @@ def test_many_threads_may_bring_jobs_at_once(source: Idle, tmp_path: Path) -> No
         key: [f"{key}/1".encode(), f"{key}/2".encode()] for key in (f"{n}-{m}" for n in range(12) for m in range(5))
     }
     assert list((tmp_path / "inlet-workdir").iterdir()) == []
+
+
+def test_a_note_is_sent_as_one_line_that_is_not_too_long(server: SourceServer, job: Job) -> None:
+    """What is no text at all is not sent."""
+    with job() as one:
+        one.note("the  color mode\n Grayscale8")
+        one.note(" \n")
+        one.note("x" * 5000)
+        bring(one, b"page")
+
+    assert server.jobs[0].notes == ["the color mode Grayscale8", "x" * 300]
+
+
+def test_a_note_about_a_cancelled_job_says_that_it_has_ended(server: SourceServer, job: Job) -> None:
+    """As a page does."""
+    with pytest.raises(Ended), job() as one:
+        server.cancel(server.jobs[0])
+        one.note("no colour")
+
+    assert server.jobs[0].notes == []

@@ -41,7 +41,7 @@ def test_a_job_is_said_with_all_that_is_stored_with_it(job: Callable[..., Job]) 
     deliveries = [Delivery(0, None, "share", "Invoice.pdf", True, AT), Delivery(0, 1, "share", "x", False)]
     events = [EventRow(7, one.token, "FilterStateChanged", AT, {"position": 0, "state": "Processing", "reasons": []})]
 
-    assert text(JobDetails.of(one, [JobAction.CANCEL], origin, deliveries, events)) == (
+    assert text(JobDetails.of(one, [JobAction.CANCEL], origin, ("no colour",), deliveries, events)) == (
         '{"token": "5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935", "state": "Processing", "reasons": [], '
         '"owner": {"name": "device:192.0.2.7", "proof": "address"}, '
         f'"user": {{"sid": "{one.user.sid}", "name": "{one.user.name}"}}, '
@@ -52,7 +52,7 @@ def test_a_job_is_said_with_all_that_is_stored_with_it(job: Callable[..., Job]) 
         '"receipt": {"fate": "completed", "checks": 12, "longest_gap": 0.25, "stopped_after": null}}], '
         '"documents": [{"id": 1, "format": "png", "size": 700, "sha256": "ab"}], "actions": ["cancel"], '
         '"origin": {"source": "mail", "proof": "device", "subject": "10.0.0.9", "account": null, '
-        '"destination": "Archive", "told": null}, '
+        '"destination": "Archive", "told": null}, "notes": ["no colour"], '
         '"deliveries": [{"position": 0, "document": null, "destination": "share", "name": "Invoice.pdf", '
         '"published": true, "at": "2026-03-01T09:41:07.500000+00:00"}, '
         '{"position": 0, "document": 1, "destination": "share", "name": "x", "published": false, "at": null}], '

@@ -67,7 +67,7 @@ def test_who_is_proven_is_the_device_by_its_uuid_and_its_address(device: EsclDev
 def test_a_scan_is_as_the_ticket_of_its_destination_says(
     device: EsclDevice, start: StartEscl, pages: list[bytes]
 ) -> None:
-    """What the device does not offer is in the log; pages beyond the number of the ticket stay in the feeder."""
+    """What it does not offer is noted with the job; pages beyond the number of the ticket stay in the feeder."""
     wanted = ScanTicket(input_source="ADF", color="Grayscale8", x_resolution=200, images=2)
     inlet = start(about={"destinations": (Destination(id="d1", label="Bills", ticket=wanted),)}, quirks=["no-delete"])
     job = inlet.scan()
@@ -77,6 +77,7 @@ def test_a_scan_is_as_the_ticket_of_its_destination_says(
     assert b"<scan:ColorMode>Grayscale8<" in sent
     assert b"<scan:XResolution>150<" in sent
     assert any("150 dpi in place of 200 dpi" in one.fields.get("reason", "") for one in inlet.server.log)
+    assert [note for note in job.notes if "150 dpi in place of 200 dpi" in note] == job.notes
     until(lambda: device.jobs[0].deleted)  # also where none is sent behind the end: the device has more
 
 

@@ -68,6 +68,7 @@ def test_a_good_source_has_no_defects(examined: Callable[..., SourceReport], sou
         (faulty_sources.BusyIsFine(), StepFault.BUSY, SourceDefectKind.LOSES, "the server was busy at 'open'"),
         (faulty_sources.RefusedIsGone(), StepFault.REFUSE, SourceDefectKind.LOSES, "the server refused 'open'"),
         (faulty_sources.GoesOnAfterACancel(), StepFault.CANCEL, SourceDefectKind.CANCEL, "cancelled before 'leave',"),
+        (faulty_sources.NotesItsSecret(), None, SourceDefectKind.SECRET, "a secret of its settings is in a log line"),
         (faulty_sources.TellsItsSecret(), None, SourceDefectKind.SECRET, "a secret of its settings is in a log line"),
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, Source) else "",

@@ -162,3 +162,16 @@ def test_keys_of_the_server_and_of_the_source_are_told_apart(idle: Pulling) -> N
         assert (idle.inlet.allow_clear, idle.inlet.started.open_jobs) == (True, 1)
     with pytest.raises(ValueError, match="open_jobs"), run_source(idle, open_jobs=0):
         raise AssertionError("the block must not be entered")
+
+
+def test_the_notes_about_a_job_are_seen(idle: Pulling) -> None:
+    """A test of a source shows what a person will read."""
+    with run_source(idle) as run:
+        assert idle.ready.wait(PATIENCE)
+        with idle.inlet.job("one", "Scans", "device", "10.0.0.9") as job:
+            job.note("no colour")
+            with job.page() as writer:
+                writer.write(page(1))
+        (stored,) = run.wait_for_jobs(1)
+
+    assert stored.notes == ("no colour",)
