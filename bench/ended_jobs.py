@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from bench import servers
 from postscan import migrations
 from postscan.core.engine import Engine
+from postscan.core.model.job import JobTurn
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import Delivery, RequestKey
@@ -112,7 +113,7 @@ def _end(engine: Engine, kind: str) -> str:
         with service.open_image(token, BUSY, id, "png", _request()) as sink:
             sink.write(IMAGE)
     service.end(token, BUSY, _request())
-    store.claim(now)
+    store.claim(now, "a holder")
     for position in range(len(INSTRUCTIONS.filters)):
         with store.change(token) as job:
             job.start(position, now)
@@ -120,8 +121,8 @@ def _end(engine: Engine, kind: str) -> str:
             break
         for document in job.documents:
             about = Delivery(position, document.id, "/srv/scans/invoices", f"Bench-{document.id}.png", published=True)
-            store.grant(token, position, 1, about, now)
-            store.confirm(token, position, about)
+            store.grant(JobTurn(token, 1), position, 1, about, now)
+            store.confirm(JobTurn(token, 1), position, about)
         with store.change(token) as job:
             job.report(position, FilterVerb.SUCCEED, now, progress="done")
     with store.change(token) as job:

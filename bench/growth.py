@@ -117,7 +117,7 @@ def _round(caller: _Caller) -> Iterator[tuple[str, tuple[float, float]]]:
     token = tokens.pop()
     yield "send", _timed(lambda: caller.send(token))
     yield "end", _timed(lambda: caller.end(token))
-    yield "claim", _timed(lambda: engine.store.claim(engine.clock.now()))
+    yield "claim", _timed(lambda: engine.store.claim(engine.clock.now(), "a holder"))
     with engine.store.change(token) as job:
         job.fail(JobReason.PROCESSING_FAILED, engine.clock.now())
     token = caller.create()

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock, SystemClock
+from postscan.core.cluster.job_locks import JobLocks, OnlyHolder
+from postscan.core.cluster.members import Membership
+from postscan.core.cluster.wakeups import JobWakeups, NoWakeups
 from postscan.core.errors import SettingsError, StoreFull
 from postscan.core.execution.job_mail.sender import JobMailSender
 from postscan.core.execution.late_plugins import LatePlugins
@@ -66,6 +69,7 @@ from postscan.core.workers.pool import Workers
 log = logging.getLogger(__name__)
 
 MARK_SECONDS: Final = 10.0
+FORGET_SECONDS: Final = 3600.0
 _LOCK: Final = "server.lock"
 
 
@@ -98,7 +102,15 @@ class Engine:
         self.sessions = Sessions(self.store, self.accounts, self.refusals, self.clock)
         self.tokens = ApiTokens(self.store, self.refusals, self.clock)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(WINDOW, self.refusals.summarize)]
-        self.scheduler = Scheduler(self.store, self.clock, executor, chores, self.spool.discard)
+        self._keeps_mark = True
+        self._membership: Membership | None = None
+        locks: JobLocks = OnlyHolder()
+        wakeups: JobWakeups = NoWakeups()
+        if settings.cluster.members == "several":
+            self._membership = locks = Membership(settings, self.store, self.clock, _end_process)
+            wakeups = self._membership.wakeups
+            chores.append(Chore(FORGET_SECONDS, self._membership.forget))
+        self.scheduler = Scheduler(self.store, self.clock, executor, locks, wakeups, chores, self.spool.discard)
         self._job_mail = JobMailSender(settings, self.store, self.clock)
         self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
         self.service = PostScanService(
@@ -205,14 +217,8 @@ class Engine:
 
         Raises `SettingsError` if another server has the data, or if the spool is that of another database.
         """
-        with self._alone():
-            identity.bind(self.store, self.settings.storage.spool_dir)
-            self.store.outages.start()
-            _close_to_others(self.settings.storage.data_dir)
-            orphans.end_orphans()
-            _empty(self.settings.storage.run_dir)
+        with self._admitted("serve"):
             self.metrics.begin()
-            recovery.reconcile(self.store, self.spool, self.clock)
             with contextlib.closing(self._workers) as workers:
                 probe = PluginProbe(workers, self.settings)
                 late = LatePlugins(probe.again, self._use)
@@ -236,6 +242,31 @@ class Engine:
                         self._drain()
                         self.refusals.summarize()
                         self._keep_time()
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[Catalogue]:
+        """Run jobs while the body runs, as a member that is no front end and has no sources; on leaving, drain.
+
+        Raises `SettingsError` as `running`, and if the settings permit one server only.
+        """
+        if self._membership is None:
+            raise SettingsError(
+                'cluster.members is "one"; expected "several": a worker shares the database of a server'
+            )
+        self._keeps_mark = False
+        with self._admitted("worker"), contextlib.closing(self._workers) as workers:
+            probe = PluginProbe(workers, self.settings)
+            late = LatePlugins(probe.again, self.filters.use)
+            catalogue = probe.catalogue()
+            workers.warm_up()
+            with self.filters.active(catalogue, probe.validator(self.filters)):
+                self.scheduler.start()
+                late.start(catalogue)
+                try:
+                    yield catalogue
+                finally:
+                    late.stop()
+                    self.scheduler.stop(self.settings.server.drain_seconds)
 
     def _drain(self) -> None:
         """Stop the sources, then the filters: both have `server.drain_seconds` together."""
@@ -262,18 +293,39 @@ class Engine:
             identity.adopt(self.store, self.settings.storage.spool_dir)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Be the only server of the data folder and of its database while the body runs; raise `SettingsError`.
+    def _admitted(self, role: str) -> Iterator[None]:
+        """Be the only server of the data folder, and the only one of its database or a member, while the body runs.
 
-        The spool is compared first. A server with another one would else take the lock of the database for a moment,
-        and the server that has lost it in an outage would then give up.
+        Begin with what the processes before this one have left. Raises `SettingsError`. The spool is compared first. A
+        server with another one would else take the lock of the database for a moment, and the server that has lost it
+        in an outage would then give up.
         """
-        with _locked(self.settings.storage.data_dir):
+        with contextlib.ExitStack() as held:
+            held.enter_context(_locked(self.settings.storage.data_dir))
             refusal = self.spool_refusal()
             if refusal is not None:
                 raise SettingsError(f"{refusal}; see: postscan spool adopt --check")
-            with self.store.served(_end_process):
-                yield
+            if self._membership is None:
+                held.enter_context(self.store.served(_end_process))
+                self._begin(self.settings.storage.spool_dir)
+                recovery.reconcile(self.store, self.spool, self.clock)
+            else:
+                with self.store.members_starting():
+                    held.enter_context(self._membership.joined(role, self.scheduler.suspend))
+                    self._begin(self.settings.storage.spool_dir)
+                    if self._membership.are_others_alive():
+                        log.info("spool not compared: other members use it")
+                    else:
+                        recovery.reconcile(self.store, self.spool, self.clock)
+            yield
+
+    def _begin(self, spool: Path) -> None:
+        """Bind spool and database, and end what processes on this data folder have left."""
+        identity.bind(self.store, spool)
+        self.store.outages.start()
+        _close_to_others(self.settings.storage.data_dir)
+        orphans.end_orphans()
+        _empty(self.settings.storage.run_dir)
 
     def _use(self, catalogue: Catalogue, *, awaits: bool) -> None:
         """Offer the filters of a catalogue from now on; first store an event if they are others. Raises `StoreBusy`."""
@@ -287,7 +339,7 @@ class Engine:
         This write is repeated, so it shows whether the database answers and has room.
         """
         with contextlib.suppress(StoreFull):
-            if isinstance(self.clock, SystemClock):
+            if isinstance(self.clock, SystemClock) and self._keeps_mark:
                 self.store.keep_mark(self.clock.mark())
             self.store.outages.recovered(has_room=self.ballast.allocate())
 

@@ -7,6 +7,7 @@
     ├── NotAdministrator       the caller's role does not allow this
     ├── WrongState             the job's state does not allow it
     │   └── JobCanceled        because it was cancelled
+    ├── Overtaken              another process runs the job meanwhile; the change of this run is not made
     ├── InvalidArgument        names the argument, the value, and what was expected
     ├── RequestReused          the MessageID of an earlier request, with another content
     ├── Throttled              too many tokens that are not the caller's, or too many wrong passwords
@@ -81,6 +82,13 @@ class WrongState(PostscanError):
 
 class JobCanceled(WrongState):
     """The job takes no more images because it was cancelled."""
+
+
+class Overtaken(PostscanError):
+    """Another process has resumed the job, or this one has: a change of an earlier turn is not made."""
+
+    def __init__(self, token: str, turn: int) -> None:
+        super().__init__(f"job {token} was resumed since its turn {turn}")
 
 
 class InvalidArgument(PostscanError, ValueError):

@@ -1,4 +1,4 @@
-"""Why a running pipeline should stop: the job is cancelled, the server shuts down, or a plugin is not loaded yet."""
+"""Why a running pipeline should stop: a cancel, a stop of the server, another process, a plugin not loaded yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FiltersAwaited(Exception):
 class Interrupt:
     """Whether a running job should stop, and the token of the filter that runs right now.
 
-    `cancel` ends the job; `shutdown` suspends it.
+    `cancel` ends the job; `shutdown` suspends it; after `drop`, the job is another process's.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Interrupt:
 
     @property
     def set(self) -> bool:
-        """True once `cancel` or `shutdown` was called."""
+        """True once `cancel`, `shutdown` or `drop` was called."""
         with self._lock:
             return bool(self._reason)
 
@@ -50,6 +50,10 @@ class Interrupt:
         """Cancel the running filter because the server is stopping."""
         self._stopping.set()
         self._set("the server is stopping")
+
+    def drop(self) -> None:
+        """Stop the running filter because another process has resumed the job: the store refuses what it reports."""
+        self._set("another server runs the job")
 
     def attach(self, source: CancelSource | None) -> None:
         """Set the token of the filter that runs now; None when it has ended."""

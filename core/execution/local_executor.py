@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from postscan.core.errors import StoreBusy
+from postscan.core.errors import Overtaken, StoreBusy
 from postscan.core.execution.executor import JobDone
 from postscan.core.execution.interrupt import FiltersAwaited, Interrupt, ShuttingDown
-from postscan.core.model.job import JobToken
+from postscan.core.model.job import JobToken, JobTurn
 
 log = logging.getLogger(__name__)
 
-RunJob = Callable[[JobToken, Interrupt], None]
-"""Runs the filters of a job; raises `ShuttingDown` if it suspends the job."""
+RunJob = Callable[[JobTurn, Interrupt], None]
+"""Runs the filters of a job; raises `ShuttingDown` if it suspends the job, `Overtaken` if it may not run it on."""
 
 
 class LocalExecutor:
@@ -30,15 +30,17 @@ class LocalExecutor:
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="postscan-job")
         self._lock = threading.Lock()
         self._interrupts: dict[JobToken, Interrupt] = {}
+        self._turns: dict[JobToken, int] = {}
         self._futures: set[Future[None]] = set()
 
-    def submit(self, token: JobToken, done: JobDone) -> None:
+    def submit(self, run: JobTurn, done: JobDone) -> None:
         """Run the job in a thread of its own."""
         with self._lock:
-            if token in self._interrupts:
+            if run.token in self._interrupts:
                 return
-            interrupt = self._interrupts[token] = Interrupt()
-            future = self._threads.submit(self._process, token, interrupt, done)
+            interrupt = self._interrupts[run.token] = Interrupt()
+            self._turns[run.token] = run.turn
+            future = self._threads.submit(self._process, run, interrupt, done)
             self._futures.add(future)
         future.add_done_callback(self._futures.discard)
 
@@ -49,31 +51,46 @@ class LocalExecutor:
         if interrupt is not None:
             interrupt.cancel()
 
+    def drop(self, token: JobToken) -> None:
+        """Stop the running filter of a job that another process has resumed."""
+        with self._lock:
+            interrupt = self._interrupts.get(token)
+        if interrupt is not None:
+            interrupt.drop()
+
+    def suspend(self) -> None:
+        """Suspend all jobs that run here."""
+        with self._lock:
+            interrupts = list(self._interrupts.values())
+        for interrupt in interrupts:
+            interrupt.shutdown()
+
     def free(self) -> bool:
         """Return whether a thread is idle."""
         with self._lock:
             return len(self._interrupts) < self._slots
 
-    def running(self) -> set[JobToken]:
-        """Return the jobs that run here."""
+    def running(self) -> dict[JobToken, int]:
+        """Return the jobs that run here, and their turns."""
         with self._lock:
-            return set(self._interrupts)
+            return dict(self._turns)
 
     def stop(self, drain_seconds: float) -> None:
         """Let running filters end within *drain_seconds*, then suspend their jobs; the next start resumes them."""
         wait(list(self._futures), timeout=drain_seconds)
-        with self._lock:
-            left = list(self._interrupts.values())
-        for interrupt in left:
-            interrupt.shutdown()
+        self.suspend()
         self._threads.shutdown(wait=True)
 
-    def _process(self, token: JobToken, interrupt: Interrupt, done: JobDone) -> None:
+    def _process(self, run: JobTurn, interrupt: Interrupt, done: JobDone) -> None:
+        token = run.token
         error: BaseException | None = None
         try:
-            self._run(token, interrupt)
-        except ShuttingDown:
+            self._run(run, interrupt)
+        except ShuttingDown as raised:
             log.info("job suspended", extra={"job": token})
+            error = raised
+        except Overtaken as raised:
+            log.warning("run of a job dropped", extra={"job": token, "reason": str(raised)})
         except (StoreBusy, FiltersAwaited) as raised:  # that is logged elsewhere; the scheduler runs the job again
             error = raised
         except Exception as raised:
@@ -81,5 +98,5 @@ class LocalExecutor:
             error = raised
         finally:
             with self._lock:
-                del self._interrupts[token]
+                del self._interrupts[token], self._turns[token]
             done(token, error)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from postscan.core.clock import Clock
-from postscan.core.errors import SpoolFull, StoreBusy
+from postscan.core.errors import JobNotFound, Overtaken, SpoolFull, StoreBusy
 from postscan.core.execution import outputs
 from postscan.core.execution.interrupt import FiltersAwaited, Interrupt, ShuttingDown
 from postscan.core.execution.run_listener import GRANT_SECONDS, RunListener
@@ -26,7 +26,7 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.facts import Document, JobFacts
 from postscan.core.filters.results import reason_of
 from postscan.core.model import file_names
-from postscan.core.model.job import FilterStep, Job, JobDocument, JobToken, Receipt, RunStatus
+from postscan.core.model.job import FilterStep, Job, JobDocument, JobTurn, Receipt, RunStatus
 from postscan.core.model.principal import inlet_of
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterReason, FilterState, FilterVerb, JobReason, JobState
@@ -96,13 +96,14 @@ class Pipeline:
         """Work with these settings from now on."""
         self._settings = settings
 
-    def run(self, token: JobToken, interrupt: Interrupt) -> None:
+    def run(self, run: JobTurn, interrupt: Interrupt) -> None:
         """Run what is left of a job's filters, and close it; raise `ShuttingDown` to suspend it instead.
 
-        Raises `FiltersAwaited`, before a filter runs, if one of them may belong to a plugin that is not loaded yet.
+        Raises `FiltersAwaited`, before a filter runs, if one of them may belong to a plugin that is not loaded yet;
+        `Overtaken`, with its filter stopped, if another process has resumed the job.
         Waits for a database that does not answer, unless the server is stopping.
         """
-        stored = StoredJob(self._store, self._clock, token, interrupt, self._quota.share)
+        stored = StoredJob(self._store, self._clock, run, interrupt, self._quota.share)
         job = stored.load()
         if self._filters.awaits and job.state is not JobState.TERMINATING:
             self._check_filters(job)
@@ -110,7 +111,7 @@ class Pipeline:
             self._close(stored, JobReason.NO_VALID_INSTRUCTIONS)
             return
         if changed := self._changed_page(job, interrupt):
-            log.error("page is not what its source sent", extra={"job": token, "page": changed})
+            log.error("page is not what its source sent", extra={"job": run.token, "page": changed})
             self._close(stored, JobReason.PROCESSING_FAILED)
             return
         for step in job.steps:
@@ -188,16 +189,29 @@ class Pipeline:
     ) -> FilterState:
         """Record how the filter ended, with an error if there is no room left for what it made; log why it failed."""
         try:
-            state = stored.report(step, outcome, confirm)
+            state = self._stored_report(stored, step, outcome, confirm)
         except SpoolFull as error:  # others have taken the room since it was reserved
             given = job.documents_for(step.position)
             self._spool.discard(*(document for document in outcome.documents or () if document not in given))
             outcome = _without_room(outcome, error)
-            state = stored.report(step, outcome, confirm)
+            state = self._stored_report(stored, step, outcome, confirm)
         if state is FilterState.ERRORS:
             about = {"job": job.token, "filter": title, "fault": " ".join(outcome.reasons), "reason": outcome.detail}
             log.warning("filter failed", extra=about | ({"traceback": outcome.traceback} if outcome.traceback else {}))
         return state
+
+    def _stored_report(
+        self, stored: StoredJob, step: FilterStep, outcome: FilterOutcome, confirm: Change
+    ) -> FilterState:
+        """Record how the filter ended; if another process has resumed the job, remove what this run has made."""
+        try:
+            return stored.report(step, outcome, confirm)
+        except Overtaken:
+            with contextlib.suppress(StoreBusy, JobNotFound, OSError):  # else the next start of a server removes it
+                job = self._store.load(stored.run.token)
+                used = {document.blob for document in (*job.documents, *job.made)}
+                self._spool.discard(*(one for one in outcome.documents or () if one.blob not in used))
+            raise
 
     def _await_place(
         self, held: contextlib.ExitStack, stored: StoredJob, job: Job, info: FilterInfo, interrupt: Interrupt
@@ -251,7 +265,7 @@ class Pipeline:
         source, workdir, limits = place.source, place.workdir, place.limits
         interrupt.attach(source)
         run_log = self._run_log(job, step, plugin, info)
-        listener = RunListener(self._store, self._clock, job.token, step, run_log, source.wait)
+        listener = RunListener(self._store, self._clock, stored.run, step, run_log, source.wait)
         try:
             order = self._order(job, step, plugin, earlier, workdir)
             with (

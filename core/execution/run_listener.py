@@ -14,7 +14,7 @@ from postscan.core.clock import Clock
 from postscan.core.errors import StoreBusy
 from postscan.core.execution.patience import Pause, until_stored
 from postscan.core.execution.run_log import RunLog
-from postscan.core.model.job import FilterStep, JobToken
+from postscan.core.model.job import FilterStep, JobTurn
 from postscan.core.model.records import Delivery
 from postscan.core.store.store import Store
 from postscan.core.workers.protocol import (
@@ -37,11 +37,11 @@ class RunListener:
     """Turns the messages of one filter run into stored changes and log lines; *pause* ends at a cancel of the run."""
 
     def __init__(
-        self, store: Store, clock: Clock, token: JobToken, step: FilterStep, run_log: RunLog, pause: Pause
+        self, store: Store, clock: Clock, run: JobTurn, step: FilterStep, run_log: RunLog, pause: Pause
     ) -> None:
         self._store = store
         self._clock = clock
-        self._token = token
+        self._run = run
         self._step = step
         self._log = run_log
         self._pause = pause
@@ -52,7 +52,7 @@ class RunListener:
     def handle(self, message: RunMessage) -> GrantReply | None:
         """Act on one message; return the reply to a `GrantRequest`.
 
-        Raises `StoreBusy` if the database does not answer such a request within `GRANT_SECONDS`.
+        Raises `StoreBusy` if the database does not answer such a request within `GRANT_SECONDS`; `Overtaken`.
         """
         match message:
             case GrantRequest():
@@ -70,16 +70,16 @@ class RunListener:
     def confirm(self) -> None:
         """Store what was published or withdrawn and is not stored yet; harmless when repeated. Raises `StoreBusy`."""
         while self._unconfirmed:
-            self._store.confirm(self._token, self._step.position, self._unconfirmed[0])
+            self._store.confirm(self._run, self._step.position, self._unconfirmed[0])
             del self._unconfirmed[0]
 
     def _grant(self, delivery: Delivery) -> bool:
         def grant() -> bool:
             self.confirm()
-            return self._store.grant(self._token, self._step.position, self._step.attempt, delivery, self._clock.now())
+            return self._store.grant(self._run, self._step.position, self._step.attempt, delivery, self._clock.now())
 
         try:
-            return until_stored(grant, self._pause, GRANT_SECONDS, job=self._token)
+            return until_stored(grant, self._pause, GRANT_SECONDS, job=self._run.token)
         except StoreBusy:
             if self._pause(0.0):
                 return False  # the run is being stopped
@@ -95,4 +95,4 @@ class RunListener:
         if now - self._progress_stored >= _PROGRESS_SECONDS:
             self._progress_stored = now
             with contextlib.suppress(StoreBusy):
-                self._store.record_progress(self._token, self._step.position, progress)
+                self._store.record_progress(self._run, self._step.position, progress)

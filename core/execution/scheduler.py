@@ -2,7 +2,7 @@
 
 The rows are the truth. A wake-up only saves waiting: what another process stored (the cancel of an administrator, for
 example) is found by the next poll, at most a quarter of a second later. A job that a killed server left in progress is
-found by the same poll, so recovery is no special case.
+found by the same poll, so recovery is no special case; `postscan.core.cluster` says when another process has left it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from postscan.core.clock import Clock
-from postscan.core.errors import StoreBusy
+from postscan.core.cluster.job_locks import JobLocks
+from postscan.core.cluster.wakeups import JobWakeups, Wakeup
+from postscan.core.errors import Overtaken, StoreBusy
 from postscan.core.execution.executor import Executor
-from postscan.core.execution.interrupt import FiltersAwaited
-from postscan.core.model.job import JobToken
+from postscan.core.execution.interrupt import FiltersAwaited, ShuttingDown
+from postscan.core.model.job import JobToken, JobTurn
 from postscan.core.model.states import JobReason, JobState
+from postscan.core.store.cluster.turns import JobInProgress
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -53,12 +56,16 @@ class Scheduler:
         store: Store,
         clock: Clock,
         executor: Executor,
+        locks: JobLocks,
+        wakeups: JobWakeups,
         chores: Sequence[Chore] = (),
         discard: Callable[..., None] = lambda *_documents: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._executor = executor
+        self._locks = locks
+        self._wakeups = wakeups
         self._discard = discard
         self._chores = dict.fromkeys(chores, 0.0)
         self._wake = threading.Event()
@@ -67,10 +74,14 @@ class Scheduler:
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="postscan-scheduler", daemon=True)
         self._broken: Counter[JobToken] = Counter()
+        self._suspended: set[JobToken] = set()
         self._not_before: dict[JobToken, float] = {}
 
     def start(self) -> None:
         """Begin to poll; the first poll resumes the jobs that the last server left in progress."""
+        self._wakeups.on(Wakeup.WAKE, self._woken)
+        self._wakeups.on(Wakeup.CANCEL, lambda token: self._executor.interrupt(JobToken(token)))
+        self._wakeups.on(Wakeup.ENDED, lambda token: self._set_exit(JobToken(token)))
         self._thread.start()
 
     def stop(self, drain_seconds: float) -> None:
@@ -82,19 +93,25 @@ class Scheduler:
         self._executor.stop(drain_seconds)
 
     def wake(self) -> None:
-        """Poll now."""
+        """Poll now, here and in the other processes: a job is Pending."""
         self._wake.set()
+        self._wakeups.send(Wakeup.WAKE)
 
     def interrupt(self, token: JobToken) -> None:
         """Cancel the running filter of a job that was cancelled."""
         self._not_before.pop(token, None)
         self._executor.interrupt(token)
-        self.wake()
+        self._wakeups.send(Wakeup.CANCEL, token)
+        self._wake.set()
+
+    def suspend(self) -> None:
+        """Suspend the jobs that run here: this process may not run them any more. It claims again when it may."""
+        self._executor.suspend()
 
     @property
-    def is_running(self) -> bool:
-        """Whether this process polls; if not, another one may run the jobs."""
-        return self._thread.is_alive()
+    def runs_all(self) -> bool:
+        """Whether all jobs run in this process; if not, `exit` may come late or not at all."""
+        return self._thread.is_alive() and self._wakeups.is_alone
 
     def exit(self, token: JobToken) -> Future[None]:
         """Return what is done when the job next leaves the executor. Do not cancel it: others may wait for it."""
@@ -106,31 +123,33 @@ class Scheduler:
 
     def done(self, token: JobToken, error: BaseException | None) -> None:
         """Record that a job has left the executor, with the error that its pipeline raised."""
-        if error is None:
+        if isinstance(error, ShuttingDown):
+            self._suspended.add(token)
+        elif error is None:
             self._broken.pop(token, None)
         else:
             self._not_before[token] = self._clock.ticks() + _PAUSE
             if not isinstance(error, StoreBusy | FiltersAwaited):
                 self._broken[token] += 1
-        with self._exits_lock:
-            exit = self._exits.pop(token, None)
-        if exit is not None:
-            exit.set_result(None)
-        self.wake()
+        self._set_exit(token)
+        self._wakeups.send(Wakeup.ENDED, token)
+        self._wake.set()
 
     def poll(self) -> None:
         """Read the database once: run what waits or was left, and interrupt what was cancelled."""
         running = self._executor.running()  # before the rows are read: a job may end and leave at any moment
-        in_progress = self._store.in_progress()
-        self._resume([token for token in in_progress if token not in running])
-        for token, state in in_progress.items():
-            if state is JobState.TERMINATING:
-                self._executor.interrupt(token)
-        while self._executor.free() and not self._stopping:
-            job = self._store.claim(self._clock.now())
-            if job is None:
+        in_progress = self._store.jobs_in_progress()
+        self._drop_overtaken(running, in_progress)
+        self._suspended.intersection_update([job.token for job in in_progress])
+        self._resume([job for job in in_progress if job.token not in running])
+        for job in in_progress:
+            if job.state is JobState.TERMINATING:
+                self._executor.interrupt(job.token)
+        while self._executor.free() and self._locks.is_held and not self._stopping:
+            claimed = self._store.claim(self._clock.now(), self._locks.holder)
+            if claimed is None:
                 break
-            self._executor.submit(job.token, self.done)
+            self._executor.submit(JobTurn(claimed.token, claimed.turn), self.done)
         self._run_chores()
 
     def _run_chores(self) -> None:
@@ -152,20 +171,60 @@ class Scheduler:
             self._wake.wait(POLL_SECONDS)
             self._wake.clear()
 
-    def _resume(self, left: Sequence[JobToken]) -> None:
-        """Run jobs that are in progress and run nowhere: their server died, or their pipeline raised an error."""
-        for token in left:
-            if self._clock.ticks() < self._not_before.get(token, 0.0):
-                continue
-            self._not_before.pop(token, None)
-            if self._broken[token] >= TRIES:
-                self._abort(token)
-            elif self._executor.free():
-                self._executor.submit(token, self.done)
+    def _woken(self, _token: str) -> None:
+        if self._executor.free():
+            self._wake.set()
 
-    def _abort(self, token: JobToken) -> None:
-        with self._store.change(token) as job:
-            job.fail(JobReason.PROCESSING_FAILED, self._clock.now())
+    def _set_exit(self, token: JobToken) -> None:
+        with self._exits_lock:
+            exit = self._exits.pop(token, None)
+        if exit is not None:
+            exit.set_result(None)
+
+    def _drop_overtaken(self, running: Mapping[JobToken, int], in_progress: Sequence[JobInProgress]) -> None:
+        """Stop the filters of jobs that run here and are in another turn, or have ended: another process runs them.
+
+        A job that has just ended here may be among them, for which it is too late.
+        """
+        turns = {job.token: job.turn for job in in_progress}
+        for token, turn in running.items():
+            if turns.get(token) != turn:
+                self._executor.drop(token)
+
+    def _resume(self, left: Sequence[JobInProgress]) -> None:
+        """Run jobs that are in progress and run nowhere: their process has ended, or their pipeline raised an error."""
+        for job in self._may_resume(left):
+            if self._clock.ticks() < self._not_before.get(job.token, 0.0):
+                continue
+            self._not_before.pop(job.token, None)
+            if self._broken[job.token] >= TRIES:
+                self._abort(job)
+            elif self._executor.free():
+                self._run_on(job)
+
+    def _may_resume(self, left: Sequence[JobInProgress]) -> Sequence[JobInProgress]:
+        if not left or not self._locks.is_held:
+            return ()
+        foreign = [job for job in left if job.holder != self._locks.holder]
+        kept = {job.token for job in foreign} - set(self._locks.left(foreign)) if foreign else set()
+        return [job for job in left if job.token not in kept]
+
+    def _run_on(self, job: JobInProgress) -> None:
+        """Begin a turn of the job, unless another process has; the last run was no crash if it was suspended here."""
+        run = self._store.resume(job, self._locks.holder, suspended=job.token in self._suspended)
+        if run is None:
+            return
+        self._suspended.discard(job.token)
+        log.info("job resumed", extra={"job": run.token, "turn": run.turn})
+        self._executor.submit(run, self.done)
+
+    def _abort(self, left: JobInProgress) -> None:
+        token = left.token
+        try:
+            with self._store.change(token, turn=left.turn) as job:
+                job.fail(JobReason.PROCESSING_FAILED, self._clock.now())
+        except Overtaken:
+            return
         log.error("job aborted: pipeline failed", extra={"job": token, "tries": self._broken.pop(token)})
         with contextlib.suppress(OSError):  # the next start of the server removes them as well
             self._discard(*job.made)

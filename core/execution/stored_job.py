@@ -2,19 +2,20 @@
 
 Each method waits for a database that does not answer, and raises `ShuttingDown` if the server stops meanwhile. The
 outcome of a commit may be unknown, so each has one effect if it is repeated; the number of the run tells whether a
-change was stored before.
+change was stored before. Each raises `Overtaken`, and changes nothing, if the job is in another turn than the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from postscan.core.clock import Clock
-from postscan.core.errors import StoreBusy, WrongState
+from postscan.core.errors import Overtaken, StoreBusy, WrongState
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.execution.patience import until_stored
-from postscan.core.model.job import FilterStep, Job, JobToken
+from postscan.core.model.job import FilterStep, Job, JobTurn
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
 from postscan.core.store.store import Store
@@ -34,21 +35,24 @@ class StoredJob:
     """One job in progress, as its pipeline reads and changes it; *most_bytes* is the share of its owner."""
 
     def __init__(
-        self, store: Store, clock: Clock, token: JobToken, interrupt: Interrupt, most_bytes: int | None = None
+        self, store: Store, clock: Clock, run: JobTurn, interrupt: Interrupt, most_bytes: int | None = None
     ) -> None:
         self._store = store
         self._most_bytes = most_bytes
         self._clock = clock
-        self._token = token
+        self.run = run
         self._interrupt = interrupt
 
     def load(self) -> Job:
         """Return the job."""
-        return self._until_stored(lambda: self._store.load(self._token))
+        job = self._until_stored(lambda: self._store.load(self.run.token))
+        if job.turn != self.run.turn:
+            raise Overtaken(*self.run)
+        return job
 
     def deliveries(self, position: int) -> Sequence[Delivery]:
         """Return what the runs of this filter have published, or were about to publish."""
-        found = self._until_stored(lambda: self._store.deliveries(self._token))
+        found = self._until_stored(lambda: self._store.deliveries(self.run.token))
         return [one for one in found if one.position == position]
 
     def store(self, change: Change) -> None:
@@ -63,7 +67,7 @@ class StoredJob:
         """Record that run number *attempt* of a filter begins; return the job, None if it has been cancelled."""
 
         def start() -> Job | None:
-            with self._store.change(self._token) as job:
+            with self._change() as job:
                 now = self._clock.now()
                 known = job.steps[position].attempt == attempt
                 return job if (job.begin(now) if known else job.start(position, now)) else None
@@ -79,7 +83,7 @@ class StoredJob:
 
         def suspend() -> None:
             first()
-            with self._store.change(self._token) as job:
+            with self._change() as job:
                 job.suspend(step.position)
 
         self._until_stored(suspend)
@@ -93,7 +97,7 @@ class StoredJob:
 
         def report() -> FilterState:
             first()
-            with self._store.change(self._token, most_bytes=self._most_bytes) as job:
+            with self._change(most_bytes=self._most_bytes) as job:
                 known = job.steps[step.position]
                 if known.attempt != step.attempt:
                     raise WrongState("report", f"attempt {known.attempt} runs")
@@ -107,7 +111,7 @@ class StoredJob:
         """End the job, with an error if a reason is given; return it."""
 
         def close() -> Job:
-            with self._store.change(self._token) as job:
+            with self._change() as job:
                 if job.state.ended:
                     return job
                 if failed is None:
@@ -117,6 +121,9 @@ class StoredJob:
                 return job
 
         return self._until_stored(close)
+
+    def _change(self, most_bytes: int | None = None) -> AbstractContextManager[Job]:
+        return self._store.change(self.run.token, turn=self.run.turn, most_bytes=most_bytes)
 
     def _end_filter(self, job: Job, position: int, outcome: FilterOutcome) -> None:
         now = self._clock.now()
@@ -136,6 +143,6 @@ class StoredJob:
 
     def _until_stored(self, call: Callable[[], _T]) -> _T:
         try:
-            return until_stored(call, self._interrupt.wait_shutdown, job=self._token)
+            return until_stored(call, self._interrupt.wait_shutdown, job=self.run.token)
         except StoreBusy as error:
             raise ShuttingDown from error

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 from postscan.core.errors import InvalidArgument, JobCanceled, WrongState
 from postscan.core.model.events import Event, FilterStateChanged, ImageReceived, JobEnded, JobStateChanged
@@ -31,6 +31,16 @@ _ENDED_ALREADY = (JobState.PENDING, JobState.HELD, JobState.STARTED, JobState.PR
 
 JobToken = NewType("JobToken", str)
 """Identifies a job on the wire: a random (version 4) GUID in lower case. Opaque; compared exactly."""
+
+
+class JobTurn(NamedTuple):
+    """One turn of a job: from its claim, or from a resumption, to the next one. A run changes its job in its turn only.
+
+    Turns are counted for each job, from 1 on.
+    """
+
+    token: JobToken
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,8 @@ class Job:
     """A PostScan job. Change it only through its verbs; the store saves it with the events it collected.
 
     `deadline` is the tick at which a job that is still `Creating` expires. `images_kept` becomes False when the images
-    of an ended job are removed.
+    of an ended job are removed. `holder` identifies the process that runs the job, or ran it last; empty before that.
+    `turn` counts its claim and its resumptions.
     """
 
     token: JobToken
@@ -132,6 +143,8 @@ class Job:
     deadline: float = 0.0
     images_kept: bool = True
     version: int = 0
+    holder: str = ""
+    turn: int = 0
     events: list[Event] = field(default_factory=list)
 
     @classmethod
@@ -218,9 +231,11 @@ class Job:
         """Move a held job to Pending."""
         self._move(Verb.RELEASE, at)
 
-    def claim(self, at: datetime) -> None:
-        """Move a pending job to Started."""
+    def claim(self, at: datetime, holder: str = "") -> None:
+        """Move a pending job to Started, as the first turn of its holder."""
         self._move(Verb.CLAIM, at)
+        self.holder = holder
+        self.turn += 1
 
     def begin(self, at: datetime) -> bool:
         """Move to Processing, or stay there; return False if the job has been cancelled."""

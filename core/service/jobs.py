@@ -364,7 +364,7 @@ class PostScanService:
                 job = self._store.load(job.token)
             if job.state.ended:
                 break
-            is_here = self._scheduler.is_running
+            is_here = self._scheduler.runs_all
             if not (yield Wait(exit, left if is_here else min(left, POLL_SECONDS))) and is_here:
                 break
         return job

@@ -1,8 +1,8 @@
 """All settings: one TOML file, read when a command starts, and immutable after that; a server may read it again.
 
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
-`postscan.core.settings.network`, `postscan.core.settings.console`, `postscan.core.settings.sources`,
-`postscan.core.settings.accounts` and `postscan.core.settings.job_mail`.
+`postscan.core.settings.network`, `postscan.core.settings.cluster`, `postscan.core.settings.console`,
+`postscan.core.settings.sources`, `postscan.core.settings.accounts` and `postscan.core.settings.job_mail`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from postscan.core.errors import SettingsError
 from postscan.core.settings import accounts as account_settings
 from postscan.core.settings import sources as source_settings
 from postscan.core.settings.accounts import AccountSettings
+from postscan.core.settings.cluster import ClusterSettings
 from postscan.core.settings.console import ConsoleSettings
 from postscan.core.settings.engine import (
     FilterSettings,
@@ -54,6 +55,7 @@ class Settings(Table):
     identity: IdentitySettings = Field(default_factory=IdentitySettings)
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     processes: ProcessSettings = Field(default_factory=ProcessSettings)
@@ -116,6 +118,11 @@ class Settings(Table):
     def _found_by_the_name_in_the_certificate(self) -> Settings:
         if self.discovery.enabled and self.tls.on and not self.server.public_url:
             raise ValueError("server.public_url is missing: discovery under TLS announces the name in the certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _members_fit(self) -> Settings:
+        self.cluster.check(self.storage.url, self.running.grace_seconds + self.running.term_seconds)
         return self
 
     @model_validator(mode="after")

@@ -9,8 +9,11 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from postscan.core.errors import Overtaken
+from postscan.core.model.job import JobTurn
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterState, JobState
+from postscan.core.store.cluster import turns
 from postscan.core.store.database import pages
 from postscan.core.store.database.pages import at_most
 from postscan.core.store.schema import DELIVERY, JOB, STEP, WHOLE_JOB
@@ -48,37 +51,43 @@ _FAILED: Final = (
 )
 
 
-def record_progress(db: sa.Connection, token: str, position: int, text: str) -> None:
-    """Store the progress of a filter, if it is still running."""
+def record_progress(db: sa.Connection, run: JobTurn, position: int, text: str) -> None:
+    """Store the progress of a filter, if it is still running in this turn."""
     query = sa.update(STEP).where(
-        STEP.c.token == token, STEP.c.position == position, STEP.c.state == FilterState.PROCESSING
+        STEP.c.token == run.token, STEP.c.position == position, STEP.c.state == FilterState.PROCESSING
     )
-    db.execute(query.values(progress=text))
+    db.execute(query.where(turns.is_current(run)).values(progress=text))
 
 
-def grant(db: sa.Connection, token: str, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
+def grant(db: sa.Connection, run: JobTurn, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
     """Store that a filter is about to publish an output; return False if the job or this attempt is not running.
 
-    The check locks the rows, so no output is granted after a stored cancel.
+    The check locks the rows, so no output is granted after a stored cancel. Raises `Overtaken`.
     """
     running = (
-        sa.select(STEP.c.attempt)
-        .join(JOB, JOB.c.token == STEP.c.token)
-        .where(STEP.c.token == token, STEP.c.position == position, STEP.c.attempt == attempt)
+        sa.select(JOB.c.turn)
+        .join(STEP, JOB.c.token == STEP.c.token)
+        .where(STEP.c.token == run.token, STEP.c.position == position, STEP.c.attempt == attempt)
         .where(JOB.c.state == JobState.PROCESSING, STEP.c.state == FilterState.PROCESSING)
         .with_for_update()
     )
-    if db.scalar(running) is None:
+    turn = db.scalar(running)
+    if turn is None:
         return False
-    key = _key(token, position, about)
+    if turn != run.turn:
+        raise Overtaken(*run)
+    key = _key(run.token, position, about)
     db.execute(sa.delete(DELIVERY).where(*_matches(key)))
     db.execute(sa.insert(DELIVERY), {**key, "name": about.name, "published": False, "at": at})
     return True
 
 
-def confirm(db: sa.Connection, token: str, position: int, about: Delivery) -> None:
-    """Store that a granted output was published; remove the grant if it was not."""
-    where = (*_matches(_key(token, position, about)), DELIVERY.c.name == about.name)
+def confirm(db: sa.Connection, run: JobTurn, position: int, about: Delivery) -> None:
+    """Store that an output that was granted in this turn was published; remove the grant if it was not.
+
+    Change nothing if another turn has begun: its run publishes the output under the same name.
+    """
+    where = (*_matches(_key(run.token, position, about)), DELIVERY.c.name == about.name, turns.is_current(run))
     if about.published:
         db.execute(sa.update(DELIVERY).where(*where).values(published=True))
     else:

@@ -311,6 +311,8 @@ def job_row(job: Job) -> dict[str, Any]:
         "images_kept": job.images_kept,
         "kept_bytes": job.kept_bytes,
         "version": job.version,
+        "holder": job.holder,
+        "turn": job.turn,
     }
 
 
@@ -395,6 +397,8 @@ def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[JobDocument]
         deadline=row.deadline,
         images_kept=row.images_kept,
         version=row.version,
+        holder=row.holder,
+        turn=row.turn,
     )
 
 

@@ -18,17 +18,19 @@ from typing import Final
 import sqlalchemy as sa
 
 from postscan.core.clock import Mark
-from postscan.core.errors import SpoolFull, Unavailable
-from postscan.core.model.job import Job, JobToken
+from postscan.core.errors import Overtaken, SpoolFull, Unavailable
+from postscan.core.model.job import Job, JobToken, JobTurn
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import AuditLine, Delivery, EventRow, StoredResponse
 from postscan.core.model.states import JobState
 from postscan.core.store import deliveries, events, jobs, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.callers import audit, requests
-from postscan.core.store.cluster import installation, members
-from postscan.core.store.cluster.members import MemberBeat
-from postscan.core.store.database import CONNECTIONS, Database
+from postscan.core.store.cluster import installation, members, session, turns
+from postscan.core.store.cluster.members import Member, MemberBeat
+from postscan.core.store.cluster.session import MemberSession
+from postscan.core.store.cluster.turns import JobInProgress
+from postscan.core.store.database import CONNECTIONS, Database, translated
 from postscan.core.store.database.pages import PAGE, in_pages, in_parts, of_jobs
 from postscan.core.store.jobs import NOTHING, JobKey
 from postscan.core.store.retention import Blob, Disposable, OwnerUsage
@@ -110,14 +112,18 @@ class Store:
         owner: Principal | None = None,
         sid: str = "",
         most_bytes: int | None = None,
+        turn: int | None = None,
     ) -> Iterator[Job]:
         """Yield the job, and save on exit what its verbs did, with *records*; an exception inside changes nothing.
 
         Raises `JobNotFound`, as `load` does; `DuplicateRequest`; with *most_bytes*, `SpoolFull` if the
-        job's owner would then have more bytes of documents than that.
+        job's owner would then have more bytes of documents than that; with *turn*, `Overtaken` if the job is in
+        another one.
         """
         with self.writing() as db:
             job = jobs.load(db, token, owner, sid, lock=True)
+            if turn is not None and job.turn != turn:
+                raise Overtaken(token, turn)
             stored, files = jobs.Stored.of(job), _files(job)
             yield job
             jobs.save(db, job, stored)
@@ -125,8 +131,11 @@ class Store:
             if most_bytes is not None and _files(job) - files:
                 _check_bytes(db, job.owner.name, most_bytes)
 
-    def claim(self, at: datetime) -> Job | None:
-        """Move the job that has been Pending longest to Started, and return it; None if there is none."""
+    def claim(self, at: datetime, holder: str) -> Job | None:
+        """Move the job that has been Pending longest to Started, and return it; None if there is none.
+
+        *holder* identifies the process that runs it.
+        """
         waiting = (
             sa.select(JOB.c.token)
             .where(is_in(JobState.PENDING))
@@ -140,7 +149,7 @@ class Store:
                 return None
             job = jobs.load(db, token, lock=True)
             stored = jobs.Stored.of(job)
-            job.claim(at)
+            job.claim(at, holder)
             jobs.save(db, job, stored)
             return job
 
@@ -181,6 +190,19 @@ class Store:
             found = db.execute(query, jobs.owner_parameters(owner, sid))
             return {JobToken(row.token): JobState(row.state) for row in found}
 
+    def jobs_in_progress(self) -> Sequence[JobInProgress]:
+        """Return all jobs in progress, oldest first, with their holders and turns; one transaction."""
+        with self.reading() as db:
+            return turns.select(db)
+
+    def resume(self, job: JobInProgress, holder: str, *, suspended: bool = False) -> JobTurn | None:
+        """Begin the next turn of a job in progress, for this holder; return None if it has ended or has begun one.
+
+        With *suspended*, the last run is no crash: it was stopped in order.
+        """
+        with self.writing() as db:
+            return turns.resume(db, job, holder, suspended=suspended)
+
     def idle(self, ticks: float) -> list[JobToken]:
         """Return the jobs in Creating whose deadline has passed; one that begins meanwhile may be missing."""
         return list(in_parts(self.reading, lambda db, last, most: retention.idle(db, ticks, last, most)))
@@ -217,23 +239,26 @@ class Store:
 
     # --- running filters -----------------------------------------------------------------------------------------
 
-    def record_progress(self, token: str, position: int, text: str) -> None:
-        """Store the progress of a filter, if it is still running."""
+    def record_progress(self, run: JobTurn, position: int, text: str) -> None:
+        """Store the progress of a filter, if it is still running in this turn."""
         with self.writing() as db:
-            deliveries.record_progress(db, token, position, text)
+            deliveries.record_progress(db, run, position, text)
 
-    def grant(self, token: str, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
+    def grant(self, run: JobTurn, position: int, attempt: int, about: Delivery, at: datetime) -> bool:
         """Store that a filter is about to publish an output; return False if the job or this attempt is not running.
 
-        One transaction checks and stores, so no output is granted after a stored cancel.
+        One transaction checks and stores, so no output is granted after a stored cancel. Raises `Overtaken`.
         """
         with self.writing() as db:
-            return deliveries.grant(db, token, position, attempt, about, at)
+            return deliveries.grant(db, run, position, attempt, about, at)
 
-    def confirm(self, token: str, position: int, about: Delivery) -> None:
-        """Store that a granted output was published; remove the grant if it was not."""
+    def confirm(self, run: JobTurn, position: int, about: Delivery) -> None:
+        """Store that an output that was granted in this turn was published; remove the grant if it was not.
+
+        Change nothing if another turn has begun.
+        """
         with self.writing() as db:
-            deliveries.confirm(db, token, position, about)
+            deliveries.confirm(db, run, position, about)
 
     def deliveries(self, token: str) -> list[Delivery]:
         """Return the outputs of a job's filters."""
@@ -293,12 +318,40 @@ class Store:
         """Return the name of the process that serves the database; None if there is none."""
         return self._database.server()
 
+    # --- members of a cluster ------------------------------------------------------------------------------------
+
     def members(self) -> Sequence[MemberBeat]:
         """Return the members of the cluster, by name; none on SQLite."""
         if self._database.file is not None:
             return ()
         with self.reading() as db:
             return members.select(db)
+
+    def locked_members(self, found: Sequence[Member]) -> set[str]:
+        """Return the identifiers of those members whose sessions are open: their processes have not ended."""
+        with self.reading() as db:
+            return session.locked(db, found)
+
+    @contextlib.contextmanager
+    def members_starting(self) -> Iterator[None]:
+        """Let no other member start while the body runs; wait up to 60 s for one that does. Raises `StoreBusy`."""
+        with translated(), self._database.separate() as db:
+            session.begin_start(db)
+            yield
+
+    def open_session(self, member: Member, name: str) -> MemberSession:
+        """Return the session of a member; *name* is its `application_name`. Raises `SessionLost`, `LockHeld`."""
+        return MemberSession.open(self._database.separate, member, name)
+
+    def notify(self, payloads: Sequence[str]) -> None:
+        """Send texts to the sessions of all members, on a connection of its own. Raises `StoreBusy`."""
+        with translated(), self._database.separate() as db:
+            session.notify(db, session.channel(db), payloads)
+
+    def forget_members(self, seconds: float) -> int:
+        """Remove the members that have not been alive for so long and hold no job in progress; return how many."""
+        with self.writing() as db:
+            return members.forget(db, seconds)
 
     # --- retention -----------------------------------------------------------------------------------------------
 

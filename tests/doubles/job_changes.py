@@ -36,7 +36,7 @@ def live(store: Store, job: Job) -> Iterator[Job]:
     with store.change(token) as stored:
         stored.end(EXAMPLE_TIME)
     yield store.load(token)
-    store.claim(EXAMPLE_TIME)
+    store.claim(EXAMPLE_TIME, "a holder")
     yield store.load(token)
     for step in job.steps:
         with store.change(token) as stored:

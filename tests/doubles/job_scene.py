@@ -9,7 +9,7 @@ from job_states import NOW, STATES, processing, started
 from works import SID, instructions
 
 from postscan.core.engine import Engine
-from postscan.core.model.job import Job, JobToken, Receipt, RunStatus
+from postscan.core.model.job import Job, JobToken, JobTurn, Receipt, RunStatus
 from postscan.core.model.principal import Principal
 from postscan.core.model.records import Delivery, JobOrigin, OriginProof
 from postscan.core.model.states import FilterVerb, JobReason
@@ -66,8 +66,8 @@ def put(
 def deliver(core: Engine, token: str, destination: str = "/srv/scans", name: str = "Invoice.png") -> None:
     """Let the first filter of a job that is Processing publish an output."""
     output = Delivery(0, 1, destination, name, published=True)
-    assert core.store.grant(token, 0, 1, output, NOW)
-    core.store.confirm(token, 0, output)
+    assert core.store.grant(JobTurn(token, 1), 0, 1, output, NOW)
+    core.store.confirm(JobTurn(token, 1), 0, output)
 
 
 def write_line(core: Engine, token: str, text: str) -> None:

@@ -28,12 +28,14 @@ from model.workers import ScriptedWorkers
 from model.world import IMAGES, OPEN_JOBS, Ask, Verb
 
 from postscan import migrations
+from postscan.core.cluster.job_locks import OnlyHolder
+from postscan.core.cluster.wakeups import NoWakeups
 from postscan.core.execution.executor import JobDone
 from postscan.core.execution.interrupt import Interrupt, ShuttingDown
 from postscan.core.execution.pipeline import Pipeline
 from postscan.core.execution.scheduler import Scheduler
 from postscan.core.execution.sweeper import Sweeper
-from postscan.core.model.job import JobToken
+from postscan.core.model.job import JobToken, JobTurn
 from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import RequestKey
 from postscan.core.registry.active_filters import ActiveFilters
@@ -144,43 +146,54 @@ class SteppedExecutor:
         self._pipeline = pipeline
         self._slots = slots
         self._interrupts: dict[JobToken, Interrupt] = {}
+        self._turns: dict[JobToken, int] = {}
 
-    def submit(self, token: JobToken, done: JobDone) -> None:
+    def submit(self, run: JobTurn, done: JobDone) -> None:
         """Run a job that is in progress; call *done* when it has left."""
-        if token not in self._interrupts:
-            interrupt = self._interrupts[token] = Interrupt()
-            self._engine.spawn(f"job {token}", lambda: self._carry(token, interrupt, done))
+        if run.token not in self._interrupts:
+            interrupt = self._interrupts[run.token] = Interrupt()
+            self._turns[run.token] = run.turn
+            self._engine.spawn(f"job {run.token}", lambda: self._carry(run, interrupt, done))
 
     def interrupt(self, token: JobToken) -> None:
         """Set the token of the job's running filter."""
         if token in self._interrupts:
             self._interrupts[token].cancel()
 
+    def drop(self, token: JobToken) -> None:
+        """Set the token of a job that another process has resumed."""
+        if token in self._interrupts:
+            self._interrupts[token].drop()
+
+    def suspend(self) -> None:
+        """Ask all jobs to be put down."""
+        for interrupt in self._interrupts.values():
+            interrupt.shutdown()
+
     def free(self) -> bool:
         """Return whether one more job would run at once."""
         return len(self._interrupts) < self._slots
 
-    def running(self) -> set[JobToken]:
-        """Return the jobs that run here."""
-        return set(self._interrupts)
+    def running(self) -> dict[JobToken, int]:
+        """Return the jobs that run here, and their turns."""
+        return dict(self._turns)
 
     def stop(self, drain_seconds: float) -> None:
         """Ask all jobs to be put down; the engine steps them to their ends."""
-        for interrupt in self._interrupts.values():
-            interrupt.shutdown()
+        self.suspend()
 
-    def _carry(self, token: JobToken, interrupt: Interrupt, done: JobDone) -> str:
+    def _carry(self, run: JobTurn, interrupt: Interrupt, done: JobDone) -> str:
         error: Exception | None = None
         answer = "left"
         try:
-            self._pipeline.run(token, interrupt)
+            self._pipeline.run(run, interrupt)
         except ShuttingDown:
             answer = "put down"
         except Exception as broken:
             error = broken
         finally:
-            del self._interrupts[token]
-        done(token, error)
+            del self._interrupts[run.token], self._turns[run.token]
+        done(run.token, error)
         if error is not None:
             raise error
         return answer
@@ -245,7 +258,7 @@ class Engine:
         quota = Quota(self.settings, self.store, self.spool)
         pipeline = Pipeline(self.store, self.spool, quota, CATALOGUE, workers, self.settings, self.clock)
         self.executor = SteppedExecutor(self, pipeline, self.settings.running.slots)
-        self.scheduler = Scheduler(self.store, self.clock, self.executor)
+        self.scheduler = Scheduler(self.store, self.clock, self.executor, OnlyHolder(), NoWakeups())
         self.retention = Retention(self.settings.retention, self.store, self.spool, self.clock)
         self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
         self.service = PostScanService(

@@ -6,12 +6,15 @@ Times are those of the database, so the clocks of the machines do not count.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from postscan.core.model.states import JobState
 from postscan.core.store.cluster.tables import MEMBER
+from postscan.core.store.schema import JOB, is_in
 
 
 class Member(NamedTuple):
@@ -30,9 +33,10 @@ class Member(NamedTuple):
 
 
 class MemberBeat(NamedTuple):
-    """A member, and the seconds since it last wrote its row."""
+    """A member, when it last wrote its row, and the seconds since then, both by the clock of the database."""
 
     member: Member
+    beat: datetime
     age: float
 
 
@@ -52,7 +56,13 @@ def leave(db: sa.Connection, id: str) -> None:
     db.execute(sa.delete(MEMBER).where(MEMBER.c.id == id))
 
 
+def forget(db: sa.Connection, seconds: float) -> int:
+    """Remove the members that have not been alive for so long and hold no job in progress; return how many."""
+    holds = sa.exists().where(JOB.c.holder == MEMBER.c.id, is_in(*(one for one in JobState if one.in_progress)))
+    return db.execute(sa.delete(MEMBER).where(seconds < _AGE, sa.not_(holds))).rowcount
+
+
 def select(db: sa.Connection) -> Sequence[MemberBeat]:
     """Return all members, by name and id."""
-    query = sa.select(*_COLUMNS, _AGE.label("age")).order_by(MEMBER.c.name, MEMBER.c.id)
-    return [MemberBeat(Member(*row[:-1]), float(row.age)) for row in db.execute(query)]
+    query = sa.select(*_COLUMNS, MEMBER.c.beat, _AGE.label("age")).order_by(MEMBER.c.name, MEMBER.c.id)
+    return [MemberBeat(Member(*row[:-2]), row.beat, float(row.age)) for row in db.execute(query)]

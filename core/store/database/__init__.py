@@ -80,6 +80,13 @@ class Database:
         with translated():
             return self._backend.server()
 
+    def separate(self) -> sa.Connection:
+        """Return a connection of its own, outside of the pool, that commits each statement; PostgreSQL alone.
+
+        Its errors are those of SQLAlchemy.
+        """
+        return self._backend.separate()
+
     @contextlib.contextmanager
     def urgent(self) -> Iterator[None]:
         """Let the transactions of this thread go before those of others while the body runs."""

@@ -57,6 +57,10 @@ class Backend(ABC):
     def server(self) -> str | None:
         """Return the name of the process that holds that lock; None if there is none."""
 
+    def separate(self) -> sa.Connection:
+        """Return a connection of its own, outside of the pool, that commits each statement; PostgreSQL alone."""
+        raise AssertionError("an SQLite file has one server, and no members")
+
     def watched(self) -> AbstractContextManager[None]:
         """Watch over the transaction of the body, which includes its connection."""
         return contextlib.nullcontext()

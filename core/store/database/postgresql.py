@@ -106,6 +106,12 @@ class PostgreSQL(Backend):
         """Return the name of the process that holds the lock; None if there is none."""
         return self._lock.holder()
 
+    def separate(self) -> sa.Connection:
+        """Return a connection of its own; it is shut down as well when the server is silent."""
+        connection = self._fresh.connect()
+        self._watch.add(connection.connection.dbapi_connection)
+        return connection
+
     def watched(self) -> AbstractContextManager[None]:
         """End the transaction if the server answers nothing any more."""
         return self._watch.watched()

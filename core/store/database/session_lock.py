@@ -3,6 +3,8 @@
 PostgreSQL releases it when the connection ends: at once if the process ends, and after the keepalives of the connection
 if its machine is gone. A thread asks each second whether the session is still there. If it is not, the lock is taken
 again as soon as the database answers; a process that finds it with another one then has lost it.
+
+The members of a cluster share the lock instead: so they and a server that is alone keep each other out.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ _LONGEST_NAME: Final = 63  # bytes; PostgreSQL cuts an application_name there
 
 # The lock is one of the table `job`: two sets of tables in two schemas of a database are two databases to us.
 _TRY: Final = sa.text(f"select pg_try_advisory_lock(({_CLASS}::bigint << 32) | 'job'::regclass::oid::bigint)")
+_TRY_SHARED: Final = sa.text(
+    f"select pg_try_advisory_lock_shared(({_CLASS}::bigint << 32) | 'job'::regclass::oid::bigint)"
+)
 _HOLDER: Final = sa.text(
     "select activity.application_name from pg_locks join pg_stat_activity activity using (pid)"
     " where locktype = 'advisory' and granted and objsubid = 1"
@@ -46,13 +51,25 @@ _NAME: Final = sa.text("select set_config('application_name', :name, false)")
 _ALIVE: Final = sa.text("select 1")
 
 
+def share(connection: sa.Connection, name: str) -> None:
+    """Hold the lock together with others, in the session of *connection*; raise `LockHeld` if a server is alone."""
+    connection.execute(_NAME, {"name": name})
+    if not connection.scalar(_TRY_SHARED):
+        raise LockHeld(_holder(connection))
+
+
+def session_name() -> str:
+    """Return the name of this process for `application_name`, with a mark that makes it unique."""
+    mark = f" ({secrets.token_hex(4)})"
+    return this_process()[: _LONGEST_NAME - len(mark)] + mark
+
+
 class SessionLock:
     """A lock of one process; *engine* opens a connection of its own for each call, and commits each statement."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        mark = f" ({secrets.token_hex(4)})"
-        self._name = this_process()[: _LONGEST_NAME - len(mark)] + mark
+        self._name = session_name()
 
     @contextlib.contextmanager
     def held(self, lost: Callable[[str], None]) -> Iterator[None]:

@@ -17,6 +17,7 @@ from works import until
 
 from postscan.console.pages.problems import problems
 from postscan.core.engine import Engine
+from postscan.core.model.job import JobTurn
 from postscan.core.model.principal import Role
 from postscan.core.registry.catalogue import Catalogue, Plugin, PluginState
 from postscan.core.registry.remembered import RememberedCatalogue
@@ -48,7 +49,7 @@ def test_the_dashboard_has_the_jobs_that_run_and_those_in_need(browser: Open, co
     runs, failed, silent = put(core, "Processing"), put(core, "Failed"), put(core, "TimedOut")
     for way in ("Pending", "Pending-Held", "Creating"):
         put(core, way)
-    core.store.record_progress(runs, 0, "3/10 pages")
+    core.store.record_progress(JobTurn(runs, 1), 0, "3/10 pages")
     one = browser(Role.OPERATOR)
 
     one.get("/")

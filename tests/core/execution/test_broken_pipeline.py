@@ -5,10 +5,12 @@ from __future__ import annotations
 from conftest import ANNA
 from works import Works
 
+from postscan.core.cluster.job_locks import OnlyHolder
+from postscan.core.cluster.wakeups import NoWakeups
 from postscan.core.engine import Engine
 from postscan.core.execution.executor import JobDone
 from postscan.core.execution.scheduler import TRIES, Scheduler
-from postscan.core.model.job import JobToken
+from postscan.core.model.job import JobToken, JobTurn
 from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.plugins.testing.runner import FakeClock
 
@@ -20,21 +22,27 @@ class Broken:
 
     submitted = 0
 
-    def submit(self, token: JobToken, done: JobDone) -> None:
+    def submit(self, run: JobTurn, done: JobDone) -> None:
         """Fail at once."""
         self.submitted += 1
-        done(token, RuntimeError("no thread can be started"))
+        done(run.token, RuntimeError("no thread can be started"))
 
     def interrupt(self, token: JobToken) -> None:
+        """Do nothing."""
+
+    def drop(self, token: JobToken) -> None:
+        """Do nothing."""
+
+    def suspend(self) -> None:
         """Do nothing."""
 
     def free(self) -> bool:
         """There is always room."""
         return True
 
-    def running(self) -> set[JobToken]:
+    def running(self) -> dict[JobToken, int]:
         """Nothing runs."""
-        return set()
+        return {}
 
     def stop(self, drain_seconds: float) -> None:
         """Do nothing."""
@@ -48,13 +56,13 @@ def test_a_job_whose_pipeline_breaks_three_times_is_aborted_and_leaves_nothing_t
     token = works.create("copy", "copy")
     works.send(token)
     core.service.end(token, ANNA)
-    core.store.claim(core.clock.now())
+    core.store.claim(core.clock.now(), "a holder")
     with core.spool.open_image(token, 2, "pdf", 1000, made=True) as writer:
         writer.write(b"made")
     with core.store.change(token) as job:
         job.start(0, core.clock.now())
         job.report(0, FilterVerb.SUCCEED, core.clock.now(), documents=(writer.document,))
-    scheduler = Scheduler(core.store, clock, executor, discard=core.spool.discard)
+    scheduler = Scheduler(core.store, clock, executor, OnlyHolder(), NoWakeups(), discard=core.spool.discard)
 
     for _ in range(TRIES + 1):
         scheduler.poll()

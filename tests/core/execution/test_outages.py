@@ -23,7 +23,7 @@ from postscan.core.execution import run_listener
 from postscan.core.execution.run_listener import RunListener
 from postscan.core.execution.run_log import RunLog
 from postscan.core.filters.cancellation import CancelSource
-from postscan.core.model.job import Job
+from postscan.core.model.job import Job, JobTurn
 from postscan.core.model.states import JobState
 from postscan.core.settings import Settings
 from postscan.core.store.store import Store
@@ -159,7 +159,7 @@ def listener(core: Engine, job: Callable[..., Job], source: CancelSource) -> Run
     made.start(0, at)
     core.store.insert(made)
     run_log = RunLog(made.token, "Copy", core.settings.running)
-    return RunListener(core.store, SystemClock(), made.token, made.steps[0], run_log, source.wait)
+    return RunListener(core.store, SystemClock(), JobTurn(made.token, made.turn), made.steps[0], run_log, source.wait)
 
 
 def test_a_request_for_a_grant_waits_for_the_database(
@@ -212,7 +212,7 @@ def test_what_was_published_during_an_outage_is_recorded_after_it(core: Engine, 
 
     listener.confirm()
 
-    [delivery] = core.store.deliveries(listener._token)
+    [delivery] = core.store.deliveries(listener._run.token)
     assert delivery.published
     assert listener.progress == "1/2 pages"
 

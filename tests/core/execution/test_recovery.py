@@ -80,7 +80,7 @@ def test_crashes_of_the_worker_and_of_the_server_count_together(core: Engine) ->
 
 def left_by_killed_servers(core: Engine, token: str, times: int) -> None:
     """Let the first filter of a pending job begin so many times, and never end."""
-    assert core.store.claim(core.clock.now())
+    assert core.store.claim(core.clock.now(), "a holder")
     for _ in range(times):
         with core.store.change(token) as job:
             job.start(0, core.clock.now())

@@ -22,7 +22,7 @@ from works import SID, instructions
 
 from postscan.core.engine import Engine
 from postscan.core.errors import JobNotFound
-from postscan.core.model.job import Job, JobDocument, JobToken
+from postscan.core.model.job import Job, JobDocument, JobToken, JobTurn
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import Delivery, RequestKey
@@ -117,11 +117,11 @@ def steps(core: Engine) -> Iterator[Step]:
     yield "create", create
     yield "send", send
     yield "end", lambda: service.end(tokens[-1], CALLER, RequestKey(str(uuid.uuid4()), "0"))
-    yield "claim", lambda: store.claim(now())
+    yield "claim", lambda: store.claim(now(), "a holder")
     yield "start a filter", lambda: change(lambda job: job.start(0, now()))
-    yield "progress", lambda: store.record_progress(tokens[-1], 0, "half")
-    yield "grant", lambda: store.grant(tokens[-1], 0, 1, about, now())
-    yield "confirm", lambda: store.confirm(tokens[-1], 0, about)
+    yield "progress", lambda: store.record_progress(JobTurn(tokens[-1], 1), 0, "half")
+    yield "grant", lambda: store.grant(JobTurn(tokens[-1], 1), 0, 1, about, now())
+    yield "confirm", lambda: store.confirm(JobTurn(tokens[-1], 1), 0, about)
     yield "finish a filter", lambda: change(lambda job: job.report(0, FilterVerb.SUCCEED, now()))
     yield "finish", lambda: change(lambda job: job.finish(now()))
     yield "remove images", lambda: core.retention.remove_images(store.load(tokens[-1]))

@@ -85,7 +85,7 @@ def held(works: Works) -> str:
 def started(works: Works) -> str:
     """Return a job that was claimed."""
     token = pending(works)
-    assert works.core.store.claim(EXAMPLE_TIME) is not None
+    assert works.core.store.claim(EXAMPLE_TIME, "a holder") is not None
     return token
 
 
@@ -147,7 +147,7 @@ VERBS: dict[str, Verb] = {
     ),
     "claim": (
         pending,
-        lambda works, token: works.core.store.claim(EXAMPLE_TIME),
+        lambda works, token: works.core.store.claim(EXAMPLE_TIME, "a holder"),
         lambda works, token: works.job(token).state is JobState.STARTED,
     ),
     "fail": (

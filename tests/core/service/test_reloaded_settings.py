@@ -95,7 +95,7 @@ def test_images_are_kept_as_long_as_the_last_settings_say(core: Engine) -> None:
     token = works.create("copy")
     works.send(token)
     core.service.end(token, ANNA)
-    core.store.claim(core.clock.now())
+    core.store.claim(core.clock.now(), "a holder")
     with core.store.change(token) as job:
         job.start(0, core.clock.now())
         job.report(0, FilterVerb.SUCCEED, core.clock.now())

@@ -78,7 +78,7 @@ def started(core: Engine, by: Principal, image: bytes) -> tuple[JobToken, JobDoc
     token = works.create("copy", "copy")
     works.send(token, 1, image)
     core.service.end(token, by)
-    core.store.claim(core.clock.now())
+    core.store.claim(core.clock.now(), "a holder")
     with core.store.change(token) as job:
         job.start(0, core.clock.now())
     return token, job.documents[0]

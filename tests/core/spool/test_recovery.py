@@ -241,7 +241,7 @@ def test_a_job_that_lost_a_file_leaves_nothing_that_its_filters_made(stopped: Wo
     for number in (1, 2):
         stopped.send(token, number)
     stopped.service.end(token, ANNA)
-    stopped.core.store.claim(stopped.core.clock.now())
+    stopped.core.store.claim(stopped.core.clock.now(), "a holder")
     made = made_document(stopped, token)
     file_of(stopped, token).unlink()
 

@@ -42,7 +42,7 @@ def ended(core: Engine, size: int = 1000, *, failed: bool = False, made: bool = 
     token = works.create("copy")
     works.send(token, 1, b"x" * size)
     core.service.end(token, ANNA)
-    core.store.claim(core.clock.now())
+    core.store.claim(core.clock.now(), "a holder")
     documents = (made_document(core, token),) if made else None
     with core.store.change(token) as job:
         job.start(0, core.clock.now())

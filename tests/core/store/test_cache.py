@@ -46,7 +46,7 @@ def test_commits_about_other_jobs_leave_a_job_cached(store: Store, token: str) -
 
 def test_looking_for_work_leaves_a_job_cached(store: Store, token: str) -> None:
     """The scheduler does it four times a second, in a transaction that could write."""
-    assert store.claim(EXAMPLE_TIME) is None
+    assert store.claim(EXAMPLE_TIME, "a holder") is None
 
     assert store.cached(token) is not None
 

@@ -34,9 +34,9 @@ def test_the_repository_is_processing_while_any_job_is_in_hand(store: Store, job
         commits.append((store.load("one").state + "/" + store.load("two").state, state))
 
     now()
-    store.claim(EXAMPLE_TIME)
+    store.claim(EXAMPLE_TIME, "a holder")
     now()
-    store.claim(EXAMPLE_TIME)
+    store.claim(EXAMPLE_TIME, "a holder")
     now()
     with store.change("one") as stored:
         stored.cancel(EXAMPLE_TIME)

@@ -11,7 +11,7 @@ import pytest
 from conftest import ANNA, BORIS
 from reads import between
 
-from postscan.core.model.job import Job, JobDocument
+from postscan.core.model.job import Job, JobDocument, JobTurn
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import Delivery
 from postscan.core.model.snapshot import JobChange
@@ -131,8 +131,8 @@ def test_outputs_and_sums_are_read_in_pages(
         job.start(0, EXAMPLE_TIME)
         job.start(1, EXAMPLE_TIME)
     for one in outputs:
-        assert store.grant(ANNA.name, one.position, 1, one, EXAMPLE_TIME)
-        store.confirm(ANNA.name, one.position, one)
+        assert store.grant(JobTurn(ANNA.name, 1), one.position, 1, one, EXAMPLE_TIME)
+        store.confirm(JobTurn(ANNA.name, 1), one.position, one)
     whole = (store.deliveries(ANNA.name), list(store.usages()))
     monkeypatch.setattr(pages, "PAGE", 2)
 

@@ -15,7 +15,7 @@ from reads import between
 from works import SID
 
 from postscan.core.errors import InvalidArgument
-from postscan.core.model.job import Job, JobDocument, JobToken
+from postscan.core.model.job import Job, JobDocument, JobToken, JobTurn
 from postscan.core.model.principal import Principal, Proof, User, of_source
 from postscan.core.model.records import Delivery, JobOrigin, OriginProof
 from postscan.core.model.states import JobReason, JobState
@@ -132,7 +132,7 @@ def test_a_job_that_begins_meanwhile_moves_no_page(listing: JobListing, put: Put
 def test_a_row_has_what_the_job_has(listing: JobListing, put: Put, store: Store) -> None:
     """The same facts, and those of its filters, under the same names."""
     put("job", 5, "Processing")
-    store.record_progress("job", 0, "half")
+    store.record_progress(JobTurn("job", 1), 0, "half")
     with store.change("job") as changed:
         changed.fail(JobReason.PROCESSING_FAILED, EXAMPLE_TIME + timedelta(seconds=9))
     job = store.load("job")
@@ -163,7 +163,9 @@ def several(put: Put, store: Store) -> None:
     put("sourced", 40, "Pending", OriginRow(origin, 1000.0), owner=SOURCE)
     put("delivered", 50, "Processing")
     for document in (1, None):
-        assert store.grant("delivered", 0, 1, Delivery(0, document, "/srv/scans", "a", published=False), EXAMPLE_TIME)
+        assert store.grant(
+            JobTurn("delivered", 1), 0, 1, Delivery(0, document, "/srv/scans", "a", published=False), EXAMPLE_TIME
+        )
 
 
 def at(seconds: float) -> datetime:

@@ -166,7 +166,7 @@ def test_who_has_something_to_hear_is_known_at_once(store: Store, job: Callable[
         assert outbox.owners_since(db, 2) == ({boris}, False, 4)
         assert outbox.owners_since(db, 3) == ({boris}, False, 4)
 
-    store.claim(EXAMPLE_TIME)
+    store.claim(EXAMPLE_TIME, "a holder")
 
     with store.reading() as db:
         assert outbox.owners_since(db, 4) == ({boris}, True, 6)

@@ -9,7 +9,7 @@ import pytest
 from works import PATIENCE
 
 from postscan.core.errors import JobNotFound, PostscanError, WrongState
-from postscan.core.model.job import Job, JobDocument
+from postscan.core.model.job import Job, JobDocument, JobTurn
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterState, FilterVerb, JobReason, JobState
 from postscan.core.store.store import Store
@@ -24,7 +24,7 @@ def processing(store: Store, job: Job) -> Job:
     with store.change(job.token) as stored:
         stored.receive(PAGE, EXAMPLE_TIME)
         stored.end(EXAMPLE_TIME)
-    store.claim(EXAMPLE_TIME)
+    store.claim(EXAMPLE_TIME, "a holder")
     with store.change(job.token) as stored:
         stored.start(0, EXAMPLE_TIME)
     return store.load(job.token)
@@ -72,7 +72,7 @@ def test_the_longest_waiting_job_is_claimed_once(store: Store, job: Callable[...
     with store.change("waiting") as stored:
         stored.end(EXAMPLE_TIME)
 
-    first, second = store.claim(EXAMPLE_TIME), store.claim(EXAMPLE_TIME)
+    first, second = store.claim(EXAMPLE_TIME, "a holder"), store.claim(EXAMPLE_TIME, "a holder")
 
     assert first is not None
     assert (first.token, first.state) == ("waiting", JobState.STARTED)
@@ -148,11 +148,11 @@ def test_an_output_is_granted_only_to_the_run_that_is_on(store: Store, job: Call
     made = processing(store, job())
     about = Delivery(0, 3, "here", "a.png", published=False)
 
-    assert store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
-    assert not store.grant(made.token, 0, 2, about, EXAMPLE_TIME)
+    assert store.grant(JobTurn(made.token, 1), 0, 1, about, EXAMPLE_TIME)
+    assert not store.grant(JobTurn(made.token, 1), 0, 2, about, EXAMPLE_TIME)
     with store.change(made.token) as stored:
         stored.cancel(EXAMPLE_TIME)
-    assert not store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
+    assert not store.grant(JobTurn(made.token, 1), 0, 1, about, EXAMPLE_TIME)
 
 
 def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callable[..., Job]) -> None:
@@ -161,11 +161,11 @@ def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callabl
     kept = Delivery(0, 3, "here", "a.png", published=False, at=EXAMPLE_TIME)
     whole = Delivery(0, None, "there", "mail", published=False, at=EXAMPLE_TIME)
     for about in (kept, whole):
-        store.grant(made.token, 0, 1, about, EXAMPLE_TIME)
+        store.grant(JobTurn(made.token, 1), 0, 1, about, EXAMPLE_TIME)
     assert store.deliveries(made.token) == [whole, kept]
 
-    store.confirm(made.token, 0, kept._replace(published=True))
-    store.confirm(made.token, 0, whole)
+    store.confirm(JobTurn(made.token, 1), 0, kept._replace(published=True))
+    store.confirm(JobTurn(made.token, 1), 0, whole)
 
     assert store.deliveries(made.token) == [kept._replace(published=True)]
 
@@ -173,12 +173,12 @@ def test_a_grant_is_settled_as_published_or_withdrawn(store: Store, job: Callabl
 def test_progress_is_kept_while_the_filter_runs_and_not_after(store: Store, job: Callable[..., Job]) -> None:
     """A late word about progress does not change a filter that has ended (I7)."""
     made = processing(store, job())
-    store.record_progress(made.token, 0, "1/3 documents")
+    store.record_progress(JobTurn(made.token, 1), 0, "1/3 documents")
     assert store.load(made.token).steps[0].progress == "1/3 documents"
 
     with store.change(made.token) as stored:
         stored.report(0, FilterVerb.SUCCEED, EXAMPLE_TIME)
-    store.record_progress(made.token, 0, "2/3 documents")
+    store.record_progress(JobTurn(made.token, 1), 0, "2/3 documents")
 
     assert store.load(made.token).steps[0].progress == "1/3 documents"
     assert store.load(made.token).steps[0].state is FilterState.SUCCEEDED

@@ -11,7 +11,7 @@ from job_scene import HOSTILE, WAYS, deliver, note, put, write_line
 from works import SID, Works
 
 from postscan.core.engine import Engine
-from postscan.core.model.job import Job, Receipt, RunStatus
+from postscan.core.model.job import Job, JobTurn, Receipt, RunStatus
 from postscan.core.model.principal import Role, User
 from postscan.core.model.states import FilterVerb
 from postscan.plugins.testing.runner import EXAMPLE_TIME
@@ -117,7 +117,7 @@ def test_texts_of_devices_and_filters_stay_text(browser: Open, core: Engine) -> 
         hostile(job)
     other = put(core, "Processing", name=HOSTILE)
     deliver(core, other, HOSTILE, HOSTILE)
-    core.store.record_progress(other, 0, HOSTILE)
+    core.store.record_progress(JobTurn(other, 1), 0, HOSTILE)
     write_line(core, token, HOSTILE)
     note(core, token, HOSTILE)
     note(core, other, HOSTILE)

@@ -12,7 +12,7 @@ from some_jobs import PAGE
 from works import PATIENCE
 
 from postscan.core.errors import StoreBusy
-from postscan.core.model.job import Job
+from postscan.core.model.job import Job, JobTurn
 from postscan.core.model.records import AuditLine
 from postscan.core.service.administration import changes
 from postscan.core.service.administration.changes import Change, ChangeWatch
@@ -71,12 +71,12 @@ def test_progress_counts_though_it_has_no_event(store: Store, watch: ChangeWatch
     with store.change(job().token) as running:
         running.receive(PAGE, EXAMPLE_TIME)
         running.end(EXAMPLE_TIME)
-    store.claim(EXAMPLE_TIME)
+    store.claim(EXAMPLE_TIME, "a holder")
     with store.change(job().token) as running:
         running.start(0, EXAMPLE_TIME)
     watch.look()
 
-    store.record_progress(job().token, 0, "3/10 pages")
+    store.record_progress(JobTurn(job().token, 1), 0, "3/10 pages")
 
     assert watch.look() == Change(frozenset({job().token}), frozenset({job().token}))
     assert watch.look() is None

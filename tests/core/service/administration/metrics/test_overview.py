@@ -9,7 +9,7 @@ import pytest
 from conftest import ANNA
 from job_states import started
 
-from postscan.core.model.job import Job, JobDocument
+from postscan.core.model.job import Job, JobDocument, JobTurn
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import Delivery
 from postscan.core.model.states import FilterVerb
@@ -53,8 +53,8 @@ def put(store: Store, job: Callable[..., Job]) -> Put:
         store.insert(made)
         for place, destination in enumerate(destinations):
             given = Delivery(0, place or None, destination, "a", published=True)
-            assert store.grant(token, 0, 1, given, at(minutes - 1))
-            store.confirm(token, 0, given)
+            assert store.grant(JobTurn(token, 1), 0, 1, given, at(minutes - 1))
+            store.confirm(JobTurn(token, 1), 0, given)
         with store.change(token) as stored:
             stored.report(0, FilterVerb.SUCCEED, EXAMPLE_TIME)
             if detail:
@@ -123,8 +123,8 @@ def test_a_destination_has_the_failures_of_the_filters_that_deliver_there(
     put("three", 50)
     with store.change("three") as job:
         job.start(1, EXAMPLE_TIME)
-    assert store.grant("three", 1, 1, given, at(49))
-    store.confirm("three", 1, given)
+    assert store.grant(JobTurn("three", 1), 1, 1, given, at(49))
+    store.confirm(JobTurn("three", 1), 1, given)
 
     assert [(one.destination, one.failed) for one in overview.filters(ADMIN).destinations] == [
         ("/srv/a", 0),
@@ -139,7 +139,7 @@ def test_an_output_that_was_granted_and_not_published_is_no_delivery(
     put("one", 10)
     with store.change("one") as job:
         job.start(1, EXAMPLE_TIME)
-    assert store.grant("one", 1, 1, Delivery(1, None, "/srv/a", "a", published=False), EXAMPLE_TIME)
+    assert store.grant(JobTurn("one", 1), 1, 1, Delivery(1, None, "/srv/a", "a", published=False), EXAMPLE_TIME)
 
     assert overview.filters(ADMIN).destinations == []
 
