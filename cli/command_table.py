@@ -14,6 +14,7 @@ import typer.main
 
 COMMANDS: Final = {
     "serve": "postscan.cli.commands.serve:serve",
+    "worker": "postscan.cli.commands.serve:worker",
     "reload": "postscan.cli.commands.serve:reload",
     "demo": "postscan.cli.demo.command:demo",
     "send": "postscan.cli.device.send:send",

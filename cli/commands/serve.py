@@ -1,7 +1,10 @@
-"""`postscan serve`: the scan server; and `postscan reload`, which lets it read its settings again."""
+"""`postscan serve`, the scan server; `postscan worker`, which runs its jobs; `postscan reload`, for new settings."""
 
 from __future__ import annotations
 
+import signal
+import threading
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +53,35 @@ def serve(
             console.start()
 
         server.serve(engine, settings, ready, _CommandLine(context, host, port, console))
+
+
+def worker(context: typer.Context) -> None:
+    """Run the filters of jobs until SIGTERM or Ctrl-C, beside a server.
+
+    A worker has the database, the plugins and the settings of the server, and its spool at the same place. It takes no
+    jobs from devices: it has no socket, no sources and no console. It needs cluster.members = "several" and a data folder
+    of its own. Prints "ready" on stdout when it claims jobs; the log goes to stderr. While it stops, it claims no more
+    jobs, gives running filters `server.drain_seconds` to finish, and leaves unfinished jobs to the others.
+
+    \b
+    Example:
+      postscan --config /etc/postscan.toml worker
+    """
+    from postscan.cli.output import logs
+
+    settings = load_settings(context)
+    logs.to_stderr(settings.log, settings.log_level)
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    with open_engine(settings) as engine:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        with engine.working():
+            typer.echo("ready")
+            stopped.wait()
 
 
 def reload(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

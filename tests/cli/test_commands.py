@@ -17,6 +17,7 @@ from postscan.cli.app import app
 COMMANDS = (
     *(
         "serve",
+        "worker",
         "demo",
         "send",
         "cancel",
