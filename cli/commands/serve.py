@@ -59,9 +59,9 @@ def worker(context: typer.Context) -> None:
     """Run the filters of jobs until SIGTERM or Ctrl-C, beside a server.
 
     A worker has the database, the plugins and the settings of the server, and its spool at the same place. It takes no
-    jobs from devices: it has no socket, no sources and no console. It needs cluster.members = "several" and a data folder
-    of its own. Prints "ready" on stdout when it claims jobs; the log goes to stderr. While it stops, it claims no more
-    jobs, gives running filters `server.drain_seconds` to finish, and leaves unfinished jobs to the others.
+    jobs from devices: it has no socket, no sources and no console. It needs cluster.members = "several", and a data
+    folder of its own. Prints "ready" on stdout when it claims jobs; the log goes to stderr. While it stops, it claims
+    no more jobs, gives running filters `server.drain_seconds` to finish, and leaves unfinished jobs to the others.
 
     \b
     Example:
