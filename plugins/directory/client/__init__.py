@@ -1,0 +1,1 @@
+"""LDAP to one directory: connections, their log-in, searches, and several servers."""

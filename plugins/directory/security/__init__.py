@@ -1,0 +1,1 @@
+"""Who may read an object of Active Directory: its security descriptor, and the decision; no I/O."""
