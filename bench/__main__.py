@@ -9,6 +9,7 @@ import sys
 from bench import (
     bystander,
     cancel,
+    cluster,
     commit_beside_reads,
     console,
     events,
@@ -29,6 +30,7 @@ ALL = {
     "cancel": cancel.run,
     "oracle": oracle.run,
     "events": events.run,
+    "cluster": cluster.run,
     "commit_beside_reads": commit_beside_reads.run,
     "console": console.run,
     "screens": screens.run,

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock, SystemClock
+from postscan.core.cluster.event_numbering import EventNumbering
 from postscan.core.cluster.job_locks import JobLocks, OnlyHolder
+from postscan.core.cluster.leadership import LEADER, AlwaysLeader, Leadership, SharedLeadership, inlet_lock
 from postscan.core.cluster.members import Membership
 from postscan.core.cluster.wakeups import JobWakeups, NoWakeups
 from postscan.core.errors import SettingsError, StoreFull
@@ -83,6 +85,8 @@ class Engine:
         storage = settings.storage
         self.store = Store(storage.url, busy_seconds=storage.busy_seconds, connections=storage.connections)
         self.clock = clock or SystemClock(self.store.mark())
+        self.leadership = _leadership(self.store, settings)
+        self._numbering = EventNumbering(self.store, self.leadership)
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.audit_trail = AuditTrail(self.store, self.clock)
@@ -217,7 +221,7 @@ class Engine:
 
         Raises `SettingsError` if another server has the data, or if the spool is that of another database.
         """
-        with self._admitted("serve"):
+        with self._admitted("serve"), self._led():
             self.metrics.begin()
             with contextlib.closing(self._workers) as workers:
                 probe = PluginProbe(workers, self.settings)
@@ -267,6 +271,17 @@ class Engine:
                 finally:
                     late.stop()
                     self.scheduler.stop(self.settings.server.drain_seconds)
+
+    @contextlib.contextmanager
+    def _led(self) -> Iterator[None]:
+        """Take a share in the work that one of several processes does while the body runs."""
+        self.leadership.start()
+        self._numbering.start()
+        try:
+            yield
+        finally:
+            self._numbering.stop()
+            self.leadership.stop()
 
     def _drain(self) -> None:
         """Stop the sources, then the filters: both have `server.drain_seconds` together."""
@@ -342,6 +357,13 @@ class Engine:
             if isinstance(self.clock, SystemClock) and self._keeps_mark:
                 self.store.keep_mark(self.clock.mark())
             self.store.outages.recovered(has_room=self.ballast.allocate())
+
+
+def _leadership(store: Store, settings: Settings) -> Leadership:
+    session = store.lock_session() if settings.cluster.members == "several" else None
+    if session is None:
+        return AlwaysLeader()
+    return SharedLeadership(session, [LEADER, *map(inlet_lock, settings.sources)])
 
 
 def _ballast(settings: Settings) -> Ballast:

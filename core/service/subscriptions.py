@@ -23,6 +23,7 @@ from postscan.core.settings.network import EventSettings
 from postscan.core.store import events, outbox
 from postscan.core.store.callers import audit
 from postscan.core.store.callers import subscriptions as queries
+from postscan.core.store.cluster import numbering
 from postscan.core.store.database import Transaction
 from postscan.core.store.database.pages import in_pages
 from postscan.core.store.store import Store
@@ -70,6 +71,7 @@ class Subscriptions:
         with self._store.writing() as db:
             self._delete_expired(db)
             self._check_room(db, owner)
+            numbering.number(db)  # what is committed before this call has no number behind the cursor
             cursor = events.newest(db)
             added = Subscription(id, port, owner, notify_to, end_to, actions, manager, absolute, until, cursor)
             queries.insert(db, added)
@@ -191,7 +193,7 @@ class Subscriptions:
 
     def _delete_expired(self, db: Transaction) -> None:
         """Delete expired subscriptions. Serialised: two callers at once could otherwise both take the last place."""
-        events.lock(db)
+        numbering.lock(db)
         queries.delete_expired(db, self._clock.ticks())
 
     def _check_room(self, db: Transaction, owner: Principal) -> None:

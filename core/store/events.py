@@ -1,7 +1,8 @@
 """Events, written in the transaction of the change that they describe, and numbered in the order of the commits.
 
 Functions on an open transaction. A commit that starts the first job in progress, or ends the last one, changes the
-state of the repository too, and writes an event of it.
+state of the repository too, and an event of it follows. On PostgreSQL that event and all numbers come a moment later
+(`core.store.cluster.numbering`).
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from postscan.core.model.events import (
 from postscan.core.model.job import Job, JobToken, RunStatus
 from postscan.core.model.records import EventRow
 from postscan.core.model.states import FilterState, JobState
+from postscan.core.store.cluster import numbering
+from postscan.core.store.cluster.numbering import IDLE, PROCESSING
 from postscan.core.store.database.pages import at_most
 from postscan.core.store.schema import DELIVERY, EVENT, IS_OF_REPOSITORY, IS_SWEPT, JOB, STEP, is_in
 
-IDLE: Final = "Idle"
-PROCESSING: Final = "Processing"
+__all__ = ["IDLE", "PROCESSING"]
 
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 _KINDS: Final = (RepositoryConfigurationChanged, RepositoryStatusChanged)
-_LOCK: Final = 0x706F7374
 
 # Built once: see core.store.jobs.
 _INSERT: Final = sa.insert(EVENT)
@@ -47,30 +48,23 @@ def append(db: sa.Connection, job: Job, *, was_in_progress: bool) -> None:
     """
     if not job.events:
         return
-    lock(db)
-    db.execute(_INSERT, [_row(event, job.token, job.version) for event in job.events])
-    if was_in_progress or job.state.in_progress:
-        _append_status(db, job.events[-1].at)
+    rows = [_row(event, job.token, job.version) for event in job.events]
+    if numbering.is_needed(db):
+        numbering.add(db, rows, job.state.in_progress - was_in_progress)
+    else:
+        db.execute(_INSERT, rows)
+        if was_in_progress or job.state.in_progress:
+            _append_status(db, job.events[-1].at)
     job.events.clear()
 
 
 def append_filters(db: sa.Connection, dialects: Iterable[str], at: datetime) -> None:
     """Write an event with the usable filters, if they differ from the last ones or there are none yet."""
-    lock(db)
+    numbering.lock(db)
     filters = sorted(dialects)
     last = _last(db, RepositoryConfigurationChanged)
     if last is None or last["filters"] != filters:
         db.execute(sa.insert(EVENT), _row(RepositoryConfigurationChanged(tuple(filters), at)))
-
-
-def lock(db: sa.Connection) -> None:
-    """Keep other transactions from writing events, or subscribing to them, until this one has ended.
-
-    SQLite has one writer at a time anyway. PostgreSQL assigns numbers before the commit: without this lock, a reader
-    could see number 8 while 7 is not committed yet, move its cursor behind 8, and never read 7.
-    """
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
 def select(db: sa.Connection, token: str, last: EventRow | None, most: int) -> list[EventRow]:

@@ -26,8 +26,9 @@ from postscan.core.model.states import JobState
 from postscan.core.store import deliveries, events, jobs, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.callers import audit, requests
-from postscan.core.store.cluster import installation, members, session, turns
+from postscan.core.store.cluster import installation, members, numbering, session, turns
 from postscan.core.store.cluster.members import Member, MemberBeat
+from postscan.core.store.cluster.named_locks import LockSession
 from postscan.core.store.cluster.session import MemberSession
 from postscan.core.store.cluster.turns import JobInProgress
 from postscan.core.store.database import CONNECTIONS, Database, translated
@@ -41,6 +42,8 @@ from postscan.core.store.sources.origins import OriginRow
 _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 
 _MOST_LISTED: Final = 10_000
+
+_NUMBERING_ROUNDS: Final = 50
 
 _COUNT_OPEN: Final = sa.select(sa.func.count()).where(JOB.c.owner == sa.bindparam("of_owner"), IS_OPEN)
 
@@ -229,13 +232,31 @@ class Store:
             db.execute(query.values(deadline=deadline))
 
     def events(self, token: str) -> list[EventRow]:
-        """Return all events of a job in their order."""
+        """Return all events of a job in their order; those that have no number yet get it first."""
+        self.number_events()
         return list(in_pages(self.reading, lambda db, last, most: events.select(db, token, last, most)))
 
     def notes(self, token: str) -> tuple[str, ...]:
         """Return what the source of a job has noted about it; nothing if no source made it."""
         with self.reading() as db:
             return origins.notes_of(db, token)
+
+    def number_events(self) -> int:
+        """Give numbers to the events that are committed and have none; return how many events got one.
+
+        On SQLite each change does so itself. Another process may do the same at the same time. While others write very
+        many events, some may be left.
+        """
+        if self.has_one_writer:
+            return 0
+        numbered = 0
+        for _ in range(_NUMBERING_ROUNDS):
+            with self.reading() as db:
+                if not numbering.has_unnumbered(db):
+                    break
+            with self.writing() as db:
+                numbered += numbering.number(db)
+        return numbered
 
     # --- running filters -----------------------------------------------------------------------------------------
 
@@ -353,6 +374,10 @@ class Store:
         with self.writing() as db:
             return members.forget(db, seconds)
 
+    def lock_session(self) -> LockSession | None:
+        """Return a session for locks with names; None if no other process may serve the database at the same time."""
+        return None if self.has_one_writer else LockSession(self._database.separate)
+
     # --- retention -----------------------------------------------------------------------------------------------
 
     def blobs(self, tokens: Collection[str]) -> list[Blob]:
@@ -441,6 +466,11 @@ class Store:
 
     def _open_keys(self, owner: str | None = None, sid: str = "") -> Iterator[JobKey]:
         return in_pages(self.reading, lambda db, last, most: jobs.open_keys(db, owner, sid, last, most))
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether each change waits for the one before, so that it can number its events itself."""
+        return self._database.has_one_writer
 
     def urgent(self) -> AbstractContextManager[None]:
         """Let the transactions of this thread go before those of others while the body runs."""

@@ -21,7 +21,8 @@ def page(number: int) -> JobDocument:
 
 
 def told(store: Store, cursor: int = 0, limit: int = EVERYTHING, owner: Principal | None = None) -> list[JobChange]:
-    """Return the happenings behind the cursor."""
+    """Return the happenings behind the cursor, of all that is committed."""
+    store.number_events()
     return outbox.after(store.reading, cursor, limit, owner)[0]
 
 

@@ -32,16 +32,17 @@ def server(*, autovacuum: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running(*, autovacuum: bool = False) -> Iterator[Postgres]:
+def running(*, autovacuum: bool = False, synced: bool = False) -> Iterator[Postgres]:
     """Run a server while the body runs, which may stop it, kill it and start it again.
 
-    *autovacuum* visits each database once a minute, and hundreds of tests have one each: they do without it.
+    *autovacuum* visits each database once a minute, and hundreds of tests have one each: they do without it. With
+    *synced* commits are on the disk, as on every server but those of tests.
     """
     folder = programs()
     if folder is None:
         raise FileNotFoundError(NOT_HERE)
     home = Path(tempfile.mkdtemp(prefix="pg-"))
-    postgres = Postgres(folder, home, autovacuum=autovacuum)
+    postgres = Postgres(folder, home, autovacuum=autovacuum, synced=synced)
     try:
         postgres.start()
         try:
@@ -55,18 +56,19 @@ def running(*, autovacuum: bool = False) -> Iterator[Postgres]:
 class Postgres:
     """A PostgreSQL server on data of its own below *home*; `url` is that of its database `postgres`."""
 
-    def __init__(self, programs: Path, home: Path, *, autovacuum: bool = False) -> None:
+    def __init__(self, programs: Path, home: Path, *, autovacuum: bool = False, synced: bool = False) -> None:
         self.url = f"postgresql+psycopg://postscan@/postgres?host={home}"
         self._home = home
         self._data = home / "data"
         self._programs = programs
         self._autovacuum = "on" if autovacuum else "off"
+        self._fsync = "on" if synced else "off"
         self._user = _as_nobody(home)
         _run(*self._user, "cp", "-a", template("postgresql", self._initialise) / "data", self._data)
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self._home}' -c fsync=off"
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self._home}' -c fsync={self._fsync}"
         options += f" -c autovacuum={self._autovacuum}"
         self._run("pg_ctl", "-w", "-o", options, "-l", self._home / "log", "start")
 

@@ -1,8 +1,8 @@
 """What has changed in the database, for a front end that shows jobs while they run.
 
 With SQLite, a look costs microseconds while nothing is committed. With another database each look reads the number of
-the newest event and how far the running filters are; a change without an event, such as a line of the audit trail, is
-noticed together with the next one that has an event.
+the newest event, which jobs have events without one, and how far the running filters are; a change without an event,
+such as a line of the audit trail, is noticed together with the next one that has an event.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 
 from postscan.core.model.job import JobToken
 from postscan.core.store import events, outbox
+from postscan.core.store.cluster import numbering
 from postscan.core.store.outbox import StepProgress
 from postscan.core.store.store import Store
 
@@ -53,6 +54,7 @@ class ChangeWatch:
         self._version: int | None = None
         self._busy = 0
         self._cursor = -1
+        self._unnumbered = 0
         self._progress: Mapping[JobToken, tuple[StepProgress, ...]] = {}
 
     def look(self) -> Change | None:
@@ -64,16 +66,19 @@ class ChangeWatch:
         if self._is_file and not self._may_differ(version):
             return None
         with self._store.reading() as db:
+            unnumbered = numbering.unnumbered_jobs(db, self._unnumbered)  # first: an event may get its number meanwhile
             newest = events.newest(db)
             progress = outbox.progress(db)
             distance = newest - self._cursor
             jobs = None if self._cursor < 0 or distance > WINDOW else outbox.jobs_behind(db, self._cursor, newest)
-        is_same = distance == 0 and progress == self._progress
+        is_same = distance == 0 and progress == self._progress and not unnumbered.tokens
+        self._unnumbered = unnumbered.last
         before, self._version, self._cursor, self._progress = self._progress, version, newest, progress
         if is_same and not self._is_file:
             return None
         in_progress = frozenset(progress)
-        return Change(None if jobs is None else in_progress.union(before, jobs), in_progress)
+        jobs_changed = None if jobs is None else in_progress.union(before, jobs, unnumbered.tokens)
+        return Change(jobs_changed, in_progress)
 
     def _may_differ(self, version: int | None) -> bool:
         """Return whether something may have been committed; None is the version of a database that is busy."""

@@ -19,3 +19,18 @@ MEMBER = sa.Table(
 )
 """The members of a cluster, one row for each process; `id` is new at each start, `folder` identifies the data folder,
 `settings` is a hash of what must be the same in all, `beat` is the time of the database when the process last wrote."""
+
+UNNUMBERED_EVENT = sa.Table(
+    "unnumbered_event",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("token", sa.ForeignKey("job.token", ondelete="CASCADE"), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("fields", sa.JSON, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("progress", sa.SmallInteger, nullable=False),
+    sa.Index(None, "token", "version"),
+)
+"""Events of jobs that have no number yet, on PostgreSQL: `event` gets them from here (`numbering`). `progress` is 1 at
+the last event of a change since which the job is in progress, -1 since which it is no more."""

@@ -53,6 +53,11 @@ class Database:
         """The path of an SQLite file, else None."""
         return self._backend.file
 
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether transactions that write wait for one another to end."""
+        return self._backend.has_one_writer
+
     def close(self) -> None:
         """Close the connections."""
         self._backend.close()

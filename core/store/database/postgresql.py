@@ -47,10 +47,7 @@ _OUTCOMES: Final = {"committed": True, "aborted": False}
 
 
 class PostgreSQL(Backend):
-    """Readers and writers share one pool; half of what is not reserved is for writers.
-
-    Writers that store events run one after another anyway (`core.store.events.lock`), so a few are enough.
-    """
+    """Readers and writers share one pool; half of what is not reserved is for writers."""
 
     def __init__(self, url: str, busy_seconds: float, connections: int) -> None:
         arguments = _arguments(sa.make_url(url), busy_seconds)

@@ -49,14 +49,15 @@ def test_each_row_is_written_by_one_statement_and_none_is_read_twice(core: Engin
     created, token = _statements(lambda: create(core))
     cancelled, _ = _statements(lambda: cancel(core, token))
 
-    assert created == ["INSERT job", "INSERT step", "INSERT event", "INSERT audit", "INSERT request", "SELECT job"]
+    event = "INSERT event" if core.store.has_one_writer else "INSERT unnumbered_event"
+    assert created == ["INSERT job", "INSERT step", event, "INSERT audit", "INSERT request", "SELECT job"]
     assert cancelled == [
         "SELECT job",
         "SELECT step",
         "SELECT document",
         "UPDATE job",
         "UPDATE step",
-        "INSERT event",
+        event,
         "INSERT audit",
         "INSERT request",
     ]

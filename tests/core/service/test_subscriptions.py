@@ -93,6 +93,7 @@ def test_it_hears_of_what_happens_from_now_on(
     made = subscribe(subscriptions)
     store.insert(job(token="after"))
     store.insert(job(token="boris", owner=BORIS))
+    store.number_events()
 
     happenings, cursor = subscriptions.after(made.scope, made.cursor, 10)
 

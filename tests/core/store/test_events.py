@@ -69,8 +69,10 @@ def test_a_change_that_is_undone_leaves_the_repository_as_it_was(store: Store, j
         before = jobs.Stored.of(loaded)
         loaded.claim(EXAMPLE_TIME)
         jobs.save(db, loaded, before)
-        assert outbox.owners_since(db, 2)[1]
+        if store.has_one_writer:
+            assert outbox.owners_since(db, 2)[1]
         raise RuntimeError("in the middle")
+    store.number_events()
 
     with store.reading() as db:
         assert outbox.owners_since(db, 2) == (set(), False, 2)
@@ -114,6 +116,7 @@ def test_what_is_old_of_the_repository_is_forgotten_but_the_newest_of_each_kind(
         store.record_filters([f"urn:{number}"], EXAMPLE_TIME)
         for _ in live(store, job(token=f"job-{number}")):
             pass
+        store.number_events()
         store.record_ended(100.0 * number)
     one_round = ["RepositoryConfigurationChanged", "RepositoryStatusChanged", "RepositoryStatusChanged"]
     assert kinds() == one_round * 3

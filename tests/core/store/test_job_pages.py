@@ -200,6 +200,7 @@ def test_a_job_that_is_deleted_meanwhile_is_missing_with_all_its_events(
             job.fail(JobReason.PROCESSING_FAILED, EXAMPLE_TIME)
     store.record_ended(100.0)
     store.record_images_removed("old")
+    store.number_events()
     of_new = [one for one in outbox.after(store.reading, 0, EVERYTHING, None)[0] if one.job and one.job.token == "new"]
     monkeypatch.setattr(pages, "ROWS", 1)
     dropped: list[Sequence[str]] = []

@@ -90,6 +90,7 @@ def test_after_very_many_events_every_job_counts_as_changed(
     with store.change(job().token) as changed:
         for number in range(1, 5):
             changed.receive(replace(PAGE, id=number, blob=f"blob-{number}"), EXAMPLE_TIME)
+    store.number_events()
 
     change = watch.look()
 

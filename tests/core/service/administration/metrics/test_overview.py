@@ -175,12 +175,15 @@ def test_other_callers_find_nothing(overview: Overview, put: Put) -> None:
     assert overview.spool(ANNA) == SpoolUse(0, 0)
 
 
-def test_the_times_of_a_day_are_those_of_its_newest_jobs(overview: Overview, timed: Put, put: Put) -> None:
+def test_the_times_of_a_day_are_those_of_its_newest_jobs(
+    store: Store, overview: Overview, timed: Put, put: Put
+) -> None:
     """Until the filters began, and from then on to the end; one that still runs has waited, and no more."""
     put("old", 60 * 25)
     for token, waited, ran in (("a", 1, 4), ("b", 2, 6), ("c", 3, 8)):
         timed(token, waited, ran)
     put("open", 5)
+    store.number_events()
 
     found = overview.times(ADMIN)
 
@@ -188,10 +191,11 @@ def test_the_times_of_a_day_are_those_of_its_newest_jobs(overview: Overview, tim
     assert (found.wait_median, found.run_median, found.run_p99) == (1.0, 6.0, 8.0)
 
 
-def test_jobs_that_completed_with_errors_are_counted(overview: Overview, timed: Put) -> None:
+def test_jobs_that_completed_with_errors_are_counted(store: Store, overview: Overview, timed: Put) -> None:
     """Those where the other filters went on."""
     timed("a", 1, 4)
     timed("b", 1, 4, fails=True)
+    store.number_events()
 
     assert overview.times(ADMIN)[:2] == (2, 1)
 
