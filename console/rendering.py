@@ -63,8 +63,9 @@ class SeeOther(RedirectResponse):
         self.session = session
 
 
+@cache
 def environment() -> jinja2.Environment:
-    """Return the templates of the console."""
+    """Return the templates of the console: one object in a process, since it keeps those that it has compiled."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("postscan.console"),
         autoescape=True,

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -19,12 +20,18 @@ from joserfc.jwk import OctKey, RSAKey
 CLIENT, SECRET = "postscan", "s3cret & longer than that"
 
 
+@cache
+def _key() -> RSAKey:
+    """Make the key of all providers, once in a process: that takes a quarter of a second."""
+    return RSAKey.generate_key(2048, {"kid": "1", "use": "sig"})
+
+
 class OidcDouble:
     """The provider. `claims` are those of the next ID token, `header` goes over its head, `published` are its keys."""
 
     def __init__(self, issuer: str) -> None:
         self.issuer = issuer
-        self.key = RSAKey.generate_key(2048, {"kid": "1", "use": "sig"})
+        self.key = _key()
         self.published = [self.key]
         self.claims: dict[str, Any] = {}
         self.header: dict[str, Any] = {}
