@@ -99,12 +99,15 @@ def test_hostile_sources_are_ended_and_the_server_serves_others_meanwhile(
     await_all(inlets, others, "ready")
     await_stored(inlets, "beside")
     state = scanner.status(token).state
+    running_on = [one.name for one in others if inlets.processes(one.name)]
+    for one in others:  # they would use a processor until the last of five pauses is over
+        inlets.stop(one.name)
+    await_all(inlets, others, "stopped")
     await_all(inlets, breaking, "quarantined")
     details = {one: inlets.row(one.name).detail for one in breaking}
-    running_on = [one.name for one in others if inlets.processes(one.name)]
-    for one in BEHAVIOURS:
+    for one in breaking:
         inlets.stop(one.name)
-    await_all(inlets, BEHAVIOURS, "stopped")
+    await_all(inlets, breaking, "stopped")
 
     assert state == "Creating"
     assert [detail for one, detail in details.items() if not detail.startswith(one.reason)] == []
