@@ -12,10 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import argon2
 import commands
 import databases
 import pytest
 from conftest import AnyProcess
+from hashers import RecordingHasher
 from plugin_names import unused
 from typer.testing import CliRunner, Result
 
@@ -30,6 +32,12 @@ PASSWORD, OTHER_PASSWORD = "right horse battery", "another horse bättery"
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
 
 Postscan = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let argon2 take no time in this process; what it takes otherwise is tested in `core/service/accounts`."""
+    monkeypatch.setattr(argon2, "PasswordHasher", RecordingHasher)
 
 
 @pytest.fixture
