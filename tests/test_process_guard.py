@@ -26,7 +26,7 @@ SECONDS = 120.0
 
 @dataclass
 class Run:
-    """A run of pytest with two workers, in a process group of its own as a shell would start it."""
+    """A run of pytest with a worker, in a process group of its own as a shell would start it."""
 
     process: subprocess.Popen[bytes]
     mark: str
@@ -84,7 +84,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Run]]:
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[Run]:
     """Run the tests of `SUITE` with their files in *folder*, and kill what is left of them afterwards."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", f"--basetemp={folder}/base"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "1", f"--basetemp={folder}/base"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment["INTERRUPTED_READY"] = str(folder)
     with (folder / "output").open("wb") as output:
@@ -105,13 +105,12 @@ def started(folder: Path) -> Iterator[Run]:
 
 
 def wait_for_tests(run: Run, folder: Path) -> None:
-    """Wait until both tests of a run have started all that they start."""
-    ready = [folder / "servers", folder / "engine"]
+    """Wait until the test of a run has started all that it starts."""
 
     def begun() -> bool:
-        return all(one.exists() for one in ready) or run.process.poll() is not None
+        return (folder / "ready").exists() or run.process.poll() is not None
 
-    until(begun, "for the tests to begin", 10 * PATIENCE)
+    until(begun, "for the test to begin", 10 * PATIENCE)
     assert run.process.poll() is None, (folder / "output").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Two tests that hold everything that tests start, until they are interrupted: run by `test_process_guard.py`.
+"""A test that holds everything that tests start, until it is interrupted: run by `test_process_guard.py`.
 
 The name keeps pytest from collecting them with the others.
 """
@@ -29,25 +29,14 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"running": settings.running.model_copy(update={"seconds": SECONDS})})
 
 
-def wait_for_the_interruption(name: str) -> None:
-    """Tell that the processes run, and go on until the test is killed."""
-    (READY / name).touch()
-    time.sleep(SECONDS)
-
-
 @pytest.mark.usefixtures("_postgres_server")
 @pytest.mark.timeout(0)
-def test_a_server_a_file_server_and_a_database(tmp_path: Path) -> None:
-    """`postscan serve` with a filter at work, smbd, and PostgreSQL."""
+def test_everything(tmp_path: Path, works: Works) -> None:
+    """`postscan serve` and an engine of the tests, each with a filter and its tool at work; smbd, and PostgreSQL."""
     (tmp_path / "server").mkdir()
     tables = {"running": {"seconds": SECONDS}}
     with running(tmp_path / "server", tables) as server, open_folder() as home, samba(home, {"scans": {}}):
         server.works.await_trace(Scanner(server).start("deaf"), "deaf")
-        wait_for_the_interruption("servers")
-
-
-@pytest.mark.timeout(0)
-def test_an_engine(works: Works) -> None:
-    """A filter in a worker of the process that runs the tests, and a tool that it has started."""
-    works.await_trace(works.start("deaf"), "deaf")
-    wait_for_the_interruption("engine")
+        works.await_trace(works.start("deaf"), "deaf")
+        (READY / "ready").touch()
+        time.sleep(SECONDS)

@@ -28,11 +28,11 @@ def settings_of_the_den(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         "plugins": {"disabled": unused()},
         "running": {
             "slots": 4,
-            "seconds": 600,  # at a tenth of a core, a filter needs 20 to use its 2 of the processor
+            "seconds": 600,  # at a tenth of a core, a filter needs 10 to use its second of the processor
             "grace_seconds": 60,
             "term_seconds": TERM,
             "memory_bytes": 512 << 20,
-            "processor_seconds": 2,
+            "processor_seconds": 1,
             "file_bytes": 3 << 20,
             "folder_bytes": 8 << 20,
             "open_files": 64,

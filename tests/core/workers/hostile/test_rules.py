@@ -38,7 +38,7 @@ def test_a_filter_that_ends_its_own_process_is_tried_three_times(den: Den, name:
         ("fill-the-disk", "OutOfDiskSpace", "OSError: [Errno 27] File too large"),
         ("fill-its-folder", "OutOfDiskSpace", "its folder took more than 8388608 bytes; it was stopped"),
         ("open-files", "UnknownError", "OSError: [Errno 24] Too many open files"),
-        ("deaf-in-c", "UnknownError", "it used more than 2 s of processor time and was ended"),
+        ("deaf-in-c", "UnknownError", "it used more than 1 s of processor time and was ended"),
         ("raise-something", "UnknownError", "Odd: half a sign ? and a nul ?"),
         ("close-everything", "UnknownError", "it was killed: it closed its socket"),
         ("send-garbage", "UnknownError", "it was killed: it sent an invalid message"),
