@@ -17,12 +17,14 @@ demo: $(READY)   ## A server, a device, two jobs completed and one cancelled
 
 # The tests start hundreds of servers: each reuses the bytecode of the last, even where Python is configured to write none.
 # A file runs in one worker, since its tests share servers; in the order that tests/conftest.py gives, the slow ones first.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
+# Most tests wait more than they compute, so there are more workers than cores: decision 89.
+WORKERS ?= 5
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: $(READY)   ## All tests but those of `make test-services`
 	@$(PYTEST) -m "not services"
 
-test-services: $(READY)  ## Tests that install packages, or need a file server
+test-services: $(READY)  ## Tests that install packages, follow a page, or need a file server
 	@$(PYTEST) -m services
 
 check: lint types layers  ## Everything that is not a test: style, types, who imports whom

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,46 +50,73 @@ hypothesis.settings.load_profile("suite")
 
 
 LONGEST_FIRST = (
-    "core/workers/hostile/test_rules.py",
-    "core/workers/hostile/test_cancel.py",
-    "acceptance/test_device.py",
     "acceptance/test_example.py",
-    "test_process_guard.py",
-    "plugins/filters/sharepoint/test_graph.py",
-    "model/test_sequences.py",
     "acceptance/test_new_plugin.py",
-    "acceptance/test_discovery.py",
-    "cli/commands/test_process.py",
-    "cli/commands/process/test_making.py",
     "compatibility/test_plugins_of_older_versions.py",
-    "campaigns/test_panels.py",
-    "threats/test_scanners.py",
-    "conformance/test_dpw_notifying.py",
     "docs/test_first_scan.py",
     "docs/test_connect.py",
     "docs/test_panels.py",
-    "acceptance/test_restart.py",
+    "test_process_guard.py",
+    "docs/test_source_samples.py",
+    "migrations/test_migrations.py",
+    "core/registry/test_catalogue.py",
+    "plugins/sources/escl/test_simulator.py",
+    "core/registry/test_sources.py",
+    "plugins/testing/sources/test_contract.py",
+    "console/api/test_openapi.py",
+    "campaigns/test_hostile_sources.py",
+    "core/sources/test_inlet.py",
+    "soap/wsscan/devices/test_subscribing.py",
+    "core/registry/test_validation.py",
+    "console/test_routes.py",
+    "core/service/test_lost_commits.py",
+    "core/service/accounts/test_sessions.py",
+    "acceptance/test_sources.py",
+    "console/pages/jobs/test_job.py",
+    "core/service/accounts/test_accounts.py",
     "plugins/testing/test_contract.py",
-    "cli/plugin/test_check.py",
-    "soap/eventing/test_subscription_end.py",
-    "model/test_stateful.py",
+    "core/sources/test_supervisor.py",
+    "compatibility/test_data_of_older_versions.py",
+    "core/filters/source/completeness/test_examine.py",
+    "plugins/sources/escl/test_contract.py",
+    "acceptance/test_watched_folder.py",
+    "console/pages/login/test_oidc.py",
+    "core/filters/source/completeness/test_hostile.py",
+    "cli/commands/test_accounts.py",
+    "campaigns/test_panels.py",
+    "core/execution/test_pipeline.py",
+    "acceptance/test_crash_points.py",
+    "acceptance/test_device.py",
+    "plugins/sources/hp/test_contract.py",
+    "soap/wsscan/test_simulated.py",
+    "soap/wsscan/devices/test_panel.py",
+    "acceptance/test_source_storage.py",
+    "core/service/test_jobs.py",
+    "core/service/test_origins.py",
+    "core/service/administration/pictures/test_maker.py",
+    "plugins/filters/fileshare/test_smb_faults.py",
+    "core/workers/hostile/test_rules.py",
+    "acceptance/test_source_cancel.py",
+    "acceptance/test_source_owners.py",
+    "console/pages/login/test_ways.py",
 )
-"""Files of 30 to 120 seconds on two cores that five workers share: one that started last would run alone."""
+"""Files that take longest, waits included, in their order in a measured run: one that started last would run alone."""
 
 LONG = ("acceptance", "threats", "plugins", "conformance", "cli")
-"""Folders of files of 5 to 30 seconds."""
+"""Folders of files of 5 to 30 seconds, before those of shorter ones."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the files of `LONGEST_FIRST` first, and those of `LONG` before the others."""
 
-    def rank(item: pytest.Item) -> int:
-        path = item.path.relative_to(Path(__file__).parent)
+    @cache
+    def rank_of(file: Path) -> int:
+        path = file.relative_to(Path(__file__).parent)
         if (name := path.as_posix()) in LONGEST_FIRST:
             return LONGEST_FIRST.index(name)
         return len(LONGEST_FIRST) + (LONG.index(path.parts[0]) if path.parts[0] in LONG else len(LONG))
 
-    items.sort(key=rank)
+    items.sort(key=lambda item: rank_of(item.path))
 
 
 def pytest_collection_finish() -> None:

@@ -15,7 +15,7 @@ pikepdf = pytest.importorskip("pikepdf", reason="the pdf filter needs the extra 
 
 PAGE = "docs/panels.md"
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 
 def replaced() -> dict[str, str]:
