@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
@@ -201,6 +201,19 @@ def openldap(home: Path, ldif: str = "", *, schema: bool = True) -> Iterator[Ope
         yield server
     finally:
         server.stop()
+
+
+def table(server: OpenLdap) -> dict[str, Any]:
+    """Return the settings for this OpenLDAP."""
+    return {
+        "servers": (f"localhost:{server.tls_port}",),
+        "kind": "openldap",
+        "ca_file": str(server.ca),
+        "user": SERVICE,
+        "password": PASSWORD,
+        "base": SUFFIX,
+        "processes": PROCESSES,
+    }
 
 
 def user(uid: str, sid: str, *more: str) -> str:

@@ -73,11 +73,8 @@ def named(entry: DirectoryEntry | None, attribute: str, value: str) -> Directory
 
     A directory compares more loosely: Active Directory takes é for e, Samba ends a value at NUL (T-O2).
     """
-    if entry is None or value.casefold() not in (
-        one.decode("utf-8", "replace").casefold() for one in entry.all(attribute)
-    ):
-        return None
-    return entry
+    values = [] if entry is None else [one.decode("utf-8", "replace").casefold() for one in entry.all(attribute)]
+    return entry if value.casefold() in values else None
 
 
 def normal(dn: str) -> str:

@@ -68,17 +68,4 @@ def active_directory(controller: DomainController, plugin: Make) -> Make:
 @pytest.fixture
 def open_ldap(slapd: openldap.OpenLdap, plugin: Make) -> Make:
     """What makes the plugin for OpenLDAP."""
-    return lambda **more: plugin(**{**ldap_table(slapd), **more})
-
-
-def ldap_table(server: openldap.OpenLdap) -> dict[str, Any]:
-    """Return the settings for this OpenLDAP."""
-    return {
-        "servers": (f"localhost:{server.tls_port}",),
-        "kind": "openldap",
-        "ca_file": str(server.ca),
-        "user": openldap.SERVICE,
-        "password": openldap.PASSWORD,
-        "base": openldap.SUFFIX,
-        "processes": openldap.PROCESSES,
-    }
+    return lambda **more: plugin(**{**openldap.table(slapd), **more})

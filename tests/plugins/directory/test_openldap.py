@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
 
 import openldap
 import pytest
@@ -131,3 +135,69 @@ def test_a_wrong_password_is_said_so(open_ldap: Make) -> None:
     """It is no answer about the user."""
     with pytest.raises(DirectoryAway, match="does not accept the service account: invalid credentials"):
         open_ldap(password="wrong-horse").postscan_find_user(login="amelie")
+
+
+def test_a_server_that_hangs_or_is_gone_is_no_answer(plugin: Make, slapd: openldap.OpenLdap) -> None:
+    """It is one within the time of the question, on a connection that is there and on a new one; then all is well."""
+    directory, other = (plugin(2.0, **openldap.table(slapd), connect_seconds=1.0) for _ in range(2))
+    found = directory.postscan_find_user(sid=AMELIE_SID)
+
+    slapd.signal(signal.SIGSTOP)
+    try:
+        for one in (directory, other):
+            with pytest.raises(DirectoryAway, match="in time"):
+                one.postscan_find_user(sid=AMELIE_SID)
+    finally:
+        slapd.signal(signal.SIGCONT)
+    assert directory.postscan_find_user(sid=AMELIE_SID) == found
+
+    slapd.stop()
+    try:
+        with pytest.raises(DirectoryAway, match="no connection"):
+            directory.postscan_find_user(sid=AMELIE_SID)
+    finally:
+        slapd.start()
+    assert directory.postscan_find_user(sid=AMELIE_SID) == found
+
+
+def test_an_answer_after_20_s_is_too_late(plugin: Make, slapd: openldap.OpenLdap) -> None:
+    """What is on the way for longer than the question may take is not waited for."""
+    with delayed(slapd.tls_port, 20.0) as port:
+        slow = plugin(1.0, **{**openldap.table(slapd), "servers": (f"localhost:{port}",)})
+
+        with pytest.raises(DirectoryAway, match="in time"):
+            slow.postscan_find_user(sid=AMELIE_SID)
+
+
+def test_two_servers_of_which_one_hangs_have_an_answer(plugin: Make, slapd: openldap.OpenLdap) -> None:
+    """The question is asked again, of the other one."""
+    with delayed(slapd.tls_port, 20.0) as port:
+        servers = (f"localhost:{port}", f"localhost:{slapd.tls_port}")
+        directory = plugin(10.0, **{**openldap.table(slapd), "servers": servers, "connect_seconds": 0.5})
+
+        assert directory.postscan_find_user(sid=AMELIE_SID) is not None
+
+
+@contextlib.contextmanager
+def delayed(target: int, seconds: float) -> Iterator[int]:
+    """Lend the port of a relay whose server's bytes come *seconds* late."""
+    over = threading.Event()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            near, _ = listener.accept()
+            with near, socket.create_connection(("127.0.0.1", target)) as far:
+                far.sendall(near.recv(65536))
+                late = far.recv(65536)
+                if not over.wait(seconds):
+                    near.sendall(late)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
