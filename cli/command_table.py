@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "audit": "postscan.cli.commands.audit:app",
     "subscriptions": "postscan.cli.commands.subscriptions:app",
     "plugin": "postscan.cli.plugin.commands:app",
+    "directory": "postscan.cli.plugin.directory:app",
     "naming": "postscan.cli.commands.naming:app",
     "spool": "postscan.cli.commands.spool:app",
     "migrate": "postscan.cli.commands.migrate:migrate",

@@ -11,6 +11,7 @@ import logging
 import os
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,9 @@ from postscan.core.execution.sweeper import Sweeper
 from postscan.core.model.process import Instructions
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue, FilterLookup
+from postscan.core.registry.directory.directory import Directories
+from postscan.core.registry.directory.hooks_thread import HooksThread
+from postscan.core.registry.directory.users import UserLookup
 from postscan.core.registry.probe import PluginProbe
 from postscan.core.registry.remembered import RememberedCatalogue
 from postscan.core.registry.validation import InstructionValidator
@@ -102,6 +106,9 @@ class Engine:
         self._pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(self._pipeline.run, settings.running.slots)
         self.refusals = Refusals(self.store, settings.limits, self.clock)
+        self._hooks = [HooksThread(name, settings, self._workers) for name in settings.plugins.tables]
+        self.directory = Directories(settings.directory, self._hooks, self.clock.ticks)
+        self.users = UserLookup(settings, self.directory)
         self.accounts = Accounts(settings, self.store, self.refusals, self.clock)
         self.sessions = Sessions(self.store, self.accounts, self.refusals, self.clock)
         self.tokens = ApiTokens(self.store, self.refusals, self.clock)
@@ -130,12 +137,15 @@ class Engine:
             self.ballast,
             self.refusals,
             self.clock,
+            self.users,
         )
         maker = PictureMaker(storage.run_dir)
         self.pictures = Pictures(settings, self.store, self.spool, self.service.job, maker, self.clock)
         self.inlets = Inlets(settings, self.store, self.clock)
         self.remembered_catalogue = RememberedCatalogue(self.catalogue, self.clock)
-        self.origins = Origins(settings, self.store, processes, self.filters, self.accounts, self.refusals, self.clock)
+        self.origins = Origins(
+            settings, self.store, processes, self.filters, self.accounts, self.refusals, self.clock, self.users
+        )
         places = JobPlaces(settings.limits.source_jobs)
         parts = IntakeParts(settings, self.service, self.origins, self.accounts, quota, places, self.clock)
         self.sources = SourceSupervisor(settings, self._workers, parts, self.inlets)
@@ -166,6 +176,7 @@ class Engine:
         self.accounts.use(settings)
         self.callers.use(settings)
         self._job_mail.use(settings)
+        self.users.use(settings)
         self.service.use(settings)
         self.pictures.use(settings)
         self.origins.use(settings)
@@ -215,6 +226,11 @@ class Engine:
             start = start_message(inlet, self.settings, self.origins, Path(folder), Path(folder))
             return PluginProbe(workers, self.settings).diagnose(start)
 
+    def diagnose_hooks(self, plugin: str) -> list[str]:
+        """Return what a plugin of hooks finds wrong between it and its directory; it is loaded in a new process."""
+        with contextlib.closing(Workers()) as workers:
+            return PluginProbe(workers, self.settings).diagnose_hooks(plugin)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[Catalogue]:
         """Run jobs while the body runs, once in the life of an engine; on leaving, drain.
@@ -239,6 +255,8 @@ class Engine:
                     self._job_mail.start()
                     late.start(catalogue)
                     try:
+                        for hooks in self._hooks:
+                            hooks.start()
                         self.sources.start()
                         yield catalogue
                     finally:
@@ -289,7 +307,26 @@ class Engine:
         self.sources.stop(self.settings.server.drain_seconds)
         self.sweeper.stop()
         self.scheduler.stop(max(0.0, until - time.monotonic()))
+        self._stop_hooks()
         self._job_mail.stop()
+
+    def _stop_hooks(self) -> None:
+        stops = [threading.Thread(target=hooks.stop, name="postscan-stop", daemon=True) for hooks in self._hooks]
+        for stop in stops:
+            stop.start()
+        for stop in stops:
+            stop.join()
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[Directories]:
+        """Run the plugins of hooks while the body runs, and nothing else: once in the life of an engine."""
+        with contextlib.closing(self._workers):
+            for hooks in self._hooks:
+                hooks.start()
+            try:
+                yield self.directory
+            finally:
+                self._stop_hooks()
 
     def spool_refusal(self) -> str | None:
         """Return why a server must not use this spool with this database; None if it may."""

@@ -233,6 +233,10 @@ class AnyProcess:
         """Return a process of this name."""
         return ScanProcess(identifier, "Test process", "", Instructions("Invoice", ()))
 
+    def read(self, identifier: str, display_name: str, xml: str) -> ScanProcess | None:
+        """Return a process of this name; its document is not read."""
+        return ScanProcess(identifier, display_name, "", Instructions("Invoice", ()))
+
     def ticket(self, identifier: str) -> ScanTicket:
         """Return an empty ticket."""
         return ScanTicket()

@@ -1,4 +1,4 @@
-"""Load one plugin in a worker process: import it, register it with pluggy, and check its filters or its source.
+"""Load one plugin in a worker process: import it, register it with pluggy, and check its filters, source or hooks.
 
 The server does not call this module. Every error becomes a `PluginError` that names the plugin and the remedy.
 """
@@ -10,18 +10,32 @@ import inspect
 import math
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import pluggy
 
 from postscan.core.errors import PluginError
 from postscan.core.filters import hookspecs, parameters
+from postscan.core.filters.directory.context import HooksContext
+from postscan.core.filters.directory.hooks import HOOKS_API, Hooks
 from postscan.core.filters.filter import API, Filter
 from postscan.core.filters.source.messages import ProofKind
 from postscan.core.filters.source.source import SOURCE_API, Source
 
 PROOFS: Final = tuple(sorted(get_args(ProofKind)))
 """The ways in which a source can prove who asks."""
+
+
+QUESTIONS: Final = ("postscan_find_user", "postscan_find_process", "postscan_processes")
+"""The hooks that a plugin of hooks may have; it has one of them at least."""
+
+
+class LoadedHooks(NamedTuple):
+    """A plugin of hooks that is ready: its object, the hooks that it has, and the caller of pluggy."""
+
+    plugin: Hooks
+    names: tuple[str, ...]
+    call: Any
 
 
 def installed(group: str = hookspecs.ENTRY_POINTS) -> list[EntryPoint]:
@@ -54,15 +68,49 @@ def load_source(name: str) -> Source:
     return source
 
 
+def hooks_class(name: str) -> type[Hooks]:
+    """Import the plugin of hooks *name* and return its class, checked; no object is made."""
+    kind = _entry(name, hookspecs.HOOK_ENTRY_POINTS).load()
+    check_hooks(kind)
+    return kind  # type: ignore[no-any-return]
+
+
+def make_hooks(kind: type[Hooks], context: HooksContext) -> LoadedHooks:
+    """Make the object of a plugin of hooks, and check its hooks."""
+    plugin = kind(context)
+    manager = _manager(plugin, context.name)
+    names = tuple(name for name in QUESTIONS if getattr(manager.hook, name).get_hookimpls())
+    if not names:
+        raise PluginError(f"it has none of the hooks {', '.join(QUESTIONS)}: mark its methods with @hookimpl")
+    for name in names:
+        method = getattr(plugin, name)
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            raise PluginError(f"{kind.__name__}.{name} would never run: expected a plain function")
+    return LoadedHooks(plugin, names, manager.hook)
+
+
+def hooks_settings(plugin: str, kind: type[Hooks], table: dict[str, Any]) -> Any:
+    """Return the settings of a plugin of hooks, made of the table `[plugins.<name>]`."""
+    return _settings(f"[plugins.{plugin}]", kind.Settings, table)
+
+
 def _registered(name: str, group: str) -> pluggy.PluginManager:
     """Import the plugin *name* of an entry-point group, and return the manager in which its hooks are."""
+    return _manager(_entry(name, group).load(), name)
+
+
+def _entry(name: str, group: str) -> EntryPoint:
     entry = next((entry for entry in installed(group) if entry.name == name), None)
     if entry is None:
         raise PluginError(f"no plugin named {name!r} is installed")
+    return entry
+
+
+def _manager(plugin: object, name: str) -> pluggy.PluginManager:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
-        manager.register(entry.load(), name)
+        manager.register(plugin, name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(f"a hook does not fit: {error}") from error
@@ -132,6 +180,18 @@ def check_source(one: object) -> None:
         raise PluginError(f"{kind}.once is {one.once!r}; expected True or False")
     _check_method(f"{kind}.run", one.run, 2, "cannot be told to stop: expected run(self, inlet, token)")
     _check_method(f"{kind}.pull", one.pull, 2, "cannot be asked: expected pull(self, inlet, destination)")
+
+
+def check_hooks(kind: object) -> None:
+    """Raise `PluginError` for what is no class of hooks, or has another version of the contract."""
+    if not isinstance(kind, type) or not issubclass(kind, Hooks):
+        raise PluginError(f"{kind!r} is no plugin of hooks: expected a class derived from postscan.plugins.Hooks")
+    if not isinstance(getattr(kind, "title", None), str) or not kind.title:
+        raise PluginError(f"{kind.__name__}.title is missing: expected a text")
+    if kind.api != HOOKS_API:
+        raise PluginError(f"{kind.__name__}.api is {kind.api!r}; this postscan offers version {HOOKS_API}")
+    if not isinstance(kind.at_once, int) or isinstance(kind.at_once, bool) or kind.at_once < 1:
+        raise PluginError(f"{kind.__name__}.at_once is {kind.at_once!r}; expected a number from 1 on")
 
 
 def _check_texts(one: object, *attributes: str) -> None:

@@ -79,12 +79,12 @@ def write(message: Message) -> bytes:
     return json.dumps(message.model_dump(), ensure_ascii=True, separators=(",", ":"), default=str).encode() + b"\n"
 
 
-def read(adapter: TypeAdapter[_T], line: bytes, *, clean: bool = False) -> _T:
-    """Return the message in a line, of one of the adapter's types; raise `BadMessage`.
+def read(adapter: TypeAdapter[_T], line: bytes, *, clean: bool = False, longest: int = LONGEST) -> _T:
+    """Return the message in a line, of one of the adapter's types and at most *longest* bytes; raise `BadMessage`.
 
     With *clean*, texts of fields whose kind is open become storable as well.
     """
-    data = _parse(line)
+    data = parse(line, longest)
     if clean and (b"\\u" in line or not line.isascii()):
         data = storable(data)
     try:
@@ -95,8 +95,9 @@ def read(adapter: TypeAdapter[_T], line: bytes, *, clean: bool = False) -> _T:
         raise BadMessage(f"{where}: {first['msg']}"[:_PROBLEM]) from None
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    if len(line) > LONGEST:
+def parse(line: bytes, longest: int = LONGEST) -> dict[str, Any]:
+    """Return the object in a line, neither too long nor too deep, its fields unchecked; raise `BadMessage`."""
+    if len(line) > longest:
         raise BadMessage(f"a message of {len(line)} bytes")
     try:
         data = json.loads(line)

@@ -75,11 +75,16 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The user of a job: the SID as text, `user@domain`, and a mail address or ""."""
+    """The user of a job: the SID as text, `user@domain`, and a mail address or "".
+
+    `display_name` and `home_folder` (a UNC or a path) come from a directory; "" for other users.
+    """
 
     sid: str
     name: str
     mail: str = ""
+    display_name: str = ""
+    home_folder: str = ""
 
 
 def of_source(inlet: str, subject: str) -> Principal:

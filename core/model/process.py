@@ -29,7 +29,7 @@ class Instructions:
 class ScanProcess:
     """A stored scan process: the administrator's instructions for the pages.
 
-    `users` lists the SIDs and `user@domain` names that may use it; empty means all users.
+    `users` lists the SIDs, of groups too, and the `user@domain` names that may use it; empty means all users.
     """
 
     identifier: str
@@ -40,9 +40,9 @@ class ScanProcess:
     allow_name_change: bool = False
     allow_path_change: bool = False
 
-    def open_to(self, user: User) -> bool:
-        """Return whether *user* may create jobs of this process."""
-        return not self.users or user.sid in self.users or user.name in self.users
+    def open_to(self, user: User, groups: frozenset[str] = frozenset()) -> bool:
+        """Return whether *user*, who is in groups with these SIDs, may create jobs of this process."""
+        return not self.users or not self.users.isdisjoint({user.sid, user.name, *groups})
 
 
 def short_name(dialect: str) -> str:

@@ -22,7 +22,7 @@ def set_disabled(path: Path | None, name: str, *, disabled: bool) -> bool:
     nor in the list, and `SettingsError` for a file that is invalid, cannot be edited, or is None.
     """
     listed = load(path).plugins.disabled  # raises for an invalid file before it is changed
-    groups = (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
+    groups = (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS, hookspecs.HOOK_ENTRY_POINTS)
     installed = sorted({entry.name for group in groups for entry in loader.installed(group)})
     if name not in installed and name not in listed:
         raise PluginError(f"no plugin {name!r} is installed; installed are: {', '.join(installed) or 'none'}")

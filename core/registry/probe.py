@@ -16,6 +16,7 @@ from postscan.core.settings import Settings
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.protocol import (
     Diagnosed,
+    HooksDiagnoseOrder,
     Order,
     OrderBroken,
     OrderFailed,
@@ -85,15 +86,16 @@ class PluginProbe:
     def diagnose(self, started: InletStarted) -> list[str]:
         """Return what would keep origins from coming in an inlet."""
         order = SourceDiagnoseOrder(plugin=started.plugin, started=started)
-        result = self._execute(order, DIAGNOSE_SECONDS)
-        if isinstance(result, Diagnosed):
-            return list(result.found)
-        error = (
-            result.error
-            if isinstance(result, OrderBroken | OrderFailed | OrderLate)
-            else f"its worker sent {result.type}"
+        return _found(self._execute(order, DIAGNOSE_SECONDS))
+
+    def diagnose_hooks(self, plugin: str) -> list[str]:
+        """Return what keeps a plugin of hooks from its directory."""
+        order = HooksDiagnoseOrder(
+            plugin=plugin,
+            settings=dict(self._settings.plugins.tables[plugin]),
+            seconds=self._settings.directory.answer_seconds,
         )
-        return [error]
+        return _found(self._execute(order, DIAGNOSE_SECONDS))
 
     def validator(self, filters: FilterLookup) -> InstructionValidator:
         """Return the validator of instructions for these filters."""
@@ -127,3 +129,10 @@ class PluginProbe:
         if end.why:
             return OrderBroken(error=f"its process was killed during the {order.type}: {end.why}")
         return end.result or OrderBroken(error=f"its process died during the {order.type} (exit code {end.exit_code})")
+
+
+def _found(result: Result) -> list[str]:
+    """Return the sentences of a diagnosis, or why there is none."""
+    if isinstance(result, Diagnosed):
+        return list(result.found)
+    return [result.error if isinstance(result, OrderBroken | OrderFailed) else f"its worker sent {result.type}"]

@@ -17,6 +17,7 @@ from postscan.core.errors import OriginRefused
 from postscan.core.model.accounts.account import AccountUser
 from postscan.core.model.principal import User, is_sid
 from postscan.core.model.records import OriginProof
+from postscan.core.registry.directory.users import KnownUser, UserLookup
 from postscan.core.settings import Settings
 from postscan.core.settings.sources import DEVICE_ACCOUNT, DestinationSettings, SourceSettings, lists_device
 
@@ -41,29 +42,33 @@ class Claim(NamedTuple):
 class JobUser(NamedTuple):
     """The user of a job, and the name of the account that has proven itself; "" if none has."""
 
-    user: User
+    known: KnownUser
     account: str
 
 
 class JobUsers:
     """Decides for whom the jobs of sources are."""
 
-    def __init__(self, settings: Settings, accounts: AccountUsers) -> None:
+    def __init__(self, settings: Settings, accounts: AccountUsers, users: UserLookup) -> None:
         self._settings = settings
         self._accounts = accounts
+        self._users = users
 
     def use(self, settings: Settings) -> None:
         """Work with these settings from now on."""
         self._settings = settings
 
     def decide(self, inlet: str, destination: DestinationSettings, claim: Claim) -> JobUser:
-        """Return the user of a job; raise `OriginRefused` if the claim is too weak for the destination."""
+        """Return the user of a job; raise `OriginRefused` if the claim is too weak for the destination.
+
+        Raises `Unavailable` if the directory does not answer.
+        """
         source = self._settings.sources[inlet]
         if claim.proof.names_account:
             sid, account = self._of_account(inlet, source, destination, claim)
         else:
             sid, account = _of_device(source, destination, claim), ""
-        return JobUser(self._known(sid, needed=claim.proof is OriginProof.CERTIFICATE), account)
+        return JobUser(self._known(inlet, sid, needed=claim.proof is OriginProof.CERTIFICATE), account)
 
     def _of_account(
         self, inlet: str, source: SourceSettings, destination: DestinationSettings, claim: Claim
@@ -89,13 +94,13 @@ class JobUsers:
             raise OriginRefused("this account is not accepted here", f"account {claim.account!r:.300}")
         return own.sid, own.account
 
-    def _known(self, sid: str, *, needed: bool) -> User:
-        known = self._settings.users.get(sid)
-        if known is not None:
-            return User(sid, known.name, known.mail)
-        if needed or not self._settings.allow_unknown_users:
-            raise OriginRefused("this account is not accepted here", f"{sid} is not a user of the settings")
-        return User(sid, sid)
+    def _known(self, inlet: str, sid: str, *, needed: bool) -> KnownUser:
+        known = self._users.find(f"inlet:{inlet}", sid)
+        if known is not None and not known.enabled:
+            raise OriginRefused("this account is not accepted here", f"{known.user.name} ({sid}): {known.reason}")
+        if known is None and (needed or not self._settings.allow_unknown_users):
+            raise OriginRefused("this account is not accepted here", f"{sid} is not a known user")
+        return known or KnownUser(User(sid, sid))
 
 
 def _of_device(source: SourceSettings, destination: DestinationSettings, claim: Claim) -> str:

@@ -23,6 +23,8 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery, EventRow, JobLogPage, RequestKey
 from postscan.core.model.states import JobState
 from postscan.core.registry.active_filters import ActiveFilters
+from postscan.core.registry.directory.processes import FOLDER, ProcessLookup
+from postscan.core.registry.directory.users import KnownUser, UserLookup
 from postscan.core.service import waiting
 from postscan.core.service.access import JobAccess, RepeatedRequest, is_visible, key, owner_filter, sid_filter
 from postscan.core.service.administration import reprocessing
@@ -48,6 +50,12 @@ class ScanProcesses(Protocol):
 
     def find(self, identifier: str) -> ScanProcess | None:
         """Return the scan process with this GUID or None; raise `StoredProcessInvalid` if it is broken."""
+
+    def read(self, identifier: str, display_name: str, xml: str) -> ScanProcess | None:
+        """Return the process of a document of a directory; None if it is that of another server.
+
+        Raises `StoredProcessInvalid`.
+        """
 
     def ticket(self, identifier: str) -> ScanTicket:
         """Return what this process asks a device for, empty if there is none; raise `StoredProcessInvalid`."""
@@ -77,10 +85,13 @@ class PostScanService:
         ballast: Ballast,
         refusals: Refusals,
         clock: Clock,
+        users: UserLookup,
     ) -> None:
         self._settings = settings
         self._store = store
         self._processes = processes
+        self._users = users
+        self._process_lookup = ProcessLookup(processes, users.directory)
         self._filters = filters
         self._scheduler = scheduler
         self._uploads = uploads
@@ -111,8 +122,8 @@ class PostScanService:
         """Create a job of a scan process for a user, in state Creating, and return its token.
 
         Raises `InvalidArgument` (UserIdentifier, PSP_Identifier, or the element that differs from the stored process
-        or that its filter refuses), `StoredProcessInvalid`, `Unavailable` (too many open jobs, or a filter that does
-        not reply).
+        or that its filter refuses), `StoredProcessInvalid`, `Unavailable` (too many open jobs, a filter that does not
+        reply, or a directory that does not answer).
         """
         try:
             return self._create(by, user_sid, process_id, instructions, request)
@@ -299,38 +310,45 @@ class PostScanService:
     def _create(
         self, by: Principal, user_sid: str, process_id: str, sent: Instructions, request: RequestKey | None
     ) -> JobToken:
-        user = self._user(by, user_sid)
-        process = self._process(process_id, user, sent)
+        known = self._user(by, user_sid)
+        process, note = self._process(by, process_id, known, sent)
         self._processes.admit(process, sent)
         self._filters.check(sent)
+        user = known.user
         job = Job.create(new_token(), by, user, process, sent, self._clock.now())
         job.deadline = self._images.deadline(by)
         detail = f"{user.name} ({user.sid}), process {process.identifier}"
+        detail += "".join(f"; {what}: {one}" for what, one in (("user", known.note), ("process", note)) if one)
         records = self._access.records(by, "create", job.token, request, job.token, detail)
         self._store.insert(job, *records, most_open=self._settings.limits.open_jobs)
         return job.token
 
-    def _user(self, by: Principal, sid: str) -> User:
+    def _user(self, by: Principal, sid: str) -> KnownUser:
         strong = bool(by.sid) or self._settings.tls.mode == "client"
         if strong and by.sid not in (sid, sid.replace("s-", "S-", 1)):
             raise InvalidArgument("UserIdentifier", sid, "the SID of the user whom the client's certificate names")
         sid = by.sid or sid
         if not is_sid(sid):
             raise InvalidArgument("UserIdentifier", sid, "a SID as text: S-1-...")
-        known = self._settings.users.get(sid)
-        if known is not None:
-            return User(sid, known.name, known.mail)
-        if strong or not self._settings.allow_unknown_users:
+        known = self._users.find(by.name, sid)
+        if known is None and (strong or not self._settings.allow_unknown_users):
             raise InvalidArgument("UserIdentifier", sid, "the SID of a known user")
-        return User(sid, sid)
+        if known is not None and not known.enabled:
+            self._refusals.record(by, "create", detail=f"{known.user.name} ({sid}): {known.reason}")
+            raise InvalidArgument("UserIdentifier", sid, "the SID of a user who is enabled")
+        return known or KnownUser(User(sid, sid))
 
-    def _process(self, identifier: str, user: User, sent: Instructions) -> ScanProcess:
-        process = self._processes.find(identifier)
-        if process is None and self._settings.processes.lenient:
-            process = ScanProcess(identifier, identifier, "", sent)
-        if process is None or not process.open_to(user):
-            raise InvalidArgument("PSP_Identifier", identifier, "the GUID of a scan process of this user")
-        return process
+    def _process(self, by: Principal, identifier: str, known: KnownUser, sent: Instructions) -> tuple[ScanProcess, str]:
+        """Return the process, and what the audit trail is to have of its directory."""
+        found = self._process_lookup.find(by.name, identifier, known)
+        if found is None and self._settings.processes.lenient:
+            return ScanProcess(identifier, identifier, "", sent), ""
+        if found is not None and found.process is not None:
+            return found.process, found.note
+        if found is not None and found.plugin != FOLDER:
+            about = f"{known.user.name} ({known.user.sid}), process {identifier}: {found.refused}"
+            self._refusals.record(by, "create", detail=about)
+        raise InvalidArgument("PSP_Identifier", identifier, "the GUID of a scan process of this user")
 
     def _check(self, action: JobAction, job: Job, by: Principal) -> None:
         """Raise as `check`, and record that a right is missing."""

@@ -25,12 +25,14 @@ from postscan.core.errors import (
 )
 from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.job import Job, JobToken
-from postscan.core.model.principal import Principal, Proof, Right, User, of_source
+from postscan.core.model.principal import Principal, Proof, Right, of_source
 from postscan.core.model.process import ScanProcess
 from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.records import REMEMBERED, AuditLine, JobOrigin, key_hash
 from postscan.core.model.states import JobState
 from postscan.core.registry.active_filters import ActiveFilters
+from postscan.core.registry.directory.processes import ProcessLookup
+from postscan.core.registry.directory.users import KnownUser, UserLookup
 from postscan.core.service.job_users import AccountUsers, Claim, JobUsers
 from postscan.core.service.jobs import ScanProcesses, new_token
 from postscan.core.service.refusals import Refusals
@@ -97,6 +99,7 @@ class Origins:
         accounts: AccountUsers,
         refusals: Refusals,
         clock: Clock,
+        users: UserLookup,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -104,7 +107,8 @@ class Origins:
         self._filters = filters
         self._refusals = refusals
         self._clock = clock
-        self._users = JobUsers(settings, accounts)
+        self._users = JobUsers(settings, accounts, users)
+        self._process_lookup = ProcessLookup(processes, users.directory)
         self._reports = RateLimit(1, REPORT_SECONDS, clock.ticks)
         self._identifiers: dict[str, str] = {}
         self._unconfirmed = UnconfirmedJobs()
@@ -267,8 +271,8 @@ class Origins:
         if found is None:
             raise OriginRefused("there is no such destination", f"no destination {offer.destination!r:.100}")
         name, destination = found
-        user, account = self._users.decide(offer.inlet, destination, offer.claim)
-        process = self._process(name, destination, user)
+        known, account = self._users.decide(offer.inlet, destination, offer.claim)
+        process = self._process(name, offer.inlet, destination, known)
         instructions = process.instructions
         if offer.name and process.allow_name_change:
             instructions = replace(instructions, document_root=_CONTROL.sub("?", offer.name)[:NAME])
@@ -278,7 +282,7 @@ class Origins:
             raise self._unusable(name, f"its process is refused: {error}") from error
         now, ticks = self._clock.now(), self._clock.ticks()
         owner = of_source(offer.inlet, account or offer.claim.subject)
-        job = Job.create(new_token(), owner, user, process, instructions, now)
+        job = Job.create(new_token(), owner, known.user, process, instructions, now)
         job.deadline = ticks + self._settings.sources[offer.inlet].job_seconds
         origin = JobOrigin(
             token=job.token,
@@ -293,17 +297,18 @@ class Origins:
         )
         return job, origin
 
-    def _process(self, name: str, destination: DestinationSettings, user: User) -> ScanProcess:
+    def _process(self, name: str, inlet: str, destination: DestinationSettings, known: KnownUser) -> ScanProcess:
         try:
-            process = self._processes.find(destination.process)
+            found = self._process_lookup.find(f"inlet:{inlet}", destination.process, known)
         except StoredProcessInvalid as error:
             self._report(name, str(error))
             raise
-        if process is None:
+        if found is None:
             raise self._unusable(name, f"there is no scan process {destination.process}")
-        if not process.open_to(user):
-            raise self._unusable(name, f"{user.sid} may not use the scan process {destination.process}")
-        return process
+        if found.process is None:
+            refused = f"{known.user.sid} may not use the scan process {destination.process}: {found.refused}"
+            raise self._unusable(name, refused)
+        return found.process
 
     def _unusable(self, name: str, reason: str) -> OriginRefused:
         self._report(name, reason)

@@ -2,7 +2,8 @@
 
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
 `postscan.core.settings.network`, `postscan.core.settings.cluster`, `postscan.core.settings.console`,
-`postscan.core.settings.sources`, `postscan.core.settings.accounts` and `postscan.core.settings.job_mail`.
+`postscan.core.settings.sources`, `postscan.core.settings.accounts`, `postscan.core.settings.directory` and
+`postscan.core.settings.job_mail`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from postscan.core.settings import sources as source_settings
 from postscan.core.settings.accounts import AccountSettings
 from postscan.core.settings.cluster import ClusterSettings
 from postscan.core.settings.console import ConsoleSettings
+from postscan.core.settings.directory import DirectorySettings
 from postscan.core.settings.engine import (
     FilterSettings,
     LimitSettings,
@@ -62,6 +64,7 @@ class Settings(Table):
     naming: NamingSettings = Field(default_factory=NamingSettings)
     running: FilterSettings = Field(default_factory=FilterSettings)
     plugins: PluginSettings = Field(default_factory=PluginSettings)
+    directory: DirectorySettings = Field(default_factory=DirectorySettings)
     job_mail: JobMailSettings = Field(default_factory=JobMailSettings)
     filters: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="one table for each plugin, by its name: see the plugin's own documentation"

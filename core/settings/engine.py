@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     field_validator,
+    model_validator,
 )
 
 from postscan.core.model import file_names
@@ -207,12 +208,27 @@ class FilterSettings(Table):
 
 
 class PluginSettings(Table):
-    """`[plugins]`: which plugins are loaded."""
+    """`[plugins]`: which plugins are loaded. A table `[plugins.<name>]` has the settings of a plugin of hooks."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     disabled: tuple[str, ...] = Field((), description="names of plugins that are never imported")
     probe_seconds: Seconds = Field(
         10.0, description="seconds that a plugin may take to load; a server tries again later"
     )
+
+    @model_validator(mode="after")
+    def _others_are_tables(self) -> Self:
+        for name, table in (self.model_extra or {}).items():
+            if not isinstance(table, dict):
+                reason = f"there is no setting {name!r}; expected a table [plugins.{name}]"
+                raise ValueError(reason)  # noqa: TRY004  (pydantic takes this one for an error of the value)
+        return self
+
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The tables of plugins of hooks by the name of the plugin, in the order of the file: these are used."""
+        return dict(self.model_extra or {})
 
 
 class UserSettings(Table):

@@ -21,18 +21,18 @@ from typing import Final
 from postscan.core.filters.source.messages import Destination, DestinationsChanged, PullRequest
 from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobState
+from postscan.core.registry.restarts import Restarts
 from postscan.core.service.inlets import InletRow, Inlets
 from postscan.core.settings import Settings
 from postscan.core.sources.inlet import InletProcess, ProcessEnd
 from postscan.core.sources.intake import IntakeParts, SourceIntake
 from postscan.core.sources.open_jobs import OpenJobs
-from postscan.core.sources.restarts import Restarts
 from postscan.core.sources.start import destinations, start_message
 from postscan.core.workers import work_folder
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.rlimits import Resources
 from postscan.core.workers.slot import Closed, Limits
-from postscan.core.workers.work_folder import WorkFolders
+from postscan.core.workers.work_folder import LastingFolders
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +54,6 @@ class InletState(StrEnum):
     DISABLED = "disabled"
 
 
-class _SourceFolders(WorkFolders):
-    """The folders of sources: a full disk ends none of them, since they get no leave to write then."""
-
-    def is_largest_on_a_full_disk(self, folder: Path) -> bool:
-        """Return False."""
-        return False
-
-
 class InletThread:
     """One inlet of a running engine, from `start` to `join`."""
 
@@ -72,7 +64,7 @@ class InletThread:
         self._workers = workers
         self._parts = parts
         self._rows = inlets
-        self._folders = _SourceFolders(settings)
+        self._folders = LastingFolders(settings)
         self._restarts = Restarts(time.monotonic)
         self._thread = threading.Thread(target=self._run, name=f"postscan-inlet-{name}", daemon=True)
         self._changed = threading.Condition()  # of what follows

@@ -299,6 +299,8 @@ def job_row(job: Job) -> dict[str, Any]:
         "user_sid": job.user.sid,
         "user_name": job.user.name,
         "user_mail": job.user.mail,
+        "user_display_name": job.user.display_name,
+        "user_home_folder": job.user.home_folder,
         "process_id": job.process_id,
         "process_name": job.process_name,
         "document_root": job.document_root,
@@ -383,7 +385,7 @@ def _job(row: sa.Row[Any], steps: list[FilterStep], documents: list[JobDocument]
     return Job(
         token=JobToken(row.token),
         owner=Principal(row.owner, Proof(row.owner_proof)),
-        user=User(row.user_sid, row.user_name, row.user_mail),
+        user=User(row.user_sid, row.user_name, row.user_mail, row.user_display_name, row.user_home_folder),
         process_id=row.process_id,
         process_name=row.process_name,
         document_root=row.document_root,

@@ -68,6 +68,8 @@ JOB = sa.Table(
     sa.Column("kept_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("holder", sa.String(36), nullable=False, server_default=sa.text("''")),
     sa.Column("turn", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("user_display_name", sa.String(255), nullable=False, server_default=sa.text("''")),
+    sa.Column("user_home_folder", sa.String(1024), nullable=False, server_default=sa.text("''")),
     # For searches, which look at jobs of any state.
     sa.Index(None, "created", "token"),
     sa.Index(None, "user_sid", "created", "token"),

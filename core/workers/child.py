@@ -28,12 +28,16 @@ from postscan.core.filters.results import FilterFailed, reason_of
 from postscan.core.filters.source.connection import InletConnection
 from postscan.core.model.states import FilterReason
 from postscan.core.workers import protocol, rlimits
-from postscan.core.workers.orders import picture, source
+from postscan.core.workers.orders import hooks, picture, source
+from postscan.core.workers.orders.hooks import HooksConnection
 from postscan.core.workers.protocol import (
     CheckOrder,
     DiagnoseOrder,
     FilterDeclaration,
     GrantRequest,
+    HooksDiagnoseOrder,
+    HooksOrder,
+    HooksProbeOrder,
     LogLine,
     Order,
     OrderBegun,
@@ -60,6 +64,9 @@ def main(channel: socket.socket) -> None:
     order, token = received
     if isinstance(order, SourceOrder):
         _run_source(order, connection)
+        return
+    if isinstance(order, HooksOrder):
+        _run_hooks(order, connection)
         return
     result = _result_of(order, token, connection)
     with contextlib.suppress(Exception):  # a filter may have replaced it
@@ -89,6 +96,13 @@ def _result_of(order: OrderWithResult, token: CancellationToken, connection: Ser
                 connection.send(OrderBegun())
                 _enter(order.workdir)
                 return source.diagnose(order, token)
+            case HooksProbeOrder():
+                connection.send(OrderBegun())
+                return hooks.probe(order)
+            case HooksDiagnoseOrder():
+                connection.send(OrderBegun())
+                _enter(order.workdir)
+                return hooks.diagnose(order)
             case PictureOrder():
                 return picture.make(order, connection.send)
     except PluginError as error:
@@ -116,6 +130,15 @@ def _run_source(order: SourceOrder, connection: ServerConnection) -> None:
     _prepare(dataclasses.replace(order.resources, processor=0.0))
     _enter(order.workdir)
     source.main(connection.hand_over())
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+
+
+def _run_hooks(order: HooksOrder, connection: ServerConnection) -> None:
+    """Let a plugin of hooks answer questions until the stop; all that it has to say goes in messages of its own."""
+    _prepare(dataclasses.replace(order.resources, processor=0.0))
+    _enter(order.workdir)
+    hooks.main(connection.hand_over_to_hooks())
     with contextlib.suppress(Exception):
         sys.stdout.flush()
 
@@ -150,6 +173,10 @@ class ServerConnection:
     def hand_over(self) -> InletConnection:
         """Return the rest of this socket as that of a source."""
         return InletConnection(self._channel, self._lines)
+
+    def hand_over_to_hooks(self) -> HooksConnection:
+        """Return the rest of this socket as that of a plugin of hooks."""
+        return HooksConnection(self._channel, self._lines)
 
     def grant(self, document: int | None, destination: str, name: str) -> bool:
         """Ask the server for the grant to make an output visible."""

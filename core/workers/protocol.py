@@ -1,15 +1,16 @@
 """The messages between the server and a worker, as JSON lines on a socket pair; made and checked here alone.
 
     server → worker   one order             ProbeOrder, CheckOrder, DiagnoseOrder, RunOrder, SourceProbeOrder,
-                                            SourceDiagnoseOrder, SourceOrder, PictureOrder
+                                            SourceDiagnoseOrder, SourceOrder, PictureOrder,
+                                            HooksProbeOrder, HooksDiagnoseOrder, HooksOrder
     worker → server   any number during it  GrantRequest, OutputPublished, OutputWithdrawn, FilterProgress, LogLine,
                                             OrderBegun
     server → worker   for each GrantRequest GrantReply
-    worker → server   one result            PluginDeclared, SourceProbed, InstructionsAccepted,
-                                            InstructionsRefused, Diagnosed, FilterDone, FilterCancelled,
-                                            PictureMade, OrderFailed, OrderBroken
+    worker → server   one result            PluginDeclared, SourceProbed, HooksProbed,
+                                            InstructionsAccepted, InstructionsRefused, Diagnosed, FilterDone,
+                                            FilterCancelled, PictureMade, OrderFailed, OrderBroken
 
-A `SourceOrder` has no result: the messages of a source follow it.
+A `SourceOrder` and a `HooksOrder` have no result: the messages of a source, or of a plugin of hooks, follow them.
 
 With the first byte of the order the server passes the descriptor of the page of the cancellation token.
 
@@ -139,6 +140,30 @@ class SourceOrder(_Order):
     type: Literal["source"] = "source"
 
 
+class HooksProbeOrder(_Order):
+    """Load a plugin of hooks and return what it declares; `settings` is its table."""
+
+    type: Literal["probe-hooks"] = "probe-hooks"
+    settings: dict[str, Any]
+
+
+class HooksDiagnoseOrder(_Order):
+    """Let a plugin of hooks check whether it reaches its directory."""
+
+    type: Literal["diagnose-hooks"] = "diagnose-hooks"
+    settings: dict[str, Any]
+    seconds: float
+
+
+class HooksOrder(_Order):
+    """Answer questions; the rest of the socket has the messages of `postscan.core.filters.directory.messages`.
+
+    The limit of processor time does not count, since the process lives long.
+    """
+
+    type: Literal["hooks"] = "hooks"
+
+
 class PictureOrder(_Order):
     """Make a picture of one page of an image: `page` counts from 1, `side` is its longest side in pixels.
 
@@ -154,9 +179,17 @@ class PictureOrder(_Order):
 
 
 OrderWithResult = (
-    ProbeOrder | CheckOrder | DiagnoseOrder | RunOrder | SourceProbeOrder | SourceDiagnoseOrder | PictureOrder
+    ProbeOrder
+    | CheckOrder
+    | DiagnoseOrder
+    | RunOrder
+    | SourceProbeOrder
+    | SourceDiagnoseOrder
+    | HooksProbeOrder
+    | HooksDiagnoseOrder
+    | PictureOrder
 )
-Order = OrderWithResult | SourceOrder
+Order = OrderWithResult | SourceOrder | HooksOrder
 
 
 # --- during a run ------------------------------------------------------------------------------------------------
@@ -259,6 +292,18 @@ class SourceProbed(Message):
     refused: dict[str, Sentence] = {}
 
 
+class HooksProbed(Message):
+    """The result of a probe of a plugin of hooks; `refused` says what is wrong with its table."""
+
+    type: Literal["probed-hooks"] = "probed-hooks"
+    title: Text
+    summary: Text
+    hooks: tuple[Text, ...]
+    at_once: StrictInt
+    settings: tuple[dict[str, Any], ...]
+    refused: Sentence = ""
+
+
 class InstructionsAccepted(Message):
     """The result of a check that found nothing wrong."""
 
@@ -328,6 +373,7 @@ class OrderLate(OrderBroken):
 Result = (
     PluginDeclared
     | SourceProbed
+    | HooksProbed
     | InstructionsAccepted
     | InstructionsRefused
     | Diagnosed

@@ -102,6 +102,17 @@ class WorkFolders:
         return True
 
 
+class LastingFolders(WorkFolders):
+    """The folders of processes that live long: a full disk ends none of them.
+
+    A source gets no leave to write then, and a plugin of hooks has nothing to write.
+    """
+
+    def is_largest_on_a_full_disk(self, folder: Path) -> bool:
+        """Return False."""
+        return False
+
+
 class WorkFolder:
     """The folder of one run; `excess` says why the run was cancelled, and is empty if it was not.
 

@@ -27,6 +27,9 @@ from postscan.soap.xml.reading import boolean, children, guid, required, tag, te
 LONGEST: Final = 524_288
 """Most characters of a scan process."""
 
+READ: Final = 64
+"""Documents of directories that are kept as they were read."""
+
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _SCHEMAS: Final = Path(__file__).parents[1] / "wsdl"
 
@@ -46,6 +49,7 @@ class ProcessFolder:
         self._lenient = lenient
         self._known: dict[str, tuple[_Stamp, ScanProcess]] = {}
         self._tickets: dict[str, tuple[_Stamp, ScanTicket]] = {}
+        self._of_directories = functools.lru_cache(READ)(_read_of_directory)
 
     @classmethod
     def of(cls, settings: Settings) -> ProcessFolder:
@@ -70,6 +74,19 @@ class ProcessFolder:
             process = self._read(name, path)
         except (InvalidArgument, OSError) as error:
             raise StoredProcessInvalid(f"the scan process {path} cannot be used: {error}") from error
+        return process if self._serves(process.repository) else None
+
+    def read(self, identifier: str, display_name: str, xml: str) -> ScanProcess | None:
+        """Return the process of a document of a directory; None if it is that of another server.
+
+        What the declaration of the document says about its encoding does not count. Raises `StoredProcessInvalid`.
+        """
+        try:
+            process = self._of_directories(identifier, display_name, xml)
+        except InvalidArgument as error:
+            raise StoredProcessInvalid(
+                f"the scan process {identifier} of the directory cannot be used: {error}"
+            ) from None
         return process if self._serves(process.repository) else None
 
     def ticket(self, identifier: str) -> ScanTicket:
@@ -150,6 +167,10 @@ class ProcessFolder:
         process = parse(name, files.read(self._folder, name))
         self._known[name] = (stamp, process)
         return process
+
+
+def _read_of_directory(identifier: str, display_name: str, xml: str) -> ScanProcess:
+    return _process(identifier, xml.encode(), display_name, frozenset())
 
 
 def parse(identifier: str, stored: ProcessFiles) -> ScanProcess:

@@ -16,7 +16,7 @@ def unused(*used: str) -> list[str]:
 def _ours() -> tuple[str, ...]:
     return tuple(
         entry.name
-        for group in (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
+        for group in (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS, hookspecs.HOOK_ENTRY_POINTS)
         for entry in loader.installed(group)
         if entry.dist and entry.dist.name == "postscan"
     )
@@ -24,5 +24,5 @@ def _ours() -> tuple[str, ...]:
 
 def others(name: str = "") -> list[str]:
     """Return the names of all installed plugins but this one, for `plugins.disabled`."""
-    groups = (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS)
+    groups = (hookspecs.ENTRY_POINTS, hookspecs.SOURCE_ENTRY_POINTS, hookspecs.HOOK_ENTRY_POINTS)
     return sorted({entry.name for group in groups for entry in loader.installed(group)} - {name})

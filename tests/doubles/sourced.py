@@ -103,7 +103,7 @@ class Sources:
         self.core = Engine(settings, self.processes, clock)
         core = self.core
         self.origins = Origins(
-            settings, core.store, self.processes, core.filters, self.accounts, core.refusals, core.clock
+            settings, core.store, self.processes, core.filters, self.accounts, core.refusals, core.clock, core.users
         )
         self.origins.begin()
         (self.destination,) = self.origins.destinations("mail")

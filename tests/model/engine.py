@@ -40,6 +40,8 @@ from postscan.core.model.process import FilterInstructions, Instructions
 from postscan.core.model.records import RequestKey
 from postscan.core.registry.active_filters import ActiveFilters
 from postscan.core.registry.catalogue import Catalogue, FilterInfo, Plugin, PluginState
+from postscan.core.registry.directory.directory import Directories
+from postscan.core.registry.directory.users import UserLookup
 from postscan.core.service.jobs import PostScanService
 from postscan.core.service.refusals import Refusals
 from postscan.core.service.waiting import Steps
@@ -274,6 +276,7 @@ class Engine:
             Ballast(self.settings.storage.data_dir, 0, 0),
             Refusals(self.store, self.settings.limits, self.clock),
             self.clock,
+            UserLookup(self.settings, Directories(self.settings.directory, (), self.clock.ticks)),
         )
         self.clock.set_right()  # a stray file is told by its time
         recovery.reconcile(self.store, self.spool, self.clock)

@@ -12,7 +12,7 @@ What a plugin may assume:
 What must hold:
 
 * each hook answers within `context.seconds`, or raises `DirectoryAway` by then: a process with a later answer is ended;
-* an answer is about what was asked: another user or another process is no answer, and ends the process;
+* an answer is about what was asked: another user or another process is no answer;
 * what is not known is `None`; what cannot be read now is `DirectoryAway`. No error of a connection may become `None`;
 * values that came in are data of strangers: escape them in a filter of LDAP, and in every other language.
 """

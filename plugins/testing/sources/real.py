@@ -64,7 +64,7 @@ class RealInlet:
         self.core = Engine(settings, processes)
         users = _Accounts(accounts)
         core = self.core
-        origins = Origins(settings, core.store, processes, core.filters, users, core.refusals, core.clock)
+        origins = Origins(settings, core.store, processes, core.filters, users, core.refusals, core.clock, core.users)
         origins.begin()
         places = JobPlaces(settings.limits.source_jobs)
         parts = IntakeParts(settings, core.service, origins, users, core.quota, places, core.clock)
@@ -190,6 +190,10 @@ class _AnyProcess:
     def find(self, identifier: str) -> ScanProcess | None:
         """Return it."""
         return ScanProcess(identifier, "Test process", "", _INSTRUCTIONS)
+
+    def read(self, identifier: str, display_name: str, xml: str) -> ScanProcess | None:
+        """Return it."""
+        return self.find(identifier)
 
     def ticket(self, identifier: str) -> ScanTicket:
         """Return its ticket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from postscan.core.errors import OriginRefused
 from postscan.core.model.accounts.account import AccountUser
 from postscan.core.model.records import OriginProof
+from postscan.core.registry.directory.directory import Directories
+from postscan.core.registry.directory.users import UserLookup
 from postscan.core.service.job_users import Claim, JobUsers
 from postscan.core.settings import Settings
 
@@ -33,12 +36,17 @@ class Accounts:
 ACCOUNTS = Accounts({"anna@mail": ANNA, "boris@mail": BORIS, "panel@mail": CLARA, "clara@ftp": CLARA})
 
 
+def job_users(settings: Settings) -> JobUsers:
+    """Return the rule of these settings, without a directory."""
+    return JobUsers(settings, ACCOUNTS, UserLookup(settings, Directories(settings.directory, (), time.monotonic)))
+
+
 def user(destination: str, proof: OriginProof, subject: str, settings: Settings | None = None) -> str:
     """Return the SID of the user for whom the job is."""
     settings = settings or tables()
     account = subject if proof.names_account else ""
     claim = Claim(proof, subject, account)
-    return JobUsers(settings, ACCOUNTS).decide("mail", settings.destinations[destination], claim).user.sid
+    return job_users(settings).decide("mail", settings.destinations[destination], claim).known.user.sid
 
 
 def tables(**source: object) -> Settings:
@@ -146,7 +154,7 @@ def test_the_name_of_an_account_is_the_one_that_is_compared() -> None:
     """However a client spells it: the owner of its jobs is one."""
     settings = tables()
     found = [
-        JobUsers(settings, ACCOUNTS).decide("mail", settings.destinations["own"], Claim(PASSWORD, spelled, spelled))
+        job_users(settings).decide("mail", settings.destinations["own"], Claim(PASSWORD, spelled, spelled))
         for spelled in ("anna", "Anna")
     ]
 

@@ -1,4 +1,4 @@
-"""When the next process of a source starts, and when no more do."""
+"""When the next process of a source, or of a plugin of hooks, starts, and when no more do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST: Final = 60.0
 
 
 class Restarts:
-    """The ends of one inlet. *ticks* returns monotonic seconds."""
+    """The ends of one inlet or plugin. *ticks* returns monotonic seconds."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._ticks = ticks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postscan.core.sources.restarts import Restarts
+from postscan.core.registry.restarts import Restarts
 from postscan.plugins.testing.runner import FakeClock
 
 
