@@ -12,6 +12,7 @@ from bench import (
     cluster,
     commit_beside_reads,
     console,
+    directory,
     events,
     get_elements,
     growth,
@@ -37,6 +38,7 @@ ALL = {
     "growth": growth.run,
     "growth_on_postgresql": growth.run_on_postgresql,
     "pairs": pairs.run,
+    "directory": directory.run,
     "mails": mails.run,
     "uploads": uploads.run,
 }

@@ -16,7 +16,7 @@ from postscan.core.engine import Engine
 from postscan.core.errors import PostscanError, StoredProcessInvalid
 from postscan.core.model.process import short_name
 from postscan.core.registry.catalogue import PluginState
-from postscan.doctor import sources
+from postscan.doctor import directories, sources
 from postscan.doctor.findings import Finding, ok, problem, warning
 from postscan.soap.processes.folder import ProcessFolder
 
@@ -42,6 +42,7 @@ def destinations(settings: Settings) -> Iterator[Finding]:
             yield from _process(process, catalogue, validator, settings)
         yield from sources.destinations(settings, folder, catalogue, validator.check)
         yield from sources.inlets(settings, catalogue.plugins, core.diagnose_source)
+        yield from directories.directories(settings, core.diagnose_hooks)
 
 
 @contextlib.contextmanager

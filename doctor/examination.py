@@ -52,8 +52,8 @@ def secrets(settings: Settings) -> frozenset[str]:
     hashes = {account.hash for account in settings.accounts.values()}
     texts = {text for text in (quoted, unquote(quoted), settings.console.oidc.client_secret) if text}
     inlets = {name: source.table for name, source in settings.sources.items()}
-    tables = redaction.secrets(None, settings.filters) | redaction.secrets(None, inlets)
-    return tables | texts | hashes
+    tables = (settings.filters, inlets, settings.plugins.tables)
+    return frozenset[str]().union(texts, hashes, *(redaction.secrets(None, one) for one in tables))
 
 
 def _findings(source: SettingsSource, checks: dict[str, Check]) -> Iterator[Finding]:

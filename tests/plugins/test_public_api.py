@@ -105,6 +105,7 @@ def test_authors_have_exactly_these_names():
 def test_their_tests_have_exactly_these_names():
     """The kit is public too."""
     assert postscan.plugins.testing.__all__ == [
+        "AskedHooks",
         "FakeClock",
         "Made",
         "Origin",
@@ -112,9 +113,11 @@ def test_their_tests_have_exactly_these_names():
         "SourceRun",
         "StoredScan",
         "assert_filter_contract",
+        "assert_hooks_contract",
         "assert_source_contract",
         "job_for",
         "run_filter",
+        "run_hooks",
         "run_source",
     ]
 

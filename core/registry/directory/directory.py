@@ -116,7 +116,7 @@ class Directories:
 
     def user(self, caller: str, *, sid: str = "", upn: str = "", login: str = "") -> DirectoryAnswer | None:
         """Return the answer about a user; None if no directory has it. Raises `Unavailable`."""
-        if not self._plugins or max(map(len, (sid, upn, login))) > LONGEST_NAME:
+        if not self._plugins or not all(map(_is_name, (sid, upn, login))):
             return None
         key = ("user", sid, upn.casefold(), login.casefold())
         found = self._find(caller, key, lambda id: UserQuestion(id=id, sid=sid, upn=upn, login=login))
@@ -277,9 +277,9 @@ class Directories:
                     del self._waiting[caller]
 
 
-def refusal(answer: Answer) -> str | None:
-    """Return why a scan process is refused; None if it is not."""
-    return answer.reason if isinstance(answer, RefusedAnswer) else None
+def _is_name(text: str) -> bool:
+    """Return whether a directory may be asked for this text: no user has a name with control characters."""
+    return len(text) <= LONGEST_NAME and (not text or text.isprintable())
 
 
 def _is_unknown(answer: Answer) -> bool:

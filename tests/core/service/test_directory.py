@@ -1,4 +1,4 @@
-"""Jobs of users and scan processes that only a directory has. PSP-047, PSP-048, T-P24."""
+"""Jobs of users and scan processes that only a directory has. PSP-047, PSP-048, T-L23."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ _TICKET = (
 def test_a_document_that_cannot_be_trusted_makes_no_job(
     opened: Opened, people: Staff, changed: dict[str, str], error: type[Exception]
 ) -> None:
-    """PSP-044, P-10, T-P24: it is the error of the server, not of the device."""
+    """PSP-044, P-10, T-L21: it is the error of the server, not of the device."""
     with opened() as core:
         wanted = sent(core)
         people.process(INVOICES, members=(SCANNERS,), **changed)

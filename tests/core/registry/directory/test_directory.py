@@ -1,4 +1,4 @@
-"""How long answers of a directory are used, who waits for them, and what counts when it does not answer. T-P25."""
+"""How long answers of a directory are used, who waits for them, and what counts when it does not answer. T-L22, T-L23."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_one_question_for_a_key_is_under_way_however_many_wait() -> None:
     ids=["in all", "of one caller"],
 )
 def test_so_many_callers_wait_and_a_further_one_comes_again(settings: dict[str, int], callers: tuple[str, ...]) -> None:
-    """T-P25: a directory that hangs takes so many threads, and its queue has so many questions."""
+    """T-L22: a directory that hangs takes so many threads, and its queue has so many questions."""
     scene = Scene(**settings)
     scene.plugin.held = True
     with futures.ThreadPoolExecutor(3) as threads:
