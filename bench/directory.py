@@ -1,7 +1,7 @@
 """CreatePostScanJob of a user and a process that only a directory has, its answers fresh, beside one without.
 
-Two servers, one after the other in each round, each request on a connection of its own; the ratio is that of the medians
-of each round.
+Two servers, one after the other in each round, each request on a connection of its own; the ratio is that of the
+medians of each round.
 """
 
 from __future__ import annotations

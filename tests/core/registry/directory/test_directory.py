@@ -1,4 +1,4 @@
-"""How long answers of a directory are used, who waits for them, and what counts when it does not answer. T-L22, T-L23."""
+"""How long answers of a directory are used, who waits, and what counts when it does not answer. T-L22, T-L23."""
 
 from __future__ import annotations
 
