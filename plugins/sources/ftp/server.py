@@ -17,13 +17,14 @@ from postscan.plugins.sources.ftp.channels.commands import FtpSession
 from postscan.plugins.sources.ftp.channels.library import Acceptor, IOLoop
 from postscan.plugins.sources.ftp.channels.loop_calls import LoopCalls
 from postscan.plugins.sources.ftp.channels.tls import server_context
-from postscan.plugins.sources.ftp.files import Files, KnownFile
-from postscan.plugins.sources.ftp.folders import Folders
-from postscan.plugins.sources.ftp.identity import peer_address, place_of
-from postscan.plugins.sources.ftp.intake import Intake
-from postscan.plugins.sources.ftp.service import FtpService, Places, log_failure
+from postscan.plugins.sources.ftp.service import FtpService, log_failure
 from postscan.plugins.sources.ftp.settings import Settings
-from postscan.plugins.sources.ftp.space import UploadSpace
+from postscan.plugins.sources.uploads.files import Files, KnownFile
+from postscan.plugins.sources.uploads.folders import Folders
+from postscan.plugins.sources.uploads.identity import peer_address, place_of
+from postscan.plugins.sources.uploads.intake import Intake
+from postscan.plugins.sources.uploads.places import Places
+from postscan.plugins.sources.uploads.space import UploadSpace
 
 TICK: Final = 0.2
 """Seconds between two looks at the token, and at the files that wait for a rename."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from postscan.plugins import SourceContext
-from postscan.plugins.sources.ftp.files import Files
-from postscan.plugins.sources.ftp.folders import Folders
-from postscan.plugins.sources.ftp.intake import Intake
 from postscan.plugins.sources.ftp.settings import Settings
-from postscan.plugins.sources.ftp.space import UploadSpace
+from postscan.plugins.sources.uploads.files import Files
+from postscan.plugins.sources.uploads.folders import Folders
+from postscan.plugins.sources.uploads.intake import Intake
+from postscan.plugins.sources.uploads.places import Places
+from postscan.plugins.sources.uploads.space import UploadSpace
 
 READ_BYTES: Final = 256 * 1024
 """Most bytes of one read of a file."""
@@ -22,33 +23,6 @@ READ_BYTES: Final = 256 * 1024
 _TRACE: Final = 1000  # characters of a trace in the log
 
 Result = TypeVar("Result")
-
-
-class Places:
-    """The places of sessions: at most *most*, and at most *most_of_one* of one caller. For one thread."""
-
-    def __init__(self, most: int, most_of_one: int) -> None:
-        self._most = most
-        self._most_of_one = most_of_one
-        self._taken: dict[str, int] = {}
-
-    def of(self, caller: str) -> int:
-        """Return how many places a caller has."""
-        return self._taken.get(caller, 0)
-
-    def take(self, caller: str) -> bool:
-        """Take a place for *caller*; return whether there was one."""
-        own = self._taken.get(caller, 0)
-        if own >= self._most_of_one or sum(self._taken.values()) >= self._most:
-            return False
-        self._taken[caller] = own + 1
-        return True
-
-    def leave(self, caller: str) -> None:
-        """Leave a place of *caller*."""
-        self._taken[caller] -= 1
-        if not self._taken[caller]:
-            del self._taken[caller]
 
 
 @dataclass

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from postscan.plugins.sources.ftp.channels.data import failed_write
 from postscan.plugins.sources.ftp.channels.transfers import TransferChannel
-from postscan.plugins.sources.ftp.files import KnownFile
-from postscan.plugins.sources.ftp.folders import FtpPath
-from postscan.plugins.sources.ftp.intake import Reply, Submission
-from postscan.plugins.sources.ftp.upload import IncomingFile, UploadedFile
+from postscan.plugins.sources.ftp.reply import Reply
+from postscan.plugins.sources.uploads.files import KnownFile
+from postscan.plugins.sources.uploads.folders import FolderPath
+from postscan.plugins.sources.uploads.intake import IntakeResult, Submission
+from postscan.plugins.sources.uploads.upload import IncomingFile, UploadedFile
 
 _REFUSED: Final = ("MFMT", "SITE", "SITE CHMOD", "SITE HELP")
 """Commands of pyftpdlib that a session does not have."""
@@ -83,7 +84,7 @@ class FtpSession(TransferChannel):
         """Refuse: what was sent here is not given out."""
         self.respond("550 Files can be sent here, and not fetched.")
 
-    def _receive(self, place: FtpPath, name: str, reply: str) -> None:
+    def _receive(self, place: FolderPath, name: str, reply: str) -> None:
         """Begin to receive a file that is known by *name*."""
         settings = self.service.settings
         if not self._may_transfer():
@@ -222,7 +223,7 @@ class FtpSession(TransferChannel):
         self.push("211-Features:\r\n" + "".join(f" {one}\r\n" for one in (*auth, *FEATURES)))
         self.respond("211 End")
 
-    def _place(self, path: str) -> FtpPath | None:
+    def _place(self, path: str) -> FolderPath | None:
         """Return where a file at *path* goes; None, with a reply, if nowhere."""
         place = self.service.folders.find(path)
         if place is None or not place.path:
@@ -236,13 +237,13 @@ class FtpSession(TransferChannel):
 
     def _work(
         self,
-        function: Callable[[Submission], Reply],
+        function: Callable[[Submission], IntakeResult],
         submission: Submission,
         done: Callable[[Reply, Submission], object],
     ) -> None:
         """Run *function*, which waits, in a thread; then *done* in the loop."""
 
-        def finished(result: Reply | BaseException) -> None:
+        def finished(result: IntakeResult | BaseException) -> None:
             if isinstance(result, BaseException):
                 reason = f"{type(result).__name__}: {result}"
                 self.service.inlet.log("file not stored", "error", file=submission.place.name, reason=reason)

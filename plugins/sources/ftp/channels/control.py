@@ -17,9 +17,9 @@ from typing import Any, Final, TypeVar
 from postscan.plugins.sources.ftp.channels.library import AsyncChat, FTPHandler
 from postscan.plugins.sources.ftp.channels.listing import SessionFolders
 from postscan.plugins.sources.ftp.channels.tls import TlsChannel
-from postscan.plugins.sources.ftp.identity import Identity, peer_address, place_of
-from postscan.plugins.sources.ftp.names import ENCODING, ERRORS, is_plain, one_line
 from postscan.plugins.sources.ftp.service import FtpService
+from postscan.plugins.sources.uploads.identity import Identity, peer_address, place_of
+from postscan.plugins.sources.uploads.names import ENCODING, ERRORS, is_plain, one_line
 
 MOST_WAITING: Final = 32
 """Commands of one session that wait for another one."""

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from postscan.plugins.sources.ftp.channels.library import Acceptor, ActiveDTP, DTPHandler
 from postscan.plugins.sources.ftp.channels.tls import WAITS, TlsChannel
-from postscan.plugins.sources.ftp.identity import peer_address
-from postscan.plugins.sources.ftp.space import is_full
-from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge
+from postscan.plugins.sources.uploads.identity import peer_address
+from postscan.plugins.sources.uploads.space import is_full
+from postscan.plugins.sources.uploads.upload import IncomingFile, UploadTooLarge
 
 CONNECT_SECONDS: Final = 30.0
 """How long a data connection may take to come about."""

@@ -14,7 +14,7 @@ import zlib
 from typing import Any, Final
 
 from postscan.plugins.sources.ftp.channels.library import AbstractedFS
-from postscan.plugins.sources.ftp.folders import ROOT, Folders, FtpPath
+from postscan.plugins.sources.uploads.folders import ROOT, FolderPath, Folders
 
 MOST_MADE: Final = 64
 """Folders of one session."""
@@ -134,7 +134,7 @@ class SessionFolders(AbstractedFS):
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         self._made.remove((place.destination.id, place.path))
 
-    def _place(self, path: str) -> FtpPath:
+    def _place(self, path: str) -> FolderPath:
         place = self._folders.find(path)
         if place is None:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))

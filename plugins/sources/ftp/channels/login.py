@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from postscan.plugins.sources.ftp.channels.control import NO_ONE, ControlChannel
-from postscan.plugins.sources.ftp.identity import ANONYMOUS, Identity
-from postscan.plugins.sources.ftp.names import readable
+from postscan.plugins.sources.uploads.identity import ANONYMOUS, Identity
+from postscan.plugins.sources.uploads.names import readable
 
 MOST_WRONG: Final = 3
 """Wrong logins of one session."""

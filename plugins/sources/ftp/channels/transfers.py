@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from postscan.plugins.sources.ftp.channels.data import ActiveConnector, DataChannel, PassiveListener
 from postscan.plugins.sources.ftp.channels.login import LoginChannel
-from postscan.plugins.sources.ftp.folders import FtpPath
-from postscan.plugins.sources.ftp.identity import Identity, peer_address
+from postscan.plugins.sources.uploads.folders import FolderPath
+from postscan.plugins.sources.uploads.identity import Identity, peer_address
 
 LEAST_PORT: Final = 1024
 """The lowest port of a client that the server connects to."""
@@ -23,7 +23,7 @@ class TransferChannel(LoginChannel):
     active_dtp = ActiveConnector
     dtp_handler = DataChannel
 
-    _target: tuple[Identity, FtpPath] | None = None
+    _target: tuple[Identity, FolderPath] | None = None
     """Who sends the file that comes, and where it goes."""
 
     # --- the connection

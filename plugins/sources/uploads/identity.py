@@ -9,13 +9,16 @@ from typing import Final, Literal
 ANONYMOUS: Final = frozenset({"anonymous", "ftp"})
 """Names by which a device logs in without an account."""
 
-Proof = Literal["device", "clear", "password"]
+Proof = Literal["device", "clear", "password", "certificate"]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who has logged in: a device by its address, or an account; `proof` is how far that is proven."""
+    """Who has logged in: a device by its address, or an account; `proof` is how far that is proven.
+
+    A public key of the account proves it as a certificate does.
+    """
 
     proof: Proof
     subject: str

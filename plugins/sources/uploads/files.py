@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from postscan.plugins.sources.ftp.folders import FtpPath
-from postscan.plugins.sources.ftp.identity import Identity
-from postscan.plugins.sources.ftp.upload import UploadedFile
+from postscan.plugins.sources.uploads.folders import FolderPath
+from postscan.plugins.sources.uploads.identity import Identity
+from postscan.plugins.sources.uploads.upload import UploadedFile
 
 SECONDS: Final = 600.0
 """How long a file is remembered, from its end on."""
@@ -35,7 +35,7 @@ class KnownFile:
     """A file of `who` at `place`; `held` is its content while it waits for its rename, `is_job` whether it is a job."""
 
     who: Identity
-    place: FtpPath
+    place: FolderPath
     size: int
     at: float
     held: UploadedFile | None = None
@@ -50,7 +50,7 @@ class Files:
         self._ticks = ticks
         self._known: dict[Name, tuple[float, KnownFile]] = {}
 
-    def find(self, who: Identity, place: FtpPath) -> KnownFile | None:
+    def find(self, who: Identity, place: FolderPath) -> KnownFile | None:
         """Return what is known of the file at *place*."""
         self.expire()
         found = self._known.get(_name(who, place))
@@ -69,7 +69,7 @@ class Files:
         held = [one.who.subject for _, one in self._known.values() if one.held is not None]
         return len(held) < MOST_HELD_IN_ALL and held.count(who.subject) < MOST_HELD
 
-    def hold(self, who: Identity, place: FtpPath, received: UploadedFile) -> None:
+    def hold(self, who: Identity, place: FolderPath, received: UploadedFile) -> None:
         """Keep a file until it is renamed; it replaces the one that waits at the same place."""
         self.forget(who, place)
         self._remember(KnownFile(who, place, received.size, received.at, received))
@@ -81,12 +81,12 @@ class Files:
         self._known.pop(_name(known.who, known.place))
         return known.held
 
-    def passed_on(self, who: Identity, place: FtpPath, size: int, at: float, *, is_job: bool) -> None:
+    def passed_on(self, who: Identity, place: FolderPath, size: int, at: float, *, is_job: bool) -> None:
         """Remember the size of a file that is a job, or was thrown away."""
         self.forget(who, place)
         self._remember(KnownFile(who, place, size, at, is_job=is_job))
 
-    def forget(self, who: Identity, place: FtpPath) -> None:
+    def forget(self, who: Identity, place: FolderPath) -> None:
         """Remove what is known of the file at *place*, and its content."""
         _, known = self._known.pop(_name(who, place), (0, None))
         if known is not None and known.held is not None:
@@ -110,5 +110,5 @@ class Files:
         self._known[_name(known.who, known.place)] = (self._ticks() + SECONDS, known)
 
 
-def _name(who: Identity, place: FtpPath) -> Name:
+def _name(who: Identity, place: FolderPath) -> Name:
     return who.subject, place.destination.id, place.path

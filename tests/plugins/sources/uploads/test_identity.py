@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postscan.plugins.sources.ftp.identity import Identity, peer_address, place_of
+from postscan.plugins.sources.uploads.identity import Identity, peer_address, place_of
 
 
 def test_connections_are_counted_by_subscriber():

@@ -1,7 +1,7 @@
 """Names of files and folders, in whatever encoding a device sends them.
 
-FTP has no encoding. A path is kept as Python keeps file names: UTF-8, and each byte that is none as a surrogate. So a
-reply repeats the bytes of the client. What people read is made from it here.
+FTP has no encoding, and SFTP of version 3 none either. A path is kept as Python keeps file names: UTF-8, and each byte
+that is none as a surrogate. So a reply repeats the bytes of the client. What people read is made from it here.
 
 Source: RFC 2640 section 3.1; PEP 383.
 """

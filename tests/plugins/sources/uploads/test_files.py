@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from postscan.plugins import Destination, GrowingHash
-from postscan.plugins.sources.ftp.files import MOST_HELD, MOST_HELD_IN_ALL, MOST_KNOWN, SECONDS, Files, KnownFile
-from postscan.plugins.sources.ftp.folders import FtpPath
-from postscan.plugins.sources.ftp.identity import Identity
-from postscan.plugins.sources.ftp.space import UploadSpace
-from postscan.plugins.sources.ftp.upload import UploadedFile
+from postscan.plugins.sources.uploads.files import MOST_HELD, MOST_HELD_IN_ALL, MOST_KNOWN, SECONDS, Files, KnownFile
+from postscan.plugins.sources.uploads.folders import FolderPath
+from postscan.plugins.sources.uploads.identity import Identity
+from postscan.plugins.sources.uploads.space import UploadSpace
+from postscan.plugins.sources.uploads.upload import UploadedFile
 from postscan.plugins.testing import FakeClock
 
 FOLDER = Destination(id="d-1", label="Scans")
@@ -47,9 +47,9 @@ def remembered(tmp_path: Path) -> Remembered:
     return Remembered(tmp_path)
 
 
-def place(name: str) -> FtpPath:
+def place(name: str) -> FolderPath:
     """Return the place of a file."""
-    return FtpPath(FOLDER, name)
+    return FolderPath(FOLDER, name)
 
 
 def test_a_file_that_waits_is_taken_once(remembered):

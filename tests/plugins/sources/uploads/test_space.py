@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from postscan.plugins.sources.ftp import space
-from postscan.plugins.sources.ftp.space import UploadSpace, is_full
+from postscan.plugins.sources.uploads import space
+from postscan.plugins.sources.uploads.space import UploadSpace, is_full
 
 
 def test_one_sender_has_half_and_all_have_no_more_than_there_is(tmp_path):

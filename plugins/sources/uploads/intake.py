@@ -1,6 +1,6 @@
-"""A received file becomes a job, and what happens to it becomes the reply to its client. Runs in a thread.
+"""A received file becomes a job, and what became of it. Runs in a thread.
 
-Source: sources.md, *What must hold*; RFC 959 section 5.4 (which command may have which reply).
+Where a protocol has no end mark that can be trusted, the structure of the file or a rename has to say that it is whole.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from postscan.plugins import Busy, Ended, FileState, Refused, SourceContext, Taken, examine
-from postscan.plugins.sources.ftp.folders import FtpPath
-from postscan.plugins.sources.ftp.identity import Identity
-from postscan.plugins.sources.ftp.names import one_line
-from postscan.plugins.sources.ftp.upload import UploadedFile
+from postscan.plugins.sources.uploads.folders import FolderPath
+from postscan.plugins.sources.uploads.identity import Identity
+from postscan.plugins.sources.uploads.upload import UploadedFile
 
 REMEMBERED: Final = 600.0
 """Seconds for which the same file of the same sender is one job: a client that got no reply sends it again."""
@@ -30,7 +30,7 @@ class Submission:
     """
 
     who: Identity
-    place: FtpPath
+    place: FolderPath
     name: str
     received: UploadedFile
     clean: bool = True
@@ -42,36 +42,30 @@ class Submission:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A reply to the command that brought the file."""
+class IntakeState(StrEnum):
+    """What became of a file."""
 
-    code: int
+    STORED = "stored"  # it is a job, or may wait for its rename
+    FAULTY = "faulty"  # it did not arrive as it was sent: its client may send it again
+    BUSY = "busy"  # there is no room now: its client may come again
+    REFUSED = "refused"  # nor later
+
+
+class IntakeResult(NamedTuple):
+    """What became of a file, and a sentence about it."""
+
+    state: IntakeState
     text: str
-
-    def __str__(self) -> str:
-        return f"{self.code} {one_line(self.text)}"
 
     @property
     def is_good(self) -> bool:
         """Whether the file was taken."""
-        return self.code < 400
+        return self.state is IntakeState.STORED
 
     @property
     def is_temporary(self) -> bool:
         """Whether the client may come again with the same file."""
-        return 400 <= self.code < 500
-
-    def as_rename(self) -> Reply:
-        """Return this as the reply to a rename."""
-        return replace(self, code=250) if self.is_good else self
-
-    @classmethod
-    def of(cls, result: Reply | BaseException) -> Reply:
-        """Return the reply of a thread; for an error, one that lets the client come again."""
-        if isinstance(result, Reply):
-            return result
-        return cls(451, "The server could not store the file; send it again later.")
+        return self.state in (IntakeState.FAULTY, IntakeState.BUSY)
 
 
 class Intake:
@@ -80,12 +74,12 @@ class Intake:
     def __init__(self, inlet: SourceContext) -> None:
         self._inlet = inlet
 
-    def examine(self, submission: Submission) -> Reply:
+    def examine(self, submission: Submission) -> IntakeResult:
         """Return whether a file may wait for its rename: it must not be cut, and its kind does not matter yet."""
         refusal = self._refusal(submission.received, known_only=not submission.clean)
-        return refusal or Reply(226, "Received; it becomes a job when it is renamed.")
+        return refusal or IntakeResult(IntakeState.STORED, "Received; it becomes a job when it is renamed.")
 
-    def store(self, submission: Submission) -> Reply:
+    def store(self, submission: Submission) -> IntakeResult:
         """Make a job of a file; the reply is good once the job is stored."""
         refusal = self._refusal(submission.received, known_only=not submission.renamed)
         if refusal is not None:
@@ -113,39 +107,39 @@ class Intake:
                     sha256=submission.received.sha256(),
                 )
         except Taken as taken:
-            return Reply(226, f"The file is job {taken.token} already.")
+            return IntakeResult(IntakeState.STORED, f"The file is job {taken.token} already.")
         except Busy as busy:
-            return Reply(452, _busy(busy))
+            return IntakeResult(IntakeState.BUSY, _busy(busy))
         except Refused as refused:
-            return Reply(550, str(refused))
+            return IntakeResult(IntakeState.REFUSED, str(refused))
         except Ended as ended:
             with contextlib.suppress(Busy, Refused, Ended):
                 job.told("stopped")  # the client reads the reply, and sends nothing more
-            return Reply(550, f"The job was cancelled: {ended.reason}")
-        return Reply(226, f"Stored as job {job.id}.")
+            return IntakeResult(IntakeState.REFUSED, f"The job was cancelled: {ended.reason}")
+        return IntakeResult(IntakeState.STORED, f"Stored as job {job.id}.")
 
-    def _refusal(self, received: UploadedFile, *, known_only: bool) -> Reply | None:
+    def _refusal(self, received: UploadedFile, *, known_only: bool) -> IntakeResult | None:
         """Return why a file is not taken by its content; None if it is."""
         if not received.size:
-            return Reply(451, "The file is empty; send it again.")
+            return IntakeResult(IntakeState.FAULTY, "The file is empty; send it again.")
         try:
             with received.path.open("rb") as file:
                 found = examine(file)
         except OSError as error:
             return _unreadable(error)
         if found.state is FileState.CUT:
-            return Reply(451, f"The file is cut: {found.reason}; send it again.")
+            return IntakeResult(IntakeState.FAULTY, f"The file is cut: {found.reason}; send it again.")
         if known_only and found.state is not FileState.WHOLE:
-            return Reply(
-                550,
+            return IntakeResult(
+                IntakeState.REFUSED,
                 f"Whether the file is whole cannot be seen ({found.reason}): send it under a temporary name, then "
                 "rename it; or send JPEG, PNG, TIFF or PDF.",
             )
         return None
 
 
-def _unreadable(error: OSError) -> Reply:
-    return Reply(451, f"The server cannot read the file: {error.strerror}; send it again.")
+def _unreadable(error: OSError) -> IntakeResult:
+    return IntakeResult(IntakeState.FAULTY, f"The server cannot read the file: {error.strerror}; send it again.")
 
 
 def _busy(busy: Busy) -> str:

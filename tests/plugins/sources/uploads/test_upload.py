@@ -11,8 +11,8 @@ import pytest
 from works import until
 
 from postscan.core.filters.source.growing_hash import STEP
-from postscan.plugins.sources.ftp.space import UploadSpace, is_full
-from postscan.plugins.sources.ftp.upload import IncomingFile, UploadTooLarge
+from postscan.plugins.sources.uploads.space import UploadSpace, is_full
+from postscan.plugins.sources.uploads.upload import IncomingFile, UploadTooLarge
 
 
 def test_a_file_is_counted_and_hashed_as_it_comes(tmp_path):

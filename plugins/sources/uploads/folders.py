@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from postscan.plugins import Destination
-from postscan.plugins.sources.ftp.names import readable
+from postscan.plugins.sources.uploads.names import readable
 
 ROOT: Final = "/"
 
@@ -22,7 +22,7 @@ _UNSAFE: Final = re.compile(r"[/\\\0-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
-class FtpPath:
+class FolderPath:
     """Where a path leads: into the folder of `destination`; `path` is what follows, "" for the folder itself."""
 
     destination: Destination
@@ -46,7 +46,7 @@ class Folders:
         """The names of the folders, sorted."""
         return sorted(self._by_name)
 
-    def find(self, path: str) -> FtpPath | None:
+    def find(self, path: str) -> FolderPath | None:
         """Return where an absolute path leads; None for the root, and for what is below no destination.
 
         With one destination alone, a file in the root is for it: some devices have no place for a folder.
@@ -54,9 +54,9 @@ class Folders:
         first, _, rest = path.strip("/").partition("/")
         destination = self._destination(first)
         if destination is not None:
-            return FtpPath(destination, rest)
+            return FolderPath(destination, rest)
         if first and not rest and len(self._by_name) == 1:
-            return FtpPath(next(iter(self._by_name.values())), first)
+            return FolderPath(next(iter(self._by_name.values())), first)
         return None
 
     def _destination(self, name: str) -> Destination | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from postscan.plugins import GrowingHash
-from postscan.plugins.sources.ftp.space import UploadSpace
+from postscan.plugins.sources.uploads.space import UploadSpace
 
 
 class UploadTooLarge(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postscan.plugins import Destination
-from postscan.plugins.sources.ftp.folders import Folders
+from postscan.plugins.sources.uploads.folders import Folders
 
 INVOICES = Destination(id="d-1", label="Invoices (Ann)")
 OFFICE = Destination(id="d-2", label="Büro / 2. Stock")

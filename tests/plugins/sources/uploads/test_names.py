@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postscan.plugins.sources.ftp.names import ENCODING, ERRORS, LONGEST, is_plain, one_line, readable
+from postscan.plugins.sources.uploads.names import ENCODING, ERRORS, LONGEST, is_plain, one_line, readable
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What sources share to which devices upload files: folders, bytes on their way, what becomes of a file."""
