@@ -21,6 +21,7 @@ def traced(trace: Path) -> tuple[str, str]:
 
 
 def disable(core: Engine, name: str) -> None:
-    """Let the settings of an engine disable this plugin, and no other."""
-    plugins = core.settings.plugins.model_copy(update={"disabled": (name,)})
+    """Let the settings of an engine disable this plugin, too."""
+    disabled = (*core.settings.plugins.disabled, name)
+    plugins = core.settings.plugins.model_copy(update={"disabled": disabled})
     core.settings = core.settings.model_copy(update={"plugins": plugins})
