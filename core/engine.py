@@ -185,8 +185,9 @@ class Engine:
 
     def catalogue(self) -> Catalogue:
         """Probe every installed plugin, each in a worker process of its own."""
-        with self.probing(sources=True) as (catalogue, _):
-            return catalogue
+        with contextlib.closing(Workers()) as workers:
+            probe = PluginProbe(workers, self.settings)
+            return Catalogue((*probe.catalogue().plugins, *probe.sources(), *probe.hooks()))
 
     def check(self, instructions: Instructions) -> None:
         """Check instructions by their filters, as a server does before it creates a job.

@@ -55,7 +55,8 @@ def check(
 
     A source is run with the settings of each of its inlets, beside a server that has no room for a job, so it takes
     nothing. Finds: an import error, a wrong API version, a `run` without token, a source that ends by itself, does not
-    stop in time, or reveals a secret. Its author's tests find more, with an origin: assert_source_contract.
+    stop in time, or reveals a secret. Its author's tests find more, with an origin: assert_source_contract. Of a plugin
+    of hooks only that it loads is tested here.
 
     \b
     Exit codes:
@@ -122,6 +123,8 @@ def _reports(plugin: Plugin, pages: Sequence[Path], instructions: bytes, table: 
         return [_report("", contract.ContractReport(untried=plugin.reason))]
     if plugin.state is PluginState.QUARANTINED:
         return [_report("", contract.ContractReport((defects.refused(plugin.reason),)))]
+    if plugin.kind == "hooks":
+        return [_report("", contract.ContractReport(untried="hooks need a directory; use assert_hooks_contract"))]
     return _examine_in_child(plugin.name, pages, instructions, table)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from postscan.core.filters.parameters import Parameter, Schema
-    from postscan.core.registry.catalogue import Plugin, SourceInfo
+    from postscan.core.registry.catalogue import HooksInfo, Plugin, SourceInfo
 
 app = typer.Typer(no_args_is_help=True, help="List, explain, check, enable and create plugins.")
 
@@ -26,11 +26,12 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_plugins(context: typer.Context, json: JSON = False) -> None:
-    """List the installed plugins: their filters, and their sources.
+    """List the installed plugins: their filters, sources and hooks.
 
     Each plugin is loaded in a process of its own. One that cannot be used is `quarantined`, with the reason;
     `postscan plugin info` has its traceback. `disabled` plugins are named in the settings, and are never imported.
-    A source has `(source)` in place of a dialect. LACKS is what is needed and this machine does not have.
+    A source has `(source)` in place of a dialect, a plugin of hooks `(hooks)`. LACKS is what is needed and this machine
+    does not have.
 
     \b
     Examples:
@@ -53,11 +54,12 @@ def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")],
     json: JSON = False,
 ) -> None:
-    """Explain a plugin: its filters and their instructions, or its source.
+    """Explain a plugin: its filters and their instructions, its source, or its hooks.
 
     Instructions are elements of the scan process, in the namespace of the dialect. Settings are keys of the table
-    `[filters.NAME]`, or of an inlet `[sources.<name>]`; this shows the keys, never their values. For a `quarantined`
-    plugin it shows the traceback. If filters and a source have the same name, it explains both, with --json as a list.
+    `[filters.NAME]`, of an inlet `[sources.<name>]`, or of `[plugins.NAME]`; this shows the keys, never their values.
+    For a `quarantined` plugin it shows the traceback. Of several plugins with this name it explains all, with --json as
+    a list.
 
     \b
     Examples:
@@ -102,8 +104,10 @@ def _plugin_rows(plugin: Plugin) -> Iterator[tuple[str, ...]]:
     about = (plugin.name, plugin.version, plugin.distribution, _state(plugin))
     if plugin.source:
         yield (*about, "(source)", plugin.source.title, "; ".join(plugin.source.lacks))
+    elif plugin.hooks:
+        yield (*about, "(hooks)", plugin.hooks.title, "")
     elif not plugin.filters:
-        yield (*about, "(source)" if plugin.kind == "source" else "", "", "")
+        yield (*about, "" if plugin.kind == "filters" else f"({plugin.kind})", "", "")
     for one in plugin.filters:
         yield (*about, one.dialect, one.title, "; ".join(one.lacks))
 
@@ -133,6 +137,8 @@ def _page(plugin: Plugin) -> Iterator[str | Table]:
         yield from _settings(f"[filters.{plugin.name}]", one.settings)
     if plugin.source:
         yield from _source(plugin, plugin.source)
+    if plugin.hooks:
+        yield from _hooks(plugin, plugin.hooks)
 
 
 def _source(plugin: Plugin, source: SourceInfo) -> Iterator[str | Table]:
@@ -149,6 +155,20 @@ def _source(plugin: Plugin, source: SourceInfo) -> Iterator[str | Table]:
         ]
     )
     yield from _settings(f'an inlet with plugin = "{plugin.name}"', source.settings)
+
+
+def _hooks(plugin: Plugin, hooks: HooksInfo) -> Iterator[str | Table]:
+    yield ""
+    yield from _lines(
+        [
+            ("Hooks", hooks.title),
+            *([("About", hooks.summary)] if hooks.summary else []),
+            *(("Has", name) for name in hooks.hooks),
+            ("At once", f"{hooks.at_once} questions"),
+            *([("Refuses", hooks.refused)] if hooks.refused else []),
+        ]
+    )
+    yield from _settings(f"[plugins.{plugin.name}]", hooks.settings)
 
 
 def _lines(facts: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -49,10 +49,11 @@ ProbePlugin = Callable[[str, Mapping[str, Any]], Result]
 
 
 class PluginKind(StrEnum):
-    """What a plugin brings; a filter and a source may have the same name."""
+    """What a plugin brings; filters, a source and hooks may have the same name."""
 
     FILTERS = "filters"
     SOURCE = "source"
+    HOOKS = "hooks"
 
 
 class PluginState(StrEnum):
@@ -104,6 +105,18 @@ class SourceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class HooksInfo:
+    """What a plugin of hooks declares; `refused` says what is wrong with its table, "" without one."""
+
+    title: str
+    summary: str
+    hooks: tuple[str, ...]
+    at_once: int
+    settings: tuple[Parameter, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plugin:
     """One installed plugin, usable or not; `reason` and `traceback` say why not, `late` that it was only slow."""
 
@@ -117,6 +130,7 @@ class Plugin:
     kind: PluginKind = PluginKind.FILTERS
     source: SourceInfo | None = None
     late: bool = False
+    hooks: HooksInfo | None = None
 
 
 class FilterLookup(Protocol):

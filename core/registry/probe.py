@@ -11,12 +11,14 @@ from postscan.core.filters.cancellation import CancelSource
 from postscan.core.filters.source.messages import InletStarted
 from postscan.core.registry import catalogue, sources
 from postscan.core.registry.catalogue import Catalogue, FilterLookup, Plugin
+from postscan.core.registry.directory import installed
 from postscan.core.registry.validation import DIAGNOSE_SECONDS, InstructionValidator
 from postscan.core.settings import Settings
 from postscan.core.workers.pool import Workers
 from postscan.core.workers.protocol import (
     Diagnosed,
     HooksDiagnoseOrder,
+    HooksProbeOrder,
     Order,
     OrderBroken,
     OrderFailed,
@@ -82,6 +84,15 @@ class PluginProbe:
             return self._execute(order, self._settings.plugins.probe_seconds)
 
         return sources.read(probe, inlets, self._settings.plugins.disabled)
+
+    def hooks(self) -> tuple[Plugin, ...]:
+        """Probe every installed plugin of hooks, with its table if it has one."""
+
+        def probe(plugin: str, table: Mapping[str, Any] | None) -> Result:
+            order = HooksProbeOrder(plugin=plugin, settings=None if table is None else dict(table))
+            return self._execute(order, self._settings.plugins.probe_seconds)
+
+        return installed.read(probe, self._settings.plugins.tables, self._settings.plugins.disabled)
 
     def diagnose(self, started: InletStarted) -> list[str]:
         """Return what would keep origins from coming in an inlet."""

@@ -141,10 +141,10 @@ class SourceOrder(_Order):
 
 
 class HooksProbeOrder(_Order):
-    """Load a plugin of hooks and return what it declares; `settings` is its table."""
+    """Load a plugin of hooks and return what it declares; `settings` is its table, None if it is not used."""
 
     type: Literal["probe-hooks"] = "probe-hooks"
-    settings: dict[str, Any]
+    settings: dict[str, Any] | None
 
 
 class HooksDiagnoseOrder(_Order):

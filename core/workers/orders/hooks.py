@@ -115,7 +115,8 @@ def probe(order: HooksProbeOrder) -> HooksProbed:
     kind = loader.hooks_class(order.plugin)
     refused = ""
     try:
-        loader.hooks_settings(order.plugin, kind, order.settings)
+        if order.settings is not None:
+            loader.hooks_settings(order.plugin, kind, order.settings)
     except PluginError as error:
         refused = str(error)[: json_lines.SENTENCE]
     declared = parameters.settings(kind.Settings) if kind.Settings else ()

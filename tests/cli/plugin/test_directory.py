@@ -69,3 +69,20 @@ def test_a_disabled_user_an_unknown_one_and_a_directory_that_is_away_end_with_1(
     assert json.loads(locked.stdout)["user"]["reason"] == "account locked"
     assert "neither the settings nor a directory have this user" in unknown.stdout
     assert away.stdout.splitlines() == ["staff: ready; the directory does not answer: it is away"]
+
+
+@pytest.mark.usefixtures("people")
+def test_a_plugin_of_hooks_is_listed_and_explained_without_its_values(postscan: Callable[..., Result]) -> None:
+    """As filters and sources are."""
+    rows = [" ".join(line.split()) for line in postscan("plugin", "list").stdout.splitlines()]
+    lines = [" ".join(line.split()) for line in postscan("plugin", "info", "staff").stdout.splitlines()]
+    check = postscan("plugin", "check", "staff")
+
+    assert "staff 1.0 acme-directory ready (hooks) Staff" in rows
+    assert [line for line in lines if line.startswith("Has:")] == [
+        "Has: postscan_find_user",
+        "Has: postscan_find_process",
+        "Has: postscan_processes",
+    ]
+    assert "password text, secret" in lines
+    assert (check.exit_code, "assert_hooks_contract" in check.stdout) == (2, True)
