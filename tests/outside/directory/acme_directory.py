@@ -105,6 +105,10 @@ class Staff(Hooks):
                 raise DirectoryAway("no connection")
             case "hang":
                 time.sleep(3600)
+            case "wait":  # until the test has written another fault
+                while self._read().get("fault") == "wait":
+                    time.sleep(0.02)
+                raise DirectoryAway("it took too long")
             case "die":
                 os._exit(7)
             case "raise":
