@@ -53,6 +53,7 @@ def device_of(server: Server, sid: str) -> Device:
     return Device(server.url, user=sid, timeout=60)
 
 
+@pytest.mark.conformance("PSP-047")
 def test_a_user_whom_only_the_directory_has_scans_by_a_process_that_only_it_has(server: Server) -> None:
     """PSP-047: the name of the directory is that of the job's user."""
     scanner = Scanner(server)
@@ -67,6 +68,7 @@ def test_a_user_whom_only_the_directory_has_scans_by_a_process_that_only_it_has(
     assert (status.state, described) == ("Completed", "ann@fabrikam.example")
 
 
+@pytest.mark.conformance("PSP-048")
 def test_a_user_who_is_disabled_there_is_refused_soon(server: Server, people: Staff) -> None:
     """PSP-048: with the fault of a user who is not known, after `fresh_seconds`."""
     device = device_of(server, BOB)
