@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "directory": "postscan.cli.plugin.directory:app",
     "naming": "postscan.cli.commands.naming:app",
     "spool": "postscan.cli.commands.spool:app",
+    "init": "postscan.cli.systemd.command:init",
     "migrate": "postscan.cli.commands.migrate:migrate",
     "doctor": "postscan.cli.commands.doctor:doctor",
 }

@@ -1,4 +1,4 @@
-"""`/metrics`: what the server writes, figures of the database, and the console's own, for Prometheus.
+"""`/metrics`: what the server gives, figures of the database, and the console's own, for Prometheus.
 
 The figures of the database are read at most once a minute, whoever asks and how often.
 """
@@ -24,7 +24,7 @@ from postscan.core.engine import Engine, is_served
 from postscan.core.errors import StoreBusy
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.subscription import EventService
-from postscan.core.service.administration.metrics import writer
+from postscan.core.service.administration.metrics import metrics_socket
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -87,7 +87,7 @@ class ConsoleMetrics(Collector):
     def page(self) -> bytes:
         """Return the page: first the metrics of the server, if one runs, then those of the console."""
         data_dir = self._engine.settings.storage.data_dir
-        return writer.read(data_dir).encode() + generate_latest(self._registry)
+        return metrics_socket.read(data_dir).encode() + generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of the console but those of its process."""

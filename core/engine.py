@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -45,9 +46,11 @@ from postscan.core.service.accounts.tokens import ApiTokens
 from postscan.core.service.administration.audit_trail import AuditTrail
 from postscan.core.service.administration.callers import Callers
 from postscan.core.service.administration.listing import JobListing
-from postscan.core.service.administration.metrics.condition import Watched
+from postscan.core.service.administration.metrics import readiness
+from postscan.core.service.administration.metrics.condition import ConnectionUse, Watched
+from postscan.core.service.administration.metrics.health import LIMIT_SECONDS, Health
 from postscan.core.service.administration.metrics.overview import Overview
-from postscan.core.service.administration.metrics.writer import Metrics
+from postscan.core.service.administration.metrics.server_metrics import Metrics
 from postscan.core.service.administration.pictures.job_pictures import Pictures
 from postscan.core.service.administration.pictures.maker import PictureMaker
 from postscan.core.service.inlets import Inlets
@@ -77,6 +80,7 @@ log = logging.getLogger(__name__)
 MARK_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 3600.0
 _LOCK: Final = "server.lock"
+_SCHEDULER: Final = "scheduler"
 
 
 class Engine:
@@ -104,7 +108,8 @@ class Engine:
         self._workers = Workers()
         self.quota = quota = Quota(settings, self.store, self.spool)
         self._pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
-        executor = LocalExecutor(self._pipeline.run, settings.running.slots)
+        executor = LocalExecutor(self._pipeline.run, settings.running.slots, self.clock.now)
+        self.health = Health()
         self.refusals = Refusals(self.store, settings.limits, self.clock)
         self._hooks = [HooksThread(name, settings, self._workers) for name in settings.plugins.tables]
         self.directory = Directories(settings.directory, self._hooks, self.clock.ticks)
@@ -121,7 +126,9 @@ class Engine:
             self._membership = locks = Membership(settings, self.store, self.clock, _end_process)
             wakeups = self._membership.wakeups
             chores.append(Chore(FORGET_SECONDS, self._membership.forget))
-        self.scheduler = Scheduler(self.store, self.clock, executor, locks, wakeups, chores, self.spool.discard)
+        self.scheduler = Scheduler(
+            self.store, self.clock, executor, locks, wakeups, chores, self.spool.discard, self._scheduler_went_round
+        )
         self._job_mail = JobMailSender(settings, self.store, self.clock)
         self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
         self.service = PostScanService(
@@ -156,9 +163,15 @@ class Engine:
             refusals=self.refusals,
             catalogue=lambda: self.filters.catalogue,
             running=lambda: len(executor.running()),
+            interrupted=executor.interrupted,
+            database=lambda: ConnectionUse(*self.store.connections()),
             now=self.clock.now,
         )
         self.metrics = Metrics(self.store, watched)
+        self.health.add("database", partial(readiness.database, self.store))
+        self.health.add("spool", partial(readiness.spool, storage.spool_dir))
+        if self._membership is not None:
+            self.health.add("member", lambda: "" if locks.is_held else "the other members cannot see that it is alive")
 
     def close(self) -> None:
         """Close the database connections, and end the worker that makes a picture."""
@@ -250,7 +263,7 @@ class Engine:
                 if self.store.mark() is None:
                     self.store.reset_deadlines(self.clock.ticks() + self.settings.limits.silence_seconds)
                 self._keep_time()
-                with self.filters.active(catalogue, probe.validator(self.filters)), self.metrics.written():
+                with self.filters.active(catalogue, probe.validator(self.filters)), self.metrics.served():
                     self.sweeper.start()
                     self.scheduler.start()
                     self._job_mail.start()
@@ -278,17 +291,19 @@ class Engine:
             )
         self._keeps_mark = False
         with self._admitted("worker"), contextlib.closing(self._workers) as workers:
+            self.metrics.begin()
             probe = PluginProbe(workers, self.settings)
             late = LatePlugins(probe.again, self.filters.use)
             catalogue = probe.catalogue()
             workers.warm_up()
-            with self.filters.active(catalogue, probe.validator(self.filters)):
+            with self.filters.active(catalogue, probe.validator(self.filters)), self.metrics.served():
                 self.scheduler.start()
                 late.start(catalogue)
                 try:
                     yield catalogue
                 finally:
                     late.stop()
+                    self.health.stopped(_SCHEDULER)
                     self.scheduler.stop(self.settings.server.drain_seconds)
 
     @contextlib.contextmanager
@@ -302,11 +317,16 @@ class Engine:
             self._numbering.stop()
             self.leadership.stop()
 
+    def _scheduler_went_round(self) -> None:
+        """Note it, with the time that one transaction may wait: an outage of the database is no reason to restart."""
+        self.health.went_round(_SCHEDULER, LIMIT_SECONDS + 2 * self.settings.storage.busy_seconds)
+
     def _drain(self) -> None:
         """Stop the sources, then the filters: both have `server.drain_seconds` together."""
         until = time.monotonic() + self.settings.server.drain_seconds
         self.sources.stop(self.settings.server.drain_seconds)
         self.sweeper.stop()
+        self.health.stopped(_SCHEDULER)
         self.scheduler.stop(max(0.0, until - time.monotonic()))
         self._stop_hooks()
         self._job_mail.stop()

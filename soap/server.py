@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 
 from postscan.core.engine import Engine
 from postscan.core.errors import SettingsError
+from postscan.core.service.administration.metrics.health import Health
 from postscan.core.settings import Settings
 from postscan.soap.discovery import app_sequence, responder, udp
 from postscan.soap.eventing.notifier import Notifier
@@ -34,6 +35,7 @@ from postscan.soap.http.identity import Identities
 from postscan.soap.http.protocol import ConnectionLimits, protocol
 from postscan.soap.http.reload import HangUps, ReloadService, SettingsReload, SettingsSource
 from postscan.soap.http.turns import LoopTurns
+from postscan.soap.request_counts import RequestCounts
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,10 @@ MAPPED_BYTES: Final = 256 << 10
 HEAPS: Final = 2
 TRIM_SECONDS: Final = 2.0
 """Seconds between two times at which free memory goes back to the system."""
+
+LOOP: Final = "event loop"
+LOOK_SECONDS: Final = 1.0
+"""Seconds between two times at which the event loop notes that it has gone round."""
 
 SWITCH_SECONDS: Final = 0.0005
 """Seconds of the interpreter's switch interval, so that the thread that hashes and writes an image waits less."""
@@ -69,10 +75,12 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None], source
         stack.enter_context(_free_memory_returned())
         stack.enter_context(core.running())
         core.metrics.watch_connections(places.use)
+        counts = RequestCounts()
+        core.metrics.add(counts)
         sys.setswitchinterval(SWITCH_SECONDS)
         sequence = app_sequence.begin(settings.storage.data_dir, core.clock.now())
         advertisement = responder.advertisement(settings, port, sequence)
-        services: list[BackgroundService] = []
+        services: list[BackgroundService] = [LoopWatch(core.health)]
         if udp_sockets:
             services.append(udp.DiscoveryServer(advertisement, settings.discovery, address, udp_sockets))
         eventing = EventingParts(
@@ -81,9 +89,9 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None], source
         services.append(eventing.notifier)
         identities = Identities(settings)
         turns = LoopTurns()
-        app = create_app(core.service, settings, advertisement, eventing, identities, turns)
+        app = create_app(core.service, settings, advertisement, eventing, identities, turns, counts)
         config = _config(app, settings, context, identities, places, turns)
-        server = _Server(config, ready, _url(listener, settings), services)
+        server = _Server(config, ready, _url(listener, settings), services, core.health)
         services.append(ReloadService(hang_ups, SettingsReload(core, identities, source, server.use)))
         stop.server = server
         server.run(sockets=[listener])
@@ -121,9 +129,15 @@ class BackgroundService(Protocol):
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, ready: Callable[[str], None], url: str, services: Sequence[BackgroundService]
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[str], None],
+        url: str,
+        services: Sequence[BackgroundService],
+        health: Health,
     ) -> None:
         super().__init__(config)
+        self._health = health
         self._ready = ready
         self._url = url
         self._services = services
@@ -139,13 +153,38 @@ class _Server(uvicorn.Server):
         if self.started:
             for service in self._services:
                 await service.start()
+            self._health.started()
             self._ready(self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop the background services, then uvicorn."""
+        """Be ready no more; stop the background services, then uvicorn."""
+        self._health.drain()
         for service in self._services:
             await service.stop()
         await super().shutdown(sockets)
+
+
+class LoopWatch:
+    """Notes each second that the event loop has gone round, until it stops."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the task."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop the task."""
+        if self._task is not None:
+            self._task.cancel()
+        self._health.stopped(LOOP)
+
+    async def _run(self) -> None:
+        while True:
+            self._health.went_round(LOOP)
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 class _UvicornConfig(uvicorn.Config):

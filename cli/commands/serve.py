@@ -41,14 +41,16 @@ def serve(
       postscan serve
       postscan --config /etc/postscan.toml serve --port 0
     """
+    from postscan.cli.monitoring.beside import monitored
     from postscan.cli.output import logs
     from postscan.soap import server
 
     settings = _overridden(load_settings(context), host, port)
     logs.to_stderr(settings.log, settings.log_level)
-    with open_engine(settings) as engine, ConsoleBeside(context, engine) as console:
+    with open_engine(settings) as engine, monitored(engine) as tell_ready, ConsoleBeside(context, engine) as console:
 
         def ready(url: str) -> None:
+            tell_ready()
             typer.echo(url)
             console.start()
 
@@ -67,6 +69,7 @@ def worker(context: typer.Context) -> None:
     Example:
       postscan --config /etc/postscan.toml worker
     """
+    from postscan.cli.monitoring.beside import monitored
     from postscan.cli.output import logs
 
     settings = load_settings(context)
@@ -76,12 +79,15 @@ def worker(context: typer.Context) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopped.set()
 
-    with open_engine(settings) as engine:
+    with open_engine(settings) as engine, monitored(engine) as tell_ready:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
         with engine.working():
+            engine.health.started()
+            tell_ready()
             typer.echo("ready")
             stopped.wait()
+            engine.health.drain()
 
 
 def reload(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

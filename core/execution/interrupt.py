@@ -42,9 +42,9 @@ class Interrupt:
         """Sleep for *seconds* or until `shutdown`, whichever is first; return whether it was called."""
         return self._stopping.wait(seconds)
 
-    def cancel(self) -> None:
-        """Cancel the running filter because the job was cancelled."""
-        self._set("the job was cancelled")
+    def cancel(self) -> bool:
+        """Cancel the running filter because the job was cancelled; return False if it should stop already."""
+        return self._set("the job was cancelled")
 
     def shutdown(self) -> None:
         """Cancel the running filter because the server is stopping."""
@@ -62,8 +62,10 @@ class Interrupt:
             if source is not None and self._reason:
                 source.cancel(self._reason)
 
-    def _set(self, reason: str) -> None:
+    def _set(self, reason: str) -> bool:
         with self._lock:
+            is_first = not self._reason
             self._reason = self._reason or reason
             if self._source is not None:
                 self._source.cancel(self._reason)
+            return is_first

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from typing import Final
 
 from postscan.core.errors import Overtaken, StoreBusy
 from postscan.core.execution.executor import JobDone
@@ -13,6 +17,8 @@ from postscan.core.execution.interrupt import FiltersAwaited, Interrupt, Shuttin
 from postscan.core.model.job import JobToken, JobTurn
 
 log = logging.getLogger(__name__)
+
+_MOST_TOLD: Final = 1000
 
 RunJob = Callable[[JobTurn, Interrupt], None]
 """Runs the filters of a job; raises `ShuttingDown` if it suspends the job, `Overtaken` if it may not run it on."""
@@ -24,9 +30,11 @@ class LocalExecutor:
     A job is done in its thread: `done` is called there, with the error if the pipeline raised one.
     """
 
-    def __init__(self, run: RunJob, slots: int) -> None:
+    def __init__(self, run: RunJob, slots: int, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._run = run
         self._slots = slots
+        self._now = now
+        self._told: deque[tuple[JobToken, datetime]] = deque(maxlen=_MOST_TOLD)
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="postscan-job")
         self._lock = threading.Lock()
         self._interrupts: dict[JobToken, Interrupt] = {}
@@ -48,8 +56,19 @@ class LocalExecutor:
         """Set the token of the job's running filter."""
         with self._lock:
             interrupt = self._interrupts.get(token)
-        if interrupt is not None:
-            interrupt.cancel()
+        if interrupt is not None and interrupt.cancel():
+            self._told.append((token, self._now()))
+
+    def interrupted(self) -> list[tuple[JobToken, datetime]]:
+        """Return the jobs that were interrupted since the last call, each with the time at which its token was set.
+
+        A job is there once, and the newest `_MOST_TOLD` at most.
+        """
+        found = []
+        with contextlib.suppress(IndexError):
+            while True:
+                found.append(self._told.popleft())
+        return found
 
     def drop(self, token: JobToken) -> None:
         """Stop the running filter of a job that another process has resumed."""

@@ -48,7 +48,8 @@ class Chore(NamedTuple):
 class Scheduler:
     """Polls for jobs from `start` to `stop`. Stop it before the store is closed.
 
-    *discard* removes what the filters of a job have made, when the scheduler has ended the job.
+    *discard* removes what the filters of a job have made, when the scheduler has ended the job. *went_round* is called
+    before each poll, and behind each claim.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Scheduler:
         wakeups: JobWakeups,
         chores: Sequence[Chore] = (),
         discard: Callable[..., None] = lambda *_documents: None,
+        went_round: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -67,6 +69,7 @@ class Scheduler:
         self._locks = locks
         self._wakeups = wakeups
         self._discard = discard
+        self._went_round = went_round
         self._chores = dict.fromkeys(chores, 0.0)
         self._wake = threading.Event()
         self._exits: WeakValueDictionary[JobToken, Future[None]] = WeakValueDictionary()
@@ -147,6 +150,7 @@ class Scheduler:
                 self._executor.interrupt(job.token)
         while self._executor.free() and self._locks.is_held and not self._stopping:
             claimed = self._store.claim(self._clock.now(), self._locks.holder)
+            self._went_round()
             if claimed is None:
                 break
             self._executor.submit(JobTurn(claimed.token, claimed.turn), self.done)
@@ -161,6 +165,7 @@ class Scheduler:
 
     def _loop(self) -> None:
         while not self._stopping:
+            self._went_round()
             try:
                 with self._store.urgent():
                     self.poll()

@@ -2,8 +2,8 @@
 
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
 `postscan.core.settings.network`, `postscan.core.settings.cluster`, `postscan.core.settings.console`,
-`postscan.core.settings.sources`, `postscan.core.settings.accounts`, `postscan.core.settings.directory` and
-`postscan.core.settings.job_mail`.
+`postscan.core.settings.sources`, `postscan.core.settings.accounts`, `postscan.core.settings.directory`,
+`postscan.core.settings.job_mail` and `postscan.core.settings.monitoring`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from postscan.core.settings.engine import (
     check_sid,
 )
 from postscan.core.settings.job_mail import JobMailSettings, is_address
+from postscan.core.settings.monitoring import MonitoringSettings
 from postscan.core.settings.network import (
     DeviceSettings,
     DiscoverySettings,
@@ -56,6 +57,7 @@ class Settings(Table):
     tls: TlsSettings = Field(default_factory=TlsSettings)
     identity: IdentitySettings = Field(default_factory=IdentitySettings)
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
+    monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)

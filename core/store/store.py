@@ -312,6 +312,11 @@ class Store:
         with self.reading() as db:
             return installation.read_mark(db)
 
+    def revision(self) -> str:
+        """Return the revision of the schema, four digits; "" if the database has none. Raises `StoreBusy`."""
+        with self.reading() as db:
+            return installation.read_revision(db)
+
     def keep_mark(self, mark: Mark) -> None:
         """Store the steady clock's position."""
         with self.writing() as db:
@@ -330,6 +335,10 @@ class Store:
     def name(self) -> str:
         """The URL of the database for messages, without the password."""
         return self._database.name
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections to the database are in use, and how many may be at once."""
+        return self._database.connections()
 
     def served(self, lost: Callable[[str], None]) -> AbstractContextManager[None]:
         """Be the only server of the database while the body runs: see `Database.served`. Raises `SettingsError`."""

@@ -12,6 +12,7 @@ import math
 import posixpath
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -45,6 +46,7 @@ from postscan.soap.message import faults, mtom
 from postscan.soap.message.faults import Fault
 from postscan.soap.metadata import messages as metadata_messages
 from postscan.soap.metadata import wsdl_files
+from postscan.soap.request_counts import DEVICE, RequestCounts
 
 log = logging.getLogger(__name__)
 
@@ -72,20 +74,31 @@ def create_app(
     eventing: EventingParts | None = None,
     identities: Identities | None = None,
     turns: LoopTurns | None = None,
+    counts: RequestCounts | None = None,
 ) -> Starlette:
     """Return the ASGI application of both services and of the device that hosts them.
 
     *advertisement* answers Probes that are sent to the device, *eventing* manages subscriptions; without them these are
-    unknown actions. *turns* are those of the connections. Raises `SettingsError` if the endpoint identifier of the
-    server can be neither read nor stored.
+    unknown actions. *turns* are those of the connections; *counts* counts the requests. Raises `SettingsError` if the
+    endpoint identifier of the server can be neither read nor stored.
     """
     public_url, identities = PublicUrl(settings), identities or Identities(settings)
     parsing = Parsing(turns or LoopTurns())
     handler = ServiceHandler(service, settings, public_url, eventing, parsing)
-    device = SoapEndpoint(DeviceEndpoint(settings, public_url, advertisement, parsing).serve, settings)
-    processing = SoapEndpoint(ProcessingEndpoint(settings, handler, identities, parsing).serve, settings)
+    counts = counts or RequestCounts()
+    device = SoapEndpoint(
+        DeviceEndpoint(settings, public_url, advertisement, parsing).serve, settings, partial(counts.count, DEVICE)
+    )
+    processing = SoapEndpoint(
+        ProcessingEndpoint(settings, handler, identities, parsing).serve,
+        settings,
+        partial(counts.count, EventService.PROCESSING.value),
+    )
     configuration = SoapEndpoint(
-        ConfigurationEndpoint(settings, handler, identities, parsing).serve, settings, faults.of_configuration
+        ConfigurationEndpoint(settings, handler, identities, parsing).serve,
+        settings,
+        partial(counts.count, EventService.CONFIGURATION.value),
+        faults.of_configuration,
     )
     server = settings.server
     app = Starlette(
@@ -106,14 +119,20 @@ class SoapEndpoint:
     """One address that takes POST: every request gets a SOAP message, a fault, or a bare HTTP status.
 
     Errors become faults here, and faults are related to their request here. *translate* returns a fault with the
-    subcode, reason and detail of the service at this address.
+    subcode, reason and detail of the service at this address. *count* is called with the action of each request, and
+    with its fault.
     """
 
     def __init__(
-        self, serve: Serve, settings: Settings, translate: Callable[[Fault], Fault] = lambda fault: fault
+        self,
+        serve: Serve,
+        settings: Settings,
+        count: Callable[..., None],
+        translate: Callable[[Fault], Fault] = lambda fault: fault,
     ) -> None:
         self._serve = serve
         self._settings = settings
+        self._count = count
         self._translate = translate
         self._logged = RateLimit(1, LOG_SECONDS, time.monotonic)
 
@@ -133,16 +152,19 @@ class SoapEndpoint:
             data = await self._serve(request)
         except BodyRefused as refused:
             log.info("request refused", extra={"status": refused.status, "reason": str(refused)})
+            self._count(request.action, f"HTTP {refused.status}")
             return Response(status_code=refused.status, headers={"connection": "close"})
         except Throttled as throttled:
             if not self._logged.take(request.address):
                 log.warning("request throttled", extra={"status": 429, "reason": str(throttled)})
+            self._count(request.action, "HTTP 429")
             return Response(status_code=429, headers={"retry-after": str(math.ceil(throttled.seconds))})
         except ClientDisconnected:
             log.info("client disconnected within its request")
             return Response(status_code=400)  # not received by the client
         except Exception as error:  # noqa: BLE001  (logged by `_fault`, with its traceback if it is an internal error)
             return await self._fault(error, request)
+        self._count(request.action)
         if data is None:
             return Response(status_code=202)
         return Response(data, media_type=MEDIA_TYPE)
@@ -154,6 +176,7 @@ class SoapEndpoint:
         """
         fault = self._translate(faults.from_error(error))
         name = fault.subcode or fault.code
+        self._count(request.action, name)
         if fault.subcode in INTERNAL:
             log.error("internal error", extra={"fault": name, "reason": str(fault)}, exc_info=error)
         else:

@@ -197,8 +197,8 @@ class HttpRequest:
     """One HTTP request while it is served.
 
     `until_sent` is closed when the response is sent. `message_id` is that of the SOAP message, as soon as its header
-    is read; None until then, and if it has none. Every fault of the request relates to it. `is_large` is set for an
-    envelope that must not keep other requests waiting.
+    is read; None until then, and if it has none. Every fault of the request relates to it. `action` is that of the
+    message, "" until it is read. `is_large` is set for an envelope that must not keep other requests waiting.
     """
 
     scope: Any
@@ -206,6 +206,7 @@ class HttpRequest:
     until_sent: contextlib.ExitStack
     media: mtom.Media = _UNREAD
     message_id: str | None = None
+    action: str = ""
     is_large: bool = False
 
     @property
@@ -223,6 +224,7 @@ class HttpRequest:
     def parse(self, data: bytes) -> SoapRequest:
         """Return the SOAP request in *data*; raise `Fault` if it is none."""
         message = parse_request(data, self._note_message_id)
+        self.action = message.header.action
         self._check_action_header(message)
         return message
 

@@ -1,4 +1,4 @@
-"""What the database has of its installation: the position of the steady clock, and the spool. One row each.
+"""What the database has of its installation: its revision, the position of the steady clock, and the spool.
 
 Functions on an open transaction, for `core.store` alone.
 """
@@ -12,12 +12,19 @@ import sqlalchemy as sa
 from postscan.core.clock import Mark
 from postscan.core.store.schema import MARK, SPOOL
 
+_REVISION = sa.table("alembic_version", sa.column("version_num"))  # Alembic's own
+
 
 class SpoolRow(NamedTuple):
     """The spool of the database: its identifier, and the folder and machine from which it was last served."""
 
     identifier: str
     place: str
+
+
+def read_revision(db: sa.Connection) -> str:
+    """Return the revision of the schema; "" if the database has none."""
+    return db.scalar(sa.select(sa.func.max(_REVISION.c.version_num))) or ""
 
 
 def read_mark(db: sa.Connection) -> Mark | None:

@@ -62,6 +62,10 @@ class Database:
         """Close the connections."""
         self._backend.close()
 
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are in use, and how many may be at once."""
+        return self._backend.connections()
+
     @contextlib.contextmanager
     def served(self, lost: Callable[[str], None]) -> Iterator[None]:
         """Be the only server of this database while the body runs; raise `SettingsError` if there is another one.

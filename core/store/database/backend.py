@@ -23,8 +23,8 @@ class Backend(ABC):
     """Connections to one database, and what becomes of a COMMIT that fails.
 
     `writer` and `reader` are the engines, `writers` and `readers` the gates that their transactions enter in this
-    order. `file` is the path of an SQLite file, else None. With `has_one_writer`, transactions that write wait for one
-    another to end.
+    order; these let `most_connections` connections be in use. `file` is the path of an SQLite file, else None. With
+    `has_one_writer`, transactions that write wait for one another to end.
     """
 
     has_one_writer = False
@@ -33,6 +33,7 @@ class Backend(ABC):
     reader: sa.Engine
     writers: Sequence[Entrance]
     readers: Sequence[Entrance]
+    most_connections: int
     file: str | None
 
     @abstractmethod
@@ -60,6 +61,11 @@ class Backend(ABC):
     def separate(self) -> sa.Connection:
         """Return a connection of its own, outside of the pool, that commits each statement; PostgreSQL alone."""
         raise AssertionError("an SQLite file has one server, and no members")
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are in use, and how many may be at once; of writers and readers together."""
+        pools = {engine.pool for engine in (self.writer, self.reader)}
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, sa.QueuePool)), self.most_connections
 
     def watched(self) -> AbstractContextManager[None]:
         """Watch over the transaction of the body, which includes its connection."""

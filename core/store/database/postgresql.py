@@ -60,6 +60,7 @@ class PostgreSQL(Backend):
             pool_timeout=busy_seconds,
             hide_parameters=True,  # hashes of passwords are among them
         )
+        self.most_connections = connections
         ordinary = connections - URGENT
         shared = Gate(connections, ordinary)
         self.readers = (shared,)

@@ -56,6 +56,7 @@ class SQLite(Backend):
         self.reader = _engine(url, busy_seconds, "BEGIN")
         self.writers: Sequence[Entrance] = (Gate(1, 1),)
         self.readers: Sequence[Entrance] = (Gate(READERS, READERS - URGENT_READERS),)
+        self.most_connections = 1 + READERS
         self._lock: FileLock | None = None
         self._write_lock: WriteLock | None = None
         self._busy_seconds = busy_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from postscan.core.errors import SpoolFull
+from postscan.core.model.job import JobToken
 from postscan.core.model.states import JobState
 from postscan.core.registry.catalogue import Catalogue, PluginState
 from postscan.core.service.refusals import Refusals
@@ -21,14 +22,18 @@ from postscan.core.store.database.outages import OutageLog
 
 
 class ConnectionUse(NamedTuple):
-    """The connections of clients: how many there are, and how many there may be."""
+    """Connections: how many are in use, and how many may be."""
 
     number: int
     most: int
 
 
 class Watched(NamedTuple):
-    """The parts of a server whose condition is read. *running* returns the number of slots in use."""
+    """The parts of a server whose condition is read.
+
+    *running* returns the number of slots in use; *interrupted* the jobs whose filters were told of a cancel since the
+    last call, with the time; *database* how many connections to the database are in use.
+    """
 
     settings: Callable[[], Settings]
     spool: Spool
@@ -36,6 +41,8 @@ class Watched(NamedTuple):
     refusals: Refusals
     catalogue: Callable[[], Catalogue]
     running: Callable[[], int]
+    interrupted: Callable[[], Sequence[tuple[JobToken, datetime]]]
+    database: Callable[[], ConnectionUse]
     now: Callable[[], datetime]
 
 
@@ -109,6 +116,9 @@ class ConditionCollector(Collector):
         for kind, number in self._watched.outages.begun.items():
             outages.add_metric((kind,), number)
         yield outages
+        number, most = self._watched.database()
+        yield _gauge("postscan_database_connections", "Connections to the database that are in use.", number)
+        yield _gauge("postscan_database_connections_limit", "Connections to the database that there may be.", most)
 
     def _clients(self) -> Iterator[Metric]:
         refused = CounterMetricFamily(

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from postscan.core.model.events import (
-    Event,
     FilterStateChanged,
     ImageReceived,
     JobEnded,
@@ -46,7 +45,13 @@ ENDS: Final = (
 OF_JOBS: Final = (1, 5, 15, 60, 300, 1800, 7200)
 OF_FILTERS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 1800)
 OF_CANCELS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+OF_CLAIMS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 1800)
+OF_INTERRUPTS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 """Upper bounds of the buckets, in seconds."""
+
+
+MOST_INTERRUPTS: Final = 10_000
+"""Jobs of which it is remembered when their filters were told of a cancel, until their end is counted."""
 
 
 class _FilterOfJob(NamedTuple):
@@ -61,6 +66,8 @@ class Happenings:
         self._plugin_of = plugin_of
         self._begun: dict[_FilterOfJob, datetime] = {}
         self._canceled: dict[JobToken, datetime] = {}
+        self._pending: dict[JobToken, datetime] = {}
+        self._interrupted: dict[JobToken, datetime] = {}
         self._created = Counter("postscan_jobs_created", "Jobs that were created.", registry=registry)
         self._ended = Counter(
             "postscan_jobs_ended", "Jobs that have ended, by state and reason.", ("state", "reason"), registry=registry
@@ -79,6 +86,18 @@ class Happenings:
             "postscan_cancel_duration_seconds",
             "Seconds from the stored cancel of a job whose filters ran to its end.",
             buckets=OF_CANCELS,
+            registry=registry,
+        )
+        self._claim_seconds = Histogram(
+            "postscan_claim_delay_seconds",
+            "Seconds from the moment at which a job could be processed to its claim.",
+            buckets=OF_CLAIMS,
+            registry=registry,
+        )
+        self._interrupt_seconds = Histogram(
+            "postscan_cancel_token_seconds",
+            "Seconds from the stored cancel of a job to the token of its filter, for jobs that run in this process.",
+            buckets=OF_INTERRUPTS,
             registry=registry,
         )
         self._runs = Counter(
@@ -123,9 +142,20 @@ class Happenings:
                 case JobEnded():
                     self._count_end(row.token, event, created.get(row.token))
 
+    def note_interrupt(self, token: JobToken, at: datetime) -> None:
+        """Remember when the filters of a job were told of its cancel; it is counted with the end of the job."""
+        self._interrupted[token] = at
+        if len(self._interrupted) > MOST_INTERRUPTS:  # jobs that were deleted before their end was counted
+            del self._interrupted[next(iter(self._interrupted))]
+
     def _count_state(self, token: JobToken, event: JobStateChanged) -> None:
+        pending = self._pending.pop(token, None)
         if event.state == JobState.CREATING:
             self._created.inc()
+        elif event.state == JobState.PENDING:
+            self._pending[token] = event.at
+        elif event.state == JobState.STARTED and pending is not None:
+            self._claim_seconds.observe(_seconds(pending, event.at))
         elif event.state == JobState.TERMINATING and token not in self._canceled:
             self._canceled[token] = event.at
             self._cancels.inc()
@@ -133,10 +163,13 @@ class Happenings:
     def _count_end(self, token: JobToken, event: JobEnded, created: datetime | None) -> None:
         self._ended.labels(event.state, event.reasons[0] if event.reasons else "").inc()
         if created is not None:
-            self._job_seconds.labels(event.state).observe(_seconds(created, event))
-        canceled = self._canceled.pop(token, None)
+            self._job_seconds.labels(event.state).observe(_seconds(created, event.at))
+        self._pending.pop(token, None)
+        canceled, interrupted = self._canceled.pop(token, None), self._interrupted.pop(token, None)
         if canceled is not None:
-            self._cancel_seconds.observe(_seconds(canceled, event))
+            self._cancel_seconds.observe(_seconds(canceled, event.at))
+            if interrupted is not None:
+                self._interrupt_seconds.observe(_seconds(canceled, interrupted))
         elif event.state == JobState.CANCELED:
             self._cancels.inc()
 
@@ -151,9 +184,9 @@ class Happenings:
         self._runs.labels(plugin, step.outcome).inc()
         self._deliveries.labels(plugin).inc(step.published)
         if begun is not None:
-            self._filter_seconds.labels(plugin).observe(_seconds(begun, event))
+            self._filter_seconds.labels(plugin).observe(_seconds(begun, event.at))
 
 
-def _seconds(begin: datetime, event: Event) -> float:
-    """Return the seconds until an event; 0 if the wall clock was set back meanwhile."""
-    return max(0.0, (event.at - begin).total_seconds())
+def _seconds(begin: datetime, end: datetime) -> float:
+    """Return the seconds between two moments; 0 if the wall clock was set back meanwhile."""
+    return max(0.0, (end - begin).total_seconds())

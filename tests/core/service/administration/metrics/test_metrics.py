@@ -1,4 +1,4 @@
-"""The metrics of a server: what has happened is counted once, what is true is read, and the file is always whole."""
+"""The metrics of a server: what has happened is counted once, what is true is read, and what is old is not told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from served_metrics import Series, series, value
 from works import SID, Works, instructions, until
 
@@ -18,9 +18,10 @@ from postscan.core.model.events import Event, FilterStateChanged, ImageReceived,
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.records import EventRow
+from postscan.core.service.administration.metrics import happenings, metrics_socket
 from postscan.core.service.administration.metrics.condition import ConnectionUse
 from postscan.core.service.administration.metrics.happenings import OTHER, Happenings
-from postscan.core.service.administration.metrics.writer import FILE
+from postscan.core.service.administration.metrics.server_metrics import OLD, Metrics
 from postscan.core.store.events import EndedStep
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,18 +35,18 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def written(core: Engine) -> Series:
-    """Update the file, and return what it says."""
+def rendered(core: Engine) -> Series:
+    """Render the metrics, and return what they say."""
     core.metrics.update()
-    return series((core.settings.storage.data_dir / FILE).read_text())
+    return series(core.metrics.page().decode())
 
 
 def counted(*events: Event, steps: tuple[EndedStep, ...] = (), plugin: str | None = "acme") -> Series:
     """Return what is counted of these events of one job, in one page."""
     registry = CollectorRegistry()
-    happenings = Happenings(registry, lambda dialect: plugin if dialect == COPY else None)
+    counts = Happenings(registry, lambda dialect: plugin if dialect == COPY else None)
     rows = [EventRow(number, ONE, *_stored(event)) for number, event in enumerate(events, 1)]
-    happenings.count(rows, steps, {ONE: NOON})
+    counts.count(rows, steps, {ONE: NOON})
     return series(generate_latest(registry).decode())
 
 
@@ -131,8 +132,8 @@ def test_jobs_of_a_server_are_counted_once(works: Works) -> None:
     good, other = works.start("copy"), works.start("copy", images=2)
     works.ended(good)
     works.ended(other)
-    written(works.core)
-    found = written(works.core)
+    rendered(works.core)
+    found = rendered(works.core)
 
     reason = {"state": "Completed", "reason": "PostScanJobCompletedSuccessfully"}
     assert value(found, "postscan_jobs_created_total") == 2
@@ -152,7 +153,7 @@ def test_what_another_process_cancels_is_counted(works: Works) -> None:
     with contextlib.closing(other):
         other.service.cancel(token, OPERATOR)
     works.ended(token)
-    found = written(works.core)
+    found = rendered(works.core)
 
     assert value(found, "postscan_cancels_total") == 1
     assert value(found, "postscan_cancel_duration_seconds_count") == 1
@@ -163,7 +164,7 @@ def test_open_jobs_slots_and_plugins_are_told_as_they_are(works: Works) -> None:
     token = works.start("sleep 600")
     works.await_trace(token, "sleep")
     works.create("copy")
-    found = written(works.core)
+    found = rendered(works.core)
 
     assert value(found, "postscan_jobs", state="Processing") == 1
     assert value(found, "postscan_jobs", state="Creating") == 1
@@ -180,7 +181,7 @@ def test_refused_requests_are_counted_by_verb(core: Engine) -> None:
         with pytest.raises(LookupError):
             core.service.job(ONE, Principal("device:192.0.2.7", Proof.ADDRESS))
 
-    assert value(written(core), "postscan_refused_requests_total", verb="get") == 3
+    assert value(rendered(core), "postscan_refused_requests_total", verb="get") == 3
 
 
 def test_the_age_of_the_oldest_waiting_job_grows(core: Engine) -> None:
@@ -189,16 +190,16 @@ def test_the_age_of_the_oldest_waiting_job_grows(core: Engine) -> None:
     with core.service.open_image(token, by, 1, "png") as writer:
         writer.write(b"x")
     core.service.end(token, by)
-    before = value(written(core), "postscan_oldest_pending_seconds")
+    before = value(rendered(core), "postscan_oldest_pending_seconds")
     assert before is not None
 
-    until(lambda: (value(written(core), "postscan_oldest_pending_seconds") or 0) > before, "for the job to grow older")
+    until(lambda: (value(rendered(core), "postscan_oldest_pending_seconds") or 0) > before, "for the job to grow older")
 
 
 def test_connections_are_told_if_there_are_any_to_count(core: Engine) -> None:
-    before = written(core)
+    before = rendered(core)
     core.metrics.watch_connections(lambda: ConnectionUse(7, 100))
-    after = written(core)
+    after = rendered(core)
 
     assert value(before, "postscan_connections") is None
     assert value(after, "postscan_connections") == 7
@@ -219,9 +220,9 @@ def test_an_outage_is_told_and_its_figures_are_absent(core: Engine, monkeypatch:
     core.service.create(Principal("device:192.0.2.7", Proof.ADDRESS), SID, "P", instructions("copy"))
     with monkeypatch.context() as outage:
         outage.setattr(core.store, "reading", reading)
-        gone = written(core)
+        gone = rendered(core)
     core.store.outages.recovered(has_room=True)
-    back = written(core)
+    back = rendered(core)
 
     assert value(gone, "postscan_database_up") == 0
     assert value(gone, "postscan_jobs", state="Creating") is None
@@ -248,7 +249,7 @@ def test_an_event_that_cannot_be_counted_makes_no_other_count_twice(
         core.metrics.update()
     core.service.create(Principal("device:192.0.2.7", Proof.ADDRESS), SID, "P", instructions("copy"))
 
-    assert value(written(core), "postscan_jobs_created_total") == 2
+    assert value(rendered(core), "postscan_jobs_created_total") == 2
 
 
 def test_outages_are_counted_from_their_beginning(core: Engine) -> None:
@@ -256,33 +257,108 @@ def test_outages_are_counted_from_their_beginning(core: Engine) -> None:
     core.store.outages.start()
     for _ in range(100):
         core.store.outages.failed(StoreFull("no room"))
-    found = written(core)
+    found = rendered(core)
 
     assert value(found, "postscan_database_outages_total", kind="full") == 1
     assert value(found, "postscan_database_outages_total", kind="busy") == 0
 
 
-def test_the_file_is_there_while_the_server_runs_and_gone_behind_it(core: Engine) -> None:
-    path = core.settings.storage.data_dir / FILE
+def test_the_time_from_the_end_of_scanning_to_the_claim_is_counted() -> None:
+    """From each moment at which the job could be processed: a job that is held does not wait for a slot meanwhile."""
+    found = counted(
+        JobStateChanged("Creating", (), at(0)),
+        JobStateChanged("Pending", (), at(10)),
+        JobStateChanged("Pending-Held", (), at(11)),
+        JobStateChanged("Pending", (), at(100)),
+        JobStateChanged("Started", (), at(102)),
+        JobStateChanged("Processing", (), at(103)),
+    )
+
+    assert value(found, "postscan_claim_delay_seconds_count") == 1
+    assert value(found, "postscan_claim_delay_seconds_sum") == 2
+
+
+def test_the_time_from_a_cancel_to_its_token_is_counted_where_the_filter_runs(works: Works) -> None:
+    """Not for a job of which no filter runs."""
+    running, waiting = works.start("sleep 600"), works.create("copy")
+    works.await_trace(running, "sleep")
+    for token in (running, waiting):
+        works.service.cancel(token, works.by)
+    works.ended(running)
+    found = rendered(works.core)
+
+    assert value(found, "postscan_cancels_total") == 2
+    assert value(found, "postscan_cancel_token_seconds_count") == 1
+    assert value(found, "postscan_cancel_token_seconds_bucket", le="5.0") == 1
+
+
+def test_interrupts_of_jobs_whose_end_is_never_counted_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that their number has a bound, whatever happens to jobs."""
+    monkeypatch.setattr(happenings, "MOST_INTERRUPTS", 2)
+    tokens = [JobToken(f"5d2c1b8e-0f47-4c9d-a6b3-e18472f0c93{number}") for number in range(4)]
+    counts = Happenings(CollectorRegistry(), lambda _dialect: None)
+    for token in tokens:
+        counts.note_interrupt(token, NOON)
+
+    assert list(counts._interrupted) == tokens[2:]
+
+
+def test_connections_to_the_database_are_told(core: Engine) -> None:
+    """Those that are in use: none but the one that asks."""
+    with core.store.reading():
+        during = core.store.connections()
+
+    assert during == (1, 9)
+    assert core.store.connections() == (0, 9)
+    assert value(rendered(core), "postscan_database_connections_limit") == 9
+
+
+def test_a_part_adds_metrics_of_its_own(core: Engine) -> None:
+    """And cannot take the name of another one."""
+    own = Gauge("postscan_example_age_seconds", "An example.", registry=None)
+    own.set(3)
+    core.metrics.add(own)
+
+    assert value(rendered(core), "postscan_example_age_seconds") == 3
+    with pytest.raises(ValueError, match="Duplicated"):
+        core.metrics.add(Gauge("postscan_images_received", "Another one.", registry=None))
+
+
+def test_metrics_that_are_not_rendered_any_more_are_not_told(core: Engine) -> None:
+    """Old figures would look like present ones: their thread hangs, in a file system for example."""
+    now = [0.0]
+    metrics = Metrics(core.store, core.metrics._watched, lambda: now[0])
+    before = metrics.page()
+    metrics.update()
+    fresh = metrics.page()
+    now[0] = OLD
+
+    assert before == metrics.page() == b""
+    assert b"postscan_build_info" in fresh
+
+
+def test_the_console_reads_them_while_the_server_runs_and_not_behind_it(core: Engine) -> None:
+    folder = core.settings.storage.data_dir
     with core.running():
-        until(path.exists, "for the metrics")
-        assert path.stat().st_mode & 0o077 == 0
+        until(lambda: metrics_socket.read(folder), "for the metrics")
+        assert (folder / metrics_socket.NAME).stat().st_mode & 0o077 == 0
 
-    assert not path.exists()
+    assert metrics_socket.read(folder) == ""
+    assert not (folder / metrics_socket.NAME).exists()
 
 
-def test_a_file_that_cannot_be_written_is_one_line_in_the_log(
+def test_an_error_is_one_line_in_the_log(
     core: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server goes on; the file is there again once it can be written."""
-    path = core.settings.storage.data_dir / FILE
-    path.mkdir()
+    """The server goes on, and tries again."""
     tries: list[None] = []
-    update = core.metrics.update
-    monkeypatch.setattr(core.metrics, "update", lambda: (tries.append(None), update()))
-    with core.metrics.written(seconds=0.01):
-        until(lambda: len(tries) > 3, "for more tries")
-        path.rmdir()
-        until(path.is_file, "for the metrics")
 
-    assert caplog.text.count("metrics not written") == 1
+    def fail() -> None:
+        tries.append(None)
+        raise ValueError("an event of a kind that is not known")
+
+    monkeypatch.setattr(core.metrics, "update", fail)
+    with core.metrics.served(seconds=0.01):
+        until(lambda: len(tries) > 3, "for more tries")
+
+    assert caplog.text.count("metrics failed") == 1

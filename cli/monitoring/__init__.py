@@ -1,0 +1,1 @@
+"""How a process is watched from outside: a port for probes and metrics, and what systemd is told."""
