@@ -308,7 +308,7 @@ def test_the_readmes_filter_is_the_guides() -> None:
 def test_the_examples_of_settings_can_be_used() -> None:
     """They are what administrators begin with."""
     examples = [Settings.model_validate(tomllib.loads(one)) for one in blocks("docs/administration.md", "toml")]
-    first, secure, mails, account, inlet, probes = examples
+    first, secure, mails, account, inlet, probes, cluster = examples
     shares = fileshare.Settings(**first.filters["fileshare"]).shares
 
     assert shares == {r"\\files\scans": "/srv/scans"}
@@ -318,3 +318,4 @@ def test_the_examples_of_settings_can_be_used() -> None:
     assert is_usable(account.accounts["front-desk"].hash)
     assert inlet.sources["front-desk"].destinations == ("invoices-ann",)
     assert probes.monitoring.port == 5364
+    assert cluster.cluster.members == "several"
