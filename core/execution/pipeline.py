@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from postscan.core import traces
 from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound, Overtaken, SpoolFull, StoreBusy
 from postscan.core.execution import outputs
@@ -161,7 +162,9 @@ class Pipeline:
                     return FilterState.CANCELED
                 step = begun.steps[position]
                 try:
-                    outcome, confirm = self._run_once(stored, begun, step, *found, earlier, place, interrupt)
+                    with traces.span("filter run", job=job.token, filter=found[0].name, attempt=step.attempt) as note:
+                        outcome, confirm = self._run_once(stored, begun, step, *found, earlier, place, interrupt)
+                        note(outcome=str(outcome.receipt.status))
                 except (OSError, MemoryError) as error:
                     outcome, confirm = _not_run(error), do_nothing
                     interrupt.wait_shutdown(PAUSE_SECONDS)

@@ -10,6 +10,7 @@ import contextlib
 import time
 from typing import Final
 
+from postscan.core import traces
 from postscan.core.clock import Clock
 from postscan.core.errors import StoreBusy
 from postscan.core.execution.patience import Pause, until_stored
@@ -46,6 +47,7 @@ class RunListener:
         self._log = run_log
         self._pause = pause
         self._unconfirmed: list[Delivery] = []
+        self._granted: dict[tuple[int, str], int] = {}
         self._progress_stored = 0.0
         self.progress = ""
 
@@ -56,8 +58,12 @@ class RunListener:
         """
         match message:
             case GrantRequest():
-                return GrantReply(granted=self._grant(self._delivery(message, published=False)))
+                granted = self._grant(self._delivery(message, published=False))
+                if granted and (began := traces.now()):
+                    self._granted[message.document or 0, message.destination] = began
+                return GrantReply(granted=granted)
             case OutputPublished() | OutputWithdrawn():
+                self._trace(message)
                 self._unconfirmed.append(self._delivery(message, published=isinstance(message, OutputPublished)))
                 with contextlib.suppress(StoreBusy):
                     self.confirm()
@@ -72,6 +78,11 @@ class RunListener:
         while self._unconfirmed:
             self._store.confirm(self._run, self._step.position, self._unconfirmed[0])
             del self._unconfirmed[0]
+
+    def _trace(self, message: OutputPublished | OutputWithdrawn) -> None:
+        """Make the span of an output, from its grant to its publication."""
+        began = self._granted.pop((message.document or 0, message.destination), 0)
+        traces.record("delivery", began, job=self._run.token, published=isinstance(message, OutputPublished))
 
     def _grant(self, delivery: Delivery) -> bool:
         def grant() -> bool:

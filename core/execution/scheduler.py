@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from postscan.core import traces
 from postscan.core.clock import Clock
 from postscan.core.cluster.job_locks import JobLocks
 from postscan.core.cluster.wakeups import JobWakeups, Wakeup
@@ -149,10 +150,12 @@ class Scheduler:
             if job.state is JobState.TERMINATING:
                 self._executor.interrupt(job.token)
         while self._executor.free() and self._locks.is_held and not self._stopping:
+            began = traces.now()
             claimed = self._store.claim(self._clock.now(), self._locks.holder)
             self._went_round()
             if claimed is None:
                 break
+            traces.record("claim", began, job=claimed.token)
             self._executor.submit(JobTurn(claimed.token, claimed.turn), self.done)
         self._run_chores()
 

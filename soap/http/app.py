@@ -12,7 +12,6 @@ import math
 import posixpath
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -22,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from postscan.core import traces
 from postscan.core.errors import Throttled
 from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.subscription import EventService
@@ -46,7 +46,7 @@ from postscan.soap.message import faults, mtom
 from postscan.soap.message.faults import Fault
 from postscan.soap.metadata import messages as metadata_messages
 from postscan.soap.metadata import wsdl_files
-from postscan.soap.request_counts import DEVICE, RequestCounts
+from postscan.soap.request_counts import DEVICE, NO_FAULT, RequestCounts
 
 log = logging.getLogger(__name__)
 
@@ -86,18 +86,18 @@ def create_app(
     parsing = Parsing(turns or LoopTurns())
     handler = ServiceHandler(service, settings, public_url, eventing, parsing)
     counts = counts or RequestCounts()
-    device = SoapEndpoint(
-        DeviceEndpoint(settings, public_url, advertisement, parsing).serve, settings, partial(counts.count, DEVICE)
-    )
+    device = SoapEndpoint(DeviceEndpoint(settings, public_url, advertisement, parsing).serve, settings, counts, DEVICE)
     processing = SoapEndpoint(
         ProcessingEndpoint(settings, handler, identities, parsing).serve,
         settings,
-        partial(counts.count, EventService.PROCESSING.value),
+        counts,
+        EventService.PROCESSING.value,
     )
     configuration = SoapEndpoint(
         ConfigurationEndpoint(settings, handler, identities, parsing).serve,
         settings,
-        partial(counts.count, EventService.CONFIGURATION.value),
+        counts,
+        EventService.CONFIGURATION.value,
         faults.of_configuration,
     )
     server = settings.server
@@ -119,52 +119,54 @@ class SoapEndpoint:
     """One address that takes POST: every request gets a SOAP message, a fault, or a bare HTTP status.
 
     Errors become faults here, and faults are related to their request here. *translate* returns a fault with the
-    subcode, reason and detail of the service at this address. *count* is called with the action of each request, and
-    with its fault.
+    subcode, reason and detail of the service at this address. *counts* counts its requests under the name *service*.
     """
 
     def __init__(
         self,
         serve: Serve,
         settings: Settings,
-        count: Callable[..., None],
+        counts: RequestCounts,
+        service: str,
         translate: Callable[[Fault], Fault] = lambda fault: fault,
     ) -> None:
         self._serve = serve
         self._settings = settings
-        self._count = count
+        self._counts = counts
+        self._service = service
         self._translate = translate
         self._logged = RateLimit(1, LOG_SECONDS, time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request and send the response."""
         with contextlib.ExitStack() as until_sent:
-            response = await self._respond(Request(scope, receive), until_sent)
+            note = until_sent.enter_context(traces.span("request", service=self._service))
+            response = await self._respond(Request(scope, receive), until_sent, note)
             try:
                 await response(scope, receive, send)
             except (RuntimeError, OSError) as error:  # raised by the transport when the connection is closed
                 log.info("client disconnected before the response", extra={"reason": str(error)})
 
-    async def _respond(self, received: Request, until_sent: contextlib.ExitStack) -> Response:
-        request = HttpRequest(received.scope, Body(received, self._settings.server), until_sent)
+    async def _respond(self, received: Request, until_sent: contextlib.ExitStack, note: traces.Note) -> Response:
+        request = HttpRequest(received.scope, Body(received, self._settings.server), until_sent, note=note)
         try:
             request.media = self._check_head(received)
             data = await self._serve(request)
         except BodyRefused as refused:
             log.info("request refused", extra={"status": refused.status, "reason": str(refused)})
-            self._count(request.action, f"HTTP {refused.status}")
+            self._note(request, f"HTTP {refused.status}")
             return Response(status_code=refused.status, headers={"connection": "close"})
         except Throttled as throttled:
             if not self._logged.take(request.address):
                 log.warning("request throttled", extra={"status": 429, "reason": str(throttled)})
-            self._count(request.action, "HTTP 429")
+            self._note(request, "HTTP 429")
             return Response(status_code=429, headers={"retry-after": str(math.ceil(throttled.seconds))})
         except ClientDisconnected:
             log.info("client disconnected within its request")
             return Response(status_code=400)  # not received by the client
         except Exception as error:  # noqa: BLE001  (logged by `_fault`, with its traceback if it is an internal error)
             return await self._fault(error, request)
-        self._count(request.action)
+        self._note(request, NO_FAULT)
         if data is None:
             return Response(status_code=202)
         return Response(data, media_type=MEDIA_TYPE)
@@ -176,7 +178,7 @@ class SoapEndpoint:
         """
         fault = self._translate(faults.from_error(error))
         name = fault.subcode or fault.code
-        self._count(request.action, name)
+        self._note(request, name)
         if fault.subcode in INTERNAL:
             log.error("internal error", extra={"fault": name, "reason": str(fault)}, exc_info=error)
         else:
@@ -188,6 +190,11 @@ class SoapEndpoint:
             media_type=SOAP11_MEDIA_TYPE if fault.soap11 else MEDIA_TYPE,
             headers={} if drained else {"connection": "close"},
         )
+
+    def _note(self, request: HttpRequest, fault: str) -> None:
+        """Count a request that is answered, and note its operation and fault in its span."""
+        self._counts.count(self._service, request.action, fault)
+        request.note(operation=request.action[:255], fault=fault)
 
     def _check_head(self, request: Request) -> mtom.Media:
         """Return the media type of the body; raise `BodyRefused` for a type, encoding or length that is not served."""

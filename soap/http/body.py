@@ -15,6 +15,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.types import Message
 
+from postscan.core import traces
 from postscan.core.settings import Settings
 from postscan.core.settings.network import ServerSettings
 from postscan.soap.message import faults, mtom
@@ -198,7 +199,8 @@ class HttpRequest:
 
     `until_sent` is closed when the response is sent. `message_id` is that of the SOAP message, as soon as its header
     is read; None until then, and if it has none. Every fault of the request relates to it. `action` is that of the
-    message, "" until it is read. `is_large` is set for an envelope that must not keep other requests waiting.
+    message, "" until it is read. `note` adds attributes to the span of the request. `is_large` is set for an envelope
+    that must not keep other requests waiting.
     """
 
     scope: Any
@@ -207,6 +209,7 @@ class HttpRequest:
     media: mtom.Media = _UNREAD
     message_id: str | None = None
     action: str = ""
+    note: traces.Note = traces.ignore
     is_large: bool = False
 
     @property
