@@ -1,4 +1,4 @@
-"""What continuous integration adds to the tests: none may be skipped."""
+"""What continuous integration adds to the tests: none may be skipped. And the order in which they begin."""
 
 from __future__ import annotations
 
@@ -60,3 +60,11 @@ def test_the_rule_holds_for_this_suite() -> None:
 
     assert conftest.pytest_sessionfinish is no_skips.pytest_sessionfinish
     assert conftest.pytest_terminal_summary is no_skips.pytest_terminal_summary
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    """One that was renamed would begin last, and run alone at the end."""
+    import conftest
+
+    assert [name for name in conftest.LONGEST_FIRST if not (HERE / name).is_file()] == []
+    assert [name for name in conftest.LONG if not (HERE / name).is_dir()] == []
