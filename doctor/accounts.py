@@ -78,7 +78,7 @@ def _of_inlets(known: set[str], settings: Settings) -> Iterator[Finding]:
 
 
 def _user(name: str, one: Account, settings: Settings) -> Iterator[Finding]:
-    if one.sid in settings.users:
+    if one.sid in settings.users or settings.plugins.tables:  # a directory may have the user
         return
     sentence, fix = f"stands for {one.sid}, which the settings do not list", f'[users."{one.sid}"] name = ...'
     if settings.allow_unknown_users:

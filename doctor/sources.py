@@ -67,14 +67,18 @@ def _destination(
     except StoredProcessInvalid as error:
         yield problem(about, str(error), f"postscan process check {one.process}.xml")
         return
+    if process is None and settings.plugins.tables:
+        yield warning(about, f"only a directory can have its scan process {one.process}", "postscan directory check")
+        return
     if process is None:
         yield problem(about, f"there is no scan process {one.process}", "postscan process list")
         return
     user = settings.users.get(one.user)
-    if one.user and not process.open_to(User(one.user, user.name if user else one.user)):
+    may_be_known = user is None and bool(settings.plugins.tables)  # by a directory, with its groups
+    if one.user and not may_be_known and not process.open_to(User(one.user, user.name if user else one.user)):
         sentence = f"{one.user} may not use the scan process {process.display_name}"
         yield problem(about, sentence, f"users = [...] in {one.process}.toml")
-    if one.user and user is None:
+    if one.user and user is None and not may_be_known:
         sentence = f"the settings do not list {one.user}: its jobs have the SID as the name of the user"
         yield warning(about, sentence, f'[users."{one.user}"] name = ...')
     try:

@@ -132,7 +132,8 @@ class Settings(Table):
 
     @model_validator(mode="after")
     def _sources_fit(self) -> Settings:
-        source_settings.check(self.destinations, self.sources, None if self.allow_unknown_users else self.users)
+        known = None if self.allow_unknown_users or self.plugins.tables else self.users  # a directory may have others
+        source_settings.check(self.destinations, self.sources, known)
         return self
 
     @property

@@ -282,7 +282,8 @@ class Accounts:
     def _check_user(self, sid: str) -> None:
         if not is_sid(sid):
             raise InvalidArgument("user", sid, "a SID as text: S-1-...")
-        if not self._settings.allow_unknown_users and sid not in self._settings.users:
+        may_be_known = self._settings.allow_unknown_users or self._settings.plugins.tables  # by a directory
+        if not may_be_known and sid not in self._settings.users:
             raise InvalidArgument("user", sid, "the SID of a table [users], since allow_unknown_users is false")
 
     def _check_inlets(self, inlets: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from conftest import ANNA
 from staff import ANN, BOB, CLARK, INVOICES, SCANNERS, Staff
 
 from postscan.core.engine import Engine
-from postscan.core.errors import InvalidArgument, StoredProcessInvalid, Unavailable
+from postscan.core.errors import InvalidArgument, OriginRefused, StoredProcessInvalid, Unavailable
 from postscan.core.filters.directory.values import DirectoryUser
 from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import Instructions
+from postscan.core.model.records import OriginProof
 from postscan.core.registry.directory import directory
+from postscan.core.service.job_users import Claim
+from postscan.core.service.origins import Offer
 from postscan.core.settings import Settings
 from postscan.soap.processes.folder import ProcessFolder
 
@@ -141,6 +145,26 @@ def test_a_job_is_cancelled_while_the_directory_hangs(opened: Opened, people: St
 
         assert len(people.asked()) == asked
         assert core.service.job(job.token, ADMIN).state == "Canceled"
+
+
+def test_the_job_of_a_source_is_for_a_user_of_the_directory(opened: Opened, people: Staff) -> None:
+    """And for none who is disabled there: the sender reads nothing of the reason."""
+    destination = {"label": "Invoices", "process": INVOICES, "user": ANN}
+    changes = {"destinations": {"in": destination}, "sources": {"mail": {"plugin": "smtp"}}}
+    with opened(changes, fresh_seconds=0) as core:
+        core.origins.begin()
+        (chosen,) = core.origins.destinations("mail")
+        offer = Offer("mail", "1", chosen, Claim(OriginProof.DEVICE, "10.0.0.9", ""))
+        job = core.service.job(core.origins.open(offer).token, ADMIN)
+        people.add("ann", ANN, enabled=False, reason="account expired")
+        with pytest.raises(OriginRefused) as refused:
+            core.origins.open(replace(offer, key="2"))
+
+    assert (job.user.name, job.process_name) == ("ann@fabrikam.example", "Invoices")
+    assert (str(refused.value), refused.value.detail) == (
+        "this account is not accepted here",
+        f"ann@fabrikam.example ({ANN}): account expired",
+    )
 
 
 def test_users_of_the_settings_and_processes_of_the_folder_come_first(opened: Opened, people: Staff) -> None:

@@ -139,6 +139,17 @@ def test_users_are_known_where_the_settings_ask_for_that() -> None:
         settings({"in": {"plugin": "ftp", "accounts": {"ann": other}}}, **known)
 
 
+def test_a_directory_may_know_users_that_the_settings_do_not_list() -> None:
+    """Who they are is asked when a job is made."""
+    other = {"invoices": {**INVOICES, "user": "S-1-5-21-1-2-3-1002"}}
+
+    assert settings(destinations=other, plugins={"staff": {}}, allow_unknown_users=False).plugins.tables == {
+        "staff": {}
+    }
+    with pytest.raises(ValueError, match=r"no setting 'disable'; expected a table \[plugins\.disable\]"):
+        settings(plugins={"disable": ["staff"]})
+
+
 @pytest.mark.parametrize(
     ("subject", "listed"),
     [
