@@ -157,6 +157,16 @@ def test_an_earlier_process_on_the_same_data_folder_has_ended(member: Make) -> N
     assert not successor.are_others_alive()
 
 
+def test_a_living_process_on_a_copy_of_the_data_folder_is_not_overtaken(member: Make) -> None:
+    """Its session is open, whatever the identifier of its folder is."""
+    first = member("one")
+    copy = member("one")
+
+    assert copy.member.folder == first.member.folder
+    assert copy.left([held_by(first), held_by(first, JobState.TERMINATING)]) == []
+    assert copy.are_others_alive()
+
+
 def test_a_member_that_cannot_beat_stops_its_filters_and_claims_nothing_until_it_can(
     member: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
