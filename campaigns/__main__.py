@@ -14,6 +14,7 @@ ALL: Final = {
     "outages": "campaigns.outages",
     "recovery": "campaigns.recovery",
     "model": "campaigns.model",
+    "directory": "campaigns.directory",
     "controls": "campaigns.controls",
     "flood": "campaigns.flood.campaign",
     "cuts": "campaigns.cuts.campaign",

@@ -77,12 +77,13 @@ olcDbNoSync: TRUE
 olcRootDN: {root}
 olcRootPW: {password}
 olcDbIndex: objectClass eq
-olcDbIndex: uid,memberUid eq
+olcDbIndex: cn,uid eq
+olcDbIndex: member,memberUid eq
 olcAccess: to attrs=userPassword by anonymous auth by * none
 """
 
 RIGHTS: Final = f"""\
-olcDbIndex: postscanSid,postscanUpn,postscanIdentifier,member eq
+olcDbIndex: postscanSid,postscanUpn,postscanIdentifier,uniqueMember eq
 olcAccess: to * by dn.exact="{SERVICE}" read by * none
 olcLimits: dn.exact="{SERVICE}" size.prtotal=unlimited size=500 time=unlimited
 """
