@@ -86,6 +86,15 @@ def test_bytes_are_a_sid_or_refused(data: bytes) -> None:
     assert sids.sid_bytes(text) == data
 
 
+@pytest.mark.parametrize(
+    "data", [sids.sid_bytes(ME) + b"\0", sids.sid_bytes(ME)[:-1], b"\1\0" + bytes(6), b"\1\20" + bytes(70)]
+)
+def test_bytes_of_another_length_are_no_sid(data: bytes) -> None:
+    """Too long, too short, without a number, with too many (T-L3)."""
+    with pytest.raises(ValueError, match="is not a SID"):
+        sids.sid_text(data)
+
+
 @given(st.lists(entries, max_size=20), st.sampled_from(["", ME, OTHER]))
 def test_a_descriptor_is_read_as_it_was_written(written: Sequence[AccessEntry], owner: str) -> None:
     """Its owner and its entries, in their order."""
