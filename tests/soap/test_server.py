@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 from pathlib import Path
 
+import pytest
 from works import until
 
+from postscan.core.service.administration.metrics.health import LIMIT_SECONDS, Health
 from postscan.soap import server
 
 
@@ -53,3 +56,25 @@ def test_free_memory_between_blocks_in_use_goes_back_to_the_system() -> None:
         until(lambda: resident() < before - (10 << 20), "for the memory to go back")
 
     assert blocks
+
+
+def test_the_event_loop_notes_that_it_goes_round_until_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that blocks the loop lets no note through, and the process counts as one that does not work."""
+    now, noted = [0.0], []
+    health = Health(lambda: now[0])
+    went_round = health.went_round
+    monkeypatch.setattr(server, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(health, "went_round", lambda part: (noted.append(part), went_round(part)))
+
+    async def run() -> tuple[dict[str, float], dict[str, float]]:
+        watch = server.LoopWatch(health)
+        await watch.start()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        now[0] += 2 * LIMIT_SECONDS  # as in a call that blocks
+        late = health.stuck()
+        await watch.stop()
+        return late, health.stuck()
+
+    assert asyncio.run(run()) == ({server.LOOP: 2 * LIMIT_SECONDS}, {})
+    assert len(noted) > 2
