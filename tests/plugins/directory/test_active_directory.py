@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from directory_entries import AS_TEXT, BIG_ENDIAN, DEEPER, DENIED, HOME, INVOICE, NOWHERE, OTHER, STAFF_ONLY, XML
-from domain_controller import BASE, DomainController
+from domain_controller import BASE, DOMAIN, PASSWORD, DomainController
 
 from postscan.plugins import AccessRefused, DirectoryAway, DirectoryUser
 from postscan.plugins.directory import LdapDirectory
+from postscan.plugins.testing import assert_hooks_contract
 
 pytestmark = pytest.mark.services
 
@@ -46,6 +47,14 @@ def test_a_user_is_found_by_sid_by_upn_and_by_login_name(
     assert (by_sid.mail, by_sid.home_folder, by_sid.enabled) == ("amelie@fabrikam.example", HOME, True)
     for names in ({"upn": "amelie@fabrikam.example"}, {"login": "amelie"}, {"login": r"FABRIKAM\AMELIE"}):
         assert directory.postscan_find_user(**names) == by_sid
+
+
+def test_the_contract_of_hooks_is_kept(amelie: DirectoryUser, controller: DomainController) -> None:
+    """By the kit for authors: the same user by each name, none by those of strangers, and several questions at once."""
+    table = {"servers": [controller.address], "ca_file": str(controller.ca)}
+    account = {"user": f"postscan@{DOMAIN}", "password": PASSWORD}
+
+    assert_hooks_contract(LdapDirectory, {**table, **account}, known=amelie, seconds=60.0)
 
 
 def test_groups_are_those_of_groups_too(amelie: DirectoryUser, controller: DomainController) -> None:

@@ -15,6 +15,7 @@ from directory_entries import AMELIE_SID, AS_TEXT, BOB_SID, CLERKS_SID, DENIED, 
 
 from postscan.plugins import AccessRefused, DirectoryAway, DirectoryUser
 from postscan.plugins.directory import LdapDirectory
+from postscan.plugins.testing import assert_hooks_contract
 
 pytestmark = pytest.mark.services
 
@@ -42,6 +43,14 @@ def test_a_user_is_found_by_sid_by_upn_and_by_login_name(open_ldap: Make, slapd:
     assert (by_sid.mail, by_sid.groups, by_sid.enabled) == ("amelie@fabrikam.example", (CLERKS_SID,), True)
     assert directory.postscan_find_user(upn="Amelie@fabrikam.example") == by_sid
     assert directory.postscan_find_user(login="AMELIE") == by_sid
+
+
+def test_the_contract_of_hooks_is_kept(directory: LdapDirectory, slapd: openldap.OpenLdap) -> None:
+    """By the kit for authors: the same user by each name, none by those of strangers, and several questions at once."""
+    known = directory.postscan_find_user(sid=AMELIE_SID)
+    assert known is not None
+
+    assert_hooks_contract(LdapDirectory, openldap.table(slapd), known=known, seconds=60.0)
 
 
 def test_who_is_not_there_is_not_found(directory: LdapDirectory) -> None:
