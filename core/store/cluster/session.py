@@ -79,7 +79,7 @@ class MemberSession:
         poll = select.poll()
         poll.register(connection.socket, select.POLLIN)
         poll.register(wake, select.POLLIN)
-        poll.poll(1000 * max(0.0, seconds))
+        poll.poll(0 if self._received else 1000 * max(0.0, seconds))  # some came while a statement was executed
         try:
             connection.consume_input()
             while (notice := connection.notifies()) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -96,6 +97,20 @@ def test_wakeups_reach_the_other_members_and_not_their_sender(member: Make) -> N
 
     assert heard[0] == ("two", Wakeup.CANCEL, "a job")
     assert sorted(heard[1:]) == [("one", Wakeup.WAKE, ""), ("two", Wakeup.WAKE, "")]
+
+
+def test_a_wakeup_that_arrives_during_a_beat_does_not_wait_for_the_next_one(member: Make) -> None:
+    """The driver reads it together with the answer to the statement."""
+    first, second = member("one"), member("two")
+    session = first._open_session()
+    with contextlib.closing(session):
+        second._store.notify(["wake"])
+        until(lambda: session.beat() or session._received, "for the text")
+        begun = time.monotonic()
+        texts = session.received(30.0, first._listener._awake)
+
+    assert texts == ["wake"]
+    assert time.monotonic() - begun < 25
 
 
 def test_many_wakeups_are_one_and_what_waits_is_bounded(member: Make) -> None:
