@@ -21,8 +21,9 @@ from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.job import JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobReason, JobState
+from postscan.core.registry import restarts
 from postscan.core.settings import Settings
-from postscan.core.sources import restarts, supervisor
+from postscan.core.sources import supervisor
 
 CALLER = Principal("device:192.0.2.7", Proof.ADDRESS)
 
