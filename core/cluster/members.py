@@ -82,6 +82,7 @@ class Membership:
         watch = threading.Thread(target=self._watch, args=(suspend, stopped), name="postscan-lease", daemon=True)
         watch.start()
         try:
+            self._compare_settings()
             yield
         finally:
             stopped.set()
@@ -162,6 +163,16 @@ class Membership:
             else:
                 return
             time.sleep(_RETRY)
+
+    def _compare_settings(self) -> None:
+        """Log which living members have other settings, of those that must be the same."""
+        for one in self._store.members():
+            if one.age <= self._lease and one.member.settings != self.member.settings:
+                about = {
+                    "member": one.member.name,
+                    "reason": "administrators, limits, lease or disabled plugins differ",
+                }
+                log.warning("member has other settings", extra=about)
 
     def _open_session(self) -> MemberSession:
         return self._store.open_session(self.member, self._session_name)

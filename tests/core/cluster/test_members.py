@@ -82,6 +82,18 @@ def test_members_see_one_another_until_they_leave(member: Make) -> None:
     assert first.left([held_by(second)]) == ["job"]
 
 
+def test_members_with_other_settings_are_named(member: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """One judges the others by another lease, for example; it runs all the same."""
+    member("one")
+    member("two")
+    same = [one.getMessage() for one in caplog.records]
+    member("three", lease=LEASE / 2)
+
+    assert "member has other settings" not in same
+    found = [vars(one)["member"] for one in caplog.records if one.getMessage() == "member has other settings"]
+    assert found == ["one", "two"]
+
+
 def test_wakeups_reach_the_other_members_and_not_their_sender(member: Make) -> None:
     """Also those of a process that is no member, such as a command; what is no wake-up is ignored."""
     first, second = member("one"), member("two")
