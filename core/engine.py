@@ -189,7 +189,6 @@ class Engine:
         self.accounts.use(settings)
         self.callers.use(settings)
         self._job_mail.use(settings)
-        self.users.use(settings)
         self.service.use(settings)
         self.pictures.use(settings)
         self.origins.use(settings)

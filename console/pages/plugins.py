@@ -136,13 +136,17 @@ def _disabled(console: Console) -> tuple[str, ...]:
 
 
 def _tables(console: Console, plugin: Plugin) -> Iterator[SettingTable]:
-    """Yield the settings of a plugin: of its filters one table, of its source one for each inlet."""
+    """Yield the settings of a plugin: of its filters or hooks one table, of its source one for each inlet."""
     if plugin.source:
         inlets = {name: one.table for name, one in console.settings.sources.items() if one.plugin == plugin.name}
         for name, table in inlets.items():
             yield SettingTable(f"[sources.{name}]", list(_settings_of(plugin.source.settings, table)))
         if not inlets:
             yield SettingTable("", list(_settings_of(plugin.source.settings, {})))
+        return
+    if plugin.hooks:
+        table = console.settings.plugins.tables.get(plugin.name, {})
+        yield SettingTable(f"[plugins.{plugin.name}]", list(_settings_of(plugin.hooks.settings, table)))
         return
     declared = {key.name: key for one in plugin.filters for key in one.settings}
     table = console.settings.filters.get(plugin.name, {})

@@ -57,6 +57,7 @@ class JobUsers:
     def use(self, settings: Settings) -> None:
         """Work with these settings from now on."""
         self._settings = settings
+        self._users.use(settings)
 
     def decide(self, inlet: str, destination: DestinationSettings, claim: Claim) -> JobUser:
         """Return the user of a job; raise `OriginRefused` if the claim is too weak for the destination.

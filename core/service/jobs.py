@@ -107,6 +107,7 @@ class PostScanService:
     def use(self, settings: Settings) -> None:
         """Work with these settings from now on."""
         self._settings = settings
+        self._users.use(settings)
         self._images.use(settings)
 
     # --- for devices ---------------------------------------------------------------------------------------------
