@@ -26,6 +26,8 @@ from postscan.plugins.directory.client.queries import (
 from postscan.plugins.directory.kinds.identifiers import identifier_of, layouts
 from postscan.plugins.directory.kinds.person import (
     DISPLAY_NAME,
+    DISPLAYED,
+    HOME,
     MOST_GROUPS,
     MOST_PROCESSES,
     NO_USER,
@@ -33,7 +35,10 @@ from postscan.plugins.directory.kinds.person import (
     StoredProcess,
     domain_of,
     named,
+    one_line,
     only,
+    plain_mail,
+    usable,
 )
 from postscan.plugins.directory.security import access, descriptor, sids
 
@@ -108,9 +113,9 @@ class ActiveDirectory:
     def processes(
         self, connection: LdapConnection, deadline: AnswerDeadline, person: Person | None
     ) -> Sequence[StoredProcess]:
-        """Return all scan processes, without their XML; those without a usable identifier are left out."""
+        """Return all scan processes, without their XML; those that cannot be used are left out."""
         found = connection.search(self._search(connection, deadline, ANY), deadline)
-        return [_stored(one, identifier, person) for one in found if (identifier := _identifier(one))]
+        return usable(lambda one: _stored(one, identifier_of(one.one(_IDENTIFIER) or b""), person), found)
 
     def _search(self, connection: LdapConnection, deadline: AnswerDeadline, wanted: Filter, *more: str) -> Search:
         """Return the search for scan processes: one level below their container, by class (PSP-038, PSP-039)."""
@@ -182,9 +187,9 @@ def _user_of(entry: DirectoryEntry, groups: tuple[str, ...], asked_upn: str) -> 
         name=name,
         upn=asked_upn or entry.text("userPrincipalName") or name,
         login=login,
-        display_name=entry.text("displayName"),
-        mail=entry.text("mail") or _primary(entry.all("proxyAddresses")),
-        home_folder=entry.text("homeDirectory"),
+        display_name=one_line(entry.text("displayName"), DISPLAYED),
+        mail=plain_mail(entry.text("mail")) or plain_mail(_primary(entry.all("proxyAddresses"))),
+        home_folder=one_line(entry.text("homeDirectory"), HOME),
         groups=groups,
         enabled=not reason,
         reason=reason,
@@ -217,19 +222,12 @@ def _primary(addresses: Sequence[bytes]) -> str:
     return mails[0] if mails else ""
 
 
-def _identifier(entry: DirectoryEntry) -> str:
-    try:
-        return identifier_of(entry.one(_IDENTIFIER) or b"")
-    except ValueError:
-        return ""
-
-
 def _stored(entry: DirectoryEntry, identifier: str, person: Person | None) -> StoredProcess:
     try:
         permission = _permission(entry, person)
         process = DirectoryProcess(
             identifier=str(uuid.UUID(identifier)).upper(),
-            display_name=entry.text("displayName")[:DISPLAY_NAME],
+            display_name=one_line(entry.text("displayName"), DISPLAY_NAME) or identifier,
             xml=entry.text(_XML).removeprefix("\ufeff"),
             version=entry.text("whenChanged"),
             why=permission.why,

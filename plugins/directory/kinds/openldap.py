@@ -24,6 +24,8 @@ from postscan.plugins.directory.client.queries import (
 )
 from postscan.plugins.directory.kinds.person import (
     DISPLAY_NAME,
+    DISPLAYED,
+    HOME,
     MOST_GROUPS,
     MOST_PROCESSES,
     NO_USER,
@@ -32,7 +34,10 @@ from postscan.plugins.directory.kinds.person import (
     domain_of,
     named,
     normal,
+    one_line,
     only,
+    plain_mail,
+    usable,
 )
 from postscan.plugins.directory.security import sids
 from postscan.plugins.directory.security.access import AUTHENTICATED_USERS, EVERYONE, Permission
@@ -91,8 +96,8 @@ class OpenLdap:
     def processes(
         self, connection: LdapConnection, deadline: AnswerDeadline, person: Person | None
     ) -> Sequence[StoredProcess]:
-        """Return all scan processes, without their XML."""
-        return [_stored(one, person) for one in connection.search(self._search(ANY), deadline)]
+        """Return all scan processes, without their XML; those that cannot be used are left out."""
+        return usable(lambda one: _stored(one, person), connection.search(self._search(ANY), deadline))
 
     def _search(self, wanted: Filter, *more: str) -> Search:
         by_class = all_of(equals("objectClass", _CLASS), wanted)
@@ -106,14 +111,18 @@ class OpenLdap:
             groups = {sid for one in found if (sid := _sid_of(one))}
             name = f"{login}@{domain_of(self._base)}"
             reason = _why_disabled(entry)
+            mails = sorted(one.decode("utf-8", "replace") for one in entry.all("mail"))
             user = DirectoryUser(
                 sid=own,
                 name=name,
                 upn=entry.text(_UPN) or name,
                 login=login,
-                display_name=entry.text("displayName"),
-                mail=(sorted(one.decode("utf-8", "replace") for one in entry.all("mail")) or [""])[0],
-                home_folder=entry.text("homeDirectory"),
+                display_name=one_line(entry.text("displayName"), DISPLAYED),
+                mail=next(
+                    filter(None, map(plain_mail, sorted(one.decode("utf-8", "replace") for one in entry.all("mail")))),
+                    "",
+                ),
+                home_folder=one_line(entry.text("homeDirectory"), HOME),
                 groups=tuple(sorted(groups)),
                 enabled=not reason,
                 reason=reason,
@@ -167,9 +176,10 @@ def _stored(entry: DirectoryEntry, person: Person | None) -> StoredProcess:
                 person,
             )
         )
+        identifier = str(uuid.UUID(entry.text(_IDENTIFIER))).upper()
         process = DirectoryProcess(
-            identifier=str(uuid.UUID(entry.text(_IDENTIFIER))).upper(),
-            display_name=entry.text("displayName")[:DISPLAY_NAME],
+            identifier=identifier,
+            display_name=one_line(entry.text("displayName"), DISPLAY_NAME) or identifier,
             xml=entry.text(_XML).removeprefix("\ufeff"),
             sha256=entry.text("postscanSha256").lower(),
             version=entry.text("modifyTimestamp"),

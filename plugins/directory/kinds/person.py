@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -18,6 +19,12 @@ DISPLAY_NAME: Final = 255  # characters of PSP_DisplayName; displayName may have
 
 NO_USER: Final = Permission(granted=False, why="the directory has no user with this SID")
 
+DISPLAYED: Final = 255  # characters of a user's display name
+MAIL: Final = 254  # characters of a mail address
+HOME: Final = 1024  # characters of a home folder
+
+_NO_LINE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+")
 _COMPONENT: Final = re.compile(r"(?i)\s*dc\s*=\s*([^,+\\]+?)\s*")
 _UNESCAPED_COMMA: Final = re.compile(r"(?<!\\),")
 
@@ -77,6 +84,16 @@ def named(entry: DirectoryEntry | None, attribute: str, value: str) -> Directory
     return entry if value.casefold() in values else None
 
 
+def one_line(text: str, most: int) -> str:
+    """Return the first *most* characters of a text, with blanks in place of line ends and control characters."""
+    return " ".join(_NO_LINE.sub(" ", text).split())[:most]
+
+
+def plain_mail(text: str) -> str:
+    """Return a mail address, or "" for what cannot be one: a user with a wrong address can still scan."""
+    return text if len(text) <= MAIL and _MAIL.fullmatch(text) else ""
+
+
 def normal(dn: str) -> str:
     """Return a distinguished name so that two spellings of it are equal: case, and blanks between its parts.
 
@@ -84,6 +101,15 @@ def normal(dn: str) -> str:
     """
     parts = (part.partition("=") for part in _UNESCAPED_COMMA.split(dn))
     return ",".join(f"{name.strip()}={value.strip()}" for name, _, value in parts).casefold()
+
+
+def usable(read: Callable[[DirectoryEntry], StoredProcess], entries: Sequence[DirectoryEntry]) -> list[StoredProcess]:
+    """Return the scan processes of those entries that can be read: a malformed one takes no list from all users."""
+    found = []
+    for entry in entries:
+        with contextlib.suppress(DirectoryAway, ValueError):
+            found.append(read(entry))
+    return found
 
 
 def domain_of(dn: str) -> str:

@@ -9,10 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postscan.plugins import DirectoryProcess
 from postscan.plugins.directory.client.framing import MessageSplitter
+from postscan.plugins.directory.client.queries import DirectoryEntry
 from postscan.plugins.directory.kinds.active_directory import why_disabled
 from postscan.plugins.directory.kinds.identifiers import identifier_of, layouts
-from postscan.plugins.directory.kinds.person import domain_of, normal
+from postscan.plugins.directory.kinds.person import (
+    NO_USER,
+    StoredProcess,
+    domain_of,
+    normal,
+    one_line,
+    plain_mail,
+    usable,
+)
 
 GUID = "7B0E9C54-2D1A-4F6B-8C3E-91A5D0F2B6E7"
 
@@ -95,6 +105,42 @@ def test_two_spellings_of_a_name_are_equal() -> None:
     """Case and blanks; another name is another one."""
     assert normal("cn=Staff, ou=groups ,DC=x") == normal("CN=staff,OU=groups,dc=x")
     assert normal(r"cn=a\,b,dc=x") != normal("cn=a,cn=b,dc=x")
+
+
+def test_a_text_is_one_line_of_at_most_so_many_characters() -> None:
+    """What a person wrote with line ends, or too long, is still shown."""
+    assert one_line("Rechnung\r\nf\u00fcr\tAmélie\0\u2028!", 255) == "Rechnung für Amélie !"
+    assert one_line("B" * 256, 255) == "B" * 255
+
+
+@pytest.mark.parametrize(
+    ("text", "mail"),
+    [
+        ("amelie@fabrikam.example", "amelie@fabrikam.example"),
+        ("", ""),
+        ("amelie", ""),
+        ("amelie dupont@fabrikam.example", ""),
+        ("a@b@c", ""),
+        ("a@b\r\nBcc: x@y", ""),
+        (f"{'a' * 250}@b.c", f"{'a' * 250}@b.c"),
+        (f"{'a' * 251}@b.c", ""),
+    ],
+)
+def test_what_cannot_be_a_mail_address_is_none(text: str, mail: str) -> None:
+    """The user is found without it."""
+    assert plain_mail(text) == mail
+
+
+def test_an_entry_that_cannot_be_read_is_left_out_of_a_list() -> None:
+    """It takes no process from other users."""
+    process = StoredProcess(DirectoryProcess(GUID, "Invoices"), NO_USER)
+
+    def read(entry: DirectoryEntry) -> StoredProcess:
+        if entry.dn == "cn=bad":
+            raise ValueError
+        return process
+
+    assert usable(read, [DirectoryEntry("cn=good"), DirectoryEntry("cn=bad")]) == [process]
 
 
 def ticks(when: datetime) -> str:
