@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import databases
+import postgres
 import pytest
+from acceptance.server import Server
 from conftest import ANNA
-from members import Cluster, cluster
-from works import until
+from members import Cluster, Worker, cluster
+from works import PATIENCE, until
 
-from postscan.core.cluster.job_locks import RECONNECT_SECONDS
+from postscan.core.cluster.job_locks import ENDED_SECONDS, RECONNECT_SECONDS
 from postscan.core.model.states import JobState
 
 pytestmark = pytest.mark.services
@@ -87,3 +91,72 @@ def test_a_worker_that_is_stopped_leaves_its_job_to_the_other_at_once(two: Clust
     two.works.wake(token)
     job = two.works.ended(token)
     assert (job.state, job.steps[0].attempt, job.steps[0].crashes) == (JobState.COMPLETED, 2, 0)
+
+
+def test_nobody_is_overtaken_when_the_database_is_away(tmp_path: Path) -> None:
+    """Filters run on, and end once: longer than a member that has ended is silent, and shorter than a lease."""
+    with contextlib.ExitStack() as ends:
+        server = ends.enter_context(postgres.running())
+        url = databases.create(server.url, "cluster", with_tables=True)
+        two = ends.enter_context(cluster(tmp_path, url, 2))
+        tokens = [two.works.start("sleep until woken", "copy") for _ in range(4)]
+        for token in tokens:
+            two.works.await_trace(token, "sleep")
+
+        server.stop()
+        time.sleep(ENDED_SECONDS + RECONNECT_SECONDS)
+        server.start()
+        until(lambda: all("member connected again" in one.log.read_text() for one in two.workers), "for both")
+        time.sleep(RECONNECT_SECONDS + ENDED_SECONDS)  # from here on they may judge each other
+        for token in tokens:
+            two.works.wake(token)
+        jobs = [two.works.ended(token) for token in tokens]
+
+    assert [(job.state, job.turn) for job in jobs] == [(JobState.COMPLETED, 1)] * 4
+    assert [step.attempt for job in jobs for step in job.steps] == [1] * 8
+    assert len(two.works.delivered()) == 4
+
+
+def test_a_worker_goes_on_with_the_jobs_of_a_killed_server(tmp_path: Path, postgres_url: str) -> None:
+    """The server starts again beside it, and removes nothing of it."""
+    home, beside = tmp_path / "server", tmp_path / "worker"
+    (beside / "data").mkdir(parents=True)
+    home.mkdir()
+    shared = {"database": postgres_url}
+    several = {"members": "several"}
+    server = Server(
+        home,
+        {
+            "storage": {"data_dir": "data"} | shared,
+            "cluster": several | {"name": "server"},
+            "processes": {"lenient": True},
+        },
+    )
+    (beside / "data" / "spool").symlink_to(home / "data" / "spool")
+    worker = Worker(
+        beside,
+        {
+            "storage": {"data_dir": str(beside / "data")} | shared,
+            "cluster": several | {"name": "worker"},
+            "plugins": {"disabled": list(server.settings.plugins.disabled), "probe_seconds": PATIENCE},
+            "filters": {"acme": {"folder": str(server.out)}},
+        },
+    )
+    with contextlib.closing(server):
+        server.start()
+        works = server.works
+        token = works.start("sleep until woken")
+        works.await_trace(token, "sleep")
+        worker.start()
+        time.sleep(RECONNECT_SECONDS)
+
+        server.kill()
+        until(lambda: len(works.trace(token)) == 2, "for the worker")
+        server.start()
+        works.wake(token)
+        job = works.ended(token)
+        names = [one.member.name for one in works.core.store.members()]
+        worker.end()
+
+    assert (job.state, job.turn, job.steps[0].attempt) == (JobState.COMPLETED, 2, 2)
+    assert sorted(names) == ["server", "server", "worker"]  # the row of the killed one stays for a day
