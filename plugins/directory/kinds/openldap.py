@@ -118,10 +118,7 @@ class OpenLdap:
                 upn=entry.text(_UPN) or name,
                 login=login,
                 display_name=one_line(entry.text("displayName"), DISPLAYED),
-                mail=next(
-                    filter(None, map(plain_mail, sorted(one.decode("utf-8", "replace") for one in entry.all("mail")))),
-                    "",
-                ),
+                mail=next(filter(None, map(plain_mail, mails)), ""),
                 home_folder=one_line(entry.text("homeDirectory"), HOME),
                 groups=tuple(sorted(groups)),
                 enabled=not reason,
