@@ -217,8 +217,8 @@ def is_loopback(host: str) -> bool:
 def _has_secrets(settings: Settings) -> bool:
     database = settings.storage.database.partition("://")[2]
     inlets = {name: source.table for name, source in settings.sources.items()}
-    tables = redaction.secrets(None, settings.filters) or redaction.secrets(None, inlets)
-    return bool(settings.accounts or tables) or "@" in database
+    has_tables = any(redaction.secrets(None, one) for one in (settings.filters, inlets, settings.plugins.tables))
+    return bool(settings.accounts) or has_tables or "@" in database
 
 
 def _accepts(where: str, host: str, port: int) -> Iterator[Finding]:

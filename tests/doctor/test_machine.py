@@ -150,23 +150,24 @@ def test_the_database_of_a_running_server_is_only_read(healthy: Path, postscan: 
 
 
 @pytest.mark.parametrize(
-    ("mode", "filters", "sentence"),
+    ("mode", "tables", "sentence"),
     [
-        (0o644, {"email": {"password": SECRET}}, "has secrets, and every user can read it"),
+        (0o644, {"filters": {"email": {"password": SECRET}}}, "has secrets, and every user can read it"),
+        (0o644, {"plugins": {"directory": {"password": SECRET}}}, "has secrets, and every user can read it"),
         (0o646, {}, "can be written by every user"),
     ],
 )
 def test_a_settings_file_that_is_too_open(
-    settings_file: Path, tmp_path: Path, mode: int, filters: dict[str, Any], sentence: str
+    settings_file: Path, tmp_path: Path, mode: int, tables: dict[str, Any], sentence: str
 ) -> None:
     """Passwords, or a line that starts a program of a stranger."""
     settings_file.chmod(mode)
-    check, verdict, said = the(machine.settings_file(settings_file, made(tmp_path, filters=filters)))
+    check, verdict, said = the(machine.settings_file(settings_file, made(tmp_path, **tables)))
 
     assert (check, verdict) == ("settings file", "problem")
     assert said == f"{settings_file} {sentence}"
     settings_file.chmod(0o640)
-    assert bad(machine.settings_file(settings_file, made(tmp_path, filters=filters))) == []
+    assert bad(machine.settings_file(settings_file, made(tmp_path, **tables))) == []
 
 
 def test_a_data_folder_that_is_open_to_all(tmp_path: Path) -> None:
