@@ -36,6 +36,7 @@ CLIENTS: Final = 16
 PAUSE_SECONDS: Final = 0.0003
 SECONDS: Final = 5.0
 ROUNDS: Final = 3
+START_SECONDS: Final = 120.0
 _AT: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 _USER: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")
 _LOCK: Final = sa.text("select pg_advisory_xact_lock(7)")
@@ -81,7 +82,7 @@ def _measured(url: str, *, locked: bool) -> tuple[float, list[float]]:
     with contextlib.closing(Store(url)) as store:
         leader = EventNumbering(store, AlwaysLeader())
         leader.start()
-        begin.wait()
+        begin.wait(START_SECONDS)
         begun = time.monotonic()
         late = [] if locked else _delays(store, begun + SECONDS)
         time.sleep(max(0.0, begun + SECONDS - time.monotonic()))
@@ -136,7 +137,7 @@ def _client(url: str, number: int, locked: bool, begin: Barrier, over: Event, co
         numbering.add = add_locked
     done = 0
     with contextlib.closing(Store(url)) as store:
-        begin.wait()
+        begin.wait(START_SECONDS)
         while not over.is_set():
             token = f"job-{number}-{done}"
             store.insert(_job(token))

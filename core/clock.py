@@ -52,6 +52,11 @@ class SystemClock:
         """Return steady seconds, sleep included."""
         return _uptime() + self._offset
 
+    def follow(self, mark: Mark) -> None:
+        """Continue from a mark that another process has just stored, unless this clock is ahead of it."""
+        offset = mark.ticks - (mark.uptime if mark.boot == self._boot else _uptime())
+        self._offset = max(self._offset, offset)
+
     def mark(self) -> Mark:
         """Return the current position, for the next process."""
         uptime = _uptime()

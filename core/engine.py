@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from postscan.core.clock import Clock, SystemClock
+from postscan.core.cluster.arriving_images import ArrivingImages, NoOtherServers, SharedArrivingImages
 from postscan.core.cluster.event_numbering import EventNumbering
 from postscan.core.cluster.job_locks import JobLocks, OnlyHolder
 from postscan.core.cluster.leadership import LEADER, AlwaysLeader, Leadership, SharedLeadership, inlet_lock
 from postscan.core.cluster.members import Membership
+from postscan.core.cluster.shared_clock import SECONDS as SHARED_SECONDS
+from postscan.core.cluster.shared_clock import SharedClock
 from postscan.core.cluster.wakeups import JobWakeups, NoWakeups
 from postscan.core.errors import SettingsError, StoreFull
 from postscan.core.execution.job_mail.sender import JobMailSender
@@ -58,6 +61,7 @@ from postscan.core.service.jobs import PostScanService, ScanProcesses
 from postscan.core.service.origins import Origins
 from postscan.core.service.refusals import WINDOW, Refusals
 from postscan.core.service.subscriptions import Subscriptions
+from postscan.core.service.throttle import SharedThrottle
 from postscan.core.settings import Settings
 from postscan.core.sources.intake import IntakeParts
 from postscan.core.sources.places import JobPlaces
@@ -94,6 +98,9 @@ class Engine:
         self.store = Store(storage.url, busy_seconds=storage.busy_seconds, connections=storage.connections)
         self.clock = clock or SystemClock(self.store.mark())
         self.leadership = _leadership(self.store, settings)
+        self.arriving: ArrivingImages = (
+            NoOtherServers() if self.leadership.is_alone else SharedArrivingImages(self.store)
+        )
         self._numbering = EventNumbering(self.store, self.leadership)
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
@@ -106,7 +113,7 @@ class Engine:
         self.retention = Retention(settings.retention, self.store, self.spool, self.clock)
         self.filters = ActiveFilters()
         self._workers = Workers()
-        self.quota = quota = Quota(settings, self.store, self.spool)
+        self.quota = quota = Quota(settings, self.store, self.spool, self.arriving)
         self._pipeline = Pipeline(self.store, self.spool, quota, self.filters, self._workers, settings, self.clock)
         executor = LocalExecutor(self._pipeline.run, settings.running.slots, self.clock.now)
         self.health = Health()
@@ -122,15 +129,19 @@ class Engine:
         self._membership: Membership | None = None
         locks: JobLocks = OnlyHolder()
         wakeups: JobWakeups = NoWakeups()
+        throttle: SharedThrottle | None = None
         if settings.cluster.members == "several":
             self._membership = locks = Membership(settings, self.store, self.clock, _end_process)
             wakeups = self._membership.wakeups
             chores.append(Chore(FORGET_SECONDS, self._membership.forget))
+            chores.append(Chore(SHARED_SECONDS, SharedClock(self.store, self.clock, self.leadership).keep))
+            throttle = SharedThrottle(self.store, settings.limits.bad_tokens, self.clock)
+            chores.append(Chore(WINDOW, throttle.forget))
         self.scheduler = Scheduler(
             self.store, self.clock, executor, locks, wakeups, chores, self.spool.discard, self._scheduler_went_round
         )
-        self._job_mail = JobMailSender(settings, self.store, self.clock)
-        self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock)
+        self._job_mail = JobMailSender(settings, self.store, self.clock, leadership=self.leadership)
+        self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock, self.leadership, self.arriving)
         self.service = PostScanService(
             settings,
             self.store,
@@ -145,6 +156,8 @@ class Engine:
             self.refusals,
             self.clock,
             self.users,
+            self.arriving,
+            throttle,
         )
         maker = PictureMaker(storage.run_dir)
         self.pictures = Pictures(settings, self.store, self.spool, self.service.job, maker, self.clock)
@@ -155,7 +168,7 @@ class Engine:
         )
         places = JobPlaces(settings.limits.source_jobs)
         parts = IntakeParts(settings, self.service, self.origins, self.accounts, quota, places, self.clock)
-        self.sources = SourceSupervisor(settings, self._workers, parts, self.inlets)
+        self.sources = SourceSupervisor(settings, self._workers, parts, self.inlets, self.leadership)
         watched = Watched(
             settings=lambda: self.settings,
             spool=self.spool,
@@ -176,6 +189,7 @@ class Engine:
     def close(self) -> None:
         """Close the database connections, and end the worker that makes a picture."""
         self.pictures.close()
+        self.arriving.stop()
         self.store.close()
 
     def use(self, settings: Settings) -> None:
@@ -411,7 +425,7 @@ class Engine:
         This write is repeated, so it shows whether the database answers and has room.
         """
         with contextlib.suppress(StoreFull):
-            if isinstance(self.clock, SystemClock) and self._keeps_mark:
+            if isinstance(self.clock, SystemClock) and self._keeps_mark and self.leadership.is_leader:
                 self.store.keep_mark(self.clock.mark())
             self.store.outages.recovered(has_room=self.ballast.allocate())
 

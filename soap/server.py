@@ -20,6 +20,7 @@ from typing import Final, Protocol, cast
 import uvicorn
 from starlette.applications import Starlette
 
+from postscan.core.cluster.endpoint import SharedEndpoint
 from postscan.core.engine import Engine
 from postscan.core.errors import SettingsError
 from postscan.core.service.administration.metrics.health import Health
@@ -35,6 +36,7 @@ from postscan.soap.http.identity import Identities
 from postscan.soap.http.protocol import ConnectionLimits, protocol
 from postscan.soap.http.reload import HangUps, ReloadService, SettingsReload, SettingsSource
 from postscan.soap.http.turns import LoopTurns
+from postscan.soap.metadata import endpoint_id
 from postscan.soap.request_counts import RequestCounts
 
 log = logging.getLogger(__name__)
@@ -78,13 +80,19 @@ def serve(core: Engine, settings: Settings, ready: Callable[[str], None], source
         counts = RequestCounts()
         core.metrics.add(counts)
         sys.setswitchinterval(SWITCH_SECONDS)
-        sequence = app_sequence.begin(settings.storage.data_dir, core.clock.now())
+        data_dir = settings.storage.data_dir
+        endpoint = SharedEndpoint(core.store, core.leadership, endpoint_id.endpoint_id(data_dir))
+        endpoint_id.adopt(data_dir, endpoint.name)
+        sequence = app_sequence.begin(data_dir, core.clock.now())
         advertisement = responder.advertisement(settings, port, sequence)
         services: list[BackgroundService] = [LoopWatch(core.health)]
         if udp_sockets:
-            services.append(udp.DiscoveryServer(advertisement, settings.discovery, address, udp_sockets))
+            services.append(
+                udp.DiscoveryServer(advertisement, settings.discovery, address, udp_sockets, endpoint=endpoint)
+            )
         eventing = EventingParts(
-            SubscriptionManager(core.subscriptions, settings), Notifier(core.subscriptions, settings)
+            SubscriptionManager(core.subscriptions, settings),
+            Notifier(core.subscriptions, settings, leadership=core.leadership),
         )
         services.append(eventing.notifier)
         identities = Identities(settings)

@@ -40,6 +40,10 @@ class Leadership(Protocol):
     def is_leader(self) -> bool:
         """Whether this process is the leader now."""
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process can lead."""
+
     def holds(self, lock: str) -> bool:
         """Return whether this process holds a lock that it was constructed with, without asking the database."""
 
@@ -54,6 +58,7 @@ class AlwaysLeader:
     """A process alone: it does all the work."""
 
     is_leader = True
+    is_alone = True
 
     def holds(self, lock: str) -> bool:
         """Return True."""
@@ -82,6 +87,8 @@ class SharedLeadership:
     An answer counts for `VALID_SECONDS`: a process that was stopped, or whose database does not answer, stops leading
     by itself before another one can begin.
     """
+
+    is_alone = False
 
     def __init__(self, locks: HeldLocks, wanted: Collection[str] = (LEADER,)) -> None:
         self._locks = locks

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from postscan.core.clock import Clock
+from postscan.core.cluster.arriving_images import ArrivingImages, NoOtherServers
+from postscan.core.cluster.leadership import AlwaysLeader, Leadership
 from postscan.core.errors import StoreBusy
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
@@ -36,9 +38,19 @@ STOP_SECONDS: Final = 5.0
 
 
 class Sweeper:
-    """Sweeps from `start` to `stop`. Stop it before the store is closed."""
+    """Sweeps from `start` to `stop`, while this process leads. Stop it before the store is closed."""
 
-    def __init__(self, store: Store, uploads: Uploads, retention: Retention, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        uploads: Uploads,
+        retention: Retention,
+        clock: Clock,
+        leadership: Leadership | None = None,
+        arriving: ArrivingImages | None = None,
+    ) -> None:
+        self._arriving = arriving or NoOtherServers()
+        self._leadership = leadership or AlwaysLeader()
         self._store = store
         self._uploads = uploads
         self._retention = retention
@@ -71,16 +83,25 @@ class Sweeper:
         """Abort the jobs whose devices have sent nothing until their deadline; yield behind each transaction."""
         idle = (token for token in self._store.idle(self._clock.ticks()) if token not in self._uploads)
         while batch := list(itertools.islice(idle, retention.BATCH)):
-            for token in self._store.expire(batch, self._clock.ticks(), self._clock.now()):
+            elsewhere = self._arriving.elsewhere(batch)
+            silent = [token for token in batch if token not in elsewhere]
+            for token in self._store.expire(silent, self._clock.ticks(), self._clock.now()):
                 log.warning("job timed out", extra={"job": token})
             yield
 
+    def _leads(self) -> bool:
+        return self._leadership.is_leader
+
     def _loop(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):
+            if not self._leads():
+                continue
             try:
                 for _ in self.batches():
                     if self._stopped.wait(PAUSE_SECONDS):
                         return
+                    if not self._leads():
+                        break
             except StoreBusy:
                 pass  # the store has logged it; the next sweep finds what this one has not
             except Exception:

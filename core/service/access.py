@@ -20,7 +20,7 @@ from postscan.core.model.job import Job
 from postscan.core.model.principal import Principal, Proof, Right
 from postscan.core.model.records import AuditLine, RequestKey, StoredResponse
 from postscan.core.service.refusals import Refusals
-from postscan.core.service.throttle import Throttle
+from postscan.core.service.throttle import TokenThrottle
 from postscan.core.store.listing.listed_jobs import ListedJob
 from postscan.core.store.store import ChangeRecord, DuplicateRequest, Store
 
@@ -43,13 +43,13 @@ class RepeatedRequest(Exception):
 
 
 class JobAccess:
-    """Loads and changes the caller's own jobs. A caller may send *bad_tokens* unknown tokens in a minute."""
+    """Loads and changes the caller's own jobs. *throttle* limits how many unknown tokens a caller may send."""
 
-    def __init__(self, store: Store, clock: Clock, refusals: Refusals, bad_tokens: int) -> None:
+    def __init__(self, store: Store, clock: Clock, refusals: Refusals, throttle: TokenThrottle) -> None:
         self._store = store
         self._refusals = refusals
         self._clock = clock
-        self._throttle = Throttle(bad_tokens, clock)
+        self._throttle = throttle
 
     def load(self, token: str, by: Principal, verb: str = "get") -> Job:
         """Return the caller's job, for this verb; do not call its verbs. Raises `JobNotFound`, `Throttled`."""

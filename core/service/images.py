@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from postscan.core.clock import Clock
+from postscan.core.cluster.arriving_images import ArrivingImages
 from postscan.core.errors import InvalidArgument, StoreBusy, WrongState
 from postscan.core.model.job import Job, JobDocument
 from postscan.core.model.principal import Principal, inlet_of
@@ -41,7 +42,9 @@ class ImageReceiver:
         uploads: Uploads,
         access: JobAccess,
         clock: Clock,
+        arriving: ArrivingImages,
     ) -> None:
+        self._arriving = arriving
         self._limits = settings.limits
         self._sources = settings.sources
         self._store = store
@@ -126,7 +129,8 @@ class ImageReceiver:
     ) -> ImageUpload:
         with contextlib.ExitStack() as resources:
             resources.enter_context(self._uploads.one(job.token))
-            room = self._quota.open(job.owner.name)
+            row = resources.enter_context(self._arriving.upload(job.token, job.owner.name))
+            room = self._quota.open(job.owner.name, row)
             resources.callback(room.release)
             most, beside = self._limits.image_bytes, examine is not None
             writer = self._spool.open_image(job.token, document_id, format, most, room.reserve, hash_beside=beside)

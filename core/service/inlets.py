@@ -107,11 +107,13 @@ class Inlets:
 
     # --- for the server ------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Add the rows of new inlets; forget states and orders of the last server."""
+    def begin(self, inlet: str | None = None) -> None:
+        """Add the rows of new inlets; forget states and orders of the last server: of an inlet, or of all."""
         with self._store.writing() as db:
             queries.add_missing(db, self._settings.sources)
             for name, row in queries.read_all(db).items():
+                if inlet not in (None, name):
+                    continue
                 if row.state:
                     queries.write_state(db, name, "", "", self._clock.now(), pulls=False)
                 if row.pull is not None:

@@ -11,9 +11,11 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Protocol
+from concurrent.futures import Future
+from typing import Final, Protocol
 
 from postscan.core.clock import Clock
+from postscan.core.cluster.arriving_images import ArrivingImages, NoOtherServers
 from postscan.core.errors import InvalidArgument, JobNotFound, PostscanError, StoreBusy, Unavailable, WrongState
 from postscan.core.execution.scheduler import POLL_SECONDS, Scheduler
 from postscan.core.filters.source.ticket import ScanTicket
@@ -32,6 +34,7 @@ from postscan.core.service.administration.actions import JobAction, check, is_un
 from postscan.core.service.administration.reprocessing import PlannedFilter, Reprocessing
 from postscan.core.service.images import Examine, ImageReceiver, ImageSink
 from postscan.core.service.refusals import Refusals
+from postscan.core.service.throttle import Throttle, TokenThrottle
 from postscan.core.service.waiting import Steps, Wait
 from postscan.core.settings import Settings
 from postscan.core.spool.ballast import Ballast
@@ -43,6 +46,9 @@ from postscan.core.store.events import IDLE, PROCESSING
 from postscan.core.store.store import Store
 
 log = logging.getLogger(__name__)
+
+ELSEWHERE_SECONDS: Final = 0.1
+"""Seconds between two looks whether an image still arrives at another server."""
 
 
 class ScanProcesses(Protocol):
@@ -86,8 +92,11 @@ class PostScanService:
         refusals: Refusals,
         clock: Clock,
         users: UserLookup,
+        arriving: ArrivingImages | None = None,
+        throttle: TokenThrottle | None = None,
     ) -> None:
         self._settings = settings
+        self._arriving = arriving or NoOtherServers()
         self._store = store
         self._processes = processes
         self._users = users
@@ -100,8 +109,8 @@ class PostScanService:
         self._ballast = ballast
         self._refusals = refusals
         self._clock = clock
-        self._access = JobAccess(store, clock, refusals, settings.limits.bad_tokens)
-        self._images = ImageReceiver(settings, store, spool, quota, uploads, self._access, clock)
+        self._access = JobAccess(store, clock, refusals, throttle or Throttle(settings.limits.bad_tokens, clock))
+        self._images = ImageReceiver(settings, store, spool, quota, uploads, self._access, clock, self._arriving)
         self._reprocessing = Reprocessing(store, spool, clock)
 
     def use(self, settings: Settings) -> None:
@@ -166,9 +175,13 @@ class PostScanService:
         if self._access.stored_response(by, "end", request) is not None:
             return
         known = self._access.load(token, by, "end").token
-        uploaded = self._uploads.end(known)
+        uploaded, until = self._uploads.end(known), time.monotonic() + self._settings.server.idle_seconds
         if not uploaded.done() and not (yield Wait(uploaded, self._settings.server.idle_seconds)):
             raise Unavailable(f"an image of job {known} is still being uploaded")
+        while self._arriving.elsewhere([known]):
+            if time.monotonic() > until:
+                raise Unavailable(f"an image of job {known} is still being uploaded to another server")
+            yield Wait(Future(), ELSEWHERE_SECONDS)
         with contextlib.suppress(RepeatedRequest), self._access.change(token, by, "end", request) as job:
             job.end(self._clock.now())
         self._scheduler.wake()

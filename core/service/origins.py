@@ -7,6 +7,7 @@ the server's decision. Images, end and cancel are those of all jobs: `PostScanSe
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from postscan.core.errors import (
 )
 from postscan.core.filters.source.ticket import ScanTicket
 from postscan.core.model.job import Job, JobToken
-from postscan.core.model.principal import Principal, Proof, Right, of_source
+from postscan.core.model.principal import Principal, Proof, Right, inlet_of, of_source
 from postscan.core.model.process import ScanProcess
 from postscan.core.model.rate_limit import RateLimit
 from postscan.core.model.records import REMEMBERED, AuditLine, JobOrigin, key_hash
@@ -39,6 +40,7 @@ from postscan.core.service.refusals import Refusals
 from postscan.core.service.unconfirmed_jobs import UnconfirmedJobs
 from postscan.core.settings import Settings
 from postscan.core.settings.sources import DestinationSettings, destinations_of
+from postscan.core.store.database.pages import PAGE
 from postscan.core.store.sources import destinations as identifiers
 from postscan.core.store.sources import origins as queries
 from postscan.core.store.sources.origins import HeldKey, KeyHeld, OriginRow
@@ -121,16 +123,23 @@ class Origins:
     # --- when a server starts ------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Give new destinations an identifier, and fail the jobs whose sources ended with the last server.
-
-        They are looked for some at a time, and each is failed in a transaction of its own.
-        """
+        """Give new destinations an identifier."""
         if self._settings.destinations:
             with self._store.writing() as db:
                 identifiers.add_identifiers(db, self._settings.destinations)
-        for token in self._store.jobs_of_sources():
-            if self.fail(token, None, "its server ended"):
-                log.warning("job aborted: its source ended", extra={"job": token})
+
+    def fail_left(self, inlet: str | None = None) -> None:
+        """Fail the jobs whose sources ended with the last server: of an inlet, or of all.
+
+        They are looked for some at a time, and each is failed in a transaction of its own.
+        """
+        tokens = self._store.jobs_of_sources()
+        while page := list(itertools.islice(tokens, PAGE)):
+            owners = self._store.owners(page)
+            for token in page:
+                owner = Principal(owners.get(token, ""), Proof.SOURCE)
+                if inlet in (None, inlet_of(owner)) and self.fail(token, None, "its server ended"):
+                    log.warning("job aborted: its source ended", extra={"job": token})
 
     def destinations(self, inlet: str) -> dict[str, DestinationSettings]:
         """Return the destinations of an inlet by their identifiers, in the order of the settings."""

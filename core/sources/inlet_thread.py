@@ -52,6 +52,7 @@ class InletState(StrEnum):
     STOPPED = "stopped"
     QUARANTINED = "quarantined"
     DISABLED = "disabled"
+    ELSEWHERE = "elsewhere"  # another server runs it
 
 
 class InletThread:
@@ -70,6 +71,7 @@ class InletThread:
         self._changed = threading.Condition()  # of what follows
         self._row: InletRow | None = None
         self._draining = False
+        self.is_held = True
         self._finished = False
         self._quarantine = ""
         self._last = ""  # why the last process ended
@@ -143,6 +145,8 @@ class InletThread:
 
     def _idle(self) -> tuple[str, str] | None:
         """Return the state in which no process is to run, and the text beside it; None if one is."""
+        if not self.is_held:
+            return InletState.ELSEWHERE, "another server runs it"
         if not self._source.enabled:
             return InletState.DISABLED, "enabled = false"
         if self._source.plugin in self._settings.plugins.disabled:
@@ -228,11 +232,26 @@ class InletThread:
         with self._changed:
             self._has_job = True
 
+    def hold(self, *, held: bool) -> None:
+        """Run processes from now on if the inlet is this server's; else end the one that runs, and start none."""
+        with self._changed:
+            self.is_held = held
+            process, intake = self._process, self._intake
+            if held:  # its row tells how it is now
+                self._row, self._finished, self._not_before = None, False, 0.0
+            self._changed.notify_all()
+        if not held and intake is not None:
+            intake.stop_opening()
+        if not held and process is not None:
+            process.stop("another server runs it")
+
     # --- what the supervisor calls -------------------------------------------------------------------------------
 
     def obey(self, row: InletRow) -> None:
         """Follow the orders of administrators in the row of this inlet."""
         process = None
+        if not self.is_held:
+            return
         with self._changed:
             before, self._row = self._row, row
             if before is None:
@@ -300,7 +319,9 @@ class InletThread:
         self.store()
 
     def store(self, *, at_once: bool = False) -> None:
-        """Store how the inlet is, if that has changed, and not too often unless *at_once*."""
+        """Store how the inlet is, if that has changed, and not too often unless *at_once*; here it runs."""
+        if not self.is_held:
+            return
         with self._changed:
             state, quarantine, has_job, process = self._state, self._quarantine, self._has_job, self._process
             self._has_job = False

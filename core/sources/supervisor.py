@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Final
 
+from postscan.core.cluster.leadership import AlwaysLeader, Leadership, inlet_lock
 from postscan.core.errors import StoreBusy
 from postscan.core.service.inlets import InletRow, Inlets
 from postscan.core.service.origins import Origins
@@ -37,9 +38,20 @@ DRAIN_SECONDS: Final = 0.05
 
 
 class SourceSupervisor:
-    """The inlets of a running engine, from `start` to `stop`."""
+    """The inlets of a running engine, from `start` to `stop`.
 
-    def __init__(self, settings: Settings, workers: Workers, parts: IntakeParts, inlets: Inlets) -> None:
+    Of several servers, the one that holds the lock of an inlet runs it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: Workers,
+        parts: IntakeParts,
+        inlets: Inlets,
+        leadership: Leadership | None = None,
+    ) -> None:
+        self._leadership = leadership or AlwaysLeader()
         self._origins: Origins = parts.origins
         self._rows = inlets
         self._inlets = [InletThread(name, settings, workers, parts, inlets) for name in settings.sources]
@@ -51,9 +63,14 @@ class SourceSupervisor:
     def start(self) -> None:
         """Fail what the sources of the last server left open, and start the inlets."""
         self._origins.begin()
+        if self._leadership.is_alone:
+            self._origins.fail_left()
         if not self._inlets:
             return
-        self._rows.begin()
+        if self._leadership.is_alone:
+            self._rows.begin()
+        for inlet in self._inlets:
+            inlet.hold(held=self._leadership.is_alone)
         self._obey()
         self._running = True
         for inlet in self._inlets:
@@ -105,7 +122,19 @@ class SourceSupervisor:
             except Exception:
                 log.exception("look at scan tickets failed")
 
+    def _take_over(self) -> None:
+        """Begin the inlets whose locks this server has got, and end those whose locks it has lost."""
+        for inlet in self._inlets:
+            held = self._leadership.holds(inlet_lock(inlet.name))
+            if held and not inlet.is_held:
+                self._origins.fail_left(inlet.name)
+                self._rows.begin(inlet.name)
+            if held != inlet.is_held:
+                inlet.hold(held=held)
+
     def _obey(self) -> None:
+        if not self._leadership.is_alone:
+            self._take_over()
         rows = self._rows.all_rows()
         for inlet in self._inlets:
             inlet.obey(rows.get(inlet.name, InletRow(inlet.name)))

@@ -1,7 +1,8 @@
 """Room for documents: each caller's share of the disk, and the reserve of the disk for the database.
 
 A share counts the images and what filters made, as stored; the images and documents that are being written, so that
-many at once cannot take more room than one could; the folders of filters that run; and the logs of jobs.
+many at once cannot take more room than one could; the folders of filters that run; and the logs of jobs. Of other
+servers it counts what is stored, and images that arrive, in steps of 16 MiB; not their folders and logs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from postscan.core.cluster.arriving_images import ArrivingImages, NoOtherServers, UploadRow
 from postscan.core.errors import SpoolFull, StoreBusy
 from postscan.core.settings import Settings
 from postscan.core.spool.images import Spool
@@ -24,7 +26,8 @@ LEAST: Final = 1 << 20
 class Quota:
     """Checks whether there is room for more bytes. Safe to use from several threads."""
 
-    def __init__(self, settings: Settings, store: Store, spool: Spool) -> None:
+    def __init__(self, settings: Settings, store: Store, spool: Spool, arriving: ArrivingImages | None = None) -> None:
+        self._arriving = arriving or NoOtherServers()
         self.share = settings.limits.caller_bytes
         self._reserve = settings.storage.reserve_bytes
         self._store = store
@@ -37,15 +40,15 @@ class Quota:
         """Work with these settings from now on."""
         self.share = settings.limits.caller_bytes
 
-    def open(self, owner: str) -> Reservation:
+    def open(self, owner: str, row: UploadRow | None = None) -> Reservation:
         """Return the reservation for one document of this caller; raise `SpoolFull` if there is no room for any byte.
 
-        Raises `StoreBusy`.
+        With a *row*, other servers see what it reserves. Raises `StoreBusy`.
         """
-        kept = self._store.spooled_bytes(owner)
+        kept = self._store.spooled_bytes(owner) + self._arriving.reserved_elsewhere(owner)
         with self._lock:
             self._check(owner, kept, 1)
-        return Reservation(self, owner, kept)
+        return Reservation(self, owner, kept, row)
 
     @contextlib.contextmanager
     def folder(self, owner: str) -> Iterator[FolderShare]:
@@ -112,7 +115,8 @@ class FolderShare:
 class Reservation:
     """Room for one document, reserved as its bytes are written."""
 
-    def __init__(self, quota: Quota, owner: str, kept: int) -> None:
+    def __init__(self, quota: Quota, owner: str, kept: int, row: UploadRow | None = None) -> None:
+        self._row = row
         self._quota = quota
         self._owner = owner
         self._kept = kept
@@ -122,6 +126,8 @@ class Reservation:
         """Reserve room for *size* more bytes; raise `SpoolFull` if there is none."""
         self._quota.add(self._owner, self._kept, size)
         self._size += size
+        if self._row is not None:
+            self._row.reserve(self._size, self._quota.share)
 
     def release(self) -> None:
         """Give up the room. Harmless when repeated."""

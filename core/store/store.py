@@ -26,7 +26,7 @@ from postscan.core.model.states import JobState
 from postscan.core.store import deliveries, events, jobs, retention
 from postscan.core.store.cache import JobCache
 from postscan.core.store.callers import audit, requests
-from postscan.core.store.cluster import installation, members, numbering, session, turns
+from postscan.core.store.cluster import endpoint, installation, members, numbering, owner_lock, session, turns
 from postscan.core.store.cluster.members import Member, MemberBeat
 from postscan.core.store.cluster.named_locks import LockSession
 from postscan.core.store.cluster.session import MemberSession
@@ -44,6 +44,9 @@ _IN_PROGRESS: Final = [state.value for state in JobState if state.in_progress]
 _MOST_LISTED: Final = 10_000
 
 _NUMBERING_ROUNDS: Final = 50
+
+ALIVE_SECONDS: Final = 10.0
+"""A member that has not shown itself for so long does not count as a server that goes on."""
 
 _COUNT_OPEN: Final = sa.select(sa.func.count()).where(JOB.c.owner == sa.bindparam("of_owner"), IS_OPEN)
 
@@ -85,6 +88,8 @@ class Store:
             before = NOTHING if images_from is None else retention.transfer_images(db, images_from)
             jobs.insert(db, job, before)
             _write_records(db, records)
+            if most_open is not None:
+                owner_lock.take(db, job.owner.name)
             if most_open is not None and _count_open(db, job.owner.name) > most_open:
                 raise Unavailable(f"{job.owner.name} has {most_open} open jobs already")
 
@@ -386,6 +391,24 @@ class Store:
     def lock_session(self) -> LockSession | None:
         """Return a session for locks with names; None if no other process may serve the database at the same time."""
         return None if self.has_one_writer else LockSession(self._database.separate)
+
+    def endpoint_name(self, own: str) -> str:
+        """Return the name that all servers of the database have for devices; a server alone keeps its *own*."""
+        if self.has_one_writer:
+            return own
+        with self.writing() as db:
+            return endpoint.name(db, own)
+
+    def next_instance(self, own: str, least: int) -> int:
+        """Return a number of a run that no server of the database has had; a server alone has *least*."""
+        if self.has_one_writer:
+            return least
+        with self.writing() as db:
+            return endpoint.next_instance(db, own, least)
+
+    def is_last_server(self) -> bool:
+        """Return whether at most one server, and any number of workers, has shown itself in the last seconds."""
+        return sum(one.member.role == "serve" and one.age < ALIVE_SECONDS for one in self.members()) <= 1
 
     # --- retention -----------------------------------------------------------------------------------------------
 

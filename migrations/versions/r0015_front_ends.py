@@ -1,4 +1,4 @@
-"""Events without a number, for several processes that write to one PostgreSQL database."""
+"""What several servers on one database share: events without a number, images that arrive, the endpoint, misses."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,11 +12,42 @@ SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Add the table. The version before goes on numbering its events itself, and takes those without one along.
+    """Add the tables. The version before goes on numbering its events itself, and takes those without one along.
 
     It holds the lock of `core.store.cluster.numbering` whenever it writes an event. Without the trigger, an event that
     it writes could get a smaller number than an earlier one of the same job that has none yet.
     """
+    is_server = op.get_bind().dialect.name == "postgresql"
+    op.create_table(
+        "arriving",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("member", sa.String(36), nullable=False),
+        sa.Column("token", sa.String(36), nullable=False),
+        sa.Column("owner", sa.String(512), nullable=False),
+        sa.Column("reserved", sa.BigInteger, nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_arriving"),
+        prefixes=["UNLOGGED"] if is_server else [],
+    )
+    op.create_index("ix_arriving_token", "arriving", ["token"])
+    op.create_index("ix_arriving_owner", "arriving", ["owner"])
+    op.create_table(
+        "miss",
+        sa.Column("id", SERIAL, nullable=False),
+        sa.Column("who", sa.String(512), nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_miss"),
+        prefixes=["UNLOGGED"] if is_server else [],
+    )
+    op.create_index("ix_miss_who_at", "miss", ["who", "at"])
+    op.create_index("ix_miss_at", "miss", ["at"])
+    op.create_table(
+        "endpoint",
+        sa.Column("id", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("instance", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_endpoint"),
+    )
     op.create_table(
         "unnumbered_event",
         sa.Column("id", SERIAL, nullable=False),
@@ -30,7 +61,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["token"], ["job.token"], name="fk_unnumbered_event_token_job", ondelete="CASCADE"),
     )
     op.create_index("ix_unnumbered_event_token_version", "unnumbered_event", ["token", "version"])
-    if op.get_bind().dialect.name != "postgresql":
+    if not is_server:
         return
     # Each row lives for a moment: what is left of them is to be removed often.
     op.execute(

@@ -25,6 +25,10 @@ class AppSequence:
         self.instance = instance
         self._number = 0
 
+    def begin(self, instance: int) -> None:
+        """Begin another run, whose number is larger."""
+        self.instance, self._number = instance, 0
+
     def next(self) -> SequenceNumber:
         """Return the number of the next message."""
         self._number += 1

@@ -83,6 +83,11 @@ class Advertisement:
         log.info("answer too large for its question", extra={"bytes": len(data)})
         return None
 
+    def begin(self, instance: int) -> None:
+        """Begin another run: the numbers of messages and of the metadata are those of the run."""
+        self._sequence.begin(instance)
+        self._target = replace(self._target, version=instance)
+
     def hello(self) -> bytes:
         """Return the Hello of this server."""
         return discovery_messages.hello(self._target, self._sequence.next())

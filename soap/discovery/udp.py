@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from postscan.core.errors import SettingsError
+from postscan.core.cluster.endpoint import SharedEndpoint
+from postscan.core.errors import SettingsError, StoreBusy
 from postscan.core.settings.network import DiscoverySettings
 from postscan.soap.discovery import interfaces
 from postscan.soap.discovery.interfaces import FRESH_SECONDS, Interface, LocalNetworks
@@ -37,6 +38,9 @@ for 4)."""
 TIMES: Final = 2
 REPEAT_SECONDS: Final = (0.05, 0.25)
 """How often Hello and Bye are sent (MULTICAST_UDP_REPEAT), and the bounds of the pause between two."""
+
+LEAD_SECONDS: Final = 1.0
+"""Seconds between two looks whether this server leads, where there are several."""
 
 _IP_PKTINFO, _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 8, 49, 29  # Linux; not in the module socket
 _ANCILLARY: Final = 256
@@ -110,6 +114,8 @@ def listening(found: DiscoverySettings, address: str) -> Iterator[list[UdpSocket
 class DiscoveryServer:
     """Background task that receives questions and announces the server, from `start` to `stop` on one event loop.
 
+    Of several servers with one endpoint only the leader does so, from its Hello on; the last one that stops says Bye.
+
     All pauses are in seconds: `delay` returns the one before an answer to a multicast question, `pause` the one between
     two sendings of a message, `rest` is the one between two reads of the interfaces.
     """
@@ -125,7 +131,10 @@ class DiscoveryServer:
         pause: Callable[[], float] = lambda: _RANDOM.uniform(*REPEAT_SECONDS),
         rest: float = FRESH_SECONDS,
         ticks: Callable[[], float] = time.monotonic,
+        endpoint: SharedEndpoint | None = None,
     ) -> None:
+        self._endpoint = None if endpoint is None or endpoint.leadership.is_alone else endpoint
+        self._is_announced = self._endpoint is None
         self._advertisement = advertisement
         self._sockets = sockets
         self._only = "" if _is_wildcard(address) else address
@@ -154,16 +163,45 @@ class DiscoveryServer:
         if self._announcement is not None:
             self._announcement.cancel()
             await asyncio.gather(self._announcement, return_exceptions=True)
-        await self._multicast(self._advertisement.bye(), self._joined())
+        if await self._is_last():
+            await self._multicast(self._advertisement.bye(), self._joined())
 
     async def _announce(self) -> None:
         """Send Hello everywhere, then on each interface that appears."""
-        await self._send_hello(self._joined())
+        if self._endpoint is None:
+            await self._send_hello(self._joined())
         while True:
-            await asyncio.sleep(self._rest)
+            if self._endpoint is not None:
+                await self._follow(self._endpoint)
+            await asyncio.sleep(self._rest if self._endpoint is None else min(self._rest, LEAD_SECONDS))
             new = [(udp, interface) for udp in self._sockets for interface in udp.update_memberships()]
             if new:
                 await self._send_hello(new)
+
+    async def _follow(self, endpoint: SharedEndpoint) -> None:
+        """Begin a run when this server begins to lead, and answer nothing any more when it has ceased."""
+        if not endpoint.leadership.is_leader:
+            self._is_announced = False
+        elif not self._is_announced:
+            try:
+                instance = await asyncio.to_thread(endpoint.next_instance, int(time.time()))
+            except StoreBusy:
+                return  # the next look tries again
+            self._advertisement.begin(instance)
+            self._is_announced = True
+            await self._send_hello(self._joined())
+
+    async def _is_last(self) -> bool:
+        """Return whether the endpoint ends with this server."""
+        if self._endpoint is None:
+            return True
+        try:
+            return self._endpoint.leadership.is_leader and await asyncio.to_thread(self._endpoint.is_last)
+        except StoreBusy:
+            return False
+
+    def _may_answer(self) -> bool:
+        return self._endpoint is None or (self._is_announced and self._endpoint.leadership.is_leader)
 
     async def _send_hello(self, to: list[tuple[UdpSocket, Interface]]) -> None:
         await asyncio.sleep(self._delay())
@@ -186,7 +224,7 @@ class DiscoveryServer:
         """Receive one datagram and answer it; an error is logged, since it must not stop the server."""
         try:
             datagram = _receive(udp)
-            if datagram is None or not self._is_for_us(datagram.arrival):
+            if datagram is None or not self._is_for_us(datagram.arrival) or not self._may_answer():
                 return
             response = self._responder.response_to(datagram.data, datagram.arrival)
         except Exception:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
+from postscan.core.cluster.leadership import AlwaysLeader, Leadership
 from postscan.core.errors import Unavailable
 from postscan.core.model.principal import Principal
 from postscan.core.model.subscription import Subscription
@@ -31,6 +32,9 @@ POLL_SECONDS: Final = 0.25
 LIST_SECONDS: Final = 5.0
 """Pause between two reads of the list of subscriptions, some of which other processes may have ended."""
 
+SHARED_SECONDS: Final = 1.0
+"""The same where other servers may have added some; and between two looks at whether this process leads."""
+
 WRITE_SECONDS: Final = 1.0
 """Pause between two writes of cursors. What was delivered and not written is delivered again after a crash."""
 
@@ -39,15 +43,22 @@ STOP_SECONDS: Final = 1.0
 
 
 class Notifier:
-    """Background task that delivers the events of one server, from `start` to `stop`; on one event loop.
+    """Background task that delivers events from `start` to `stop`, while this process leads; on one event loop.
 
     *pause* returns the seconds before the next try from the number of consecutive failures. Raises `SettingsError` if
     the CAs of the settings cannot be used.
     """
 
     def __init__(
-        self, subscriptions: Subscriptions, settings: Settings, *, pause: Callable[[int], float] = backoff
+        self,
+        subscriptions: Subscriptions,
+        settings: Settings,
+        *,
+        pause: Callable[[int], float] = backoff,
+        leadership: Leadership | None = None,
     ) -> None:
+        self._leadership = leadership or AlwaysLeader()
+        self._list_seconds = LIST_SECONDS if self._leadership.is_alone else SHARED_SECONDS
         self._subscriptions = subscriptions
         self._creates = PendingCreates()
         self._delivery = EventDelivery(subscriptions, settings, self._creates, pause)
@@ -95,12 +106,15 @@ class Notifier:
     async def _poll(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS if self._has_work() else None):
+                rest = None if self._leadership.is_alone else SHARED_SECONDS
+                async with asyncio.timeout(POLL_SECONDS if self._has_work() else rest):
                     await self._woken.wait()
             await self._poll_once()
 
     async def _poll_once(self) -> None:
         self._woken.clear()
+        if not self._leadership.is_leader:
+            self._forget()
         try:
             await self._query()
         except Unavailable:  # the store has logged it
@@ -109,15 +123,23 @@ class Notifier:
             log.exception("events delayed")
         self._start_deliveries()
 
+    def _forget(self) -> None:
+        """Deliver nothing more: another server does. What was delivered is still written."""
+        for one in self._subscribers.values():
+            one.closed = True
+        self._subscribers = {}
+        self._list_at = 0.0
+
     def _has_work(self) -> bool:
         """Return whether there are subscribers, unwritten cursors, or an unread list of subscriptions."""
-        return bool(self._subscribers or self._delivery.moved or not self._list_at)
+        is_unread = self._leadership.is_leader and not self._list_at
+        return bool(self._subscribers or self._delivery.moved or is_unread)
 
     async def _query(self) -> None:
         """Read the list of subscriptions and the new events, and write cursors, each when its time has come."""
         now = asyncio.get_running_loop().time()
-        if now >= self._list_at:
-            self._list_at = now + LIST_SECONDS
+        if self._leadership.is_leader and now >= self._list_at:
+            self._list_at = now + self._list_seconds
             self._update_subscribers(await self._delivery.in_thread(self._subscriptions.live))
         if self._subscribers:
             await self._find_events()

@@ -41,6 +41,25 @@ def endpoint_id(data_dir: Path) -> str:
     return text
 
 
+def adopt(data_dir: Path, name: str) -> None:
+    """Let the servers of one database have one name: store *name* unless it is this server's already.
+
+    Raises `SettingsError` if it cannot be stored.
+    """
+    if endpoint_id(data_dir) == name:
+        return
+    file = data_dir / FILE
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix=f".{FILE}-", dir=data_dir, encoding="ascii", delete=False) as new:
+            new.write(f"{name}\n")
+            new.flush()
+            os.fsync(new.fileno())
+        Path(new.name).replace(file)
+        _sync(data_dir)
+    except OSError as error:
+        raise SettingsError(f"{file}: the name of this server cannot be stored there: {error}") from error
+
+
 def _create(file: Path) -> None:
     """Create the file with all of its content, unless another process has created it."""
     with tempfile.NamedTemporaryFile("w", prefix=f".{FILE}-", dir=file.parent, encoding="ascii") as temporary:

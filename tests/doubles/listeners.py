@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 from lxml import etree
 
+from postscan.core.cluster.leadership import Leadership
 from postscan.core.engine import Engine
 from postscan.core.model.subscription import Subscription
 from postscan.core.settings import Settings
@@ -110,8 +111,17 @@ class Telling:
     *pause* are the seconds before it tries again.
     """
 
-    def __init__(self, core: Engine, settings: Settings | None = None, *, pause: float = 0.05) -> None:
-        self.notifier = Notifier(core.subscriptions, settings or core.settings, pause=lambda _failures: pause)
+    def __init__(
+        self,
+        core: Engine,
+        settings: Settings | None = None,
+        *,
+        pause: float = 0.05,
+        leadership: Leadership | None = None,
+    ) -> None:
+        self.notifier = Notifier(
+            core.subscriptions, settings or core.settings, pause=lambda _failures: pause, leadership=leadership
+        )
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 

@@ -15,6 +15,7 @@ from email.message import EmailMessage
 from typing import Final, Protocol
 
 from postscan.core.clock import Clock
+from postscan.core.cluster.leadership import AlwaysLeader, Leadership
 from postscan.core.errors import JobNotFound, StoreBusy
 from postscan.core.execution.job_mail import texts
 from postscan.core.execution.job_mail.smtp import JobMailServer, MailPostponed, MailRefused, MailServerAway
@@ -57,9 +58,20 @@ class MailTransport(Protocol):
 
 
 class JobMailSender:
-    """Sends from `start` to `stop`; without a mail server in the settings it does nothing. Stop it before the store."""
+    """Sends from `start` to `stop`, while this process leads. Stop it before the store.
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock, server: MailTransport | None = None) -> None:
+    Without a mail server in the settings it does nothing.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        server: MailTransport | None = None,
+        leadership: Leadership | None = None,
+    ) -> None:
+        self._leadership = leadership or AlwaysLeader()
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -96,6 +108,9 @@ class JobMailSender:
 
     def work(self) -> None:
         """Find what happened, and send what is due. Raises `StoreBusy`."""
+        if not self._leadership.is_leader:
+            self._cursor = None  # another process stores it now
+            return
         self._find()
         if self._clock.ticks() >= self._not_before:
             self._send()

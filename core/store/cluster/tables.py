@@ -20,6 +20,41 @@ MEMBER = sa.Table(
 """The members of a cluster, one row for each process; `id` is new at each start, `folder` identifies the data folder,
 `settings` is a hash of what must be the same in all, `beat` is the time of the database when the process last wrote."""
 
+ARRIVING = sa.Table(
+    "arriving",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("member", sa.String(36), nullable=False),
+    sa.Column("token", sa.String(36), nullable=False),
+    sa.Column("owner", sa.String(512), nullable=False),
+    sa.Column("reserved", sa.BigInteger, nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
+    sa.Index(None, "token"),
+    sa.Index(None, "owner"),
+)
+"""Images that arrive at one of several servers (`arriving`); on PostgreSQL the table is not logged, on SQLite empty."""
+
+ENDPOINT = sa.Table(
+    "endpoint",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("instance", sa.BigInteger, nullable=False),
+)
+"""One row, on PostgreSQL: the name by which devices recognise the servers of this database, and the number of the last
+run that was announced."""
+
+MISS = sa.Table(
+    "miss",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("who", sa.String(512), nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index(None, "who", "at"),
+    sa.Index(None, "at"),
+)
+"""Requests of a minute with a token that is not the caller's (`misses`); on PostgreSQL not logged, on SQLite empty."""
+
 UNNUMBERED_EVENT = sa.Table(
     "unnumbered_event",
     METADATA,

@@ -13,6 +13,7 @@ import databases
 import pytest
 import sqlalchemy as sa
 from conftest import ANNA, AnyProcess
+from shared_lead import Member
 from works import Works, until
 
 from postscan.core.engine import Engine
@@ -198,3 +199,30 @@ def test_a_sweep_that_fails_is_not_the_last_one(
         until(lambda: len(sweeps) == 2)
 
     assert caplog.messages.count("sweep failed") == lines
+
+
+def test_of_several_servers_the_leader_alone_sweeps(
+    core: Engine, silent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two would do the same work; another one begins when it leads."""
+    monkeypatch.setattr(sweeper, "POLL_SECONDS", 0.01)
+    member, looks = Member(leads=False), threading.Semaphore(0)
+
+    class Watched(Member):
+        @property
+        def is_leader(self) -> bool:
+            looks.release()
+            return member.is_leader
+
+        @is_leader.setter
+        def is_leader(self, _leads: bool) -> None:
+            pass
+
+    one = sweeper.Sweeper(core.store, core.uploads, core.retention, core.clock, Watched(leads=False))
+    one.start()
+    for _ in range(3):
+        looks.acquire()
+    assert states(core) == {JobState.CREATING: MANY}
+    member.is_leader = True
+    until(lambda: states(core)[JobState.ABORTED] == MANY, "for the sweep")
+    one.stop()

@@ -140,7 +140,7 @@ def test_a_new_server_fails_the_jobs_that_no_source_sends_pages_of_any_more(sour
     ended = sources.open(key="2")
     sources.core.service.end(ended, OWNER)
 
-    sources.origins.begin()
+    sources.origins.fail_left()
 
     assert (sources.job(token).state, sources.job(ended).state) == (JobState.ABORTED, JobState.PENDING)
     assert sources.origins.open(sources.offer).state is OPENED
@@ -159,7 +159,7 @@ def cost_of_a_start(settings: Settings, home: Path, number: int) -> int:
     with sources.core.store.writing() as db:
         for place in range(10 * number):
             jobs.insert(db, replace(of_a_device, token=JobToken(f"device {place}"), owner=BORIS))
-    cost = longest(sources.origins.begin)
+    cost = longest(sources.origins.fail_left)
 
     assert {sources.job(token).state for token in tokens} == {JobState.ABORTED}
     assert sources.job("device 0").state is JobState.CREATING

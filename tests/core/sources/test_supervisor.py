@@ -6,19 +6,21 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import databases
 import pytest
 from conftest import AnyProcess
 from errands import Running, Start
+from shared_lead import Member
 from sourced import ADMIN, ANNA
 from works import SID, alive, until
 
 from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument, Unavailable
 from postscan.core.filters.source.ticket import ScanTicket
-from postscan.core.model.job import JobToken
+from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import JobReason, JobState
 from postscan.core.registry import restarts
@@ -325,3 +327,23 @@ def test_without_sources_nothing_runs(settings: Settings) -> None:
     core.close()
 
     assert not [name for name in names if name.startswith(("postscan-sources", "postscan-inlet"))]
+
+
+def test_an_inlet_runs_at_the_server_that_holds_its_lock(start: Start, job: Callable[..., Job]) -> None:
+    """It ends where the lock is lost; where it is taken, the jobs of the last holder are failed first."""
+    with start(errand=HOLD) as running:
+        token, member = held(running), Member(leads=False)
+        running.core.sources._leadership = member
+        until(lambda: job_of(running, token)[0].ended, "for the job of the source that ended")
+        running.core.inlets.record_state("errand", "ready", "at another server")
+        of_other = JobToken("of-another-server")
+        running.core.store.insert(job(token=of_other, owner=Principal("source:errand:someone", Proof.SOURCE)))
+        (running.folder("errand") / "job").unlink()
+
+        assert job_of(running, of_other)[0] is JobState.CREATING
+        assert running.row().detail == "at another server"
+        member.is_leader = True
+        held(running)
+        running.await_state("ready")
+        assert job_of(running, of_other)[0] is JobState.ABORTED
+        assert running.row().detail == "on its way"

@@ -8,6 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 from conftest import ANNA
+from shared_lead import Member
 from works import SID, instructions
 
 from postscan.core.engine import Engine
@@ -284,3 +285,21 @@ def test_a_job_that_is_gone_is_not_told(office: Office) -> None:
     office.clock.advance(HOUR)
 
     assert office.works() == []
+
+
+def test_of_several_servers_the_leader_alone_sends(office: Office) -> None:
+    """The next one goes on behind what is stored, so that no mail is sent twice."""
+    leader, other = Member(leads=True), Member(leads=False)
+    core = office.core
+    first = JobMailSender(core.settings, core.store, office.clock, office.post, leader)
+    second = JobMailSender(core.settings, core.store, office.clock, office.post, other)
+    office.failed()
+    second.work()
+    assert office.post.told == []
+    first.work()
+    leader.is_leader, other.is_leader = False, True
+    office.failed(OTHER)
+    first.work()
+    second.work()
+
+    assert office.post.told == [("anna", "failed"), ("ben", "failed")]
