@@ -1,8 +1,8 @@
 """Commits with events on PostgreSQL, from 16 clients with 0.3 ms between their statements, and how late numbers are.
 
 Side by side in one run: with the lock that each such commit took until events were numbered behind the commits, and
-without it while a leader numbers them. Each client is a process with a connection of its own; it changes jobs of its
-own, and its network is simulated by a pause between two statements. The server syncs its commits.
+without it while a leader numbers them. Each client is a process with a connection of its own; it changes a job of its
+own by the statements of the store, with a pause behind each as a network would make it. The server syncs its commits.
 
     python -m bench cluster
 """
@@ -20,6 +20,7 @@ from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import sqlalchemy as sa
 
 from postscan.core.cluster.event_numbering import EventNumbering
@@ -28,7 +29,6 @@ from postscan.core.model.job import Job, JobToken
 from postscan.core.model.principal import Principal, Proof, User
 from postscan.core.model.process import FilterInstructions, Instructions, ScanProcess
 from postscan.core.store import events
-from postscan.core.store.cluster import numbering
 from postscan.core.store.schema import EVENT
 from postscan.core.store.store import Store
 
@@ -39,7 +39,17 @@ ROUNDS: Final = 3
 START_SECONDS: Final = 120.0
 _AT: Final = datetime(2026, 3, 2, 9, 41, 7, tzinfo=UTC)
 _USER: Final = User("S-1-5-21-1-2-3-1001", "anna@fabrikam.example")
-_LOCK: Final = sa.text("select pg_advisory_xact_lock(7)")
+_LOCK: Final = "select pg_advisory_xact_lock(7)"
+_EVENT: Final = (
+    "insert into unnumbered_event (token, kind, at, fields, version, progress)"
+    """ values (%(token)s, 'ImageReceived', now(), '{"document": 1, "size": 1, "sha256": ""}', %(version)s, 0)"""
+)
+_CHANGE: Final = (
+    "select * from job where token = %(token)s for update",
+    "update job set version = %(version)s where token = %(token)s",
+    _EVENT,
+    _EVENT,
+)
 
 
 def run() -> None:
@@ -124,28 +134,23 @@ def _ticks(until: float) -> Iterator[int]:
 
 
 def _client(url: str, number: int, locked: bool, begin: Barrier, over: Event, counts: Any) -> None:
-    """Create, end and cancel jobs of its own until it is over, three commits each; then report how many."""
-    for statement in ("before_cursor_execute", "commit"):
-        sa.event.listen(sa.Engine, statement, lambda *_: time.sleep(PAUSE_SECONDS))
-    if locked:
-        add = numbering.add
+    """Change a job of its own until it is over, by the statements of the store alone; then report how often.
 
-        def add_locked(db: Any, rows: Any, progress: int) -> None:
-            db.execute(_LOCK)
-            add(db, rows, progress)
-
-        numbering.add = add_locked
-    done = 0
+    The store's own Python would take most of a processor that all clients and the database share.
+    """
     with contextlib.closing(Store(url)) as store:
+        token = f"job-{number}"
+        store.insert(_job(token))
+    address = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    done = 0
+    with psycopg.connect(address) as connection:
         begin.wait(START_SECONDS)
         while not over.is_set():
-            token = f"job-{number}-{done}"
-            store.insert(_job(token))
-            with store.change(token) as job:
-                job.end(_AT)
-            with store.change(token) as job:
-                job.cancel(_AT)
-            done += 3
+            done += 1
+            for statement in (*_CHANGE[:1], *((_LOCK,) if locked else ()), *_CHANGE[1:]):
+                connection.execute(statement, {"token": token, "version": done}, prepare=True)
+                time.sleep(PAUSE_SECONDS)
+            connection.commit()
     counts.put(done)
 
 
@@ -160,7 +165,7 @@ def _check(store: Store, commits: int) -> None:
         by_job.setdefault(token, []).append(version)
     assert all(versions == sorted(versions) for versions in by_job.values()), "events of a job are out of order"
     made = [set(versions) for token, versions in by_job.items() if token.startswith("job-")]
-    assert sum(map(len, made)) == commits, "an event is missing"
+    assert sum(map(len, made)) == commits + CLIENTS, "an event is missing"
 
 
 def _job(token: str) -> Job:
