@@ -34,6 +34,8 @@ COMMANDS: Final = {
     "spool": "postscan.cli.commands.spool:app",
     "init": "postscan.cli.systemd.command:init",
     "migrate": "postscan.cli.commands.migrate:migrate",
+    "backup": "postscan.cli.commands.backup:backup",
+    "restore": "postscan.cli.commands.backup:restore",
     "doctor": "postscan.cli.commands.doctor:doctor",
 }
 """Module and name of each command, a function or a `typer.Typer` with commands of its own, in the order of the help."""

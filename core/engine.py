@@ -47,6 +47,7 @@ from postscan.core.service.accounts.accounts import Accounts
 from postscan.core.service.accounts.sessions import Sessions
 from postscan.core.service.accounts.tokens import ApiTokens
 from postscan.core.service.administration.audit_trail import AuditTrail
+from postscan.core.service.administration.backup.archive import Backup
 from postscan.core.service.administration.callers import Callers
 from postscan.core.service.administration.listing import JobListing
 from postscan.core.service.administration.metrics import readiness
@@ -105,6 +106,7 @@ class Engine:
         self.spool = Spool(settings.storage.spool_dir)
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.audit_trail = AuditTrail(self.store, self.clock)
+        self.backup = Backup(settings, self.store, self.clock)
         self.listing = JobListing(self.store, self.clock)
         self.callers = Callers(settings, self.store, self.clock)
         self.overview = Overview(self.store, self.clock)

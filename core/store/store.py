@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -348,6 +349,15 @@ class Store:
     def served(self, lost: Callable[[str], None]) -> AbstractContextManager[None]:
         """Be the only server of the database while the body runs: see `Database.served`. Raises `SettingsError`."""
         return self._database.served(lost)
+
+    @property
+    def file(self) -> str | None:
+        """The path of an SQLite file, else None."""
+        return self._database.file
+
+    def copy_to(self, file: Path) -> None:
+        """Copy an SQLite database, as it is after one of its commits, into a new file. Raises `StoreBusy`."""
+        self._database.copy_to(file)
 
     def server(self) -> str | None:
         """Return the name of the process that serves the database; None if there is none."""

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -83,6 +84,11 @@ class Database:
                 )
                 raise SettingsError(f"{self.name}: {reason}") from None
             yield
+
+    def copy_to(self, file: Path) -> None:
+        """Copy an SQLite database, as it is after one of its commits, into a new file. Raises `StoreBusy`."""
+        with self._admitted(), translated():
+            self._backend.copy_to(file)
 
     def server(self) -> str | None:
         """Return the name of the process that serves this database; None if there is none. Raises `StoreBusy`."""

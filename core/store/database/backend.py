@@ -6,6 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -70,6 +71,10 @@ class Backend(ABC):
     def watched(self) -> AbstractContextManager[None]:
         """Watch over the transaction of the body, which includes its connection."""
         return contextlib.nullcontext()
+
+    def copy_to(self, file: Path) -> None:
+        """Copy the database, as it is after one of its commits, into a new file; for SQLite alone."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the connections."""
