@@ -29,8 +29,8 @@ from postscan.core.service.administration.backup.manifest import (
     NAME,
     PROCESSES,
     SETTINGS,
-    Entry,
-    Manifest,
+    BackedUpFile,
+    BackupManifest,
 )
 from postscan.core.settings import Settings
 from postscan.core.store.callers import audit
@@ -54,7 +54,7 @@ class Backup:
         self._store = store
         self._clock = clock
 
-    def write(self, target: Path, settings_file: Path | None, by: Principal) -> Manifest:
+    def write(self, target: Path, settings_file: Path | None, by: Principal) -> BackupManifest:
         """Write a backup to *target*, which must be new, and return its manifest; a line of the audit trail has it.
 
         It can be read by the user of this process alone. *settings_file* is the file that the settings were read from.
@@ -67,9 +67,9 @@ class Backup:
             )
         with _new_file(target) as opened, tempfile.TemporaryDirectory(dir=target.absolute().parent) as folder:
             with tarfile.open(fileobj=opened, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                writing = _Writing(tar)
+                writing = _BackupTar(tar)
                 self._add_all(writing, Path(folder) / DATABASE, settings_file)
-                manifest = Manifest(
+                manifest = BackupManifest(
                     version=metadata.version("postscan"), created=self._clock.now(), files=dict(writing.files)
                 )
                 writing.add_bytes(NAME, manifest.model_dump_json(indent=1).encode())
@@ -78,7 +78,7 @@ class Backup:
                 audit.write_audit(db, line)
         return manifest
 
-    def _add_all(self, writing: _Writing, copy: Path, settings_file: Path | None) -> None:
+    def _add_all(self, writing: _BackupTar, copy: Path, settings_file: Path | None) -> None:
         storage, processes = self._settings.storage, self._settings.processes_dir
         own = frozenset({Path(self._store.file or "").resolve(), processes.resolve()})
         if settings_file is not None:
@@ -96,7 +96,7 @@ class Backup:
         _add_folder(writing, PROCESSES, processes, frozenset())
 
 
-def _missing(database: Path, writing: _Writing) -> str:
+def _missing(database: Path, writing: _BackupTar) -> str:
     """Return an image of an open job in a copied database that was not copied; empty if there is none."""
     with contextlib.closing(Store(f"sqlite:///{database}")) as copied:
         for blob in copied.open_blobs():
@@ -106,7 +106,7 @@ def _missing(database: Path, writing: _Writing) -> str:
     return ""
 
 
-def _add_folder(writing: _Writing, prefix: str, root: Path, own: Collection[Path]) -> None:
+def _add_folder(writing: _BackupTar, prefix: str, root: Path, own: Collection[Path]) -> None:
     """Add the files below a folder that are new since the last call; *own* are those that are added elsewhere.
 
     What a server makes anew is left out.
@@ -123,13 +123,13 @@ def _add_folder(writing: _Writing, prefix: str, root: Path, own: Collection[Path
                 writing.add(key, path)
 
 
-class _Writing:
+class _BackupTar:
     """Adds files to a tar file, and keeps their sizes and hashes. A later one of the same name replaces the earlier."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
         self._stamps: dict[str, tuple[int, int]] = {}
-        self.files: dict[str, Entry] = {}
+        self.files: dict[str, BackedUpFile] = {}
 
     def has(self, name: str, path: Path) -> bool:
         """Return whether a file was added as it is now, by its size and the time of its last change."""
@@ -160,12 +160,12 @@ class _Writing:
     def _add(self, name: str, content: BinaryIO, size: int) -> None:
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = size, 0o600
-        hashed = _Hashed(content)
+        hashed = _HashedReading(content)
         self._tar.addfile(entry, hashed)  # type: ignore[arg-type]  # it reads, and nothing else
-        self.files[name] = Entry(size=size, sha256=hashed.hash.hexdigest())
+        self.files[name] = BackedUpFile(size=size, sha256=hashed.hash.hexdigest())
 
 
-class _Hashed:
+class _HashedReading:
     """A file that hashes what is read from it."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -22,7 +22,7 @@ PROCESSES: Final = "processes/"
 FORM: Final = 1
 
 
-class Entry(BaseModel):
+class BackedUpFile(BaseModel):
     """One file: its size in bytes, and its SHA-256 as 64 hexadecimal digits."""
 
     model_config = ConfigDict(frozen=True)
@@ -31,7 +31,7 @@ class Entry(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
+class BackupManifest(BaseModel):
     """The files of a backup by their names in it, when it was begun (UTC), and the version that has made it."""
 
     model_config = ConfigDict(frozen=True)
@@ -39,4 +39,4 @@ class Manifest(BaseModel):
     form: int = FORM
     version: str
     created: datetime
-    files: dict[str, Entry]
+    files: dict[str, BackedUpFile]

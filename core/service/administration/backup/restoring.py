@@ -22,8 +22,8 @@ from postscan.core.service.administration.backup.manifest import (
     NAME,
     PROCESSES,
     SETTINGS,
-    Entry,
-    Manifest,
+    BackedUpFile,
+    BackupManifest,
 )
 from postscan.core.settings import Settings
 
@@ -34,7 +34,7 @@ _SQLITE: Final = "sqlite:///"
 _CHUNK: Final = 1 << 20
 
 
-def restore(backup: Path, settings: Settings, settings_file: Path | None = None) -> Manifest:
+def restore(backup: Path, settings: Settings, settings_file: Path | None = None) -> BackupManifest:
     """Unpack a backup for an installation with these settings, which has no data yet, and return its manifest.
 
     Its settings are written to *settings_file*, which must be new; without one they are left out. Raises
@@ -106,12 +106,12 @@ def _safe(name: str) -> PurePosixPath:
     return path
 
 
-def _manifest(tar: tarfile.TarFile, backup: Path) -> Manifest:
+def _manifest(tar: tarfile.TarFile, backup: Path) -> BackupManifest:
     try:
         member = tar.getmember(NAME)
         opened = tar.extractfile(member)
         content = opened.read(MOST_MANIFEST) if opened and member.size <= MOST_MANIFEST else b""
-        manifest = Manifest.model_validate_json(content)
+        manifest = BackupManifest.model_validate_json(content)
     except KeyError:
         raise PostscanError(f"{backup}: has no {NAME}; it was cut, or is no backup") from None
     except ValidationError as error:
@@ -121,7 +121,7 @@ def _manifest(tar: tarfile.TarFile, backup: Path) -> Manifest:
     return manifest
 
 
-def _unpack(tar: tarfile.TarFile, name: str, entry: Entry, path: Path) -> None:
+def _unpack(tar: tarfile.TarFile, name: str, entry: BackedUpFile, path: Path) -> None:
     """Write one file, and compare it with the manifest."""
     found = hashlib.sha256()
     try:

@@ -1,0 +1,1 @@
+"""The commands for what is stored: its backup, its tables, and the spool."""
