@@ -31,11 +31,11 @@ COMMANDS: Final = {
     "plugin": "postscan.cli.plugin.commands:app",
     "directory": "postscan.cli.plugin.directory:app",
     "naming": "postscan.cli.commands.naming:app",
-    "spool": "postscan.cli.commands.spool:app",
+    "spool": "postscan.cli.commands.storage.spool:app",
     "init": "postscan.cli.systemd.command:init",
-    "migrate": "postscan.cli.commands.migrate:migrate",
-    "backup": "postscan.cli.commands.backup:backup",
-    "restore": "postscan.cli.commands.backup:restore",
+    "migrate": "postscan.cli.commands.storage.migrate:migrate",
+    "backup": "postscan.cli.commands.storage.backup:backup",
+    "restore": "postscan.cli.commands.storage.backup:restore",
     "doctor": "postscan.cli.commands.doctor:doctor",
 }
 """Module and name of each command, a function or a `typer.Typer` with commands of its own, in the order of the help."""

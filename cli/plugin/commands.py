@@ -54,7 +54,7 @@ def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin, as `postscan plugin list` names it.")],
     json: JSON = False,
 ) -> None:
-    """Explain a plugin: its filters and their instructions, its source, or its hooks.
+    """Explain a plugin: its filters, its source, or its hooks.
 
     Instructions are elements of the scan process, in the namespace of the dialect. Settings are keys of the table
     `[filters.NAME]`, of an inlet `[sources.<name>]`, or of `[plugins.NAME]`; this shows the keys, never their values.

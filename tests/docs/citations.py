@@ -56,8 +56,8 @@ _OLD: Final = re.compile(
 _FORMS: Final = (_SECTION, _QUIRK, _PAGE, _ID, _NUMBERED, _BARE, _OLD)
 """All that may be a citation, each within a line."""
 
-_NO_IDS: Final = frozenset({"A3", "A4", "A5", "C0", "C1", "C4"})
-"""Not IDs: sizes of paper, the two sets of control characters, a rule of ruff."""
+_NO_IDS: Final = frozenset({"A3", "A4", "A5", "C0", "C1", "C4", "S3"})
+"""Not IDs: sizes of paper, the two sets of control characters, a rule of ruff, an object store."""
 
 _CODE: Final = re.compile(r"`[^`\n]{16,}`")
 """Code within a line; what is shorter may be an ID or the name of a page."""
