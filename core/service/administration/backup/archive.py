@@ -12,6 +12,7 @@ import errno
 import hashlib
 import io
 import os
+import stat
 import tarfile
 import tempfile
 from collections.abc import Collection, Iterator
@@ -36,7 +37,7 @@ from postscan.core.settings import Settings
 from postscan.core.store.callers import audit
 from postscan.core.store.store import Store
 
-LEFT_OUT: Final = frozenset({"run", "ballast", "metrics.prom", "reload.json"})
+LEFT_OUT: Final = frozenset({"run", "ballast", "reload.json"})
 """Entries of the data folder that each server makes anew; so are locks, and the pictures of pages."""
 
 MOST_COPIES: Final = 5
@@ -139,15 +140,13 @@ class _BackupTar:
         return False
 
     def add(self, name: str, path: Path) -> None:
-        """Add a regular file, as many bytes of it as it has now; do nothing if it was removed meanwhile."""
+        """Add a file, as many bytes of it as it has now; leave out one that was removed meanwhile, a link or a socket."""
         try:
-            opened = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+            if not stat.S_ISREG(path.lstat().st_mode):
+                return
+            opened = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
         except (FileNotFoundError, NotADirectoryError):
             return
-        except OSError:
-            if path.is_symlink():
-                return
-            raise
         with opened:
             found = os.fstat(opened.fileno())
             self._add(name, opened, found.st_size)
