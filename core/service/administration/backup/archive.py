@@ -140,7 +140,7 @@ class _BackupTar:
         return False
 
     def add(self, name: str, path: Path) -> None:
-        """Add a file, as many bytes of it as it has now; leave out one that was removed meanwhile, a link or a socket."""
+        """Add a file, as many bytes of it as it has now; leave out links, sockets, and what was removed."""
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 return
