@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-SERVER := --extra image --extra ldap --extra oidc --extra ocr --extra pdf --extra postgres --extra sharepoint --extra smb --extra sources
+SERVER := --extra image --extra ldap --extra oidc --extra ocr --extra pdf --extra postgres --extra s3 --extra sharepoint --extra smb --extra sources
 LINKED := core soap plugins migrations doctor console cli
 
 .PHONY: help demo test test-services check types layers lint format docs lock bench clean

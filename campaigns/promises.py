@@ -16,7 +16,8 @@ from acceptance.server import Server, digest
 
 from campaigns.source_job import SourceJob, has_failed
 from campaigns.whole_job import Job
-from postscan.core.spool.images import ID, LOGS, LOST, PICTURES
+from postscan.core.model.job import JobDocument
+from postscan.core.spool.image_store.spool_store import ID, LOGS, LOST, PICTURES
 
 END: Final = {
     "delivered": "Completed",
@@ -41,7 +42,7 @@ def acknowledged(job: Job | SourceJob) -> list[str]:
     for number in job.acknowledged_images():
         if number not in have or have[number].sha256 != _sha256(job.images[number]):
             broken.append(f"image {number} of {job.token} was acknowledged and is lost")
-        elif not stored.state.ended and digest(job.server.works.core.spool.path(have[number])) != have[number].sha256:
+        elif not stored.state.ended and _kept(job, have[number]) != have[number].sha256:
             broken.append(f"the file of image {number} of {job.token} is not what was sent")
     for number, document in have.items():
         if document.sha256 != _sha256(job.images[number]):
@@ -105,6 +106,12 @@ def tidy(server: Server, jobs: Sequence[Job | SourceJob]) -> list[str]:
     return broken
 
 
+def _kept(job: Job | SourceJob, document: JobDocument) -> str:
+    """Return the hash of what the spool has of a document."""
+    with job.server.works.core.spool.fetching() as fetch:
+        return digest(fetch(document))
+
+
 def _page_acknowledged(job: SourceJob) -> list[str]:
     """Check that one job has the page, which takes no more pages, and its file until it has ended."""
     found = job.stored()
@@ -114,7 +121,7 @@ def _page_acknowledged(job: SourceJob) -> list[str]:
     broken = []
     if stored.state in _BEFORE_END or stored.state in ("Canceled", "Aborted"):
         broken.append(f"{job.name} ({job.kind}) was acknowledged, and its job {stored.token} is {stored.state}")
-    if not stored.state.ended and digest(job.server.works.core.spool.path(stored.documents[0])) != _page(job):
+    if not stored.state.ended and _kept(job, stored.documents[0]) != _page(job):
         broken.append(f"the file of {job.name} ({job.kind}) is not what was sent")
     return broken
 

@@ -70,10 +70,11 @@ from postscan.core.sources.start import start_message
 from postscan.core.sources.supervisor import SourceSupervisor
 from postscan.core.spool import identity, recovery
 from postscan.core.spool.ballast import Ballast
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.opening import open_spool
 from postscan.core.spool.quota import Quota
 from postscan.core.spool.recovery import Comparison
 from postscan.core.spool.retention import Retention
+from postscan.core.spool.shared_looks import SharedLooks
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.database.file_lock import FileLock, LockHeld, process_number
 from postscan.core.store.store import Store
@@ -103,7 +104,10 @@ class Engine:
             NoOtherServers() if self.leadership.is_alone else SharedArrivingImages(self.store)
         )
         self._numbering = EventNumbering(self.store, self.leadership)
-        self.spool = Spool(settings.storage.spool_dir)
+        self._membership: Membership | None = None
+        if settings.cluster.members == "several":
+            self._membership = Membership(settings, self.store, self.clock, _end_process)
+        self.spool = open_spool(settings, self._membership.holder if self._membership else "")
         self.subscriptions = Subscriptions(self.store, settings.events, self.clock)
         self.audit_trail = AuditTrail(self.store, self.clock)
         self.backup = Backup(settings, self.store, self.clock)
@@ -128,13 +132,10 @@ class Engine:
         self.tokens = ApiTokens(self.store, self.refusals, self.clock)
         chores = [Chore(MARK_SECONDS, self._keep_time), Chore(WINDOW, self.refusals.summarize)]
         self._keeps_mark = True
-        self._membership: Membership | None = None
-        locks: JobLocks = OnlyHolder()
-        wakeups: JobWakeups = NoWakeups()
+        locks: JobLocks = self._membership or OnlyHolder()
+        wakeups: JobWakeups = self._membership.wakeups if self._membership else NoWakeups()
         throttle: SharedThrottle | None = None
-        if settings.cluster.members == "several":
-            self._membership = locks = Membership(settings, self.store, self.clock, _end_process)
-            wakeups = self._membership.wakeups
+        if self._membership is not None:
             chores.append(Chore(FORGET_SECONDS, self._membership.forget))
             chores.append(Chore(SHARED_SECONDS, SharedClock(self.store, self.clock, self.leadership).keep))
             throttle = SharedThrottle(self.store, settings.limits.bad_tokens, self.clock)
@@ -143,7 +144,10 @@ class Engine:
             self.store, self.clock, executor, locks, wakeups, chores, self.spool.discard, self._scheduler_went_round
         )
         self._job_mail = JobMailSender(settings, self.store, self.clock, leadership=self.leadership)
-        self.sweeper = Sweeper(self.store, self.uploads, self.retention, self.clock, self.leadership, self.arriving)
+        looks = SharedLooks(self.store, self.spool, self.clock) if settings.shares_spool else None
+        self.sweeper = Sweeper(
+            self.store, self.uploads, self.retention, self.clock, self.leadership, self.arriving, looks
+        )
         self.service = PostScanService(
             settings,
             self.store,
@@ -366,7 +370,7 @@ class Engine:
 
     def spool_refusal(self) -> str | None:
         """Return why a server must not use this spool with this database; None if it may."""
-        return identity.refusal(self.store, self.settings.storage.spool_dir)
+        return identity.refusal(self.store, self.spool)
 
     def compare_spool(self) -> Comparison:
         """Compare the files of the spool with the rows of the database."""
@@ -378,7 +382,7 @@ class Engine:
         Raises `SettingsError` if a server has the data.
         """
         with _locked(self.settings.storage.data_dir), self.store.served(_end_process):
-            identity.adopt(self.store, self.settings.storage.spool_dir)
+            identity.adopt(self.store, self.spool)
 
     @contextlib.contextmanager
     def _admitted(self, role: str) -> Iterator[None]:
@@ -395,21 +399,21 @@ class Engine:
                 raise SettingsError(f"{refusal}; see: postscan spool adopt --check")
             if self._membership is None:
                 held.enter_context(self.store.served(_end_process))
-                self._begin(self.settings.storage.spool_dir)
+                self._begin()
                 recovery.reconcile(self.store, self.spool, self.clock)
             else:
                 with self.store.members_starting():
                     held.enter_context(self._membership.joined(role, self.scheduler.suspend))
-                    self._begin(self.settings.storage.spool_dir)
+                    self._begin()
                     if self._membership.are_others_alive():
                         log.info("spool not compared: other members use it")
                     else:
                         recovery.reconcile(self.store, self.spool, self.clock)
             yield
 
-    def _begin(self, spool: Path) -> None:
+    def _begin(self) -> None:
         """Bind spool and database, and end what processes on this data folder have left."""
-        identity.bind(self.store, spool)
+        identity.bind(self.store, self.spool)
         self.store.outages.start()
         _close_to_others(self.settings.storage.data_dir)
         orphans.end_orphans()

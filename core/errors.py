@@ -18,9 +18,11 @@
     ├── OriginRefused          a source offers what no job is made of; the text is for the origin
     ├── Unavailable            may work later
     │   ├── SpoolFull          no room for the image
+    │   │   └── SpoolAway      the store of the images does not answer, or refuses
     │   └── StoreBusy          the database did not answer in time; nothing is changed
     │       ├── OutcomeUnknown the same, but the change may be stored
     │       └── StoreFull      it has no room on its disk
+    ├── ImageDamaged           the bytes of an image are gone, or not those that were stored
     ├── SettingsError          names the file, the key, and what was expected
     ├── NotInstalled           names the extra that has to be installed
     └── PluginError            names the plugin and what is wrong with it
@@ -157,6 +159,13 @@ class SpoolFull(Unavailable):
     """There is no room for an image, or it cannot be written."""
 
 
+class SpoolAway(SpoolFull, OSError):
+    """The store of the images does not answer in time, or refuses; what was to be kept is not acknowledged.
+
+    An `OSError` as well: who reads or removes files of a folder meets the same kind of error.
+    """
+
+
 class StoreBusy(Unavailable):
     """The database is locked or cannot be reached. Nothing is changed, unless it is an `OutcomeUnknown`."""
 
@@ -170,6 +179,10 @@ class OutcomeUnknown(StoreBusy):
 
 class StoreFull(StoreBusy):
     """The disk of the database has no room."""
+
+
+class ImageDamaged(PostscanError):
+    """The bytes of an image are gone from the spool, or are not those that were stored."""
 
 
 class SettingsError(PostscanError):

@@ -12,7 +12,7 @@ from postscan.core import settings as settings_file
 from postscan.core.errors import PostscanError, SettingsError
 from postscan.core.registry import redaction
 from postscan.core.settings import Settings
-from postscan.doctor import accounts, certificates, destinations, discovery, machine
+from postscan.doctor import accounts, certificates, destinations, discovery, image_store, machine
 from postscan.doctor.findings import Finding, problem
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def secrets(settings: Settings) -> frozenset[str]:
     """Return what must not be shown: secrets of plugins and of OIDC, the database's password, hashes of passwords."""
     quoted = urlsplit(settings.storage.database).password or ""
     hashes = {account.hash for account in settings.accounts.values()}
-    texts = {text for text in (quoted, unquote(quoted), settings.console.oidc.client_secret) if text}
+    keys = (settings.console.oidc.client_secret, settings.spool.access_key, settings.spool.secret_key)
+    texts = {text for text in (quoted, unquote(quoted), *keys) if text}
     inlets = {name: source.table for name, source in settings.sources.items()}
     tables = (settings.filters, inlets, settings.plugins.tables)
     return frozenset[str]().union(texts, hashes, *(redaction.secrets(None, one) for one in tables))
@@ -84,6 +85,7 @@ def _checks(source: SettingsSource, probe: SendProbe | None) -> dict[str, Check]
         "clock": machine.clock,
         "database": machine.records,
         "accounts": accounts.accounts,
+        "image store": image_store.image_store,
         "spool": machine.spool,
         "Linux": machine.linux,
         "plugins": destinations.destinations,

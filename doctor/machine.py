@@ -25,7 +25,8 @@ from postscan import migrations
 from postscan.core.engine import is_served
 from postscan.core.registry import redaction
 from postscan.core.spool import ballast, identity
-from postscan.core.spool.images import LOST
+from postscan.core.spool.image_store.opening import open_spool
+from postscan.core.spool.image_store.spool_store import LOST
 from postscan.core.spool.shares import shares
 from postscan.core.store import database
 from postscan.core.store.store import Store
@@ -175,7 +176,8 @@ def records(settings: Settings) -> Iterator[Finding]:
 def spool(settings: Settings) -> Iterator[Finding]:
     """Check whether the disk has room for images, and whether unknown files were put aside."""
     storage = settings.storage
-    folder = _existing(storage.spool_dir)
+    local = settings.arrival_dir
+    folder = _existing(local)
     free, image = shutil.disk_usage(folder).free, settings.limits.image_bytes
     room = free - storage.reserve_bytes
     fix = f"df -h {_quoted(folder)}  # free space, or lower storage.reserve_bytes"
@@ -186,10 +188,11 @@ def spool(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("spool", f"has room for {room:,} bytes beside the reserve")
     yield _ballast(settings)
-    lost = storage.spool_dir / LOST
-    unknown = sum(1 for path in lost.rglob("*") if path.is_file()) if lost.exists() else 0
+    unknown = open_spool(settings).put_aside() if local.exists() else 0
     if unknown:
-        yield warning(LOST, f"{unknown} files that belong to no job were put aside in {lost}", f"ls -l {_quoted(lost)}")
+        lost = f"{settings.spool.store}/{LOST}" if settings.spool.is_object_store else str(local / LOST)
+        fix = f"list {lost}" if settings.spool.is_object_store else f"ls -l {_quoted(local / LOST)}"
+        yield warning(LOST, f"{unknown} files that belong to no job were put aside in {lost}", fix)
     else:
         yield ok(LOST, "no files were put aside")
 
@@ -218,7 +221,7 @@ def _has_secrets(settings: Settings) -> bool:
     database = settings.storage.database.partition("://")[2]
     inlets = {name: source.table for name, source in settings.sources.items()}
     has_tables = any(redaction.secrets(None, one) for one in (settings.filters, inlets, settings.plugins.tables))
-    return bool(settings.accounts) or has_tables or "@" in database
+    return bool(settings.accounts) or has_tables or bool(settings.spool.secret_key) or "@" in database
 
 
 def _accepts(where: str, host: str, port: int) -> Iterator[Finding]:
@@ -246,7 +249,10 @@ def _is_free(where: str, host: str, port: int) -> Iterator[Finding]:
 
 def _spool_identity(store: Store, settings: Settings) -> Finding:
     """Check whether a server would use this spool with this database."""
-    refusal = identity.refusal(store, settings.storage.spool_dir)
+    try:
+        refusal = identity.refusal(store, open_spool(settings))
+    except OSError as error:
+        return problem("spool identity", f"cannot be read: {error}", "[spool] store = ...")
     if refusal is not None:
         return problem("spool identity", f"a server does not start: {refusal}", "postscan spool adopt --check")
     return ok("spool identity", "the spool is that of the database")

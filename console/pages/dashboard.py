@@ -104,7 +104,7 @@ def today(console: Console, by: Principal) -> dict[str, Any]:
     """Return the values of `regions/today.html`: the jobs of the last day by hour, destinations, spool and disk."""
     kept = figures(console)
     hours = kept.hours.get() if by.may(Right.SEE) else []
-    day, folder = kept.day.get(), console.settings.storage.spool_dir
+    day, folder = kept.day.get(), console.settings.arrival_dir
     numbers = [_by_part(hour) for hour in hours]
     return {
         "columns": charts.columns([hour.begin for hour in hours], numbers, PARTS),

@@ -17,7 +17,8 @@ from postscan.core.errors import InvalidArgument
 from postscan.core.filters.delivery import changes
 from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.settings.engine import LimitSettings
-from postscan.core.spool.images import ImageWriter, Reserve, Spool
+from postscan.core.spool.image_store.image_writer import ImageWriter, Reserve
+from postscan.core.spool.image_store.spool_store import SpoolStore
 
 CHUNK: Final = 1 << 20
 
@@ -26,7 +27,7 @@ def take_over(
     entries: Any,
     given: Sequence[JobDocument],
     token: JobToken,
-    spool: Spool,
+    spool: SpoolStore,
     workdir: Path,
     limits: LimitSettings,
     room: Callable[[], Reserve],

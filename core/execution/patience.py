@@ -1,15 +1,15 @@
-"""Repeat a call while the database does not answer, so that an outage ends no run and loses no result."""
+"""Repeat a call while the database or the spool does not answer: an outage ends no run and loses no result."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
-from postscan.core.errors import StoreBusy
+from postscan.core.errors import SpoolAway, StoreBusy
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +28,31 @@ def until_stored(call: Callable[[], _T], pause: Pause, seconds: float = math.inf
     Raises `StoreBusy` if that takes longer than *seconds*, or when *pause* returns True. The outcome of a failed call
     may be unknown: *call* must have one effect, however often it is repeated.
     """
+    return _until(call, StoreBusy, "job waits for the database", pause, seconds, about)
 
+
+def until_kept(call: Callable[[], _T], pause: Pause, seconds: float = math.inf, **about: object) -> _T:
+    """Return the result of *call*, repeated while it raises `SpoolAway`, as `until_stored` does for `StoreBusy`."""
+    return _until(call, SpoolAway, "job waits for the spool", pause, seconds, about)
+
+
+def _until(
+    call: Callable[[], _T],
+    error: type[Exception],
+    event: str,
+    pause: Pause,
+    seconds: float,
+    about: Mapping[str, object],
+) -> _T:
     def say(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
-            log.debug("job waits for the database", extra={**about, "reason": str(state.outcome.exception())})
+            log.debug(event, extra={**about, "reason": str(state.outcome.exception())})
 
     def sleep(length: float) -> None:
         pause(length)
 
     attempts = Retrying(
-        retry=retry_if_exception_type(StoreBusy),
+        retry=retry_if_exception_type(error),
         wait=wait_exponential(multiplier=_FIRST, max=_LONGEST),
         stop=lambda state: pause(0.0) or stop_before_delay(seconds)(state),
         sleep=sleep,

@@ -17,9 +17,10 @@ from typing import Final
 
 from postscan.core import traces
 from postscan.core.clock import Clock
-from postscan.core.errors import JobNotFound, Overtaken, SpoolFull, StoreBusy
+from postscan.core.errors import ImageDamaged, JobNotFound, Overtaken, SpoolAway, SpoolFull, StoreBusy
 from postscan.core.execution import outputs
 from postscan.core.execution.interrupt import FiltersAwaited, Interrupt, ShuttingDown
+from postscan.core.execution.patience import until_kept
 from postscan.core.execution.run_listener import GRANT_SECONDS, RunListener
 from postscan.core.execution.run_log import RunLog
 from postscan.core.execution.stored_job import Change, StoredJob, do_nothing
@@ -35,7 +36,8 @@ from postscan.core.registry import redaction
 from postscan.core.registry.catalogue import FilterInfo, FilterLookup, Plugin
 from postscan.core.settings import Settings
 from postscan.core.spool import page_check
-from postscan.core.spool.images import Reserve, Spool
+from postscan.core.spool.image_store.image_writer import Reserve
+from postscan.core.spool.image_store.spool_store import Fetch, SpoolStore
 from postscan.core.spool.job_log import JobLogWriter
 from postscan.core.spool.quota import Quota
 from postscan.core.store.store import Store
@@ -56,19 +58,26 @@ CRASHES: Final = 3
 PAUSE_SECONDS: Final = 5.0
 """Before the next run of a filter that this machine could not run to its end."""
 
+KEEP_SECONDS: Final = 60.0
+"""How long what a filter made waits for a spool that does not answer."""
+
 ROOM_SECONDS: Final = 1.0
 """Between two attempts to get what a run needs of this machine."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """What one run needs of this machine: its folder, its token, its slot, whose processes end with `processes`."""
+    """What one run needs of this machine: its folder, its token, its slot, whose processes end with `processes`.
+
+    `fetch` returns the paths of its documents, which have been fetched.
+    """
 
     workdir: Path
     limits: Limits
     source: CancelSource
     slot: Slot
     processes: contextlib.ExitStack
+    fetch: Fetch
 
 
 class Pipeline:
@@ -77,7 +86,7 @@ class Pipeline:
     def __init__(
         self,
         store: Store,
-        spool: Spool,
+        spool: SpoolStore,
         quota: Quota,
         filters: FilterLookup,
         workers: Workers,
@@ -115,6 +124,13 @@ class Pipeline:
             log.error("page is not what its source sent", extra={"job": run.token, "page": changed})
             self._close(stored, JobReason.PROCESSING_FAILED)
             return
+        try:
+            self._run_steps(stored, job, interrupt)
+        except ImageDamaged as error:
+            log.error("image damaged", extra={"job": run.token, "reason": str(error)})  # noqa: TRY400  (not of this code)
+            self._close(stored, JobReason.PROCESSING_FAILED)
+
+    def _run_steps(self, stored: StoredJob, job: Job, interrupt: Interrupt) -> None:
         for step in job.steps:
             # One that ended before a crash counts like one that ends now: its error may not have closed the job yet.
             state = step.state if step.state.ended else self._run_step(stored, step.position, interrupt)
@@ -132,7 +148,10 @@ class Pipeline:
         """
         if inlet_of(job.owner) is None or any(step.attempt for step in job.steps):
             return None
-        return page_check.first_changed(job.documents, self._spool.path, lambda: interrupt.set)
+        if self._spool.checks_when_fetched:
+            return None
+        with self._spool.fetching() as fetch:
+            return page_check.first_changed(job.documents, fetch, lambda: interrupt.set)
 
     def _check_filters(self, job: Job) -> None:
         """Raise `FiltersAwaited` if a step that has not ended has no filter."""
@@ -156,7 +175,7 @@ class Pipeline:
             if interrupt.shutting_down:
                 raise ShuttingDown
             with contextlib.ExitStack() as held:
-                place = self._await_place(held, stored, job, found[1], interrupt)
+                place = self._await_place(held, stored, job, position, found[1], interrupt)
                 begun = stored.start(position, step.attempt + 1) if place else None
                 if place is None or begun is None:
                     return FilterState.CANCELED
@@ -217,16 +236,22 @@ class Pipeline:
             raise
 
     def _await_place(
-        self, held: contextlib.ExitStack, stored: StoredJob, job: Job, info: FilterInfo, interrupt: Interrupt
+        self,
+        held: contextlib.ExitStack,
+        stored: StoredJob,
+        job: Job,
+        position: int,
+        info: FilterInfo,
+        interrupt: Interrupt,
     ) -> _Place | None:
         """Return a place that *held* gives back; wait while this machine has none; None if the job is cancelled.
 
-        A run that has not begun costs nothing, so the wait has no end but that of the server.
+        Raises `ImageDamaged`. A run that has not begun costs nothing, so the wait has no end but that of the server.
         """
         waits = False
         while True:
             try:
-                return held.enter_context(self._place(job, self._limits(info)))
+                return held.enter_context(self._place(job, position, self._limits(info), interrupt))
             except (OSError, EOFError, MemoryError) as error:
                 if not waits:
                     about = {"job": job.token, "filter": info.title, "reason": str(error) or type(error).__name__}
@@ -238,13 +263,24 @@ class Pipeline:
                 return None
 
     @contextlib.contextmanager
-    def _place(self, job: Job, limits: Limits) -> Iterator[_Place]:
-        """Yield what one run needs of this machine; raise `OSError`, `EOFError` or `MemoryError` if it has it not."""
+    def _place(self, job: Job, position: int, limits: Limits, interrupt: Interrupt) -> Iterator[_Place]:
+        """Yield what one run needs of this machine; raise `OSError`, `EOFError` or `MemoryError` if it has it not.
+
+        Raises `ImageDamaged` if one of its documents is.
+        """
         self._folders.check_room()
+        with self._spool.fetching(lambda: interrupt.set) as fetch:
+            for document in job.documents_for(position):
+                fetch(document)
+            with self._place_of(job, limits, fetch) as place:
+                yield place
+
+    @contextlib.contextmanager
+    def _place_of(self, job: Job, limits: Limits, fetch: Fetch) -> Iterator[_Place]:
         workdir = Path(tempfile.mkdtemp(prefix=f"{job.token}-", dir=self._settings.storage.run_dir))
         try:
             with CancelSource(patience=limits.grace + limits.term) as source, contextlib.ExitStack() as processes:
-                yield _Place(workdir, limits, source, processes.enter_context(self._workers.slot()), processes)
+                yield _Place(workdir, limits, source, processes.enter_context(self._workers.slot()), processes, fetch)
         finally:
             work_folder.remove(workdir)
 
@@ -270,7 +306,7 @@ class Pipeline:
         run_log = self._run_log(job, step, plugin, info)
         listener = RunListener(self._store, self._clock, stored.run, step, run_log, source.wait)
         try:
-            order = self._order(job, step, plugin, earlier, workdir)
+            order = self._order(job, step, plugin, earlier, place)
             with (
                 self._quota.folder(job.owner.name) as share,
                 self._folders.watched(workdir, source, share.count) as folder,
@@ -280,7 +316,7 @@ class Pipeline:
             outcome = outcome_of(end, limits, folder.excess)
             if folder.lacked_room and FilterReason.OUT_OF_DISK_SPACE in outcome.reasons:
                 outcome = replace(outcome, again=True)  # others have taken the room
-            outcome = self._with_outputs(stored, job, step, outcome, end.result, workdir)
+            outcome = self._with_outputs(stored, job, step, outcome, end.result, place)
             _warn_of_gap(job, info, outcome)
             return replace(outcome, progress=listener.progress), listener.confirm
         except StoreBusy as error:
@@ -310,9 +346,12 @@ class Pipeline:
         step: FilterStep,
         outcome: FilterOutcome,
         result: Result | None,
-        workdir: Path,
+        place: _Place,
     ) -> FilterOutcome:
-        """Move the documents that a filter made into the spool, after its processes ended; only if it succeeded."""
+        """Move the documents that a filter made into the spool, after its processes ended; only if it succeeded.
+
+        Waits for a spool that does not answer, at most `KEEP_SECONDS`, and until the run should stop.
+        """
         if not isinstance(result, FilterDone) or result.documents is None:
             return outcome
         given = job.documents_for(step.position)
@@ -325,33 +364,39 @@ class Pipeline:
                     held.callback(reservation.release)
                     return reservation.reserve
 
-                made = outputs.take_over(result.documents, given, job.token, self._spool, workdir, limits, room)
+                about = (result.documents, given, job.token, self._spool, place.workdir, limits, room)
+                made = until_kept(lambda: outputs.take_over(*about), place.source.wait, KEEP_SECONDS)
         except ValueError as error:
             detail = f"what it made cannot be used: {error}"
+            return replace(outcome, verb=FilterVerb.FAIL, detail=detail, reasons=(FilterReason.UNKNOWN_ERROR,))
+        except SpoolAway as error:
+            detail = f"what it made cannot be stored: {error}"
             return replace(outcome, verb=FilterVerb.FAIL, detail=detail, reasons=(FilterReason.UNKNOWN_ERROR,))
         except SpoolFull as error:
             return _without_room(outcome, error)
         return replace(outcome, documents=made)
 
     def _order(
-        self, job: Job, step: FilterStep, plugin: Plugin, earlier: Sequence[Delivery], workdir: Path
+        self, job: Job, step: FilterStep, plugin: Plugin, earlier: Sequence[Delivery], place: _Place
     ) -> RunOrder:
         """Return the order for the worker: ids, paths and texts, never bytes of images."""
         return RunOrder(
             plugin=plugin.name,
             dialect=step.dialect,
-            workdir=workdir,
+            workdir=place.workdir,
             instructions=step.instructions.xml.decode(),
             settings=self._settings.filters.get(plugin.name, {}),
             job=JobFacts(job.token, job.process_name, job.created),
             user=job.user,
-            documents=tuple(self._document(job, document) for document in job.documents_for(step.position)),
+            documents=tuple(
+                self._document(job, document, place.fetch) for document in job.documents_for(step.position)
+            ),
             earlier=tuple(
                 EarlierOutput(document=one.document, destination=one.destination, name=one.name) for one in earlier
             ),
         )
 
-    def _document(self, job: Job, document: JobDocument) -> Document:
+    def _document(self, job: Job, document: JobDocument, fetch: Fetch) -> Document:
         name = file_names.document_name(
             job.document_root,
             job.user.name,
@@ -361,8 +406,7 @@ class Pipeline:
             process=job.process_name,
             template=self._settings.naming.template,
         )
-        path = self._spool.path(document)
-        return Document(document.id, document.format, document.size, document.sha256, path, name)
+        return Document(document.id, document.format, document.size, document.sha256, fetch(document), name)
 
 
 def _skipped(verb: FilterVerb, detail: str, *reasons: str) -> FilterOutcome:

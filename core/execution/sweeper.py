@@ -18,6 +18,7 @@ from postscan.core.cluster.arriving_images import ArrivingImages, NoOtherServers
 from postscan.core.cluster.leadership import AlwaysLeader, Leadership
 from postscan.core.errors import StoreBusy
 from postscan.core.spool.retention import Retention
+from postscan.core.spool.shared_looks import SharedLooks
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store import retention
 from postscan.core.store.store import Store
@@ -38,7 +39,10 @@ STOP_SECONDS: Final = 5.0
 
 
 class Sweeper:
-    """Sweeps from `start` to `stop`, while this process leads. Stop it before the store is closed."""
+    """Sweeps from `start` to `stop`, while this process leads. Stop it before the store is closed.
+
+    *looks* are those at a shared spool.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Sweeper:
         clock: Clock,
         leadership: Leadership | None = None,
         arriving: ArrivingImages | None = None,
+        looks: SharedLooks | None = None,
     ) -> None:
         self._arriving = arriving or NoOtherServers()
         self._leadership = leadership or AlwaysLeader()
@@ -55,6 +60,7 @@ class Sweeper:
         self._uploads = uploads
         self._retention = retention
         self._clock = clock
+        self._looks = looks
         self._due = 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="postscan-sweeper", daemon=True)
@@ -75,7 +81,8 @@ class Sweeper:
         if now < self._due:
             return
         self._due = now + SWEEP_SECONDS
-        for _ in self._retention.batches():
+        looks = self._looks.batches() if self._looks else ()
+        for _ in itertools.chain(self._retention.batches(), looks):
             yield
             yield from self.expire()
 

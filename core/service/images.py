@@ -19,7 +19,8 @@ from postscan.core.model.records import RequestKey, StoredResponse
 from postscan.core.model.states import Verb
 from postscan.core.service.access import JobAccess, check_same
 from postscan.core.settings import Settings
-from postscan.core.spool.images import HashingSink, ImageSink, ImageWriter, Spool
+from postscan.core.spool.image_store.image_writer import HashingSink, ImageSink, ImageWriter
+from postscan.core.spool.image_store.spool_store import SpoolStore
 from postscan.core.spool.quota import Quota, Reservation
 from postscan.core.spool.uploads import Uploads
 from postscan.core.store.store import DuplicateRequest, Store
@@ -37,7 +38,7 @@ class ImageReceiver:
         self,
         settings: Settings,
         store: Store,
-        spool: Spool,
+        spool: SpoolStore,
         quota: Quota,
         uploads: Uploads,
         access: JobAccess,

@@ -38,7 +38,7 @@ from postscan.core.service.throttle import Throttle, TokenThrottle
 from postscan.core.service.waiting import Steps, Wait
 from postscan.core.settings import Settings
 from postscan.core.spool.ballast import Ballast
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.spool_store import SpoolStore
 from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
@@ -81,7 +81,7 @@ class PostScanService:
         self,
         settings: Settings,
         store: Store,
-        spool: Spool,
+        spool: SpoolStore,
         quota: Quota,
         processes: ScanProcesses,
         filters: ActiveFilters,

@@ -3,7 +3,7 @@
 Every key has a default that works without a file. The tables are in `postscan.core.settings.engine`,
 `postscan.core.settings.network`, `postscan.core.settings.cluster`, `postscan.core.settings.console`,
 `postscan.core.settings.sources`, `postscan.core.settings.accounts`, `postscan.core.settings.directory`,
-`postscan.core.settings.job_mail` and `postscan.core.settings.monitoring`.
+`postscan.core.settings.spool`, `postscan.core.settings.job_mail` and `postscan.core.settings.monitoring`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from postscan.core.settings.network import (
     is_loopback,
 )
 from postscan.core.settings.sources import DestinationSettings, SourceSettings
+from postscan.core.settings.spool import SpoolSettings
 
 
 class Settings(Table):
@@ -60,6 +61,7 @@ class Settings(Table):
     monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
+    spool: SpoolSettings = Field(default_factory=SpoolSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     processes: ProcessSettings = Field(default_factory=ProcessSettings)
@@ -135,6 +137,18 @@ class Settings(Table):
         known = None if self.allow_unknown_users or self.plugins.tables else self.users  # a directory may have others
         source_settings.check(self.destinations, self.sources, known)
         return self
+
+    @property
+    def shares_spool(self) -> bool:
+        """Whether several processes may use the spool at the same time."""
+        return self.cluster.members == "several"
+
+    @property
+    def arrival_dir(self) -> Path:
+        """The folder of this machine, or of a file server, on whose disk images arrive."""
+        if self.spool.is_object_store:
+            return self.storage.run_dir
+        return Path(self.spool.store) if self.spool.store else self.storage.spool_dir
 
     @property
     def console_uses_tls(self) -> bool:

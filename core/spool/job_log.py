@@ -30,7 +30,7 @@ MOST: Final = 1 << 20
 NOTES: Final = 8 << 10
 """Bytes of them that only lines about dropped lines may use."""
 
-_TOKEN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TOKEN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class JobLogs:
@@ -61,9 +61,14 @@ class JobLogs:
                 data = file.read(MOST)
         except FileNotFoundError:
             return JobLogPage((), after)
-        end = data.rfind(b"\n") + 1
-        lines = (_decoded(line) for line in data[:end].split(b"\n"))
-        return JobLogPage(tuple(line for line in lines if line is not None), max(after, 0) + end)
+        return lines_of(data, max(after, 0))
+
+    def earlier_bytes(self, token: str) -> int:
+        """Return the bytes of a job's log that are not in the file at `path`."""
+        return 0
+
+    def keep(self, token: str) -> None:
+        """Put what a run has written where other machines read it; the folder is that place already."""
 
     def remove(self, token: str) -> None:
         """Remove the log of a job, if it has one. Raises `OSError`."""
@@ -82,7 +87,7 @@ class JobLogs:
         """Return the tokens of the jobs that have a log."""
         try:
             with os.scandir(self._folder) as entries:
-                return [entry.name for entry in entries if _TOKEN.fullmatch(entry.name)]
+                return [entry.name for entry in entries if TOKEN.fullmatch(entry.name)]
         except FileNotFoundError:
             return []
 
@@ -94,15 +99,18 @@ class JobLogs:
 
     def count(self, token: str, owner: str) -> None:
         """Count the log of a job of this owner as large as it is now."""
-        try:
-            size = os.lstat(self.path(token)).st_size
-        except FileNotFoundError:
-            size = 0
+        size = self._bytes_now(token)
         with self._lock:
             self._forget(token)
             if size:
                 self._counted[token] = owner, size
                 self._by_owner[owner] += size
+
+    def _bytes_now(self, token: str) -> int:
+        try:
+            return os.lstat(self.path(token)).st_size
+        except FileNotFoundError:
+            return 0
 
     def forget_removed(self) -> None:
         """Count the logs no longer that another process has removed."""
@@ -165,6 +173,7 @@ class JobLogWriter:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+            self._logs.keep(self._token)
 
     def _note_dropped(self) -> None:
         if self._dropped_lines:
@@ -199,12 +208,20 @@ class JobLogWriter:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
-        self._size = os.fstat(self._descriptor).st_size
-        self._is_whole = not self._size or os.pread(self._descriptor, 1, self._size - 1) == b"\n"
+        size = os.fstat(self._descriptor).st_size
+        self._size = self._logs.earlier_bytes(self._token) + size
+        self._is_whole = not size or os.pread(self._descriptor, 1, size - 1) == b"\n"
 
     def _free_bytes(self) -> int:
         disk = os.fstatvfs(self._descriptor)
         return disk.f_bavail * disk.f_frsize
+
+
+def lines_of(data: bytes, begin: int) -> JobLogPage:
+    """Return the whole lines of some bytes that begin at *begin* of a log."""
+    end = data.rfind(b"\n") + 1
+    lines = (_decoded(line) for line in data[:end].split(b"\n"))
+    return JobLogPage(tuple(line for line in lines if line is not None), begin + end)
 
 
 def _encoded(line: JobLogLine) -> bytes:

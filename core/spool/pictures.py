@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -27,10 +28,10 @@ MOST: Final = 256 << 20
 LARGEST: Final = 8 << 20
 """Most bytes of one picture."""
 
-_LEFT: Final = MOST // 4 * 3  # bytes that stay when the oldest are removed
-_LEAST: Final = 4096  # bytes that a file counts at least
-_TOKEN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NAME: Final = re.compile(r"(?P<key>[0-9]+-[0-9]+-[0-9]+)-(?P<pages>[0-9]+)\.webp")
+LEFT: Final = MOST // 4 * 3  # bytes that stay when the oldest are removed
+LEAST: Final = 4096  # bytes that a file counts at least
+TOKEN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NAME: Final = re.compile(r"(?P<key>[0-9]+-[0-9]+-[0-9]+)-(?P<pages>[0-9]+)\.webp")
 _PART: Final = ".part"
 
 
@@ -55,8 +56,35 @@ class StoredPicture(NamedTuple):
     pages: int
 
 
-class PictureCache:
+class PagePictures(ABC):
     """The pictures of all jobs. Safe to use from several threads and processes."""
+
+    @abstractmethod
+    def get(self, key: PictureKey) -> StoredPicture | None:
+        """Return a picture; None if it is not there, or not whole."""
+
+    @abstractmethod
+    def put(self, key: PictureKey, picture: StoredPicture, reserve: int) -> bool:
+        """Keep a picture, unless less than *reserve* bytes of the disk would be left; return whether it is kept."""
+
+    @abstractmethod
+    def remove(self, token: str) -> None:
+        """Remove the pictures of a job. Raises `OSError`."""
+
+    @abstractmethod
+    def tokens(self) -> list[JobToken]:
+        """Return the tokens of the jobs that have pictures. Raises `OSError`."""
+
+    def try_to_remove(self, token: str) -> None:
+        """Remove the pictures of a job; if that fails, log it, and the next sweep of retention tries again."""
+        try:
+            self.remove(token)
+        except OSError as error:
+            log.warning("pictures of a job not removed", extra={"job": token, "reason": str(error)})
+
+
+class PictureCache(PagePictures):
+    """The pictures of all jobs in a folder, with one sub-folder for each job."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -105,18 +133,11 @@ class PictureCache:
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
 
-    def try_to_remove(self, token: str) -> None:
-        """Remove the pictures of a job; if that fails, log it, and the next sweep of retention tries again."""
-        try:
-            self.remove(token)
-        except OSError as error:
-            log.warning("pictures of a job not removed", extra={"job": token, "reason": str(error)})
-
     def tokens(self) -> list[JobToken]:
         """Return the tokens of the jobs that have pictures."""
         try:
             with os.scandir(self._folder) as entries:
-                return [JobToken(entry.name) for entry in entries if _TOKEN.fullmatch(entry.name)]
+                return [JobToken(entry.name) for entry in entries if TOKEN.fullmatch(entry.name)]
         except FileNotFoundError:
             return []
 
@@ -124,7 +145,7 @@ class PictureCache:
         """Count *size* bytes more; remove the oldest pictures if all would be more than `MOST`."""
         if self._size is None or self._size + size > MOST:
             self._size = self._fit(size)
-        self._size += max(_LEAST, size)
+        self._size += max(LEAST, size)
 
     def _fit(self, size: int) -> int:
         """Remove the oldest pictures if *size* bytes more would be too much; return the bytes of the others."""
@@ -137,7 +158,7 @@ class PictureCache:
             with contextlib.suppress(OSError):
                 path.parent.rmdir()  # if it was the last one
             total -= used
-            if total <= _LEFT:
+            if total <= LEFT:
                 break
         return total
 
@@ -148,7 +169,7 @@ class PictureCache:
                 for entry in entries:
                     with contextlib.suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)
-                        yield status.st_mtime, max(_LEAST, status.st_size), Path(entry.path)
+                        yield status.st_mtime, max(LEAST, status.st_size), Path(entry.path)
 
 
 def is_whole(data: bytes) -> bool:
@@ -160,7 +181,7 @@ def _pictures(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
     """Yield the pictures of one job, each with the parts of its name."""
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            if (found := _NAME.fullmatch(entry.name)) is not None:
+            if (found := NAME.fullmatch(entry.name)) is not None:
                 yield Path(entry.path), found
 
 

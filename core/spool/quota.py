@@ -16,7 +16,7 @@ from typing import Final
 from postscan.core.cluster.arriving_images import ArrivingImages, NoOtherServers, UploadRow
 from postscan.core.errors import SpoolFull, StoreBusy
 from postscan.core.settings import Settings
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.spool_store import SpoolStore
 from postscan.core.store.store import Store
 
 LEAST: Final = 1 << 20
@@ -26,7 +26,9 @@ LEAST: Final = 1 << 20
 class Quota:
     """Checks whether there is room for more bytes. Safe to use from several threads."""
 
-    def __init__(self, settings: Settings, store: Store, spool: Spool, arriving: ArrivingImages | None = None) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, spool: SpoolStore, arriving: ArrivingImages | None = None
+    ) -> None:
         self._arriving = arriving or NoOtherServers()
         self.share = settings.limits.caller_bytes
         self._reserve = settings.storage.reserve_bytes

@@ -16,7 +16,7 @@ from postscan.core.clock import Clock
 from postscan.core.errors import JobNotFound
 from postscan.core.model.job import Job, JobToken
 from postscan.core.settings.engine import RetentionSettings
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.spool_store import SpoolStore
 from postscan.core.store.retention import Disposable
 from postscan.core.store.store import Store
 
@@ -31,7 +31,7 @@ PAGE: Final = 100
 class Retention:
     """Removes what the settings no longer keep, in transactions that change few jobs each."""
 
-    def __init__(self, settings: RetentionSettings, store: Store, spool: Spool, clock: Clock) -> None:
+    def __init__(self, settings: RetentionSettings, store: Store, spool: SpoolStore, clock: Clock) -> None:
         self._settings = settings
         self._store = store
         self._spool = spool
@@ -98,7 +98,11 @@ class Retention:
 
     def _drop_pictures(self) -> Iterator[None]:
         """Remove the pictures of jobs without images: of a process that ended before it removed them."""
-        tokens = self._spool.pictures.tokens()
+        try:
+            tokens = self._spool.pictures.tokens()
+        except OSError as error:
+            log.warning("pictures not listed", extra={"reason": str(error)})
+            return
         for begin in range(0, len(tokens), PAGE):
             some = tokens[begin : begin + PAGE]
             kept = {blob.token for blob in self._store.blobs(some) if blob.kept}

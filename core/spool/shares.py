@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from postscan.core.settings import Settings
-from postscan.core.spool.images import LOGS
-from postscan.core.spool.job_log import JobLogs
+from postscan.core.spool.image_store.opening import open_spool
 from postscan.core.store.store import Store
 
 NEARLY: Final = 0.9
@@ -43,7 +42,7 @@ class SpoolShare(NamedTuple):
 
 def shares(store: Store, settings: Settings) -> Iterator[SpoolShare]:
     """Yield the shares of the callers of whom the spool keeps documents, by name. Raises `StoreBusy`."""
-    logs = JobLogs(settings.storage.spool_dir / LOGS)
+    logs = open_spool(settings).logs
     for token, owner in store.owners(logs.tokens()).items():
         logs.count(token, owner)
     for owner, kept, _ in store.usages():

@@ -26,7 +26,7 @@ from works import Works, alive, until
 from postscan.core.engine import Engine
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.settings import load
-from postscan.core.spool.images import ID
+from postscan.core.spool.image_store.spool_store import ID
 from postscan.soap.processes.folder import ProcessFolder
 
 DEVICE = Principal("device:127.0.0.1", Proof.ADDRESS)

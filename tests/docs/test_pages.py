@@ -31,8 +31,9 @@ GUIDE = "docs/writing-a-filter.md"
 SOURCES = "docs/writing-a-source.md"
 LISTED = ("core", "soap", "plugins", "migrations", "doctor", "console", "cli")
 MOST_ENTRIES = 13
-MORE = {"core/": 15, "core/service/administration/": 14, "migrations/versions/": 999}
-"""The rooms of the engine, by the plan; and migrations, of which there is one more for each change of the tables."""
+MORE = {"core/": 15, "core/settings/": 14, "core/service/administration/": 14, "migrations/versions/": 999}
+"""The rooms of the engine, by the plan; the tables of the settings; and migrations: one more for each change of the
+tables."""
 
 
 # --- what there is, is documented --------------------------------------------------------------------------------

@@ -322,3 +322,4 @@ def test_the_examples_of_settings_can_be_used() -> None:
     assert the("sources").sources["front-desk"].destinations == ("invoices-ann",)
     assert the("monitoring").monitoring.port == 5364
     assert the("cluster").cluster.members == "several"
+    assert the("spool").spool.is_object_store

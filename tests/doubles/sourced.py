@@ -126,4 +126,4 @@ class Sources:
 
     def spooled(self) -> list[str]:
         """Return the keys of all files in the spool."""
-        return [key for key, _ in self.core.spool.files()]
+        return [file.key for file in self.core.spool.files()]

@@ -48,7 +48,8 @@ from postscan.core.service.waiting import Steps
 from postscan.core.settings import Settings
 from postscan.core.spool import recovery
 from postscan.core.spool.ballast import Ballast
-from postscan.core.spool.images import LOST, Spool
+from postscan.core.spool.image_store.folder_spool import FolderSpool
+from postscan.core.spool.image_store.spool_store import LOST
 from postscan.core.spool.quota import Quota
 from postscan.core.spool.retention import Retention
 from postscan.core.spool.uploads import Uploads
@@ -254,7 +255,7 @@ class Engine:
         """
         self.store.forget()
         self.actors: list[Actor] = []
-        self.spool = Spool(self.settings.storage.spool_dir)
+        self.spool = FolderSpool(self.settings.storage.spool_dir)
         self.uploads = Uploads()
         workers: Any = ScriptedWorkers(self.shown)
         quota = Quota(self.settings, self.store, self.spool)

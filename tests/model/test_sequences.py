@@ -12,7 +12,7 @@ from postscan.core.model.job import Job
 from postscan.core.model.states import Verb as JobVerb
 from postscan.core.service import access
 from postscan.core.spool import recovery
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.folder_spool import FolderSpool
 from postscan.core.store.store import Store
 
 
@@ -204,7 +204,7 @@ def test_a_job_that_ends_while_the_scheduler_looks_is_not_run_again(trial):
         (access, "owner_filter", lambda by: None),
         (Store, "response", lambda store, owner, message_id: None),
         (Store, "grant", lambda store, *about: True),
-        (Spool, "drop", lambda spool, *keys: None),
+        (FolderSpool, "drop", lambda spool, *keys: None),
     ],
     ids=["cancels are not heeded", "owners", "answers", "grants", "files"],
 )

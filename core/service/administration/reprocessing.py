@@ -18,7 +18,7 @@ from postscan.core.model.process import Instructions, ScanProcess
 from postscan.core.model.records import AuditLine, Delivery
 from postscan.core.model.states import FilterState
 from postscan.core.service.administration.actions import JobAction
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.spool_store import SpoolStore
 from postscan.core.store.store import Store
 
 
@@ -61,7 +61,7 @@ def _first_failed(job: Job) -> int:
 class Reprocessing:
     """Makes new jobs of ended ones."""
 
-    def __init__(self, store: Store, spool: Spool, clock: Clock) -> None:
+    def __init__(self, store: Store, spool: SpoolStore, clock: Clock) -> None:
         self._store = store
         self._spool = spool
         self._clock = clock

@@ -105,7 +105,8 @@ class RealInlet:
 
     def pages(self, job: Job) -> list[bytes]:
         """Return the pages of a job that are in the spool."""
-        return [self.core.spool.path(document).read_bytes() for document in job.documents]
+        with self.core.spool.fetching() as fetch:
+            return [fetch(document).read_bytes() for document in job.documents]
 
     def notes(self, job: Job) -> tuple[str, ...]:
         """Return what the source has noted about a job."""

@@ -31,7 +31,7 @@ def contents(works: Works) -> dict[str, bytes]:
 def spooled(works: Works) -> list[bytes]:
     """Return every file in the spool, but those that are removed meanwhile."""
     found = []
-    for key in dict(works.core.spool.files()):
+    for key in [file.key for file in works.core.spool.files()]:
         with contextlib.suppress(FileNotFoundError):
             found.append((works.core.settings.storage.spool_dir / key).read_bytes())
     return sorted(found)

@@ -37,7 +37,7 @@ def running(settings: Settings, share: int) -> Iterator[Engine]:
 
 def files(core: Engine, job: Job) -> set[str]:
     """Return the keys of the files of a job in the spool."""
-    return {key for key in dict(core.spool.files()) if key.startswith(job.token)}
+    return {file.key for file in core.spool.files() if file.key.startswith(job.token)}
 
 
 @pytest.mark.parametrize(("share", "fits"), [(1005, True), (1004, False)])

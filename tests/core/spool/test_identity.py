@@ -41,14 +41,14 @@ def engine(settings: Settings, tmp_path: Path) -> Iterator[Make]:
 
 def started(engine: Engine) -> SpoolIdentity:
     """Do what a start does with the identifiers; return them."""
-    with engine._alone():
-        identity.bind(engine.store, engine.settings.storage.spool_dir)
+    with engine._admitted("serve"):
+        pass
     return found(engine)
 
 
 def found(engine: Engine) -> SpoolIdentity:
     """Return the identifiers as they are stored."""
-    return identity.read(engine.store, engine.settings.storage.spool_dir)
+    return identity.read(engine.store, engine.spool)
 
 
 def stored(engine: Engine) -> str:
@@ -58,7 +58,7 @@ def stored(engine: Engine) -> str:
 
 def refused(engine: Engine) -> str:
     """Try to start, and return why that is refused."""
-    with pytest.raises(SettingsError) as caught, engine._alone():
+    with pytest.raises(SettingsError) as caught, engine._admitted("serve"):
         pass
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith("; see: postscan spool adopt --check")
@@ -74,7 +74,7 @@ def test_the_first_start_gives_both_an_identifier_that_stays(engine: Make) -> No
 
     assert (first.fits, again) == (True, first)
     assert stored(works.core) == first.identifier
-    assert dict(works.core.spool.files()).keys() == {works.job(token).documents[0].blob}
+    assert {file.key for file in works.core.spool.files()} == {works.job(token).documents[0].blob}
 
 
 def test_a_spool_that_was_emptied_is_refused_and_its_jobs_are_not_aborted(engine: Make) -> None:
@@ -125,7 +125,7 @@ def test_a_spool_is_refused_by_another_database(engine: Make, used: bool) -> Non
     assert f"is spool {stored(first)}, and the database sqlite://" in line
     assert ("has spool " in line) == used
     assert ("has no spool yet" in line) == (not used)
-    assert len(dict(first.spool.files())) == 1
+    assert len(list(first.spool.files())) == 1
 
 
 def test_a_data_folder_may_move(engine: Make, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_an_adopted_spool_is_that_of_no_other_database(engine: Make) -> None:
 
 def test_a_spool_is_not_adopted_beside_a_server(engine: Make) -> None:
     """The server of the data folder, or that of the database."""
-    with engine("data", "one")._alone():
+    with engine("data", "one")._admitted("serve"):
         for other in (engine("data", "two"), engine("other", "one")):
             with pytest.raises(SettingsError, match="another postscan server"):
                 other.adopt_spool()
@@ -215,7 +215,7 @@ def test_a_crash_leaves_both_as_they_were_or_as_they_become(
     assert after.fits
     assert not (core.settings.storage.spool_dir / "spool-id.part").exists() or step == "before the row"
     assert (after == before) == (adopted and step == "before the row")
-    assert len(dict(core.spool.files())) == 1
+    assert len(list(core.spool.files())) == 1
 
 
 def kill(killing: pytest.MonkeyPatch, step: str) -> None:
@@ -244,6 +244,9 @@ def test_the_identifier_of_a_server_is_that_of_its_database(core: Engine) -> Non
 def test_no_row_is_written_while_nothing_changes(engine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A start writes to the database only what is new."""
     started(engine("data", "one"))
+    again = engine("data", "one")
     monkeypatch.setattr(Store, "writing", None)
 
-    assert started(engine("data", "one")).fits
+    identity.bind(again.store, again.spool)
+
+    assert found(again).fits

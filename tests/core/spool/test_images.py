@@ -11,7 +11,7 @@ import pytest
 from postscan.core.errors import InvalidArgument, SpoolFull
 from postscan.core.filters.source.growing_hash import STEP
 from postscan.core.model.job import JobToken
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.folder_spool import FolderSpool
 
 TOKEN = JobToken("5d2c1b8e-0f47-4c9d-a6b3-e18472f0c935")
 
@@ -23,12 +23,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spool(folder: Path) -> Spool:
+def spool(folder: Path) -> FolderSpool:
     """An empty spool."""
-    return Spool(folder)
+    return FolderSpool(folder)
 
 
-def test_an_arrived_image_has_its_bytes_its_size_and_its_hash(spool: Spool) -> None:
+def test_an_arrived_image_has_its_bytes_its_size_and_its_hash(spool: FolderSpool) -> None:
     """The document says what is on the disk."""
     with spool.open_image(TOKEN, 7, "png", 100) as image:
         image.write(b"first ")
@@ -42,7 +42,7 @@ def test_an_arrived_image_has_its_bytes_its_size_and_its_hash(spool: Spool) -> N
 
 
 @pytest.mark.parametrize("size", [3, 2 * STEP + 1])
-def test_an_image_can_be_hashed_by_another_thread(spool: Spool, size: int) -> None:
+def test_an_image_can_be_hashed_by_another_thread(spool: FolderSpool, size: int) -> None:
     """Small ones too; `commit` waits for it, whether the caller has asked for the path or not."""
     content = os.urandom(size)
     for number, asked in enumerate([True, False], start=1):
@@ -54,7 +54,7 @@ def test_an_image_can_be_hashed_by_another_thread(spool: Spool, size: int) -> No
         assert image.document.sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_an_image_whose_bytes_cannot_be_read_again_is_not_committed(spool: Spool) -> None:
+def test_an_image_whose_bytes_cannot_be_read_again_is_not_committed(spool: FolderSpool) -> None:
     """Its hash would be that of other bytes."""
     with pytest.raises(SpoolFull), spool.open_image(TOKEN, 1, "png", 100, hash_beside=True) as image:
         image.write(b"all")
@@ -63,7 +63,7 @@ def test_an_image_whose_bytes_cannot_be_read_again_is_not_committed(spool: Spool
     assert list(spool.files()) == []
 
 
-def test_a_broken_arrival_leaves_nothing(spool: Spool, folder: Path) -> None:
+def test_a_broken_arrival_leaves_nothing(spool: FolderSpool, folder: Path) -> None:
     """An exception in the middle removes the bytes that came before it (I3)."""
     with pytest.raises(ConnectionError), spool.open_image(TOKEN, 1, "png", 100) as image:
         image.write(b"half")
@@ -72,7 +72,7 @@ def test_a_broken_arrival_leaves_nothing(spool: Spool, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_an_empty_image_is_refused(spool: Spool, folder: Path) -> None:
+def test_an_empty_image_is_refused(spool: FolderSpool, folder: Path) -> None:
     """O-19: no bytes are not an image."""
     with pytest.raises(InvalidArgument, match="ImageData") as refused, spool.open_image(TOKEN, 1, "png", 100):
         pass
@@ -81,7 +81,7 @@ def test_an_empty_image_is_refused(spool: Spool, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_an_image_may_be_as_large_as_the_limit_and_no_larger(spool: Spool, folder: Path) -> None:
+def test_an_image_may_be_as_large_as_the_limit_and_no_larger(spool: FolderSpool, folder: Path) -> None:
     """The byte after the last one is refused, and nothing stays (T-M8)."""
     with spool.open_image(TOKEN, 1, "png", 10) as image:
         image.write(b"x" * 10)
@@ -92,7 +92,7 @@ def test_an_image_may_be_as_large_as_the_limit_and_no_larger(spool: Spool, folde
     assert len(list(folder.glob("*/*"))) == 1
 
 
-def test_a_spool_that_cannot_be_written_says_so(spool: Spool, folder: Path) -> None:
+def test_a_spool_that_cannot_be_written_says_so(spool: FolderSpool, folder: Path) -> None:
     """The disk's refusal becomes an error that callers know."""
     (folder / TOKEN).write_text("in the way")
 
@@ -100,7 +100,7 @@ def test_a_spool_that_cannot_be_written_says_so(spool: Spool, folder: Path) -> N
         pass
 
 
-def test_only_the_server_may_read_the_spool(spool: Spool, folder: Path) -> None:
+def test_only_the_server_may_read_the_spool(spool: FolderSpool, folder: Path) -> None:
     """Folders 0700, files 0600 (T-F4)."""
     with spool.open_image(TOKEN, 1, "png", 100) as image:
         image.write(b"secret")
@@ -109,7 +109,7 @@ def test_only_the_server_may_read_the_spool(spool: Spool, folder: Path) -> None:
     assert modes == [0o700, 0o700, 0o600]
 
 
-def test_discarding_removes_documents_and_leaves_an_image_that_is_on_its_way(spool: Spool, folder: Path) -> None:
+def test_discarding_removes_documents_and_leaves_an_image_that_is_on_its_way(spool: FolderSpool, folder: Path) -> None:
     """And is harmless when they are gone."""
     with spool.open_image(TOKEN, 1, "png", 100) as first:
         first.write(b"page")

@@ -61,7 +61,7 @@ def test_the_pictures_of_a_job_are_removed_together(cache: PictureCache) -> None
 def test_the_oldest_pictures_make_room(cache: PictureCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache is bounded, whatever the number of jobs; also by a process that has just started."""
     monkeypatch.setattr(pictures, "MOST", 100_000)
-    monkeypatch.setattr(pictures, "_LEFT", 75_000)
+    monkeypatch.setattr(pictures, "LEFT", 75_000)
     keys = [PictureKey(ONE if number < 3 else OTHER, number, 1, 320) for number in range(12)]
     for number, key in enumerate(keys):
         again = PictureCache(tmp_path / "pictures") if number % 2 else cache

@@ -21,8 +21,9 @@ from postscan.core.model.job import JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof
 from postscan.core.model.states import FilterVerb, JobReason, JobState
 from postscan.core.settings import Settings
-from postscan.core.spool import lock, recovery
-from postscan.core.spool.images import Spool
+from postscan.core.spool import recovery
+from postscan.core.spool.image_store import lock
+from postscan.core.spool.image_store.folder_spool import FolderSpool
 from postscan.core.store.schema import USAGE
 
 ADMIN = Principal("local:root", Proof.LOCAL, admin=True)
@@ -110,7 +111,7 @@ def test_each_page_of_files_is_compared(stopped: Works, monkeypatch: pytest.Monk
 
     assert sorted(aside(stopped)) == sorted(f"{token}/4-aaaa" for token in tokens)
     assert {stopped.job(token).state for token in tokens} == {JobState.ABORTED, JobState.CREATING}
-    assert len(dict(stopped.core.spool.files())) == 9
+    assert len(list(stopped.core.spool.files())) == 9
 
 
 def test_a_file_that_a_filter_made_and_that_no_row_knows_is_removed(stopped: Works) -> None:
@@ -154,7 +155,7 @@ def test_a_job_that_is_released_while_a_server_starts_keeps_its_images(stopped: 
 def test_a_server_does_not_wait_for_ever_for_a_command(stopped: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the folder; a command that hangs can be found and ended."""
     monkeypatch.setattr(lock, "LOCK_SECONDS", 0.1)
-    with Spool(stopped.core.settings.storage.spool_dir).lock.adding():
+    with FolderSpool(stopped.core.settings.storage.spool_dir).lock.adding():
         with stopped.core.spool.lock.adding():
             pass
         with pytest.raises(SpoolFull, match="in use by another process"), stopped.core.running():

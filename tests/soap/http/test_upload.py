@@ -17,7 +17,8 @@ from collector import errors_in_cycles
 
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.job import JobToken
-from postscan.core.spool.images import ImageWriter, Spool
+from postscan.core.spool.image_store.folder_spool import FolderSpool
+from postscan.core.spool.image_store.image_writer import ImageWriter
 from postscan.soap.http.threads import FairThreads
 from postscan.soap.http.upload import AHEAD, BATCH, Upload
 
@@ -39,7 +40,7 @@ class Gate:
         assert self.open.wait(30)
         self.order.append("written")
 
-    def open_image(self, spool: Spool) -> ImageWriter:
+    def open_image(self, spool: FolderSpool) -> ImageWriter:
         """Return a writer of the spool that reserves its room here, and notes its commit."""
         image = spool.open_image(TOKEN, 1, "png", LIMIT, self.reserve)
         commit = image.commit
@@ -64,7 +65,7 @@ def files(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("piece", [1000, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
 def test_an_image_is_kept_byte_for_byte_however_it_comes(tmp_path: Path, piece: int) -> None:
     """T-M8: batches end where they like, and their order is kept."""
-    image, spool = os.urandom(3 * BATCH + 17), Spool(tmp_path)
+    image, spool = os.urandom(3 * BATCH + 17), FolderSpool(tmp_path)
 
     async def send() -> None:
         async with Upload(lambda: spool.open_image(TOKEN, 1, "png", LIMIT, anything)) as upload:
@@ -81,7 +82,7 @@ def test_an_error_of_the_sender_leaves_nothing(tmp_path: Path) -> None:
     """T-M5: it goes on to whoever asked."""
 
     async def send() -> None:
-        async with Upload(lambda: Spool(tmp_path).open_image(TOKEN, 1, "png", LIMIT, anything)) as upload:
+        async with Upload(lambda: FolderSpool(tmp_path).open_image(TOKEN, 1, "png", LIMIT, anything)) as upload:
             await upload.write(bytes(2 * BATCH))
             raise ConnectionError("gone")
 
@@ -95,7 +96,7 @@ def test_what_the_disk_said_to_an_earlier_batch_is_raised(tmp_path: Path, pieces
     """F-R10: at the next batch, or at the end; nothing is kept."""
 
     async def send() -> None:
-        async with Upload(lambda: Spool(tmp_path).open_image(TOKEN, 1, "png", BATCH + 1, anything)) as upload:
+        async with Upload(lambda: FolderSpool(tmp_path).open_image(TOKEN, 1, "png", BATCH + 1, anything)) as upload:
             for _ in range(pieces):
                 await upload.write(bytes(BATCH))
 
@@ -111,7 +112,7 @@ def test_a_failed_upload_leaves_nothing_to_the_garbage_collector(tmp_path: Path,
     def open_image() -> ImageWriter:
         if not limit:
             raise InvalidArgument("ImageData", "", "another job")
-        return Spool(tmp_path).open_image(TOKEN, 1, "png", limit, anything)
+        return FolderSpool(tmp_path).open_image(TOKEN, 1, "png", limit, anything)
 
     async def send() -> None:
         with contextlib.suppress(InvalidArgument):
@@ -128,15 +129,15 @@ def test_a_failed_upload_leaves_nothing_to_the_garbage_collector(tmp_path: Path,
 def test_the_memory_of_a_batch_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New memory costs a page fault for each page of it."""
 
-    async def send(spool: Spool) -> None:
+    async def send(spool: FolderSpool) -> None:
         async with Upload(lambda: spool.open_image(TOKEN, 1, "png", LIMIT, anything)) as upload:
             await upload.write(image)
 
     image = memoryview(os.urandom(AHEAD * BATCH))
-    asyncio.run(send(Spool(tmp_path / "first")))
+    asyncio.run(send(FolderSpool(tmp_path / "first")))
     new = Mock(side_effect=mmap.mmap)
     monkeypatch.setattr(mmap, "mmap", new)
-    asyncio.run(send(Spool(tmp_path / "second")))
+    asyncio.run(send(FolderSpool(tmp_path / "second")))
 
     assert not new.called
 
@@ -144,7 +145,7 @@ def test_the_memory_of_a_batch_is_used_again(tmp_path: Path, monkeypatch: pytest
 def test_a_batch_takes_the_memory_that_is_written(tmp_path: Path) -> None:
     """T-H4: many slow uploads take no MiB each."""
 
-    async def begin(spool: Spool) -> int:
+    async def begin(spool: FolderSpool) -> int:
         async with contextlib.AsyncExitStack() as stack:
             before = psutil.Process().memory_info().rss
             for number in range(1, 65):
@@ -153,13 +154,13 @@ def test_a_batch_takes_the_memory_that_is_written(tmp_path: Path) -> None:
                 await upload.write(b"page")
             return psutil.Process().memory_info().rss - before
 
-    assert asyncio.run(begin(Spool(tmp_path))) < 16 * BATCH
+    assert asyncio.run(begin(FolderSpool(tmp_path))) < 16 * BATCH
 
 
 @pytest.mark.parametrize("pieces", [1, AHEAD + 1], ids=["while it waits for more", "while it waits for the disk"])
 def test_a_server_that_stops_lets_the_disk_finish_first(tmp_path: Path, pieces: int) -> None:
     """I4: a file is never closed under the hands of the thread that writes it; nothing is left of it."""
-    gate, spool = Gate(), Spool(tmp_path)
+    gate, spool = Gate(), FolderSpool(tmp_path)
 
     async def send() -> None:
         async with Upload(lambda: gate.open_image(spool)) as upload:
@@ -188,7 +189,7 @@ def test_a_server_that_stops_while_an_upload_begins_leaves_nothing(tmp_path: Pat
     begun, go_on = threading.Event(), threading.Event()
 
     def slowly() -> ImageWriter:
-        image = Spool(tmp_path).open_image(TOKEN, 1, "png", LIMIT, anything)
+        image = FolderSpool(tmp_path).open_image(TOKEN, 1, "png", LIMIT, anything)
         begun.set()
         assert go_on.wait(30)
         return image

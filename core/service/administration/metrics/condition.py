@@ -17,7 +17,7 @@ from postscan.core.model.states import JobState
 from postscan.core.registry.catalogue import Catalogue, PluginState
 from postscan.core.service.refusals import Refusals
 from postscan.core.settings import Settings
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.spool_store import SpoolStore
 from postscan.core.store.database.outages import OutageLog
 
 
@@ -36,7 +36,7 @@ class Watched(NamedTuple):
     """
 
     settings: Callable[[], Settings]
-    spool: Spool
+    spool: SpoolStore
     outages: OutageLog
     refusals: Refusals
     catalogue: Callable[[], Catalogue]

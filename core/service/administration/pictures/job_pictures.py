@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
 from postscan.core.clock import Clock
-from postscan.core.errors import JobNotFound, PicturesRefused, PictureUnavailable
+from postscan.core.errors import ImageDamaged, JobNotFound, PicturesRefused, PictureUnavailable
 from postscan.core.model.formats import media_type
 from postscan.core.model.job import Job, JobDocument, JobToken
 from postscan.core.model.principal import Principal, Proof, Right
@@ -23,7 +23,7 @@ from postscan.core.model.records import AuditLine
 from postscan.core.service.access import is_owned
 from postscan.core.service.administration.pictures.maker import PictureMaker
 from postscan.core.settings import Settings
-from postscan.core.spool.images import Spool
+from postscan.core.spool.image_store.spool_store import SpoolStore
 from postscan.core.spool.pictures import PictureKey, StoredPicture
 from postscan.core.store.sources import origins
 from postscan.core.store.store import Store
@@ -88,7 +88,7 @@ class Pictures:
     """The pictures of all jobs. Every method may block; call it from a thread. Raised by all: `StoreBusy`."""
 
     def __init__(
-        self, settings: Settings, store: Store, spool: Spool, find_job: FindJob, maker: PictureMaker, clock: Clock
+        self, settings: Settings, store: Store, spool: SpoolStore, find_job: FindJob, maker: PictureMaker, clock: Clock
     ) -> None:
         self._settings = settings
         self._store = store
@@ -158,12 +158,14 @@ class Pictures:
         if found is not None:
             return found
         self._failed.check(key)
-        path = self._spool.path(image)
         try:
-            made = self._maker.make(path, image.format, key.page, key.side, f"{by.proof}:{by.name}")
+            with self._spool.fetching() as fetch:
+                made = self._maker.make(fetch(image), image.format, key.page, key.side, f"{by.proof}:{by.name}")
         except PictureUnavailable as error:
             self._failed.add(key, str(error))
             raise
+        except ImageDamaged as error:
+            raise PictureUnavailable(str(error)) from None
         self._keep(key, made)
         return made
 

@@ -282,4 +282,4 @@ def test_a_sweep_removes_what_a_killed_process_has_left(seen: Seen) -> None:
     seen.core.retention.sweep()
 
     assert seen.core.spool.pictures.tokens() == [kept]
-    assert [key for key, _ in seen.core.spool.files() if "pictures" in key] == []
+    assert [file.key for file in seen.core.spool.files() if "pictures" in file.key] == []
