@@ -28,25 +28,29 @@ def until_stored(call: Callable[[], _T], pause: Pause, seconds: float = math.inf
     Raises `StoreBusy` if that takes longer than *seconds*, or when *pause* returns True. The outcome of a failed call
     may be unknown: *call* must have one effect, however often it is repeated.
     """
-    return _until(call, StoreBusy, "job waits for the database", pause, seconds, about)
+    return _until(
+        call, StoreBusy, lambda extra: log.debug("job waits for the database", extra=extra), pause, seconds, about
+    )
 
 
 def until_kept(call: Callable[[], _T], pause: Pause, seconds: float = math.inf, **about: object) -> _T:
     """Return the result of *call*, repeated while it raises `SpoolAway`, as `until_stored` does for `StoreBusy`."""
-    return _until(call, SpoolAway, "job waits for the spool", pause, seconds, about)
+    return _until(
+        call, SpoolAway, lambda extra: log.debug("job waits for the spool", extra=extra), pause, seconds, about
+    )
 
 
 def _until(
     call: Callable[[], _T],
     error: type[Exception],
-    event: str,
+    report: Callable[[Mapping[str, object]], None],
     pause: Pause,
     seconds: float,
     about: Mapping[str, object],
 ) -> _T:
     def say(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
-            log.debug(event, extra={**about, "reason": str(state.outcome.exception())})
+            report({**about, "reason": str(state.outcome.exception())})
 
     def sleep(length: float) -> None:
         pause(length)

@@ -169,7 +169,7 @@ class Server:
         The fork server of Python writes one if its server was killed between two parts of a message: it is none.
         """
         found = re.findall(r"^Traceback.*\n(?: .*\n)*.*", self.log(), re.MULTILINE)
-        return [one.partition("\n")[0] for one in found if not ("forkserver.py" in one and one.endswith("EOFError"))]
+        return [one.partition("\n")[0] for one in found if not ("forkserver.py" in one and "\nEOFError" in one)]
 
     def forget_peak_memory(self) -> None:
         """Let `peak_memory` begin anew (proc(5), clear_refs)."""

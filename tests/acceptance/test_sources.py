@@ -130,7 +130,7 @@ class Delivery:
         found = self.server.works.core.compare_spool()
         workdirs = list(self.server.settings.storage.run_dir.glob("source-*"))
 
-        assert (found.unknown, found.incomplete, dict(found.damaged)) == ({}, [], {})
+        assert (found.unknown, found.incomplete, dict(found.damaged)) == ({}, {}, {})
         assert len(workdirs) <= 1
 
 

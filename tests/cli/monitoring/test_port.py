@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from works import until
 
 from postscan.cli.monitoring import port as port_module
 from postscan.cli.monitoring.port import CONNECTIONS_PER_ADDRESS, HEAD_BYTES, MonitoringPort
@@ -157,7 +158,7 @@ def test_a_page_that_cannot_be_made_ends_one_connection(site: Site, caplog: pyte
 
     assert site.exchange(WELL.replace(b"/livez", b"/metrics")) == b""
     assert site.get("/livez")[0] == 200
-    assert "probe not answered" in caplog.text
+    until(lambda: "probe not answered" in caplog.text)
 
 
 def test_by_default_there_is_no_port() -> None:

@@ -16,6 +16,7 @@ from postscan.core.engine import Engine
 from postscan.core.errors import InvalidArgument
 from postscan.core.model.principal import Role
 from postscan.core.model.process import FilterInstructions
+from postscan.core.registry.directory.processes import ProcessLookup
 from postscan.core.registry.remembered import RememberedCatalogue
 from postscan.core.service.administration.plugin_records import PluginRecord
 from postscan.soap.processes import fields, records
@@ -79,7 +80,9 @@ def test_a_test_page_is_a_job_of_the_process(
 ) -> None:
     """It is for operators. Without a server no job would be processed: then there is none."""
     stored.store()
-    core.service._processes = ProcessFolder.of(core.settings)
+    folder = ProcessFolder.of(core.settings)
+    core.service._processes = folder
+    core.service._process_lookup = ProcessLookup(folder, core.service._users.directory)
     client = api(Role.OPERATOR)
     refused = client.post(f"/processes/{GUID}/test")
     monkeypatch.setattr(processes, "is_served", lambda _folder: True)

@@ -87,7 +87,7 @@ def test_documents_of_a_run_that_was_overtaken_do_not_stay_in_the_spool(core: En
         token = works.start("turn add", "sleep until woken")
         works.await_trace(token, "sleep")
         job = works.job(token)
-        files = {key for key, _ in core.spool.files()}
+        files = {file.key for file in core.spool.files()}
         works.wake(token)
         works.ended(token)
 

@@ -189,11 +189,13 @@ def test_a_client_that_stops_before_its_commit_stops_no_other(postgres_url: str,
         contextlib.closing(Store(postgres_url)) as stopped,
         contextlib.closing(Store(postgres_url, busy_seconds=SOON)) as other,
     ):
+        other.insert(job())
         with pytest.raises(StoreBusy), stopped.writing() as db:
-            db.execute(sa.text(f"select {timeout}, pg_advisory_xact_lock(:id)"), {"id": 0x706F7374})
-            other.insert(job())
+            db.execute(sa.text(f"select {timeout}, token from job for update"))
+            with other.change(job().token) as changed:
+                changed.cancel(EXAMPLE_TIME)
 
-        assert other.load(job().token)
+        assert other.load(job().token).state.ended
 
 
 def test_each_wait_for_postgresql_has_a_limit(postgres_url: str) -> None:
