@@ -145,6 +145,21 @@ def test_a_damaged_backup_restores_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_images_elsewhere_are_not_left_out_in_silence(
+    backup: tuple[Path, dict[str, str], list[bytes]], tmp_path: Path
+) -> None:
+    """A folder of its own for images, or an object store: no backup is better than one without images."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    server = Server(tmp_path, {"spool": {"store": str(elsewhere)}})
+    made, restored = postscan(server, "backup", str(tmp_path / "b.tar")), postscan(server, "restore", str(backup[0]))
+
+    assert made.returncode == restored.returncode == 1
+    assert "its images are in no backup of this command" in made.stderr
+    assert "a backup has its images with it" in restored.stderr
+    assert not (tmp_path / "b.tar").exists()
+
+
 def test_what_is_there_is_not_replaced(backup: tuple[Path, dict[str, str], list[bytes]], empty: Server) -> None:
     """Neither an older backup nor an installation."""
     file, _, _ = backup

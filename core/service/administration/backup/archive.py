@@ -59,12 +59,17 @@ class Backup:
         """Write a backup to *target*, which must be new, and return its manifest; a line of the audit trail has it.
 
         It can be read by the user of this process alone. *settings_file* is the file that the settings were read from.
-        Raises `PostscanError` if the database is not SQLite, `StoreBusy`, and `OSError` as the file system does; then
-        there is no file.
+        Raises `PostscanError` if the database is not SQLite, or the images lie elsewhere; `StoreBusy`, and `OSError` as
+        the file system does; then there is no file.
         """
         if self._store.file is None:
             raise PostscanError(
                 f"{self._store.name} is not SQLite; make a copy with pg_dump, and behind it one of the data folder"
+            )
+        if self._settings.spool.store:
+            raise PostscanError(
+                f"spool.store is {self._settings.spool.store}; its images are in no backup of this command: copy the "
+                "database first, and behind it what the store has"
             )
         with _new_file(target) as opened, tempfile.TemporaryDirectory(dir=target.absolute().parent) as folder:
             with tarfile.open(fileobj=opened, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -63,6 +63,8 @@ def _places(settings: Settings, settings_file: Path | None) -> dict[str, Path]:
     places = {DATABASE: Path(storage.url.removeprefix(_SQLITE)), PROCESSES: settings.processes_dir}
     if settings_file is not None:
         places[SETTINGS] = settings_file
+    if settings.spool.store:
+        raise PostscanError(f"spool.store is {settings.spool.store}; expected none: a backup has its images with it")
     return {name: path.absolute() for name, path in places.items()} | {DATA: storage.data_dir.absolute()}
 
 
