@@ -75,7 +75,8 @@ def page(docs: DocsSite, browser: Browser) -> Iterator[Page]:
 def test_a_search_finds_the_right_page_first(page: Page, words: str, found: str) -> None:
     """The index is a part of the site."""
     page.locator("input.md-search__input").click()
-    page.locator("input.md-search__input").fill(words)
+    expect(page.locator(".md-search-result__meta")).to_have_text("Type to start searching")  # the index is loaded
+    page.locator("input.md-search__input").press_sequentially(words)  # it listens to keys
     first = page.locator("a.md-search-result__link").first
     expect(first).to_have_attribute("href", re.compile(f"/{re.escape(found)}"))
 
