@@ -70,9 +70,9 @@ def load_source(name: str) -> Source:
 
 def hooks_class(name: str) -> type[Hooks]:
     """Import the plugin of hooks *name* and return its class, checked; no object is made."""
-    kind = _entry(name, hookspecs.HOOK_ENTRY_POINTS).load()
+    kind: type[Hooks] = _entry(name, hookspecs.HOOK_ENTRY_POINTS).load()
     check_hooks(kind)
-    return kind  # type: ignore[no-any-return]
+    return kind
 
 
 def make_hooks(kind: type[Hooks], context: HooksContext) -> LoadedHooks:

@@ -280,6 +280,7 @@ def _opened(settings: SpoolSettings, seconds: float) -> ObjectStore:
         if settings.ca_certificate is not None:
             client["root_certificate"] = settings.ca_certificate.read_bytes()
         if not settings.store.startswith("s3://"):
+            # The types of obstore want literal schemes, and typed dictionaries; the settings have text and a dict.
             return from_url(settings.store, client_options=client, retry_config=retry)  # type: ignore[call-overload,no-any-return]
         bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
         given = {
@@ -292,8 +293,8 @@ def _opened(settings: SpoolSettings, seconds: float) -> ObjectStore:
             bucket,
             prefix=prefix or None,
             checksum_algorithm="SHA256",
-            client_options=client,  # type: ignore[arg-type]
-            retry_config=retry,  # type: ignore[arg-type]
+            client_options=client,  # type: ignore[arg-type]  # a dict that fits its typed dictionary
+            retry_config=retry,  # type: ignore[arg-type]  # the same
             **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
         )
     except Exception as error:  # noqa: BLE001  (the library has errors of its own for each key)
